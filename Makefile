@@ -1,0 +1,55 @@
+# Everything a newcomer runs. `make demo` and `make test` need Python >= 3.11 with its venv module, and nothing else.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SCRIPT ?=
+
+.PHONY: help install demo test lint check bench bench-guided lock clean
+
+help:  ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## Create .venv with everything the other targets need
+
+$(STAMP): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "voiceagent needs Python 3.11 or newer with its venv module (Debian: apt install python3-venv)"; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps -e . ; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . ; \
+	fi
+	@touch $@
+
+demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
+	$(BIN)/python demo/phone_call.py $(if $(SCRIPT),--script $(SCRIPT))
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## Formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+check: lint test  ## What must hold before a commit lands
+
+bench: $(STAMP)  ## Speed and size, with how it was measured
+	$(BIN)/python -m benchmarks
+
+bench-guided: $(STAMP)  ## How well the guided model understands phrasings it has not seen
+	$(BIN)/python -m benchmarks.guided
+
+lock:  ## Resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --group dev \
+		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache

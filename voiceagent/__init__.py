@@ -1,0 +1,90 @@
+"""Phone agents made of phases: what a person who writes them needs; nothing here opens a socket."""
+
+from voiceagent.errors import AuthorError, PhaseError, ToolFailed, VoiceAgentError
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.facts import Facts
+from voiceagent.spec.filler import Filler
+from voiceagent.spec.flow import Flow, Limits, Phrases
+from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not
+from voiceagent.spec.guided import Form, GuidedDialogue, Intent, Slot
+from voiceagent.spec.phase import (
+    Ask,
+    HangUpAfter,
+    HostSignals,
+    LastMessages,
+    NotUnderstood,
+    Phase,
+    Pressed,
+    Reprompts,
+    Requested,
+    Say,
+    Silent,
+    TimedOut,
+    ToolFails,
+    ToolSucceeds,
+    TransferTo,
+    Transition,
+    TurnLimitReached,
+    VoiceFails,
+    Wait,
+)
+from voiceagent.spec.prefetch import FromFact, FromItem, Prefetch
+from voiceagent.spec.prompt import Prompt
+from voiceagent.spec.tool import Sealed, Tool, tool
+from voiceagent.tools.context import ToolContext
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Ask",
+    "AuthorError",
+    "Choice",
+    "Compare",
+    "Digits",
+    "Expects",
+    "Facts",
+    "Filler",
+    "Flow",
+    "Form",
+    "FreeSpeech",
+    "FromFact",
+    "FromItem",
+    "GuidedDialogue",
+    "HangUpAfter",
+    "HostSignals",
+    "Intent",
+    "LastMessages",
+    "Limits",
+    "Not",
+    "NotUnderstood",
+    "Phase",
+    "PhaseError",
+    "Phrases",
+    "Prefetch",
+    "Pressed",
+    "Prompt",
+    "Reprompts",
+    "Requested",
+    "Say",
+    "Sealed",
+    "Silent",
+    "Slot",
+    "SpokenAmount",
+    "SpokenDate",
+    "TimedOut",
+    "Tool",
+    "ToolContext",
+    "ToolFailed",
+    "ToolFails",
+    "ToolSucceeds",
+    "TransferTo",
+    "Transition",
+    "TurnLimitReached",
+    "VoiceAgentError",
+    "VoiceFails",
+    "Wait",
+    "YesNo",
+    "tool",
+]

@@ -1,0 +1,237 @@
+"""Effects: everything a call can ask of its world, in the imperative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from voiceagent.core.ids import Epoch, FetchId, ReplyId, ToolCallId, TurnId, UtteranceId
+
+__all__ = [
+    "AskModel",
+    "CancelReply",
+    "CancelTool",
+    "Effect",
+    "Fetch",
+    "ForgetSealed",
+    "HangUp",
+    "Message",
+    "ModelRequest",
+    "Outgoing",
+    "ReportProblem",
+    "ServeFromCache",
+    "Speak",
+    "StartTool",
+    "StopPlayout",
+    "SwapPhase",
+    "Transcribe",
+    "Transfer",
+]
+
+SpeechKind = Literal["reply", "filler", "said", "read_back"]
+"""A model's words, a filler, a sentence of the flow's or the framework's own, the read-back of a confirmation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of the conversation as a model is shown it."""
+
+    number: int
+    """Counter within the call: an adapter that has sent up to n sends what is beyond."""
+    role: Literal["caller", "agent", "tool_request", "tool_result", "note"]
+    """`note`: the framework tells the model something, e.g. that a late result came in."""
+    text: str
+    """Words; for a tool request its arguments as JSON; for a tool result the result as JSON."""
+    epoch: Epoch
+    """Phase epoch in which it came about."""
+    request: str | None = None
+    """The model's id of a tool request, on request and result."""
+    tool: str | None = None
+    """Tool of a request or a result."""
+    failed: bool = False
+    """A tool result that is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """What a model is shown for one reply: one phase's prompt and tools, never the flow."""
+
+    phase: str
+    epoch: Epoch
+    prompt: str
+    """Static part: the same for every call."""
+    late_facts: str
+    """Late part, filled with this call's facts."""
+    tools: tuple[str, ...]
+    """Names of the tools and moves offered; the phase's declarations have their schemas."""
+    history: tuple[Message, ...]
+    facts: Mapping[str, JsonValue]
+    """The facts that are known: what templates of the guided dialogue may say."""
+    unix_ms: int
+    """Wall clock of this request, derived from the call's anchor: 'tomorrow' has a meaning."""
+
+
+# --- speech ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Say a clause after everything that is queued; clauses of one utterance are numbered from 0."""
+
+    utterance: UtteranceId
+    clause: int
+    text: str
+    kind: SpeechKind
+    last: bool
+    """No clause of this utterance follows. An empty last clause only ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlayout:
+    """Be silent now: drop everything queued; answered with PlayoutStopped per unfinished utterance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Say what one utterance of the caller was; answered with TranscriptFinal or TranscriptFailed."""
+
+    utterance: UtteranceId
+    hints: tuple[str, ...]
+    """Words the phase expects."""
+
+
+# --- model -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AskModel:
+    """Make a reply; answered with ReplyStarted, ReplyText…, ToolRequested…, ReplyFinished or ReplyFailed."""
+
+    reply: ReplyId
+    request: ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """Nobody wants this reply any more."""
+
+    reply: ReplyId
+
+
+@dataclass(frozen=True, slots=True)
+class SwapPhase:
+    """Put the prompt and tools of this phase in force; answered with PhaseSwapped or SwapFailed."""
+
+    epoch: Epoch
+    phase: str
+    prompt: str
+    tools: tuple[str, ...]
+    voice: str | None
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartTool:
+    """Run a tool in the background; answered with ToolFinished or ToolFailed."""
+
+    call: ToolCallId
+    tool: str
+    arguments: Mapping[str, JsonValue]
+    """Validated, bound parameters filled in from facts; secrets still as handles."""
+    idempotency_key: str | None
+    """Set for tools that write: the same for every attempt at the same intent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTool:
+    """Nobody waits for this read any more."""
+
+    call: ToolCallId
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Call a read tool ahead of its use; answered with PrefetchFinished or PrefetchFailed."""
+
+    fetch: FetchId
+    tool: str
+    arguments: Mapping[str, JsonValue]
+    deadline_ms: int
+    """When to give up, on the core's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeFromCache:
+    """For the record: a tool call was answered by a prefetch, without a request."""
+
+    call: ToolCallId
+    fetch: FetchId
+    how: Literal["hit", "joined"]
+    saved_ms: int
+    """How much of the fetch's own duration the caller did not wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSealed:
+    """The secrets of a phase are no longer needed: destroy their values."""
+
+    handles: tuple[str, ...]
+
+
+# --- the call --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Hand the caller over to somebody else, after what is queued has been heard."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call; with `drain` only after what is queued has been heard."""
+
+    reason: str
+    drain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProblem:
+    """For the record and the metrics: something was refused, dropped or given up, and why."""
+
+    what: str
+    reason: str
+
+
+Effect = (
+    Speak
+    | StopPlayout
+    | Transcribe
+    | AskModel
+    | CancelReply
+    | SwapPhase
+    | StartTool
+    | CancelTool
+    | Fetch
+    | ServeFromCache
+    | ForgetSealed
+    | Transfer
+    | HangUp
+    | ReportProblem
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An effect in its envelope: which phase epoch and turn asked for it, and its place in the call."""
+
+    sequence: int
+    epoch: Epoch
+    turn: TurnId
+    effect: Effect

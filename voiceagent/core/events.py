@@ -1,0 +1,353 @@
+"""Events: everything a call can be told, in the past tense.
+
+They are vocabulary: frozen, slotted, made of JSON values. The instant at which an event is handled is an argument of
+`Conversation.handle`; what happened earlier carries `at_ms` on the same clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from voiceagent.core.ids import Epoch, FetchId, LegId, ReplyId, ToolCallId, UtteranceId
+
+__all__ = [
+    "CallEnded",
+    "CallResumed",
+    "CallStarted",
+    "CallerPaused",
+    "CallerStartedSpeaking",
+    "DigitsPressed",
+    "Event",
+    "HostEvent",
+    "LegAttached",
+    "LegLost",
+    "PhaseSwapped",
+    "PlayoutReached",
+    "PlayoutStarted",
+    "PlayoutStopped",
+    "PrefetchFailed",
+    "PrefetchFinished",
+    "ReplyFailed",
+    "ReplyFinished",
+    "ReplyStarted",
+    "ReplyText",
+    "SpeechFailed",
+    "SpeechQueued",
+    "SwapFailed",
+    "TimePassed",
+    "ToolFailed",
+    "ToolFinished",
+    "ToolRequested",
+    "TranscriptFailed",
+    "TranscriptFinal",
+    "TranscriptPartial",
+]
+
+
+# --- the call and its legs -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The call exists. What else it inherits is in the journal's header."""
+
+    locale: str
+    time_zone: str
+    """IANA name; dates the caller says are read in it."""
+    unix_ms: int
+    """Wall clock at this event: the anchor that turns monotonic time into dates."""
+    caller_number: str | None = None
+    called_number: str | None = None
+    parameters: Mapping[str, str] | None = None
+    """What the carrier or the dialling application passed along."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegAttached:
+    """A connection to the caller is ready: audio flows."""
+
+    leg: LegId
+    dialect: str
+    """`twilio`, `browser`, `microphone`, `script`…"""
+
+
+@dataclass(frozen=True, slots=True)
+class LegLost:
+    """A connection to the caller is gone, for this reason; the call may go on with another."""
+
+    leg: LegId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed:
+    """The journal has been folded after a crash; this long nobody was there."""
+
+    gap_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The call is over; nothing that follows has an effect."""
+
+    reason: str
+
+
+# --- the caller ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallerStartedSpeaking:
+    """The caller's voice has begun."""
+
+    utterance: UtteranceId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPaused:
+    """The caller's voice has stopped, perhaps only to breathe; `at_ms` is the true end of it."""
+
+    utterance: UtteranceId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptPartial:
+    """Words so far; they may still change. For barge-in and display, never for slots."""
+
+    utterance: UtteranceId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFinal:
+    """The words of one utterance; empty where it was noise. Sealed digits stand as handles."""
+
+    utterance: UtteranceId
+    text: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFailed:
+    """The recognizer could not say what one utterance was."""
+
+    utterance: UtteranceId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsPressed:
+    """Keys pressed on the telephone. In a sensitive phase `digits` is a row of `•` and `handle` names the secret."""
+
+    digits: str
+    handle: str | None = None
+
+
+# --- the model -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """A reply has begun: one the core asked for, or one a speech model began on its own."""
+
+    reply: ReplyId
+    epoch: Epoch
+    """Phase epoch of the prompt under which it is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    """The next clause of a reply, in speakable pieces."""
+
+    reply: ReplyId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequested:
+    """The model asks for a tool or for a move."""
+
+    reply: ReplyId
+    request: str
+    """The model's own id of this request; the result goes back under it."""
+    name: str
+    arguments: Mapping[str, JsonValue]
+    problem: str | None = None
+    """Set where the arguments were not a JSON object: the text that came instead, cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished:
+    """The reply is complete: text, tool requests or both."""
+
+    reply: ReplyId
+    asks: str | None = None
+    """Name of the expected answer that the reply asks for, where the model knows it."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    """The model failed and so did what stands behind it."""
+
+    reply: ReplyId
+    reason: str
+
+
+# --- tools and fetches -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool call has returned; `result` is what it returned, as JSON."""
+
+    call: ToolCallId
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFailed:
+    """A tool call has come to nothing."""
+
+    call: ToolCallId
+    kind: Literal["failed", "timed_out", "refused", "crashed", "too_large", "cancelled", "unknown"]
+    """`unknown`: a write whose outcome nobody knows; it is reconciled, never repeated."""
+    reason: str
+    """What the model may read and say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchFinished:
+    """A fetch has returned."""
+
+    fetch: FetchId
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchFailed:
+    """A fetch has come to nothing; the model's own call will try again."""
+
+    fetch: FetchId
+    reason: str
+
+
+# --- what the caller hears -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechQueued:
+    """The audio of one clause is complete and on its way: from here its length is known."""
+
+    utterance: UtteranceId
+    clause: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechFailed:
+    """The synthesizer could not say one clause."""
+
+    utterance: UtteranceId
+    clause: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStarted:
+    """The caller hears the first sound of an utterance."""
+
+    utterance: UtteranceId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutReached:
+    """The caller has heard an utterance up to the end of a clause."""
+
+    utterance: UtteranceId
+    clause: int
+    heard_ms: int
+    finished: bool
+    """It was the last clause: the utterance is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStopped:
+    """Playout was stopped; this much of an unfinished utterance has been heard."""
+
+    utterance: UtteranceId
+    heard_ms: int
+    exact: bool
+    """Whether the far side said so, or it is an estimate."""
+
+
+# --- phases, host, time ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSwapped:
+    """Prompt and tools of this phase epoch are in force."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class SwapFailed:
+    """The voice could not take over the prompt and tools of this phase epoch."""
+
+    epoch: Epoch
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostEvent:
+    """The host application says something happened."""
+
+    name: str
+    payload: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened, but a deadline of the core has come."""
+
+
+Event = (
+    CallStarted
+    | LegAttached
+    | LegLost
+    | CallResumed
+    | CallEnded
+    | CallerStartedSpeaking
+    | CallerPaused
+    | TranscriptPartial
+    | TranscriptFinal
+    | TranscriptFailed
+    | DigitsPressed
+    | ReplyStarted
+    | ReplyText
+    | ToolRequested
+    | ReplyFinished
+    | ReplyFailed
+    | ToolFinished
+    | ToolFailed
+    | PrefetchFinished
+    | PrefetchFailed
+    | SpeechQueued
+    | SpeechFailed
+    | PlayoutStarted
+    | PlayoutReached
+    | PlayoutStopped
+    | PhaseSwapped
+    | SwapFailed
+    | HostEvent
+    | TimePassed
+)

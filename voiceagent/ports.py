@@ -1,0 +1,434 @@
+"""Every port of the framework on one page: what the core's world must provide.
+
+A port is a Protocol; an adapter is a class that fulfils it. Engines (`…Engine`) are process-wide and are opened once;
+what they hand out (`…Handle`) belongs to one call and is closed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from voiceagent.core.effects import ModelRequest, SwapPhase
+from voiceagent.core.events import Event
+from voiceagent.core.ids import CallId, LegId, ReplyId, UtteranceId
+from voiceagent.spec.flow import Flow
+
+__all__ = [
+    "MULAW_8K",
+    "AudioFormat",
+    "CallHandler",
+    "Clock",
+    "CredentialBroker",
+    "IncomingCall",
+    "Leg",
+    "LegEvents",
+    "LegFeatures",
+    "RecognizerEngine",
+    "RecognizerHandle",
+    "ReplyDone",
+    "ReplyModel",
+    "ReplyModelEngine",
+    "ReplyPiece",
+    "SentText",
+    "SpeechOff",
+    "SpeechOn",
+    "SynthesizerEngine",
+    "SynthesizerHandle",
+    "ToolRequest",
+    "Transcript",
+    "VadEngine",
+    "VadHandle",
+    "Voice",
+    "VoiceCapabilities",
+]
+
+
+# --- audio -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """How audio bytes are to be read. Always mono; `pcm16` is signed, little-endian."""
+
+    encoding: Literal["mulaw", "alaw", "pcm16"]
+    rate_hz: int
+
+    @property
+    def bytes_per_ms(self) -> int:
+        """Bytes that one millisecond of audio takes."""
+        return self.rate_hz // 1000 * (2 if self.encoding == "pcm16" else 1)
+
+
+MULAW_8K = AudioFormat("mulaw", 8000)
+"""What telephone media sockets carry: G.711 µ-law, 160 bytes for 20 ms."""
+
+
+# --- engines ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOn:
+    """The caller's voice began at `at_ms` of audio time (0 = first byte that the handle was fed)."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOff:
+    """The caller's voice ended at `at_ms` of audio time: its true end, not the moment of the decision."""
+
+    at_ms: int
+
+
+class VadHandle(Protocol):
+    """Voice activity of one call. Cheap enough to be called for every frame on the event loop."""
+
+    def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        """Take the next bytes of caller audio, any length, and return what they decide."""
+        ...
+
+
+class VadEngine(Protocol):
+    """Voice yes or no; the same engine serves every call of the process."""
+
+    def open(self, audio: AudioFormat) -> VadHandle:
+        """Return a handle for one call whose audio has this format."""
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What a recognizer heard; `text` is empty where it was noise. `confidence` is 0..1, or None where unknown."""
+
+    text: str
+    confidence: float | None = None
+
+
+class RecognizerHandle(Protocol):
+    """The recognizer as one call sees it."""
+
+    async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
+        """Return the words in one whole utterance, given in the handle's format.
+
+        `hints` are words the phase expects. Raises VoiceFailed where the engine failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget this call; a transcription under way is abandoned."""
+        ...
+
+
+class RecognizerEngine(Protocol):
+    """Speech to text, shared by all calls of the process; one worker per model instance."""
+
+    def open(self, audio: AudioFormat, *, locale: str) -> RecognizerHandle:
+        """Return a handle for one call."""
+        ...
+
+    def close(self) -> None:
+        """Stop the workers and release the model."""
+        ...
+
+
+class SynthesizerHandle(Protocol):
+    """The synthesizer as one call hears it."""
+
+    def speak(self, text: str) -> AsyncIterator[bytes]:
+        """Yield the audio of `text` in the handle's format, piece by piece, as soon as it is there.
+
+        Raises VoiceFailed where the engine failed. Abandoning the iterator abandons the synthesis.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget this call."""
+        ...
+
+
+class SynthesizerEngine(Protocol):
+    """Text to speech, shared by all calls; repeated sentences come from one process-wide cache."""
+
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SynthesizerHandle:
+        """Return a handle for one call. `voice` None is the engine's default."""
+        ...
+
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+        """Synthesise `text` whole and keep it in the cache: fillers and greetings, ahead of their use."""
+        ...
+
+    def close(self) -> None:
+        """Stop the workers and release the model."""
+        ...
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SentText:
+    """The next piece of a reply's text, any length: a token, a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """The model asks for a tool or a move; `arguments` is the JSON text as the model wrote it."""
+
+    request: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """The reply is complete. Always the last piece."""
+
+    asks: str | None = None
+    """Name of the expected answer that the reply asks for, where the model knows it."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+ReplyPiece = SentText | ToolRequest | ReplyDone
+
+
+class ReplyModel(Protocol):
+    """A text model as one call sees it: text in, text and tool requests streamed out."""
+
+    def reply(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
+        """Stream one reply. Raises VoiceFailed. Abandoning the iterator cancels the generation."""
+        ...
+
+    async def close(self) -> None:
+        """Forget this call."""
+        ...
+
+
+class ReplyModelEngine(Protocol):
+    """A text model, shared by all calls of the process."""
+
+    def open(self, flow: Flow, *, locale: str, time_zone: str) -> ReplyModel:
+        """Return a handle for one call of this flow."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+# --- voices ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceCapabilities:
+    """What a voice can do: one row per provider, the same questions for all of them."""
+
+    name: str
+    swap: Literal["trivial", "in_place", "new_session"]
+    """How prompt and tools are replaced: nothing is live between replies, in the live session, or in another one."""
+    speaks: bool
+    """Whether replies come as audio of its own; otherwise the core's Speak effects are synthesised."""
+    transcribes: bool
+    """Whether the caller's words come as text, at least late."""
+    replies_unasked: bool
+    """Whether it ends the caller's turns and starts replies by itself."""
+    session_limit_ms: int | None = None
+    """After this a provider ends the session; it is renewed before."""
+
+
+class Voice(Protocol):
+    """How one call hears and speaks: a cascade of engines, or one speech-to-speech model.
+
+    Methods start work and return at once; outcomes are posted as events to the sink that the voice was opened with.
+    """
+
+    @property
+    def capabilities(self) -> VoiceCapabilities:
+        """The row of this voice."""
+        ...
+
+    def hear(self, audio: bytes) -> None:
+        """Take the next caller audio, in the leg's incoming format."""
+        ...
+
+    def swap(self, swap: SwapPhase) -> None:
+        """Replace prompt and tools: PhaseSwapped or SwapFailed follows."""
+        ...
+
+    def ask(self, reply: ReplyId, request: ModelRequest) -> None:
+        """Make a reply."""
+        ...
+
+    def cancel(self, reply: ReplyId) -> None:
+        """Stop making a reply."""
+        ...
+
+    def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        """Transcribe an utterance that has paused."""
+        ...
+
+    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
+        """Synthesise a clause and hand its audio to the leg, after everything before it."""
+        ...
+
+    def silence(self) -> None:
+        """Drop whatever is being synthesised."""
+        ...
+
+    async def close(self) -> None:
+        """Release the call's handles."""
+        ...
+
+
+# --- legs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LegFeatures:
+    """What a dialect does itself (`in_band`), by its provider's REST interface, or not at all."""
+
+    dialect: str
+    clear: bool
+    """Whether queued audio can be taken back."""
+    marks: bool
+    """Whether the far side says what has been played."""
+    marks_return_on_clear: bool
+    """Whether a clear sends pending marks back: then an echo alone does not mean heard."""
+    digits_out: Literal["in_band", "rest", "no"]
+    transfer: Literal["in_band", "rest", "no"]
+    hang_up: Literal["in_band", "rest", "close"]
+
+
+class LegEvents(Protocol):
+    """Where a leg reports to: the session of its call."""
+
+    def audio_arrived(self, audio: bytes) -> None:
+        """Caller audio in the leg's incoming format, gaps already filled."""
+        ...
+
+    def post(self, event: Event) -> None:
+        """A leg or playout event, or digits."""
+        ...
+
+
+class Leg(Protocol):
+    """One connection to the caller. Methods return at once; the driver paces, keeps the ledger and owns the socket."""
+
+    @property
+    def id(self) -> LegId:
+        """Unique within the process."""
+        ...
+
+    @property
+    def features(self) -> LegFeatures:
+        """The dialect's row."""
+        ...
+
+    @property
+    def audio_in(self) -> AudioFormat:
+        """Format of what the caller sends."""
+        ...
+
+    @property
+    def audio_out(self) -> AudioFormat:
+        """Format that `play` takes."""
+        ...
+
+    def attach(self, events: LegEvents) -> None:
+        """Start reporting; audio and digits that came before are handed over first."""
+        ...
+
+    def play(self, utterance: UtteranceId, audio: bytes) -> None:
+        """Queue audio of the utterance's current clause."""
+        ...
+
+    def end_clause(self, utterance: UtteranceId, clause: int, *, last: bool) -> None:
+        """Mark the end of a clause: PlayoutReached follows once it has been heard."""
+        ...
+
+    def clear(self) -> None:
+        """Be silent: PlayoutStopped follows for every unfinished utterance, at once."""
+        ...
+
+    def send_digits(self, digits: str) -> None:
+        """Press keys towards the far side."""
+        ...
+
+    async def transfer(self, target: str) -> None:
+        """Hand the caller over, after draining. Raises CallLost where the dialect cannot."""
+        ...
+
+    async def hang_up(self, *, drain: bool) -> None:
+        """End the leg; with `drain` after everything queued has been heard, or a bounded time."""
+        ...
+
+
+# --- calls arriving --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall:
+    """A caller has been let in: what the session needs to begin."""
+
+    call: CallId
+    leg: Leg
+    agent: str
+    """Which agent the path named."""
+    caller_number: str | None
+    called_number: str | None
+    parameters: Mapping[str, str]
+
+
+class CallHandler(Protocol):
+    """Who takes calls: the runtime. Returns when the call has ended."""
+
+    async def __call__(self, incoming: IncomingCall, /) -> None:
+        """Run one call from its first leg to its end."""
+        ...
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """The only source of time above the core."""
+
+    def now_ms(self) -> int:
+        """Monotonic milliseconds; only differences mean anything."""
+        ...
+
+    def unix_ms(self) -> int:
+        """Wall clock, milliseconds since 1970 in UTC."""
+        ...
+
+    def call_at(self, at_ms: int, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back once at that monotonic time, on the event loop; returns what cancels it."""
+        ...
+
+    async def sleep(self, ms: int) -> None:
+        """Wait."""
+        ...
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+
+class CredentialBroker(Protocol):
+    """Mints what a tool needs to be let in, outside the model's sight."""
+
+    async def token(
+        self, *, call: str, phase: str, tool: str, scopes: Sequence[str], subject: str | None
+    ) -> Mapping[str, str]:
+        """Return HTTP headers that carry a short-lived credential for exactly this call, phase, tool and scopes.
+
+        Raises ToolFailed where none is to be had.
+        """
+        ...

@@ -1,0 +1,39 @@
+"""Declarations: parts of a flow that cannot change and know where they were written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from voiceagent.errors import Source
+
+__all__ = ["Declared", "written_at"]
+
+_OWN_CODE = (str(Path(__file__).resolve().parent), str(Path(pydantic.__file__).resolve().parent))
+
+
+def written_at() -> Source:
+    """Return the file and line of the innermost frame that is neither ours nor pydantic's."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the one documented way to see who is calling
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_OWN_CODE) and not file.startswith("<"):
+            return Source(file, frame.f_lineno)
+        frame = frame.f_back
+    return Source("<unknown>")
+
+
+class Declared(BaseModel):
+    """A frozen part of a flow. Unknown keys are refused; `source` says where it stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    _source: Source = PrivateAttr(default_factory=written_at)
+
+    @property
+    def source(self) -> Source:
+        """File and line of the declaration."""
+        return self._source

@@ -1,0 +1,70 @@
+"""Expects: what the caller is about to say, so that the agent knows when they have said it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from voiceagent.spec.declared import Declared
+
+__all__ = ["Choice", "Digits", "Expects", "FreeSpeech", "SpokenAmount", "SpokenDate", "YesNo"]
+
+
+class FreeSpeech(Declared):
+    """Anything: a question, a story."""
+
+    kind: Literal["free_speech"] = "free_speech"
+
+
+class Digits(Declared):
+    """A number that is read out digit by digit, or pressed: account number, PIN, telephone number."""
+
+    kind: Literal["digits"] = "digits"
+    name: str = "digits"
+    """What the digits are; it names their handle in a sensitive phase."""
+    length: int | None = Field(default=None, ge=1, le=64)
+    """How many; None where it varies: then a pause or the terminator ends them."""
+    sealed: bool = False
+    """A secret: only a tool's parameter of type `Sealed` ever receives the digits themselves."""
+    terminator: str | None = Field(default="#", pattern=r"^[0-9*#A-D]$")
+    """The key that ends digits pressed early."""
+
+
+class SpokenDate(Declared):
+    """A day: birth date, appointment."""
+
+    kind: Literal["date"] = "date"
+    name: str = "date"
+
+
+class SpokenAmount(Declared):
+    """An amount of money."""
+
+    kind: Literal["amount"] = "amount"
+    name: str = "amount"
+
+
+class YesNo(Declared):
+    """A yes or a no."""
+
+    kind: Literal["yes_no"] = "yes_no"
+    name: str = "answer"
+
+
+class Choice(Declared):
+    """One of a few things, each with the words that callers use for it."""
+
+    kind: Literal["choice"] = "choice"
+    name: str = "choice"
+    options: Mapping[str, tuple[str, ...]]
+
+    @model_validator(mode="after")
+    def _has_options(self) -> Self:
+        if not self.options:
+            raise ValueError("a choice needs at least one option")
+        return self
+
+
+Expects = Annotated[FreeSpeech | Digits | SpokenDate | SpokenAmount | YesNo | Choice, Field(discriminator="kind")]

@@ -1,0 +1,44 @@
+"""Facts: what tools have established about this call, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from voiceagent.errors import PhaseError, nearest
+
+__all__ = ["Facts"]
+
+
+class Facts(BaseModel):
+    """The typed, closed list of facts of a flow; subclass it and give every field a default (None = not known yet).
+
+    Only what tools declare in `sets` writes here, so a guard can trust what it reads. Values survive a JSON round trip:
+    dates and decimals are written as text and read back as what they were.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        required = [name for name, field in cls.model_fields.items() if field.is_required()]
+        if required:
+            raise PhaseError(f"facts need a default, since a call starts without them: {', '.join(required)}")
+
+    def with_values(self, values: Mapping[str, object]) -> Self:
+        """Return these facts with some values replaced, validated; PhaseError names the fact that does not fit."""
+        for name in values:
+            if name not in type(self).model_fields:
+                raise PhaseError(f"{name!r} is not a fact of this flow{nearest(name, type(self).model_fields)}")
+        try:
+            return type(self).model_validate({**self.model_dump(mode="json"), **values})
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            raise PhaseError(f"fact {'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
+
+    def known(self) -> dict[str, object]:
+        """Return the facts that have a value, as JSON values, in the order of declaration."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}

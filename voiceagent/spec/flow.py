@@ -1,0 +1,176 @@
+"""Flows: all phases of an agent, the transitions between them, the facts they share, and the limits they obey."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from voiceagent.errors import PhaseError, nearest
+from voiceagent.spec.declared import Declared
+from voiceagent.spec.facts import Facts
+from voiceagent.spec.filler import Filler
+from voiceagent.spec.phase import Phase, Requested, Transition
+from voiceagent.spec.prompt import DEFAULT_LOCALE, Prompt
+from voiceagent.spec.tool import Tool
+
+__all__ = ["Flow", "Limits", "Phrases"]
+
+
+class Limits(Declared):
+    """Bounds that every call obeys; each is logged with its reason when it is reached."""
+
+    max_call_ms: int = Field(default=30 * 60_000, ge=1_000)
+    max_turns: int = Field(default=200, ge=1)
+    max_tool_calls: int = Field(default=100, ge=0)
+    max_history_messages: int = Field(default=60, ge=4)
+    """What a model is shown at most, the newest last."""
+    max_result_bytes: int = Field(default=64 * 1024, ge=256)
+    """A tool result beyond this fails the tool."""
+    model_timeout_ms: int = Field(default=15_000, ge=500)
+    """A reply that has not begun by then has failed."""
+    recognizer_timeout_ms: int = Field(default=4_000, ge=500)
+    """A transcript that has not come by then counts as not understood."""
+    confirm_within_ms: int = Field(default=30_000, ge=1_000)
+    """How long a read-back may wait for its yes."""
+
+
+class Phrases(Declared):
+    """What the framework itself says, in the flow's language."""
+
+    apology: str = "I am sorry, something went wrong on my side."
+    not_available: str = "I am sorry, I cannot continue this call right now. Please call again later. Goodbye."
+    too_long: str = "We have reached the time limit of this call. Please call again. Goodbye."
+    goodbye_silent: str = "I cannot hear you, so I will hang up now. Please call again. Goodbye."
+    confirm_expired: str = "I did not get a clear yes, so I have not done anything."
+    resumed: str = "Sorry, we were cut off for a moment."
+
+
+class Flow(Declared):
+    """An agent, declared. Build it in `phases/<agent>/__init__.py` under the name FLOW."""
+
+    name: str
+    initial: str
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    facts: type[Facts] = Facts
+    tools: tuple[Tool, ...] = ()
+    """Tools that every phase offers."""
+    transitions: tuple[Transition, ...] = ()
+    """Transitions that every phase has, after its own; phases that end the call have none."""
+    filler: Filler = Field(default_factory=Filler)
+    limits: Limits = Field(default_factory=Limits)
+    phrases: Phrases = Field(default_factory=Phrases)
+    locale: str = DEFAULT_LOCALE
+    voice: str | None = None
+    prompts: Mapping[str, Prompt] = Field(default_factory=dict)
+    """Prompt file → its text; the loader fills this in."""
+
+    @cached_property
+    def by_name(self) -> dict[str, Phase]:
+        """Phases by their names, in the order of declaration."""
+        return {phase.name: phase for phase in self.phases}
+
+    def phase(self, name: str) -> Phase:
+        """Return a phase; PhaseError names the nearest one that exists."""
+        if name not in self.by_name:
+            raise PhaseError(f"there is no phase {name!r}{nearest(name, self.by_name)}", source=self.source)
+        return self.by_name[name]
+
+    def tools_of(self, phase: Phase) -> tuple[Tool, ...]:
+        """Return what the phase offers: its own tools, then the global ones."""
+        return phase.tools if phase.ends else (*phase.tools, *self.tools)
+
+    def transitions_of(self, phase: Phase) -> tuple[Transition, ...]:
+        """Return the edges out of a phase in the order in which they are tried."""
+        edges = phase.transitions if phase.ends else (*phase.transitions, *self.transitions)
+        return tuple(sorted(edges, key=lambda edge: -edge.priority))
+
+    def requests_of(self, phase: Phase) -> dict[str, Requested]:
+        """Return the moves that the phase's model may ask for, by name."""
+        return {edge.on.name: edge.on for edge in self.transitions_of(phase) if isinstance(edge.on, Requested)}
+
+    def tool_of(self, phase: Phase, name: str) -> Tool | None:
+        """Return the tool of that name if the phase offers it."""
+        return next((tool for tool in self.tools_of(phase) if tool.name == name), None)
+
+    def prompt_of(self, phase: Phase) -> Prompt:
+        """Return the phase's prompt; an empty one where no model speaks."""
+        if phase.prompt is None:
+            return _NO_PROMPT
+        if phase.prompt not in self.prompts:
+            raise PhaseError(
+                f"phase {phase.name!r}: there is no prompt {phase.prompt!r}{nearest(phase.prompt, self.prompts)}",
+                source=phase.source,
+            )
+        return self.prompts[phase.prompt]
+
+    def filler_of(self, phase: Phase) -> Filler:
+        """Return the phase's filler, or the flow's."""
+        return phase.filler or self.filler
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of everything the flow declares except the text of its prompts, which have hashes of their own.
+
+        Code is hashed by what the model sees of it (names, schemas), not by its body.
+        """
+        return hashlib.sha256(json.dumps(_described(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    @cached_property
+    def prompt_hashes(self) -> dict[str, str]:
+        """Prompt file → hash, sorted by file."""
+        return {name: self.prompts[name].sha256 for name in sorted(self.prompts)}
+
+
+_NO_PROMPT = Prompt("")
+_LEFT_OUT = {"prompts"}
+_json_values: TypeAdapter[object] = TypeAdapter(object)
+
+
+def _described(value: object) -> object:
+    """Return a declaration as JSON values that are the same in every process."""
+    match value:
+        case Declared():
+            return {
+                name: _described(getattr(value, name)) for name in type(value).model_fields if name not in _LEFT_OUT
+            }
+        case Tool():
+            return _described_tool(value)
+        case type():
+            return _described_type(value)
+        case Mapping():
+            return {str(key): _described(item) for key, item in cast("Mapping[object, object]", value).items()}
+        case tuple() | list():
+            return [_described(item) for item in cast("Sequence[object]", value)]
+        case FunctionType():
+            return f"{value.__module__}.{value.__qualname__}"
+        case _:
+            return _json_values.dump_python(value, mode="json")
+
+
+def _described_tool(tool: Tool) -> object:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "arguments": tool.arguments.model_json_schema(),
+        "effect": tool.effect,
+        "requires": list(tool.requires),
+        "grants": [*tool.grants, tool.grants_when],
+        "sets": dict(tool.sets),
+        "binds": dict(tool.binds),
+        "sealed": list(tool.sealed),
+        "timeout_ms": tool.timeout_ms,
+        "retries": tool.retries,
+        "filler": _described(tool.filler),
+        "invalidates": list(tool.invalidates),
+        "fresh_ms": tool.fresh_ms,
+        "confirm": tool.confirm,
+        "scopes": list(tool.scopes),
+    }
+
+
+def _described_type(kind: type) -> object:
+    return kind.model_json_schema() if issubclass(kind, BaseModel) else kind.__name__

@@ -1,0 +1,221 @@
+"""Phases: the segments of a call, each with its own short prompt and few tools."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from voiceagent.spec.declared import Declared
+from voiceagent.spec.expects import Expects
+from voiceagent.spec.filler import Filler
+from voiceagent.spec.guards import When
+from voiceagent.spec.guided import GuidedDialogue
+from voiceagent.spec.prefetch import Prefetch
+from voiceagent.spec.tool import Tool
+
+__all__ = [
+    "Ask",
+    "Carry",
+    "HangUpAfter",
+    "HostSignals",
+    "LastMessages",
+    "NotUnderstood",
+    "OnEnter",
+    "Phase",
+    "Pressed",
+    "Reprompts",
+    "Requested",
+    "Say",
+    "Silent",
+    "TimedOut",
+    "ToolFails",
+    "ToolSucceeds",
+    "TransferTo",
+    "Transition",
+    "Trigger",
+    "TurnLimitReached",
+    "VoiceFails",
+    "Wait",
+]
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
+
+
+# --- what tries a transition -----------------------------------------------------------------------------------------
+
+
+class ToolSucceeds(Declared):
+    """A tool of the phase has returned."""
+
+    tool: Tool
+
+
+class ToolFails(Declared):
+    """A tool of the phase has failed or timed out."""
+
+    tool: Tool
+
+
+class Requested(Declared):
+    """The model asks for the move, by a function that carries this name."""
+
+    name: str = Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,63}$")
+    description: str
+    """What the model reads: when to ask for it."""
+
+
+class Pressed(Declared):
+    """The caller presses exactly these keys while no digits are expected, or `expects` is satisfied by them."""
+
+    digits: str = Field(pattern=r"^[0-9*#A-D]{1,32}$")
+
+
+class Silent(Declared):
+    """The caller has said nothing after the last reprompt of `no_input`."""
+
+
+class NotUnderstood(Declared):
+    """The caller was not understood after the last reprompt of `no_match`."""
+
+
+class TimedOut(Declared):
+    """The phase has lasted `timeout_ms`."""
+
+
+class TurnLimitReached(Declared):
+    """The caller has had `max_turns` turns in this entry of the phase."""
+
+
+class HostSignals(Declared):
+    """The host application has sent a named event."""
+
+    name: str
+
+
+class VoiceFails(Declared):
+    """The model or an engine has failed for good."""
+
+
+Trigger = (
+    ToolSucceeds
+    | ToolFails
+    | Requested
+    | Pressed
+    | Silent
+    | NotUnderstood
+    | TimedOut
+    | TurnLimitReached
+    | HostSignals
+    | VoiceFails
+)
+
+
+def _tool_means_success(value: object) -> object:
+    return ToolSucceeds(tool=value) if isinstance(value, Tool) else value
+
+
+class Transition(Declared):
+    """An edge of the flow: what tries it, the guard that permits it, where it leads, and what it sets going."""
+
+    on: Annotated[Trigger, BeforeValidator(_tool_means_success)]
+    to: str
+    when: When | None = None
+    priority: int = 0
+    """Of several transitions that may fire at once the highest wins; among equals the one declared first."""
+    say: str | None = None
+    """A sentence said on the way: it hides the swap. A template over facts."""
+    prefetch: tuple[Prefetch, ...] = ()
+    """What is fetched ahead the moment the transition is decided."""
+
+
+# --- what happens on entry and at the end ----------------------------------------------------------------------------
+
+
+class Say(Declared):
+    """Say a sentence of the framework's own: no model is asked. A template over facts."""
+
+    text: str
+
+
+class Ask(Declared):
+    """Ask the model to speak; after a tool's success it answers with the result."""
+
+
+class Wait(Declared):
+    """Say nothing; the caller has the floor."""
+
+
+OnEnter = Say | Ask | Wait
+
+
+class HangUpAfter(Declared):
+    """The call ends once everything that was said in this phase has been heard."""
+
+
+class TransferTo(Declared):
+    """The caller is transferred, once everything that was said in this phase has been heard."""
+
+    target: str
+    """A name that the server's settings map to a number, queue or extension."""
+
+
+class Reprompts(Declared):
+    """What is said when the caller stays silent or cannot be understood, one phrase per time, and what then."""
+
+    after_ms: int = Field(default=6_000, ge=1_000, le=60_000)
+    """Silence before each phrase (`no_input` only)."""
+    phrases: tuple[str, ...] = ()
+
+
+class LastMessages(Declared):
+    """Carry only the last messages of the earlier phases into this one."""
+
+    count: int = Field(ge=1, le=200)
+
+
+Carry = Literal["all", "facts_only"] | LastMessages
+"""What a phase's model sees of the phases before: everything, only the late facts, or the last messages."""
+
+
+class Phase(Declared):
+    """One segment of a call. The model sees this prompt and these tools, and nothing else."""
+
+    name: str
+    prompt: str | None = None
+    """File below `prompts/`, such as `bank/greeting.md`; None where no model speaks in this phase."""
+    tools: tuple[Tool, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    on_enter: OnEnter = Field(default_factory=Ask)
+    expects: tuple[Expects, ...] = ()
+    """What the caller is about to say, in the order in which it is asked for; empty: free speech."""
+    guided: GuidedDialogue | None = None
+    filler: Filler | None = None
+    """None: the flow's."""
+    no_input: Reprompts = Field(
+        default_factory=lambda: Reprompts(phrases=("Are you still there?", "I cannot hear you. Are you there?"))
+    )
+    no_match: Reprompts = Field(
+        default_factory=lambda: Reprompts(
+            phrases=("Sorry, could you say that again?", "I did not catch that. Once more, please?")
+        )
+    )
+    max_turns: int | None = Field(default=None, ge=1)
+    timeout_ms: int | None = Field(default=None, ge=1_000)
+    carry: Carry = "all"
+    interruptible: bool = True
+    """Whether the caller may cut the agent short; what they say meanwhile is kept either way."""
+    sensitive: bool = False
+    """Every digit spoken or pressed in this phase is sealed; nothing of it is recorded."""
+    voice: str | None = None
+    """Voice override of the synthesizer or the speech model."""
+    ends: HangUpAfter | TransferTo | None = None
+    """How the call ends here; such a phase needs no transitions."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.match(name):
+            raise ValueError("a phase name is lower case letters, digits and underscores, at most 64")
+        return name

@@ -1,0 +1,119 @@
+"""Prompts: the short text a model is given in one phase, in two parts: one that never changes, one over late facts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from voiceagent.errors import PhaseError, Source
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from jinja2.sandbox import SandboxedEnvironment
+
+__all__ = ["DEFAULT_LOCALE", "Prompt", "placeholders_in", "render"]
+
+DEFAULT_LOCALE = "en-US"
+_LATE = "---"
+_environments: dict[str, SandboxedEnvironment] = {}
+
+
+def _environment(locale: str) -> SandboxedEnvironment:
+    # Imported on first use: an agent without templates must not pay for the engine.
+    if locale not in _environments:
+        from jinja2 import StrictUndefined
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        from voiceagent.spec.filters import filters_for
+
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+        environment.globals.clear()  # no range(), no lipsum(): a prompt is text with holes
+        environment.filters.update(filters_for(locale))
+        _environments[locale] = environment
+    return _environments[locale]
+
+
+@lru_cache(maxsize=2_048)
+def _template(text: str, source: Source | None, locale: str) -> Template:
+    from jinja2 import TemplateError, TemplateSyntaxError
+
+    try:
+        return _environment(locale).from_string(text)
+    except TemplateSyntaxError as exc:
+        where = Source(source.file, source.line + exc.lineno - 1) if source and exc.lineno else source
+        raise PhaseError(f"template cannot be read: {exc.message}", source=where) from exc
+    except TemplateError as exc:
+        raise PhaseError(f"template cannot be read: {exc}", source=source) from exc
+
+
+def render(
+    text: str,
+    values: Mapping[str, object],
+    *,
+    source: Source | None = None,
+    locale: str = DEFAULT_LOCALE,
+) -> str:
+    """Fill the holes of a template; values are inserted literally. PhaseError for a hole without a value."""
+    if "{" not in text:
+        return text
+    from jinja2 import TemplateError
+
+    try:
+        return _template(text, source, locale).render(values)
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as exc:
+        raise PhaseError(f"template cannot be filled: {exc}", source=source) from exc
+
+
+def placeholders_in(text: str, *, source: Source | None = None) -> tuple[str, ...]:
+    """Return the names a template needs, sorted; PhaseError for one that cannot be read."""
+    if "{" not in text:
+        return ()
+    from jinja2 import meta
+
+    _template(text, source, DEFAULT_LOCALE)
+    return tuple(sorted(meta.find_undeclared_variables(_environment(DEFAULT_LOCALE).parse(text))))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file. A line `---` divides the static part from the late facts; without it all is static."""
+
+    text: str
+    source: Source = field(default_factory=lambda: Source("<inline>"))
+
+    @cached_property
+    def _halves(self) -> tuple[str, str]:
+        static: list[str] = []
+        lines = self.text.splitlines()
+        for number, line in enumerate(lines):
+            if line.strip() == _LATE:
+                return "\n".join(static).strip(), "\n".join(lines[number + 1 :]).strip()
+            static.append(line)
+        return "\n".join(static).strip(), ""
+
+    @property
+    def static(self) -> str:
+        """The part that is the same in every call: it may be sent ahead, and keeps providers' prompt caches warm."""
+        return self._halves[0]
+
+    @property
+    def late(self) -> str:
+        """The template over facts, not yet filled."""
+        return self._halves[1]
+
+    @property
+    def late_line(self) -> int:
+        """Line on which the late part begins, 1-based."""
+        return next((n + 2 for n, line in enumerate(self.text.splitlines()) if line.strip() == _LATE), 1)
+
+    def late_facts(self, facts: Mapping[str, object], *, locale: str = DEFAULT_LOCALE) -> str:
+        """Return the late part filled with facts; PhaseError where one is missing."""
+        return render(self.late, facts, source=Source(self.source.file, self.late_line), locale=locale)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the text, as it stands in every journal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()

@@ -1,0 +1,259 @@
+"""Tools: typed async functions that a phase lets the model ask for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, overload
+
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from voiceagent.errors import PhaseError, Source, nearest
+from voiceagent.spec.filler import Filler
+
+__all__ = ["Effect", "Sealed", "Tool", "tool"]
+
+Effect = Literal["read", "write", "irreversible"]
+"""What a tool does to the world: nothing, something that can be undone, something that cannot."""
+
+_NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,63}$")
+_CONTEXT = "ctx"
+_Function = Callable[..., Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _SealedMark:
+    """Marks a parameter that receives a secret."""
+
+
+Sealed = Annotated[str, _SealedMark()]
+"""Type of a parameter that receives a secret: the model passes the handle, only the tool sees the value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tool:
+    """A function the model may ask for, with what the framework must know before it lets it run."""
+
+    name: str
+    description: str
+    run: _Function
+    arguments: type[BaseModel]
+    """All parameters but `ctx`, bound ones included."""
+    result: TypeAdapter[object]
+    """How the function's return value becomes JSON."""
+    source: Source
+    effect: Effect = "read"
+    requires: tuple[str, ...] = ()
+    """Grants that must be held when the tool runs."""
+    grants: tuple[str, ...] = ()
+    """Grants that its success gives, if `grants_when` fields of the result are true."""
+    grants_when: str | None = None
+    """Field of the result that must be true for `grants` and `sets` to take effect; None: any success."""
+    sets: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fact → field of the result that it is set from (dots go deeper)."""
+    binds: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Parameter → fact it is taken from; the model neither sees nor chooses it."""
+    sealed: tuple[str, ...] = ()
+    """Parameters of type `Sealed`."""
+    timeout_ms: int = 10_000
+    retries: int = 0
+    """How often a read is tried again after a failure; writes are never repeated by themselves."""
+    filler: Filler | None = None
+    invalidates: tuple[str, ...] = ()
+    """Names of read tools whose cached answers a success makes stale."""
+    fresh_ms: int = 300_000
+    """How long a prefetched answer may be served."""
+    confirm: str | None = None
+    """Template of the read-back of an irreversible tool, over its arguments."""
+    scopes: tuple[str, ...] = ()
+    """Scopes of the credential that a run of this tool is given; none: no credential."""
+    takes_context: bool = False
+
+    @property
+    def parameters(self) -> dict[str, JsonValue]:
+        """The JSON schema that a model sees: no `ctx`, no bound parameters, no titles."""
+        schema = self.arguments.model_json_schema()
+        properties = {
+            name: _plain(part) for name, part in schema.get("properties", {}).items() if name not in self.binds
+        }
+        required = [name for name in schema.get("required", ()) if name not in self.binds]
+        shape: dict[str, JsonValue] = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+        }
+        if required:
+            shape["required"] = required
+        if "$defs" in schema:
+            shape["$defs"] = _plain(schema["$defs"])
+        return shape
+
+    def validated(self, arguments: Mapping[str, object]) -> dict[str, JsonValue]:
+        """Return the arguments as canonical JSON values, defaults filled in; ValueError says what does not fit."""
+        try:
+            model = self.arguments.model_validate(dict(arguments))
+        except ValidationError as exc:
+            raise ValueError(
+                "; ".join(_argument_error(self, error["loc"], error["msg"]) for error in exc.errors())
+            ) from exc
+        return model.model_dump(mode="json")
+
+
+def _argument_error(owner: Tool, where: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(map(str, where)) or "arguments"
+    if where and where[0] not in owner.arguments.model_fields:
+        return f"{name}: no such argument{nearest(name, owner.arguments.model_fields)}"
+    return f"{name}: {message}"
+
+
+def _plain(schema: JsonValue) -> JsonValue:
+    """Drop the titles that pydantic adds: they cost tokens and say nothing."""
+    if isinstance(schema, dict):
+        return {key: _plain(value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+    return [_plain(item) for item in schema] if isinstance(schema, list) else schema
+
+
+@overload
+def tool(function: _Function, /) -> Tool: ...
+
+
+@overload
+def tool(
+    *,
+    effect: Effect = "read",
+    requires: str | tuple[str, ...] = (),
+    grants: str | tuple[str, ...] = (),
+    grants_when: str | None = None,
+    sets: Mapping[str, str] | tuple[str, ...] = (),
+    binds: Mapping[str, str] | tuple[str, ...] = (),
+    timeout_ms: int = 10_000,
+    retries: int = 0,
+    filler: Filler | None = None,
+    invalidates: tuple[Tool | str, ...] = (),
+    fresh_ms: int = 300_000,
+    confirm: str | None = None,
+    scopes: str | tuple[str, ...] = (),
+) -> Callable[[_Function], Tool]: ...
+
+
+def tool(
+    function: _Function | None = None,
+    /,
+    *,
+    effect: Effect = "read",
+    requires: str | tuple[str, ...] = (),
+    grants: str | tuple[str, ...] = (),
+    grants_when: str | None = None,
+    sets: Mapping[str, str] | tuple[str, ...] = (),
+    binds: Mapping[str, str] | tuple[str, ...] = (),
+    timeout_ms: int = 10_000,
+    retries: int = 0,
+    filler: Filler | None = None,
+    invalidates: tuple[Tool | str, ...] = (),
+    fresh_ms: int = 300_000,
+    confirm: str | None = None,
+    scopes: str | tuple[str, ...] = (),
+) -> Tool | Callable[[_Function], Tool]:
+    """Turn a typed async function into a tool; its docstring is what the model reads.
+
+    A parameter called `ctx` receives the ToolContext. `sets` and `binds` may be tuples where fact and field, or
+    parameter and fact, have the same name. Raises PhaseError, with the function's line, for what cannot be a tool.
+    """
+
+    def declare(run: _Function) -> Tool:
+        source = Source(run.__code__.co_filename, run.__code__.co_firstlineno)
+        if not inspect.iscoroutinefunction(run):
+            raise PhaseError(f"tool {run.__name__!r} must be an `async def`", source=source)
+        if not _NAME.match(run.__name__):
+            raise PhaseError(
+                f"tool name {run.__name__!r} must be a plain ASCII identifier of at most 64 letters",
+                source=source,
+            )
+        description = inspect.getdoc(run) or ""
+        if not description.strip():
+            raise PhaseError(f"tool {run.__name__!r} needs a docstring: the model chooses by it", source=source)
+        arguments, sealed, takes_context = _arguments_of(run, source)
+        bound = _same_names(binds)
+        for parameter in bound:
+            if parameter not in arguments.model_fields:
+                raise PhaseError(
+                    f"tool {run.__name__!r} binds {parameter!r}, which is not one of its parameters"
+                    f"{nearest(parameter, arguments.model_fields)}",
+                    source=source,
+                )
+        if effect == "irreversible" and not confirm:
+            raise PhaseError(
+                f"irreversible tool {run.__name__!r} needs `confirm`, the read-back of its arguments",
+                source=source,
+            )
+        if effect != "read" and retries:
+            raise PhaseError(f"tool {run.__name__!r} writes, so it cannot be retried by itself", source=source)
+        return Tool(
+            name=run.__name__,
+            description=description,
+            run=run,
+            arguments=arguments,
+            result=TypeAdapter(object),
+            source=source,
+            effect=effect,
+            requires=_several(requires),
+            grants=_several(grants),
+            grants_when=grants_when,
+            sets=_same_names(sets),
+            binds=bound,
+            sealed=sealed,
+            timeout_ms=timeout_ms,
+            retries=retries,
+            filler=filler,
+            invalidates=tuple(other.name if isinstance(other, Tool) else other for other in invalidates),
+            fresh_ms=fresh_ms,
+            confirm=confirm,
+            scopes=_several(scopes),
+            takes_context=takes_context,
+        )
+
+    return declare(function) if function is not None else declare
+
+
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _same_names(value: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:
+    return dict(value) if isinstance(value, Mapping) else {name: name for name in value}
+
+
+def _arguments_of(run: _Function, source: Source) -> tuple[type[BaseModel], tuple[str, ...], bool]:
+    """Return the model of the parameters, which of them are sealed, and whether there is a `ctx`."""
+    try:
+        hints = typing.get_type_hints(run, include_extras=True)
+    except NameError as exc:
+        raise PhaseError(f"tool {run.__name__!r}: annotation cannot be read: {exc}", source=source) from exc
+    fields: dict[str, Any] = {}
+    sealed: list[str] = []
+    takes_context = False
+    for name, parameter in inspect.signature(run).parameters.items():
+        if name == _CONTEXT:
+            takes_context = True
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PhaseError(
+                f"tool {run.__name__!r}: *args and **kwargs cannot be described to a model",
+                source=source,
+            )
+        if name not in hints:
+            raise PhaseError(f"tool {run.__name__!r}: parameter {name!r} needs a type", source=source)
+        hint = hints[name]
+        if any(isinstance(mark, _SealedMark) for mark in typing.get_args(hint)[1:]):
+            sealed.append(name)
+            handle = "The handle of the secret as it stands in the conversation, for example ⟨pin#1: 4 digits⟩."
+            hint = Annotated[str, FieldInfo(description=handle)]
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hint, default)
+    config = ConfigDict(extra="forbid", str_max_length=4_000)
+    model: type[BaseModel] = create_model(f"{run.__name__}_arguments", __config__=config, **fields)
+    return model, tuple(sealed), takes_context
