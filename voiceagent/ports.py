@@ -279,8 +279,8 @@ class Voice(Protocol):
         """Synthesise a clause and hand its audio to the leg, after everything before it."""
         ...
 
-    def silence(self) -> None:
-        """Drop whatever is being synthesised."""
+    def silence(self) -> tuple[UtteranceId, ...]:
+        """Drop what has not been handed to the leg; returns the utterances it belonged to."""
         ...
 
     async def close(self) -> None:

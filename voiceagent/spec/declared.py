@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from pathlib import Path
 
 import pydantic
@@ -17,7 +17,7 @@ _OWN_CODE = (str(Path(__file__).resolve().parent), str(Path(pydantic.__file__).r
 
 def written_at() -> Source:
     """Return the file and line of the innermost frame that is neither ours nor pydantic's."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the one documented way to see who is calling
+    frame = inspect.currentframe()
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(_OWN_CODE) and not file.startswith("<"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from voiceagent.errors import PhaseError, nearest
 
@@ -39,6 +39,6 @@ class Facts(BaseModel):
             first = exc.errors()[0]
             raise PhaseError(f"fact {'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
 
-    def known(self) -> dict[str, object]:
+    def known(self) -> dict[str, JsonValue]:
         """Return the facts that have a value, as JSON values, in the order of declaration."""
         return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import FunctionType
+from typing import cast
 
 from pydantic import BaseModel, Field, TypeAdapter
 

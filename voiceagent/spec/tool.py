@@ -50,9 +50,9 @@ class Tool:
     requires: tuple[str, ...] = ()
     """Grants that must be held when the tool runs."""
     grants: tuple[str, ...] = ()
-    """Grants that its success gives, if `grants_when` fields of the result are true."""
+    """Grants that its return gives, if `grants_when` says so."""
     grants_when: str | None = None
-    """Field of the result that must be true for `grants` and `sets` to take effect; None: any success."""
+    """Field of the result that must be true for `grants` to be given; None: any return."""
     sets: Mapping[str, str] = field(default_factory=dict[str, str])
     """Fact → field of the result that it is set from (dots go deeper)."""
     binds: Mapping[str, str] = field(default_factory=dict[str, str])

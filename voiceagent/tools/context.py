@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 if TYPE_CHECKING:
-    import httpx
+    from voiceagent.tools.service import ToolHttp
 
 __all__ = ["ToolContext"]
 
@@ -21,10 +21,10 @@ class ToolContext:
     call: str
     """Id of the call."""
     tool: str
-    http: httpx.AsyncClient
-    """Client for the agent's service: relative URLs, credentials of this run added, its deadline as time-out."""
+    http: ToolHttp
+    """The agent's service: `await ctx.http.get("/path")`; the credential of this run is added to every request."""
     deadline_ms: int
-    """When the run is given up, on the clock of `now_ms`."""
+    """When the run is given up, requests under way included, on the clock of `now_ms`."""
     now_ms: int
     """The clock when the run began."""
     idempotency_key: str | None
