@@ -1,0 +1,165 @@
+"""What the agent says: which clauses were sent, which were heard, and what is left of a sentence that was cut off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from voiceagent.core.effects import Speak, SpeechKind
+from voiceagent.core.ids import UtteranceId
+
+__all__ = ["AgentSpeech", "Clause", "Spoken"]
+
+_MS_PER_CHARACTER = 65
+"""Length of speech whose audio is not known yet: 15 characters a second, a usual speaking rate."""
+
+
+@dataclass(slots=True)
+class Clause:
+    """A piece of an utterance that was sent at once."""
+
+    text: str
+    duration_ms: int | None = None
+    """Known once its audio is complete."""
+
+    @property
+    def expected_ms(self) -> int:
+        """Its length, or an estimate."""
+        return len(self.text) * _MS_PER_CHARACTER if self.duration_ms is None else self.duration_ms
+
+
+@dataclass(slots=True)
+class Spoken:
+    """One utterance of the agent."""
+
+    id: UtteranceId
+    kind: SpeechKind
+    interruptible: bool
+    clauses: list[Clause] = field(default_factory=list[Clause])
+    complete: bool = False
+    """No clause follows."""
+    started_ms: int | None = None
+    heard_ms: int = 0
+    over: bool = False
+    """Played to its end, or stopped."""
+    stopped: bool = False
+
+    @property
+    def text(self) -> str:
+        """Everything that was sent."""
+        return " ".join(clause.text for clause in self.clauses if clause.text)
+
+    @property
+    def heard_text(self) -> str:
+        """What the caller has heard of it, to the word."""
+        return self.text if not self.stopped else self._cut()[0]
+
+    @property
+    def unheard_text(self) -> str:
+        """What they have not, from the next whole word on."""
+        return "" if not self.stopped else self._cut()[1]
+
+    def _cut(self) -> tuple[str, str]:
+        left_ms = self.heard_ms
+        heard: list[str] = []
+        for index, clause in enumerate(self.clauses):
+            length_ms = clause.expected_ms
+            if left_ms >= length_ms:
+                heard.append(clause.text)
+                left_ms -= length_ms
+                continue
+            words = clause.text.split(" ")
+            # Words take time by their letters; a word counts as heard once its last sound was.
+            total = len(clause.text) or 1
+            said = 0
+            characters = 0
+            for word in words:
+                characters += len(word) + 1
+                if length_ms * (characters - 1) > left_ms * total:
+                    break
+                said += 1
+            heard.append(" ".join(words[:said]))
+            rest = [" ".join(words[said:]), *(later.text for later in self.clauses[index + 1 :])]
+            return " ".join(part for part in heard if part), " ".join(part for part in rest if part)
+        return " ".join(part for part in heard if part), ""
+
+
+class AgentSpeech:
+    """The agent's side of the floor."""
+
+    def __init__(self) -> None:
+        self._utterances: dict[UtteranceId, Spoken] = {}
+        self._count = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything said or about to be said has not been heard to its end."""
+        return any(not spoken.over for spoken in self._utterances.values())
+
+    @property
+    def audible(self) -> bool:
+        """Whether the caller hears the agent now, as far as is known."""
+        return any(spoken.started_ms is not None and not spoken.over for spoken in self._utterances.values())
+
+    @property
+    def unfinished(self) -> tuple[Spoken, ...]:
+        """Utterances that are queued or playing, in order."""
+        return tuple(spoken for spoken in self._utterances.values() if not spoken.over)
+
+    def get(self, utterance: UtteranceId) -> Spoken | None:
+        """Return an utterance that is not forgotten yet."""
+        return self._utterances.get(utterance)
+
+    def begin(self, kind: SpeechKind, *, interruptible: bool, utterance: UtteranceId | None = None) -> Spoken:
+        """Open an utterance; a speech model brings its own id."""
+        if utterance is None:
+            self._count += 1
+            utterance = UtteranceId(f"a{self._count}")
+        spoken = Spoken(utterance, kind, interruptible)
+        self._utterances[utterance] = spoken
+        return spoken
+
+    def add(self, spoken: Spoken, text: str, *, last: bool) -> Speak:
+        """Append a clause and return the effect that says it."""
+        spoken.clauses.append(Clause(text, duration_ms=None if text else 0))
+        spoken.complete = last
+        return Speak(spoken.id, len(spoken.clauses) - 1, text, spoken.kind, last=last)
+
+    def queued(self, utterance: UtteranceId, clause: int, duration_ms: int) -> None:
+        """The length of a clause is known."""
+        spoken = self._utterances.get(utterance)
+        if spoken and 0 <= clause < len(spoken.clauses):
+            spoken.clauses[clause].duration_ms = duration_ms
+
+    def started(self, utterance: UtteranceId, at_ms: int) -> Spoken | None:
+        """The first sound was heard; None where that utterance is over or was heard before."""
+        spoken = self._utterances.get(utterance)
+        if spoken is None or spoken.over or spoken.started_ms is not None:
+            return None
+        spoken.started_ms = at_ms
+        return spoken
+
+    def reached(self, utterance: UtteranceId, heard_ms: int, *, finished: bool) -> Spoken | None:
+        """A clause was heard to its end; returns the utterance if that was its last."""
+        spoken = self._utterances.get(utterance)
+        if spoken is None or spoken.over:
+            return None
+        spoken.heard_ms = max(spoken.heard_ms, heard_ms)
+        if not finished:
+            return None
+        spoken.over = True
+        return spoken
+
+    def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:
+        """Playout was cut off; None where the utterance was over already."""
+        spoken = self._utterances.get(utterance)
+        if spoken is None or spoken.over:
+            return None
+        spoken.heard_ms = heard_ms
+        spoken.over = spoken.stopped = spoken.complete = True
+        return spoken
+
+    def forget_finished(self, keep: int = 16) -> None:
+        """Drop all but the last finished utterances: their words are in the transcript."""
+        finished = [key for key, spoken in self._utterances.items() if spoken.over]
+        for key in finished[:-keep]:
+            del self._utterances[key]

@@ -1,0 +1,99 @@
+"""The caller's turn: from their first sound until the agent may answer, with as many pauses as they like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from voiceagent.core.ids import UtteranceId
+
+__all__ = ["CallerTurn", "Utterance"]
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One stretch of the caller's voice."""
+
+    id: UtteranceId
+    started_ms: int
+    over_speech: bool
+    """The agent was audible when it began."""
+    ended_ms: int | None = None
+    text: str | None = None
+    """None until the recognizer has answered."""
+    partial: str = ""
+
+
+@dataclass(slots=True)
+class CallerTurn:
+    """Everything the caller has said since the agent last had the floor."""
+
+    patience_ms: Callable[[str], int]
+    """How much silence after these words ends the turn."""
+    recognizer_timeout_ms: int
+    utterances: dict[UtteranceId, Utterance] = field(default_factory=dict[UtteranceId, Utterance])
+
+    @property
+    def open(self) -> bool:
+        """Whether the caller has said something that is not answered yet."""
+        return bool(self.utterances)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller's voice is on."""
+        return any(utterance.ended_ms is None for utterance in self.utterances.values())
+
+    @property
+    def text(self) -> str:
+        """The words so far."""
+        return " ".join(utterance.text for utterance in self.utterances.values() if utterance.text)
+
+    @property
+    def spoken_ms(self) -> int:
+        """How long the voice was on in all."""
+        return sum((u.ended_ms or u.started_ms) - u.started_ms for u in self.utterances.values())
+
+    @property
+    def over_speech(self) -> bool:
+        """Whether all of it was said while the agent was audible."""
+        return all(utterance.over_speech for utterance in self.utterances.values())
+
+    @property
+    def ended_ms(self) -> int:
+        """The last moment of voice."""
+        return max((u.ended_ms or u.started_ms for u in self.utterances.values()), default=0)
+
+    def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
+        """The voice came on."""
+        if utterance not in self.utterances:
+            self.utterances[utterance] = Utterance(utterance, at_ms, over_speech)
+
+    def paused(self, utterance: UtteranceId, at_ms: int) -> bool:
+        """The voice went off; False where that was known already or the utterance is not of this turn."""
+        known = self.utterances.get(utterance)
+        if known is None or known.ended_ms is not None:
+            return False
+        known.ended_ms = max(at_ms, known.started_ms)
+        return True
+
+    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
+        """The words of an utterance came; False where they are late, double or unknown."""
+        known = self.utterances.get(utterance)
+        if known is None or known.text is not None:
+            return False
+        known.text = text.strip()
+        return True
+
+    def deadline_ms(self) -> int | None:
+        """When the turn is over if nothing else happens; None while the voice is on or nothing was said."""
+        if not self.utterances or self.speaking:
+            return None
+        if any(utterance.text is None for utterance in self.utterances.values()):
+            return self.ended_ms + self.recognizer_timeout_ms
+        return self.ended_ms + self.patience_ms(self.text)
+
+    def take(self) -> list[Utterance]:
+        """End the turn and return what was said in it; utterances still without words count as empty."""
+        taken = list(self.utterances.values())
+        self.utterances.clear()
+        return taken

@@ -1,0 +1,734 @@
+"""The conversation: events in, effects out, and the next instant at which something is due.
+
+Nothing here waits, sleeps, reads a clock or talks to anything. `handle` changes the state completely before it returns,
+and the same events at the same instants give the same effects in every process.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from voiceagent.core import events as ev
+from voiceagent.core.agent_speech import Spoken
+from voiceagent.core.authority import Authority
+from voiceagent.core.confirmations import Confirmation, pressed_answer
+from voiceagent.core.doing import Doing
+from voiceagent.core.effects import HangUp, ModelRequest, Outgoing, ReportProblem, SwapPhase, Transfer
+from voiceagent.core.events import Event
+from voiceagent.core.hearing import Hearing, TurnTaken
+from voiceagent.core.ids import Epoch, LegId, TurnId, UtteranceId
+from voiceagent.core.phase_machine import PhaseMachine, Signal
+from voiceagent.core.saying import Reply, Saying
+from voiceagent.core.sealing import Sealing
+from voiceagent.core.silence import SilenceLadder
+from voiceagent.core.state import CallState, Inherited, Outbox
+from voiceagent.core.tool_calls import ToolCall
+from voiceagent.core.transcript import Transcript
+from voiceagent.errors import PhaseError
+from voiceagent.language import language_for
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.guards import holds
+from voiceagent.spec.phase import (
+    Ask,
+    HostSignals,
+    NotUnderstood,
+    Pressed,
+    Requested,
+    Say,
+    Silent,
+    TimedOut,
+    TransferTo,
+    Transition,
+    TurnLimitReached,
+    VoiceFails,
+    Wait,
+)
+from voiceagent.spec.prompt import render
+
+__all__ = ["Conversation"]
+
+_DRAIN_AT_MOST_MS = 30_000
+"""After this the call is ended even if the last words have not been reported as heard."""
+_MOST_SPEECH_FAILURES = 3
+
+
+class Conversation:
+    """One call. `handle` is told what happened and when, and returns what to do."""
+
+    def __init__(self, flow: Flow, inherited: Inherited) -> None:
+        self._machine = PhaseMachine(flow)
+        phase = flow.phase(flow.initial)
+        self.state = CallState(flow, inherited, language_for(flow.locale), flow.facts(), phase)
+        self.transcript = Transcript()
+        self._out = Outbox(self.state)
+        self._saying = Saying(self.state, self._out, self.transcript)
+        self._doing = Doing(self.state, self._out, self.transcript)
+        self._hearing = Hearing(self.state, self._out)
+        self._silence = SilenceLadder()
+        self._owed = False
+        """The model owes the caller a reply: to their words or to a result."""
+        self._words_unanswered = False
+        self._deferred: list[Signal] = []
+        """What tried a transition while another one was under way."""
+        self._closing_reason: str | None = None
+        self._closing_since_ms: int | None = None
+        self._phase_timed_out = False
+        self._voice_failures = 0
+        self._speech_failures = 0
+
+    # --- what the outside may know -----------------------------------------------------------------------------------
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When to send TimePassed if nothing else happens; None for never."""
+        if self.state.ended or not self.state.started:
+            return None
+        due = (
+            self._hearing.deadline_ms,
+            None if self._saying.speech.busy else self._saying.fillers.deadline_ms,
+            self._silence.deadline_ms(self.state.phase.no_input.after_ms),
+            self._model_deadline_ms(),
+            self._confirmation_deadline_ms(),
+            self._phase_deadline_ms(),
+            self._call_deadline_ms(),
+        )
+        return min((at for at in due if at is not None), default=None)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether something is being said, made, looked up, listened to or decided."""
+        return (
+            self._working()
+            or self._owed
+            or self._hearing.turn_open
+            or self._saying.speech.busy
+            or bool(self._doing.calls.outstanding)
+            or (self.state.closing and not self.state.ended)
+        )
+
+    @property
+    def authority(self) -> Authority:
+        """What holds now: read again at the moment a tool is executed."""
+        return self.state.authority
+
+    def sealing_of(self, utterance: UtteranceId | None = None) -> Sealing | None:
+        """Return where the digits of an utterance, or pressed keys, go; None where nothing is secret."""
+        return self._hearing.sealing_of(utterance)
+
+    @property
+    def phase(self) -> str:
+        """The current phase."""
+        return self.state.phase.name
+
+    # --- the one entrance --------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now_ms: int) -> tuple[Outgoing, ...]:
+        """Return what `event` makes necessary."""
+        if self.state.ended:
+            return ()
+        self.state.now_ms = max(now_ms, self.state.now_ms)
+        self._take(event)
+        if not self.state.ended and self.state.started:
+            self._deadlines()
+            self._settle()
+        return self._out.take()
+
+    def _take(self, event: Event) -> None:  # noqa: C901 - one decision table: a row per event
+        match event:
+            case ev.CallStarted():
+                self._call_started(event)
+            case ev.LegAttached(leg):
+                self._leg_attached(leg)
+            case ev.LegLost(leg, reason):
+                self._leg_lost(leg, reason)
+            case ev.CallResumed():
+                self._saying.say(self.state.flow.phrases.resumed)
+            case ev.CallEnded():
+                self._call_ended()
+            case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
+                self._caller(event)
+            case ev.TranscriptFailed(utterance, reason):
+                self._out.emit(ReportProblem("transcript failed", reason))
+                self._hearing.transcribed(utterance, "")
+            case ev.DigitsPressed(digits, handle):
+                self._pressed(digits, handle)
+            case ev.ReplyStarted() | ev.ReplyText() | ev.ToolRequested() | ev.ReplyFinished() | ev.ReplyFailed():
+                self._model(event)
+            case ev.ToolFinished(call, result):
+                self._doing.finished(call, result)
+            case ev.ToolFailed():
+                self._doing.failed(event)
+            case ev.PrefetchFinished(fetch, result):
+                self._doing.fetched(fetch, result)
+            case ev.PrefetchFailed(fetch, reason):
+                self._doing.fetch_failed(fetch, reason)
+            case ev.SpeechQueued() | ev.SpeechFailed():
+                self._synthesis(event)
+            case ev.PlayoutStarted() | ev.PlayoutReached() | ev.PlayoutStopped():
+                self._playout(event)
+            case ev.PhaseSwapped(epoch):
+                self._phase_swapped(epoch)
+            case ev.SwapFailed(epoch, reason):
+                if epoch == self.state.epoch and self.state.swapping:
+                    self.state.swapping = False
+                    self._voice_failed(f"swap: {reason}")
+            case ev.HostEvent(name):
+                self._signal(Signal(HostSignals, name))
+            case ev.TimePassed():
+                pass  # what is due is looked at after every event
+            case _:
+                assert_never(event)
+
+    # --- the call and its legs ---------------------------------------------------------------------------------------
+
+    def _call_started(self, event: ev.CallStarted) -> None:
+        self.state.started_ms = self.state.now_ms
+        self.state.unix_anchor_ms = event.unix_ms
+        self.state.time_zone = event.time_zone
+
+    def _leg_attached(self, leg: LegId) -> None:
+        self.state.legs[leg] = None
+        if not self.state.started:
+            self.state.started = True
+            self._enter()
+
+    def _leg_lost(self, leg: LegId, reason: str) -> None:
+        self.state.legs.pop(leg, None)
+        if not self.state.legs:
+            self.state.closing = True
+            self._out.emit(HangUp(reason, drain=False))
+
+    def _call_ended(self) -> None:
+        self._saying.drop_reply()
+        self._doing.close()
+        self._forget_sealed()
+        self._machine.close()
+        self.state.ended = True
+
+    def _close(self, reason: str, phrase: str) -> None:
+        """End the call politely: a last sentence, heard to its end."""
+        if self.state.closing:
+            return
+        self._saying.drop_reply()
+        self._hearing.drop()
+        self._saying.say(phrase, interruptible=False)
+        self.state.closing = True
+        self._closing_reason = reason
+        self._closing_since_ms = self.state.now_ms
+
+    # --- the caller --------------------------------------------------------------------------------------------------
+
+    def _caller(
+        self, event: ev.CallerStartedSpeaking | ev.CallerPaused | ev.TranscriptPartial | ev.TranscriptFinal
+    ) -> None:
+        if self.state.closing:
+            return
+        self._silence.broken()
+        match event:
+            case ev.CallerStartedSpeaking(utterance, at_ms):
+                self._hearing.started(utterance, at_ms, over_speech=self._saying.speech.busy)
+                self._saying.fillers.stop()
+            case ev.CallerPaused(utterance, at_ms):
+                self._hearing.paused(utterance, at_ms)
+            case ev.TranscriptPartial(utterance, text):
+                if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
+                    self._barge_in()
+            case ev.TranscriptFinal(utterance, text):
+                known = self._hearing.transcribed(utterance, text)
+                if known and self._hearing.has_words(text):
+                    self._barge_in()
+                elif not known and text:
+                    self._out.emit(ReportProblem("late transcript", utterance))
+                    self.transcript.caller(text, self.state.epoch)
+
+    def _barge_in(self) -> None:
+        """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
+        self._hearing.barge_in_decided()
+        playing = self._saying.speech.unfinished
+        if playing and all(spoken.interruptible for spoken in playing):
+            self._saying.stop()
+
+    def _turn_over(self) -> None:
+        turn = self._hearing.take_turn()
+        if not turn.text or (turn.over_speech and self.state.language.is_backchannel(turn.text)):
+            self._nothing_said(turn)
+            return
+        self.state.turn = TurnId(self.state.turn + 1)
+        self.state.phase_turns += 1
+        self._silence.answered()
+        self._saying.forget_cut_off()
+        self.transcript.caller(turn.text, self.state.epoch)
+        if self._answers_confirmation(turn):
+            return
+        self._reply_is_owed()
+        self._count_turns()
+
+    def _nothing_said(self, turn: TurnTaken) -> None:
+        """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""
+        for request in self._saying.resume():
+            self._request(request)
+        if turn.over_speech or turn.was_noise or self._saying.speech.busy:
+            return
+        phrases = self.state.phase.no_match.phrases
+        phrase = self._silence.not_understood(phrases)
+        if phrase is not None:
+            self._saying.say(phrase)
+        elif not self._signal(Signal(NotUnderstood)):
+            self._close("not understood", self.state.flow.phrases.not_available)
+
+    def _count_turns(self) -> None:
+        limit = self.state.phase.max_turns
+        if self.state.turn >= self.state.flow.limits.max_turns:
+            self._close("turn limit of the call", self.state.flow.phrases.too_long)
+        elif limit is not None and self.state.phase_turns > limit:
+            self._signal(Signal(TurnLimitReached))
+
+    def _pressed(self, digits: str, handle: str | None) -> None:
+        if self.state.closing:
+            return
+        self._silence.broken()
+        self._saying.fillers.stop()
+        self._barge_in()
+        confirmation = self._doing.confirmation
+        if confirmation is not None and confirmation.heard and pressed_answer(digits) is not None:
+            self._doing.confirmed(yes=pressed_answer(digits) is True, reason="the caller pressed no")
+            return
+        keys = self._hearing.pressed(digits, handle)
+        if keys and self._signal(Signal(Pressed, keys)):
+            self._hearing.forget_keys()
+
+    def _keys_complete(self) -> None:
+        entry = self._hearing.take_keys()
+        if self._signal(Signal(Pressed, entry)):
+            return
+        self.state.turn = TurnId(self.state.turn + 1)
+        self.state.phase_turns += 1
+        self._silence.answered()
+        self._saying.forget_cut_off()
+        self.transcript.caller(entry, self.state.epoch)
+        self._doing.confirmed(yes=False, reason="the caller pressed keys instead of answering")
+        self._reply_is_owed()
+        self._count_turns()
+
+    def _reply_is_owed(self) -> None:
+        self._words_unanswered = True
+        self._owed = self._owed or not self.state.inherited.replies_unasked
+
+    # --- the model ---------------------------------------------------------------------------------------------------
+
+    def _model(
+        self, event: ev.ReplyStarted | ev.ReplyText | ev.ToolRequested | ev.ReplyFinished | ev.ReplyFailed
+    ) -> None:
+        reply = self._saying.current(event.reply)
+        if isinstance(event, ev.ReplyStarted):
+            if reply is None and self.state.inherited.replies_unasked and event.epoch == self.state.epoch:
+                self._words_unanswered = False
+                self._saying.unasked(event.reply, event.epoch)
+            return
+        if reply is None:
+            return  # cut off by the caller or by a transition: nothing of it counts any more
+        match event:
+            case ev.ReplyText(text=text):
+                self._voice_failures = 0
+                self._saying.add_text(reply, text)
+            case ev.ToolRequested():
+                reply.requests += 1
+                if reply.held:
+                    reply.held_requests.append(event)
+                else:
+                    self._request(event)
+            case ev.ReplyFinished(asks=asks):
+                self._saying.finish(reply)
+                self._hearing.reply_asks(asks)
+            case ev.ReplyFailed(reason=reason):
+                self._reply_failed(reply, reason)
+
+    def _request(self, event: ev.ToolRequested) -> None:
+        self._voice_failures = 0
+        call = self._doing.request(event)
+        if call is not None:
+            self._ask_for_confirmation(call)
+        if self._doing.model_is_broken:
+            self._doing.bad_requests = 0
+            self._saying.drop_reply()
+            self._give_up_voice("the model's requests do not fit")
+
+    def _reply_failed(self, reply: Reply, reason: str) -> None:
+        self._saying.finish(reply)
+        self._saying.drop_reply()
+        self._voice_failed(reason)
+
+    def _voice_failed(self, reason: str) -> None:
+        """Try once more; then go where the flow says, or end the call: never silence."""
+        self._out.emit(ReportProblem("voice failed", reason))
+        self._voice_failures += 1
+        if self._voice_failures == 1:
+            self._saying.say(self.state.flow.phrases.apology)
+            self._owed = True
+        else:
+            self._give_up_voice(reason)
+
+    def _give_up_voice(self, reason: str) -> None:
+        self._voice_failures = 0
+        if not self._signal(Signal(VoiceFails)):
+            self._close(f"voice failed: {reason}", self.state.flow.phrases.not_available)
+
+    def _ask_model(self) -> None:
+        self._owed = self._words_unanswered = False
+        self._saying.ask(self._model_request())
+
+    def _model_request(self) -> ModelRequest:
+        state = self.state
+        prompt = state.flow.prompt_of(state.phase)
+        known = state.facts.known()
+        try:
+            late = prompt.late_facts(known, locale=state.flow.locale)
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("prompt", str(exc)))
+            late = ""
+        return ModelRequest(
+            phase=state.phase.name,
+            epoch=state.epoch,
+            prompt=prompt.static,
+            late_facts=late,
+            tools=self._offered(),
+            history=self.transcript.window(state.epoch, state.phase.carry, state.flow.limits.max_history_messages),
+            facts=known,
+            unix_ms=state.unix_ms,
+        )
+
+    def _offered(self) -> tuple[str, ...]:
+        """Names of what the model may ask for now: what could not run is not shown either."""
+        state = self.state
+        known = state.facts.known()
+        tools = [
+            tool.name
+            for tool in state.flow.tools_of(state.phase)
+            if all(grant in state.grants for grant in tool.requires)
+            and all(fact in known for fact in tool.binds.values())
+        ]
+        moves = [
+            edge.on.name
+            for edge in state.flow.transitions_of(state.phase)
+            if isinstance(edge.on, Requested) and holds(edge.when, state.facts)
+        ]
+        return tuple(dict.fromkeys([*tools, *moves]))
+
+    # --- confirmations -----------------------------------------------------------------------------------------------
+
+    def _ask_for_confirmation(self, call: ToolCall) -> None:
+        try:
+            words = self._doing.read_back(call)
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("read-back", str(exc)))
+            self._doing.decline(call, "the read-back could not be made")
+            return
+        spoken = self._saying.say(words, "read_back")
+        self._doing.confirmation = Confirmation(
+            number=self._doing.next_confirmation(),
+            call=call.id,
+            read_back=spoken.id,
+            epoch=self.state.epoch,
+            deadline_ms=self.state.now_ms + self.state.flow.limits.confirm_within_ms,
+        )
+
+    def _answers_confirmation(self, turn: TurnTaken) -> bool:
+        """Take the caller's turn as the answer to a read-back; True where nothing else is to be made of it."""
+        confirmation = self._doing.confirmation
+        if confirmation is None:
+            return False
+        answer = self.state.language.yes_no(turn.text)
+        if answer is None or not confirmation.heard or turn.over_speech:
+            self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
+            return False
+        self._doing.confirmed(yes=answer, reason="the caller said no")
+        return True
+
+    def _confirmation_deadline_ms(self) -> int | None:
+        return self._doing.confirmation.deadline_ms if self._doing.confirmation else None
+
+    def _confirmation_expired(self) -> None:
+        self._saying.say(self.state.flow.phrases.confirm_expired)
+        self._doing.confirmed(yes=False, reason="the caller gave no answer in time")
+
+    # --- what the caller hears ---------------------------------------------------------------------------------------
+
+    def _synthesis(self, event: ev.SpeechQueued | ev.SpeechFailed) -> None:
+        match event:
+            case ev.SpeechQueued(utterance, clause, duration_ms):
+                self._speech_failures = 0
+                self._saying.speech.queued(utterance, clause, duration_ms)
+            case ev.SpeechFailed(utterance, clause, reason):
+                self._out.emit(ReportProblem("speech failed", reason))
+                self._saying.speech.queued(utterance, clause, 0)
+                self._speech_failures += 1
+                if self._speech_failures == _MOST_SPEECH_FAILURES:
+                    self.state.closing = True
+                    self._out.emit(HangUp("speech failed", drain=False))
+
+    def _playout(self, event: ev.PlayoutStarted | ev.PlayoutReached | ev.PlayoutStopped) -> None:
+        saying = self._saying
+        match event:
+            case ev.PlayoutStarted(utterance, at_ms):
+                spoken = saying.speech.started(utterance, at_ms)
+                if spoken and spoken.kind != "filler":
+                    saying.fillers.stop()
+            case ev.PlayoutReached(utterance, _, heard_ms, finished):
+                over = saying.speech.reached(utterance, heard_ms, finished=finished)
+                if not finished:
+                    saying.go_on_with_filler(utterance)
+                elif over:
+                    self._heard(over)
+            case ev.PlayoutStopped(utterance, heard_ms):
+                saying.stopped(utterance, heard_ms)
+                self._read_back_cut_off(utterance)
+
+    def _heard(self, spoken: Spoken) -> None:
+        """An utterance was heard to its end."""
+        if spoken.kind == "filler":
+            self._saying.fillers.quiet_again(self.state.now_ms)
+        confirmation = self._doing.confirmation
+        if confirmation is not None and confirmation.read_back == spoken.id:
+            confirmation.heard = True
+        self._saying.speech.forget_finished()
+
+    def _read_back_cut_off(self, utterance: UtteranceId) -> None:
+        confirmation = self._doing.confirmation
+        if confirmation is not None and confirmation.read_back == utterance:
+            self._doing.confirmed(yes=False, reason="the caller interrupted the read-back")
+
+    # --- phases ------------------------------------------------------------------------------------------------------
+
+    def _signal(self, signal: Signal) -> bool:
+        """Let something try a transition; while one is under way it waits for the next phase. True if it was taken."""
+        if self.state.closing:
+            return False
+        if self.state.swapping:
+            self._deferred.append(signal)
+            return True
+        return self._advance([signal])
+
+    def _advance(self, signals: list[Signal]) -> bool:
+        transition = self._machine.advance(signals, self.state.facts)
+        if transition is None:
+            return False
+        left = self.state.phase
+        self._doing.leave_phase()
+        self._saying.leave_phase(self.state.flow.by_name[transition.to])
+        self._hearing.leave_phase()
+        self._owed = self._words_unanswered
+        self._enter()
+        self._on_the_way(transition, left.name)
+        return True
+
+    def _on_the_way(self, transition: Transition, left: str) -> None:
+        self._doing.prefetch_on(transition.prefetch)
+        if transition.say:
+            self._say_template(transition.say, f"transition from {left}")
+
+    def _enter(self) -> None:
+        """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
+        state = self.state
+        state.phase = state.flow.by_name[self._machine.phase]
+        state.epoch = Epoch(state.epoch + 1)
+        state.swapping = True
+        state.phase_turns = 0
+        state.entered_ms = state.now_ms
+        self._phase_timed_out = False
+        self._hearing.enter_phase(state.phase)
+        voice = state.phase.voice or state.flow.voice
+        prompt = state.flow.prompt_of(state.phase).static
+        self._out.emit(SwapPhase(state.epoch, state.phase.name, prompt, self._offered(), voice))
+
+    def _phase_swapped(self, epoch: Epoch) -> None:
+        state = self.state
+        if epoch != state.epoch or not state.swapping:
+            return
+        state.swapping = False
+        state.entered_ms = state.now_ms
+        match state.phase.on_enter:
+            case Say(text=text):
+                self._say_template(text, f"phase {state.phase.name}")
+            case Ask():
+                self._owed = True
+            case Wait():
+                pass
+        if state.phase.ends:
+            self._closing_since_ms = state.now_ms
+        deferred, self._deferred = self._deferred, []
+        for signal in deferred:
+            if not state.swapping:
+                self._advance([signal])
+
+    def _say_template(self, text: str, where: str) -> None:
+        try:
+            self._saying.say(render(text, self.state.facts.known(), locale=self.state.flow.locale))
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("template", f"{where}: {exc}"))
+
+    def _forget_sealed(self) -> None:
+        self._hearing.leave_phase()
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def _deadlines(self) -> None:
+        """Do what is due by now, in the order in which it matters."""
+        now_ms = self.state.now_ms
+        if self._hearing.barge_in_due():
+            self._barge_in()
+        if self._hearing.turn_due():
+            self._turn_over()
+        if self._hearing.keys_due():
+            self._keys_complete()
+        if _due(self._confirmation_deadline_ms(), now_ms):
+            self._confirmation_expired()
+        if _due(self._model_deadline_ms(), now_ms):
+            self._model_timed_out()
+        if _due(self._phase_deadline_ms(), now_ms):
+            self._phase_timed_out = True
+            self._signal(Signal(TimedOut))
+        if _due(self._call_deadline_ms(), now_ms):
+            self._call_over_time()
+        if _due(self._silence.deadline_ms(self.state.phase.no_input.after_ms), now_ms):
+            self._caller_silent()
+
+    def _caller_silent(self) -> None:
+        phrase = self._silence.step(self.state.phase.no_input.phrases)
+        if phrase is not None:
+            self._saying.say(phrase)
+        elif not self._signal(Signal(Silent)):
+            self._close("caller silent", self.state.flow.phrases.goodbye_silent)
+
+    def _model_timed_out(self) -> None:
+        reply = self._saying.reply
+        if reply is not None:
+            self._saying.drop_reply()
+            self._voice_failed("the model did not answer in time")
+
+    def _call_over_time(self) -> None:
+        if self._closing_since_ms is not None:
+            self._closing_since_ms = None
+            self.state.closing = True
+            self._out.emit(HangUp(self._closing_reason or "the last words were not heard in time", drain=False))
+        else:
+            self._close("time limit of the call", self.state.flow.phrases.too_long)
+
+    def _model_deadline_ms(self) -> int | None:
+        reply = self._saying.reply
+        if reply is None or reply.finished or reply.spoken is not None or reply.requests or reply.held:
+            return None
+        return reply.asked_ms + self.state.flow.limits.model_timeout_ms
+
+    def _phase_deadline_ms(self) -> int | None:
+        timeout_ms = self.state.phase.timeout_ms
+        if timeout_ms is None or self._phase_timed_out or self.state.swapping or self.state.closing:
+            return None
+        return self.state.entered_ms + timeout_ms
+
+    def _call_deadline_ms(self) -> int | None:
+        if self._closing_since_ms is not None:
+            return self._closing_since_ms + _DRAIN_AT_MOST_MS
+        if self.state.closing:
+            return None
+        return self.state.started_ms + self.state.flow.limits.max_call_ms
+
+    # --- after every event -------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Draw the consequences: transitions that finished tools ask for, replies owed, fillers, silence, the end."""
+        self._settle_tools()
+        self._settle_reply()
+        self._settle_waiting()
+        self._settle_silence()
+        self._settle_end()
+
+    def _settle_tools(self) -> None:
+        reply = self._saying.reply
+        if self.state.swapping or self._hearing.turn_open:
+            return
+        if reply is not None and (reply.held or (reply.requests and not reply.finished)):
+            return
+        if not self._doing.batch_finished(reply.id if reply else None):
+            return
+        signals, self._doing.signals = self._doing.signals, []
+        if reply is not None and reply.finished:
+            self._owed = self._owed or reply.requests > 0
+            self._saying.reply = None
+        elif signals:
+            self._owed = True
+        if signals and not self.state.closing:
+            if self._advance(signals):
+                return
+            self._hearing.answers_used()
+        self._doing.answer_moves(taken=False)
+
+    def _settle_reply(self) -> None:
+        if self.state.closing or self.state.swapping or not self._owed or self._hearing.turn_open:
+            return
+        if self._saying.reply is None and self._doing.confirmation is None:
+            self._ask_model()
+
+    def _settle_waiting(self) -> None:
+        saying = self._saying
+        speaking = [spoken for spoken in saying.speech.unfinished if spoken.kind != "filler"]
+        if not self._working() or speaking or self._hearing.turn_open or self.state.closing:
+            saying.fillers.stop()
+            return
+        filler = self.state.flow.filler_of(self.state.phase)
+        expected: list[int] = []
+        for call in self._doing.calls.outstanding:
+            filler = call.tool.filler or filler
+            latency_ms = self.state.inherited.tool_latency_ms.get(call.tool.name)
+            if latency_ms is not None:
+                expected.append(call.started_ms + latency_ms)
+        saying.fillers.wait(self.state.now_ms, filler, expected_at_ms=max(expected, default=None))
+        if saying.speech.busy:
+            return
+        due = saying.fillers.take(self.state.now_ms)
+        if due is not None:
+            saying.say_filler(due.text)
+            if due.tier == "apology":
+                self._doing.give_up_waiting("it took too long")
+
+    def _working(self) -> bool:
+        """Whether the caller waits for something."""
+        reply = self._saying.reply
+        thinking = reply is not None and not reply.finished and not reply.held
+        return thinking or bool(self._doing.calls.outstanding) or self.state.swapping
+
+    def _settle_silence(self) -> None:
+        idle = not (
+            self.state.swapping
+            or self.state.closing
+            or self.state.phase.ends
+            or self._working()
+            or self._owed
+            or self._hearing.turn_open
+            or self._saying.speech.busy
+        )
+        if idle:
+            self._silence.quiet(self.state.now_ms)
+        else:
+            self._silence.broken()
+
+    def _settle_end(self) -> None:
+        """Hang up or transfer once the last words have been said; the leg sees to it that they are heard."""
+        if self._closing_since_ms is None or self.state.swapping or self._saying.speech.busy:
+            return
+        if self.state.closing:
+            self._closing_since_ms = None
+            self._out.emit(HangUp(self._closing_reason or "closed", drain=True))
+            return
+        if self._owed or self._saying.reply is not None or self._doing.calls.outstanding:
+            return
+        self._closing_since_ms = None
+        self.state.closing = True
+        match self.state.phase.ends:
+            case TransferTo(target=target):
+                self._out.emit(Transfer(target))
+            case _:
+                self._out.emit(HangUp(f"phase {self.state.phase.name}", drain=True))
+
+
+def _due(deadline_ms: int | None, now_ms: int) -> bool:
+    return deadline_ms is not None and now_ms >= deadline_ms

@@ -1,0 +1,311 @@
+"""The desk for tools: what may run, what is answered from memory, what needs a yes first, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import JsonValue
+
+from voiceagent.core.authority import Refused, decide
+from voiceagent.core.confirmations import Confirmation
+from voiceagent.core.effects import CancelTool, Fetch, ReportProblem, ServeFromCache, StartTool
+from voiceagent.core.events import ToolFailed, ToolRequested
+from voiceagent.core.ids import FetchId, ReplyId, ToolCallId
+from voiceagent.core.phase_machine import Signal
+from voiceagent.core.prefetch import Answer, Joined, PlannedFetch, PrefetchPlan
+from voiceagent.core.state import CallState, Outbox
+from voiceagent.core.tool_calls import ToolCall, ToolCalls
+from voiceagent.core.transcript import Transcript
+from voiceagent.errors import PhaseError
+from voiceagent.spec.phase import Requested, ToolFails, ToolSucceeds
+from voiceagent.spec.prefetch import Prefetch
+from voiceagent.spec.prompt import render
+
+__all__ = ["Doing"]
+
+_MOST_BAD_REQUESTS = 2
+"""How often a model is told that its arguments do not fit before it counts as broken."""
+
+
+class Doing:
+    """Everything that is looked up or done for the caller."""
+
+    def __init__(self, state: CallState, out: Outbox, transcript: Transcript) -> None:
+        self.calls = ToolCalls()
+        self.prefetch = PrefetchPlan()
+        self.confirmation: Confirmation | None = None
+        self.signals: list[Signal] = []
+        """What the finished calls of a reply have to say to the phase machine; heard when all of them are finished."""
+        self.moves: list[tuple[str, str]] = []
+        """(request, name) of the moves the model has asked for, not yet answered."""
+        self.bad_requests = 0
+        self._state = state
+        self._out = out
+        self._transcript = transcript
+        self._confirmations = 0
+
+    # --- requests ---
+
+    def request(self, event: ToolRequested) -> ToolCall | None:
+        """Take a request of the model: refuse it, answer it, start it, or return the call that needs a yes first."""
+        state = self._state
+        self._transcript.requested(event.request, event.name, _json(dict(event.arguments)), state.epoch)
+        if event.name in state.flow.requests_of(state.phase):
+            self.moves.append((event.request, event.name))
+            self.signals.append(Signal(Requested, event.name))
+            return None
+        tool = decide(state.flow, state.authority, name=event.name, epoch=state.epoch)
+        if isinstance(tool, Refused):
+            self._refuse(event, tool.reason)
+            return None
+        known = state.facts.known()
+        bound = {parameter: known[fact] for parameter, fact in tool.binds.items()}
+        try:
+            arguments = tool.validated({**event.arguments, **bound})
+            problem = event.problem
+        except ValueError as exc:
+            arguments = {}
+            problem = event.problem or str(exc)
+        if problem is not None:
+            self.bad_requests += 1
+            self._refuse(event, f"the arguments do not fit: {problem}")
+            return None
+        self.bad_requests = 0
+        call = self.calls.open(
+            tool, arguments, request=event.request, reply=event.reply, epoch=state.epoch, now_ms=state.now_ms
+        )
+        if tool.effect == "irreversible":
+            return self._confirmable(call)
+        self._look_up_or_start(call)
+        return None
+
+    @property
+    def model_is_broken(self) -> bool:
+        """Whether the model keeps asking for what cannot be done."""
+        return self.bad_requests > _MOST_BAD_REQUESTS
+
+    def _confirmable(self, call: ToolCall) -> ToolCall | None:
+        if self.confirmation is not None:
+            self._fail(call, "another request is waiting for the caller's yes")
+            return None
+        call.state = "confirming"
+        return call
+
+    def _look_up_or_start(self, call: ToolCall) -> None:
+        match self.prefetch.look_up(call.id, call.tool, call.arguments, self._state.now_ms):
+            case Answer() as answer:
+                self._serve(call, answer, "hit")
+            case Joined():
+                call.state = "joined"
+            case None:
+                self._start(call)
+
+    def _start(self, call: ToolCall, key: str | None = None) -> None:
+        call.state = "running"
+        call.started_ms = self._state.now_ms
+        call.version = self.prefetch.version_of(call.tool)
+        if call.tool.effect == "write":
+            key = f"{self._state.inherited.call}:{call.id}"
+        call.idempotency_key = key
+        self._state.tool_calls += 1
+        self._out.emit(StartTool(call.id, call.tool.name, call.arguments, key))
+
+    def _serve(self, call: ToolCall, answer: Answer, how: Literal["hit", "joined"]) -> None:
+        self._out.emit(ServeFromCache(call.id, answer.fetch, how, answer.saved_ms))
+        self._succeed(call, answer.result)
+
+    # --- confirmations ---
+
+    def read_back(self, call: ToolCall) -> str:
+        """Return the words that ask for the yes; they come from the tool's template and exactly these arguments."""
+        return render(
+            call.tool.confirm or "",
+            {**self._state.facts.known(), **call.arguments},
+            source=call.tool.source,
+            locale=self._state.flow.locale,
+        )
+
+    def next_confirmation(self) -> int:
+        """Return the number of the next confirmation of this call."""
+        self._confirmations += 1
+        return self._confirmations
+
+    def decline(self, call: ToolCall, reason: str) -> None:
+        """A call that waits for a yes will not get one."""
+        self._fail(call, reason, signal=False)
+
+    def confirmed(self, *, yes: bool, reason: str) -> None:
+        """The read-back has its answer: do it, or tell the model why not."""
+        confirmation, self.confirmation = self.confirmation, None
+        call = self.calls.get(confirmation.call) if confirmation else None
+        if confirmation is None or call is None:
+            return
+        if not yes:
+            self._fail(call, reason, signal=False)
+            return
+        permitted = decide(self._state.flow, self._state.authority, name=call.tool.name, epoch=confirmation.epoch)
+        if isinstance(permitted, Refused):
+            self._fail(call, permitted.reason)
+        else:
+            self._start(call, confirmation.key(self._state.inherited.call))
+
+    # --- results ---
+
+    def finished(self, call_id: ToolCallId, result: JsonValue) -> bool:
+        """A tool has returned; False where nobody waits for it any more."""
+        call = self.calls.get(call_id)
+        if call is None:
+            self._out.emit(ReportProblem("late result", f"{call_id} has been answered already"))
+            return False
+        if call.tool.effect != "read":
+            self.prefetch.written(call.tool)
+        if call.epoch != self._state.epoch:
+            self._report_late(call, _json(result))
+            return True
+        if call.version == self.prefetch.version_of(call.tool):
+            took_ms = self._state.now_ms - call.started_ms
+            self.prefetch.store(call.tool, call.arguments, result, took_ms)
+        self._succeed(call, result)
+        return True
+
+    def failed(self, event: ToolFailed) -> bool:
+        """A tool has come to nothing; False where nobody waits for it any more."""
+        call = self.calls.get(event.call)
+        if call is None:
+            return False
+        if call.epoch != self._state.epoch:
+            self._report_late(call, f"{event.kind}: {event.reason}")
+            return True
+        self._fail(call, event.reason)
+        return True
+
+    def give_up_waiting(self, reason: str) -> None:
+        """The caller has waited too long: let go of every read; a write goes on until its outcome is known."""
+        for call in self.calls.outstanding:
+            if call.tool.effect == "read":
+                self._cancel(call)
+                self._fail(call, reason)
+
+    def batch_finished(self, reply: ReplyId | None) -> bool:
+        """Whether nothing that belongs to this reply is still being worked on."""
+        return not any(call.reply == reply or reply is None for call in self.calls.unanswered)
+
+    def leave_phase(self) -> None:
+        """A transition is decided: reads of the old phase are dropped, a pending yes is void, writes go on."""
+        self.signals.clear()
+        self.answer_moves(taken=True)
+        if self.confirmation is not None:
+            self.confirmed(yes=False, reason="the conversation moved on before the caller answered")
+            self.signals.clear()
+        for call in self.calls.unanswered:
+            if call.tool.effect == "read":
+                self._cancel(call)
+                self.calls.close(call)
+                self._answer(call, "no longer needed", failed=True)
+
+    def answer_moves(self, *, taken: bool) -> None:
+        """Tell the model what became of the moves it asked for."""
+        for request, name in self.moves:
+            text = "done" if taken else "that is not possible now"
+            self._transcript.answered(request, name, _json(text), self._state.epoch, failed=not taken)
+        self.moves.clear()
+
+    def close(self) -> None:
+        """The call is over: nobody waits for anything."""
+        for call in self.calls.unanswered:
+            if call.tool.effect == "read":
+                self._cancel(call)
+        self.confirmation = None
+        self.prefetch.close()
+
+    # --- prefetch ---
+
+    def prefetch_on(self, prefetches: Sequence[Prefetch]) -> None:
+        """A transition that declares these was decided."""
+        permitted = [prefetch for prefetch in prefetches if self._may_fetch(prefetch)]
+        self._fetch(self.prefetch.plan(permitted, self._state.facts, self._state.now_ms))
+
+    def fetched(self, fetch: FetchId, result: JsonValue) -> None:
+        """A fetch has returned: whoever joined it is answered."""
+        state = self._state
+        more, answers = self.prefetch.finished(fetch, result, state.facts, state.now_ms)
+        self._fetch(more)
+        for call_id, answer in answers:
+            call = self.calls.get(call_id)
+            if call is not None and call.epoch == state.epoch:
+                self._serve(call, answer, "joined")
+
+    def fetch_failed(self, fetch: FetchId, reason: str) -> None:
+        """A fetch came to nothing: whoever joined it runs the tool itself."""
+        self._out.emit(ReportProblem("prefetch failed", f"{fetch}: {reason}"))
+        more, waiters = self.prefetch.failed(fetch, self._state.now_ms)
+        self._fetch(more)
+        for call_id in waiters:
+            call = self.calls.get(call_id)
+            if call is not None:
+                self._start(call)
+
+    def _may_fetch(self, prefetch: Prefetch) -> bool:
+        missing = [grant for grant in prefetch.tool.requires if grant not in self._state.grants]
+        if missing:
+            self._out.emit(ReportProblem("prefetch refused", f"{prefetch.tool.name} needs {', '.join(missing)}"))
+        return not missing and prefetch.tool.effect == "read"
+
+    def _fetch(self, planned: Sequence[PlannedFetch]) -> None:
+        for fetch in planned:
+            self._out.emit(Fetch(fetch.fetch, fetch.tool.name, fetch.arguments, fetch.deadline_ms))
+
+    # --- outcomes ---
+
+    def _succeed(self, call: ToolCall, result: JsonValue) -> None:
+        tool = call.tool
+        try:
+            values = {fact: _field(result, path) for fact, path in tool.sets.items()}
+            self._state.facts = self._state.facts.with_values(values)
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("result does not fit the facts", f"{tool.name}: {exc}"))
+            self._fail(call, "the answer could not be understood")
+            return
+        if tool.grants and (tool.grants_when is None or _field(result, tool.grants_when) is True):
+            self._state.grants |= dict.fromkeys(tool.grants)
+            self.prefetch.identity_established()
+        self.calls.close(call)
+        self._answer(call, _json(result), failed=False)
+        self.signals.append(Signal(ToolSucceeds, tool.name))
+
+    def _fail(self, call: ToolCall, reason: str, *, signal: bool = True) -> None:
+        self.calls.close(call)
+        self._answer(call, _json(reason), failed=True)
+        if signal:
+            self.signals.append(Signal(ToolFails, call.tool.name))
+
+    def _answer(self, call: ToolCall, text: str, *, failed: bool) -> None:
+        self._transcript.answered(call.request, call.tool.name, text, call.epoch, failed=failed)
+
+    def _refuse(self, event: ToolRequested, reason: str) -> None:
+        self._out.emit(ReportProblem("tool refused", f"{event.name}: {reason}"))
+        self._transcript.answered(event.request, event.name, _json(reason), self._state.epoch, failed=True)
+
+    def _report_late(self, call: ToolCall, text: str) -> None:
+        """A write of a phase that is over has come to its end: the model learns it once, as context."""
+        self.calls.close(call)
+        self._transcript.note(f"[{call.tool.name}, begun earlier, has ended: {text}]", self._state.epoch)
+
+    def _cancel(self, call: ToolCall) -> None:
+        if call.state == "joined":
+            self.prefetch.leave(call.id)
+        elif call.state == "running":
+            self._out.emit(CancelTool(call.id))
+
+
+def _field(result: JsonValue, path: str) -> JsonValue:
+    found = result
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _json(value: JsonValue) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

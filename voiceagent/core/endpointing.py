@@ -1,0 +1,84 @@
+"""Endpointing: how long a caller must be silent before it is the agent's turn.
+
+The base values are the field's (500-600 ms); the others follow from what the phase expects: nobody who has read out
+four of eight digits is finished, and nobody who has said a clear yes needs waiting for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voiceagent.core.sealing import handles_in
+from voiceagent.language import Completeness, Language
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+
+__all__ = ["Patience", "patience_after"]
+
+_COMPLETE_SLOT_MS = 300
+_COMPLETE_MS = 500
+_OPEN_MS = 700
+_INCOMPLETE_MS = 1_100
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait after the last sound of voice, and why."""
+
+    ms: int
+    reason: str
+
+
+def patience_after(
+    text: str, *, expects: Sequence[Expects], language: Language, digits_missing: int | None = None
+) -> Patience:
+    """Return how much silence ends the turn after these words.
+
+    `digits_missing` is how many digits the slot that is being filled still needs, where digits are sealed.
+    """
+    for expected in expects:
+        judged = _slot(expected, text, language, digits_missing)
+        if judged is not None:
+            return judged
+    match language.completeness(text):
+        case Completeness.COMPLETE:
+            return Patience(_COMPLETE_MS, "the sentence is complete")
+        case Completeness.INCOMPLETE:
+            return Patience(_INCOMPLETE_MS, "the sentence is not finished")
+        case Completeness.OPEN:
+            return Patience(_OPEN_MS, "nothing in the words decides it")
+
+
+def _slot(expected: Expects, text: str, language: Language, digits_missing: int | None) -> Patience | None:
+    match expected:
+        case Digits(length=length):
+            return _digits(length, text, language, digits_missing)
+        case YesNo():
+            complete = language.yes_no(text) is not None
+        case SpokenAmount():
+            complete = language.amount(text) is not None
+        case Choice(options=options):
+            words = text.casefold()
+            complete = any(word.casefold() in words for forms in options.values() for word in forms)
+        case SpokenDate() | FreeSpeech():
+            # A date may go on ("March fourteenth … nineteen eighty seven"): its words are judged like any others.
+            return None
+    return Patience(_COMPLETE_SLOT_MS, f"the {expected.name} is complete") if complete else None
+
+
+def _digits(length: int | None, text: str, language: Language, digits_missing: int | None) -> Patience | None:
+    sealed = sum(handle.count for handle in handles_in(text))
+    if sealed:
+        if digits_missing is None:
+            return Patience(_INCOMPLETE_MS, "more digits may follow")
+        return (
+            Patience(_INCOMPLETE_MS, f"{digits_missing} digits are missing")
+            if digits_missing
+            else Patience(_COMPLETE_SLOT_MS, "all digits are there")
+        )
+    spoken = len(language.digits(text))
+    if not spoken:
+        return None
+    if length is None or spoken < length:
+        return Patience(_INCOMPLETE_MS, "digits are missing")
+    return Patience(_COMPLETE_SLOT_MS, "all digits are there") if spoken == length else None

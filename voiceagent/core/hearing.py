@@ -1,0 +1,250 @@
+"""The caller's desk: their turn as it grows, keys as they are pressed, and secrets that must not be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voiceagent.core.caller_turn import CallerTurn
+from voiceagent.core.effects import ForgetSealed, Transcribe
+from voiceagent.core.endpointing import patience_after
+from voiceagent.core.ids import UtteranceId
+from voiceagent.core.sealing import Sealing, SealingState, handle_text, handles_in, with_each_handle_once
+from voiceagent.core.state import CallState, Outbox
+from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.phase import Phase
+
+__all__ = ["Hearing", "TurnTaken"]
+
+_BARGE_IN_MS = 350
+"""Voice over the agent's speech for this long counts as barge-in even before there are words."""
+_BETWEEN_KEYS_MS = 3_000
+"""A number pressed key by key is over after this long without a key."""
+_LEFT_BEHIND = Sealing(slots=(("digits#0", 0),), counts=())
+"""Where digits go that were spoken in a sensitive phase and are transcribed after its end."""
+_NOISE_MS = 700
+"""Voice without words shorter than this was a noise; longer, somebody who was not understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaken:
+    """What the caller said in one turn."""
+
+    text: str
+    over_speech: bool
+    """All of it while the agent was audible."""
+    was_noise: bool
+    """Too short to have been words."""
+    ended_ms: int
+
+
+class Hearing:
+    """Everything the caller says or presses."""
+
+    def __init__(self, state: CallState, out: Outbox) -> None:
+        self._state = state
+        self._out = out
+        self._turn = CallerTurn(self._patience_ms, state.flow.limits.recognizer_timeout_ms)
+        self._barge_in_at_ms: int | None = None
+        self._keys = ""
+        self._key_handle: str | None = None
+        self._key_at_ms = 0
+        self._seal: SealingState | None = None
+        self._serial = 1
+        self._begun_in_secret: dict[UtteranceId, None] = {}
+        self.asks: str | None = None
+        """The expected answer that the last reply asked for, where the model said so."""
+
+    # --- voice ---
+
+    @property
+    def turn_open(self) -> bool:
+        """Whether the caller has said or pressed something that is not a finished turn yet."""
+        return self._turn.open or bool(self._keys)
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When a turn, a run of keys or an undecided barge-in is due."""
+        keys = self._key_at_ms + _BETWEEN_KEYS_MS if self._keys else None
+        due = (self._turn.deadline_ms(), self._barge_in_at_ms, keys)
+        return min((at for at in due if at is not None), default=None)
+
+    def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
+        """The caller's voice came on."""
+        self._turn.started(utterance, at_ms, over_speech=over_speech)
+        if self._seal is not None:
+            self._begun_in_secret[utterance] = None
+        if over_speech:
+            self._barge_in_at_ms = max(at_ms + _BARGE_IN_MS, self._state.now_ms)
+
+    def paused(self, utterance: UtteranceId, at_ms: int) -> None:
+        """The caller's voice went off: have it transcribed."""
+        self._barge_in_at_ms = None
+        if self._turn.paused(utterance, at_ms):
+            self._out.emit(Transcribe(utterance, self._hints()))
+
+    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
+        """Words came, or none; False where they are late, double or unknown."""
+        if self._state.language.is_noise(text):
+            text = ""
+        known = self._turn.transcribed(utterance, text)
+        if known and self._seal:
+            for handle in handles_in(text):
+                self._seal.collected(handle.handle, handle.count)
+        return known
+
+    def is_speaking(self, utterance: UtteranceId) -> bool:
+        """Whether that utterance belongs to the turn that is going on."""
+        return utterance in self._turn.utterances
+
+    def has_words(self, text: str) -> bool:
+        """Whether a text is more than noise or an "uh-huh"."""
+        language = self._state.language
+        return bool(text.strip()) and not language.is_noise(text) and not language.is_backchannel(text)
+
+    def barge_in_due(self) -> bool:
+        """Whether the voice has been on long enough to count as barge-in."""
+        return self._barge_in_at_ms is not None and self._state.now_ms >= self._barge_in_at_ms
+
+    def barge_in_decided(self) -> None:
+        """It was one: no need to wait any longer."""
+        self._barge_in_at_ms = None
+
+    def turn_due(self) -> bool:
+        """Whether the caller has been silent long enough."""
+        due = self._turn.deadline_ms()
+        return due is not None and self._state.now_ms >= due
+
+    def take_turn(self) -> TurnTaken:
+        """End the caller's turn."""
+        turn = TurnTaken(
+            text=with_each_handle_once(self._turn.text),
+            over_speech=self._turn.over_speech,
+            was_noise=self._turn.spoken_ms < _NOISE_MS,
+            ended_ms=self._turn.ended_ms,
+        )
+        self._turn.take()
+        self._close_handles()
+        return turn
+
+    def drop(self) -> None:
+        """Nobody listens any more."""
+        self._turn.take()
+        self._keys = ""
+        self._barge_in_at_ms = None
+
+    # --- keys ---
+
+    def pressed(self, digits: str, handle: str | None) -> str:
+        """Take pressed keys; returns what has been pressed in a row where no digits are expected."""
+        self._key_at_ms = self._state.now_ms
+        self._keys += digits
+        self._key_handle = handle or self._key_handle
+        if handle is not None and self._seal:
+            held = self._seal.counts.get(handle.partition("#")[0], 0)
+            self._seal.collected(handle, held + len(digits))
+        return "" if self._expected_digits() else self._keys
+
+    def keys_due(self) -> bool:
+        """Whether the number is complete: all its digits, its terminator, or a long pause."""
+        if not self._keys:
+            return False
+        if self._state.now_ms >= self._key_at_ms + _BETWEEN_KEYS_MS:
+            return True
+        return any(
+            (expected.terminator is not None and self._keys.endswith(expected.terminator))
+            or (expected is self._asked_digits() and expected.length is not None and len(self._keys) >= expected.length)
+            for expected in self._expected_digits()
+        )
+
+    def take_keys(self) -> str:
+        """End the number and return it, or its handle."""
+        keys, handle = self._keys, self._key_handle
+        self.forget_keys()
+        for expected in self._expected_digits():
+            if expected.terminator is not None:
+                keys = keys.removesuffix(expected.terminator)
+        if handle is not None and self._seal:
+            count = self._seal.counts.get(handle.partition("#")[0], len(keys))
+            keys = handle_text(handle, count)
+        self._close_handles()
+        return keys
+
+    def forget_keys(self) -> None:
+        """The keys have had their effect."""
+        self._keys = ""
+        self._key_handle = None
+
+    # --- secrets ---
+
+    def sealing_of(self, utterance: UtteranceId | None) -> Sealing | None:
+        """Return where the digits of an utterance, or the next keys, go; None where nothing is secret."""
+        if self._seal is not None:
+            return self._seal.sealing()
+        return _LEFT_BEHIND if utterance in self._begun_in_secret else None
+
+    def enter_phase(self, phase: Phase) -> None:
+        """A phase has come into force: know what it expects."""
+        self.asks = None
+        if phase.sensitive:
+            slots = tuple(expected for expected in phase.expects if isinstance(expected, Digits))
+            self._seal = SealingState(slots, self._serial)
+
+    def leave_phase(self) -> None:
+        """The phase is over: its secrets are destroyed."""
+        if self._seal is None:
+            return
+        self._serial = self._seal.serial + 1
+        if self._seal.handles:
+            self._out.emit(ForgetSealed(tuple(self._seal.handles)))
+        self._seal = None
+
+    def answers_used(self) -> None:
+        """A tool has used what was collected, and the phase goes on."""
+        if self._seal:
+            self._seal.start_over()
+
+    def reply_asks(self, slot: str | None) -> None:
+        """The model has asked for this answer."""
+        self.asks = slot
+        if self._seal:
+            self._seal.asks = slot
+
+    def _close_handles(self) -> None:
+        if self._seal:
+            self._seal.turn_over()
+
+    # --- what is expected ---
+
+    def _expected(self) -> tuple[Expects, ...]:
+        """What the caller is about to say: the answer that was asked for, else all that the phase expects."""
+        asked = tuple(e for e in self._state.phase.expects if getattr(e, "name", None) == self.asks)
+        return asked or self._state.phase.expects
+
+    def _expected_digits(self) -> tuple[Digits, ...]:
+        return tuple(expected for expected in self._expected() if isinstance(expected, Digits))
+
+    def _asked_digits(self) -> Digits | None:
+        """The number being pressed now: the one asked for, else the first that is not there yet."""
+        expected = self._expected_digits()
+        if self._seal and self._key_handle:
+            slot = self._key_handle.partition("#")[0]
+            return next((e for e in expected if e.name == slot), None)
+        return expected[0] if expected else None
+
+    def _patience_ms(self, text: str) -> int:
+        missing = self._seal.missing() if self._seal else None
+        return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing).ms
+
+    def _hints(self) -> tuple[str, ...]:
+        hints: list[str] = []
+        for expected in self._expected():
+            match expected:
+                case Choice(options=options):
+                    hints += [word for forms in options.values() for word in forms]
+                case YesNo():
+                    hints += ["yes", "no"]
+                case Digits() | SpokenDate() | SpokenAmount():
+                    hints.append(expected.kind)
+                case _:
+                    pass
+        return tuple(hints)

@@ -1,0 +1,187 @@
+"""The agent's desk: sentences, replies as they stream in, fillers, and what remains of them when the caller cuts in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from voiceagent.core.agent_speech import AgentSpeech, Spoken
+from voiceagent.core.effects import AskModel, CancelReply, ModelRequest, SpeechKind, StopPlayout
+from voiceagent.core.events import ToolRequested
+from voiceagent.core.fillers import FillerPolicy
+from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
+from voiceagent.core.state import CallState, Outbox
+from voiceagent.core.transcript import Transcript
+from voiceagent.spec.phase import Phase
+
+__all__ = ["Reply", "Saying"]
+
+
+@dataclass(slots=True)
+class Reply:
+    """One reply of the model, while it is being made."""
+
+    id: ReplyId
+    epoch: Epoch
+    asked_ms: int
+    spoken: Spoken | None = None
+    held: bool = False
+    """The caller cut in and nobody knows yet whether they meant it: what comes is kept back."""
+    held_text: list[str] = field(default_factory=list[str])
+    held_requests: list[ToolRequested] = field(default_factory=list[ToolRequested])
+    requests: int = 0
+    """Tools and moves it asked for."""
+    finished: bool = False
+
+
+class Saying:
+    """Everything the agent says or is about to say."""
+
+    def __init__(self, state: CallState, out: Outbox, transcript: Transcript) -> None:
+        self.speech = AgentSpeech()
+        self.fillers = FillerPolicy(phrase_ms=state.inherited.phrase_ms)
+        self.reply: Reply | None = None
+        """The reply that is being made or whose tools are running."""
+        self.cut_off: list[Spoken] = []
+        """Utterances stopped by what may turn out to be a cough."""
+        self._state = state
+        self._out = out
+        self._transcript = transcript
+        self._replies = 0
+        self._filler_rest: list[str] = []
+        self._filler: Spoken | None = None
+
+    # --- whole sentences ---
+
+    def say(self, text: str, kind: SpeechKind = "said", *, interruptible: bool | None = None) -> Spoken:
+        """Say a sentence of the flow's or the framework's own."""
+        may = self._state.phase.interruptible if interruptible is None else interruptible
+        spoken = self.speech.begin(kind, interruptible=may)
+        self._out.emit(self.speech.add(spoken, text, last=True))
+        self._transcript.agent(spoken, self._state.epoch)
+        return spoken
+
+    def say_filler(self, text: str) -> None:
+        """Say a filler clause by clause: the next one only if the caller is still waiting when this one was heard."""
+        splitter = self._state.language.clause_splitter()
+        first, *rest = [*splitter.feed(text), *splitter.flush()] or [text]
+        self._filler = self.speech.begin("filler", interruptible=True)
+        self._filler_rest = rest
+        self._out.emit(self.speech.add(self._filler, first, last=not rest))
+
+    def go_on_with_filler(self, utterance: UtteranceId) -> None:
+        """A clause of the filler was heard: say the next, or leave it at that."""
+        filler = self._filler
+        if filler is None or filler.id != utterance or filler.complete or filler.over:
+            return
+        wanted = self.fillers.waiting and bool(self._filler_rest)
+        text = self._filler_rest.pop(0) if wanted else ""
+        self._out.emit(self.speech.add(filler, text, last=not (wanted and self._filler_rest)))
+
+    # --- replies ---
+
+    def ask(self, request: ModelRequest) -> Reply:
+        """Ask the model for a reply; one that is still being made is no longer wanted."""
+        self.drop_reply()
+        self._replies += 1
+        self.reply = Reply(ReplyId(f"r{self._replies}"), self._state.epoch, self._state.now_ms)
+        self._out.emit(AskModel(self.reply.id, request))
+        return self.reply
+
+    def unasked(self, reply: ReplyId, epoch: Epoch) -> Reply:
+        """A speech model has begun a reply by itself."""
+        self.reply = Reply(reply, epoch, self._state.now_ms)
+        return self.reply
+
+    def current(self, reply: ReplyId) -> Reply | None:
+        """Return the reply if it is the one that is wanted and belongs to this phase."""
+        known = self.reply
+        return known if known and known.id == reply and known.epoch == self._state.epoch else None
+
+    def add_text(self, reply: Reply, text: str) -> None:
+        """The next clause of a reply."""
+        if reply.held:
+            reply.held_text.append(text)
+            return
+        spoken = self._open(reply)
+        effect = self.speech.add(spoken, text, last=False)
+        if not self._state.inherited.voice_speaks:
+            self._out.emit(effect)
+
+    def finish(self, reply: Reply) -> None:
+        """The reply is complete."""
+        reply.finished = True
+        if not reply.held:
+            self._complete(reply)
+
+    def drop_reply(self) -> None:
+        """The reply is no longer wanted: what it has said stays said, nothing of it follows."""
+        reply, self.reply = self.reply, None
+        if reply is None:
+            return
+        if not reply.finished:
+            self._out.emit(CancelReply(reply.id))
+        self._complete(reply)
+
+    def _open(self, reply: Reply) -> Spoken:
+        if reply.spoken is None:
+            own = UtteranceId(reply.id) if self._state.inherited.voice_speaks else None
+            reply.spoken = self.speech.begin("reply", interruptible=self._state.phase.interruptible, utterance=own)
+            self._transcript.agent(reply.spoken, reply.epoch)
+        return reply.spoken
+
+    def _complete(self, reply: Reply) -> None:
+        if reply.spoken and not reply.spoken.complete:
+            effect = self.speech.add(reply.spoken, "", last=True)
+            if not self._state.inherited.voice_speaks:
+                self._out.emit(effect)
+
+    # --- barge-in ---
+
+    def stop(self) -> None:
+        """Be silent now; a reply that is being made is held until it is known whether the caller meant it."""
+        self._filler_rest.clear()
+        self._out.emit(StopPlayout())
+        if self.reply:
+            self.reply.held = True
+
+    def stopped(self, utterance: UtteranceId, heard_ms: int) -> None:
+        """Playout of an utterance was cut off here."""
+        spoken = self.speech.stopped(utterance, heard_ms)
+        if spoken and spoken.kind in ("reply", "said"):
+            self.cut_off.append(spoken)
+
+    def forget_cut_off(self) -> None:
+        """The caller meant it: what was cut off is not said again, the rest of the reply not at all."""
+        self.cut_off.clear()
+        if self.reply and self.reply.held:
+            self.drop_reply()
+
+    def resume(self) -> list[ToolRequested]:
+        """It was a cough: go on where the sentence stopped; returns the tool requests that were kept back."""
+        rest = " ".join(spoken.unheard_text for spoken in self.cut_off if spoken.unheard_text)
+        self.cut_off.clear()
+        reply = self.reply
+        if reply is None or not reply.held:
+            if rest:
+                self.say(rest)
+            return []
+        reply.held = False
+        reply.spoken = None
+        for text in [rest, *reply.held_text]:
+            if text:
+                self.add_text(reply, text)
+        reply.held_text.clear()
+        if reply.finished:
+            self._complete(reply)
+        requests, reply.held_requests = reply.held_requests, []
+        return requests
+
+    # --- phases ---
+
+    def leave_phase(self, phase: Phase) -> None:
+        """A transition is decided: nothing more is said under the old prompt, what is playing plays on."""
+        self.drop_reply()
+        self.cut_off.clear()
+        self._filler_rest.clear()
+        if phase.ends:
+            self.fillers.stop()

@@ -1,0 +1,84 @@
+"""Tool calls: what the model has asked for, what is running, and when a reply's requests are all answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from voiceagent.core.ids import Epoch, ReplyId, ToolCallId
+from voiceagent.spec.tool import Tool
+
+__all__ = ["ToolCall", "ToolCalls"]
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """One request of the model, from its start to its result."""
+
+    id: ToolCallId
+    request: str
+    reply: ReplyId
+    tool: Tool
+    arguments: Mapping[str, JsonValue]
+    """Validated, bound parameters filled in, secrets as handles."""
+    epoch: Epoch
+    started_ms: int
+    state: Literal["confirming", "joined", "running", "done"]
+    version: int = 0
+    """Of the tool's answers when it began: a write in between makes its result one not to keep."""
+    idempotency_key: str | None = None
+
+
+class ToolCalls:
+    """The calls of one conversation."""
+
+    def __init__(self) -> None:
+        self._calls: dict[ToolCallId, ToolCall] = {}
+        self._count = 0
+        self.started = 0
+        """How many tools were started in all."""
+
+    @property
+    def outstanding(self) -> tuple[ToolCall, ...]:
+        """Calls without a result that keep somebody waiting; one that waits for the caller's yes does not."""
+        return tuple(call for call in self._calls.values() if call.state in ("running", "joined"))
+
+    @property
+    def unanswered(self) -> tuple[ToolCall, ...]:
+        """Calls without a result, those that wait for the caller's yes included."""
+        return tuple(call for call in self._calls.values() if call.state != "done")
+
+    def open(
+        self,
+        tool: Tool,
+        arguments: Mapping[str, JsonValue],
+        *,
+        request: str,
+        reply: ReplyId,
+        epoch: Epoch,
+        now_ms: int,
+    ) -> ToolCall:
+        """Enter a request that was permitted."""
+        self._count += 1
+        call = ToolCall(
+            ToolCallId(f"t{self._count}"), request, reply, tool, arguments, epoch, started_ms=now_ms, state="running"
+        )
+        self._calls[call.id] = call
+        return call
+
+    def get(self, call: ToolCallId) -> ToolCall | None:
+        """Return a call that has no result yet."""
+        found = self._calls.get(call)
+        return found if found is not None and found.state != "done" else None
+
+    def close(self, call: ToolCall) -> None:
+        """The call has its result; a second one will not be listened to."""
+        call.state = "done"
+        del self._calls[call.id]
+
+    def of_reply(self, reply: ReplyId) -> tuple[ToolCall, ...]:
+        """Return the calls of one reply that have no result yet."""
+        return tuple(call for call in self._calls.values() if call.reply == reply)

@@ -1,0 +1,97 @@
+"""The transcript: what was said, heard, asked and answered, in order; and the window of it that a model is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from voiceagent.core.agent_speech import Spoken
+from voiceagent.core.effects import Message
+from voiceagent.core.ids import Epoch
+from voiceagent.spec.phase import Carry, LastMessages
+
+__all__ = ["Transcript"]
+
+Role = Literal["caller", "agent", "tool_request", "tool_result", "note"]
+
+
+@dataclass(slots=True)
+class _Entry:
+    number: int
+    role: Role
+    epoch: Epoch
+    text: str
+    request: str | None = None
+    tool: str | None = None
+    failed: bool = False
+    spoken: Spoken | None = None
+    """The agent's words are read from here as long as they may still be cut short."""
+
+    def message(self) -> Message | None:
+        text = self.spoken.heard_text if self.spoken else self.text
+        if not text and self.role in ("caller", "agent"):
+            return None
+        return Message(self.number, self.role, text, self.epoch, self.request, self.tool, self.failed)
+
+
+class Transcript:
+    """All entries of one call."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+
+    def caller(self, text: str, epoch: Epoch) -> None:
+        """The caller said this."""
+        self._add("caller", epoch, text)
+
+    def agent(self, spoken: Spoken, epoch: Epoch) -> None:
+        """The agent says this; what counts is what is heard of it."""
+        self._add("agent", epoch, "", spoken=spoken)
+
+    def requested(self, request: str, tool: str, arguments: str, epoch: Epoch) -> None:
+        """The model asked for a tool or a move."""
+        self._add("tool_request", epoch, arguments, request=request, tool=tool)
+
+    def answered(self, request: str, tool: str, result: str, epoch: Epoch, *, failed: bool) -> None:
+        """A request has its result."""
+        self._add("tool_result", epoch, result, request=request, tool=tool, failed=failed)
+
+    def note(self, text: str, epoch: Epoch) -> None:
+        """The framework tells the model something."""
+        self._add("note", epoch, text)
+
+    def messages(self) -> tuple[Message, ...]:
+        """Return everything, as it was heard."""
+        return tuple(message for entry in self._entries if (message := entry.message()) is not None)
+
+    def window(self, epoch: Epoch, carry: Carry, at_most: int) -> tuple[Message, ...]:
+        """Return what the model of this phase is shown: the newest messages, a result never without its request."""
+        # Only the tail can be shown, so only the tail is read: cost per turn stays the same in a long call.
+        recent = [message for entry in self._entries[-2 * at_most :] if (message := entry.message()) is not None]
+        before = [message for message in recent if message.epoch < epoch]
+        here = [message for message in recent if message.epoch >= epoch]
+        match carry:
+            case "facts_only":
+                # The result that led here is not history: it is what the new phase begins with.
+                before = _last_exchange(before)
+            case LastMessages(count=count):
+                before = before[-count:]
+            case "all":
+                pass
+        shown = [*before, *here][-at_most:]
+        requested = {message.request for message in shown if message.role == "tool_request"}
+        return tuple(m for m in shown if m.role != "tool_result" or m.request in requested)
+
+    def _add(self, role: Role, epoch: Epoch, text: str, **more: object) -> None:
+        entry = _Entry(len(self._entries) + 1, role, epoch, text)
+        for name, value in more.items():
+            setattr(entry, name, value)
+        self._entries.append(entry)
+
+
+def _last_exchange(messages: list[Message]) -> list[Message]:
+    """Return the request and result at the very end, if the phase was left by one."""
+    if not messages or messages[-1].role != "tool_result":
+        return []
+    request = messages[-1].request
+    return [m for m in messages if m.request == request]
