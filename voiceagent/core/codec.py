@@ -76,7 +76,8 @@ def _event(kind: type[Event], values: dict[str, Any]) -> Event:
         if name not in known:
             raise JournalError(f"{kind.__name__} has no {name!r}{nearest(name, known)}")
     try:
-        return _adapter(kind).validate_python(values, strict=True)
+        # From JSON, not from a dict: only there does "strict" take an object for a dataclass.
+        return _adapter(kind).validate_json(to_line(values), strict=True)
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         raise JournalError(f"{kind.__name__}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc

@@ -11,13 +11,15 @@ from typing import assert_never
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.authority import Authority
+from voiceagent.core.closing import Closing
 from voiceagent.core.confirmations import Confirmation, pressed_answer
 from voiceagent.core.doing import Doing
-from voiceagent.core.effects import HangUp, ModelRequest, Outgoing, ReportProblem, SwapPhase, Transfer
+from voiceagent.core.effects import Outgoing, ReportProblem
 from voiceagent.core.events import Event
 from voiceagent.core.hearing import Hearing, TurnTaken
-from voiceagent.core.ids import Epoch, LegId, TurnId, UtteranceId
-from voiceagent.core.phase_machine import PhaseMachine, Signal
+from voiceagent.core.ids import LegId, TurnId, UtteranceId
+from voiceagent.core.phase_machine import Signal
+from voiceagent.core.phasing import Phasing
 from voiceagent.core.saying import Reply, Saying
 from voiceagent.core.sealing import Sealing
 from voiceagent.core.silence import SilenceLadder
@@ -27,23 +29,15 @@ from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
 from voiceagent.language import language_for
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import (
-    Ask,
     HostSignals,
     NotUnderstood,
     Pressed,
-    Requested,
-    Say,
     Silent,
     TimedOut,
-    TransferTo,
-    Transition,
     TurnLimitReached,
     VoiceFails,
-    Wait,
 )
-from voiceagent.spec.prompt import render
 
 __all__ = ["Conversation"]
 
@@ -56,7 +50,6 @@ class Conversation:
     """One call. `handle` is told what happened and when, and returns what to do."""
 
     def __init__(self, flow: Flow, inherited: Inherited) -> None:
-        self._machine = PhaseMachine(flow)
         phase = flow.phase(flow.initial)
         self.state = CallState(flow, inherited, language_for(flow.locale), flow.facts(), phase)
         self.transcript = Transcript()
@@ -64,15 +57,11 @@ class Conversation:
         self._saying = Saying(self.state, self._out, self.transcript)
         self._doing = Doing(self.state, self._out, self.transcript)
         self._hearing = Hearing(self.state, self._out)
+        self._phasing = Phasing(
+            self.state, self._out, self.transcript, saying=self._saying, doing=self._doing, hearing=self._hearing
+        )
+        self._closing = Closing(self.state, self._out)
         self._silence = SilenceLadder()
-        self._owed = False
-        """The model owes the caller a reply: to their words or to a result."""
-        self._words_unanswered = False
-        self._deferred: list[Signal] = []
-        """What tried a transition while another one was under way."""
-        self._closing_reason: str | None = None
-        self._closing_since_ms: int | None = None
-        self._phase_timed_out = False
         self._voice_failures = 0
         self._speech_failures = 0
 
@@ -89,8 +78,8 @@ class Conversation:
             self._silence.deadline_ms(self.state.phase.no_input.after_ms),
             self._model_deadline_ms(),
             self._confirmation_deadline_ms(),
-            self._phase_deadline_ms(),
-            self._call_deadline_ms(),
+            self._phasing.deadline_ms(),
+            self._closing.deadline_ms(),
         )
         return min((at for at in due if at is not None), default=None)
 
@@ -99,7 +88,7 @@ class Conversation:
         """Whether something is being said, made, looked up, listened to or decided."""
         return (
             self._working()
-            or self._owed
+            or self._saying.owed
             or self._hearing.turn_open
             or self._saying.speech.busy
             or bool(self._doing.calls.outstanding)
@@ -167,13 +156,15 @@ class Conversation:
             case ev.PlayoutStarted() | ev.PlayoutReached() | ev.PlayoutStopped():
                 self._playout(event)
             case ev.PhaseSwapped(epoch):
-                self._phase_swapped(epoch)
+                if self._phasing.swapped(epoch):
+                    self._closing.phase_entered()
+                    self._phasing.try_deferred()
             case ev.SwapFailed(epoch, reason):
                 if epoch == self.state.epoch and self.state.swapping:
                     self.state.swapping = False
                     self._voice_failed(f"swap: {reason}")
             case ev.HostEvent(name):
-                self._signal(Signal(HostSignals, name))
+                self._phasing.signal(Signal(HostSignals, name))
             case ev.TimePassed():
                 pass  # what is due is looked at after every event
             case _:
@@ -190,19 +181,17 @@ class Conversation:
         self.state.legs[leg] = None
         if not self.state.started:
             self.state.started = True
-            self._enter()
+            self._phasing.enter()
 
     def _leg_lost(self, leg: LegId, reason: str) -> None:
         self.state.legs.pop(leg, None)
         if not self.state.legs:
-            self.state.closing = True
-            self._out.emit(HangUp(reason, drain=False))
+            self._closing.at_once(reason)
 
     def _call_ended(self) -> None:
         self._saying.drop_reply()
         self._doing.close()
-        self._forget_sealed()
-        self._machine.close()
+        self._phasing.close()
         self.state.ended = True
 
     def _close(self, reason: str, phrase: str) -> None:
@@ -212,9 +201,7 @@ class Conversation:
         self._saying.drop_reply()
         self._hearing.drop()
         self._saying.say(phrase, interruptible=False)
-        self.state.closing = True
-        self._closing_reason = reason
-        self._closing_since_ms = self.state.now_ms
+        self._closing.begin(reason)
 
     # --- the caller --------------------------------------------------------------------------------------------------
 
@@ -273,7 +260,7 @@ class Conversation:
         phrase = self._silence.not_understood(phrases)
         if phrase is not None:
             self._saying.say(phrase)
-        elif not self._signal(Signal(NotUnderstood)):
+        elif not self._phasing.signal(Signal(NotUnderstood)):
             self._close("not understood", self.state.flow.phrases.not_available)
 
     def _count_turns(self) -> None:
@@ -281,7 +268,7 @@ class Conversation:
         if self.state.turn >= self.state.flow.limits.max_turns:
             self._close("turn limit of the call", self.state.flow.phrases.too_long)
         elif limit is not None and self.state.phase_turns > limit:
-            self._signal(Signal(TurnLimitReached))
+            self._phasing.signal(Signal(TurnLimitReached))
 
     def _pressed(self, digits: str, handle: str | None) -> None:
         if self.state.closing:
@@ -294,12 +281,12 @@ class Conversation:
             self._doing.confirmed(yes=pressed_answer(digits) is True, reason="the caller pressed no")
             return
         keys = self._hearing.pressed(digits, handle)
-        if keys and self._signal(Signal(Pressed, keys)):
+        if keys and self._phasing.signal(Signal(Pressed, keys)):
             self._hearing.forget_keys()
 
     def _keys_complete(self) -> None:
         entry = self._hearing.take_keys()
-        if self._signal(Signal(Pressed, entry)):
+        if self._phasing.signal(Signal(Pressed, entry)):
             return
         self.state.turn = TurnId(self.state.turn + 1)
         self.state.phase_turns += 1
@@ -311,8 +298,8 @@ class Conversation:
         self._count_turns()
 
     def _reply_is_owed(self) -> None:
-        self._words_unanswered = True
-        self._owed = self._owed or not self.state.inherited.replies_unasked
+        self._saying.words_unanswered = True
+        self._saying.owed = self._saying.owed or not self.state.inherited.replies_unasked
 
     # --- the model ---------------------------------------------------------------------------------------------------
 
@@ -322,7 +309,7 @@ class Conversation:
         reply = self._saying.current(event.reply)
         if isinstance(event, ev.ReplyStarted):
             if reply is None and self.state.inherited.replies_unasked and event.epoch == self.state.epoch:
-                self._words_unanswered = False
+                self._saying.words_unanswered = False
                 self._saying.unasked(event.reply, event.epoch)
             return
         if reply is None:
@@ -364,55 +351,17 @@ class Conversation:
         self._voice_failures += 1
         if self._voice_failures == 1:
             self._saying.say(self.state.flow.phrases.apology)
-            self._owed = True
+            self._saying.owed = True
         else:
             self._give_up_voice(reason)
 
     def _give_up_voice(self, reason: str) -> None:
         self._voice_failures = 0
-        if not self._signal(Signal(VoiceFails)):
+        if not self._phasing.signal(Signal(VoiceFails)):
             self._close(f"voice failed: {reason}", self.state.flow.phrases.not_available)
 
     def _ask_model(self) -> None:
-        self._owed = self._words_unanswered = False
-        self._saying.ask(self._model_request())
-
-    def _model_request(self) -> ModelRequest:
-        state = self.state
-        prompt = state.flow.prompt_of(state.phase)
-        known = state.facts.known()
-        try:
-            late = prompt.late_facts(known, locale=state.flow.locale)
-        except PhaseError as exc:
-            self._out.emit(ReportProblem("prompt", str(exc)))
-            late = ""
-        return ModelRequest(
-            phase=state.phase.name,
-            epoch=state.epoch,
-            prompt=prompt.static,
-            late_facts=late,
-            tools=self._offered(),
-            history=self.transcript.window(state.epoch, state.phase.carry, state.flow.limits.max_history_messages),
-            facts=known,
-            unix_ms=state.unix_ms,
-        )
-
-    def _offered(self) -> tuple[str, ...]:
-        """Names of what the model may ask for now: what could not run is not shown either."""
-        state = self.state
-        known = state.facts.known()
-        tools = [
-            tool.name
-            for tool in state.flow.tools_of(state.phase)
-            if all(grant in state.grants for grant in tool.requires)
-            and all(fact in known for fact in tool.binds.values())
-        ]
-        moves = [
-            edge.on.name
-            for edge in state.flow.transitions_of(state.phase)
-            if isinstance(edge.on, Requested) and holds(edge.when, state.facts)
-        ]
-        return tuple(dict.fromkeys([*tools, *moves]))
+        self._saying.ask(self._phasing.model_request())
 
     # --- confirmations -----------------------------------------------------------------------------------------------
 
@@ -463,8 +412,7 @@ class Conversation:
                 self._saying.speech.queued(utterance, clause, 0)
                 self._speech_failures += 1
                 if self._speech_failures == _MOST_SPEECH_FAILURES:
-                    self.state.closing = True
-                    self._out.emit(HangUp("speech failed", drain=False))
+                    self._closing.at_once("speech failed")
 
     def _playout(self, event: ev.PlayoutStarted | ev.PlayoutReached | ev.PlayoutStopped) -> None:
         saying = self._saying
@@ -497,78 +445,6 @@ class Conversation:
         if confirmation is not None and confirmation.read_back == utterance:
             self._doing.confirmed(yes=False, reason="the caller interrupted the read-back")
 
-    # --- phases ------------------------------------------------------------------------------------------------------
-
-    def _signal(self, signal: Signal) -> bool:
-        """Let something try a transition; while one is under way it waits for the next phase. True if it was taken."""
-        if self.state.closing:
-            return False
-        if self.state.swapping:
-            self._deferred.append(signal)
-            return True
-        return self._advance([signal])
-
-    def _advance(self, signals: list[Signal]) -> bool:
-        transition = self._machine.advance(signals, self.state.facts)
-        if transition is None:
-            return False
-        left = self.state.phase
-        self._doing.leave_phase()
-        self._saying.leave_phase(self.state.flow.by_name[transition.to])
-        self._hearing.leave_phase()
-        self._owed = self._words_unanswered
-        self._enter()
-        self._on_the_way(transition, left.name)
-        return True
-
-    def _on_the_way(self, transition: Transition, left: str) -> None:
-        self._doing.prefetch_on(transition.prefetch)
-        if transition.say:
-            self._say_template(transition.say, f"transition from {left}")
-
-    def _enter(self) -> None:
-        """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
-        state = self.state
-        state.phase = state.flow.by_name[self._machine.phase]
-        state.epoch = Epoch(state.epoch + 1)
-        state.swapping = True
-        state.phase_turns = 0
-        state.entered_ms = state.now_ms
-        self._phase_timed_out = False
-        self._hearing.enter_phase(state.phase)
-        voice = state.phase.voice or state.flow.voice
-        prompt = state.flow.prompt_of(state.phase).static
-        self._out.emit(SwapPhase(state.epoch, state.phase.name, prompt, self._offered(), voice))
-
-    def _phase_swapped(self, epoch: Epoch) -> None:
-        state = self.state
-        if epoch != state.epoch or not state.swapping:
-            return
-        state.swapping = False
-        state.entered_ms = state.now_ms
-        match state.phase.on_enter:
-            case Say(text=text):
-                self._say_template(text, f"phase {state.phase.name}")
-            case Ask():
-                self._owed = True
-            case Wait():
-                pass
-        if state.phase.ends:
-            self._closing_since_ms = state.now_ms
-        deferred, self._deferred = self._deferred, []
-        for signal in deferred:
-            if not state.swapping:
-                self._advance([signal])
-
-    def _say_template(self, text: str, where: str) -> None:
-        try:
-            self._saying.say(render(text, self.state.facts.known(), locale=self.state.flow.locale))
-        except PhaseError as exc:
-            self._out.emit(ReportProblem("template", f"{where}: {exc}"))
-
-    def _forget_sealed(self) -> None:
-        self._hearing.leave_phase()
-
     # --- time --------------------------------------------------------------------------------------------------------
 
     def _deadlines(self) -> None:
@@ -584,10 +460,10 @@ class Conversation:
             self._confirmation_expired()
         if _due(self._model_deadline_ms(), now_ms):
             self._model_timed_out()
-        if _due(self._phase_deadline_ms(), now_ms):
-            self._phase_timed_out = True
-            self._signal(Signal(TimedOut))
-        if _due(self._call_deadline_ms(), now_ms):
+        if _due(self._phasing.deadline_ms(), now_ms):
+            self._phasing.timed_out = True
+            self._phasing.signal(Signal(TimedOut))
+        if _due(self._closing.deadline_ms(), now_ms):
             self._call_over_time()
         if _due(self._silence.deadline_ms(self.state.phase.no_input.after_ms), now_ms):
             self._caller_silent()
@@ -596,7 +472,7 @@ class Conversation:
         phrase = self._silence.step(self.state.phase.no_input.phrases)
         if phrase is not None:
             self._saying.say(phrase)
-        elif not self._signal(Signal(Silent)):
+        elif not self._phasing.signal(Signal(Silent)):
             self._close("caller silent", self.state.flow.phrases.goodbye_silent)
 
     def _model_timed_out(self) -> None:
@@ -606,10 +482,8 @@ class Conversation:
             self._voice_failed("the model did not answer in time")
 
     def _call_over_time(self) -> None:
-        if self._closing_since_ms is not None:
-            self._closing_since_ms = None
-            self.state.closing = True
-            self._out.emit(HangUp(self._closing_reason or "the last words were not heard in time", drain=False))
+        if self._closing.saying_goodbye:
+            self._closing.at_once("the last words were not heard in time")
         else:
             self._close("time limit of the call", self.state.flow.phrases.too_long)
 
@@ -619,19 +493,6 @@ class Conversation:
             return None
         return reply.asked_ms + self.state.flow.limits.model_timeout_ms
 
-    def _phase_deadline_ms(self) -> int | None:
-        timeout_ms = self.state.phase.timeout_ms
-        if timeout_ms is None or self._phase_timed_out or self.state.swapping or self.state.closing:
-            return None
-        return self.state.entered_ms + timeout_ms
-
-    def _call_deadline_ms(self) -> int | None:
-        if self._closing_since_ms is not None:
-            return self._closing_since_ms + _DRAIN_AT_MOST_MS
-        if self.state.closing:
-            return None
-        return self.state.started_ms + self.state.flow.limits.max_call_ms
-
     # --- after every event -------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
@@ -640,7 +501,8 @@ class Conversation:
         self._settle_reply()
         self._settle_waiting()
         self._settle_silence()
-        self._settle_end()
+        at_work = self._saying.owed or self._saying.reply is not None or bool(self._doing.calls.outstanding)
+        self._closing.settle(silent=not self._saying.speech.busy, idle=not at_work)
 
     def _settle_tools(self) -> None:
         reply = self._saying.reply
@@ -652,18 +514,18 @@ class Conversation:
             return
         signals, self._doing.signals = self._doing.signals, []
         if reply is not None and reply.finished:
-            self._owed = self._owed or reply.requests > 0
+            self._saying.owed = self._saying.owed or reply.requests > 0
             self._saying.reply = None
         elif signals:
-            self._owed = True
+            self._saying.owed = True
         if signals and not self.state.closing:
-            if self._advance(signals):
+            if self._phasing.advance(signals):
                 return
             self._hearing.answers_used()
         self._doing.answer_moves(taken=False)
 
     def _settle_reply(self) -> None:
-        if self.state.closing or self.state.swapping or not self._owed or self._hearing.turn_open:
+        if self.state.closing or self.state.swapping or not self._saying.owed or self._hearing.turn_open:
             return
         if self._saying.reply is None and self._doing.confirmation is None:
             self._ask_model()
@@ -702,7 +564,7 @@ class Conversation:
             or self.state.closing
             or self.state.phase.ends
             or self._working()
-            or self._owed
+            or self._saying.owed
             or self._hearing.turn_open
             or self._saying.speech.busy
         )
@@ -710,24 +572,6 @@ class Conversation:
             self._silence.quiet(self.state.now_ms)
         else:
             self._silence.broken()
-
-    def _settle_end(self) -> None:
-        """Hang up or transfer once the last words have been said; the leg sees to it that they are heard."""
-        if self._closing_since_ms is None or self.state.swapping or self._saying.speech.busy:
-            return
-        if self.state.closing:
-            self._closing_since_ms = None
-            self._out.emit(HangUp(self._closing_reason or "closed", drain=True))
-            return
-        if self._owed or self._saying.reply is not None or self._doing.calls.outstanding:
-            return
-        self._closing_since_ms = None
-        self.state.closing = True
-        match self.state.phase.ends:
-            case TransferTo(target=target):
-                self._out.emit(Transfer(target))
-            case _:
-                self._out.emit(HangUp(f"phase {self.state.phase.name}", drain=True))
 
 
 def _due(deadline_ms: int | None, now_ms: int) -> bool:

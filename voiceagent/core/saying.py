@@ -11,7 +11,6 @@ from voiceagent.core.fillers import FillerPolicy
 from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
-from voiceagent.spec.phase import Phase
 
 __all__ = ["Reply", "Saying"]
 
@@ -43,6 +42,10 @@ class Saying:
         """The reply that is being made or whose tools are running."""
         self.cut_off: list[Spoken] = []
         """Utterances stopped by what may turn out to be a cough."""
+        self.owed = False
+        """The model owes the caller a reply: to their words or to a result."""
+        self.words_unanswered = False
+        """The caller has said something that no model was shown yet."""
         self._state = state
         self._out = out
         self._transcript = transcript
@@ -82,6 +85,7 @@ class Saying:
     def ask(self, request: ModelRequest) -> Reply:
         """Ask the model for a reply; one that is still being made is no longer wanted."""
         self.drop_reply()
+        self.owed = self.words_unanswered = False
         self._replies += 1
         self.reply = Reply(ReplyId(f"r{self._replies}"), self._state.epoch, self._state.now_ms)
         self._out.emit(AskModel(self.reply.id, request))
@@ -178,10 +182,9 @@ class Saying:
 
     # --- phases ---
 
-    def leave_phase(self, phase: Phase) -> None:
+    def leave_phase(self) -> None:
         """A transition is decided: nothing more is said under the old prompt, what is playing plays on."""
         self.drop_reply()
         self.cut_off.clear()
         self._filler_rest.clear()
-        if phase.ends:
-            self.fillers.stop()
+        self.owed = self.words_unanswered

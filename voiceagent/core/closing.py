@@ -1,0 +1,73 @@
+"""The end of a call: last words, heard to their end, then the line is let go; never the other way round."""
+
+from __future__ import annotations
+
+from voiceagent.core.effects import HangUp, Transfer
+from voiceagent.core.state import CallState, Outbox
+from voiceagent.spec.phase import TransferTo
+
+__all__ = ["Closing"]
+
+_DRAIN_AT_MOST_MS = 30_000
+"""After this the call is ended even if the last words have not been reported as heard."""
+
+
+class Closing:
+    """Whether the call is on its way out, why, and since when."""
+
+    def __init__(self, state: CallState, out: Outbox) -> None:
+        self._state = state
+        self._out = out
+        self._since_ms: int | None = None
+        """Since when the last words are being said; None before that, and once the line is let go."""
+        self._reason: str | None = None
+        """Set where the framework ends the call; a phase that ends it has its own way."""
+
+    def begin(self, reason: str) -> None:
+        """The framework ends the call once the words it has just said were heard."""
+        self._state.closing = True
+        self._reason = reason
+        self._since_ms = self._state.now_ms
+
+    def phase_entered(self) -> None:
+        """If this phase ends the call, its words are the last."""
+        if self._state.phase.ends:
+            self._since_ms = self._state.now_ms
+
+    def at_once(self, reason: str) -> None:
+        """Nobody is there to hear anything: end the call now."""
+        self._state.closing = True
+        self._since_ms = None
+        self._out.emit(HangUp(reason, drain=False))
+
+    def deadline_ms(self) -> int | None:
+        """When the last words have had long enough, or the call has lasted too long."""
+        if self._since_ms is not None:
+            return self._since_ms + _DRAIN_AT_MOST_MS
+        if self._state.closing:
+            return None
+        return self._state.started_ms + self._state.flow.limits.max_call_ms
+
+    @property
+    def saying_goodbye(self) -> bool:
+        """Whether the last words are being said."""
+        return self._since_ms is not None
+
+    def settle(self, *, silent: bool, idle: bool) -> None:
+        """Let go of the line if everything was said (`silent`) and nothing is still being made (`idle`)."""
+        if self._since_ms is None or not silent or self._state.swapping:
+            return
+        if self._reason is not None:
+            self._since_ms = None
+            self._out.emit(HangUp(self._reason, drain=True))
+        elif idle:
+            self._since_ms = None
+            self._state.closing = True
+            self._leave()
+
+    def _leave(self) -> None:
+        match self._state.phase.ends:
+            case TransferTo(target=target):
+                self._out.emit(Transfer(target))
+            case _:
+                self._out.emit(HangUp(f"phase {self._state.phase.name}", drain=True))

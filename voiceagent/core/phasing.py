@@ -1,0 +1,162 @@
+"""The desk for phases: which one the call is in, how it leaves one for another, and what its model is shown."""
+
+from __future__ import annotations
+
+from voiceagent.core.doing import Doing
+from voiceagent.core.effects import ModelRequest, ReportProblem, SwapPhase
+from voiceagent.core.hearing import Hearing
+from voiceagent.core.ids import Epoch
+from voiceagent.core.phase_machine import PhaseMachine, Signal
+from voiceagent.core.saying import Saying
+from voiceagent.core.state import CallState, Outbox
+from voiceagent.core.transcript import Transcript
+from voiceagent.errors import PhaseError
+from voiceagent.spec.guards import holds
+from voiceagent.spec.phase import Ask, Requested, Say, Wait
+from voiceagent.spec.prompt import render
+
+__all__ = ["Phasing"]
+
+
+class Phasing:
+    """Every change of phase goes through here, and nowhere else."""
+
+    def __init__(
+        self,
+        state: CallState,
+        out: Outbox,
+        transcript: Transcript,
+        *,
+        saying: Saying,
+        doing: Doing,
+        hearing: Hearing,
+    ) -> None:
+        self._machine = PhaseMachine(state.flow)
+        self._state = state
+        self._out = out
+        self._transcript = transcript
+        self._saying = saying
+        self._doing = doing
+        self._hearing = hearing
+        self._deferred: list[Signal] = []
+        """What tried a transition while another one was under way."""
+        self.timed_out = False
+        """The phase's time-out has been signalled."""
+
+    # --- leaving and entering ---
+
+    def signal(self, signal: Signal) -> bool:
+        """Let something try a transition; while one is under way it waits for the next phase. True if it was taken."""
+        if self._state.closing:
+            return False
+        if self._state.swapping:
+            self._deferred.append(signal)
+            return True
+        return self.advance([signal])
+
+    def advance(self, signals: list[Signal]) -> bool:
+        """Take the transition that these signals set off, if any: from here on the old phase is over."""
+        transition = self._machine.advance(signals, self._state.facts)
+        if transition is None:
+            return False
+        self._doing.leave_phase()
+        self._saying.leave_phase()
+        self._hearing.leave_phase()
+        self.enter()
+        self._doing.prefetch_on(transition.prefetch)
+        if transition.say:
+            self._say_template(transition.say)
+        return True
+
+    def enter(self) -> None:
+        """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
+        state = self._state
+        state.phase = state.flow.by_name[self._machine.phase]
+        state.epoch = Epoch(state.epoch + 1)
+        state.swapping = True
+        state.phase_turns = 0
+        state.entered_ms = state.now_ms
+        self.timed_out = False
+        self._hearing.enter_phase(state.phase)
+        voice = state.phase.voice or state.flow.voice
+        prompt = state.flow.prompt_of(state.phase).static
+        self._out.emit(SwapPhase(state.epoch, state.phase.name, prompt, self._offered(), voice))
+
+    def swapped(self, epoch: Epoch) -> bool:
+        """Prompt and tools are in force: begin; False where this is news of another epoch."""
+        state = self._state
+        if epoch != state.epoch or not state.swapping:
+            return False
+        state.swapping = False
+        state.entered_ms = state.now_ms
+        match state.phase.on_enter:
+            case Say(text=text):
+                self._say_template(text)
+            case Ask():
+                self._saying.owed = True
+            case Wait():
+                pass
+        return True
+
+    def try_deferred(self) -> None:
+        """What had to wait for the swap tries its transitions now, in order."""
+        deferred, self._deferred = self._deferred, []
+        for signal in deferred:
+            self.signal(signal)
+
+    def deadline_ms(self) -> int | None:
+        """When the phase has lasted too long."""
+        timeout_ms = self._state.phase.timeout_ms
+        if timeout_ms is None or self.timed_out or self._state.swapping or self._state.closing:
+            return None
+        return self._state.entered_ms + timeout_ms
+
+    def close(self) -> None:
+        """The call is over."""
+        self._hearing.leave_phase()
+        self._machine.close()
+
+    def _say_template(self, text: str) -> None:
+        try:
+            self._saying.say(render(text, self._state.facts.known(), locale=self._state.flow.locale))
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("template", f"phase {self._state.phase.name}: {exc}"))
+
+    # --- what the model is shown ---
+
+    def model_request(self) -> ModelRequest:
+        """Return what the model is shown now: this phase, its tools that could run, and the newest words."""
+        state = self._state
+        prompt = state.flow.prompt_of(state.phase)
+        known = state.facts.known()
+        try:
+            late = prompt.late_facts(known, locale=state.flow.locale)
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("prompt", str(exc)))
+            late = ""
+        return ModelRequest(
+            phase=state.phase.name,
+            epoch=state.epoch,
+            prompt=prompt.static,
+            late_facts=late,
+            tools=self._offered(),
+            history=self._transcript.window(state.epoch, state.phase.carry, state.flow.limits.max_history_messages),
+            facts=known,
+            unix_ms=state.unix_ms,
+        )
+
+    def _offered(self) -> tuple[str, ...]:
+        """Names of what the model may ask for now: what could not run is not shown either."""
+        state = self._state
+        known = state.facts.known()
+        tools = [
+            tool.name
+            for tool in state.flow.tools_of(state.phase)
+            if set(tool.requires) <= state.grants.keys() and set(tool.binds.values()) <= known.keys()
+        ]
+        moves = [
+            edge.on.name
+            for edge in state.flow.transitions_of(state.phase)
+            if isinstance(edge.on, Requested) and holds(edge.when, state.facts)
+        ]
+        return tuple(dict.fromkeys([*tools, *moves]))
