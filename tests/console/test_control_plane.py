@@ -1,0 +1,163 @@
+"""The webhook's answer, and whether the server is well."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlencode
+from xml.etree import ElementTree as ET
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceagent.console.app import MAX_FORM_BYTES, control_plane
+from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.signature import sign
+
+SECRET = "12345"
+SECURE = TelephonySettings(agents=frozenset({"bank"}), public_url="https://voice.example.com", twilio_auth_token=SECRET)
+FORM = {"CallSid": "CA0", "From": "+4930", "To": "+4940", "Direction": "inbound"}
+PATH = "/twilio/bank/answer"
+
+
+class StandingClock:
+    def now_ms(self):
+        return 0
+
+
+class Desk:
+    """A control plane, asked over ASGI."""
+
+    def __init__(self, settings=SECURE, *, ready=True):
+        self.tokens = CallTokens(StandingClock())
+        self.app = control_plane(settings, tokens=self.tokens, ready=lambda: ready)
+
+    def ask(self, method, target, *, body=None, headers=None):
+        async def asked():
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1") as client:
+                return await client.request(method, target, content=body, headers=headers or {})
+
+        return asyncio.run(asked())
+
+    def post(self, target=PATH, form=FORM, **extra):
+        signature = sign(SECRET, "https://voice.example.com" + target, form.items())
+        headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
+        return self.ask("POST", target, body=urlencode(form), headers=headers | extra)
+
+    def get(self, target):
+        return self.ask(
+            "GET", target, headers={"X-Twilio-Signature": sign(SECRET, "https://voice.example.com" + target)}
+        )
+
+
+def stream_of(answer):
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/xml")
+    root = ET.fromstring(answer.text)  # noqa: S314  written by ourselves
+    assert [element.tag for element in root.iter()][:3] == ["Response", "Connect", "Stream"]
+    return root[0][0]
+
+
+def test_a_call_is_connected_to_a_media_socket_with_a_fresh_token():
+    desk = Desk()
+    url = stream_of(desk.post()).get("url")
+    head, token = url.rsplit("/", 1)
+    assert head == "wss://voice.example.com/media/twilio/bank"
+    assert desk.tokens.redeem(token, agent="bank") == CallGrant("bank", "CA0", caller="+4930", called="+4940")
+
+
+def test_each_answer_has_a_token_of_its_own():
+    desk = Desk()
+    assert stream_of(desk.post()).get("url") != stream_of(desk.post()).get("url")
+
+
+def test_a_call_may_come_by_get_as_well():
+    desk = Desk()
+    stream = stream_of(desk.get(f"{PATH}?{urlencode(FORM)}"))
+    assert desk.tokens.redeem(stream.get("url").rsplit("/", 1)[1], agent="bank").caller == "+4930"
+
+
+def test_what_the_dialling_application_wrote_into_the_address_reaches_the_call():
+    stream = stream_of(Desk().post(f"{PATH}?order=17&note=a%22%3C%26%00b&bad-name=1&long={'x' * 600}"))
+    assert {p.get("name"): p.get("value") for p in stream} == {"order": "17", "note": 'a"<&b'}
+
+
+@given(st.text(), st.text())
+def test_the_answer_is_always_well_formed(value, caller):
+    settings = TelephonySettings(agents=frozenset({"bank"}), public_url="https://voice.example.com", insecure=True)
+    target = f"{PATH}?{urlencode({'note': value})}"
+    stream_of(Desk(settings).ask("POST", target, body=urlencode(FORM | {"From": caller})))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Twilio-Signature": "wrong"},
+        {"X-Twilio-Signature": ""},
+        {"X-Twilio-Signature": sign(SECRET, "https://voice.example.com" + PATH)},
+        {
+            "X-Twilio-Signature": sign(SECRET, "https://attacker.example.com" + PATH, FORM.items()),
+            "X-Forwarded-Host": "attacker.example.com",
+            "Host": "attacker.example.com",
+        },
+    ],
+)
+def test_a_webhook_that_is_not_signed_is_refused_and_gives_no_token(headers):
+    desk = Desk()
+    answer = desk.post(**headers)
+    assert answer.status_code == 403
+    assert "media" not in answer.text
+
+
+def test_an_unsigned_get_is_refused():
+    assert Desk().ask("GET", f"{PATH}?{urlencode(FORM)}").status_code == 403
+
+
+@pytest.mark.parametrize("secret", [None, ""])
+def test_without_a_secret_every_webhook_is_refused(secret):
+    settings = TelephonySettings(
+        agents=frozenset({"bank"}), public_url="https://voice.example.com", twilio_auth_token=secret
+    )
+    assert Desk(settings).post().status_code == 403
+
+
+def test_an_insecure_server_answers_anybody():
+    settings = TelephonySettings(agents=frozenset({"bank"}), public_url="http://localhost:8080", insecure=True)
+    stream = stream_of(Desk(settings).ask("POST", PATH, body=urlencode(FORM)))
+    assert stream.get("url").startswith("ws://localhost:8080/media/twilio/bank/")
+
+
+def test_a_server_that_does_not_know_its_address_cannot_answer():
+    settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True)
+    assert Desk(settings).ask("POST", PATH, body=urlencode(FORM)).status_code == 503
+
+
+def test_an_agent_that_does_not_exist_is_not_found():
+    assert Desk().post("/twilio/nobody/answer").status_code == 404
+
+
+@pytest.mark.parametrize("call", ["", "../../x", "CA 0", "C" * 65])
+def test_a_call_without_a_proper_id_is_not_answered(call):
+    assert Desk().post(form=FORM | {"CallSid": call}).status_code == 400
+
+
+def test_a_body_that_is_too_long_is_refused():
+    assert Desk().ask("POST", PATH, body=b"x" * (MAX_FORM_BYTES + 1)).status_code == 413
+
+
+def test_other_methods_are_not_allowed():
+    assert Desk().ask("DELETE", PATH).status_code == 405
+
+
+def test_a_server_is_alive_though_it_takes_no_calls():
+    desk = Desk(ready=False)
+    assert desk.ask("GET", "/healthz").status_code == 200
+    assert desk.ask("GET", "/readyz").status_code == 503
+
+
+def test_a_server_that_takes_calls_is_ready_and_says_nothing_else():
+    answer = Desk().ask("GET", "/readyz")
+    assert (answer.status_code, answer.text) == (200, "ready\n")

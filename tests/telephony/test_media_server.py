@@ -1,0 +1,509 @@
+"""Calls over real sockets: who is let in, what the call hears, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.applications import Starlette
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
+from voiceagent.errors import OperatorError
+from voiceagent.telephony.admission import media_path
+from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
+from voiceagent.telephony.server import MediaServer
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.signature import sign
+
+SECRET = "12345"
+PUBLIC = "https://voice.example.com"
+SECURE = TelephonySettings(agents=frozenset({"bank", "clinic"}), public_url=PUBLIC, twilio_auth_token=SECRET, port=0)
+INSECURE = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0)
+
+
+def start(call="CA0", **changes):
+    body = {
+        "streamSid": f"MZ-{call}",
+        "callSid": call,
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {"order": "17"},
+    }
+    return json.dumps({"event": "start", "streamSid": f"MZ-{call}", "start": body | changes})
+
+
+def media(audio, stream="MZ-CA0"):
+    payload = base64.b64encode(audio).decode()
+    return json.dumps({"event": "media", "streamSid": stream, "media": {"track": "inbound", "payload": payload}})
+
+
+class Calls:
+    """Takes calls as a runtime would: attaches, and stays until the leg is lost."""
+
+    def __init__(self):
+        self.incoming = []
+        self.sessions = asyncio.Queue()
+        self.fails = False
+
+    async def __call__(self, incoming):
+        self.incoming.append(incoming)
+        if self.fails:
+            raise ValueError("broken")
+        session = Session(incoming)
+        incoming.leg.attach(session)
+        self.sessions.put_nowait(session)
+        await session.over.wait()
+
+
+class Session:
+    def __init__(self, incoming):
+        self.incoming = incoming
+        self.leg = incoming.leg
+        self.audio = bytearray()
+        self.events = asyncio.Queue()
+        self.over = asyncio.Event()
+
+    def audio_arrived(self, audio):
+        self.audio += audio
+
+    def post(self, event):
+        self.events.put_nowait(event)
+        if isinstance(event, LegLost):
+            self.over.set()
+
+    async def next(self, kind):
+        async with asyncio.timeout(5):
+            while not isinstance(event := await self.events.get(), kind):
+                pass
+            return event
+
+
+@asynccontextmanager
+async def serving(clock, settings=SECURE):
+    calls, tokens = Calls(), CallTokens(clock)
+    server = MediaServer(settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens)
+    async with server.serving() as port:
+        yield calls, tokens, server, f"ws://127.0.0.1:{port}"
+
+
+def signed(path, base="wss://voice.example.com"):
+    return {"X-Twilio-Signature": sign(SECRET, base + path)}
+
+
+@asynccontextmanager
+async def calling(address, path, headers=None):
+    async with connect(address + path, additional_headers=headers or {}, compression=None) as ws:
+        yield ws
+
+
+async def status_of(address, path, headers=None):
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(address + path, additional_headers=headers or {})
+    return refused.value.response.status_code
+
+
+async def close_code(ws):
+    async with asyncio.timeout(5):
+        await ws.wait_closed()
+    return ws.close_code
+
+
+# --- who is let in ---------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_call_with_its_token_is_let_in(running_clock):
+    async def scenario():
+        async with serving(running_clock) as (calls, tokens, _, address):
+            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0", caller="+4930", called="+4940")))
+            async with calling(address, path, signed(path)) as ws:
+                await ws.send('{"event":"connected"}')
+                await ws.send(start())
+                session = await calls.sessions.get()
+                incoming = session.incoming
+                assert (incoming.call, incoming.agent) == ("CA0", "bank")
+                assert (incoming.caller_number, incoming.called_number) == ("+4930", "+4940")
+                assert incoming.parameters == {"order": "17"}
+                assert incoming.leg.features.dialect == "twilio"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (lambda path: {}, 401),
+        (lambda path: {"X-Twilio-Signature": "wrong"}, 403),
+        (lambda path: {"X-Twilio-Signature": "ü"}, 403),
+        (lambda path: {"X-Twilio-Signature": sign("other", "wss://voice.example.com" + path)}, 403),
+        (lambda path: signed("/media/twilio/clinic"), 403),
+        (lambda path: signed(path, base="https://voice.example.com"), 403),
+        (lambda path: signed(path, base="ws://127.0.0.1"), 403),
+        (
+            lambda path: (
+                signed(path, base="wss://attacker.example.com")
+                | {"X-Forwarded-Host": "attacker.example.com", "X-Forwarded-Proto": "wss"}
+            ),
+            403,
+        ),
+    ],
+)
+def test_nobody_is_let_in_without_the_carriers_signature(running_clock, headers, status):
+    async def scenario():
+        async with serving(running_clock) as (calls, tokens, _, address):
+            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            assert await status_of(address, path, headers(path)) == status
+            async with calling(address, path, signed(path)) as ws:
+                await ws.send(start())
+                await calls.sessions.get()
+            assert len(calls.incoming) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_replayed_upgrade_is_refused(running_clock):
+    async def scenario():
+        async with serving(running_clock) as (_, tokens, _, address):
+            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            async with calling(address, path, signed(path)):
+                pass
+            assert await status_of(address, path, signed(path)) == 403
+
+    asyncio.run(scenario())
+
+
+def test_a_token_too_old_of_another_agent_or_missing_is_refused(clock):
+    async def scenario():
+        async with serving(clock) as (_, tokens, _, address):
+            foreign = media_path("twilio", "clinic", tokens.mint(CallGrant("bank", "CA0")))
+            assert await status_of(address, foreign, signed(foreign)) == 403
+            missing = "/media/twilio/bank"
+            assert await status_of(address, missing, signed(missing)) == 403
+            old = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            clock.advance(TOKEN_LIFETIME_MS)
+            assert await status_of(address, old, signed(old)) == 403
+
+    asyncio.run(scenario())
+
+
+def test_a_token_connects_only_the_call_that_it_was_given_for(running_clock):
+    async def scenario():
+        async with serving(running_clock) as (calls, tokens, _, address):
+            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            async with calling(address, path, signed(path)) as ws:
+                await ws.send(start("CA1"))
+                assert await close_code(ws) == 1008
+            assert calls.incoming == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TelephonySettings(agents=frozenset({"bank"}), public_url=PUBLIC, port=0),
+        TelephonySettings(agents=frozenset({"bank"}), twilio_auth_token=SECRET, port=0),
+    ],
+)
+def test_a_server_without_a_secret_or_an_address_lets_nobody_in(running_clock, settings):
+    async def scenario():
+        async with serving(running_clock, settings) as (_, _, _, address):
+            assert await status_of(address, "/media/twilio/bank", signed("/media/twilio/bank")) == 403
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/media/twilio",
+        "/media/telnyx/bank",
+        "/media/twilio/nobody",
+        "/media/twilio/bank?token=x",
+        "/media/twilio/../bank",
+    ],
+)
+def test_a_path_that_leads_nowhere_is_not_found(running_clock, path):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (_, _, _, address):
+            assert await status_of(address, path) == 404
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_is_draining_takes_no_new_calls(running_clock):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, server, address):
+            assert server.ready
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                server.drain()
+                assert not server.ready
+                assert await status_of(address, "/media/twilio/bank") == 503
+                await ws.send(media(b"\x01" * 160))
+                await ws.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+                await session.next(DigitsPressed)
+                assert session.audio.startswith(b"\x01" * 160)
+
+    asyncio.run(scenario())
+
+
+# --- a call ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_heard_answered_and_ended(running_clock):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, server, address):
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                assert server.live_calls == 1
+                session.leg.play("a1", b"\x22" * 320)
+                session.leg.end_clause("a1", 0, last=True)
+                heard = json.loads(await ws.recv())
+                assert base64.b64decode(heard["media"]["payload"]) == b"\x22" * 320
+                mark = json.loads(await ws.recv())
+                await ws.send(json.dumps({"event": "mark", "streamSid": "MZ-CA0", "mark": mark["mark"]}))
+                await session.next(PlayoutStarted)
+                assert await session.next(PlayoutReached) == PlayoutReached("a1", 0, 40, finished=True)
+                await ws.send('{"event":"stop","streamSid":"MZ-CA0"}')
+                assert (await session.next(LegLost)).reason == "caller hung up"
+                assert await close_code(ws) == 1000
+            assert server.live_calls == 0
+
+    asyncio.run(scenario())
+
+
+def test_clear_is_on_the_wire_before_speech_that_follows_it(running_clock):
+    async def scenario():
+        async with (
+            serving(running_clock, INSECURE) as (calls, _, _, address),
+            calling(address, "/media/twilio/bank") as ws,
+        ):
+            await ws.send(start())
+            session = await calls.sessions.get()
+            session.leg.play("a1", bytes(8 * 5_000))
+            session.leg.clear()
+            session.leg.play("a2", b"\x22" * 160)
+            kinds = [json.loads(await ws.recv())["event"] for _ in range(3)]
+            assert kinds == ["media", "clear", "media"]
+            stopped = await session.next(PlayoutStopped)
+            assert (stopped.utterance, stopped.exact) == ("a1", False)
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_that_breaks_off_loses_the_leg(running_clock):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, _, address):
+            ws = await connect(address + "/media/twilio/bank", compression=None)
+            await ws.send(start())
+            session = await calls.sessions.get()
+            ws.transport.abort()
+            assert (await session.next(LegLost)).reason == "connection lost (1006)"
+            await ws.wait_closed()
+
+    asyncio.run(scenario())
+
+
+def test_a_carrier_that_stops_reading_is_given_up_within_seconds(clock):
+    async def scenario():
+        async with serving(clock, INSECURE) as (calls, _, _, address):
+            narrow = socket.socket()
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            narrow.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+            ws = await connect(address + "/media/twilio/bank", sock=narrow, compression=None)
+            await ws.send(start())
+            session = await calls.sessions.get()
+            ws.transport.pause_reading()
+            session.leg.play("a1", bytes(8 * 60_000))
+            began = clock.now_ms()
+            while not session.over.is_set():
+                clock.advance(20)
+                await asyncio.sleep(0)
+            assert (await session.next(LegLost)).reason == "the far side takes nothing"
+            assert clock.now_ms() - began < 30_000
+            ws.transport.abort()
+            await ws.wait_closed()
+
+    asyncio.run(scenario())
+
+
+def test_when_the_call_is_over_its_socket_is_closed(running_clock):
+    async def scenario():
+        async with (
+            serving(running_clock, INSECURE) as (calls, _, _, address),
+            calling(address, "/media/twilio/bank") as ws,
+        ):
+            await ws.send(start())
+            (await calls.sessions.get()).over.set()
+            assert await close_code(ws) == 1000
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, caplog):
+    async def scenario():
+        async with (
+            serving(running_clock, INSECURE) as (calls, _, _, address),
+            calling(address, "/media/twilio/bank") as good,
+        ):
+            await good.send(start("CA-good"))
+            session = await calls.sessions.get()
+            calls.fails = True
+            async with calling(address, "/media/twilio/bank") as bad:
+                await bad.send(start("CA-bad"))
+                assert await close_code(bad) == 1011
+            await good.send(media(b"\x01" * 160, "MZ-CA-good"))
+            await good.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+            await session.next(DigitsPressed)
+            assert session.audio.startswith(b"\x01" * 160)
+
+    asyncio.run(scenario())
+    assert "failed" in caplog.text
+
+
+def test_a_second_socket_of_a_live_call_is_refused_and_the_first_goes_on(running_clock):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, _, address):
+            async with calling(address, "/media/twilio/bank") as first:
+                await first.send(start())
+                session = await calls.sessions.get()
+                async with calling(address, "/media/twilio/bank") as second:
+                    await second.send(start())
+                    assert await close_code(second) == 1008
+                await first.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+                assert await session.next(DigitsPressed) == DigitsPressed("1")
+            await session.next(LegLost)
+            async with calling(address, "/media/twilio/bank") as again:
+                await again.send(start())
+                await calls.sessions.get()
+            assert len(calls.incoming) == 2
+
+    asyncio.run(scenario())
+
+
+def test_audio_of_another_stream_is_not_heard(running_clock):
+    async def scenario():
+        async with (
+            serving(running_clock, INSECURE) as (calls, _, _, address),
+            calling(address, "/media/twilio/bank") as ws,
+        ):
+            await ws.send(start())
+            session = await calls.sessions.get()
+            await ws.send(media(b"\x01" * 160, "MZ-CA9"))
+            await ws.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+            await session.next(DigitsPressed)
+            assert b"\x01" not in session.audio
+            assert session.leg.counts["another stream"] == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [start(mediaFormat={"encoding": "audio/x-mulaw", "sampleRate": 16000, "channels": 1}), start("../../x")],
+)
+def test_a_start_that_cannot_become_a_call_closes_the_socket(running_clock, message):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, _, address):
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(message)
+                assert await close_code(ws) == 1008
+            assert calls.incoming == []
+
+    asyncio.run(scenario())
+
+
+def test_a_call_survives_malformed_messages(running_clock):
+    async def scenario():
+        async with (
+            serving(running_clock, INSECURE) as (calls, _, _, address),
+            calling(address, "/media/twilio/bank") as ws,
+        ):
+            await ws.send(start())
+            session = await calls.sessions.get()
+            for nonsense in (
+                "",
+                "[]",
+                "{",
+                "[" * 60_000,
+                '{"event":NaN}',
+                b"\x00\x01",
+                '{"event":"media"}',
+                "null",
+            ):
+                await ws.send(nonsense)
+            await ws.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+            await session.next(DigitsPressed)
+            assert session.leg.counts["refused"] == 8
+
+    asyncio.run(scenario())
+
+
+def test_stopping_the_server_ends_calls_that_are_still_running(running_clock):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, _, address):
+            ws = await connect(address + "/media/twilio/bank", compression=None)
+            await ws.send(start())
+            session = await calls.sessions.get()
+        assert (await session.next(LegLost)).reason == "connection closed (1001)"
+        assert await close_code(ws) == 1001
+
+    asyncio.run(scenario())
+
+
+def test_a_hundred_calls_at_once_hear_only_themselves(running_clock):
+    async def one(address, calls, number):
+        async with calling(address, "/media/twilio/bank") as ws:
+            await ws.send(start(f"CA{number}"))
+            for _ in range(5):
+                await ws.send(media(bytes([number]) * 160, f"MZ-CA{number}"))
+            await ws.send('{"event":"stop"}')
+            await close_code(ws)
+
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, server, address):
+            await asyncio.gather(*(one(address, calls, number) for number in range(100)))
+            assert len(calls.incoming) == 100
+            while not calls.sessions.empty():
+                session = calls.sessions.get_nowait()
+                number = int(session.incoming.call.removeprefix("CA"))
+                assert set(session.audio) <= {number, 0xFF}
+                assert session.audio.count(bytes([number]) * 160) == 5
+            assert server.live_calls == 0
+
+    asyncio.run(scenario())
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"agents": frozenset({"../x"})},
+        {"lead_ms": 50},
+        {"public_url": "voice.example.com"},
+        {"public_url": "http://voice.example.com"},
+        {"public_url": "https://voice.example.com/?x=1"},
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(OperatorError):
+        TelephonySettings(**({"agents": frozenset({"bank"})} | wrong))
+
+
+def test_the_secret_is_not_shown():
+    assert SECRET not in repr(SECURE)
+
+
+def test_a_public_address_may_have_a_path_and_a_slash():
+    settings = TelephonySettings(agents=frozenset(), public_url="https://example.com/voice/")
+    assert (settings.webhook_base, settings.media_base) == ("https://example.com/voice", "wss://example.com/voice")

@@ -1,0 +1,311 @@
+"""Web requests and media sockets through one door, and what that door keeps out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from voiceagent.errors import OperatorError
+from voiceagent.telephony.port import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, REQUEST_DEADLINE_MS, OnePort
+
+
+async def _hello(request):
+    return PlainTextResponse(f"hello {request.url.path}\n")
+
+
+async def _length(request):
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def _broken(request):
+    raise ValueError("broken")
+
+
+APP = Starlette(
+    routes=[
+        Route("/hello/{n}", _hello),
+        Route("/length", _length, methods=["POST"]),
+        Route("/broken", _broken),
+    ]
+)
+
+
+async def echo(connection, admitted):
+    async for message in connection:
+        await connection.send(f"{admitted}:{message}")
+    await connection.close()
+
+
+def admit(request):
+    return HTTPStatus.FORBIDDEN if request.path == "/forbidden" else request.path
+
+
+@asynccontextmanager
+async def listening(clock, *, serve=echo, sockets=10, others=10):
+    port = OnePort(admit=admit, serve=serve, app=APP, clock=clock, max_sockets=sockets, max_http_connections=others)
+    number = await port.open("127.0.0.1", 0)
+    try:
+        yield port, number
+    finally:
+        await port.close()
+        assert not port.handler_tasks
+
+
+async def raw(number):
+    return await asyncio.open_connection("127.0.0.1", number)
+
+
+async def read_all(reader):
+    async with asyncio.timeout(5):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+async def letting_the_server_run(until):
+    """Let the loop turn until something is so."""
+    async with asyncio.timeout(5):
+        while not until():  # noqa: ASYNC110  the thing waited for has no event
+            await asyncio.sleep(0)
+
+
+def test_a_large_post_and_a_socket_share_the_port(running_clock):
+    async def scenario():
+        async with (
+            listening(running_clock) as (_, number),
+            httpx.AsyncClient() as http,
+            connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws,
+        ):
+            posted = await http.post(f"http://127.0.0.1:{number}/length", content=b"x" * 50_000)
+            await ws.send("one")
+            assert (posted.text, await ws.recv()) == ("50000", "/media:one")
+            assert (await http.get(f"http://127.0.0.1:{number}/hello/1")).text == "hello /hello/1\n"
+
+    asyncio.run(scenario())
+
+
+def test_pipelined_requests_are_answered_in_order(running_clock):
+    async def scenario():
+        async with listening(running_clock) as (_, number):
+            reader, writer = await raw(number)
+            last = b"GET /hello/4 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            writer.write(b"".join(b"GET /hello/%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(4)) + last)
+            answers = (await read_all(reader)).split(b"HTTP/1.1 200")
+            assert [answer.splitlines()[-1] for answer in answers[1:]] == [b"hello /hello/%d" % n for n in range(5)]
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_head_that_comes_in_pieces_is_put_together(running_clock):
+    async def scenario():
+        async with listening(running_clock) as (_, number):
+            reader, writer = await raw(number)
+            for piece in (b"GET /hello/1 HT", b"TP/1.1\r\nHost: x\r\nConnection: close\r", b"\n\r", b"\n"):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert (await read_all(reader)).endswith(b"hello /hello/1\n")
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_upgrade_never_becomes_a_socket(running_clock):
+    async def scenario():
+        async with listening(running_clock) as (_, number):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://127.0.0.1:{number}/forbidden")
+            assert refused.value.response.status_code == 403
+
+    asyncio.run(scenario())
+
+
+def test_a_second_request_on_a_web_connection_cannot_become_a_socket(running_clock):
+    async def scenario():
+        async with listening(running_clock) as (port, number):
+            reader, writer = await raw(number)
+            upgrade = (
+                b"GET /media HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            writer.write(b"GET /hello/1 HTTP/1.1\r\nHost: x\r\n\r\n" + upgrade)
+            answers = await read_all(reader)
+            assert b"101" not in answers
+            assert b"404" in answers
+            assert not port.handler_tasks
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_two_hundred_slow_connections_are_cut_off_and_others_are_served_meanwhile(clock):
+    async def scenario():
+        async with listening(clock, others=300) as (_, number):
+            slow = [await raw(number) for _ in range(200)]
+            for _, writer in slow:
+                writer.write(b"GET /media HTTP/1.1\r\nUpg")
+            async with connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws:
+                await ws.send("one")
+                assert await ws.recv() == "/media:one"
+            clock.advance(HEAD_DEADLINE_MS)
+            answers = await asyncio.gather(*(read_all(reader) for reader, _ in slow))
+            assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers)
+            for _, writer in slow:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_head_that_is_too_long_is_refused(running_clock):
+    async def scenario():
+        async with listening(running_clock) as (_, number):
+            reader, writer = await raw(number)
+            writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD_BYTES)
+            assert (await read_all(reader)).startswith(b"HTTP/1.1 431")
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf",
+        b"GET /hello/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /hello/2 HT",
+    ],
+)
+def test_a_request_that_is_never_finished_is_cut_off(clock, begun):
+    async def scenario():
+        async with listening(clock) as (port, number):
+            reader, writer = await raw(number)
+            writer.write(begun)
+            await letting_the_server_run(lambda: clock.timers == 1 and not port._undecided)
+            if begun.startswith(b"GET"):
+                await reader.readuntil(b"hello /hello/1\n")
+            clock.advance(REQUEST_DEADLINE_MS)
+            assert await read_all(reader) == b""
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_socket_too_many_is_told_503_before_it_is_one(running_clock):
+    async def scenario():
+        async with listening(running_clock, sockets=1) as (_, number), httpx.AsyncClient() as http:
+            async with connect(f"ws://127.0.0.1:{number}/media", compression=None):
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(f"ws://127.0.0.1:{number}/media")
+                assert refused.value.response.status_code == 503
+                assert (await http.get(f"http://127.0.0.1:{number}/hello/1")).status_code == 200
+            async with connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws:
+                await ws.send("free again")
+                assert await ws.recv() == "/media:free again"
+
+    asyncio.run(scenario())
+
+
+def test_connections_beyond_all_bounds_are_dropped(clock):
+    async def scenario():
+        async with listening(clock, sockets=1, others=1) as (port, number):
+            held = [await raw(number) for _ in range(2)]
+            await letting_the_server_run(lambda: len(port._undecided) == 2)
+            reader, writer = await raw(number)
+            assert await read_all(reader) == b""
+            for _, each in [*held, (reader, writer)]:
+                each.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_message_that_is_too_long_closes_its_socket_with_1009(running_clock):
+    async def scenario():
+        async with (
+            listening(running_clock) as (_, number),
+            connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws,
+        ):
+            await ws.send("x" * 65_537)
+            with pytest.raises(ConnectionClosed) as closed:
+                await ws.recv()
+            assert closed.value.rcvd.code == 1009
+
+    asyncio.run(scenario())
+
+
+def test_no_compression_is_agreed_to(running_clock):
+    async def scenario():
+        async with (
+            listening(running_clock) as (_, number),
+            connect(f"ws://127.0.0.1:{number}/media", compression="deflate") as ws,
+        ):
+            assert "Sec-WebSocket-Extensions" not in ws.response.headers
+
+    asyncio.run(scenario())
+
+
+def test_a_failing_page_and_a_failing_socket_touch_nobody_else(running_clock, caplog):
+    async def serve(connection, path):
+        if path == "/bad":
+            raise ValueError("broken")
+        await echo(connection, path)
+
+    async def scenario():
+        async with (
+            listening(running_clock, serve=serve) as (_, number),
+            httpx.AsyncClient() as http,
+            connect(f"ws://127.0.0.1:{number}/good", compression=None) as good,
+        ):
+            bad = await connect(f"ws://127.0.0.1:{number}/bad", compression=None)
+            with pytest.raises(ConnectionClosed):
+                await bad.recv()
+            assert (await http.get(f"http://127.0.0.1:{number}/broken")).status_code == 500
+            await good.send("still here")
+            assert await good.recv() == "/good:still here"
+
+    asyncio.run(scenario())
+    assert "a media connection failed" in caplog.text
+
+
+def test_a_port_that_is_taken_is_named(running_clock):
+    async def scenario():
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            number = other.getsockname()[1]
+            port = OnePort(admit=admit, serve=echo, app=APP, clock=running_clock, max_sockets=1, max_http_connections=1)
+            with pytest.raises(OperatorError, match=f"port {number} on 127.0.0.1 is taken"):
+                await port.open("127.0.0.1", number)
+            await port.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_what_is_open_in_good_order(running_clock):
+    async def scenario():
+        async with listening(running_clock) as (port, number):
+            ws = await connect(f"ws://127.0.0.1:{number}/media", compression=None)
+            _, half_open = await raw(number)
+            http = httpx.AsyncClient()
+            await http.get(f"http://127.0.0.1:{number}/hello/1")
+            await port.close()
+            with pytest.raises(ConnectionClosed) as closed:
+                await ws.recv()
+            assert closed.value.rcvd.code == 1001
+            assert not port.is_serving()
+            with pytest.raises(OSError, match=r".*"):
+                await raw(number)
+            half_open.close()
+            await http.aclose()
+
+    asyncio.run(scenario())

@@ -1,0 +1,199 @@
+"""Speech goes out ahead of the ear, but not far, and can be taken back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceagent.core.events import PlayoutReached, PlayoutStarted, PlayoutStopped
+from voiceagent.ports import MULAW_8K, AudioFormat
+from voiceagent.telephony.codec import ClearAudio, PlayAudio, SetMark
+from voiceagent.telephony.pacing import BURST_MS, MAX_QUEUED_MS, Pacer, silence_byte
+
+LEAD_MS = 400
+
+
+class Line:
+    """A pacer, and what came out of it."""
+
+    def __init__(self, *, marks=True):
+        self.sent = []
+        self.told = []
+        self.now = 0
+        self.pacer = Pacer(MULAW_8K, lead_ms=LEAD_MS, marks=marks, send=self.sent.append, post=self.told.append)
+
+    def say(self, utterance, length_ms, *, clause=0, last=True):
+        self.pacer.play(utterance, b"x" * (8 * length_ms))
+        self.pacer.end_clause(utterance, clause, last=last)
+
+    def until(self, at):
+        while self.now < at:
+            self.pacer.advance(self.now)
+            self.now += 20
+        self.pacer.advance(self.now)
+
+    @property
+    def audio_ms(self):
+        return sum(len(c.audio) for c in self.sent if isinstance(c, PlayAudio)) // 8
+
+    @property
+    def marks(self):
+        return [c.name for c in self.sent if isinstance(c, SetMark)]
+
+
+def test_the_first_audio_goes_out_at_once_and_starts_the_utterance():
+    line = Line()
+    line.pacer.play("a1", bytes(160))
+    line.pacer.advance(0)
+    assert line.sent == [PlayAudio(bytes(160))]
+    assert line.told == [PlayoutStarted("a1", 0)]
+
+
+def test_speech_runs_ahead_by_the_lead_and_no_further():
+    line = Line()
+    line.say("a1", 5_000)
+    for at in range(0, 4_000, 100):
+        line.until(at)
+        assert LEAD_MS - BURST_MS <= line.audio_ms - line.now <= LEAD_MS
+
+
+def test_speech_goes_out_in_bursts_of_several_frames():
+    line = Line()
+    line.say("a1", 4_000)
+    line.until(4_000)
+    pieces = [c for c in line.sent if isinstance(c, PlayAudio)]
+    assert line.audio_ms == 4_000
+    assert len(pieces) <= 4_000 / BURST_MS
+
+
+def test_the_end_of_a_clause_is_filled_up_to_a_whole_frame_with_silence():
+    line = Line()
+    line.pacer.play("a1", b"x" * 250)
+    line.pacer.advance(0)
+    assert line.audio_ms == 20, "what does not fill a frame waits for more"
+    line.pacer.end_clause("a1", 0, last=True)
+    line.until(100)
+    assert b"".join(c.audio for c in line.sent if isinstance(c, PlayAudio)) == b"x" * 250 + b"\xff" * 70
+
+
+def test_an_utterance_cut_off_by_another_is_filled_up_too():
+    line = Line()
+    line.pacer.play("a1", b"x" * 10)
+    line.pacer.play("a2", b"y" * 160)
+    line.until(0)
+    assert [c.audio for c in line.sent] == [b"x" * 10 + b"\xff" * 150, b"y" * 160]
+
+
+def test_a_clause_is_told_of_when_its_mark_returns():
+    line = Line()
+    line.say("a1", 100)
+    line.until(100)
+    assert line.pacer.mark_returned(line.marks[0], 130)
+    assert line.told == [PlayoutStarted("a1", 0), PlayoutReached("a1", 0, 100, finished=True)]
+    assert not line.pacer.busy
+
+
+def test_an_utterance_without_audio_still_completes():
+    line = Line()
+    line.pacer.end_clause("a1", 0, last=True)
+    line.pacer.advance(0)
+    line.pacer.mark_returned(line.marks[0], 20)
+    assert line.told == [PlayoutReached("a1", 0, 0, finished=True)]
+
+
+def test_there_is_one_mark_per_clause_and_none_per_burst():
+    line = Line()
+    line.say("a1", 3_000, clause=0, last=False)
+    line.say("a1", 3_000, clause=1, last=True)
+    line.until(7_000)
+    assert len(line.marks) == 2
+
+
+def test_a_far_side_without_marks_is_believed_to_have_played_in_time():
+    line = Line(marks=False)
+    line.say("a1", 300)
+    line.until(280)
+    assert line.told == [PlayoutStarted("a1", 0)]
+    line.until(300)
+    assert line.told[-1] == PlayoutReached("a1", 0, 300, finished=True)
+    assert line.marks == []
+
+
+def test_clear_takes_everything_back_and_says_what_was_heard():
+    line = Line()
+    line.say("a1", 2_000)
+    line.say("a2", 2_000)
+    line.until(1_000)
+    line.sent.clear()
+    line.pacer.clear(1_000)
+    assert line.sent == [ClearAudio()]
+    assert line.told[-2:] == [PlayoutStopped("a1", 1_000, exact=False), PlayoutStopped("a2", 0, exact=True)]
+    line.until(3_000)
+    assert line.sent == [ClearAudio()]
+
+
+def test_a_second_clear_says_nothing():
+    line = Line()
+    line.say("a1", 500)
+    line.until(0)
+    line.pacer.clear(10)
+    line.sent.clear()
+    line.told.clear()
+    line.pacer.clear(20)
+    assert line.sent == []
+    assert line.told == []
+
+
+def test_audio_that_comes_late_for_a_stopped_utterance_is_not_played():
+    line = Line()
+    line.say("a1", 500, last=False)
+    line.until(0)
+    line.pacer.clear(10)
+    assert not line.pacer.play("a1", bytes(160))
+    assert not line.pacer.end_clause("a1", 1, last=True)
+    assert line.pacer.play("a2", bytes(160))
+
+
+def test_nothing_is_sent_while_the_socket_takes_nothing():
+    line = Line()
+    line.say("a1", 500)
+    line.pacer.advance(0, may_send=False)
+    assert line.sent == []
+
+
+def test_more_speech_than_can_wait_is_dropped():
+    line = Line()
+    assert line.pacer.play("a1", bytes(8 * MAX_QUEUED_MS + 160))
+    assert not line.pacer.play("a1", bytes(160))
+
+
+@pytest.mark.parametrize(
+    ("audio", "byte"),
+    [(MULAW_8K, b"\xff"), (AudioFormat("alaw", 8000), b"\xd5"), (AudioFormat("pcm16", 16000), b"\0")],
+)
+def test_silence_is_another_byte_in_each_format(audio, byte):
+    assert silence_byte(audio) == byte
+
+
+pieces = st.lists(st.tuples(st.sampled_from(["a1", "a2"]), st.integers(0, 3_000)), max_size=8)
+
+
+@given(pieces)
+def test_whatever_is_said_goes_out_whole_in_order_and_in_whole_frames(said):
+    line = Line()
+    expected = b""
+    for clause, (utterance, length) in enumerate(said):
+        audio = bytes([65 + clause]) * length
+        line.pacer.play(utterance, audio)
+        line.pacer.end_clause(utterance, clause, last=False)
+        expected += audio
+    line.until(6_000)
+    out = [c.audio for c in line.sent if isinstance(c, PlayAudio)]
+    assert all(len(audio) % 160 == 0 for audio in out)
+    assert b"".join(out).replace(b"\xff", b"") == expected
+    assert len(line.marks) == len(said)
+    for mark in line.marks:
+        line.pacer.mark_returned(mark, 6_000)
+    reached = [e for e in line.told if isinstance(e, PlayoutReached)]
+    assert [r.clause for r in reached] == list(range(len(said)))

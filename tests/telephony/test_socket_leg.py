@@ -1,0 +1,475 @@
+"""The driver on a clock that the test moves: gaps, pacing, clears, and how a leg ends."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+
+from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
+from voiceagent.core.ids import LegId
+from voiceagent.errors import CallLost
+from voiceagent.telephony.driver import (
+    MAX_EARLY_MS,
+    MAX_REFUSED,
+    SEND_DEADLINE_MS,
+    SETTLE_MS,
+    START_DEADLINE_MS,
+    SocketLeg,
+)
+from voiceagent.telephony.ticker import Ticker
+from voiceagent.telephony.twilio import TwilioDialect
+
+START = json.dumps(
+    {
+        "event": "start",
+        "streamSid": "MZ0",
+        "start": {
+            "streamSid": "MZ0",
+            "callSid": "CA0",
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        },
+    }
+)
+STOP = '{"event":"stop","streamSid":"MZ0"}'
+SILENT_FRAME = b"\xff" * 160
+
+
+def media(audio=b"\x11" * 160):
+    return json.dumps({"event": "media", "media": {"payload": base64.b64encode(audio).decode()}})
+
+
+def digit(key):
+    return json.dumps({"event": "dtmf", "dtmf": {"digit": key}})
+
+
+def mark(name):
+    return json.dumps({"event": "mark", "mark": {"name": name}})
+
+
+class PairedSocket:
+    """A socket whose other end is in the test's hand."""
+
+    def __init__(self):
+        self.incoming = asyncio.Queue()
+        self.written = []
+        self.unsent_bytes = 0
+        self.closed_with = None
+
+    async def __aiter__(self):
+        while (message := await self.incoming.get()) is not None:
+            yield message
+
+    def write(self, message):
+        self.written.append(json.loads(message))
+
+    @property
+    def end(self):
+        return "connection lost (1006)"
+
+    async def close(self, code, reason):
+        if self.closed_with is None:
+            self.closed_with = (code, reason)
+            self.incoming.put_nowait(None)
+
+    def abort(self):
+        if self.closed_with is None:
+            self.closed_with = "aborted"
+            self.incoming.put_nowait(None)
+
+
+class Call:
+    """What a session would get."""
+
+    def __init__(self):
+        self.audio = b""
+        self.events = []
+        self.order = []
+
+    def audio_arrived(self, audio):
+        self.audio += audio
+        self.order.append("audio")
+
+    def post(self, event):
+        self.events.append(event)
+        self.order.append(event)
+
+
+async def settle():
+    """Let every task run as far as it can without time passing."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Rig:
+    """A leg, the far end of its socket, and the call that it reports to."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.socket = PairedSocket()
+        self.ticker = Ticker(clock)
+        self.leg = SocketLeg(
+            LegId("l1"), socket=self.socket, dialect=TwilioDialect(), clock=clock, ticker=self.ticker, lead_ms=400
+        )
+        self.call = Call()
+        self.started = []
+        self.refusal = None
+
+    async def serve(self):
+        await self.socket.close(*await self.leg.run(self.on_start))
+
+    def on_start(self, started):
+        self.started.append(started)
+        return self.refusal
+
+    async def hear(self, *messages):
+        for message in messages:
+            self.socket.incoming.put_nowait(message)
+        await settle()
+
+    async def pass_ms(self, ms):
+        """Pass time with the caller silent but connected: a frame every 20 ms."""
+        for _ in range(ms // 20):
+            self.clock.advance(20)
+            await self.hear(media())
+
+    @property
+    def kinds(self):
+        return [message["event"] for message in self.socket.written]
+
+    @property
+    def marks(self):
+        return [message["mark"]["name"] for message in self.socket.written if message["event"] == "mark"]
+
+    @property
+    def sent_ms(self):
+        return sum(len(base64.b64decode(m["media"]["payload"])) for m in self.socket.written if "media" in m) // 8
+
+
+def driven(clock, scenario, *, start=True, attach=True):
+    """Run a scenario against a leg, and see that nothing is left of it afterwards."""
+
+    async def run():
+        rig = Rig(clock)
+        async with asyncio.TaskGroup() as tasks:
+            reader = tasks.create_task(rig.serve())
+            if start:
+                await rig.hear(START)
+                if attach:
+                    rig.leg.attach(rig.call)
+            await scenario(rig)
+            rig.socket.abort()
+            await reader
+        assert not rig.ticker.running or clock.timers <= 1
+        clock.advance(20)
+        assert clock.timers == 0, "a leg that is over leaves no timer behind"
+        assert sum(isinstance(event, LegLost) for event in rig.call.events) <= 1
+
+    asyncio.run(run())
+
+
+def test_caller_audio_and_digits_reach_the_call_in_order(clock):
+    async def scenario(rig):
+        await rig.hear(media(b"\x01" * 160), digit("4"), media(b"\x02" * 160))
+        assert rig.call.audio == b"\x01" * 160 + b"\x02" * 160
+        assert rig.call.order == ["audio", DigitsPressed("4"), "audio"]
+
+    driven(clock, scenario)
+
+
+def test_what_came_before_the_call_listened_is_handed_over_first(clock):
+    async def scenario(rig):
+        await rig.hear(media(b"\x01" * 160), digit("4"), digit("2"))
+        rig.leg.attach(rig.call)
+        await rig.hear(media(b"\x02" * 160))
+        assert rig.call.order == ["audio", DigitsPressed("4"), DigitsPressed("2"), "audio"]
+
+    driven(clock, scenario, attach=False)
+
+
+def test_only_the_latest_audio_is_kept_for_a_call_that_does_not_come(clock):
+    async def scenario(rig):
+        for number in range(15):
+            clock.advance(1000)
+            await rig.hear(*[media(bytes([number]) * 8000)] * 1)
+        rig.leg.attach(rig.call)
+        assert len(rig.call.audio) <= MAX_EARLY_MS * 8
+        assert rig.call.audio.endswith(bytes([14]) * 8000)
+        assert rig.leg.counts["early audio dropped"] > 0
+
+    driven(clock, scenario, attach=False)
+
+
+def test_where_the_carrier_sends_nothing_silence_arrives_in_time(clock):
+    async def scenario(rig):
+        await rig.hear(media())
+        clock.advance(1000)
+        silence = rig.call.audio[160:]
+        assert set(silence) == {0xFF}
+        assert 900 <= len(silence) // 8 <= 1000
+        await rig.pass_ms(200)
+        heard = len(rig.call.audio) // 8
+        assert heard <= 1240
+
+    driven(clock, scenario)
+
+
+def test_no_silence_is_added_while_frames_come(clock):
+    async def scenario(rig):
+        await rig.pass_ms(2_000)
+        assert rig.call.audio == b"\x11" * 16_000
+
+    driven(clock, scenario)
+
+
+def test_speech_is_played_and_what_was_heard_is_told(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 800)
+        assert rig.kinds == ["media"]
+        assert rig.call.events == [PlayoutStarted("a1", clock.now_ms())]
+        rig.leg.end_clause("a1", 0, last=True)
+        assert rig.kinds == ["media", "mark"]
+        await rig.pass_ms(120)
+        await rig.hear(mark(rig.marks[0]))
+        assert rig.call.events[-1] == PlayoutReached("a1", 0, 100, finished=True)
+
+    driven(clock, scenario)
+
+
+def test_a_long_reply_stays_four_hundred_milliseconds_ahead(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 3_000)
+        for passed in range(0, 2_000, 100):
+            assert 280 <= rig.sent_ms - passed <= 400
+            await rig.pass_ms(100)
+
+    driven(clock, scenario)
+
+
+def test_clear_reaches_the_socket_before_anything_else_happens(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 3_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        await rig.pass_ms(200)
+        rig.leg.clear()
+        assert rig.kinds[-1] == "clear"
+        assert rig.call.events[-1] == PlayoutStopped("a1", 200, exact=False)
+        written = len(rig.socket.written)
+        await rig.pass_ms(500)
+        assert len(rig.socket.written) == written
+
+    driven(clock, scenario)
+
+
+def test_marks_that_a_clear_sends_back_complete_nothing(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 800)
+        rig.leg.end_clause("a1", 0, last=True)
+        rig.leg.clear()
+        events = len(rig.call.events)
+        await rig.hear(mark(rig.marks[0]))
+        assert len(rig.call.events) == events
+        assert rig.leg.counts["mark of no meaning"] == 1
+        rig.leg.play("a2", b"x" * 800)
+        rig.leg.end_clause("a2", 0, last=True)
+        await rig.hear(mark(rig.marks[0]), mark(rig.marks[1]))
+        assert rig.call.events[-1] == PlayoutReached("a2", 0, 100, finished=True)
+
+    driven(clock, scenario)
+
+
+def test_hanging_up_waits_until_the_last_words_were_heard(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        hanging_up = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(1_000)
+        assert rig.sent_ms == 1_000
+        await rig.hear(mark(rig.marks[-2]))
+        await rig.pass_ms(SETTLE_MS + 20)
+        assert rig.socket.closed_with is None, "the final mark is still out"
+        await rig.hear(mark(rig.marks[-1]))
+        assert rig.socket.closed_with is None
+        await rig.pass_ms(SETTLE_MS)
+        await hanging_up
+        assert rig.socket.closed_with == (1000, "agent hung up")
+        assert rig.call.events[-1] == LegLost("l1", "agent hung up")
+
+    driven(clock, scenario)
+
+
+def test_hanging_up_does_not_wait_for_ever_for_marks_that_do_not_come(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        hanging_up = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await settle()
+        await rig.pass_ms(6_000)
+        await hanging_up
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario)
+
+
+def test_hanging_up_with_nothing_to_say_is_immediate(clock):
+    async def scenario(rig):
+        await rig.leg.hang_up(drain=True)
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario)
+
+
+def test_hanging_up_without_draining_cuts_a_drain_short(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 10_000)
+        draining = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await settle()
+        at_once = asyncio.create_task(rig.leg.hang_up(drain=False))
+        await settle()
+        assert rig.kinds[-1] == "clear"
+        await rig.pass_ms(SETTLE_MS)
+        await asyncio.gather(draining, at_once)
+        rig.leg.play("a2", bytes(160))
+        assert rig.leg.counts["speech dropped"] == 1
+
+    driven(clock, scenario)
+
+
+def test_a_caller_who_hangs_up_ends_the_leg_and_says_what_was_heard(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        await rig.pass_ms(100)
+        await rig.hear(STOP)
+        assert rig.call.events[-2:] == [PlayoutStopped("a1", 100, exact=False), LegLost("l1", "caller hung up")]
+        await rig.leg.hang_up(drain=True)
+
+    driven(clock, scenario)
+
+
+def test_a_connection_that_breaks_ends_the_leg(clock):
+    async def scenario(rig):
+        await rig.hear(None)
+        assert rig.call.events == [LegLost("l1", "connection lost (1006)")]
+
+    driven(clock, scenario)
+
+
+def test_a_far_side_that_takes_nothing_for_five_seconds_is_given_up(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 60_000)
+        rig.socket.unsent_bytes = 60_000
+        await rig.pass_ms(SEND_DEADLINE_MS - 40)
+        assert rig.sent_ms == 400, "audio is held back where a clear can still drop it"
+        await rig.pass_ms(80)
+        assert rig.socket.closed_with == "aborted"
+        assert rig.call.events[-1] == LegLost("l1", "the far side takes nothing")
+
+    driven(clock, scenario)
+
+
+def test_a_socket_that_never_starts_is_closed(clock):
+    async def scenario(rig):
+        await rig.hear('{"event":"connected"}')
+        clock.advance(START_DEADLINE_MS)
+        assert rig.socket.closed_with == "aborted"
+
+    driven(clock, scenario, start=False)
+
+
+def test_a_call_may_be_refused_when_it_names_itself(clock):
+    async def scenario(rig):
+        rig.refusal = "call is connected already"
+        await rig.hear(START)
+        assert rig.socket.closed_with == (1008, "call is connected already")
+
+    driven(clock, scenario, start=False)
+
+
+def test_a_second_start_is_refused_and_the_call_goes_on(clock):
+    async def scenario(rig):
+        await rig.hear(START, media())
+        assert len(rig.started) == 1
+        assert rig.leg.counts["second start"] == 1
+        assert len(rig.call.audio) == 160
+
+    driven(clock, scenario)
+
+
+def test_so_much_nonsense_is_too_much(clock):
+    async def scenario(rig):
+        await rig.hear(*["nonsense"] * MAX_REFUSED)
+        assert rig.socket.closed_with is None
+        await rig.hear("nonsense")
+        assert rig.socket.closed_with == (1008, "too many refused messages")
+
+    driven(clock, scenario)
+
+
+def test_a_flood_of_messages_ends_the_connection(clock):
+    async def scenario(rig):
+        await rig.hear(*[mark("x")] * 2_500)
+        assert rig.socket.closed_with == (1008, "too many messages")
+
+    driven(clock, scenario)
+
+
+def test_a_flood_of_digits_is_cut_off(clock):
+    async def scenario(rig):
+        await rig.hear(*[digit("1")] * 500)
+        assert rig.call.events[-1] == LegLost("l1", "too many refused messages")
+        assert sum(isinstance(event, DigitsPressed) for event in rig.call.events) == 60
+
+    driven(clock, scenario)
+
+
+def test_audio_ten_times_faster_than_time_is_dropped_and_counted(clock):
+    async def scenario(rig):
+        for _ in range(100):
+            clock.advance(20)
+            await rig.hear(*[media()] * 10)
+        assert rig.socket.closed_with is None
+        assert len(rig.call.audio) // 8 <= 2_000 + 2_000 + 40
+        assert rig.leg.counts["audio faster than time"] > 700
+
+    driven(clock, scenario)
+
+
+def test_a_call_that_fails_in_a_tick_ends_and_is_not_left_silent(clock, caplog):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 800)
+        rig.leg.play("a2", b"x" * 800)
+
+        def broken(event):
+            raise ValueError(event)
+
+        good, rig.call.post = rig.call.post, broken
+        clock.advance(140)
+        rig.call.post = good
+        await settle()
+        assert rig.socket.closed_with == "aborted"
+        assert rig.call.events[-1] == LegLost("l1", "internal error")
+
+    driven(clock, scenario)
+    assert "failed in its tick" in caplog.text
+
+
+def test_digits_and_transfers_are_not_pretended(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        assert rig.socket.written == []
+        assert rig.leg.counts["digits not sent"] == 2
+        with pytest.raises(CallLost):
+            await rig.leg.transfer("+4930")
+
+    driven(clock, scenario)
+
+
+def test_a_leg_that_has_not_started_has_no_audio_format(clock):
+    async def scenario(rig):
+        with pytest.raises(CallLost):
+            _ = rig.leg.audio_in
+        rig.leg.clear()
+        assert rig.socket.written == []
+
+    driven(clock, scenario, start=False)

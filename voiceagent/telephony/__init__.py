@@ -1,0 +1,1 @@
+"""Telephone connections: what carriers send and expect, and one driver that speaks with all of them."""

@@ -1,0 +1,211 @@
+"""Pacing: speech goes out a little ahead of the ear, enough not to stutter, little enough to be taken back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from voiceagent.audio import ALAW_SILENCE, FRAME_MS, MULAW_SILENCE
+from voiceagent.core.events import Event
+from voiceagent.core.ids import UtteranceId
+from voiceagent.ports import AudioFormat
+from voiceagent.telephony.codec import ClearAudio, Command, PlayAudio, SetMark
+from voiceagent.telephony.ledger import PlayoutLedger
+
+__all__ = ["BURST_MS", "MAX_QUEUED_MS", "Pacer", "silence_byte"]
+
+BURST_MS = 100
+"""Audio goes out in pieces of about this length: five frames in one message cost little more than one."""
+MAX_QUEUED_MS = 600_000
+"""Speech that may wait here to be sent; what goes beyond is dropped and counted."""
+MARK_GRACE_MS = 2_000
+"""A mark that is so late has been lost; the clause counts as heard."""
+_STOPPED_KEPT = 64
+
+
+def silence_byte(audio: AudioFormat) -> bytes:
+    """Return the byte of which silence is made in a format."""
+    codes = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}
+    return bytes([codes[audio.encoding]])
+
+
+@dataclass(slots=True)
+class _Audio:
+    """Audio of one utterance that waits to be sent; the last `padding` bytes are silence that fills a frame."""
+
+    utterance: UtteranceId
+    waiting: bytearray = field(default_factory=bytearray)
+    taken: int = 0
+    padding: int = 0
+
+    @property
+    def left(self) -> int:
+        return len(self.waiting) - self.taken
+
+
+@dataclass(frozen=True, slots=True)
+class _ClauseEnd:
+    utterance: UtteranceId
+    clause: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _LineEnd:
+    """Somebody waits for everything before this to have been heard."""
+
+
+class Pacer:
+    """The outgoing half of a leg: a queue, the ledger behind it, and the rule of how far ahead it may run.
+
+    It gives commands to `send` at the moment they are due and events to `post`; time is an argument.
+    """
+
+    def __init__(
+        self,
+        audio: AudioFormat,
+        *,
+        lead_ms: int,
+        marks: bool,
+        send: Callable[[Command], None],
+        post: Callable[[Event], None],
+    ) -> None:
+        self._bytes_per_ms = audio.bytes_per_ms
+        self._frame_bytes = audio.bytes_per_ms * FRAME_MS
+        self._silence = silence_byte(audio)
+        self._lead_ms = lead_ms
+        self._marks = marks
+        self._send = send
+        self._post = post
+        self._ledger = PlayoutLedger(bytes_per_ms=audio.bytes_per_ms)
+        self._queue: deque[_Audio | _ClauseEnd | _LineEnd] = deque()
+        self._queued_bytes = 0
+        self._stopped: deque[UtteranceId] = deque(maxlen=_STOPPED_KEPT)
+        self._clearable = False
+
+    # --- what waits --------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be sent, or to be heard of."""
+        return bool(self._queue) or self._ledger.waiting
+
+    def unheard_ms(self, now_ms: int) -> int:
+        """Return how long it takes until everything queued has been heard."""
+        return self._queued_bytes // self._bytes_per_ms + self._ledger.backlog_ms(now_ms)
+
+    # --- what is to be said ------------------------------------------------------------------------------------------
+
+    def play(self, utterance: UtteranceId, audio: bytes) -> bool:
+        """Queue audio; False where it was dropped: its utterance was stopped, or too much waits already."""
+        if utterance in self._stopped or self._queued_bytes > MAX_QUEUED_MS * self._bytes_per_ms:
+            return False
+        if not audio:
+            return True
+        self._ledger.begin(utterance)
+        self._tail_of(utterance).waiting += audio
+        self._queued_bytes += len(audio)
+        return True
+
+    def _tail_of(self, utterance: UtteranceId) -> _Audio:
+        tail = self._queue[-1] if self._queue else None
+        if isinstance(tail, _Audio) and tail.utterance == utterance:
+            return tail
+        self._fill_frame()
+        tail = _Audio(utterance)
+        self._queue.append(tail)
+        return tail
+
+    def _fill_frame(self) -> None:
+        """Fill the last frame queued with silence: nothing more joins it, and carriers drop partial frames."""
+        tail = self._queue[-1] if self._queue else None
+        if isinstance(tail, _Audio) and (over := tail.left % self._frame_bytes):
+            tail.padding = self._frame_bytes - over
+            tail.waiting += self._silence * tail.padding
+            self._queued_bytes += tail.padding
+
+    def end_clause(self, utterance: UtteranceId, clause: int, *, last: bool) -> bool:
+        """Queue the end of a clause; False where its utterance was stopped."""
+        if utterance in self._stopped:
+            return False
+        self._ledger.begin(utterance)
+        self._fill_frame()
+        self._queue.append(_ClauseEnd(utterance, clause, last))
+        return True
+
+    def end_line(self) -> None:
+        """Queue a mark after everything: once `busy` is False, all of it has been heard."""
+        self._fill_frame()
+        self._queue.append(_LineEnd())
+
+    def clear(self, now_ms: int) -> None:
+        """Take back all that has not been heard: the far side is told first, then the call."""
+        if self._clearable:
+            self._clearable = False
+            self._send(ClearAudio())
+        self.abandon(now_ms)
+
+    def abandon(self, now_ms: int) -> None:
+        """Account for what was heard, without asking the far side for anything."""
+        self._queue.clear()
+        self._queued_bytes = 0
+        for stopped in self._ledger.clear(now_ms):
+            self._stopped.append(stopped.utterance)
+            self._post(stopped)
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def mark_returned(self, mark: str, now_ms: int) -> bool:
+        """Take a mark from the far side; False where it means nothing (any more)."""
+        told = self._ledger.acknowledge(mark, now_ms)
+        self._tell(told or ())
+        return told is not None
+
+    def advance(self, now_ms: int, *, may_send: bool = True) -> None:
+        """Send what is due and tell what has been heard by now."""
+        if may_send:
+            self._send_due(now_ms)
+        self._tell(self._ledger.started(now_ms))
+        self._tell(self._ledger.overdue(now_ms, grace_ms=MARK_GRACE_MS if self._marks else 0))
+
+    def _tell(self, told: Sequence[Event]) -> None:
+        for event in told:
+            self._post(event)
+
+    def _send_due(self, now_ms: int) -> None:
+        room = (self._lead_ms - self._ledger.backlog_ms(now_ms)) * self._bytes_per_ms
+        while self._queue:
+            head = self._queue[0]
+            if isinstance(head, _Audio):
+                if room < BURST_MS * self._bytes_per_ms:
+                    return
+                room -= self._send_audio(head, room, now_ms)
+                if head.left:
+                    return
+            else:
+                self._send_mark(head, now_ms)
+            self._queue.popleft()
+
+    def _send_audio(self, head: _Audio, room: int, now_ms: int) -> int:
+        """Send as many whole frames as there are and as there is room for; return their bytes."""
+        taking = min(head.left, room) // self._frame_bytes * self._frame_bytes
+        if not taking:
+            return 0
+        piece = bytes(memoryview(head.waiting)[head.taken : head.taken + taking])
+        head.taken += taking
+        self._queued_bytes -= taking
+        padding = head.padding if not head.left else 0
+        self._ledger.sent(head.utterance, taking - padding, padding_bytes=padding, now_ms=now_ms)
+        self._clearable = True
+        self._send(PlayAudio(piece))
+        return taking
+
+    def _send_mark(self, end: _ClauseEnd | _LineEnd, now_ms: int) -> None:
+        if isinstance(end, _LineEnd):
+            name = self._ledger.end_line(now_ms)
+        else:
+            name = self._ledger.end_clause(end.utterance, end.clause, last=end.last, now_ms=now_ms)
+        if self._marks:
+            self._clearable = True
+            self._send(SetMark(name))

@@ -1,0 +1,323 @@
+"""One port for everything: the carriers' sockets and ordinary web requests come in by the same door.
+
+The head of a connection's first request decides. It is read here, bounded in bytes and time; an upgrade to a WebSocket
+goes to the `websockets` library, anything else to uvicorn's HTTP protocol, which runs an ASGI app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Generic, TypeVar, cast
+
+import h11
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from voiceagent.errors import OperatorError
+from voiceagent.ports import Clock
+
+__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort"]
+
+_log = logging.getLogger(__name__)
+
+MAX_HEAD_BYTES = 16_384
+HEAD_DEADLINE_MS = 5_000
+"""For the head of the first request: whoever sends it byte by byte is cut off."""
+REQUEST_DEADLINE_MS = 10_000
+"""For any whole HTTP request, from its first byte to the end of its body."""
+MAX_MESSAGE_BYTES = 65_536
+"""A longer WebSocket message closes the connection with 1009."""
+_MAX_QUEUED_MESSAGES = 32
+_PING_S = 20
+_CLOSE_S = 2
+_SHUTDOWN_S = 5
+
+Admitted = TypeVar("Admitted")
+
+
+class OnePort(Generic[Admitted]):
+    """A listening port. `admit` looks at an upgrade before it is granted, `serve` then owns the connection.
+
+    `admit` returns the HTTP status of a refusal, or what `serve` is to be given.
+    """
+
+    def __init__(
+        self,
+        *,
+        admit: Callable[[Request], Admitted | HTTPStatus],
+        serve: Callable[[ServerConnection, Admitted], Awaitable[None]],
+        app: ASGIApp,
+        clock: Clock,
+        max_sockets: int,
+        max_http_connections: int,
+    ) -> None:
+        self.clock = clock
+        self.handler_tasks: set[asyncio.Task[None]] = set()
+        """Filled by `ServerConnection`, which takes this object for the library's `Server`."""
+        self._admit = admit
+        self._serve = serve
+        self._max_sockets = max_sockets
+        self._max_connections = max_sockets + max_http_connections
+        self._open_sockets: dict[ServerConnection, None] = {}
+        self._undecided: dict[_FirstBytes, None] = {}
+        self._http = Config(
+            app,
+            ws="none",  # a second request on an HTTP connection cannot become a socket
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        )
+        self._http.load()
+        self._http_state = ServerState()
+        self._listener: asyncio.Server | None = None
+
+    # --- listening ---------------------------------------------------------------------------------------------------
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen and return the port bound. Raises OperatorError where that is not possible."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(lambda: _FirstBytes(self), host, port)
+        except OSError as exc:
+            why = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be opened: {exc.strerror}"
+            raise OperatorError(f"port {port} on {host} {why}") from exc
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def is_serving(self) -> bool:
+        """Whether new connections are taken; asked by `ServerConnection` before it grants an upgrade."""
+        return self._listener is not None and self._listener.is_serving()
+
+    async def close(self) -> None:
+        """Take no more connections and end those there are: sockets with 1001, all of it in bounded time."""
+        if self._listener is None:
+            return
+        listener, self._listener = self._listener, None
+        listener.close()
+        for waiting in list(self._undecided):
+            waiting.cut_off()
+        await self._close_http()
+        await self._close_sockets()
+        async with asyncio.timeout(_SHUTDOWN_S):
+            await listener.wait_closed()
+
+    async def _close_http(self) -> None:
+        for connection in list(self._http_state.connections):
+            connection.shutdown()
+        tasks = set(self._http_state.tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_SHUTDOWN_S)
+            await _cancel(tasks)
+        for connection in list(self._http_state.connections):
+            cast("_HttpConnection", connection).cut_off()
+
+    async def _close_sockets(self) -> None:
+        closing = {
+            asyncio.ensure_future(connection.close(1001, "server is going away")) for connection in self._open_sockets
+        }
+        if closing:
+            await asyncio.wait(closing, timeout=_SHUTDOWN_S)
+            await _cancel(closing)
+        tasks = set(self.handler_tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_SHUTDOWN_S)
+            await _cancel(tasks)
+
+    # --- a connection ------------------------------------------------------------------------------------------------
+
+    def came(self, connection: _FirstBytes) -> bool:
+        """Take note of a connection; False where there are too many to read another head."""
+        open_now = len(self._undecided) + len(self._http_state.connections) + len(self.handler_tasks)
+        if open_now >= self._max_connections:
+            return False
+        self._undecided[connection] = None
+        return True
+
+    def decided(self, connection: _FirstBytes) -> None:
+        """Take note that a connection has gone, or has become a socket or a web request."""
+        self._undecided.pop(connection, None)
+
+    def protocol_for(self, head: bytes) -> asyncio.Protocol | None:
+        """Return who speaks with a connection that begins so; None where there are too many sockets."""
+        if not _is_upgrade(head):
+            return _HttpConnection(self._http, self._http_state, clock=self.clock)
+        if len(self.handler_tasks) >= self._max_sockets:
+            _log.warning("refused a media socket: %d are open", len(self.handler_tasks))
+            return None
+        return ServerConnection(
+            ServerProtocol(max_size=MAX_MESSAGE_BYTES, extensions=None),  # no compression: no bombs
+            cast("Server", self),
+            ping_interval=_PING_S,
+            ping_timeout=_PING_S,
+            close_timeout=_CLOSE_S,
+            max_queue=_MAX_QUEUED_MESSAGES,
+        )
+
+    async def handler(self, connection: ServerConnection) -> None:
+        """Run one WebSocket from its upgrade to its end; called by `ServerConnection` in a task of its own."""
+        cut_off = self.clock.call_at(self.clock.now_ms() + HEAD_DEADLINE_MS, connection.transport.abort)
+        try:
+            admitted = await self._upgrade(connection)
+            cut_off()
+            if admitted is not None:
+                await self._serve_socket(connection, admitted)
+        except Exception:  # noqa: BLE001  the outermost frame of a connection
+            _log.exception("a media connection failed")
+        finally:
+            cut_off()
+            connection.transport.abort()
+            self._forget_task()
+
+    def _forget_task(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self.handler_tasks.discard(task)
+
+    async def _upgrade(self, connection: ServerConnection) -> Admitted | None:
+        verdict: list[Admitted] = []
+
+        def process_request(_: ServerConnection, request: Request) -> Response | None:
+            admitted = self._admit(request)
+            if isinstance(admitted, HTTPStatus):
+                return connection.respond(admitted, f"{admitted.phrase}\n")
+            verdict.append(admitted)
+            return None
+
+        await connection.handshake(process_request, server_header=None)
+        return verdict[0] if verdict and connection.state is State.OPEN else None
+
+    async def _serve_socket(self, connection: ServerConnection, admitted: Admitted) -> None:
+        self._open_sockets[connection] = None
+        connection.start_keepalive()
+        try:
+            await self._serve(connection, admitted)
+        finally:
+            del self._open_sockets[connection]
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# --- who speaks with a connection ------------------------------------------------------------------------------------
+
+
+class _FirstBytes(asyncio.Protocol):
+    """Reads the head of the first request and hands the connection on."""
+
+    def __init__(self, port: OnePort[Admitted]) -> None:
+        self._port = port
+        self._head = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._cancel_deadline: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._port.came(self):
+            self.cut_off()
+            return
+        clock = self._port.clock
+        self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
+        if end > MAX_HEAD_BYTES or (end < 0 and len(self._head) > MAX_HEAD_BYTES):
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif end >= 0:
+            self._hand_on(bytes(self._head[:end]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def _hand_on(self, head: bytes) -> None:
+        protocol = self._port.protocol_for(head)
+        transport = self._transport
+        if protocol is None or transport is None:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            return
+        self._leave()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(bytes(self._head))
+
+    def _too_slow(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._leave()
+        if self._transport is not None and not self._transport.is_closing():
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            self._transport.write(head.encode("ascii"))
+            self._transport.close()
+
+    def _leave(self) -> None:
+        self._port.decided(self)
+        if self._cancel_deadline is not None:
+            self._cancel_deadline()
+
+    def cut_off(self) -> None:
+        """Close without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _HttpConnection(H11Protocol):
+    """uvicorn's HTTP connection, with a deadline for each whole request."""
+
+    def __init__(self, config: Config, state: ServerState, *, clock: Clock) -> None:
+        super().__init__(config, state, {})
+        self._clock = clock
+        self._cancel_deadline: Callable[[], None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._disarm()
+
+    def _watch(self) -> None:
+        """Let the deadline run while a request is incomplete, from its first byte on."""
+        begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        if not begun and self.conn.their_state is not h11.SEND_BODY:
+            self._disarm()
+        elif self._cancel_deadline is None:
+            self._cancel_deadline = self._clock.call_at(self._clock.now_ms() + REQUEST_DEADLINE_MS, self.cut_off)
+
+    def _disarm(self) -> None:
+        if self._cancel_deadline is not None:
+            self._cancel_deadline()
+            self._cancel_deadline = None
+
+    def cut_off(self) -> None:
+        """Close without a word."""
+        self.transport.abort()
+
+
+def _is_upgrade(head: bytes) -> bool:
+    """Return whether a request head asks for a WebSocket; how well it asks is for the library to judge."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
+            return True
+    return False

@@ -1,0 +1,174 @@
+"""The server: carriers connect, are let in or not, and each call is handed to whoever takes calls."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from starlette.types import ASGIApp
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request
+
+from voiceagent.core.ids import CallId, LegId
+from voiceagent.ports import CallHandler, Clock, IncomingCall
+from voiceagent.telephony.admission import Admission, Refusal, admit
+from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.codec import Started
+from voiceagent.telephony.driver import SocketLeg
+from voiceagent.telephony.port import OnePort
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.ticker import Ticker
+from voiceagent.telephony.websocket import WebSocket
+
+__all__ = ["MediaServer"]
+
+_log = logging.getLogger(__name__)
+
+_INTERNAL_ERROR = 1011
+
+
+class MediaServer:
+    """Serves media sockets and one ASGI app on one port.
+
+    `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
+    connection with 1011 and touches no other. `tokens` are those that the app gives out.
+    """
+
+    def __init__(
+        self,
+        settings: TelephonySettings,
+        *,
+        handler: CallHandler,
+        app: ASGIApp,
+        clock: Clock,
+        tokens: CallTokens,
+    ) -> None:
+        self._settings = settings
+        self._handler = handler
+        self._clock = clock
+        self._tokens = tokens
+        self._ticker = Ticker(clock)
+        self._leg_numbers = itertools.count(1)
+        self._live: dict[CallId, SocketLeg] = {}
+        self._draining = False
+        self._port: OnePort[Admission] = OnePort(
+            admit=self._admit,
+            serve=self._serve,
+            app=app,
+            clock=clock,
+            max_sockets=settings.max_calls,
+            max_http_connections=settings.max_http_connections,
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether new calls are taken."""
+        return self._port.is_serving() and not self._draining
+
+    @property
+    def live_calls(self) -> int:
+        """Calls that have a socket now."""
+        return len(self._live)
+
+    def drain(self) -> None:
+        """Take no new calls; those there are go on."""
+        self._draining = True
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[int]:
+        """Listen for as long as the context lasts; gives the port bound.
+
+        Raises OperatorError where the port cannot be opened. On leaving, connections still open are closed with
+        1001 and everything is waited for, in bounded time.
+        """
+        port = await self._port.open(self._settings.host, self._settings.port)
+        _log.info("listening on %s:%d%s", self._settings.host, port, " (insecure)" if self._settings.insecure else "")
+        try:
+            yield port
+        finally:
+            self.drain()
+            await self._port.close()
+
+    # --- a connection ------------------------------------------------------------------------------------------------
+
+    def _admit(self, request: Request) -> Admission | HTTPStatus:
+        if self._draining:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        signatures = request.headers.get_all("X-Twilio-Signature")
+        admitted = admit(
+            request.path,
+            signatures[0] if len(signatures) == 1 else None,
+            settings=self._settings,
+            tokens=self._tokens,
+        )
+        if isinstance(admitted, Refusal):
+            _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
+            return admitted.status
+        return admitted
+
+    async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
+        socket = WebSocket(connection, clock=self._clock)
+        leg = SocketLeg(
+            LegId(f"l{next(self._leg_numbers)}"),
+            socket=socket,
+            dialect=admitted.dialect,
+            clock=self._clock,
+            ticker=self._ticker,
+            lead_ms=self._settings.lead_ms,
+        )
+        async with asyncio.TaskGroup() as tasks:
+
+            def on_start(started: Started) -> str | None:
+                refusal = self._claim(leg, started, admitted)
+                if refusal is None:
+                    tasks.create_task(self._take(_incoming(leg, started, admitted), leg, socket))
+                else:
+                    _log.warning("refused a call on leg %s: %s", leg.id, refusal)
+                return refusal
+
+            try:
+                code, reason = await leg.run(on_start)
+            finally:
+                self._release(leg)  # before the socket is closed: the carrier may connect the call again at once
+            await socket.close(code, reason)
+
+    def _claim(self, leg: SocketLeg, started: Started, admitted: Admission) -> str | None:
+        """Note that this leg is the call's; return why not, where it may not be."""
+        call = CallId(started.call)
+        if admitted.grant is not None and admitted.grant.call != started.call:
+            return "token of another call"
+        if call in self._live:
+            return "call is connected already"
+        self._live[call] = leg
+        return None
+
+    def _release(self, leg: SocketLeg) -> None:
+        for call, its_leg in list(self._live.items()):
+            if its_leg is leg:
+                del self._live[call]
+
+    async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: WebSocket) -> None:
+        try:
+            await self._handler(incoming)
+        except Exception:  # noqa: BLE001  the outermost frame of a call: its fault ends this leg and nothing else
+            _log.exception("call on leg %s failed", leg.id)
+            await socket.close(_INTERNAL_ERROR, "internal error")
+        else:
+            await leg.hang_up(drain=False)
+
+
+def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> IncomingCall:
+    """What the signed webhook said comes first, then the carrier's start message, then its custom parameters."""
+    grant = admitted.grant
+    return IncomingCall(
+        call=CallId(started.call),
+        leg=leg,
+        agent=admitted.agent,
+        caller_number=(grant and grant.caller) or started.caller or started.parameters.get("caller"),
+        called_number=(grant and grant.called) or started.called or started.parameters.get("called"),
+        parameters=started.parameters,
+    )

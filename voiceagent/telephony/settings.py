@@ -1,0 +1,66 @@
+"""What the person who runs the server decides about its telephone lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from voiceagent.errors import OperatorError
+
+__all__ = ["TelephonySettings"]
+
+_AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class TelephonySettings:
+    """Where the server listens, which agents it has, and whom it lets in. Raises OperatorError for what cannot be."""
+
+    agents: frozenset[str]
+    """Names that may stand in a path: small letters, digits, `_` and `-`."""
+    public_url: str | None = None
+    """The address under which carriers reach this server, `https://voice.example.com`, with a path if a proxy
+    takes one away. Signatures are checked against it and against nothing that a request says of itself."""
+    twilio_auth_token: str | None = field(default=None, repr=False)
+    """The account's secret. Without it nothing that claims to come from Twilio is let in."""
+    insecure: bool = False
+    """Let anybody in: for trying things out on one's own machine."""
+    require_call_token: bool = True
+    """Whether a media socket must carry the token that our own answer to the carrier's webhook gave it.
+    Without that (the address stands in the carrier's console), a recorded upgrade request can be replayed."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes any free one."""
+    max_calls: int = 100
+    """Media sockets at a time; the next one is refused with 503."""
+    max_http_connections: int = 256
+    """Other connections at a time."""
+    lead_ms: int = 400
+    """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
+
+    def __post_init__(self) -> None:
+        for agent in sorted(self.agents):
+            if not _AGENT.fullmatch(agent):
+                raise OperatorError(f"{agent!r} cannot be an agent's name in a path: use a-z, 0-9, '_' and '-'")
+        if not 200 <= self.lead_ms <= 500:
+            raise OperatorError(f"lead_ms is {self.lead_ms}, but must be 200 to 500")
+        if self.public_url is not None:
+            self._check_public_url(self.public_url)
+
+    def _check_public_url(self, public_url: str) -> None:
+        parts = urlsplit(public_url)
+        schemes = {"https", "http"} if self.insecure else {"https"}
+        if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+            raise OperatorError(f"public_url is {public_url!r}, but must look like 'https://voice.example.com'")
+
+    @property
+    def webhook_base(self) -> str | None:
+        """The public address for HTTP, without a slash at its end."""
+        return self.public_url.rstrip("/") if self.public_url is not None else None
+
+    @property
+    def media_base(self) -> str | None:
+        """The public address for WebSockets, without a slash at its end."""
+        base = self.webhook_base
+        return "ws" + base.removeprefix("http") if base is not None else None

@@ -1,0 +1,72 @@
+"""A carrier's WebSocket as the driver sees it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+
+from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.exceptions import ConnectionClosed
+
+from voiceagent.ports import Clock
+
+__all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket"]
+
+CLOSE_DEADLINE_MS = 2_000
+"""A far side that does not answer a close in this time is cut off."""
+SEND_BUFFER_BYTES = 32_768
+"""What the operating system may hold back: three seconds of speech. Left to itself it would take minutes of it from us
+before we noticed that nobody reads, and a clear would wait behind all that."""
+_UNACKNOWLEDGED_MS = 5_000
+
+
+class WebSocket:
+    """Fulfils `LegSocket` over a connection of the `websockets` library."""
+
+    def __init__(self, connection: ServerConnection, *, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        _bound_sending(connection.transport.get_extra_info("socket"))
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield messages until the connection is closed, in good order or not."""
+        receive = self._connection.recv
+        try:
+            while True:
+                yield await receive()
+        except ConnectionClosed:
+            return
+
+    def write(self, message: str | bytes) -> None:
+        """Write a message at once: `broadcast` is the library's way to send without waiting."""
+        broadcast((self._connection,), message)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What lies in the transport's buffer because the operating system takes no more."""
+        return self._connection.transport.get_write_buffer_size()
+
+    @property
+    def end(self) -> str:
+        """The close code and what it was called, e.g. `connection lost (1006)`."""
+        code = self._connection.close_code
+        return f"connection {'closed' if code in {1000, 1001, 1005} else 'lost'} ({code})"
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close in good order, or cut the connection off at the deadline."""
+        cut_off = self._clock.call_at(self._clock.now_ms() + CLOSE_DEADLINE_MS, self.abort)
+        try:
+            await self._connection.close(code, reason)
+        finally:
+            cut_off()
+
+    def abort(self) -> None:
+        """Cut the connection off."""
+        self._connection.transport.abort()
+
+
+def _bound_sending(wire: socket.socket) -> None:
+    """Keep little in the kernel, and let it give up on a far side that acknowledges nothing (where it can)."""
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
