@@ -1,0 +1,80 @@
+"""Noise, backchannels and unfinished sentences; and which locale is which language."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceagent import language
+from voiceagent.errors import PhaseError
+from voiceagent.language import Completeness, language_for
+
+ENGLISH = language_for("en")
+
+
+@pytest.mark.parametrize("text", ["You", "So.", "The", "", "...", "the the", "[BLANK_AUDIO]", "(music)"])
+def test_what_recognizers_make_of_noise_is_noise(text: str):
+    assert ENGLISH.is_noise(text)
+
+
+@pytest.mark.parametrize("text", ["you know", "yes", "to", "oh", "um", "So I need help", "4"])
+def test_words_are_no_noise(text: str):
+    assert not ENGLISH.is_noise(text)
+
+
+@pytest.mark.parametrize("text", ["Uh-huh.", "mm-hm", "Okay.", "right", "okay, right", "I see", "Got it."])
+def test_listening_is_a_backchannel(text: str):
+    assert ENGLISH.is_backchannel(text)
+
+
+@pytest.mark.parametrize("text", ["okay stop", "No", "wait", "", "right, the savings account"])
+def test_taking_the_floor_is_no_backchannel(text: str):
+    assert not ENGLISH.is_backchannel(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I want to, um,", Completeness.INCOMPLETE),
+        ("My account number is", Completeness.INCOMPLETE),
+        ("I lost my card and.", Completeness.INCOMPLETE),
+        ("I'd like to.", Completeness.INCOMPLETE),
+        ("Well...", Completeness.INCOMPLETE),
+        ("um", Completeness.INCOMPLETE),
+        ("", Completeness.INCOMPLETE),
+        ("four five one nine", Completeness.OPEN),
+        ("I want to transfer two hundred", Completeness.OPEN),
+        ("Could you repeat that please?", Completeness.COMPLETE),
+        ("What is it for?", Completeness.COMPLETE),
+        ("I lost my debit card yesterday and I need to block it.", Completeness.COMPLETE),
+        ("yes", Completeness.COMPLETE),
+        ("I am", Completeness.COMPLETE),
+        ("hold on", Completeness.COMPLETE),
+    ],
+)
+def test_the_words_tell_whether_more_will_come(text: str, expected: Completeness):
+    assert ENGLISH.completeness(text) is expected
+
+
+@given(st.text())
+def test_no_text_breaks_the_hearing(text: str):
+    ENGLISH.is_noise(text)
+    ENGLISH.is_backchannel(text)
+    assert isinstance(ENGLISH.completeness(text), Completeness)
+
+
+@pytest.mark.parametrize("locale", ["en", "en-GB", "en_US", "EN"])
+def test_a_region_falls_back_to_its_language(locale: str):
+    assert language_for(locale).locale == "en"
+
+
+def test_an_unknown_locale_is_the_authors_mistake():
+    with pytest.raises(PhaseError, match=r"no language for locale 'eng'; did you mean 'en'\?"):
+        language_for("eng")
+    with pytest.raises(PhaseError, match=r"'xx-YY' \(known: en\)"):
+        language_for("xx-YY")
+
+
+def test_every_public_name_exists():
+    assert all(hasattr(language, name) for name in language.__all__)

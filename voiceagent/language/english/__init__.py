@@ -1,0 +1,62 @@
+"""English: how callers say things and how an agent says them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from voiceagent.language.clauses import ClauseSplitter
+from voiceagent.language.english.amounts import amount, number
+from voiceagent.language.english.answers import yes_no
+from voiceagent.language.english.concepts import concepts, synonym_table
+from voiceagent.language.english.dates import date
+from voiceagent.language.english.digits import digit_spans, digits
+from voiceagent.language.english.hearing import completeness, is_backchannel, is_noise
+from voiceagent.language.english.letters import letters
+from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
+from voiceagent.language.english.spoken import (
+    spoken_amount,
+    spoken_date,
+    spoken_digits,
+    spoken_list,
+)
+from voiceagent.language.similarity import PhraseIndex
+
+__all__ = ["ENGLISH", "English"]
+
+
+@dataclass(frozen=True, slots=True)
+class English:
+    """The functions of English; see `Language` for what each promises."""
+
+    locale: str = "en"
+
+    digits = staticmethod(digits)
+    digit_spans = staticmethod(digit_spans)
+    number = staticmethod(number)
+    amount = staticmethod(amount)
+    date = staticmethod(date)
+    yes_no = staticmethod(yes_no)
+    letters = staticmethod(letters)
+    is_noise = staticmethod(is_noise)
+    is_backchannel = staticmethod(is_backchannel)
+    completeness = staticmethod(completeness)
+    speakable = staticmethod(speakable)
+    spoken_amount = staticmethod(spoken_amount)
+    spoken_digits = staticmethod(spoken_digits)
+    spoken_date = staticmethod(spoken_date)
+    spoken_list = staticmethod(spoken_list)
+
+    def phrase_index(
+        self, phrases: Mapping[str, Sequence[str]], *, synonyms: Sequence[Sequence[str]] = ()
+    ) -> PhraseIndex:
+        """Return an index of example phrases, with a flow's own synonyms beside the general."""
+        table = synonym_table(synonyms)
+        return PhraseIndex(phrases, concepts=lambda text: concepts(text, table))
+
+    def clause_splitter(self) -> ClauseSplitter:
+        """Return a fresh splitter for one streamed reply."""
+        return ClauseSplitter(abbreviations=ABBREVIATIONS)
+
+
+ENGLISH = English()

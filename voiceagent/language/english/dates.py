@@ -1,0 +1,170 @@
+"""Dates: "March fourteenth, nineteen eighty seven", "3/14/1987", "next Tuesday"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date as Date  # noqa: N812 - `date` is the name of the function here
+from datetime import datetime, time
+
+from voiceagent.language.english.digits import digit_spans, digits
+from voiceagent.language.english.numerals import with_numerals
+
+__all__ = ["MONTHS", "date"]
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+
+_MONTH_NUMBERS = {
+    **{name.lower(): value for value, name in enumerate(MONTHS, 1)},
+    **{name[:3].lower(): value for value, name in enumerate(MONTHS, 1)},
+    "sept": 9,
+}
+_MONTH = r"(?P<month>" + "|".join(sorted(_MONTH_NUMBERS, key=len, reverse=True)) + r")\b\.?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?\b"
+_YEAR = r"(?:,? (?P<year>\d{4}|\d{2})\b(?!st|nd|rd|th))?"
+
+_DAY_MONTH = re.compile(rf"(?<!\d){_DAY}(?: day)?(?: of)? {_MONTH}{_YEAR}")
+_MONTH_DAY = re.compile(rf"\b{_MONTH},?(?: the)? {_DAY}{_YEAR}")
+_ISO = re.compile(r"(?<!\d)(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
+_SLASHED = re.compile(r"(?<!\d)\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})(?!\d)")
+
+_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_UNIT = r"(?:days?|weeks?|fortnights?|months?|years?)"
+_RELATIVE = re.compile(
+    rf"\b(?:(?:the )?day (?:after tomorrow|before yesterday)|today|tonight|tomorrow|yesterday"
+    rf"|in (?:an?|\d{{1,3}}) {_UNIT}|(?:an?|\d{{1,3}}) {_UNIT} (?:ago|from (?:now|today))"
+    rf"|(?:(?:next|last|this|past) )?{_WEEKDAY})\b"
+)
+
+
+def date(text: str, today: Date) -> Date | None:
+    """Return the only date in `text`, or None where there is none, no such day, or two.
+
+    Numeric dates are month first, unless that is impossible. Eight digits and nothing else are
+    MMDDYYYY. A two-digit year lies at most ten years ahead of `today`. Without a year the nearest
+    such day is meant; a bare weekday is the coming one, `today` excluded.
+    """
+    plain = " ".join(text.lower().split())
+    found = list(dict.fromkeys(_numeric(plain, today)))
+    if not found:
+        numerals = _numerals(plain)
+        found = list(dict.fromkeys([*_named(numerals, today), *_relative(numerals, today)]))
+    if not found:
+        found = list(_keyed(plain))
+    return found[0] if len(found) == 1 else None
+
+
+def _numerals(plain: str) -> str:
+    """Return the text with number words as numerals: "march 14th, 1987"."""
+    # Ordinals first: "twenty third" would else be read as the digits 20.
+    plain = re.sub(r"\bsecond\b(?! (?:please|thought))", "2nd", plain)
+    plain = re.sub(r"[^\W\d]+", lambda word: _ORDINALS.get(word[0], word[0]), plain)
+    plain = re.sub(r"\b(twenty|thirty)[ -](\d)(st|nd|rd|th)\b", _tens_and_ordinal, plain)
+    numerals, at = "", 0
+    for span in digit_spans(plain):
+        spoken = plain[span.start : span.end]
+        # Numerals are left as they stand: "14, 1987" must not become "141987".
+        numerals += plain[at : span.start] + (_spaced(spoken) if spoken[0].isalpha() else spoken)
+        at = span.end
+    return numerals + plain[at:]
+
+
+def _tens_and_ordinal(match: re.Match[str]) -> str:
+    return f"{'2' if match[1] == 'twenty' else '3'}{match[2]}{match[3]}"
+
+
+def _spaced(spoken: str) -> str:
+    """Return a spoken day and year, or either, with a space between them."""
+    together = digits(spoken)
+    match len(together):
+        case 5:  # four, 1987
+            return f"{together[0]} {together[1:]}"
+        case 6:  # fourteen, 1987
+            return f"{together[:2]} {together[2:]}"
+        case 4 if not together.startswith(("19", "20")):  # fourteen eighty seven
+            return f"{together[:2]} {together[2:]}"
+        case _:
+            return together
+
+
+def _numeric(plain: str, today: Date) -> Iterator[Date]:
+    for match in _ISO.finditer(plain):
+        yield from _day(int(match[1]), int(match[2]), int(match[3]))
+    for match in _SLASHED.finditer(_ISO.sub(" ", plain)):
+        first, second, year = (int(part) for part in re.split(r"[/.-]", match[0]))
+        month, day = (second, first) if first > 12 else (first, second)
+        yield from _day(_full_year(year, today), month, day)
+
+
+def _named(numerals: str, today: Date) -> Iterator[Date]:
+    for match in _DAY_MONTH.finditer(numerals):
+        yield from _from_parts(match, today)
+    for match in _MONTH_DAY.finditer(_DAY_MONTH.sub(" ", numerals)):
+        yield from _from_parts(match, today)
+
+
+def _from_parts(match: re.Match[str], today: Date) -> Iterator[Date]:
+    day, month = int(match["day"]), _MONTH_NUMBERS[match["month"]]
+    if match["year"]:
+        yield from _day(_full_year(int(match["year"]), today), month, day)
+        return
+    years = (today.year - 1, today.year, today.year + 1)
+    days = [found for year in years for found in _day(year, month, day)]
+    if days:
+        yield min(days, key=lambda found: abs(found - today))
+
+
+def _relative(numerals: str, today: Date) -> Iterator[Date]:
+    phrases = [match[0] for match in _RELATIVE.finditer(numerals)]
+    if not phrases:
+        return
+    import dateparser
+
+    for phrase in phrases:
+        parsed = dateparser.parse(
+            phrase.removeprefix("the ").replace("from today", "from now"),
+            languages=["en"],
+            settings={
+                "RELATIVE_BASE": datetime.combine(today, time()),
+                "PREFER_DATES_FROM": "future",
+                "TIMEZONE": "UTC",
+                "RETURN_AS_TIMEZONE_AWARE": False,
+            },
+        )
+        if parsed is not None:
+            yield parsed.date()
+
+
+def _keyed(plain: str) -> Iterator[Date]:
+    spoken = digits(plain)
+    if len(spoken) == 8:
+        yield from _day(int(spoken[4:]), int(spoken[:2]), int(spoken[2:4]))
+
+
+def _full_year(year: int, today: Date) -> int:
+    if year > 99:
+        return year
+    century = today.year // 100 * 100
+    return century + year if century + year <= today.year + 10 else century - 100 + year
+
+
+def _day(year: int, month: int, day: int) -> Iterator[Date]:
+    """Yield the day, or nothing where the calendar has no such day."""
+    try:
+        yield Date(year, month, day)
+    except (ValueError, OverflowError):
+        return
+
+
+# "second" is more often a part of a minute, or a thought; it is looked at apart.
+_ORDINALS = {
+    name: with_numerals(name)
+    for name in (
+        "first", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+        "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth",
+        "seventeenth", "eighteenth", "nineteenth", "twentieth", "thirtieth",
+    )
+}  # fmt: skip

@@ -1,0 +1,118 @@
+"""What was heard at all: noise, "I am listening", or a turn, and whether the turn is over."""
+
+from __future__ import annotations
+
+import re
+
+from voiceagent.language.english.answers import yes_no
+from voiceagent.language.english.words import word_set
+from voiceagent.language.protocol import Completeness
+
+__all__ = ["completeness", "is_backchannel", "is_noise"]
+
+# Moonshine writes the first three for silence and noise, Whisper the last ones.
+_NOISE = frozenset(
+    {
+        "", "you", "so", "the", "a", "an", "and", "it", "of", "in", "i", "but", "is",
+        "thanks for watching", "thank you for watching", "blank audio", "music", "silence",
+        "applause", "inaudible", "noise",
+    }
+)  # fmt: skip
+_ANNOTATION = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?")
+
+_BACKCHANNELS = (
+    "uh huh", "uhuh", "mm hm", "mm hmm", "mhm", "mmhm", "mm", "mmm", "hm", "hmm", "okay", "ok",
+    "right", "yeah", "sure", "alright", "all right", "got it", "i see", "go on", "ah", "aha",
+    "oh", "oh okay", "oh i see", "great", "good", "fine", "cool", "i understand", "understood",
+)  # fmt: skip
+
+# A sentence that stops here goes on, whatever mark the recognizer put after it.
+_NEVER_LAST = word_set(
+    """
+    a an the my your our their his every um uh er erm and or but because if than of from with
+    into between about i'd i'll i'm it's there's what's we're they're like
+    i we they is are was were am would could should will can may might must want need to for at by as
+    """
+)
+# May end a question or an answer ("what is it for?"), but not a sentence without its mark.
+_SELDOM_LAST = word_set(
+    """
+    in on that this which who whose when where while so then not have has had do
+    does did be been number
+    """
+)
+_MAY_END_ANSWER = re.compile(
+    r"\b(?:(?:yes|no|yeah|nope)[, ]+)?(?:i|we|they|it|he|she|that|you)"
+    r" (?:is|are|was|were|am|would|could|should|will|can|may|might|must|do|did|want|need)$"
+)
+_WHOLE_UTTERANCES = frozenset(
+    {
+        "hello", "hi", "goodbye", "bye", "bye bye", "thank you", "thanks", "stop", "help",
+        "repeat", "wait", "hold on", "hang on", "pardon", "sorry", "agent", "operator",
+        "representative", "cancel", "start over", "go back",
+    }
+)  # fmt: skip
+_WORD = re.compile(r"[\w]+(?:['-]\w+)*")
+_OPEN_END = re.compile(r"(?:[,;:—–-]|\.\.\.|…)[\"'”’)]*$")
+_CLOSED_END = re.compile(r"[.!?][\"'”’)]*$")
+_QUESTION_END = re.compile(r"\?[\"'”’)]*$")
+
+
+def is_noise(text: str) -> bool:
+    """Return whether `text` is what a recognizer makes of silence and noise.
+
+    "to" and "for" are no noise: they may be digits. Neither is "um": somebody is thinking.
+    """
+    words = _words(_ANNOTATION.sub(" ", text))
+    return " ".join(words) in _NOISE or (len(dict.fromkeys(words)) == 1 and words[0] in _NOISE)
+
+
+def is_backchannel(text: str) -> bool:
+    """Return whether `text`, at most four words, only says that the caller is listening."""
+    words = _words(text.replace("-", " "))
+    at = 0
+    while at < len(words):
+        pair, word = " ".join(words[at : at + 2]), words[at]
+        triple = " ".join(words[at : at + 3])
+        if triple in _BACKCHANNELS:
+            at += 3
+        elif pair in _BACKCHANNELS:
+            at += 2
+        elif word in _BACKCHANNELS:
+            at += 1
+        else:
+            return False
+    return 0 < len(words) <= 4
+
+
+def completeness(text: str) -> Completeness:
+    """Return whether a pause after `text` is likely to be the end of the turn.
+
+    Recognizers put a full stop after anything, so the last word is asked before the mark is.
+    """
+    plain = text.strip().lower().replace("’", "'")
+    words = _words(plain)
+    if not words or _OPEN_END.search(plain):
+        return Completeness.INCOMPLETE
+    said = " ".join(words)
+    if yes_no(plain) is not None and len(words) <= 4:
+        return Completeness.COMPLETE
+    if _QUESTION_END.search(plain) and words[-1] not in _ARTICLES:
+        return Completeness.COMPLETE
+    if words[-1] in _NEVER_LAST and not _ends_answer(said):
+        return Completeness.INCOMPLETE
+    if _CLOSED_END.search(plain) or said in _WHOLE_UTTERANCES:
+        return Completeness.COMPLETE
+    return Completeness.INCOMPLETE if words[-1] in _SELDOM_LAST else Completeness.OPEN
+
+
+_ARTICLES = frozenset({"a", "an", "the", "my", "your", "and", "or", "but", "um", "uh", "er"})
+
+
+def _ends_answer(said: str) -> bool:
+    """Return whether "I am", "yes it is" is all that was said."""
+    return _MAY_END_ANSWER.fullmatch(said) is not None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower().replace("’", "'").replace("_", " "))

@@ -1,0 +1,119 @@
+"""What every language must be able to do with the words of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from voiceagent.language.clauses import ClauseSplitter
+from voiceagent.language.similarity import PhraseIndex
+
+__all__ = ["Completeness", "DigitSpan", "Language"]
+
+
+class Completeness(Enum):
+    """Whether a caller who stops after these words has said what they wanted to say."""
+
+    INCOMPLETE = "incomplete"
+    """More must come: the text ends in a function word, a comma or an "um"."""
+    OPEN = "open"
+    """Nothing in the text decides it."""
+    COMPLETE = "complete"
+    """A finished sentence or a finished answer."""
+
+
+class DigitSpan(NamedTuple):
+    """A stretch of text that is a number: `text[start:end]`, spoken as `digits`."""
+
+    start: int
+    end: int
+    digits: str
+
+
+class Language(Protocol):
+    """The functions of one language. All are pure; none raises for any text."""
+
+    @property
+    def locale(self) -> str:
+        """The language's subtag, such as "en"."""
+        ...
+
+    # --- what the caller said ---
+
+    def digits(self, text: str) -> str:
+        """Return all digits spoken in `text`, in order; empty where there is none."""
+        ...
+
+    def digit_spans(self, text: str) -> list[DigitSpan]:
+        """Return where numbers stand; whatever could be a digit lies inside a span."""
+        ...
+
+    def number(self, text: str) -> Decimal | None:
+        """Return the only number in `text`, or None."""
+        ...
+
+    def amount(self, text: str) -> Decimal | None:
+        """Return the only amount of money in `text`, in its major unit, or None."""
+        ...
+
+    def date(self, text: str, today: date) -> date | None:
+        """Return the only date in `text`, seen from `today`, or None."""
+        ...
+
+    def yes_no(self, text: str) -> bool | None:
+        """Return True for consent, False for refusal, None for neither, both or a condition."""
+        ...
+
+    def letters(self, text: str) -> str:
+        """Return the letters spelled in `text`, in capitals."""
+        ...
+
+    def is_noise(self, text: str) -> bool:
+        """Return whether `text` is what a recognizer makes of silence and noise."""
+        ...
+
+    def is_backchannel(self, text: str) -> bool:
+        """Return whether `text` only says "I am listening"."""
+        ...
+
+    def completeness(self, text: str) -> Completeness:
+        """Return whether a pause after `text` is likely to be the end of the turn."""
+        ...
+
+    def phrase_index(
+        self, phrases: Mapping[str, Sequence[str]], *, synonyms: Sequence[Sequence[str]] = ()
+    ) -> PhraseIndex:
+        """Return an index of example phrases by label, to be asked which label fits best.
+
+        Each sequence in `synonyms` holds words or phrases that mean the same in this flow.
+        """
+        ...
+
+    # --- what the agent says ---
+
+    def speakable(self, text: str) -> str:
+        """Return `text` as plain words for a synthesizer: no markup, no symbols, no bare codes."""
+        ...
+
+    def spoken_amount(self, amount: Decimal, currency: str) -> str:
+        """Return an amount of an ISO 4217 currency, rounded to its minor unit."""
+        ...
+
+    def spoken_digits(self, digits: str) -> str:
+        """Return an identifier, character by character."""
+        ...
+
+    def spoken_date(self, day: date) -> str:
+        """Return a date."""
+        ...
+
+    def spoken_list(self, items: Sequence[str]) -> str:
+        """Return an enumeration; empty for no items."""
+        ...
+
+    def clause_splitter(self) -> ClauseSplitter:
+        """Return a fresh splitter for one streamed reply."""
+        ...
