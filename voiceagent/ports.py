@@ -7,6 +7,7 @@ what they hand out (`…Handle`) belongs to one call and is closed with it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,6 +22,7 @@ __all__ = [
     "CallHandler",
     "Clock",
     "CredentialBroker",
+    "Engines",
     "IncomingCall",
     "Leg",
     "LegEvents",
@@ -166,6 +168,22 @@ class SynthesizerEngine(Protocol):
     def close(self) -> None:
         """Stop the workers and release the model."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What a process hears and speaks with."""
+
+    vad: VadEngine
+    recognizer: RecognizerEngine
+    synthesizer: SynthesizerEngine
+
+    def close(self) -> None:
+        """Close all three, whatever one of them raises."""
+        with ExitStack() as closing:
+            closing.callback(self.vad.close)
+            closing.callback(self.recognizer.close)
+            closing.callback(self.synthesizer.close)
 
 
 # --- models ----------------------------------------------------------------------------------------------------------

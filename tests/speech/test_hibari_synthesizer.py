@@ -1,0 +1,189 @@
+"""A voice on this machine: sentence by sentence, each rendered once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from voiceagent.errors import OperatorError, VoiceFailed, WeightsError
+from voiceagent.language import language_for
+from voiceagent.ports import MULAW_8K, AudioFormat, SynthesizerEngine
+
+pytestmark = pytest.mark.engines
+
+
+def spoken(engine: SynthesizerEngine, text: str, audio_format: AudioFormat = MULAW_8K) -> list[bytes]:
+    async def call() -> list[bytes]:
+        handle = engine.open(audio_format, voice=None, locale="en-US")
+        pieces = [piece async for piece in handle.speak(text)]
+        handle.close()
+        return pieces
+
+    return asyncio.run(call())
+
+
+def understood(recognizer, audio: bytes) -> str:
+    async def call() -> str:
+        return (await recognizer.open(MULAW_8K, locale="en-US").transcribe(audio)).text
+
+    return asyncio.run(call())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your balance is ready to be read.",
+        "Thank you for waiting, I have found your account.",
+        "Would you like to hear the last three transactions?",
+    ],
+)
+def test_what_it_says_can_be_understood(text: str, hibari, moonshine):
+    heard = understood(moonshine, b"".join(spoken(hibari, text)))
+    said = re.findall(r"[a-z]+", text.lower().replace("three", ""))
+    assert [word for word in said if word not in heard.lower()] == []
+
+
+def test_an_account_number_is_said_digit_by_digit(hibari, moonshine):
+    heard = understood(moonshine, b"".join(spoken(hibari, "The account ends in 4519.")))
+    assert language_for("en-US").digits(heard) == "4519"
+
+
+def test_every_sentence_is_a_piece(hibari):
+    pieces = spoken(hibari, "One moment. I am looking. Here it is.")
+    assert len(pieces) == 3
+    assert all(500 < len(piece) // MULAW_8K.bytes_per_ms < 3000 for piece in pieces)
+
+
+def test_a_piece_begins_and_ends_in_silence_so_that_joins_do_not_click(hibari):
+    from voiceagent.speech.samples import from_bytes
+
+    for piece in spoken(hibari, "One moment. I am looking."):
+        samples = from_bytes(piece, MULAW_8K)
+        assert abs(samples[:8]).max() < 0.02
+        assert abs(samples[-8:]).max() < 0.02
+
+
+@pytest.mark.parametrize("text", ["", " ", "…"])
+def test_nothing_to_say_is_no_audio(text: str, hibari):
+    assert spoken(hibari, text) == []
+
+
+@pytest.mark.parametrize("audio_format", [AudioFormat("pcm16", 16000), AudioFormat("alaw", 8000)])
+def test_other_formats_last_as_long(audio_format: AudioFormat, hibari):
+    telephone_ms = len(b"".join(spoken(hibari, "One moment."))) / MULAW_8K.bytes_per_ms
+    other_ms = len(b"".join(spoken(hibari, "One moment.", audio_format))) / audio_format.bytes_per_ms
+    assert other_ms == pytest.approx(telephone_ms, abs=1)
+
+
+def test_a_sentence_said_before_comes_from_the_cache(hibari):
+    first, again = spoken(hibari, "Let me check that."), spoken(hibari, "Let me check that.")
+    assert again[0] is first[0]
+
+
+def test_a_filler_rendered_ahead_is_there_when_it_is_said(hibari):
+    ahead = asyncio.run(hibari.render("Still looking, bear with me.", MULAW_8K, voice=None))
+    assert spoken(hibari, "Still looking, bear with me.")[0] == ahead
+
+
+def test_two_calls_that_say_the_same_share_the_work(hibari):
+    async def both() -> list[bytes]:
+        rendering = (hibari.render("Welcome to the bank of examples.", MULAW_8K, voice=None) for _ in range(2))
+        return await asyncio.gather(*rendering)
+
+    first, second = asyncio.run(both())
+    assert first is second
+
+
+def test_a_caller_who_hangs_up_does_not_take_the_sentence_from_another(hibari):
+    text = "Your request has been passed on to a colleague."
+
+    async def two_calls() -> bytes:
+        gone = asyncio.create_task(hibari.render(text, MULAW_8K, voice=None))
+        stays = asyncio.create_task(hibari.render(text, MULAW_8K, voice=None))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await stays
+
+    assert len(asyncio.run(two_calls())) > 1000 * MULAW_8K.bytes_per_ms
+
+
+def test_two_calls_never_get_each_others_words(hibari, moonshine):
+    sentences = ["I have blocked your card.", "The transfer is done.", "Goodbye for now.", "Please hold the line."]
+
+    async def all_calls() -> list[bytes]:
+        return await asyncio.gather(*(hibari.render(text, MULAW_8K, voice=None) for text in sentences))
+
+    for text, audio in zip(sentences, asyncio.run(all_calls()), strict=True):
+        assert understood(moonshine, audio).lower().strip(".!") == text.lower().strip(".")
+
+
+def test_a_closed_call_falls_silent(hibari):
+    async def call() -> list[bytes]:
+        handle = hibari.open(MULAW_8K, voice=None, locale="en-US")
+        pieces: list[bytes] = []
+        async for piece in handle.speak("This is heard. This is not. Nor is this."):
+            pieces.append(piece)
+            handle.close()
+        return pieces
+
+    assert len(asyncio.run(call())) == 1
+
+
+def test_a_call_closed_while_a_sentence_is_rendered_does_not_get_it(hibari):
+    async def call() -> list[bytes]:
+        handle = hibari.open(MULAW_8K, voice=None, locale="en-US")
+
+        async def pieces() -> list[bytes]:
+            return [piece async for piece in handle.speak("Nobody has asked for this before.")]
+
+        rendering = asyncio.create_task(pieces())
+        await asyncio.sleep(0)
+        handle.close()
+        return await rendering
+
+    assert asyncio.run(call()) == []
+
+
+def test_the_cache_is_bounded_and_a_forgotten_sentence_sounds_the_same_again():
+    from voiceagent.speech.hibari import HibariSynthesizer
+
+    engine = HibariSynthesizer(workers=1, cache_bytes=10_000)
+    first = spoken(engine, "One moment.")
+    spoken(engine, "Another moment.")
+    again = spoken(engine, "One moment.")
+    engine.close()
+    assert again[0] is not first[0]
+    assert again == first
+
+
+def test_a_closed_engine_says_so():
+    from voiceagent.speech.hibari import HibariSynthesizer
+
+    engine = HibariSynthesizer()
+    engine.close()
+    with pytest.raises(VoiceFailed, match="closed"):
+        spoken(engine, "Hello?")
+
+
+def test_an_unknown_voice_or_language_is_refused_at_once(hibari):
+    with pytest.raises(OperatorError, match="'heart' only, not 'bella'"):
+        hibari.open(MULAW_8K, voice="bella", locale="en-US")
+    with pytest.raises(OperatorError, match="speaks English, not 'fr'"):
+        hibari.open(MULAW_8K, voice=None, locale="fr")
+
+
+def test_a_tampered_voice_is_refused(tmp_path: Path):
+    import hibari
+
+    from voiceagent.speech.hibari import HibariSynthesizer
+
+    copy = Path(shutil.copy(Path(hibari.__file__).parent / "assets" / "hibari.onnx", tmp_path))
+    with copy.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"tampered")
+    with pytest.raises(WeightsError, match=r"hibari\.onnx has sha256"):
+        HibariSynthesizer(weights_dir=tmp_path)

@@ -1,0 +1,46 @@
+"""Ears and mouth of a call: voice activity, recognisers, synthesisers, one engine per file.
+
+Importing this package needs no extra; `open_engines("local")` needs `voiceagent[local]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Literal
+
+from voiceagent.ports import Engines
+from voiceagent.speech.energy import EnergyVad
+from voiceagent.speech.null import NullRecognizer, NullSynthesizer
+
+__all__ = ["EnergyVad", "Engines", "NullRecognizer", "NullSynthesizer", "open_engines"]
+
+
+def open_engines(kind: Literal["local", "null"], *, pause_ms: int = 200, heard: str | Sequence[str] = ()) -> Engines:
+    """Open the engines of a process; blocks for about a second where models are loaded.
+
+    `local` runs Silero, Moonshine and Hibari on this machine. `null` needs nothing: loudness for
+    voice activity, `heard` for what callers say (see `NullRecognizer`), a hum for speech.
+    `pause_ms` without voice end an utterance. Raises MissingExtra, WeightsError.
+    """
+    if kind == "null":
+        return Engines(EnergyVad(pause_ms=pause_ms), NullRecognizer(heard), NullSynthesizer())
+    return _open_local(pause_ms)
+
+
+def _open_local(pause_ms: int) -> Engines:
+    from voiceagent.speech.hibari import HibariSynthesizer
+    from voiceagent.speech.moonshine import MoonshineRecognizer
+    from voiceagent.speech.silero import SileroVad
+
+    with ExitStack() as opened:
+        vad = SileroVad(pause_ms=pause_ms)
+        opened.callback(vad.close)
+        recognizer = MoonshineRecognizer()
+        opened.callback(recognizer.close)
+        synthesizer = HibariSynthesizer()
+        opened.callback(synthesizer.close)
+        recognizer.warm_up()
+        synthesizer.warm_up()
+        opened.pop_all()
+    return Engines(vad, recognizer, synthesizer)

@@ -1,0 +1,115 @@
+"""Hears that somebody speaks by loudness alone: no model, a few microseconds, works everywhere.
+
+It cannot tell a voice from a sudden hum or a dialled tone; `silero` can. It serves installations
+without the extra `local`, load tests, and machines where every microsecond counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from voiceagent.audio import FRAME_MS, level_dbfs, mulaw_energy
+from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn
+from voiceagent.speech.gate import Activity, VoiceGate
+from voiceagent.speech.samples import pcm16_of
+
+__all__ = ["EnergyVad"]
+
+_ONSET_MS = 60
+"""Shorter sounds are clicks. A syllable is 150 ms and more."""
+
+_VOICE_ABOVE_FLOOR_DB = 12.0
+_SILENCE_ABOVE_FLOOR_DB = 7.0
+"""Voice starts at the upper one and lasts until the lower, so that a fading word does not flicker."""
+
+_LOWEST_FLOOR_DBFS = -62.0
+"""On a line without any noise the codec's own grain would otherwise count as voice."""
+
+_LOUDEST_FLOOR_DBFS = -35.0
+"""What a line may hum before anything else was heard: a caller who speaks at once is louder."""
+
+_FLOOR_STEP_FRAMES = 25
+_FLOOR_STEPS = 4
+"""The floor is the quietest frame of the last 2 s (minimum statistics, R. Martin 2001): nobody
+speaks for 2 s without a gap between syllables, whereas noise that lasts 2 s becomes the floor."""
+
+_FULL_SCALE = 32768
+
+
+class EnergyVad:
+    """Voice activity against a noise floor that adapts; fulfils `VadEngine`."""
+
+    def __init__(self, *, pause_ms: int = 200) -> None:
+        """`pause_ms` of audio below the threshold end the speech."""
+        self._pause_ms = pause_ms
+
+    def open(self, audio: AudioFormat) -> _EnergyHandle:
+        """Return a handle for one call; any encoding, any rate."""
+        gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=self._pause_ms)
+        return _EnergyHandle(audio, gate)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _EnergyHandle:
+    def __init__(self, audio: AudioFormat, gate: VoiceGate) -> None:
+        self._level_dbfs = _level_meter(audio)
+        self._frame_bytes = audio.bytes_per_ms * FRAME_MS
+        self._pending = bytearray()
+        self._now_ms = 0
+        self._floor = _NoiseFloor()
+        self._gate = gate
+
+    def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        """Take any length of audio; it is cut into frames of 20 ms here."""
+        self._pending += audio
+        decided: list[SpeechOn | SpeechOff] = []
+        while len(self._pending) >= self._frame_bytes:
+            frame = bytes(self._pending[: self._frame_bytes])
+            del self._pending[: self._frame_bytes]
+            begin_ms, self._now_ms = self._now_ms, self._now_ms + FRAME_MS
+            activity = self._floor.judge(self._level_dbfs(frame))
+            change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
+            if change is not None:
+                decided.append(change)
+        return decided
+
+
+class _NoiseFloor:
+    """The level of the line when nobody speaks, in dB below full scale."""
+
+    def __init__(self) -> None:
+        self._minima = deque([_LOUDEST_FLOOR_DBFS], maxlen=_FLOOR_STEPS)
+        self._minimum = 0.0
+        self._frames = 0
+
+    def judge(self, level_dbfs: float) -> Activity:
+        """Compare one frame with the floor, then let it shape the floor."""
+        floor_dbfs = max(min(*self._minima, self._minimum), _LOWEST_FLOOR_DBFS)
+        self._learn(level_dbfs)
+        above_db = level_dbfs - floor_dbfs
+        if above_db >= _VOICE_ABOVE_FLOOR_DB:
+            return "voice"
+        return "unsure" if above_db >= _SILENCE_ABOVE_FLOOR_DB else "silence"
+
+    def _learn(self, level_dbfs: float) -> None:
+        self._minimum = min(self._minimum, level_dbfs)
+        self._frames += 1
+        if self._frames == _FLOOR_STEP_FRAMES:
+            self._minima.append(self._minimum)
+            self._minimum, self._frames = 0.0, 0
+
+
+def _level_meter(audio: AudioFormat) -> Callable[[bytes], float]:
+    """Return what measures a frame in dB below full scale."""
+    if audio.encoding == "mulaw":
+        return _mulaw_dbfs
+    return lambda frame: level_dbfs(pcm16_of(frame, audio))
+
+
+def _mulaw_dbfs(frame: bytes) -> float:
+    # Half the price of decoding first; the mean magnitude of a voice is 2 dB below its RMS level.
+    return 20 * math.log10(max(mulaw_energy(frame), 1) / _FULL_SCALE)

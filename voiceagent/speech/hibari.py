@@ -1,0 +1,219 @@
+"""Speaks to the caller, on this machine: Hibari, one American voice, English.
+
+Code and voice (Apache-2.0) come in `hibari-tts`: 17 to 35 ms to the first audio of a sentence of
+ten words on two shared cores. What was said lately is not rendered again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from voiceagent.errors import OperatorError, VoiceFailed
+from voiceagent.language import language_for
+from voiceagent.ports import AudioFormat
+from voiceagent.speech.samples import resample, to_bytes
+from voiceagent.speech.weights import WeightsFile, library
+from voiceagent.speech.workers import outcome
+
+if TYPE_CHECKING:
+    from voiceagent.speech.samples import Samples
+
+__all__ = ["HibariSynthesizer"]
+
+_PACKAGE = "hibari"
+_VOICE = WeightsFile(
+    package=_PACKAGE,
+    path="assets/hibari.onnx",
+    sha256="5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8",
+)
+_UNKNOWN_WORDS = WeightsFile(
+    package=_PACKAGE,
+    path="assets/oov.onnx",
+    sha256="d3cfd8122c5f172a98c8de38268bf1213ee09f2c2ae4df6e055fc6532590fe76",
+)
+
+_VOICE_NAME = "heart"
+_LOCALE = "en-US"
+_RATE_HZ = 24000
+_SEED = 0
+"""Of the breath in the voice: the same sentence is the same bytes in every process."""
+
+_WORKERS = 2
+_CACHE_BYTES = 32 * 1024 * 1024
+"""70 minutes of µ-law."""
+
+
+class _Speech(Protocol):
+    """What is used of hibari's Hibari."""
+
+    def __call__(self, text: str, *, seed: int) -> Samples: ...
+
+    def split_sentences(self, text: str) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """What one piece of audio is made from: the key of the cache."""
+
+    voice: str
+    audio: AudioFormat
+    text: str
+
+
+class HibariSynthesizer:
+    """One voice, a small pool of threads and one cache; fulfils `SynthesizerEngine`."""
+
+    def __init__(
+        self,
+        *,
+        workers: int = _WORKERS,
+        cache_bytes: int = _CACHE_BYTES,
+        weights_dir: Path | None = None,
+    ) -> None:
+        """Load the voice, from the installed package or from `weights_dir`.
+
+        `workers` sentences are rendered at a time; up to `cache_bytes` of audio are kept. Raises
+        MissingExtra, WeightsError.
+        """
+        _UNKNOWN_WORDS.verified()
+        self._speech = _load(_VOICE.verified(weights_dir))
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="hibari")
+        self._kept = _Renderings(cache_bytes)
+        self._under_way: dict[_Sentence, _Rendering] = {}
+
+    def warm_up(self) -> None:
+        """Say a short sentence to nobody: the dictionaries are loaded by the first one. Blocks."""
+        self._workers.submit(self._speech, "Hello there.", seed=_SEED).result()
+
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _HibariHandle:
+        """Return a handle for one call. Raises OperatorError for a voice or language it lacks."""
+        if not locale.lower().startswith("en"):
+            raise OperatorError(f"Hibari speaks English, not {locale!r}")
+        return _HibariHandle(self, audio, voice=_known(voice), locale=locale)
+
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+        """Synthesise `text` whole and keep it. Raises OperatorError, VoiceFailed."""
+        handle = self.open(audio, voice=voice, locale=_LOCALE)
+        return b"".join([piece async for piece in handle.speak(text)])
+
+    def sentences(self, text: str) -> list[str]:
+        """Cut `text` into what is spoken in one breath."""
+        return self._speech.split_sentences(text)
+
+    async def sentence(self, text: str, audio: AudioFormat, *, voice: str) -> bytes:
+        """Return the audio of one sentence: from the cache, from who renders it now, or rendered.
+
+        A wait that is cancelled cancels the work if nobody else waits for it. Raises VoiceFailed.
+        """
+        key = _Sentence(voice, audio, text)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        rendering = self._under_way.get(key) or self._begin(key)
+        rendering.waiting += 1
+        try:
+            piece = await _finished(rendering.work)
+        finally:
+            rendering.waiting -= 1
+            if not rendering.waiting:
+                rendering.work.cancel()
+                self._under_way.pop(key, None)
+        self._kept.keep(key, piece)
+        return piece
+
+    def close(self) -> None:
+        """Let what is rendered now end, and drop the rest."""
+        self._workers.shutdown(cancel_futures=True)
+
+    def _begin(self, key: _Sentence) -> _Rendering:
+        try:
+            work = self._workers.submit(self._render, key)
+        except RuntimeError as exc:
+            raise VoiceFailed("the synthesizer is closed") from exc
+        rendering = self._under_way[key] = _Rendering(work)
+        return rendering
+
+    def _render(self, key: _Sentence) -> bytes:
+        samples = self._speech(key.text, seed=_SEED)
+        narrow = resample(samples, from_hz=_RATE_HZ, to_hz=key.audio.rate_hz)
+        return to_bytes(narrow, key.audio)
+
+
+class _HibariHandle:
+    def __init__(self, engine: HibariSynthesizer, audio: AudioFormat, *, voice: str, locale: str) -> None:
+        self._engine = engine
+        self._audio = audio
+        self._voice = voice
+        self._language = language_for(locale)
+        self._open = True
+
+    async def speak(self, text: str) -> AsyncIterator[bytes]:
+        """Yield one piece of audio per sentence; nothing more once the handle is closed."""
+        for sentence in self._engine.sentences(self._language.speakable(text)):
+            if not self._open:
+                return
+            piece = await self._engine.sentence(sentence, self._audio, voice=self._voice)
+            if piece and self._open:
+                yield piece
+
+    def close(self) -> None:
+        """Say nothing more; what other calls wait for is rendered all the same."""
+        self._open = False
+
+
+@dataclass(slots=True)
+class _Rendering:
+    """A sentence on its way, and how many calls wait for it."""
+
+    work: Future[bytes]
+    waiting: int = 0
+
+
+class _Renderings:
+    """The sentences used last, as many as fit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
+        self._audio: OrderedDict[_Sentence, bytes] = OrderedDict()
+
+    def get(self, key: _Sentence) -> bytes | None:
+        """Return the audio, which is now the last to be forgotten."""
+        if key in self._audio:
+            self._audio.move_to_end(key)
+        return self._audio.get(key)
+
+    def keep(self, key: _Sentence, audio: bytes) -> None:
+        """Keep the audio and forget the oldest beyond the limit."""
+        self._held_bytes += len(audio) - len(self._audio.pop(key, b""))
+        self._audio[key] = audio
+        while self._held_bytes > self._limit_bytes:
+            _, forgotten = self._audio.popitem(last=False)
+            self._held_bytes -= len(forgotten)
+
+
+async def _finished(work: Future[bytes]) -> bytes:
+    try:
+        return await outcome(work)
+    except CancelledError as exc:
+        raise VoiceFailed("the synthesizer was closed") from exc
+    except Exception as exc:  # the adapter boundary: the package's errors are not documented
+        raise VoiceFailed(f"the synthesizer failed: {exc}") from exc
+
+
+def _known(voice: str | None) -> str:
+    if voice not in (None, _VOICE_NAME):
+        raise OperatorError(f"Hibari has the voice {_VOICE_NAME!r} only, not {voice!r}")
+    return _VOICE_NAME
+
+
+def _load(path: Path) -> _Speech:
+    library("numpy")
+    library("soxr")
+    library("onnxruntime")
+    return cast("_Speech", library(_PACKAGE).Hibari(model=str(path), threads=1))

@@ -1,0 +1,88 @@
+"""Between the bytes of a call and the numbers that models hear and speak.
+
+Samples are float32 between -1 and 1, mono. What takes or gives samples needs numpy, once called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never, cast
+
+from voiceagent.audio import alaw_to_pcm16, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
+from voiceagent.ports import AudioFormat
+from voiceagent.speech.weights import library
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+__all__ = ["encoded", "from_bytes", "pcm16_of", "resample", "to_bytes", "voiced_ms"]
+
+_FULL_SCALE = 32768.0
+_VOICED_WINDOW_MS = 10
+_VOICED_BELOW_PEAK_DB = 30.0
+_VOICED_DBFS = -50.0
+
+
+def pcm16_of(audio: bytes, audio_format: AudioFormat) -> bytes:
+    """Return the audio as 16-bit samples."""
+    match audio_format.encoding:
+        case "mulaw":
+            return mulaw_to_pcm16(audio)
+        case "alaw":
+            return alaw_to_pcm16(audio)
+        case "pcm16":
+            return audio
+        case _:
+            assert_never(audio_format.encoding)
+
+
+def encoded(pcm: bytes, audio_format: AudioFormat) -> bytes:
+    """Return 16-bit samples in the format."""
+    match audio_format.encoding:
+        case "mulaw":
+            return pcm16_to_mulaw(pcm)
+        case "alaw":
+            return pcm16_to_alaw(pcm)
+        case "pcm16":
+            return pcm
+        case _:
+            assert_never(audio_format.encoding)
+
+
+def from_bytes(audio: bytes, audio_format: AudioFormat) -> Samples:
+    """Decode bytes; a torn last sample is left out."""
+    import numpy as np
+
+    pcm = pcm16_of(audio, audio_format)
+    samples = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
+    return samples.astype(np.float32) / np.float32(_FULL_SCALE)
+
+
+def to_bytes(samples: Samples, audio_format: AudioFormat) -> bytes:
+    """Encode samples; what is too loud is clipped."""
+    import numpy as np
+
+    loudest = np.float32(_FULL_SCALE - 1)
+    scaled = np.clip(samples * loudest, -loudest, loudest)
+    return encoded(scaled.astype("<i2").tobytes(), audio_format)
+
+
+def resample(samples: Samples, *, from_hz: int, to_hz: int) -> Samples:
+    """Change the rate of a whole utterance; joining separately resampled pieces would click."""
+    if from_hz == to_hz:
+        return samples
+    return cast("Samples", library("soxr").resample(samples, from_hz, to_hz))
+
+
+def voiced_ms(samples: Samples, *, rate_hz: int) -> int:
+    """Return the time from the first sound to the last one that is not far below the loudest."""
+    import numpy as np
+
+    window = rate_hz * _VOICED_WINDOW_MS // 1000
+    windows = samples[: len(samples) // window * window].reshape(-1, window)
+    levels = 10 * np.log10(np.mean(np.square(windows), axis=1) + 1e-10)
+    threshold = max(levels.max(initial=_VOICED_DBFS) - _VOICED_BELOW_PEAK_DB, _VOICED_DBFS)
+    voiced = np.flatnonzero(levels > threshold)
+    return int(voiced[-1] - voiced[0] + 1) * _VOICED_WINDOW_MS if len(voiced) else 0
