@@ -244,9 +244,9 @@ class Conversation:
         self.state.phase_turns += 1
         self._silence.answered()
         self._saying.forget_cut_off()
-        self.transcript.caller(turn.text, self.state.epoch)
         if self._answers_confirmation(turn):
             return
+        self.transcript.caller(turn.text, self.state.epoch)
         self._reply_is_owed()
         self._count_turns()
 
@@ -390,6 +390,7 @@ class Conversation:
         if answer is None or not confirmation.heard or turn.over_speech:
             self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
             return False
+        self.transcript.caller(turn.text, self.state.epoch)
         self._doing.confirmed(yes=answer, reason="the caller said no")
         return True
 

@@ -116,6 +116,8 @@ class PhaseMachine:
         """Take the first edge, in order of priority, that one of the signals tries and its guard permits."""
         position = self._position
         position.fired = None
+        if "advance" not in self._machine.get_triggers(position.state):
+            return None  # a phase without edges, such as the last one: the library would log a warning every time
         cast("Any", position).trigger("advance", signals=tuple(signals), facts=facts)
         return position.fired
 

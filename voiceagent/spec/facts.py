@@ -24,6 +24,9 @@ class Facts(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        taken = [name for name in cls.model_fields if hasattr(Facts, name)]
+        if taken:
+            raise PhaseError(f"a fact cannot be called {', '.join(taken)}: facts have a method of that name")
         required = [name for name, field in cls.model_fields.items() if field.is_required()]
         if required:
             raise PhaseError(f"facts need a default, since a call starts without them: {', '.join(required)}")

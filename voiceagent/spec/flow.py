@@ -148,7 +148,7 @@ def _described(value: object) -> object:
         case tuple() | list():
             return [_described(item) for item in cast("Sequence[object]", value)]
         case FunctionType():
-            return f"{value.__module__}.{value.__qualname__}"
+            return value.__qualname__  # the module has another name in every load
         case _:
             return _json_values.dump_python(value, mode="json")
 

@@ -15,7 +15,10 @@ __all__ = ["Form", "GuidedDialogue", "Intent", "Slot"]
 
 
 class Slot(Declared):
-    """One thing the agent must learn from the caller; it becomes the tool's argument of that name."""
+    """One thing the agent must learn from the caller; it becomes the tool's argument of that name.
+
+    Where the phase `expects` an answer of the same name, asking for the slot tells the call to listen for that.
+    """
 
     name: str
     expects: Expects

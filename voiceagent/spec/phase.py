@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -128,6 +129,19 @@ class Transition(Declared):
     """A sentence said on the way: it hides the swap. A template over facts."""
     prefetch: tuple[Prefetch, ...] = ()
     """What is fetched ahead the moment the transition is decided."""
+
+    if TYPE_CHECKING:
+        # What authors may write is wider than what is kept: a bare tool for its success, a dict for a guard.
+        def __init__(
+            self,
+            *,
+            on: Trigger | Tool,
+            to: str,
+            when: When | Mapping[str, object] | None = None,
+            priority: int = 0,
+            say: str | None = None,
+            prefetch: tuple[Prefetch, ...] = (),
+        ) -> None: ...
 
 
 # --- what happens on entry and at the end ----------------------------------------------------------------------------

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.expects import Digits
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.guards import facts_read_by
-from voiceagent.spec.phase import Phase, Requested, Say, ToolFails, ToolSucceeds, Transition
-from voiceagent.spec.prompt import placeholders_in
+from voiceagent.spec.guards import AllOf, AnyOf, Compare, facts_read_by
+from voiceagent.spec.phase import Phase, Say, ToolFails, ToolSucceeds, Transition
+from voiceagent.spec.prefetch import FromFact
+from voiceagent.spec.prompt import Prompt, placeholders_in
 from voiceagent.spec.tool import Tool
+from voiceagent.spec.ways import held_on_every_way, shortest_ways, way_without
 
 __all__ = ["Finding", "verify"]
 
@@ -38,12 +40,12 @@ def verify(flow: Flow) -> list[Finding]:
 
     Later rules assume that names lead somewhere, so they are looked at only if the references hold.
     """
-    findings = [*_references(flow)]
-    if any(finding.severity == "error" for finding in findings):
+    findings = list(dict.fromkeys([*_references(flow), *_fact_names(flow)]))
+    if findings:
         return findings
-    for rule in (_reachability, _ends, _grants, _facts, _prompts, _sealed):
+    for rule in (_reachability, _ends, _grants, _bound_facts, _prompts, _read_backs, _secrets, _descriptions):
         findings += rule(flow)
-    return findings
+    return list(dict.fromkeys(findings))  # a global tool or transition is looked at once per phase, and told once
 
 
 def _error(code: str, message: str, source: Source, path: tuple[str, ...] = ()) -> Finding:
@@ -62,64 +64,74 @@ def _references(flow: Flow) -> Iterator[Finding]:
             hint = nearest(phase.prompt, flow.prompts)
             yield _error("missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source)
         yield from _tool_names(flow, phase)
-        for transition in flow.transitions_of(phase):
-            yield from _transition_names(flow, phase, transition)
+        for edge in phase.transitions:
+            yield from _transition_names(flow, edge, whose=f"phase {phase.name!r}", offered=flow.tools_of(phase))
+    everywhere = tuple(tool for phase in flow.phases for tool in flow.tools_of(phase))
+    for edge in flow.transitions:
+        yield from _transition_names(flow, edge, whose="every phase", offered=everywhere)
     if flow.initial not in names:
         yield _error("unknown-phase", f"the call begins in {flow.initial!r}{nearest(flow.initial, names)}", flow.source)
 
 
 def _tool_names(flow: Flow, phase: Phase) -> Iterator[Finding]:
-    seen: dict[str, Tool] = {}
+    seen: set[str] = set()
     for tool in flow.tools_of(phase):
         if tool.name in seen:
             yield _error("duplicate-tool", f"phase {phase.name!r} offers two tools {tool.name!r}", tool.source)
-        seen[tool.name] = tool
+        seen.add(tool.name)
     for name in flow.requests_of(phase):
         if name in seen:
             yield _error("duplicate-tool", f"phase {phase.name!r}: {name!r} is both a tool and a move", phase.source)
 
 
-def _transition_names(flow: Flow, phase: Phase, transition: Transition) -> Iterator[Finding]:
-    source = transition.source
-    if transition.to not in flow.by_name:
-        hint = nearest(transition.to, flow.by_name)
-        yield _error("unknown-phase", f"phase {phase.name!r} leads to {transition.to!r}, which is none{hint}", source)
-    match transition.on:
+def _transition_names(flow: Flow, edge: Transition, *, whose: str, offered: Sequence[Tool]) -> Iterator[Finding]:
+    if edge.to not in flow.by_name:
+        hint = nearest(edge.to, flow.by_name)
+        yield _error("unknown-phase", f"{whose} leads to {edge.to!r}, which is none{hint}", edge.source)
+    match edge.on:
         case ToolSucceeds(tool=tool) | ToolFails(tool=tool):
-            if tool not in flow.tools_of(phase):
-                hint = nearest(tool.name, [offered.name for offered in flow.tools_of(phase)])
-                message = f"phase {phase.name!r} waits for {tool.name!r}, which it does not offer{hint}"
-                yield _error("unknown-tool", message, source)
+            if tool not in offered:
+                hint = nearest(tool.name, [other.name for other in offered])
+                message = f"{whose} waits for {tool.name!r}, which it does not offer{hint}"
+                yield _error("unknown-tool", message, edge.source)
         case _:
             pass
-    for fact in facts_read_by(None if callable(transition.when) else transition.when):
-        if fact not in flow.facts.model_fields:
-            hint = nearest(fact, flow.facts.model_fields)
-            yield _error("unknown-fact", f"the guard reads {fact!r}, which is no fact{hint}", source)
-    for prefetch in transition.prefetch:
+    for prefetch in edge.prefetch:
         if prefetch.tool.effect != "read":
-            yield _error(
-                "prefetch-write", f"{prefetch.tool.name!r} writes, so it cannot be fetched ahead", prefetch.source
-            )
+            message = f"{prefetch.tool.name!r} writes, so it cannot be fetched ahead"
+            yield _error("prefetch-write", message, prefetch.source)
+        if prefetch.after is not None and all(prefetch.after is not other.tool for other in edge.prefetch):
+            message = f"{prefetch.tool.name!r} comes after {prefetch.after.name!r}, which is not fetched here"
+            yield _error("prefetch-order", message, prefetch.source)
+
+
+def _fact_names(flow: Flow) -> Iterator[Finding]:
+    known = flow.facts.model_fields
+    for reader, fact, source in _facts_named(flow):
+        if fact not in known:
+            yield _error("unknown-fact", f"{reader} names {fact!r}, which is no fact{nearest(fact, known)}", source)
+
+
+def _facts_named(flow: Flow) -> Iterator[tuple[str, str, Source]]:
+    """Return (what names it, fact, where) for every fact that is named anywhere but in a template."""
+    for phase in flow.phases:
+        for tool in flow.tools_of(phase):
+            for fact in (*tool.sets, *tool.binds.values()):
+                yield f"tool {tool.name!r}", fact, tool.source
+        for edge in flow.transitions_of(phase):
+            for fact in facts_read_by(edge.when):
+                yield "the guard", fact, edge.source
+            for prefetch in edge.prefetch:
+                for value in prefetch.arguments.values():
+                    if isinstance(value, FromFact):
+                        yield f"the prefetch of {prefetch.tool.name!r}", value.fact, prefetch.source
 
 
 # --- ways through the flow -------------------------------------------------------------------------------------------
 
 
-def _ways(flow: Flow) -> dict[str, tuple[str, ...]]:
-    """Return a shortest way from the first phase to every phase that can be reached."""
-    ways: dict[str, tuple[str, ...]] = {flow.initial: (flow.initial,)}
-    queue = [flow.initial]
-    for name in queue:
-        for transition in flow.transitions_of(flow.by_name[name]):
-            if transition.to not in ways:
-                ways[transition.to] = (*ways[name], transition.to)
-                queue.append(transition.to)
-    return ways
-
-
 def _reachability(flow: Flow) -> Iterator[Finding]:
-    ways = _ways(flow)
+    ways = shortest_ways(flow)
     for phase in flow.phases:
         if phase.name not in ways:
             yield _error("unreachable", f"no way leads to phase {phase.name!r}", phase.source)
@@ -136,32 +148,19 @@ def _ends(flow: Flow) -> Iterator[Finding]:
         }
         grown = bool(more)
         ends |= more
-    ways = _ways(flow)
+    ways = shortest_ways(flow)
     for phase in flow.phases:
-        if phase.name in ways and phase.name not in ends:
+        if phase.name not in ways or phase.name in ends:
+            continue
+        if not flow.transitions_of(phase):
+            message = f"phase {phase.name!r} has no way out and does not end the call"
+            yield _error("dead-end", message, phase.source, ways[phase.name])
+        else:
             message = f"from phase {phase.name!r} the call can never end"
             yield _error("no-end", message, phase.source, ways[phase.name])
 
 
 # --- grants ----------------------------------------------------------------------------------------------------------
-
-
-def _held_on_every_way(flow: Flow, given: Callable[[Transition], set[str]]) -> dict[str, set[str]]:
-    """Return what is established on entry to each phase whatever way was taken: the greatest fixed point."""
-    reachable = _ways(flow)
-    everything = {item for phase in flow.phases for edge in flow.transitions_of(phase) for item in given(edge)}
-    held = {name: set(everything) for name in reachable}
-    held[flow.initial] = set()
-    changed = True
-    while changed:
-        changed = False
-        for name in reachable:
-            for edge in flow.transitions_of(flow.by_name[name]):
-                narrowed = held[edge.to] & (held[name] | given(edge))
-                if edge.to != flow.initial and narrowed != held[edge.to]:
-                    held[edge.to] = narrowed
-                    changed = True
-    return held
 
 
 def _grants_of(edge: Transition) -> set[str]:
@@ -176,8 +175,6 @@ def _grants_of(edge: Transition) -> set[str]:
 
 
 def _requires_true(edge: Transition, fact: str) -> bool:
-    from voiceagent.spec.guards import AllOf, Compare
-
     match edge.when:
         case Compare(fact=name, is_="eq", value=True):
             return name == fact
@@ -188,8 +185,8 @@ def _requires_true(edge: Transition, fact: str) -> bool:
 
 
 def _grants(flow: Flow) -> Iterator[Finding]:
-    held = _held_on_every_way(flow, _grants_of)
-    ways = _ways(flow)
+    held = held_on_every_way(flow, _grants_of)
+    ways = shortest_ways(flow)
     for phase in flow.phases:
         if phase.name not in held:
             continue
@@ -197,7 +194,7 @@ def _grants(flow: Flow) -> Iterator[Finding]:
             here = {grant for other in flow.tools_of(phase) if other is not tool for grant in other.grants}
             missing = [grant for grant in tool.requires if grant not in held[phase.name] | here]
             if missing:
-                way = _way_without(flow, phase.name, missing[0]) or ways[phase.name]
+                way = way_without(flow, phase.name, missing[0], _grants_of) or ways[phase.name]
                 message = f"phase {phase.name!r} can be entered without {missing[0]!r}, which {tool.name!r} requires"
                 yield _error("grant-missing", message, tool.source, way)
         for edge in flow.transitions_of(phase):
@@ -208,74 +205,136 @@ def _grants(flow: Flow) -> Iterator[Finding]:
                     yield _error("prefetch-early", message, prefetch.source, ways[phase.name])
 
 
-def _way_without(flow: Flow, target: str, grant: str) -> tuple[str, ...] | None:
-    """Return a way to a phase on which the grant is never given."""
-    ways: dict[str, tuple[str, ...]] = {flow.initial: (flow.initial,)}
-    queue = [flow.initial]
-    for name in queue:
-        for edge in flow.transitions_of(flow.by_name[name]):
-            if edge.to not in ways and grant not in _grants_of(edge):
-                ways[edge.to] = (*ways[name], edge.to)
-                queue.append(edge.to)
-    return ways.get(target)
+# --- facts -----------------------------------------------------------------------------------------------------------
 
 
-# --- facts, prompts, secrets -----------------------------------------------------------------------------------------
-
-
-def _facts(flow: Flow) -> Iterator[Finding]:
-    known = flow.facts.model_fields
+def _bound_facts(flow: Flow) -> Iterator[Finding]:
+    """A tool is not offered before the facts that it binds are known."""
+    ever = _ever_known(flow)
+    held = held_on_every_way(flow, _facts_of)
+    ways = shortest_ways(flow)
     for phase in flow.phases:
-        for tool in flow.tools_of(phase):
-            for fact in [*tool.sets, *tool.binds.values()]:
-                if fact not in known:
-                    hint = nearest(fact, known)
-                    yield _error(
-                        "unknown-fact", f"tool {tool.name!r} names {fact!r}, which is no fact{hint}", tool.source
-                    )
+        if phase.name not in held:
+            continue
+        offered = flow.tools_of(phase)
+        for tool in offered:
+            here = {fact for other in offered if other is not tool for fact in other.sets}
+            for fact in dict.fromkeys(tool.binds.values()):
+                if fact not in ever:
+                    message = f"{tool.name!r} binds {fact!r}, which no tool ever sets: it can never run"
+                    yield _error("fact-never-set", message, tool.source)
+                elif fact not in held[phase.name] | here | _known_from_the_start(flow):
+                    way = way_without(flow, phase.name, fact, _facts_of) or ways[phase.name]
+                    message = f"phase {phase.name!r} can be entered without {fact!r}, which {tool.name!r} binds"
+                    # Only a warning: the tool is not offered then, and a predicate may know more than we do.
+                    yield Finding("fact-missing", "warning", message, tool.source, way)
+
+
+def _known_from_the_start(flow: Flow) -> set[str]:
+    return set(flow.facts().known())
+
+
+def _ever_known(flow: Flow) -> set[str]:
+    """Return every fact that can have a value at all."""
+    tools = [tool for phase in flow.phases for tool in flow.tools_of(phase)]
+    return _known_from_the_start(flow) | {fact for tool in tools for fact in tool.sets}
+
+
+def _facts_of(edge: Transition) -> set[str]:
+    """Facts that are known once this edge was taken: its tool sets them, or its guard would not have permitted it."""
+    by_tool = set(edge.on.tool.sets) if isinstance(edge.on, ToolSucceeds) else set[str]()
+    return by_tool | _implied_by(edge.when)
+
+
+def _implied_by(guard: object) -> set[str]:
+    match guard:
+        case Compare(fact=fact):
+            return set() if _permits_unknown(guard) else {fact}
+        case AllOf(all_of=parts):
+            return {fact for part in parts for fact in _implied_by(part)}
+        case AnyOf(any_of=(first, *others)):
+            return _implied_by(first).intersection(*(_implied_by(part) for part in others))
+        case _:
+            return set()
+
+
+def _permits_unknown(comparison: Compare) -> bool:
+    """Whether the comparison holds for a fact that has no value."""
+    wanted = comparison.value
+    match comparison.is_:
+        case "set":
+            return wanted is False
+        case "eq":
+            return wanted is None
+        case "ne":
+            return wanted is not None
+        case "in":
+            return isinstance(wanted, list) and None in wanted
+        case "lt" | "le" | "gt" | "ge":
+            return False
+
+
+# --- prompts and templates -------------------------------------------------------------------------------------------
 
 
 def _prompts(flow: Flow) -> Iterator[Finding]:
     for phase in flow.phases:
-        texts: list[tuple[str, Source]] = []
         if phase.prompt is not None:
             prompt = flow.prompts[phase.prompt]
-            texts.append((prompt.late, Source(prompt.source.file, prompt.late_line)))
-            if placeholders_in(prompt.static, source=prompt.source):
-                message = f"prompt {phase.prompt!r}: placeholders belong below the line `---`"
-                yield _error("static-placeholder", message, prompt.source)
+            yield from _static_part(phase.prompt, prompt)
+            yield from _placeholders(flow, prompt.late, Source(prompt.source.file, prompt.late_line))
         if isinstance(phase.on_enter, Say):
-            texts.append((phase.on_enter.text, phase.on_enter.source))
-        texts += [(edge.say, edge.source) for edge in flow.transitions_of(phase) if edge.say]
-        for text, source in texts:
-            yield from _placeholders(flow, text, source)
+            yield from _placeholders(flow, phase.on_enter.text, phase.on_enter.source)
+        for edge in flow.transitions_of(phase):
+            yield from _placeholders(flow, edge.say or "", edge.source)
 
 
-def _placeholders(flow: Flow, text: str, source: Source) -> Iterator[Finding]:
+def _static_part(name: str, prompt: Prompt) -> Iterator[Finding]:
+    if "{{" in prompt.static or "{%" in prompt.static:
+        yield _error("static-placeholder", f"prompt {name!r}: placeholders belong below the line `---`", prompt.source)
+
+
+def _placeholders(flow: Flow, text: str, source: Source, *, also: Sequence[str] = ()) -> Iterator[Finding]:
+    """Look at a template over facts, and over the names in `also`."""
     try:
         names = placeholders_in(text, source=source)
     except PhaseError as exc:
         yield _error("bad-template", str(exc), exc.source or source)
         return
+    known = [*flow.facts.model_fields, *also]
+    ever = _ever_known(flow)
     for name in names:
-        if name not in flow.facts.model_fields:
-            hint = nearest(name, flow.facts.model_fields)
-            yield _error("unknown-placeholder", f"{{{{ {name} }}}} is no fact{hint}", source)
+        if name not in known:
+            yield _error("unknown-placeholder", f"{{{{ {name} }}}} is no fact{nearest(name, known)}", source)
+        elif name not in ever and name not in also:
+            yield _error("placeholder-never-set", f"{{{{ {name} }}}} is a fact that no tool ever sets", source)
 
 
-def _sealed(flow: Flow) -> Iterator[Finding]:
+def _read_backs(flow: Flow) -> Iterator[Finding]:
     for phase in flow.phases:
-        secret = [expected for expected in phase.expects if isinstance(expected, Digits) and expected.sealed]
-        if secret and not phase.sensitive:
-            message = f"phase {phase.name!r} expects the secret {secret[0].name!r} and is not `sensitive`"
-            yield _error("secret-exposed", message, phase.source)
-        for tool in phase.tools:
-            if tool.sealed and not phase.sensitive:
+        for tool in flow.tools_of(phase):
+            yield from _placeholders(flow, tool.confirm or "", tool.source, also=tuple(tool.arguments.model_fields))
+
+
+# --- secrets and moves -----------------------------------------------------------------------------------------------
+
+
+def _secrets(flow: Flow) -> Iterator[Finding]:
+    for phase in flow.phases:
+        if phase.sensitive:
+            continue
+        for expected in phase.expects:
+            if isinstance(expected, Digits) and expected.sealed:
+                message = f"phase {phase.name!r} expects the secret {expected.name!r} and is not `sensitive`"
+                yield _error("secret-exposed", message, phase.source)
+        for tool in flow.tools_of(phase):
+            if tool.sealed:
                 message = f"phase {phase.name!r} offers {tool.name!r}, which takes a secret, and is not `sensitive`"
                 yield _error("secret-exposed", message, phase.source)
+
+
+def _descriptions(flow: Flow) -> Iterator[Finding]:
+    for phase in flow.phases:
         for name, request in flow.requests_of(phase).items():
             if not request.description.strip():
                 yield _error("no-description", f"the move {name!r} needs a description", request.source)
-        if not phase.ends and not any(isinstance(edge.on, Requested) for edge in flow.transitions_of(phase)):
-            if not phase.transitions and not flow.transitions:
-                yield _error("dead-end", f"phase {phase.name!r} has no way out and does not end the call", phase.source)
