@@ -1,0 +1,102 @@
+"""How tools reach their service."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from voiceagent.errors import OperatorError
+from voiceagent.tools.service import ConnectionPool, ServiceUnreachable, ToolHttp
+
+
+def test_a_tool_names_paths_and_its_credential_goes_along(serve) -> None:
+    async def answer(request):
+        return 200, {"target": request.target}
+
+    async def main() -> None:
+        pool = ConnectionPool()
+        async with serve(answer) as service:
+            http = ToolHttp(pool, service.url + "/v1/", {"Authorization": "Bearer t"})
+            got = await http.get("/accounts", params={"limit": 3}, headers={"Authorization": "mine", "X-A": "b"})
+            assert got.json() == {"target": "/v1/accounts?limit=3"}
+            await http.post("/transfers", json={"amount": "1.00"}, headers={"Idempotency-Key": "k"})
+            first, second = service.seen
+            assert first.headers["authorization"] == "Bearer t"
+            assert first.headers["x-a"] == "b"
+            assert (second.method, second.body) == ("POST", '{"amount":"1.00"}')
+            assert "Bearer" not in repr(http)
+            await pool.close()
+
+    asyncio.run(main())
+
+
+def test_an_answer_is_an_answer_whatever_its_status(serve) -> None:
+    async def answer(request):
+        return 404, {}
+
+    async def main() -> None:
+        pool = ConnectionPool()
+        async with serve(answer) as service:
+            assert (await ToolHttp(pool, service.url, {}).get("/nothing")).status_code == 404
+        await pool.close()
+
+    asyncio.run(main())
+
+
+def test_one_callers_cookies_do_not_become_anothers(serve) -> None:
+    async def answer(request):
+        return 200, {}
+
+    async def main() -> None:
+        pool = ConnectionPool()
+        async with serve(answer) as service:
+            await ToolHttp(pool, service.url, {}).get("/a")
+            await ToolHttp(pool, service.url, {}).get("/b")
+            assert all("cookie" not in request.headers for request in service.seen)
+        await pool.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["accounts", "http://elsewhere.example/", "@elsewhere.example/", "/a/../admin", "/a/%2e%2e/admin", "/.", ""],
+)
+def test_an_argument_in_a_path_cannot_leave_the_service(path: str) -> None:
+    async def main() -> None:
+        pool = ConnectionPool()
+        with pytest.raises(ValueError, match="begins with '/'"):
+            await ToolHttp(pool, "http://127.0.0.1:9", {}).get(path)
+        await pool.close()
+
+    asyncio.run(main())
+
+
+def test_a_service_that_is_not_there_cannot_have_got_the_request(serve) -> None:
+    async def answer(request):
+        return None
+
+    async def main() -> None:
+        pool = ConnectionPool()
+        async with serve(answer) as service:
+            with pytest.raises(ServiceUnreachable) as hung_up:
+                await ToolHttp(pool, service.url, {}).get("/")
+            assert hung_up.value.may_have_arrived
+        with pytest.raises(ServiceUnreachable) as refused:
+            await ToolHttp(pool, service.url, {}).get("/")
+        assert not refused.value.may_have_arrived
+        assert "127.0.0.1" not in str(refused.value)
+        await pool.close()
+
+    asyncio.run(main())
+
+
+def test_a_tool_without_a_service_is_the_operators_mistake() -> None:
+    async def main() -> None:
+        pool = ConnectionPool()
+        with pytest.raises(OperatorError, match="no service URL is set"):
+            await ToolHttp(pool, "", {}).get("/")
+        await pool.close()
+
+    asyncio.run(main())
