@@ -1,0 +1,327 @@
+"""Journals: written beside the call, read back after it."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import stat
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voiceagent.core.effects import HangUp, Outgoing, ReportProblem
+from voiceagent.core.events import CallEnded, CallStarted, HostEvent, TimePassed
+from voiceagent.core.ids import CallId, Epoch, TurnId
+from voiceagent.core.state import Inherited
+from voiceagent.errors import JournalError
+from voiceagent.runtime.journal import JournalStore, JournalWriter, journal_name
+from voiceagent.runtime.journal_file import header_of, read_journal
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import HangUpAfter, Phase, Say
+from voiceagent.spec.prompt import Prompt
+
+_FLOW = Flow(
+    name="bank",
+    initial="greeting",
+    phases=(Phase(name="greeting", on_enter=Say(text="Hello."), ends=HangUpAfter()),),
+    prompts={"bank/greeting.md": Prompt("Be kind.")},
+)
+
+
+_STARTED = CallStarted("en-US", "Europe/Berlin", 1_700_000_000_000)
+
+
+def _inherited(call: str) -> Inherited:
+    return Inherited(CallId(call), tool_latency_ms={"lookup": 300}, phrase_ms={"One moment.": 900})
+
+
+def _open(store: JournalStore, call: str = "call-1", *, on_broken: Callable[[str], None]) -> JournalWriter:
+    return store.open(_FLOW, _inherited(call), _STARTED, on_broken=on_broken)
+
+
+def _problem(number: int) -> Outgoing:
+    return Outgoing(number, Epoch(1), TurnId(0), ReportProblem("test", f"number {number}"))
+
+
+def _with_store(directory: Path, use: Callable[[JournalStore], Awaitable[None]]) -> None:
+    async def main() -> None:
+        store = JournalStore(directory)
+        try:
+            await use(store)
+        finally:
+            await store.close()
+
+    asyncio.run(main())
+
+
+def _never(reason: str) -> None:
+    pytest.fail(f"the journal broke: {reason}")
+
+
+def _write_a_call(directory: Path) -> Path:
+    async def call(store: JournalStore) -> None:
+        journal = _open(store, on_broken=_never)
+        journal.event(10, _STARTED)
+        journal.event(20, TimePassed())
+        journal.effects((_problem(1), _problem(2)))
+        journal.event(30, HostEvent("door", {"open": True}))
+        journal.effects((Outgoing(3, Epoch(1), TurnId(0), HangUp("done", drain=True)),))
+        journal.event(40, CallEnded("hung up"))
+        await journal.close()
+
+    _with_store(directory, call)
+    return directory / "call-1.jsonl"
+
+
+def test_a_journal_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    journal = read_journal(_write_a_call(tmp_path / "journals"))
+    assert journal.header == header_of(
+        _FLOW, _inherited("call-1"), time_zone="Europe/Berlin", unix_ms=1_700_000_000_000
+    )
+    assert [(entry.at_ms, type(entry.event).__name__, len(entry.effects)) for entry in journal.entries] == [
+        (10, "CallStarted", 0),
+        (20, "TimePassed", 2),
+        (30, "HostEvent", 1),
+        (40, "CallEnded", 0),
+    ]
+    assert journal.complete
+
+
+def test_an_event_stands_before_its_effects(tmp_path: Path) -> None:
+    lines = _write_a_call(tmp_path).read_text().splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        '{"journal"',
+        '{"at"',
+        '{"at"',
+        '{"seq"',
+        '{"seq"',
+        '{"at"',
+        '{"seq"',
+        '{"at"',
+    ]
+
+
+def test_nobody_else_may_read_a_journal(tmp_path: Path) -> None:
+    path = _write_a_call(tmp_path / "journals")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_after_sync_everything_so_far_is_in_the_file(tmp_path: Path) -> None:
+    async def call(store: JournalStore) -> None:
+        journal = _open(store, on_broken=_never)
+        journal.event(1, TimePassed())
+        await journal.sync()
+        assert len(read_journal(journal.path).entries) == 1
+        journal.event(2, TimePassed())
+        await journal.sync()
+        assert len(read_journal(journal.path).entries) == 2
+        await journal.close()
+
+    _with_store(tmp_path, call)
+
+
+def test_hundreds_of_calls_share_one_thread(tmp_path: Path) -> None:
+    async def calls(store: JournalStore) -> None:
+        before = threading.active_count()
+        journals = [_open(store, f"call-{number}", on_broken=_never) for number in range(200)]
+        for journal in journals:
+            journal.event(1, TimePassed())
+            journal.effects((_problem(1),))
+        await asyncio.gather(*(journal.sync() for journal in journals))
+        assert threading.active_count() == before
+        assert all(len(read_journal(journal.path).entries[0].effects) == 1 for journal in journals)
+        await asyncio.gather(*(journal.close() for journal in journals))
+
+    _with_store(tmp_path, calls)
+
+
+@pytest.mark.parametrize("call", ["../../etc/passwd", "", ".hidden", "a/b", "x" * 500, "sha256-x", "nul\0"])
+def test_a_call_id_cannot_choose_another_place(call: str) -> None:
+    name = journal_name(CallId(call))
+    assert name.startswith("sha256-")
+    assert len(name) == len("sha256-") + 64 + len(".jsonl")
+
+
+def test_a_plain_call_id_names_its_file() -> None:
+    assert journal_name(CallId("CA0123.x_y-z")) == "CA0123.x_y-z.jsonl"
+
+
+# --- when the disk does not do its part ------------------------------------------------------------------------------
+
+
+class _Broken:
+    """Somebody who is told that the journal stopped."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.told = asyncio.Event()
+
+    def __call__(self, reason: str) -> None:
+        self.reasons.append(reason)
+        self.told.set()
+
+
+def test_a_journal_that_cannot_be_made_is_reported_and_the_call_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    async def call(store: JournalStore) -> None:
+        broken = _Broken()
+        journal = _open(store, on_broken=broken)
+        await broken.told.wait()
+        journal.event(1, TimePassed())
+        journal.effects((_problem(1),))
+        with pytest.raises(JournalError, match="cannot be written"):
+            await journal.sync()
+        await journal.close()
+        assert len(broken.reasons) == 1
+
+    _with_store(tmp_path / "file" / "journals", call)
+
+
+def test_a_second_call_of_the_same_id_does_not_write_into_the_first_ones_journal(tmp_path: Path) -> None:
+    before = _write_a_call(tmp_path).read_bytes()
+
+    async def call(store: JournalStore) -> None:
+        broken = _Broken()
+        journal = _open(store, on_broken=broken)
+        with pytest.raises(JournalError, match="File exists"):
+            await journal.sync()
+        await journal.close()
+
+    _with_store(tmp_path, call)
+    assert (tmp_path / "call-1.jsonl").read_bytes() == before
+
+
+@pytest.fixture
+def disk_of_4_kib() -> Iterator[None]:
+    was = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, was[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, was)
+
+
+@pytest.mark.usefixtures("disk_of_4_kib")
+def test_on_a_full_disk_the_journal_stops_without_a_hole(tmp_path: Path) -> None:
+    async def call(store: JournalStore) -> None:
+        broken = _Broken()
+        journal = _open(store, on_broken=broken)
+        for number in range(200):
+            journal.event(number, TimePassed())
+        with pytest.raises(JournalError, match="too large"):
+            await journal.sync()
+        assert journal.broken == "File too large"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        journal.event(1_000, TimePassed())
+        with pytest.raises(JournalError):
+            await journal.sync()
+        await journal.close()
+        instants = [entry.at_ms for entry in read_journal(journal.path).entries]
+        assert instants == list(range(len(instants)))
+        assert 0 < len(instants) < 200
+        assert len(broken.reasons) == 1
+
+    _with_store(tmp_path, call)
+
+
+class _Stuck(Mapping[str, object]):
+    """A payload that takes as long to encode as the test wants."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def __getitem__(self, key: str) -> object:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self.go_on.wait()
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_when_the_thread_falls_behind_the_journal_stops_and_says_so(tmp_path: Path) -> None:
+    async def call(store: JournalStore) -> None:
+        broken = _Broken()
+        stuck = _Stuck()
+        journal: JournalWriter = _open(store, on_broken=broken)
+        journal.event(0, HostEvent("stuck", stuck))  # pyright: ignore[reportArgumentType]
+        for number in range(1, 5_000):
+            journal.event(number, TimePassed())
+        stuck.go_on.set()
+        await broken.told.wait()
+        assert broken.reasons == ["the disk does not keep up"]
+        with pytest.raises(JournalError, match="does not keep up"):
+            await journal.sync()
+        await journal.close()
+        instants = [entry.at_ms for entry in read_journal(journal.path).entries]
+        assert instants == list(range(len(instants)))
+
+    _with_store(tmp_path, call)
+
+
+def test_what_cannot_be_encoded_stops_only_the_journal_of_its_own_call(tmp_path: Path) -> None:
+    async def calls(store: JournalStore) -> None:
+        broken = _Broken()
+        bad = _open(store, "bad", on_broken=broken)
+        good = _open(store, "good", on_broken=_never)
+        bad.event(1, HostEvent("odd", {"odd": {1, 2}}))  # pyright: ignore[reportArgumentType]
+        good.event(1, TimePassed())
+        await good.sync()
+        await broken.told.wait()
+        await asyncio.gather(bad.close(), good.close())
+        assert len(read_journal(good.path).entries) == 1
+
+    _with_store(tmp_path, calls)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(kept=st.floats(0, 1))
+def test_a_journal_cut_off_anywhere_is_read_up_to_the_last_whole_line(
+    kept: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = tmp_path_factory.mktemp("cut")
+    path = _write_a_call(directory)
+    whole = path.read_bytes()
+    first_line = whole.index(b"\n") + 1
+    cut = first_line + round((len(whole) - first_line) * kept)
+    path.write_bytes(whole[:cut])
+    journal = read_journal(path)
+    lines = 1 + sum(1 + len(entry.effects) for entry in journal.entries)
+    assert lines == whole[:cut].count(b"\n")
+    assert journal.torn == (not whole[:cut].endswith(b"\n"))
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = _write_a_call(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"TimePassed"', b'"TimePast"'))
+    with pytest.raises(JournalError, match=r"call-1\.jsonl:3: there is no event 'TimePast'; did you mean 'TimePassed'"):
+        read_journal(path)
+
+
+def test_a_journal_of_another_schema_is_refused(tmp_path: Path) -> None:
+    path = _write_a_call(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'{"schema":1', b'{"schema":2'))
+    with pytest.raises(JournalError, match="schema 2; this version of voiceagent reads schema 1"):
+        read_journal(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]\n", b'{"journal":{"schema":1}}\n', b"\xff\n"])
+def test_what_is_no_journal_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(JournalError):
+        read_journal(path)
+
+
+def test_a_missing_journal_is_a_journal_error(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="No such file"):
+        read_journal(tmp_path / "none.jsonl")

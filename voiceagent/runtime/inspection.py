@@ -1,0 +1,350 @@
+"""Inspection: what a journal tells of a call, in figures and in words, without the flow that made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any, cast
+
+from voiceagent.core import events as ev
+from voiceagent.core.agent_speech import AgentSpeech
+from voiceagent.core.ids import UtteranceId
+from voiceagent.runtime.journal_file import Entry, Journal
+
+__all__ = ["CallSummary", "inspect_journal"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSeen:
+    """One entry into a phase, and what its model could ask for. Instants are ms since the call began."""
+
+    phase: str
+    at_ms: int
+    tools: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSeen:
+    """One tool that ran, or a fetch of one."""
+
+    tool: str
+    at_ms: int
+    took_ms: int | None
+    outcome: str
+    """`finished`, or the kind of failure; `open` where the journal ends before its result."""
+    prefetch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSeen:
+    """A tool call that a prefetch answered."""
+
+    at_ms: int
+    how: str
+    saved_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillerSeen:
+    """A filler, and how long the caller had been waiting when it was heard."""
+
+    text: str
+    at_ms: int
+    onset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSeen:
+    """From the end of the caller's voice to the first sound of the agent, filler or not."""
+
+    said: str
+    ended_ms: int
+    first_sound_after_ms: int | None
+    answer_after_ms: int | None
+    """Fillers left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class BargeInSeen:
+    """The caller cut in: what had been heard of the sentence."""
+
+    at_ms: int
+    utterance: str
+    heard_ms: int
+    exact: bool
+    heard: str
+    unheard: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """A call in figures. Everything can be read off the journal."""
+
+    call: str
+    flow: str
+    flow_sha256: str
+    duration_ms: int
+    ended: str | None
+    """Why the call ended; None where the journal breaks off."""
+    phases: list[PhaseSeen]
+    turns: list[TurnSeen]
+    tools: list[ToolSeen]
+    served: list[ServedSeen]
+    fillers: list[FillerSeen]
+    barge_ins: list[BargeInSeen]
+    problems: list[str]
+    longest_silence_ms: int
+    response_ms: dict[str, int]
+    """`p50`, `p95` and `max` of the turns' first sounds."""
+    input_tokens: int
+    output_tokens: int
+    transcript: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """(who, what was heard), in order; fillers in round brackets."""
+
+    def to_json(self) -> str:
+        """Return the summary for machines."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
+
+    def to_text(self) -> str:
+        """Return the transcript for people."""
+        return "\n".join(f"{who:>7}: {words}" for who, words in self.transcript) + "\n"
+
+
+def inspect_journal(journal: Journal) -> CallSummary:
+    """Return what the journal tells."""
+    reading = _Reading(journal.entries[0].at_ms if journal.entries else 0)
+    for entry in journal.entries:
+        reading.event(entry)
+        for effect in _effects(entry):
+            reading.effect(entry.at_ms, effect["effect"], effect["with"])
+    return reading.summary(journal)
+
+
+def _effects(entry: Entry) -> Iterator[dict[str, Any]]:
+    for line in entry.effects:
+        yield cast("dict[str, Any]", json.loads(line))
+
+
+@dataclass(slots=True)
+class _Speech:
+    kind: str
+    at_ms: int | None = None
+
+
+class _Reading:
+    """Goes through a journal once, from front to back."""
+
+    def __init__(self, zero_ms: int) -> None:
+        self._zero_ms = zero_ms
+        self._phases: list[PhaseSeen] = []
+        self._turns: list[TurnSeen] = []
+        self._tools: dict[str, ToolSeen] = {}
+        self._served: list[ServedSeen] = []
+        self._fillers: list[FillerSeen] = []
+        self._barge_ins: list[BargeInSeen] = []
+        self._problems: list[str] = []
+        self._transcript: list[tuple[str, str | UtteranceId]] = []
+        self._speech = AgentSpeech()
+        self._spoken: dict[UtteranceId, _Speech] = {}
+        self._voices: list[tuple[int, int]] = []
+        """Stretches in which somebody was heard."""
+        self._waiting_since_ms: int | None = None
+        self._caller_ended_ms = 0
+        self._words: list[str] = []
+        self._tokens = [0, 0]
+        self._ended: str | None = None
+        self._last_ms = zero_ms
+
+    # --- events ---
+
+    def event(self, entry: Entry) -> None:
+        self._last_ms = entry.at_ms
+        match entry.event:
+            case ev.CallerStartedSpeaking(_, at_ms):
+                self._waiting_since_ms = None
+                self._caller_ended_ms = at_ms
+            case ev.CallerPaused(_, at_ms):
+                self._voices.append((self._caller_ended_ms, at_ms))
+                self._caller_ended_ms = at_ms
+            case ev.TranscriptFinal(_, text) if text:
+                self._words.append(text)
+                self._transcript.append(("caller", text))
+            case ev.DigitsPressed(digits):
+                self._caller_ended_ms = entry.at_ms
+                self._words.append(f"[{digits}]")
+                self._transcript.append(("caller", f"[{digits}]"))
+            case ev.CallEnded(reason):
+                self._ended = reason
+            case ev.ReplyFinished(_, _, input_tokens, output_tokens):
+                self._tokens = [self._tokens[0] + input_tokens, self._tokens[1] + output_tokens]
+            case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
+                self._tool_ended(entry.at_ms, entry.event)
+            case _:
+                self._playout(entry)
+
+    def _tool_ended(
+        self, at_ms: int, event: ev.ToolFinished | ev.ToolFailed | ev.PrefetchFinished | ev.PrefetchFailed
+    ) -> None:
+        match event:
+            case ev.ToolFinished(call):
+                key, outcome = str(call), "finished"
+            case ev.ToolFailed(call, kind):
+                key, outcome = str(call), str(kind)
+            case ev.PrefetchFinished(fetch):
+                key, outcome = str(fetch), "finished"
+            case ev.PrefetchFailed(fetch):
+                key, outcome = str(fetch), "failed"
+        began = self._tools.get(key)
+        if began is not None and began.took_ms is None:
+            took_ms = at_ms - self._zero_ms - began.at_ms
+            self._tools[key] = ToolSeen(began.tool, began.at_ms, took_ms, outcome, began.prefetch)
+
+    def _playout(self, entry: Entry) -> None:
+        match entry.event:
+            case ev.SpeechQueued(utterance, clause, duration_ms):
+                self._speech.queued(utterance, clause, duration_ms)
+            case ev.PlayoutStarted(utterance, at_ms):
+                self._heard_first(utterance, at_ms)
+            case ev.PlayoutReached(utterance, _, heard_ms, finished):
+                if self._speech.reached(utterance, heard_ms, finished=finished):
+                    self._silent(utterance, entry.at_ms)
+            case ev.PlayoutStopped(utterance, heard_ms, exact):
+                spoken = self._speech.stopped(utterance, heard_ms)
+                if spoken is not None:
+                    self._silent(utterance, entry.at_ms)
+                    cut = (spoken.heard_text, spoken.unheard_text)
+                    self._barge_ins.append(BargeInSeen(self._since(entry.at_ms), utterance, heard_ms, exact, *cut))
+            case _:
+                pass
+
+    def _heard_first(self, utterance: UtteranceId, at_ms: int) -> None:
+        speech = self._spoken.get(utterance)
+        if speech is None or speech.at_ms is not None:
+            return
+        speech.at_ms = at_ms
+        self._turn_answered(at_ms, filler=speech.kind == "filler")
+        if speech.kind == "filler":
+            since_ms = self._waiting_since_ms if self._waiting_since_ms is not None else at_ms
+            spoken = self._speech.get(utterance)
+            text = spoken.text if spoken else ""
+            self._fillers.append(FillerSeen(text, self._since(at_ms), at_ms - since_ms))
+        else:
+            self._waiting_since_ms = None
+
+    def _turn_answered(self, at_ms: int, *, filler: bool) -> None:
+        if self._words:
+            self._turns.append(TurnSeen(" ".join(self._words), self._since(self._caller_ended_ms), None, None))
+            self._words.clear()
+        if not self._turns:
+            return
+        turn = self._turns[-1]
+        after_ms = self._since(at_ms) - turn.ended_ms
+        first_ms = turn.first_sound_after_ms if turn.first_sound_after_ms is not None else after_ms
+        answer_ms = turn.answer_after_ms
+        if answer_ms is None and not filler:
+            answer_ms = after_ms
+        self._turns[-1] = TurnSeen(turn.said, turn.ended_ms, first_ms, answer_ms)
+
+    def _silent(self, utterance: UtteranceId, at_ms: int) -> None:
+        speech = self._spoken.get(utterance)
+        if speech is not None and speech.at_ms is not None:
+            self._voices.append((speech.at_ms, at_ms))
+
+    # --- effects ---
+
+    def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:
+        match name:
+            case "Speak":
+                self._speak(values)
+            case "SwapPhase":
+                self._phases.append(PhaseSeen(values["phase"], self._since(at_ms), list(values["tools"])))
+                self._transcript.append(("phase", values["phase"]))
+            case "StartTool":
+                self._tools[values["call"]] = ToolSeen(values["tool"], self._since(at_ms), None, "open", prefetch=False)
+                self._waits(at_ms)
+            case "Fetch":
+                self._tools[values["fetch"]] = ToolSeen(values["tool"], self._since(at_ms), None, "open", prefetch=True)
+            case "ServeFromCache":
+                self._served.append(ServedSeen(self._since(at_ms), values["how"], values["saved_ms"]))
+            case "ReportProblem":
+                self._problems.append(f"{values['what']}: {values['reason']}")
+            case "AskModel":
+                self._waits(at_ms)
+            case _:
+                pass
+
+    def _speak(self, values: Mapping[str, Any]) -> None:
+        utterance = UtteranceId(values["utterance"])
+        spoken = self._speech.get(utterance)
+        if spoken is None:
+            spoken = self._speech.begin(values["kind"], interruptible=True, utterance=utterance)
+            self._spoken[utterance] = _Speech(values["kind"])
+            self._transcript.append(("agent", utterance))
+        self._speech.add(spoken, values["text"], last=values["last"])
+
+    def _waits(self, at_ms: int) -> None:
+        if self._waiting_since_ms is None:
+            self._waiting_since_ms = at_ms
+
+    def _since(self, at_ms: int) -> int:
+        return at_ms - self._zero_ms
+
+    # --- the whole ---
+
+    def summary(self, journal: Journal) -> CallSummary:
+        first_sounds = [turn.first_sound_after_ms for turn in self._turns if turn.first_sound_after_ms is not None]
+        return CallSummary(
+            call=str(journal.header.call),
+            flow=journal.header.flow,
+            flow_sha256=journal.header.flow_sha256,
+            duration_ms=self._since(self._last_ms),
+            ended=self._ended,
+            phases=self._phases,
+            turns=self._turns,
+            tools=list(self._tools.values()),
+            served=self._served,
+            fillers=self._fillers,
+            barge_ins=self._barge_ins,
+            problems=self._problems,
+            longest_silence_ms=_longest_gap_ms(self._voices),
+            response_ms=_percentiles(first_sounds),
+            input_tokens=self._tokens[0],
+            output_tokens=self._tokens[1],
+            transcript=list(self._words_heard()),
+        )
+
+    def _words_heard(self) -> Iterator[tuple[str, str]]:
+        for who, what in self._transcript:
+            spoken = self._speech.get(UtteranceId(what)) if who == "agent" else None
+            if spoken is None:
+                yield who, what
+            elif spoken.kind == "filler":
+                yield who, f"({spoken.heard_text})"
+            elif spoken.stopped:
+                yield who, f"{spoken.heard_text} — [not heard: {spoken.unheard_text}]"
+            else:
+                yield who, spoken.heard_text
+
+
+def _longest_gap_ms(voices: list[tuple[int, int]]) -> int:
+    """Return the longest time between two voices in which nobody was heard."""
+    longest_ms = 0
+    heard_until_ms: int | None = None
+    for begins_ms, ends_ms in sorted(voices):
+        if heard_until_ms is not None:
+            longest_ms = max(longest_ms, begins_ms - heard_until_ms)
+        heard_until_ms = max(ends_ms, heard_until_ms or ends_ms)
+    return longest_ms
+
+
+def _percentiles(values: list[int]) -> dict[str, int]:
+    if not values:
+        return {}
+    ordered = sorted(values)
+    return {
+        "p50": int(median(ordered)),
+        "p95": ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))],
+        "max": ordered[-1],
+    }

@@ -1,0 +1,92 @@
+"""Replay: take a call that is over through the conversation once more and see whether it decides the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from voiceagent.core.codec import encode_outgoing
+from voiceagent.core.conversation import Conversation
+from voiceagent.errors import JournalError
+from voiceagent.runtime.journal_file import Entry, Journal, JournalHeader
+from voiceagent.spec.flow import Flow
+
+__all__ = ["Difference", "ReplayResult", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where the conversation decided otherwise."""
+
+    event: int
+    """Number of the event, from 1."""
+    event_line: str
+    recorded: str | None
+    """The effect as it stands in the journal; None where the journal has no more."""
+    replayed: str | None
+    """The effect as it is now; None where there is no more."""
+
+    def __str__(self) -> str:
+        nothing = "(nothing)"
+        return (
+            f"event {self.event}: {self.event_line}\n"
+            f"  recorded: {self.recorded or nothing}\n"
+            f"  replayed: {self.replayed or nothing}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """How it went."""
+
+    conversation: Conversation
+    """As it stands after the last event that was replayed."""
+    events: int
+    """How many were replayed, the one that differs included."""
+    difference: Difference | None
+
+    @property
+    def same(self) -> bool:
+        """Whether every effect was the same, byte for byte."""
+        return self.difference is None
+
+
+def replay(journal: Journal, flow: Flow, *, other_flow: bool = False) -> ReplayResult:
+    """Feed a journal's events to a fresh conversation and compare its effects, up to the first that differs.
+
+    Raises JournalError for a flow or prompts that are not those of the journal; with `other_flow` they may differ.
+    """
+    if not other_flow:
+        _require_same_flow(journal.header, flow)
+    conversation = Conversation(flow, journal.header.inherited)
+    for number, entry in enumerate(journal.entries, start=1):
+        replayed = [encode_outgoing(outgoing) for outgoing in conversation.handle(entry.event, entry.at_ms)]
+        if number == len(journal.entries) and not journal.complete:
+            # The writer was stopped: what it had not written is no difference.
+            replayed = replayed[: len(entry.effects)]
+        difference = _compare(number, entry, replayed)
+        if difference is not None:
+            return ReplayResult(conversation, number, difference)
+    return ReplayResult(conversation, len(journal.entries), None)
+
+
+def _compare(number: int, entry: Entry, replayed: list[bytes]) -> Difference | None:
+    for was, now in zip_longest(entry.effects, replayed):
+        if was != now:
+            return Difference(number, entry.written.decode(), _text(was), _text(now))
+    return None
+
+
+def _text(line: bytes | None) -> str | None:
+    return None if line is None else line.decode()
+
+
+def _require_same_flow(header: JournalHeader, flow: Flow) -> None:
+    if header.flow != flow.name:
+        raise JournalError(f"the journal is of flow {header.flow!r}, not of {flow.name!r}")
+    if header.flow_sha256 != flow.sha256:
+        raise JournalError(f"flow {flow.name!r} has been changed since the call")
+    now = flow.prompt_hashes
+    changed = sorted({name for name in (*header.prompts, *now) if header.prompts.get(name) != now.get(name)})
+    if changed:
+        raise JournalError(f"prompts have been changed since the call: {', '.join(changed)}")
