@@ -1,5 +1,41 @@
 """Tools for testing agents: public, and used by this project's own tests."""
 
+from voiceagent.testing.call_report import BargeIn, CallerTurn, CallReport
+from voiceagent.testing.caller import ScriptedCaller, StepFailed
+from voiceagent.testing.caller_script import CallerScript
+from voiceagent.testing.carrier import Caller, CarriedCall, Hearing, PressKey, PutDown, Say, TwilioCarrier
+from voiceagent.testing.lateness import Lateness
+from voiceagent.testing.placing import place_call
 from voiceagent.testing.scripted_call import After, ScriptedCall, ScriptedModel, ScriptedTool, Timing, ask_for, say
+from voiceagent.testing.timeline import TimelineEvent
+from voiceagent.testing.twilio_stream import twilio_signature
+from voiceagent.testing.utterance import Utterance, read_utterance
 
-__all__ = ["After", "ScriptedCall", "ScriptedModel", "ScriptedTool", "Timing", "ask_for", "say"]
+__all__ = [
+    "After",
+    "BargeIn",
+    "CallReport",
+    "Caller",
+    "CallerScript",
+    "CallerTurn",
+    "CarriedCall",
+    "Hearing",
+    "Lateness",
+    "PressKey",
+    "PutDown",
+    "Say",
+    "ScriptedCall",
+    "ScriptedCaller",
+    "ScriptedModel",
+    "ScriptedTool",
+    "StepFailed",
+    "TimelineEvent",
+    "Timing",
+    "TwilioCarrier",
+    "Utterance",
+    "ask_for",
+    "place_call",
+    "read_utterance",
+    "say",
+    "twilio_signature",
+]

@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from pydantic import JsonValue
 
@@ -402,22 +402,24 @@ class ScriptedCall:
                 self._cancelled.add(reply)
             case fx.CancelTool(call=call):
                 self._cancelled.add(call)
-            case fx.StartTool(call=call, tool=tool, arguments=arguments):
-                ms, result = self._run(tool, arguments)
-                if isinstance(result, ToolFailed):
-                    self._post(ms, ev.ToolFailed(call, "failed", str(result)))
-                else:
-                    self._post(ms, ev.ToolFinished(call, result))
-            case fx.Fetch(fetch=fetch, tool=tool, arguments=arguments):
-                ms, result = self._run(tool, arguments)
-                if isinstance(result, ToolFailed):
-                    self._post(ms, ev.PrefetchFailed(fetch, str(result)))
-                else:
-                    self._post(ms, ev.PrefetchFinished(fetch, result))
+            case fx.StartTool() | fx.Fetch():
+                self._perform_tool(effect)
             case fx.ForgetSealed(handles=handles):
                 self.vault.forget(handles)
             case _:
                 self._perform_end(effect)
+
+    def _perform_tool(self, effect: fx.StartTool | fx.Fetch) -> None:
+        ms, result = self._run(effect.tool, effect.arguments)
+        match effect:
+            case fx.StartTool(call=call) if isinstance(result, ToolFailed):
+                self._post(ms, ev.ToolFailed(call, "failed", str(result)))
+            case fx.StartTool(call=call):
+                self._post(ms, ev.ToolFinished(call, cast("JsonValue", result)))
+            case fx.Fetch(fetch=fetch) if isinstance(result, ToolFailed):
+                self._post(ms, ev.PrefetchFailed(fetch, str(result)))
+            case fx.Fetch(fetch=fetch):
+                self._post(ms, ev.PrefetchFinished(fetch, cast("JsonValue", result)))
 
     def _perform_end(self, effect: fx.Effect) -> None:
         match effect:

@@ -1,0 +1,152 @@
+"""YAML that remembers on which line everything stands, so that an error can say where to look.
+
+Every scalar stays text: a phone number keeps its plus, a PIN its leading zero, and `no` is not False.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from voiceagent.errors import ScriptError, Source, nearest
+
+__all__ = ["MAX_FILE_BYTES", "LocatedYaml", "Place"]
+
+MAX_FILE_BYTES = 256 * 1024
+"""A larger file is refused unread."""
+
+_MAX_DEPTH = 16
+
+Place = tuple[str | int, ...]
+"""The way from the top of a file to one of its values: keys and positions."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedYaml:
+    """A file's content and the lines of its parts."""
+
+    file: str
+    content: JsonValue
+    """Text, lists and mappings; no numbers, no booleans, no null."""
+    lines: dict[Place, int]
+
+    @classmethod
+    def read(cls, path: Path) -> LocatedYaml:
+        """Read a file.
+
+        Raises ScriptError, with file and line, where it is missing, too large, empty, not YAML, too deep, has a key
+        twice or uses aliases: those let a few lines of text unfold to gigabytes.
+        """
+        file, text = str(path), _text(path)
+        try:
+            _refuse_bombs(text, file)
+            node = yaml.compose(text, Loader=yaml.BaseLoader)
+        except yaml.MarkedYAMLError as exc:
+            line = exc.problem_mark.line + 1 if exc.problem_mark else 0
+            raise ScriptError(f"is not YAML: {exc.problem}", source=Source(file, line)) from exc
+        except yaml.YAMLError as exc:
+            raise ScriptError(f"is not YAML: {exc}", source=Source(file)) from exc
+        if node is None:
+            raise ScriptError("is empty", source=Source(file))
+        lines: dict[Place, int] = {}
+        return cls(file, _plain(node, (), file=file, lines=lines), lines)
+
+    def source(self, place: Place) -> Source:
+        """Return file and line of a value, or of the nearest thing around it."""
+        while place not in self.lines:
+            place = place[:-1]
+        return Source(self.file, self.lines[place])
+
+    def check(self, model: type[Model], content: JsonValue, place: Place) -> Model:
+        """Return `content`, which stands at `place`, as a model.
+
+        Raises ScriptError for the first thing that does not fit, with its line and, for an unknown key, the nearest
+        one that exists.
+        """
+        try:
+            return model.model_validate(content)
+        except ValidationError as exc:
+            # A misspelt key is both unknown and missing; the author wants to see the one that was written.
+            errors = exc.errors(include_url=False)
+            first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
+        inside = first["loc"]
+        message = f"{'.'.join(map(str, inside))}: {first['msg']}" if inside else first["msg"]
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(model, inside[:-1])
+            message = f"unknown key {inside[-1]!r}{nearest(str(inside[-1]), known)}"
+        elif first["type"] == "missing":
+            message = f"the key {inside[-1]!r} is missing"
+        raise ScriptError(message, source=self.source((*place, *inside)))
+
+
+def _text(path: Path) -> str:
+    file = str(path)
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise ScriptError(f"cannot be read: {exc.strerror}", source=Source(file)) from exc
+    if len(raw) > MAX_FILE_BYTES:
+        raise ScriptError(f"is larger than {MAX_FILE_BYTES // 1024} KiB", source=Source(file))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = raw.count(b"\n", 0, exc.start) + 1
+        raise ScriptError("is not UTF-8 text", source=Source(file, line)) from exc
+
+
+def _refuse_bombs(text: str, file: str) -> None:
+    """Raise ScriptError for aliases and deep nesting, before anything is built or recursed into."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.BaseLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            complaint = "aliases (*name) are not allowed"
+        elif depth > _MAX_DEPTH:
+            complaint = f"is nested more than {_MAX_DEPTH} deep"
+        else:
+            continue
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        raise ScriptError(complaint, source=Source(file, line))
+
+
+def _plain(node: yaml.Node, place: Place, *, file: str, lines: dict[Place, int]) -> JsonValue:
+    lines[place] = node.start_mark.line + 1
+    match node:
+        case yaml.ScalarNode():
+            return node.value
+        case yaml.SequenceNode():
+            items = enumerate(node.value)
+            return [_plain(item, (*place, number), file=file, lines=lines) for number, item in items]
+        case yaml.MappingNode():
+            return _mapping(node, place, file=file, lines=lines)
+        case _:
+            raise ScriptError("holds an unknown kind of node", source=Source(file, lines[place]))
+
+
+def _mapping(node: yaml.MappingNode, place: Place, *, file: str, lines: dict[Place, int]) -> JsonValue:
+    content: dict[str, JsonValue] = {}
+    for key, value in node.value:
+        source = Source(file, key.start_mark.line + 1)
+        if not isinstance(key, yaml.ScalarNode):
+            raise ScriptError("a key must be text", source=source)
+        if key.value in content:
+            raise ScriptError(f"the key {key.value!r} stands here twice", source=source)
+        content[key.value] = _plain(value, (*place, key.value), file=file, lines=lines)
+        lines[(*place, key.value)] = source.line  # where the author looks, even if the value begins below
+    return content
+
+
+def _keys_at(model: type[BaseModel], inside: tuple[int | str, ...]) -> list[str]:
+    for name in inside:
+        below = model.model_fields[str(name)].annotation
+        if not (isinstance(below, type) and issubclass(below, BaseModel)):
+            return []
+        model = below
+    return list(model.model_fields)

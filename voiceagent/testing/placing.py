@@ -1,0 +1,61 @@
+"""Place one scripted call to an agent, as a telephone company would, and report how it went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from voiceagent.audio import mulaw_to_pcm16, write_stereo_wav
+from voiceagent.ports import MULAW_8K, Clock
+from voiceagent.testing.call_report import CallReport
+from voiceagent.testing.caller import ScriptedCaller
+from voiceagent.testing.caller_script import CallerScript
+from voiceagent.testing.carrier import TwilioCarrier
+from voiceagent.testing.timeline import TimelineEvent
+
+__all__ = ["place_call"]
+
+
+async def place_call(
+    url: str,
+    script: CallerScript,
+    *,
+    auth_token: str | None = None,
+    record_to: Path | None = None,
+    on_event: Callable[[TimelineEvent], None] | None = None,
+    clock: Clock | None = None,
+) -> CallReport:
+    """Call a media URL (`ws://…`, `wss://…`) and follow the script in real time.
+
+    With `auth_token` the upgrade is signed. `record_to` is written (stereo, 8 kHz, caller left, agent right) however
+    the call ends. A call that is refused, breaks off or leaves the script is a report with a `failure`, not an error.
+    Raises OperatorError for a URL that no carrier could call, OSError where the recording cannot be written.
+    """
+    caller = ScriptedCaller(script)
+    carrier = TwilioCarrier(
+        url,
+        caller=caller,
+        auth_token=auth_token,
+        parameters=_parameters(script),
+        clock=clock,
+        on_event=on_event,
+        keep_audio=record_to is not None,
+    )
+    try:
+        carried = await carrier.carry()
+    finally:
+        if record_to is not None:
+            await asyncio.to_thread(_record, carrier.heard, record_to)
+    return CallReport.of(carried, script=script.name, failure=caller.failure, recording=record_to)
+
+
+def _parameters(script: CallerScript) -> dict[str, str]:
+    number = {"caller_number": script.caller_number} if script.caller_number else {}
+    return {**number, **script.parameters}
+
+
+def _record(heard: tuple[bytes, bytes], path: Path) -> None:
+    path.touch(mode=0o600)  # what callers say is nobody else's business
+    caller, agent = heard
+    write_stereo_wav(path, mulaw_to_pcm16(caller), mulaw_to_pcm16(agent), rate_hz=MULAW_8K.rate_hz)
