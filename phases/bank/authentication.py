@@ -1,0 +1,93 @@
+"""Authentication: account number and PIN, checked by the bank; nothing about an account is said before."""
+
+from voiceagent import (
+    Digits,
+    Form,
+    FromItem,
+    GuidedDialogue,
+    Phase,
+    Prefetch,
+    Sealed,
+    Slot,
+    ToolContext,
+    ToolFailed,
+    Transition,
+    tool,
+)
+
+from .account_inquiry import get_accounts, recent_transactions
+from .talk import WANTS_HUMAN
+
+ACCOUNT_NUMBER = Digits(name="account_number", length=7)
+PIN = Digits(name="pin", length=4, sealed=True)
+
+
+@tool(
+    grants="account_access",
+    grants_when="verified",
+    sets={
+        "verified": "verified",
+        "customer_id": "customer_id",
+        "customer_name": "name",
+        "attempts_left": "attempts_left",
+    },
+    scopes="identity:verify",
+    timeout_ms=8_000,
+)
+async def verify_caller(account_number: Sealed, pin: Sealed, ctx: ToolContext) -> object:
+    """Check the caller's account number and PIN with the bank. Pass the handles as they stand in the conversation."""
+    answer = await ctx.http.post("/verify", json={"account_number": account_number, "pin": pin})
+    if answer.status_code == 423:
+        return {"verified": False, "customer_id": None, "name": None, "attempts_left": 0}
+    if answer.status_code != 200:
+        raise ToolFailed("the bank cannot check identities right now")
+    return answer.json()
+
+
+PHASE = Phase(
+    name="authentication",
+    prompt="bank/authentication.md",
+    sensitive=True,
+    expects=(ACCOUNT_NUMBER, PIN),
+    tools=(verify_caller,),
+    transitions=(
+        Transition(
+            on=verify_caller,
+            to="account_inquiry",
+            when={"verified": True},
+            prefetch=(
+                Prefetch(tool=get_accounts),
+                Prefetch(
+                    tool=recent_transactions,
+                    after=get_accounts,
+                    for_each="accounts",
+                    arguments={"account": FromItem(field="kind")},
+                ),
+            ),
+        ),
+        Transition(on=verify_caller, to="human", when={"verified": False, "attempts_left": {"le": 2}}),
+    ),
+    max_turns=12,
+    guided=GuidedDialogue(
+        form=Form(
+            does=verify_caller,
+            slots=(
+                Slot(
+                    name="account_number",
+                    expects=ACCOUNT_NUMBER,
+                    ask="Sure. What is your account number?",
+                    ask_again="Please tell me the seven digits of your account number.",
+                ),
+                Slot(
+                    name="pin",
+                    expects=PIN,
+                    ask="Thank you. And your four digit PIN?",
+                    ask_again="Please tell me the four digits of your PIN, or press them.",
+                ),
+            ),
+        ),
+        intents=(WANTS_HUMAN,),
+        replies={"verify_caller": "I am sorry, that does not match."},
+        failures={"verify_caller": "I am sorry, I could not check that."},
+    ),
+)

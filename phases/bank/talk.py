@@ -1,0 +1,104 @@
+"""How callers say what they want from the bank: the same in every phase."""
+
+from voiceagent import Intent
+
+__all__ = ["BALANCES", "CARDS", "CHARGES", "FINISHED", "ON_AN_ACCOUNT", "TRANSACTIONS", "TRANSFERS", "WANTS_HUMAN"]
+
+BALANCES = (
+    "I'd like to check the balance on my account please",
+    "what is my balance",
+    "what's the current balance in checking",
+    "how much money do I have",
+    "how much is in my savings account",
+    "what's left in checking",
+    "do I have enough money to pay the rent",
+    "is there enough in there",
+    "what's my available balance",
+    "tell me my account balances",
+    "am I overdrawn",
+    "how much have I saved up",
+)
+TRANSACTIONS = (
+    "can you tell me about the last three transactions",
+    "what were my recent transactions",
+    "what did I spend lately",
+    "read me the latest activity on my account",
+    "what were my last purchases",
+    "did my paycheck come in",
+    "has my salary been deposited yet",
+    "is my deposit there",
+    "has a check cleared",
+    "what payments went out of my account",
+    "what was taken out of my checking",
+    "which transactions are pending or posted",
+    "go over my statement with me",
+    "where has my money gone",
+)
+CHARGES = (
+    "there is a charge that I don't recognize",
+    "there's a charge and I don't know what it is",
+    "I see a payment I did not make",
+    "somebody charged me and I don't know who",
+    "I want to dispute a charge",
+    "what is this amount on my statement",
+    "there is a strange withdrawal on my account",
+    "I think this transaction is fraud",
+    "I was charged twice for the same purchase",
+    "the store charged me the wrong amount",
+    "somebody used my card without permission",
+    "I never bought that",
+)
+CARDS = (
+    "I lost my debit card and I need to block it",
+    "my card was stolen",
+    "please block my card",
+    "I can't find my card",
+    "my wallet is gone with my card in it",
+    "my purse was stolen",
+    "I left my card at a store",
+    "deactivate my debit card",
+    "put a freeze on my card",
+    "the machine kept my card",
+    "I need to report a missing card",
+)
+TRANSFERS = (
+    "I want to transfer two hundred dollars to my savings account",
+    "I'd like to move some money",
+    "send money from savings to checking",
+    "put fifty dollars into savings",
+    "make a transfer between my accounts",
+    "move funds over to my other account",
+    "take a hundred out of savings and put it in checking",
+    "shift money from one account to the other",
+)
+ON_AN_ACCOUNT = (*BALANCES, *TRANSACTIONS, *CHARGES, *CARDS, *TRANSFERS)
+"""Everything for which the bank must know who is calling."""
+
+FINISHED = (
+    "okay thank you very much goodbye",
+    "no thank you that's all",
+    "no that was everything",
+    "nothing else thanks",
+    "bye",
+    "I'm done",
+    "I'm all set",
+    "I don't need anything else",
+    "you have been very helpful have a nice day",
+)
+
+WANTS_HUMAN = Intent(
+    does="talk_to_human",
+    examples=(
+        "I would like to speak to a real person please",
+        "can I talk to a human",
+        "put me through to an agent",
+        "get me a representative",
+        "I want an operator",
+        "connect me to somebody at the bank",
+        "I don't want to talk to a machine",
+        "customer service please",
+        "is there someone who can help me",
+        "let me talk to your manager",
+        "transfer me to a colleague",
+    ),
+)

@@ -1,0 +1,39 @@
+"""Wrap-up: was there anything else?"""
+
+from voiceagent import GuidedDialogue, Intent, Phase, Requested, Transition
+
+from .talk import FINISHED, ON_AN_ACCOUNT, WANTS_HUMAN
+
+PHASE = Phase(
+    name="wrap_up",
+    prompt="bank/wrap_up.md",
+    transitions=(
+        Transition(
+            on=Requested(name="more_help", description="The caller has another question about their accounts."),
+            to="account_inquiry",
+        ),
+        Transition(on=Requested(name="finish", description="The caller needs nothing more."), to="goodbye"),
+    ),
+    guided=GuidedDialogue(
+        opening="Is there anything else I can do for you?",
+        intents=(
+            Intent(
+                does="finish",
+                examples=(*FINISHED, "no"),
+            ),
+            Intent(
+                does="more_help",
+                examples=(
+                    *ON_AN_ACCOUNT,
+                    "yes please",
+                    "actually one more thing",
+                    "I have another question",
+                    "there is something else",
+                ),
+            ),
+            WANTS_HUMAN,
+        ),
+        replies={"transfer": "Done: {{ result.amount | money }} to your {{ arguments.to_account }} account."},
+        anything_else="Is there anything else?",
+    ),
+)

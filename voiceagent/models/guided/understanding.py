@@ -1,0 +1,153 @@
+"""Understanding: which of a phase's few intents a caller's words come near to, and which slots they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from voiceagent.core.effects import Message
+from voiceagent.language import CLEAR_SCORE, Language, PhraseIndex
+from voiceagent.models.guided.slots import SlotValue, value_of
+from voiceagent.spec.expects import Choice, FreeSpeech
+from voiceagent.spec.guided import GuidedDialogue, Intent, Slot
+
+__all__ = ["Understanding", "Wanted"]
+
+_REPEAT = ("could you repeat that please", "say that again", "what did you say", "pardon", "sorry, come again")
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What the caller wants, as far as they have said it."""
+
+    intent: Intent | None = None
+    values: dict[str, SlotValue] = field(default_factory=dict[str, SlotValue])
+    understood: bool = False
+    """Whether the newest words added anything."""
+
+    @property
+    def missing(self) -> Slot | None:
+        """The first slot without a value."""
+        slots = self.intent.slots if self.intent else ()
+        return next((slot for slot in slots if slot.name not in self.values), None)
+
+
+class Understanding:
+    """The intents of one phase, indexed once."""
+
+    def __init__(self, dialogue: GuidedDialogue, language: Language) -> None:
+        self._dialogue = dialogue
+        self._language = language
+        self._index = self._indexed({str(n): intent.examples for n, intent in enumerate(dialogue.intents)})
+        self._repeat = self._indexed({"repeat": _REPEAT})
+        self._choices = self._words_of_choices()
+        self._answers = self._plain_answers()
+
+    def _indexed(self, phrases: dict[str, Sequence[str]]) -> PhraseIndex | None:
+        return self._language.phrase_index(phrases) if phrases else None
+
+    def _words_of_choices(self) -> frozenset[str]:
+        slots = [slot for intent in self._dialogue.intents for slot in intent.slots]
+        forms = [
+            form
+            for slot in slots
+            if isinstance(slot.expects, Choice)
+            for option in slot.expects.options.values()
+            for form in option
+        ]
+        return frozenset(word for form in forms for word in (self._index.content_of(form) if self._index else ()))
+
+    def _plain_answers(self) -> dict[bool, Intent]:
+        answers: dict[bool, Intent] = {}
+        for intent in self._dialogue.intents:
+            for example in intent.examples:
+                answer = self._language.yes_no(example)
+                if answer is not None and self._index is not None and not self._index.content_of(example):
+                    answers.setdefault(answer, intent)
+        return answers
+
+    def is_repeat(self, text: str) -> bool:
+        """Whether the caller only asks to hear the last sentence again."""
+        nearest = self._nearest(text)
+        score = self._repeat.best(text)[0][1] if self._repeat else 0.0
+        return score >= CLEAR_SCORE and (nearest is None or nearest[1] < score)
+
+    def intent_of(self, text: str) -> Intent | None:
+        """Return the intent these words clearly come near to."""
+        nearest = self._nearest(text)
+        if nearest is not None and nearest[1] >= CLEAR_SCORE:
+            return nearest[0]
+        return self._by_answer(text)
+
+    def wanted(self, messages: Sequence[Message], today: date) -> Wanted:
+        """Follow the caller's words from the first to the newest: what they want now, and with which values."""
+        wanted = Wanted()
+        for message in messages:
+            self._hear(wanted, message.text, today)
+        return wanted
+
+    def fill(self, slots: Sequence[Slot], values: dict[str, SlotValue], text: str, today: date) -> bool:
+        """Take every value these words give; True if there was one."""
+        names = [slot.name for slot in slots]
+        asked = next((slot for slot in slots if slot.name not in values), None)
+        found = {
+            slot.name: value
+            for slot in slots
+            if (
+                value := value_of(
+                    slot,
+                    text,
+                    language=self._language,
+                    today=today,
+                    asked=slot is asked,
+                    others=tuple(name for name in names if name != slot.name),
+                )
+            )
+            is not None
+        }
+        values |= found
+        return bool(found)
+
+    def _hear(self, wanted: Wanted, text: str, today: date) -> None:
+        named = self.intent_of(text) or self._by_values(text, today, wanted)
+        wanted.understood = False
+        if named is not None and named is not wanted.intent:
+            wanted.intent, wanted.values = named, {}
+            wanted.understood = True
+        if wanted.intent is not None:
+            filled = self.fill(wanted.intent.slots, wanted.values, text, today)
+            wanted.understood = wanted.understood or filled or named is wanted.intent
+
+    def _by_values(self, text: str, today: date, wanted: Wanted) -> Intent | None:
+        """Return the only intent that these words give values to: "two hundred to savings" names no verb.
+
+        Words about something else beside the values spoil it, unless every slot of several is filled.
+        """
+        if wanted.intent is not None:
+            return None
+        bare = self._is_bare(text)
+        given: list[Intent] = []
+        for intent in self._dialogue.intents:
+            values: dict[str, SlotValue] = {}
+            self.fill([slot for slot in intent.slots if not isinstance(slot.expects, FreeSpeech)], values, text, today)
+            if values and (bare or 1 < len(intent.slots) == len(values)):
+                given.append(intent)
+        return given[0] if len(given) == 1 else None
+
+    def _by_answer(self, text: str) -> Intent | None:
+        """Return the intent whose examples have a plain yes or no, if these words are one, and nothing else."""
+        if self._language.is_backchannel(text) or (self._index and self._index.content_of(text)):
+            return None
+        answer = self._language.yes_no(text)
+        return self._answers.get(answer) if answer is not None else None
+
+    def _is_bare(self, text: str) -> bool:
+        """Whether there is nothing in these words but numbers, choices and words that say nothing."""
+        return self._index is not None and all(word in self._choices for word in self._index.content_of(text))
+
+    def _nearest(self, text: str) -> tuple[Intent, float] | None:
+        if self._index is None:
+            return None
+        label, score = self._index.best(text)[0]
+        return self._dialogue.intents[int(label)], score
