@@ -1,0 +1,168 @@
+"""The whole server in one place: engines, models, tools, journals and the port, put together and taken apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from voiceagent.console.app import control_plane
+from voiceagent.models.choose import model_from
+from voiceagent.models.zones import read_zone
+from voiceagent.ports import MULAW_8K, IncomingCall
+from voiceagent.runtime.clock import SystemClock
+from voiceagent.runtime.journal import JournalStore
+from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.render_ahead import render_ahead
+from voiceagent.runtime.session import Observer, Services, Session
+from voiceagent.spec.flow import Flow
+from voiceagent.speech import open_engines
+from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.server import MediaServer
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials
+from voiceagent.tools.executor import ToolExecutor
+from voiceagent.tools.service import ConnectionPool
+
+__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where the tools of the agents find their service, and what lets them in."""
+
+    url: str = ""
+    """What the paths of `ctx.http` are appended to; empty where the tools need none."""
+    token_url: str | None = None
+    """OAuth token endpoint; None where the service asks for no credentials."""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Everything the person who runs the server decides."""
+
+    telephony: TelephonySettings
+    journals: Path
+    """Folder of the calls' journals."""
+    engines: Literal["local", "null"] = "local"
+    model: str | None = None
+    """`openai:<model>`, or None for the guided model alone."""
+    openai_base_url: str | None = None
+    openai_api_key: str | None = field(default=None, repr=False)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    time_zone: str = "UTC"
+
+
+class AgentServer:
+    """A running server."""
+
+    def __init__(self, media: MediaServer, calls: _Calls, port: int) -> None:
+        self._media = media
+        self._calls = calls
+        self.port = port
+
+    @property
+    def live_calls(self) -> int:
+        """Calls that have a leg now."""
+        return self._media.live_calls
+
+    async def drain(self, at_most_s: float) -> bool:
+        """Take no new calls and wait for those there are; False where some are left after that time."""
+        self._media.drain()
+        try:
+            async with asyncio.timeout(at_most_s):
+                await self._calls.nobody()
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Calls:
+    """Counts the calls that are being handled, so that somebody can wait for the last."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def nobody(self) -> None:
+        """Return when no call is left."""
+        await self._none.wait()
+
+
+@asynccontextmanager
+async def agent_server(
+    settings: ServerSettings, flows: Mapping[str, Flow], *, observers: Sequence[Observer] = ()
+) -> AsyncGenerator[AgentServer]:
+    """Serve these agents until the block is left. Raises OperatorError, MissingExtra and WeightsError before it serves.
+
+    `observers` are told everything that happens in every call, on the event loop.
+    """
+    clock = SystemClock()
+    learned = Learned()
+    async with AsyncExitStack() as closing:
+        await asyncio.to_thread(read_zone, settings.time_zone)
+        engines = await asyncio.to_thread(open_engines, settings.engines)
+        closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
+        pool = ConnectionPool()
+        closing.push_async_callback(pool.close)
+        models = model_from(
+            settings.model, clock=clock, api_key=settings.openai_api_key, base_url=settings.openai_base_url
+        )
+        closing.push_async_callback(models.close)
+        journals = JournalStore(settings.journals)
+        closing.push_async_callback(journals.close)
+        services = Services(
+            engines=engines,
+            models=models,
+            tools=_executor(settings.service, pool, clock),
+            journals=journals,
+            clock=clock,
+            learned=learned,
+            observers=tuple(observers),
+        )
+        for flow in flows.values():
+            await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
+
+        calls = _Calls()
+
+        async def take(incoming: IncomingCall) -> None:
+            _log.info("call %s for %s", incoming.call, incoming.agent)
+            with calls:
+                await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
+
+        tokens = CallTokens(clock)
+        app = control_plane(settings.telephony, tokens=tokens, ready=lambda: media.ready)
+        media = MediaServer(settings.telephony, handler=take, app=app, clock=clock, tokens=tokens)
+        async with media.serving() as port:
+            yield AgentServer(media, calls, port)
+
+
+def _executor(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> ToolExecutor:
+    broker = NoCredentials()
+    if service.token_url is not None:
+        broker = OAuthClientCredentials(
+            pool,
+            clock,
+            token_url=service.token_url,
+            client_id=service.client_id,
+            client_secret=service.client_secret,
+        )
+    return ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=service.url)

@@ -1,0 +1,39 @@
+"""`voiceagent inspect`: what a journal tells of a call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voiceagent.runtime.inspection import inspect_journal
+from voiceagent.runtime.journal_file import read_journal
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    journal: Annotated[Path, typer.Argument(help="A call's journal, *.jsonl.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
+) -> None:
+    """Print phases, turns, tools, fillers, prefetches and latencies of a recorded call.
+
+    Example: voiceagent inspect demo-output/bank/journal.jsonl --json
+    """
+    summary = inspect_journal(read_journal(journal))
+    if as_json:
+        typer.echo(summary.to_json())
+        return
+    typer.echo(summary.to_text())
+    typer.echo(f"phases: {' → '.join(seen.phase for seen in summary.phases)}")
+    for tool in summary.tools:
+        took = f"{tool.took_ms} ms" if tool.took_ms is not None else "no result"
+        typer.echo(f"{'fetch' if tool.prefetch else 'tool'} {tool.tool}: {tool.outcome}, {took}")
+    for served in summary.served:
+        typer.echo(f"prefetch {served.how}: {served.saved_ms} ms saved")
+    for filler in summary.fillers:
+        typer.echo(f"filler {filler.text!r} after {filler.onset_ms} ms")
+    latencies = ", ".join(f"{name} {ms} ms" for name, ms in summary.response_ms.items())
+    typer.echo(f"first sound after the caller: {latencies or 'no turns'}")
+    typer.echo(f"longest silence: {summary.longest_silence_ms} ms; ended: {summary.ended or 'journal breaks off'}")

@@ -1,0 +1,53 @@
+"""The commands; a mistake of the user's is one line on standard error, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from voiceagent.cli.call import call
+from voiceagent.cli.check import check
+from voiceagent.cli.inspect import inspect
+from voiceagent.cli.replay import replay
+from voiceagent.cli.serve import serve
+from voiceagent.errors import VoiceAgentError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Phone agents made of phases.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve)
+app.command()(call)
+app.command()(check)
+app.command()(inspect)
+app.command()(replay)
+
+
+@app.callback()
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:  # noqa: FBT001, FBT003 - how Typer declares a flag
+    if version:
+        from voiceagent import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; exit code 1 for a mistake in what was given, 130 for Ctrl-C."""
+    try:
+        app()
+    except VoiceAgentError as exc:
+        typer.echo(f"voiceagent: {exc}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has gone: there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
