@@ -1,0 +1,106 @@
+"""A phone call, end to end: a bank, an agent and a caller on this machine; `make demo` runs this.
+
+The bank draws its balances anew for every run, so that only its database knows the answers. The caller's recorded voice
+enters through a real telephone WebSocket; speech is recognised and synthesised locally, with no key and no download.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from bank_api import BankApi, BankSettings, LatencyRange
+from bank_api.settings import Endpoint
+from live_view import LiveView
+from proof import Evidence, prove
+
+from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
+from voiceagent.errors import VoiceAgentError
+from voiceagent.runtime.inspection import inspect_journal
+from voiceagent.runtime.journal_file import read_journal
+from voiceagent.runtime.loader import load_flow
+from voiceagent.spec.flow import Flow
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.testing import CallerScript, CallReport, place_call
+
+HERE = Path(__file__).resolve().parent
+AGENT = HERE.parent / "phases" / "bank"
+LATENCIES: dict[Endpoint, LatencyRange] = {
+    "verify": LatencyRange(300, 700),
+    "accounts": LatencyRange(900, 1_500),
+    "transactions": LatencyRange(1_800, 2_600),
+    "transfers": LatencyRange(400, 900),
+}
+"""Slow on purpose: so that prefetch and fillers have something to beat."""
+ACCOUNT_NUMBERS = {"daniel": "4519227", "maria": "8306114"}
+"""Whose account each script's caller names."""
+
+
+async def call_the_bank(flow: Flow, bank: BankApi, script: CallerScript, journals: Path, recording: Path) -> CallReport:
+    """Serve the agent on a free port, place the call, return what the carrier saw."""
+    settings = ServerSettings(
+        telephony=TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0),
+        journals=journals,
+        service=ServiceSettings(
+            url=bank.url,
+            token_url=f"{bank.url}/oauth/token",
+            client_id=bank.settings.client_id,
+            client_secret=bank.settings.client_secret,
+        ),
+    )
+    with LiveView() as view:
+        async with agent_server(settings, {"bank": flow}, observers=[view.observe]) as server:
+            url = f"ws://127.0.0.1:{server.port}/media/twilio/bank"
+            report = await place_call(url, script, record_to=recording)
+            await server.drain(at_most_s=20)
+    return report
+
+
+def main() -> int:
+    """Run one demo call; 0 only if everything that was promised can be proved from what was recorded."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--script", type=Path, default=HERE / "calls" / "daniel.yaml", help="what the caller does")
+    arguments.add_argument("--output", type=Path, default=Path("demo-output"), help="where the recording goes")
+    chosen = arguments.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        script = CallerScript.read(chosen.script)
+        flow = load_flow(AGENT)
+        with tempfile.TemporaryDirectory() as folder, BankApi(BankSettings(latencies=LATENCIES)) as bank:
+            account_number = ACCOUNT_NUMBERS.get(script.name, ACCOUNT_NUMBERS["daniel"])
+            balances = {kind: bank.balance_of(account_number, kind) for kind in ("checking", "savings")}
+            recording = Path(folder) / "call.wav"
+            report = asyncio.run(call_the_bank(flow, bank, script, Path(folder) / "journals", recording))
+            requests = bank.requests()
+            journal_file = next((Path(folder) / "journals").glob("*.jsonl"))
+            journal = read_journal(journal_file)
+            summary = inspect_journal(journal)
+            kept = chosen.output / summary.call
+            kept.mkdir(parents=True, exist_ok=True)
+            journal_file.rename(kept / "journal.jsonl")
+            recording.rename(kept / "call.wav")
+    except VoiceAgentError as exc:
+        print(f"demo: {exc}", file=sys.stderr)
+        return 1
+    (kept / "transcript.txt").write_text(summary.to_text(), encoding="utf-8")
+    (kept / "summary.json").write_text(summary.to_json(), encoding="utf-8")
+    evidence = Evidence(
+        report=report,
+        summary=summary,
+        journal=journal,
+        requests=requests,
+        balances=balances,
+        recording=kept / "call.wav",
+        journal_file=kept / "journal.jsonl",
+        agent=AGENT,
+        patience_ms=800,
+    )
+    return 0 if prove(evidence, kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
