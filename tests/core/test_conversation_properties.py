@@ -475,7 +475,6 @@ def test_a_yes_to_a_read_back_that_was_heard_is_the_way_to_do_it(clinic_flow: Fl
 _HANGS_UP = Happens(ev.LegLost(LegId("leg1"), "gone"), 0)
 
 
-@pytest.mark.xfail(strict=True, reason="losing the last leg leaves the reply and the caller's turn in place")
 @given(steps=_steps)
 @example(steps=[_HANGS_UP, Waits()])
 @example(steps=[_HANGS_UP, Happens(_ask(ReplyId("r3"), "add_note"), 50)])
@@ -487,7 +486,6 @@ def test_nothing_new_begins_once_the_line_is_let_go(clinic_flow: Flow, steps: li
     assert call.begun_too_late == []
 
 
-@pytest.mark.xfail(strict=True, reason="a result is taken for a call that waits for its yes")
 def test_a_result_of_a_call_that_was_never_started_is_not_believed(clinic_flow: Flow) -> None:
     call = _before_the_yes(clinic_flow, _VOICES["cascade"])
     confirmation = call.conversation._doing.confirmation

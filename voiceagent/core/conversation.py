@@ -131,7 +131,8 @@ class Conversation:
             case ev.LegLost(leg, reason):
                 self._leg_lost(leg, reason)
             case ev.CallResumed():
-                self._saying.say(self.state.flow.phrases.resumed)
+                if not self.state.closing:
+                    self._saying.say(self.state.flow.phrases.resumed)
             case ev.CallEnded():
                 self._call_ended()
             case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
@@ -186,7 +187,14 @@ class Conversation:
     def _leg_lost(self, leg: LegId, reason: str) -> None:
         self.state.legs.pop(leg, None)
         if not self.state.legs:
-            self._closing.at_once(reason)
+            self._let_go(reason)
+
+    def _let_go(self, reason: str) -> None:
+        """Nobody can hear us any more: end the call at once, and begin nothing more."""
+        self._saying.drop_reply()
+        self._hearing.drop()
+        self._doing.confirmed(yes=False, reason="the caller is gone")
+        self._closing.at_once(reason)
 
     def _call_ended(self) -> None:
         self._saying.drop_reply()
@@ -413,7 +421,7 @@ class Conversation:
                 self._saying.speech.queued(utterance, clause, 0)
                 self._speech_failures += 1
                 if self._speech_failures == _MOST_SPEECH_FAILURES:
-                    self._closing.at_once("speech failed")
+                    self._let_go("speech failed")
 
     def _playout(self, event: ev.PlayoutStarted | ev.PlayoutReached | ev.PlayoutStopped) -> None:
         saying = self._saying
@@ -484,7 +492,7 @@ class Conversation:
 
     def _call_over_time(self) -> None:
         if self._closing.saying_goodbye:
-            self._closing.at_once("the last words were not heard in time")
+            self._let_go("the last words were not heard in time")
         else:
             self._close("time limit of the call", self.state.flow.phrases.too_long)
 

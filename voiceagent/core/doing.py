@@ -155,9 +155,8 @@ class Doing:
 
     def finished(self, call_id: ToolCallId, result: JsonValue) -> bool:
         """A tool has returned; False where nobody waits for it any more."""
-        call = self.calls.get(call_id)
+        call = self._running(call_id)
         if call is None:
-            self._out.emit(ReportProblem("late result", f"{call_id} has been answered already"))
             return False
         if call.tool.effect != "read":
             self.prefetch.written(call.tool)
@@ -172,7 +171,7 @@ class Doing:
 
     def failed(self, event: ToolFailed) -> bool:
         """A tool has come to nothing; False where nobody waits for it any more."""
-        call = self.calls.get(event.call)
+        call = self._running(event.call)
         if call is None:
             return False
         if call.epoch != self._state.epoch:
@@ -180,6 +179,14 @@ class Doing:
             return True
         self._fail(call, event.reason)
         return True
+
+    def _running(self, call_id: ToolCallId) -> ToolCall | None:
+        """Return the call if it was started and has no result yet: only then can there be one."""
+        call = self.calls.get(call_id)
+        if call is not None and call.state == "running":
+            return call
+        self._out.emit(ReportProblem("unexpected result", f"{call_id} is not running"))
+        return None
 
     def give_up_waiting(self, reason: str) -> None:
         """The caller has waited too long: let go of every read; a write goes on until its outcome is known."""
