@@ -28,7 +28,7 @@ TRANSACTIONS = (
     "has my salary been deposited yet",
     "is my deposit there",
     "has a check cleared",
-    "what payments went out of my account",
+    "which payments went out of my account",
     "what was taken out of my checking",
     "which transactions are pending or posted",
     "go over my statement with me",
@@ -58,7 +58,7 @@ CARDS = (
     "I left my card at a store",
     "deactivate my debit card",
     "put a freeze on my card",
-    "the machine kept my card",
+    "the ATM kept my card",
     "I need to report a missing card",
 )
 TRANSFERS = (

@@ -78,7 +78,7 @@ def test_values_are_said_as_people_say_them() -> None:
     said = render("{{ balance | money }}, {{ code | spelled }}, {{ day | day }}, {{ names | listed }}", values)
     assert "12.50" not in said
     assert "407" not in said
-    assert "2025" not in said
+    assert "2025-03-01" not in said
     assert "a and b" in said
 
 

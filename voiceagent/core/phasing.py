@@ -88,6 +88,8 @@ class Phasing:
         if epoch != state.epoch or not state.swapping:
             return False
         state.swapping = False
+        if state.closing:
+            return False  # nobody is left to begin it with
         state.entered_ms = state.now_ms
         match state.phase.on_enter:
             case Say(text=text):

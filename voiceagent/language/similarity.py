@@ -41,7 +41,7 @@ _SAME_WORD_COSINE = 0.62
 _LEAST_LETTERS_TO_COMPARE = 6
 _GRAM_SIZES = (2, 3, 4)
 
-_LEAST_EVIDENCE = 2
+_ENOUGH_EVIDENCE = 4
 _BORROWED_SHARE = 0.5
 
 _Vector = Mapping[str, float]
@@ -116,9 +116,10 @@ class PhraseIndex:
         return min(1.0, score) * (_BORROWED_SHARE if self._is_borrowed(telling, query) else 1)
 
     def _is_borrowed(self, telling: Sequence[str], query: Mapping[str, int]) -> bool:
-        """Whether one everyday word speaks for the label, beside words that no phrase knows: "the balance of nature"."""
+        """Whether too little speaks for a label, beside words that no phrase knows: "the balance of nature"."""
         evidence = sum(query[concept] for concept in telling)
-        return evidence < _LEAST_EVIDENCE and any(concept not in self._weights for concept in query)
+        unknown = sum(concept not in self._weights for concept in query)
+        return unknown > 0 and evidence < min(1 + unknown, _ENOUGH_EVIDENCE)
 
     def _tells_apart(self, concept: str) -> bool:
         if concept.startswith("!"):

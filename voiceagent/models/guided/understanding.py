@@ -122,7 +122,8 @@ class Understanding:
     def _by_values(self, text: str, today: date, wanted: Wanted) -> Intent | None:
         """Return the only intent that these words give values to: "two hundred to savings" names no verb.
 
-        Words about something else beside the values spoil it, unless every slot of several is filled.
+        A single value says too little where the intent takes no other. Words about something else beside the values
+        spoil it, unless all are there.
         """
         if wanted.intent is not None:
             return None
@@ -131,7 +132,7 @@ class Understanding:
         for intent in self._dialogue.intents:
             values: dict[str, SlotValue] = {}
             self.fill([slot for slot in intent.slots if not isinstance(slot.expects, FreeSpeech)], values, text, today)
-            if values and (bare or 1 < len(intent.slots) == len(values)):
+            if len(intent.slots) > 1 and values and (bare or len(values) == len(intent.slots)):
                 given.append(intent)
         return given[0] if len(given) == 1 else None
 
