@@ -174,6 +174,8 @@ class Conversation:
     # --- the call and its legs ---------------------------------------------------------------------------------------
 
     def _call_started(self, event: ev.CallStarted) -> None:
+        if self.state.started:
+            return
         self.state.started_ms = self.state.now_ms
         self.state.unix_anchor_ms = event.unix_ms
         self.state.time_zone = event.time_zone
@@ -194,6 +196,7 @@ class Conversation:
         self._saying.drop_reply()
         self._hearing.drop()
         self._doing.confirmed(yes=False, reason="the caller is gone")
+        self._doing.prefetch.close()
         self._closing.at_once(reason)
 
     def _call_ended(self) -> None:
