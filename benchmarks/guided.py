@@ -108,7 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     phrasings = Phrasings.model_validate(yaml.safe_load(PHRASINGS.read_text(encoding="utf-8")))
     flow = load_flow(AGENT)
     model = GuidedModels().open(flow, locale=flow.locale, time_zone="UTC")
-    met = [_report(half, asyncio.run(_heard(flow, model, phrasings.half(half))), options.verbose) for half in halves]
+    met = [
+        _report(half, asyncio.run(_heard(flow, model, phrasings.half(half))), verbose=options.verbose)
+        for half in halves
+    ]
     print(_HOW_MEASURED)
     return 0 if all(met) else 1
 
@@ -117,7 +120,7 @@ _HOW_MEASURED = f"""
 How measured: each sentence is the caller's first in its phase, after the phase's opening; the request is made as a call
 makes it and answered by the guided model itself. Right: the wanted tool or move is requested, or one of its slots is
 asked for. Started: anything is requested, or a slot asked for, for a sentence that is out of scope.
-Goals: at least {LEAST_RIGHT:.0%} right in every phase, at most {MOST_STARTED:.0%} of out-of-scope sentences start something."""
+Goals, for each half: at least {LEAST_RIGHT:.0%} right in every phase, at most {MOST_STARTED:.0%} false starts."""
 
 
 # --- asking the model ---
@@ -172,7 +175,7 @@ def _whose(phase: Phase, slot: str) -> str | None:
 # --- printing ---
 
 
-def _report(half: Half, heard: Sequence[Heard], verbose: bool) -> bool:
+def _report(half: Half, heard: Sequence[Heard], *, verbose: bool) -> bool:
     """Print one half's figures; return whether they meet the goals."""
     counts = list(_counts(heard))
     nothing = [one for one in heard if one.wanted is None]

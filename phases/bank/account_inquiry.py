@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from voiceagent import (
+    Choice,
     Filler,
     FreeSpeech,
     GuidedDialogue,
@@ -22,13 +23,14 @@ from voiceagent import (
     tool,
 )
 
-from .talk import BALANCES, CARDS, CHARGES, FINISHED, TRANSACTIONS, TRANSFERS, WANTS_HUMAN
+from .talk import BALANCES, CARDS, CHARGES, HOLD_ON, TRANSACTIONS, TRANSFERS, WANTS_HUMAN, WANTS_TO_FINISH
 
 Account = Literal["checking", "savings"]
 ACCOUNTS = {
     "checking": ("checking", "current account", "chequing"),
     "savings": ("savings", "saving account", "save"),
 }
+REASONS = {"stolen": ("stolen", "stole", "robbed", "took it"), "lost": ("lost", "missing", "can't find")}
 
 
 _ENTRIES = TypeAdapter(list[dict[str, str]])
@@ -74,7 +76,7 @@ async def find_charge(customer_id: str, amount: Decimal, ctx: ToolContext) -> ob
     requires="account_access",
     binds=("customer_id",),
     scopes="cards:write",
-    confirm="I will block your debit card for good. Is that right?",
+    confirm="I will block your debit card for good, as {{ reason }}. Is that right?",
 )
 async def block_card(customer_id: str, ctx: ToolContext, reason: Literal["lost", "stolen"] = "lost") -> object:
     """Block the caller's debit card because it is lost or stolen."""
@@ -94,7 +96,6 @@ PHASE = Phase(
             on=Requested(name="begin_transfer", description="The caller wants to move money between accounts."),
             to="transfer_money",
         ),
-        Transition(on=Requested(name="finish", description="The caller needs nothing more."), to="goodbye"),
     ),
     guided=GuidedDialogue(
         opening="Thank you, {{ customer_name }}. What can I do for you?",
@@ -106,6 +107,9 @@ PHASE = Phase(
             Intent(
                 does=recent_transactions,
                 examples=TRANSACTIONS,
+                slots=(
+                    Slot(name="account", expects=Choice(name="account", options=ACCOUNTS), ask="Of which account?"),
+                ),
             ),
             Intent(
                 does=find_charge,
@@ -115,16 +119,21 @@ PHASE = Phase(
             Intent(
                 does=block_card,
                 examples=CARDS,
+                slots=(
+                    Slot(name="reason", expects=Choice(name="reason", options=REASONS), ask="Was it lost or stolen?"),
+                ),
             ),
             Intent(
                 does="begin_transfer",
                 examples=TRANSFERS,
             ),
-            Intent(
-                does="finish",
-                examples=FINISHED,
-            ),
+            WANTS_TO_FINISH,
             WANTS_HUMAN,
+            HOLD_ON,
+            Intent(
+                say="All right. What would you like instead?",
+                examples=("no wait stop", "never mind", "forget it", "cancel that"),
+            ),
         ),
         replies={
             "get_accounts": (
@@ -132,7 +141,7 @@ PHASE = Phase(
                 "Your {{ account.kind }} account holds {{ account.balance | money }}. {% endfor %}"
             ),
             "recent_transactions": (
-                "Your last transactions are: {% for entry in result.transactions %}"
+                "The last on your {{ result.account }} account: {% for entry in result.transactions %}"
                 "{{ entry.amount | replace('-', '') | money }} at {{ entry.merchant }}"
                 "{{ '; ' if not loop.last else '.' }}{% endfor %}"
             ),
@@ -147,7 +156,12 @@ PHASE = Phase(
             "get_accounts": "I cannot see your accounts right now.",
             "recent_transactions": "I cannot see your transactions right now.",
             "find_charge": "I could not look that up right now.",
-            "block_card": "All right, I have not blocked the card.",
+            "block_card": (
+                # A reason that speaks of the caller is theirs: they said no, or nothing, or something else.
+                "{% if 'the caller' in reason %}All right, I have not blocked the card."
+                "{% elif 'not known' in reason %}I cannot tell whether the card is blocked; a colleague can look it up."
+                "{% else %}I could not block the card: {{ reason }}.{% endif %}"
+            ),
         },
         not_understood="I can tell you balances and transactions, move money, or block your card.",
         anything_else="Anything else?",

@@ -16,7 +16,7 @@ from voiceagent import (
 )
 
 from .account_inquiry import get_accounts, recent_transactions
-from .talk import WANTS_HUMAN
+from .talk import HOLD_ON, WANTS_HUMAN, WANTS_TO_FINISH
 
 ACCOUNT_NUMBER = Digits(name="account_number", length=7)
 PIN = Digits(name="pin", length=4, sealed=True)
@@ -86,7 +86,7 @@ PHASE = Phase(
                 ),
             ),
         ),
-        intents=(WANTS_HUMAN,),
+        intents=(WANTS_TO_FINISH, WANTS_HUMAN, HOLD_ON),
         replies={"verify_caller": "I am sorry, that does not match."},
         failures={"verify_caller": "I am sorry, I could not check that."},
     ),

@@ -2,7 +2,7 @@
 
 from voiceagent import GuidedDialogue, Intent, Phase, Requested, Say, Transition
 
-from .talk import ON_AN_ACCOUNT, WANTS_HUMAN
+from .talk import HOLD_ON, ON_AN_ACCOUNT, WANTS_HUMAN, WANTS_TO_FINISH
 
 PHASE = Phase(
     name="greeting",
@@ -23,7 +23,9 @@ PHASE = Phase(
                 does="begin_authentication",
                 examples=(*ON_AN_ACCOUNT, "I have a question about my account", "I need help with my bank account"),
             ),
+            WANTS_TO_FINISH,
             WANTS_HUMAN,
+            HOLD_ON,
         ),
         not_understood="I can help with your balance, transactions, transfers and your card. What would you like?",
     ),

@@ -2,7 +2,18 @@
 
 from voiceagent import Intent
 
-__all__ = ["BALANCES", "CARDS", "CHARGES", "FINISHED", "ON_AN_ACCOUNT", "TRANSACTIONS", "TRANSFERS", "WANTS_HUMAN"]
+__all__ = [
+    "BALANCES",
+    "CARDS",
+    "CHARGES",
+    "FINISHED",
+    "HOLD_ON",
+    "ON_AN_ACCOUNT",
+    "TRANSACTIONS",
+    "TRANSFERS",
+    "WANTS_HUMAN",
+    "WANTS_TO_FINISH",
+]
 
 BALANCES = (
     "I'd like to check the balance on my account please",
@@ -84,6 +95,13 @@ FINISHED = (
     "I'm all set",
     "I don't need anything else",
     "you have been very helpful have a nice day",
+)
+
+WANTS_TO_FINISH = Intent(does="finish", examples=FINISHED)
+
+HOLD_ON = Intent(
+    say="Of course, take your time.",
+    examples=("hold on", "hold on a second", "hang on", "wait a moment please", "give me a minute"),
 )
 
 WANTS_HUMAN = Intent(

@@ -20,7 +20,7 @@ from voiceagent import (
 )
 
 from .account_inquiry import ACCOUNTS, Account, get_accounts, recent_transactions
-from .talk import WANTS_HUMAN
+from .talk import HOLD_ON, WANTS_HUMAN
 
 
 @tool(
@@ -60,6 +60,7 @@ PHASE = Phase(
         Transition(
             on=Requested(name="cancel_transfer", description="The caller no longer wants the transfer."),
             to="wrap_up",
+            say="All right, nothing has been transferred.",
         ),
     ),
     guided=GuidedDialogue(
@@ -80,6 +81,7 @@ PHASE = Phase(
                     "send seventy dollars to the other account",
                     "I said forty not fourteen",
                     "change the amount",
+                    "I'd like to make a transfer",
                 ),
                 slots=(
                     Slot(
@@ -101,7 +103,6 @@ PHASE = Phase(
                     "no wait stop",
                     "forget it",
                     "I changed my mind",
-                    "don't transfer anything",
                     "I don't want to transfer anything",
                     "cancel that",
                     "leave it as it is",
@@ -111,9 +112,19 @@ PHASE = Phase(
                 ),
             ),
             WANTS_HUMAN,
+            HOLD_ON,
         ),
         replies={"transfer": "Done: {{ result.amount | money }} to your {{ arguments.to_account }} account."},
-        failures={"transfer": "All right, nothing has been transferred. Shall I change something, or leave it?"},
+        failures={
+            "transfer": (
+                # A reason that speaks of the caller is theirs: they said no, or nothing, or something else.
+                "{% if 'the caller' in reason %}All right, nothing has been transferred. "
+                "Shall I change something, or leave it?"
+                "{% elif 'not known' in reason %}I cannot tell whether the transfer went through. "
+                "Please do not repeat it; a colleague can look it up."
+                "{% else %}I could not transfer it: {{ reason }}. Shall I change the amount, or leave it?{% endif %}"
+            ),
+        },
         not_understood="Please tell me the amount, and whether it goes to checking or to savings.",
     ),
 )

@@ -2,7 +2,7 @@
 
 from voiceagent import GuidedDialogue, Intent, Phase, Requested, Transition
 
-from .talk import FINISHED, ON_AN_ACCOUNT, WANTS_HUMAN
+from .talk import FINISHED, HOLD_ON, ON_AN_ACCOUNT, WANTS_HUMAN
 
 PHASE = Phase(
     name="wrap_up",
@@ -12,11 +12,11 @@ PHASE = Phase(
             on=Requested(name="more_help", description="The caller has another question about their accounts."),
             to="account_inquiry",
         ),
-        Transition(on=Requested(name="finish", description="The caller needs nothing more."), to="goodbye"),
     ),
     guided=GuidedDialogue(
         opening="Is there anything else I can do for you?",
         intents=(
+            HOLD_ON,
             Intent(
                 does="finish",
                 examples=(*FINISHED, "no"),

@@ -22,6 +22,7 @@ from voiceagent.core.ids import Epoch
 from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
 from voiceagent.models.failures import ModelUnavailable, ReplyRefused
 from voiceagent.models.openai_chat import OpenAIChatModels
+from voiceagent.models.zones import read_zone
 from voiceagent.ports import ReplyDone, ReplyModel, ReplyPiece, SentText, ToolRequest
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase, Requested, Transition
@@ -548,6 +549,17 @@ def test_a_task_that_is_cancelled_closes_its_request(hang: Answer):
     asyncio.run(cancel())
 
 
+def test_a_first_chunk_that_cannot_be_read_closes_its_request():
+    async def ask() -> None:
+        odd = stalls_after(chunk({"content": ["words in a list"]}))
+        async with chat_server(odd) as server, model_at(server.url) as model:
+            with pytest.raises(ModelUnavailable, match="sent what cannot be read"):
+                await anext(aiter(model.reply(asked())))
+            await server.left.wait()
+
+    asyncio.run(ask())
+
+
 def test_a_server_that_cannot_count_tokens_is_not_asked_to_again():
     async def ask_twice() -> list[bool]:
         picky = refuses(422, error={"message": "stream_options: extra inputs are not permitted"})
@@ -654,6 +666,7 @@ def test_today_is_a_day_of_the_callers_calendar():
             await models.close()
             return server.bodies[0]["messages"][0]["content"]
 
+    read_zone("Pacific/Auckland")
     assert "Wednesday, 2026-12-02" in asyncio.run(ask())
 
 
@@ -697,6 +710,15 @@ def test_parallel_requests_are_one_message_and_their_results_follow_it():
 def test_a_result_without_its_request_is_told_in_words():
     (message,) = told(Message(9, "tool_result", '{"balance": "12.00"}', Epoch(1), "a", "get_balance"))
     assert message == {"role": "user", "content": '[Earlier, get_balance returned: {"balance": "12.00"}]'}
+
+
+def test_a_second_result_of_one_request_is_told_in_words():
+    request = Message(1, "tool_request", "{}", Epoch(1), "a", "list_accounts")
+    results = [Message(number, "tool_result", f"[{number}]", Epoch(1), "a", "list_accounts") for number in (2, 3)]
+    assert [message["content"] for message in told(CALLER_ASKS, request, *results)[2:]] == [
+        "[2]",
+        "[Earlier, list_accounts returned: [3]]",
+    ]
 
 
 def test_an_exchange_of_a_phase_that_was_left_is_told_in_words():

@@ -31,7 +31,7 @@ def test_a_call_starts_without_knowing_anything() -> None:
 def test_a_fact_without_a_default_is_refused_since_a_call_starts_without_it() -> None:
     with pytest.raises(PhaseError, match="a default, since a call starts without them: name"):
 
-        class Bad(Facts):
+        class Bad(Facts):  # pyright: ignore[reportUnusedClass]
             name: str
 
 
@@ -40,7 +40,7 @@ def test_a_fact_cannot_take_the_name_of_what_facts_can_do() -> None:
         warnings.simplefilter("ignore", UserWarning)
         with pytest.raises(PhaseError, match="a fact cannot be called known"):
 
-            class Bad(Facts):
+            class Bad(Facts):  # pyright: ignore[reportUnusedClass]
                 known: bool = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
 

@@ -121,10 +121,15 @@ async def agent_server(
         await asyncio.to_thread(read_zone, settings.time_zone)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        pool = ConnectionPool()
+        pool = await asyncio.to_thread(ConnectionPool)
         closing.push_async_callback(pool.close)
-        models = model_from(
-            settings.model, clock=clock, api_key=settings.openai_api_key, base_url=settings.openai_base_url
+        # In a thread: a provider's SDK takes half a second to import.
+        models = await asyncio.to_thread(
+            model_from,
+            settings.model,
+            clock=clock,
+            api_key=settings.openai_api_key,
+            base_url=settings.openai_base_url,
         )
         closing.push_async_callback(models.close)
         journals = JournalStore(settings.journals)

@@ -96,11 +96,6 @@ class AgentSpeech:
         return any(not spoken.over for spoken in self._utterances.values())
 
     @property
-    def audible(self) -> bool:
-        """Whether the caller hears the agent now, as far as is known."""
-        return any(spoken.started_ms is not None and not spoken.over for spoken in self._utterances.values())
-
-    @property
     def unfinished(self) -> tuple[Spoken, ...]:
         """Utterances that are queued or playing, in order."""
         return tuple(spoken for spoken in self._utterances.values() if not spoken.over)

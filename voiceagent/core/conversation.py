@@ -41,8 +41,6 @@ from voiceagent.spec.phase import (
 
 __all__ = ["Conversation"]
 
-_DRAIN_AT_MOST_MS = 30_000
-"""After this the call is ended even if the last words have not been reported as heard."""
 _MOST_SPEECH_FAILURES = 3
 
 
@@ -359,6 +357,8 @@ class Conversation:
     def _voice_failed(self, reason: str) -> None:
         """Try once more; then go where the flow says, or end the call: never silence."""
         self._out.emit(ReportProblem("voice failed", reason))
+        if self.state.closing:
+            return  # nobody is left to hear an apology
         self._voice_failures += 1
         if self._voice_failures == 1:
             self._saying.say(self.state.flow.phrases.apology)

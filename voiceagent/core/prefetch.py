@@ -95,10 +95,6 @@ class PrefetchPlan:
         self._in_flight: dict[FetchId, _InFlight] = {}
         self._queue: list[_Queued] = []
         self._answers: TLRUCache[Key, _Stored] = TLRUCache(_MOST_ANSWERS, _expiry, timer=lambda: self._now_ms)
-        self.hits = 0
-        self.joins = 0
-        self.wasted = 0
-        """Fetches whose answer nobody asked for before it was dropped."""
 
     def identity_established(self) -> None:
         """The caller is somebody, or somebody else, from now on: nothing fetched before is served any more."""
@@ -152,13 +148,11 @@ class PrefetchPlan:
         key = self._key(tool, arguments)
         stored = self._answers.get(key)
         if stored is not None:
-            self.hits += 1
             return Answer(stored.fetch, stored.result, stored.took_ms)
         version = self._versions.get(tool.name, 0)
         for fetch, flight in self._in_flight.items():
             if flight.key == key and flight.version == version:
                 flight.waiters.append((call, now_ms))
-                self.joins += 1
                 return Joined(fetch)
         # The model was quicker than the queue: its own call takes the place of the fetch.
         self._queue = [queued for queued in self._queue if queued.key != key]

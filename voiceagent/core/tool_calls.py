@@ -38,8 +38,6 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: dict[ToolCallId, ToolCall] = {}
         self._count = 0
-        self.started = 0
-        """How many tools were started in all."""
 
     @property
     def outstanding(self) -> tuple[ToolCall, ...]:
@@ -78,7 +76,3 @@ class ToolCalls:
         """The call has its result; a second one will not be listened to."""
         call.state = "done"
         del self._calls[call.id]
-
-    def of_reply(self, reply: ReplyId) -> tuple[ToolCall, ...]:
-        """Return the calls of one reply that have no result yet."""
-        return tuple(call for call in self._calls.values() if call.reply == reply)

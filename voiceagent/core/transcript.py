@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,15 +79,23 @@ class Transcript:
                 before = before[-count:]
             case "all":
                 pass
-        shown = [*before, *here][-at_most:]
-        requested = {message.request for message in shown if message.role == "tool_request"}
-        return tuple(m for m in shown if m.role != "tool_result" or m.request in requested)
+        return tuple(_without_orphans([*before, *here][-at_most:]))
 
     def _add(self, role: Role, epoch: Epoch, text: str, **more: object) -> None:
         entry = _Entry(len(self._entries) + 1, role, epoch, text)
         for name, value in more.items():
             setattr(entry, name, value)
         self._entries.append(entry)
+
+
+def _without_orphans(messages: list[Message]) -> Iterator[Message]:
+    """Leave out results whose request was cut off; a model may use the id of a request again later."""
+    requested: set[str | None] = set()
+    for message in messages:
+        if message.role == "tool_request":
+            requested.add(message.request)
+        if message.role != "tool_result" or message.request in requested:
+            yield message
 
 
 def _last_exchange(messages: list[Message]) -> list[Message]:

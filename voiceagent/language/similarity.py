@@ -15,8 +15,12 @@ How a score is built, for a query and a label with its example phrases:
   labels apart is shared. Letters alone find a resemblance between any two sentences: this condition
   is what leaves a gap between sentences that are in the domain and those that are not.
 
-What it cannot do: a sentence about something else that borrows a word of the domain ("the balance
-of nature") looks like a short request.
+- borrowed: where the shared concepts that tell labels apart are worth less than `_ENOUGH_EVIDENCE`
+  (an everyday word 1; a rarer one, one after "my", or several words 2) and the sentence has
+  concepts that no phrase knows, the score is halved: "the balance of nature" borrows a word.
+
+What it cannot do: a sentence about something else that borrows a rare word, or two, or that has
+nothing else in it ("move over"), looks like a short request.
 
 `CLEAR_SCORE` is a threshold that suits three to six labels with four or more phrases each.
 """
@@ -41,7 +45,7 @@ _SAME_WORD_COSINE = 0.62
 _LEAST_LETTERS_TO_COMPARE = 6
 _GRAM_SIZES = (2, 3, 4)
 
-_ENOUGH_EVIDENCE = 4
+_ENOUGH_EVIDENCE = 2
 _BORROWED_SHARE = 0.5
 
 _Vector = Mapping[str, float]
@@ -118,8 +122,7 @@ class PhraseIndex:
     def _is_borrowed(self, telling: Sequence[str], query: Mapping[str, int]) -> bool:
         """Whether too little speaks for a label, beside words that no phrase knows: "the balance of nature"."""
         evidence = sum(query[concept] for concept in telling)
-        unknown = sum(concept not in self._weights for concept in query)
-        return unknown > 0 and evidence < min(1 + unknown, _ENOUGH_EVIDENCE)
+        return evidence < _ENOUGH_EVIDENCE and any(concept not in self._weights for concept in query)
 
     def _tells_apart(self, concept: str) -> bool:
         if concept.startswith("!"):
@@ -138,8 +141,8 @@ class PhraseIndex:
 
     def _known(self, concept: str) -> str:
         """Return the known concept that is written most like this one, or the concept itself."""
-        if concept in self._weights or len(concept) < _LEAST_LETTERS_TO_COMPARE:
-            return concept
+        if concept in self._weights or " " in concept or len(concept) < _LEAST_LETTERS_TO_COMPARE:
+            return concept  # several words that make one concept are not one word misspelt
         grams = _letter_grams([concept])
         likeness, nearest = max(
             ((_cosine(grams, known), name) for name, known in self._grams.items() if name[0] == concept[0]),

@@ -12,15 +12,15 @@ import re
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from voiceagent.core.effects import ModelRequest
 from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
 from voiceagent.models.chat_messages import functions_for, messages_for
 from voiceagent.models.chat_replies import ReplyAssembly
 from voiceagent.models.failures import ModelUnavailable, ReplyRefused
+from voiceagent.models.zones import zone_of
 from voiceagent.ports import ReplyPiece
 from voiceagent.spec.flow import Flow
 
@@ -60,10 +60,9 @@ class OpenAIChatModels:
     ) -> None:
         """Prepare connections; nothing is sent. Blocks for half a second: the SDK is loaded, certificates are read.
 
-        Without `base_url` it is OpenAI's own endpoint, which needs a key.
-
-        A reply fails that has not begun after `first_piece_ms`, a second attempt included, or that is not complete
-        after `request_timeout_ms`. Raises MissingExtra, OperatorError.
+        Without `base_url` it is OpenAI's own endpoint, which needs a key. A reply fails that has not begun after
+        `first_piece_ms`, a second attempt included, or that is not complete after `request_timeout_ms`. Raises
+        MissingExtra, OperatorError.
         """
         if not api_key and not base_url:
             raise OperatorError(f"the model {model!r} needs a key: set OPENAI_API_KEY, or name another server")
@@ -92,13 +91,10 @@ class _ChatModel:
         self._endpoint = endpoint
         self._flow = flow
         self._time_zone = time_zone
-        self._zone: tzinfo | None = None
 
     async def reply(self, request: ModelRequest) -> AsyncGenerator[ReplyPiece]:
         """Stream one reply. Raises ModelUnavailable or ReplyRefused; closing the generator closes the request."""
-        if self._zone is None:
-            self._zone = await asyncio.to_thread(_zone, self._time_zone)  # it may have to be read from a file
-        today = datetime.fromtimestamp(request.unix_ms / 1_000, self._zone).date()
+        today = datetime.fromtimestamp(request.unix_ms / 1_000, zone_of(self._time_zone)).date()
         messages = messages_for(request, today=today, one_system_message=self._endpoint.one_system_message)
         stream = await self._endpoint.begin(messages, functions_for(self._flow, request))
         reply = ReplyAssembly(request.history)
@@ -255,13 +251,6 @@ def _client(base_url: str, api_key: str, request_timeout_ms: int) -> AsyncOpenAI
         max_retries=0,
         http_client=DefaultAsyncHttpxClient(limits=limits),
     )
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC  # the caller's calendar is unknown: this one is the least wrong
 
 
 # --- failures --------------------------------------------------------------------------------------------------------

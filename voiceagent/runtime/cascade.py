@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from voiceagent.core import events as ev
 from voiceagent.core.arguments import parsed_arguments
@@ -15,28 +17,31 @@ from voiceagent.core.ids import ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
 from voiceagent.language import Language
 from voiceagent.ports import (
-    AudioFormat,
     Clock,
     Leg,
     RecognizerHandle,
     ReplyDone,
     ReplyModel,
     SentText,
-    SpeechOff,
-    SpeechOn,
     SynthesizerHandle,
     ToolRequest,
     VadHandle,
     VoiceCapabilities,
 )
+from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.ears import Ears
 
 __all__ = ["CascadeVoice"]
 
 _log = logging.getLogger(__name__)
-_PRE_ROLL_MS = 300
-"""Audio kept from before the voice was noticed: the first consonant is in it."""
-_LONGEST_UTTERANCE_MS = 60_000
+_LONGEST_TRANSCRIPT = 1_000
+"""In characters, a minute of fast speech. What understands words takes its time over long and repetitive ones."""
+_STALLED_MS = 15_000
+"""An engine or a model that is silent for so long in the middle of its work has failed."""
 _CAPABILITIES = VoiceCapabilities(name="cascade", swap="trivial", speaks=False, transcribes=True, replies_unasked=False)
+
+
+_PieceT = TypeVar("_PieceT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class CascadeVoice:
         leg: Leg,
         language: Language,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: CallTasks,
         post: Callable[[ev.Event], None],
     ) -> None:
         self._recognizer = recognizer
@@ -68,9 +73,10 @@ class CascadeVoice:
         self._model = model
         self._leg = leg
         self._language = language
+        self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._ears = _Ears(vad, leg.audio_in, clock, post)
+        self._ears = Ears(vad, leg.audio_in, clock, post)
         self._replies: dict[ReplyId, asyncio.Task[None]] = {}
         self._clauses: deque[_Clause] = deque()
         self._speaking: asyncio.Task[None] | None = None
@@ -95,7 +101,10 @@ class CascadeVoice:
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """Have the words of an utterance that has paused."""
         audio = self._ears.take(utterance)
-        self._tasks.create_task(self._transcribe(utterance, audio, tuple(hints)))
+        if audio:
+            self._tasks.start(self._transcribe(utterance, audio, tuple(hints)))
+        else:
+            self._post(ev.TranscriptFinal(utterance, ""))
 
     async def _transcribe(self, utterance: UtteranceId, audio: bytes, hints: tuple[str, ...]) -> None:
         try:
@@ -103,13 +112,13 @@ class CascadeVoice:
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.TranscriptFailed(utterance, _reason(exc)))
         else:
-            self._post(ev.TranscriptFinal(utterance, heard.text, heard.confidence))
+            self._post(ev.TranscriptFinal(utterance, _cut(heard.text), heard.confidence))
 
     # --- thinking ---
 
     def ask(self, reply: ReplyId, request: ModelRequest) -> None:
         """Make a reply."""
-        task = self._tasks.create_task(self._reply(reply, request))
+        task = self._tasks.start(self._reply(reply, request))
         self._replies[reply] = task
         task.add_done_callback(lambda _: self._replies.pop(reply, None))
 
@@ -122,8 +131,11 @@ class CascadeVoice:
     async def _reply(self, reply: ReplyId, request: ModelRequest) -> None:
         self._post(ev.ReplyStarted(reply, request.epoch))
         splitter = self._language.clause_splitter()
+        complete = False
         try:
-            async for piece in self._model.reply(request):
+            pieces = aiter(self._model.reply(request))
+            piece = await anext(pieces, None)  # how long it may take to begin is for the core to say
+            while piece is not None:
                 match piece:
                     case SentText(text):
                         for clause in splitter.feed(text):
@@ -135,8 +147,22 @@ class CascadeVoice:
                         for clause in splitter.flush():
                             self._post(ev.ReplyText(reply, clause))
                         self._post(ev.ReplyFinished(reply, asks, input_tokens, output_tokens))
+                        complete = True
+                piece = await self._next(pieces, of="the model")
+            if not complete:
+                self._post(ev.ReplyFailed(reply, "the model broke off"))
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a model may raise anything
-            self._post(ev.ReplyFailed(reply, _reason(exc)))
+            reason = _reason(exc)
+            if not complete:
+                self._post(ev.ReplyFailed(reply, reason))
+
+    async def _next(self, pieces: AsyncIterator[_PieceT], *, of: str) -> _PieceT | None:
+        """Return the next piece, None after the last. Raises VoiceFailed where it does not come."""
+        try:
+            async with within(_STALLED_MS, self._clock):
+                return await anext(pieces, None)
+        except TimeoutError as exc:
+            raise VoiceFailed(f"{of} has stalled") from exc
 
     # --- speaking ---
 
@@ -144,7 +170,7 @@ class CascadeVoice:
         """Say a clause after those before it; the next is synthesised while this one is heard."""
         self._clauses.append(_Clause(utterance, clause, text, last))
         if self._speaking is None:
-            self._speaking = self._tasks.create_task(self._speak())
+            self._speaking = self._tasks.start(self._speak())
 
     def silence(self) -> tuple[UtteranceId, ...]:
         """Drop everything that has not been handed to the leg; returns whose it was."""
@@ -170,7 +196,8 @@ class CascadeVoice:
         said_bytes = 0
         try:
             if clause.text:
-                async for audio in self._synthesizer.speak(clause.text):
+                pieces = aiter(self._synthesizer.speak(clause.text))
+                while (audio := await self._next(pieces, of="the synthesizer")) is not None:
                     said_bytes += len(audio)
                     self._leg.play(clause.utterance, audio)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
@@ -181,78 +208,21 @@ class CascadeVoice:
         self._leg.end_clause(clause.utterance, clause.number, last=clause.last)
 
     async def close(self) -> None:
-        """Give the handles back."""
+        """Give the handles back, whatever one of them raises."""
         self.silence()
-        for task in list(self._replies.values()):
+        for task in self._replies.values():
             task.cancel()
-        self._recognizer.close()
-        self._synthesizer.close()
-        await self._model.close()
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._model.close)
+            closing.callback(self._synthesizer.close)
+            closing.callback(self._recognizer.close)
 
 
-class _Ears:
-    """Cuts the caller's audio into utterances and keeps each until it is transcribed."""
-
-    def __init__(self, vad: VadHandle, audio: AudioFormat, clock: Clock, post: Callable[[ev.Event], None]) -> None:
-        self._vad = vad
-        self._format = audio
-        self._clock = clock
-        self._post = post
-        self._kept = bytearray()
-        self._kept_from_ms = 0
-        """Audio time of the first byte that is kept."""
-        self._heard_ms = 0
-        self._began_ms: int | None = None
-        """The clock when audio time was 0."""
-        self._count = 0
-        self._current: tuple[UtteranceId, int] | None = None
-        """The utterance that is being spoken, and where its audio begins."""
-        self._cut: dict[UtteranceId, bytes] = {}
-
-    def hear(self, audio: bytes) -> None:
-        if self._began_ms is None:
-            self._began_ms = self._clock.now_ms()
-        self._kept += audio
-        self._heard_ms = self._kept_from_ms + len(self._kept) // self._format.bytes_per_ms
-        for change in self._vad.feed(audio):
-            match change:
-                case SpeechOn(at_ms):
-                    self._voice_on(at_ms)
-                case SpeechOff(at_ms):
-                    self._voice_off(at_ms)
-        self._forget()
-
-    def take(self, utterance: UtteranceId) -> bytes:
-        """Return the audio of an utterance that has paused, once."""
-        return self._cut.pop(utterance, b"")
-
-    def _voice_on(self, at_ms: int) -> None:
-        self._count += 1
-        utterance = UtteranceId(f"c{self._count}")
-        self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms))
-        self._post(ev.CallerStartedSpeaking(utterance, self._at(at_ms)))
-
-    def _voice_off(self, at_ms: int) -> None:
-        if self._current is None:
-            return
-        utterance, from_ms = self._current
-        self._current = None
-        first = (from_ms - self._kept_from_ms) * self._format.bytes_per_ms
-        self._cut[utterance] = bytes(self._kept[first:])
-        self._post(ev.CallerPaused(utterance, self._at(at_ms)))
-
-    def _at(self, audio_ms: int) -> int:
-        return (self._began_ms or 0) + audio_ms
-
-    def _forget(self) -> None:
-        keep_from_ms = self._heard_ms - _PRE_ROLL_MS * 2
-        if self._current is not None:
-            keep_from_ms = max(self._current[1], self._heard_ms - _LONGEST_UTTERANCE_MS)
-            self._current = (self._current[0], keep_from_ms)
-        # Trimmed a second at a time: moving the rest for every frame would cost more than the memory.
-        if keep_from_ms - self._kept_from_ms > 1_000:
-            del self._kept[: (keep_from_ms - self._kept_from_ms) * self._format.bytes_per_ms]
-            self._kept_from_ms = keep_from_ms
+def _cut(text: str) -> str:
+    """Return what is kept of a transcript: whole words, up to the longest one that anybody needs."""
+    if len(text) <= _LONGEST_TRANSCRIPT:
+        return text
+    return text[:_LONGEST_TRANSCRIPT].rpartition(" ")[0] or text[:_LONGEST_TRANSCRIPT]
 
 
 def _reason(exc: Exception) -> str:

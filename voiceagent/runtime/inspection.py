@@ -160,7 +160,8 @@ class _Reading:
     # --- events ---
 
     def event(self, entry: Entry) -> None:
-        self._last_ms = entry.at_ms
+        if self._ended is None:  # what a write that outlived the call came to is no part of its length
+            self._last_ms = entry.at_ms
         match entry.event:
             case ev.CallerStartedSpeaking(_, at_ms):
                 self._waiting_since_ms = None

@@ -72,7 +72,7 @@ class Journal:
     @property
     def complete(self) -> bool:
         """Whether the call came to its end; if not, effects of the last event may be missing."""
-        return not self.torn and bool(self.entries) and isinstance(self.entries[-1].event, CallEnded)
+        return not self.torn and any(isinstance(entry.event, CallEnded) for entry in self.entries)
 
 
 def header_of(flow: Flow, inherited: Inherited, *, time_zone: str, unix_ms: int) -> JournalHeader:

@@ -67,7 +67,7 @@ def _imported(folder: Path) -> ModuleType:
         raise PhaseError(
             f"syntax error: {exc.msg}", source=Source(exc.filename or str(folder), exc.lineno or 0)
         ) from exc
-    except Exception as exc:  # an author's module may raise anything; they get its line, not a traceback
+    except (Exception, SystemExit) as exc:  # an author's module may raise anything; they get its line, not a traceback
         _forget(name)
         raise PhaseError(f"{type(exc).__name__}: {exc}", source=_place(exc, folder)) from exc
     return module

@@ -12,6 +12,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, ToolCallId
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.ports import Clock, Leg, Voice
+from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.tools.executor import CallTools
@@ -20,7 +21,11 @@ from voiceagent.tools.vault import Vault
 __all__ = ["Performer"]
 
 _log = logging.getLogger(__name__)
-_TRANSFER_WITHIN_S = 30
+_TRANSFER_WITHIN_MS = 30_000
+_HANG_UP_WITHIN_MS = 15_000
+"""Draining included: a call is hung up when its last words have been heard, or nearly."""
+_WRITES_WITHIN_MS = 60_000
+"""After the call, for writes that are under way; their own time-outs come before that."""
 
 
 class Performer:
@@ -36,7 +41,7 @@ class Performer:
         journal: JournalWriter,
         learned: Learned,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: CallTasks,
         post: Callable[[ev.Event], None],
     ) -> None:
         self._voice = voice
@@ -48,8 +53,10 @@ class Performer:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._running: dict[ToolCallId, asyncio.Task[None]] = {}
-        self._fetching: set[asyncio.Task[None]] = set()
+        self._reads: dict[ToolCallId, asyncio.Task[None]] = {}
+        self._writes: dict[ToolCallId, asyncio.Task[None]] = {}
+        self._no_longer_needed: list[str] = []
+        """Handles of secrets that are destroyed when no write is under way any more."""
 
     def perform(self, outgoing: fx.Outgoing) -> None:  # noqa: C901 - one decision table: a row per effect
         """Start what the effect asks for."""
@@ -70,28 +77,31 @@ class Performer:
             case fx.StartTool():
                 self._start_tool(effect, outgoing.epoch)
             case fx.CancelTool(call):
-                task = self._running.pop(call, None)
+                task = self._reads.pop(call, None)
                 if task is not None:
                     task.cancel()
             case fx.Fetch():
-                self._fetch(effect)
+                self._tasks.start(self._fetch(effect))
             case fx.ForgetSealed(handles):
-                self._vault.forget(handles)
+                self._no_longer_needed += handles
+                self._forget_secrets()
             case fx.Transfer(target):
-                self._tasks.create_task(self._transfer(target))
+                self._tasks.start(self._transfer(target))
             case fx.HangUp(reason, drain):
-                self._tasks.create_task(self._hang_up(reason, drain=drain))
+                self._tasks.start(self._hang_up(reason, drain=drain))
             case fx.ServeFromCache() | fx.ReportProblem():
                 pass  # for the record: the journal and the observers have it
             case _:
                 assert_never(effect)
 
     async def finish(self) -> None:
-        """The call is over: wait for writes whose outcome must be known, let go of everything else."""
-        for task in self._fetching:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running.values())
+        """The call is over: wait, in bounded time, for writes, whose outcome must be known.
+
+        Of one that does not come to its end, ToolFailed says that nobody knows what has become of it.
+        """
+        await self._tasks.wait(tuple(self._writes.values()), at_most_ms=_WRITES_WITHIN_MS)
+        for call in self._writes:
+            self._post(ev.ToolFailed(call, "unknown", "it did not come to its end before the call was over"))
 
     def _stop_playout(self) -> None:
         dropped = self._voice.silence()
@@ -103,9 +113,15 @@ class Performer:
     # --- tools ---
 
     def _start_tool(self, start: fx.StartTool, epoch: Epoch) -> None:
-        task = self._tasks.create_task(self._run(start, epoch))
-        self._running[start.call] = task
-        task.add_done_callback(lambda _: self._running.pop(start.call, None))
+        task = self._tasks.start(self._run(start, epoch))
+        running = self._reads if start.idempotency_key is None else self._writes
+        running[start.call] = task
+
+        def ended(_: asyncio.Task[None]) -> None:
+            running.pop(start.call, None)
+            self._forget_secrets()
+
+        task.add_done_callback(ended)
 
     async def _run(self, start: fx.StartTool, epoch: Epoch) -> None:
         if start.idempotency_key is not None:
@@ -118,29 +134,37 @@ class Performer:
                 return
         began_ms = self._clock.now_ms()
         outcome = await self._tools.run(start, epoch)
-        self._learned.tool_took(start.tool, self._clock.now_ms() - began_ms)
+        if isinstance(outcome, ev.ToolFinished):
+            # A refusal takes no time at all, and would teach that the tool does not either.
+            self._learned.tool_took(start.tool, self._clock.now_ms() - began_ms)
         self._post(outcome)
 
-    def _fetch(self, fetch: fx.Fetch) -> None:
-        async def run() -> None:
-            self._post(await self._tools.fetch(fetch))
+    async def _fetch(self, fetch: fx.Fetch) -> None:
+        self._post(await self._tools.fetch(fetch))
 
-        task = self._tasks.create_task(run())
-        self._fetching.add(task)
-        task.add_done_callback(self._fetching.discard)
+    def _forget_secrets(self) -> None:
+        # A write that is still under way may return the secret it was given: only a vault that knows it can scrub it.
+        if not self._writes:
+            self._vault.forget(self._no_longer_needed)
+            self._no_longer_needed.clear()
 
     # --- the end ---
 
     async def _hang_up(self, reason: str, *, drain: bool) -> None:
-        await self._leg.hang_up(drain=drain)
+        try:
+            async with within(_HANG_UP_WITHIN_MS, self._clock):
+                await self._leg.hang_up(drain=drain)
+        except TimeoutError:
+            _log.warning("the leg did not hang up within %d ms", _HANG_UP_WITHIN_MS)
         self._post(ev.CallEnded(reason))
 
     async def _transfer(self, target: str) -> None:
         try:
-            async with asyncio.timeout(_TRANSFER_WITHIN_S):
+            async with within(_TRANSFER_WITHIN_MS, self._clock):
                 await self._leg.transfer(target)
         except (CallLost, TimeoutError) as exc:
             # The last words have been said; a carrier that cannot transfer in band goes on with its answer document.
             _log.warning("the leg could not transfer the caller: %s", exc)
-            await self._leg.hang_up(drain=True)
-        self._post(ev.CallEnded(f"transferred to {target}"))
+            await self._hang_up(f"transferred to {target}", drain=True)
+        else:
+            self._post(ev.CallEnded(f"transferred to {target}"))

@@ -35,4 +35,6 @@ def _fixed_sentences(flow: Flow) -> list[str]:
     said = [phase.on_enter.text for phase in flow.phases if isinstance(phase.on_enter, Say)]
     for phase in flow.phases:
         said += [*phase.no_input.phrases, *phase.no_match.phrases]
+    # What is said when something is broken must not need what may be broken.
+    said += [flow.phrases.apology, flow.phrases.not_available]
     return [text for text in said if "{" not in text]

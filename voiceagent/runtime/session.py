@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from voiceagent.core import events as ev
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.effects import Outgoing
-from voiceagent.core.ids import CallId
+from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
+from voiceagent.errors import JournalError
 from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine
+from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.performer import Performer
+from voiceagent.runtime.sealed_events import sealed
 from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
@@ -27,6 +30,9 @@ __all__ = ["Observer", "Services", "Session"]
 _log = logging.getLogger(__name__)
 _MOST_WAITING_EVENTS = 2_000
 """Beyond this the call is ended: control events are never dropped."""
+_APOLOGY_WITHIN_MS = 10_000
+_LET_GO_WITHIN_MS = 5_000
+_APOLOGY = UtteranceId("apology")
 
 Observer = Callable[[CallId, int, ev.Event, tuple[Outgoing, ...]], None]
 """Is told everything that happens in a call, on the event loop: the console and the demo listen here."""
@@ -51,6 +57,7 @@ class Session:
     def __init__(self, flow: Flow, incoming: IncomingCall, services: Services, *, time_zone: str = "UTC") -> None:
         self._flow = flow
         self._incoming = incoming
+        self._leg = incoming.leg
         self._services = services
         self._time_zone = time_zone
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue(_MOST_WAITING_EVENTS)
@@ -62,15 +69,24 @@ class Session:
             call=incoming.call, tool_latency_ms=learned.tool_latency_ms, phrase_ms=learned.phrase_ms
         )
         self._conversation = Conversation(flow, self._inherited)
+        self._observers = list(services.observers)
         self._voice: CascadeVoice | None = None
+        self._listening = True
         self._overflowed = False
+        self._failure: Exception | None = None
+        """What nobody was prepared for: the reader ends the call over it."""
 
     # --- what the leg reports to ---
 
     def audio_arrived(self, audio: bytes) -> None:
         """Caller audio goes to the voice, not through the queue."""
-        if self._voice is not None:
+        if self._voice is None or not self._listening:
+            return
+        try:
             self._voice.hear(audio)
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: a voice activity engine may raise anything
+            self._listening = False
+            self._fail(exc)
 
     def post(self, event: ev.Event) -> None:
         """Let something happen to the call. Never blocks; an overflow ends the call."""
@@ -82,38 +98,78 @@ class Session:
     # --- the call ---
 
     async def run(self) -> None:
-        """Take the call; returns when it is over, its record is closed and nothing of it is left running."""
-        journal = self._services.journals.open(
-            self._flow, self._inherited, self._started(), on_broken=self._journal_broken
-        )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                await self._converse(tasks, journal)
-        except* Exception as group:  # noqa: BLE001 - a call's outermost frame: this call ends, the others notice nothing
-            _log.error("call %s failed", self._incoming.call, exc_info=group)
-            self._record(journal, ev.CallEnded("internal error"))
-            await self._incoming.leg.hang_up(drain=False)
-        finally:
-            self._stop_waking()
-            await journal.close()
+        """Take the call; returns when it is over, its record is closed and nothing of it is left running.
 
-    async def _converse(self, tasks: asyncio.TaskGroup, journal: JournalWriter) -> None:
-        services, leg = self._services, self._incoming.leg
-        engines, flow = services.engines, self._flow
-        voice = self._voice = CascadeVoice(
+        Raises nothing, unless it is cancelled: whatever goes wrong ends this call, and the others notice nothing.
+        """
+        with self._unharmed("was not brought to its end in good order"):
+            async with AsyncExitStack() as at_the_end:
+                await self._take_call(at_the_end)
+
+    async def _take_call(self, at_the_end: AsyncExitStack) -> None:
+        started = self._started()
+        journal = self._services.journals.open(self._flow, self._inherited, started, on_broken=self._journal_broken)
+        at_the_end.push_async_callback(journal.close)
+        at_the_end.callback(self._vault.forget_all)
+        at_the_end.callback(self._record_outcomes, journal)
+        tasks = CallTasks(self._services.clock, failed=self._fail)
+        at_the_end.push_async_callback(tasks.close)
+        try:
+            voice = self._voice_of(tasks)
+            at_the_end.push_async_callback(self._close_voice, voice)
+            performer = self._performer_of(voice, journal, tasks)
+            at_the_end.push_async_callback(performer.finish)
+            self._voice = voice
+            self.post(started)
+            self.post(ev.LegAttached(self._leg.id, self._leg.features.dialect))
+            self._leg.attach(self)
+            await self._converse(performer, journal, tasks)
+        except asyncio.CancelledError:
+            self._end(journal, "cancelled")
+            raise
+        except Exception:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
+            _log.exception("call %s failed", self._incoming.call)
+            self._end(journal, "internal error")
+            await self._apologise(journal)
+        finally:
+            self._listening = False
+            self._stop_waking()
+            await self._let_go()
+
+    async def _converse(self, performer: Performer, journal: JournalWriter, tasks: CallTasks) -> None:
+        state = self._conversation.state
+        while not state.ended:
+            event = await self._queue.get()
+            if self._failure is not None:
+                raise self._failure
+            if self._overflowed:
+                event = ev.CallEnded("too many events")
+            turn = state.turn
+            for outgoing in self._record(journal, sealed(event, self._conversation, self._vault)):
+                performer.perform(outgoing)
+            if state.turn != turn:
+                tasks.start(_synced(journal))
+            self._wake_me()
+
+    def _voice_of(self, tasks: CallTasks) -> CascadeVoice:
+        engines, flow, leg = self._services.engines, self._flow, self._leg
+        return CascadeVoice(
             vad=engines.vad.open(leg.audio_in),
             recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
             synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
-            model=services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
+            model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
             leg=leg,
             language=self._conversation.state.language,
-            clock=services.clock,
+            clock=self._services.clock,
             tasks=tasks,
             post=self.post,
         )
-        performer = Performer(
+
+    def _performer_of(self, voice: CascadeVoice, journal: JournalWriter, tasks: CallTasks) -> Performer:
+        services = self._services
+        return Performer(
             voice=voice,
-            leg=leg,
+            leg=self._leg,
             tools=services.tools.for_call(self._incoming.call, self._conversation, self._vault),
             vault=self._vault,
             journal=journal,
@@ -122,28 +178,6 @@ class Session:
             tasks=tasks,
             post=self.post,
         )
-        self.post(self._started())
-        self.post(ev.LegAttached(leg.id, leg.features.dialect))
-        leg.attach(self)
-        try:
-            while not self._conversation.state.ended:
-                event = await self._queue.get()
-                if self._overflowed:
-                    event = ev.CallEnded("too many events")
-                for outgoing in self._record(journal, self._sealed(event)):
-                    performer.perform(outgoing)
-                self._wake_me()
-        except asyncio.CancelledError:
-            self._record(journal, ev.CallEnded("cancelled"))
-            await leg.hang_up(drain=False)
-            raise
-        finally:
-            await voice.close()
-        await performer.finish()
-
-    def _journal_broken(self, reason: str) -> None:
-        # The call goes on; what cannot be undone is refused from here on, since it could not be recorded.
-        _log.error("the journal of call %s is broken: %s", self._incoming.call, reason)
 
     def _started(self) -> ev.CallStarted:
         incoming = self._incoming
@@ -156,38 +190,91 @@ class Session:
             parameters=dict(incoming.parameters),
         )
 
+    # --- the record ---
+
     def _record(self, journal: JournalWriter, event: ev.Event) -> tuple[Outgoing, ...]:
         """Let the core handle an event: first it is written down, then it is handled, then its effects are written."""
         now_ms = self._services.clock.now_ms()
         journal.event(now_ms, event)
         outgoing = self._conversation.handle(event, now_ms)
         journal.effects(outgoing)
-        for observe in self._services.observers:
-            observe(self._incoming.call, now_ms, event, outgoing)
+        for observe in tuple(self._observers):
+            try:
+                observe(self._incoming.call, now_ms, event, outgoing)
+            except Exception:  # noqa: BLE001 - somebody else's code; who only looks on must not end the call
+                _log.exception("call %s goes on without one of its observers", self._incoming.call)
+                self._observers.remove(observe)
         return outgoing
 
-    # --- secrets ---
+    def _record_outcomes(self, journal: JournalWriter) -> None:
+        """The call is over: of what has happened since, the record wants what has become of tools, and no more."""
+        while not self._queue.empty():
+            event = self._queue.get_nowait()
+            if isinstance(event, ev.ToolFinished | ev.ToolFailed):
+                self._record(journal, event)
 
-    def _sealed(self, event: ev.Event) -> ev.Event:
-        """Take secrets out before anything else sees the event."""
-        match event:
-            case ev.TranscriptFinal(utterance, text):
-                sealing = self._conversation.sealing_of(utterance)
-                if sealing is not None and text:
-                    sealed = self._vault.seal(text, self._conversation.state.language, sealing)
-                    return dataclasses.replace(event, text=sealed)
-            case ev.TranscriptPartial(utterance, text):
-                if self._conversation.sealing_of(utterance) is not None:
-                    return dataclasses.replace(event, text="")
-            case ev.DigitsPressed(digits, None):
-                sealing = self._conversation.sealing_of()
-                if sealing is not None and digits.isdigit():
-                    handle = sealing.plan([len(digits)])[0][0][0]
-                    self._vault.append(handle, digits)
-                    return ev.DigitsPressed("•" * len(digits), handle)
-            case _:
-                pass
-        return event
+    def _journal_broken(self, reason: str) -> None:
+        # The call goes on; what cannot be undone is refused from here on, since it could not be recorded.
+        _log.error("the journal of call %s is broken: %s", self._incoming.call, reason)
+
+    # --- the end, where it does not come by itself ---
+
+    def _fail(self, problem: Exception) -> None:
+        """Something broke that nobody was prepared for: have the reader end the call."""
+        if self._failure is None and not self._conversation.state.ended:
+            self._failure = problem
+            self.post(ev.TimePassed())  # wakes the reader
+        else:
+            _log.error("call %s: one more thing failed", self._incoming.call, exc_info=problem)
+
+    @contextmanager
+    def _unharmed(self, otherwise: str) -> Generator[None]:
+        """Go on with what comes after the block, whatever happens in it."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - the call has to be brought to its end past any engine, leg or model
+            _log.exception("call %s %s", self._incoming.call, otherwise)
+
+    def _end(self, journal: JournalWriter, reason: str) -> None:
+        if not self._conversation.state.ended:
+            with self._unharmed("has a conversation that cannot be ended"):
+                self._record(journal, ev.CallEnded(reason))
+
+    async def _apologise(self, journal: JournalWriter) -> None:
+        """Say sorry, if there is still a voice to say it with, and hang up when it has been heard."""
+        if self._voice is None:
+            return
+        with self._unharmed("ends without an apology"):
+            async with within(_APOLOGY_WITHIN_MS, self._services.clock):
+                self._voice.silence()
+                self._leg.clear()
+                self._voice.speak(_APOLOGY, 0, self._flow.phrases.apology, last=True)
+                await self._until_said(_APOLOGY, journal)
+                await self._leg.hang_up(drain=True)
+
+    async def _until_said(self, utterance: UtteranceId, journal: JournalWriter) -> None:
+        """Wait until an utterance is with the leg, cannot be spoken, or nobody is there to hear it."""
+        while True:
+            match await self._queue.get():
+                case ev.SpeechQueued(said) | ev.SpeechFailed(said) if said == utterance:
+                    return
+                case ev.LegLost():
+                    return
+                case ev.ToolFinished() | ev.ToolFailed() as outcome:
+                    self._record(journal, outcome)
+                case _:
+                    pass
+
+    async def _let_go(self) -> None:
+        """Hang up; where that has been done already, the leg knows."""
+        with self._unharmed("has a leg that does not hang up"):
+            async with within(_LET_GO_WITHIN_MS, self._services.clock):
+                await self._leg.hang_up(drain=False)
+
+    async def _close_voice(self, voice: CascadeVoice) -> None:
+        with self._unharmed("has an engine that cannot be left in good order"):
+            async with within(_LET_GO_WITHIN_MS, self._services.clock):
+                await voice.close()
 
     # --- time ---
 
@@ -209,3 +296,9 @@ class Session:
         if self._cancel_wake is not None:
             self._cancel_wake()
             self._cancel_wake = None
+
+
+async def _synced(journal: JournalWriter) -> None:
+    """Have everything so far survive a power cut; nobody waits for it."""
+    with suppress(JournalError):  # said once already, to whoever opened the journal
+        await journal.sync()

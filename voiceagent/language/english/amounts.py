@@ -32,7 +32,8 @@ _VAGUE = re.compile(
     r"|(?<!\w)-\s*[$€£]?\d"
 )
 _COUNTED = re.compile(
-    rf"{_NUMBERS}[ -]*(?:seconds?|minutes?|hours?|days?|nights?|weeks?|months?|years?|times?|percent|%|o'clock|[ap]\.?m)"
+    rf"{_NUMBERS}[ -]*(?:seconds?|minutes?|hours?|days?|nights?|weeks?|months?|years?|times?"
+    r"|percent|%|o'clock|[ap]\.?m)"
     r"(?!\w)"
 )
 """A number of something that is not money: "forty minutes"."""

@@ -47,7 +47,9 @@ _STOP_WORDS = word_set(
     last next first other another else more less day week month year night time date soon later ago
     tomorrow yesterday tonight monday tuesday wednesday thursday friday saturday sunday noon
     minute second hour moment talk speak say mean work
-    nope nah yup instead list few couple sir ma'am madam wait read hear figure prefer rather supposed everything everybody everyone
+    january february march april june july august september october november december
+    nope nah yup instead list few couple sir ma'am madam wait read hear figure prefer rather
+    supposed everything everybody everyone
     """
 )
 
@@ -56,11 +58,18 @@ _SYNONYMS: Sequence[Sequence[str]] = (
     ("balance", "how much money", "how much do i have", "how much have i got", "how much is in",
      "how much is on", "how much is left", "available funds", "what have i got", "how much i have",
      "what do i have in", "what is in my account", "how much cash", "how much i've got",
-     "money do i have", "money have i got", "enough money", "money left", "have left", "account balance", "available balance", "current balance", "what is in my", "what is in", "what i have got", "what i got", "how much i got", "money i got", "how much in", "what have i saved", "how much i have saved", "overdrawn", "overdraft", "how much is there", "how much there is"),
+     "money do i have", "money have i got", "enough money", "money left", "have left", "account balance",
+     "available balance", "current balance", "what is in my", "what is in", "what i have got", "what i got",
+     "how much i got", "money i got", "how much in", "what have i saved", "how much i have saved", "overdrawn",
+     "overdraft", "how much is there", "how much there is"),
     ("money", "fund", "cash", "dollar", "euro", "pound", "buck"),
-    ("transfer", "send", "move", "wire", "shift", "remit", "pay into", "put into", "put in my", "put in", "move over to", "take out of", "transfer over"),
+    ("transfer", "send", "move", "wire", "shift", "remit", "pay into", "put into", "put in my", "put in",
+     "move over to", "take out of", "transfer over"),
     ("transaction", "purchase", "activity", "spend", "spent", "payment history", "statement",
-     "spending", "withdrawal", "movement", "went through", "gone through", "come out of", "came out", "come out", "gone out", "went out", "taken out", "posted", "where did my money go", "where my money went", "where has my money gone", "my money go", "what went on", "bought", "buy", "is gone out", "come through", "came through"),
+     "spending", "withdrawal", "movement", "went through", "gone through", "come out of", "came out", "come out",
+     "gone out", "went out", "taken out", "posted", "where did my money go", "where my money went",
+     "where has my money gone", "my money go", "what went on", "bought", "buy", "is gone out", "come through",
+     "came through"),
     ("pay", "payment", "paid", "settle"),
     ("bill", "invoice", "owe"),
     ("internet", "wifi", "broadband", "online"),
@@ -68,34 +77,55 @@ _SYNONYMS: Sequence[Sequence[str]] = (
      "challenge", "do not recognize", "do not recognise", "did not make", "did not buy",
      "did not authorize", "did not authorise", "never authorized", "never authorised",
      "without permission", "without my permission", "never made", "never bought", "not mine",
-     "suspicious", "not recognize", "not recognise", "do not know what it is", "do not know what that is", "do not know what this is", "no idea what it is", "no idea what that is", "no idea what this is", "do not know who", "charged twice", "charge twice", "double charge", "duplicate charge", "overcharged", "was not me", "not me", "did not order", "did not authorise that", "never ordered", "strange", "weird", "odd"),
+     "suspicious", "not recognize", "not recognise", "do not know what it is", "do not know what that is",
+     "do not know what this is", "no idea what it is", "no idea what that is", "no idea what this is",
+     "do not know who", "charged twice", "charge twice", "double charge", "duplicate charge", "overcharged",
+     "was not me", "not me", "did not order", "did not authorise that", "never ordered", "strange", "weird",
+     "odd"),
     ("charge", "fee", "debit"),
     ("refund", "money back", "reimburse", "reimbursement"),
     ("card", "visa", "mastercard"),
     ("lost", "lose", "losing", "missing", "misplace", "stolen", "stole", "steal", "theft",
-     "cannot find", "can not find", "gone missing", "left behind", "is gone", "disappeared", "vanished", "can not locate", "nowhere to be found", "dropped", "robbed", "pickpocketed", "snatched", "swiped", "left it at", "left it in"),
+     "cannot find", "can not find", "gone missing", "left behind", "is gone", "disappeared", "vanished",
+     "can not locate", "nowhere to be found", "dropped", "robbed", "pickpocketed", "snatched", "swiped",
+     "left it at", "left it in"),
     ("block", "freeze", "deactivate", "lock", "disable", "suspend"),
     ("pin", "passcode", "password"),
     ("deposit", "paycheck", "pay check", "direct deposit", "salary", "wage", "payroll", "payday"),
     ("wallet", "purse", "handbag", "pocketbook"),
     ("forgot", "forget", "forgotten", "do not remember", "can not remember", "do not recall", "can not recall"),
+    ("account number", "customer number", "card number"),
     ("loan", "mortgage", "credit line", "borrow", "lend"),
     # The conversation itself
     ("human", "person", "agent", "representative", "operator", "advisor", "adviser", "colleague",
      "supervisor", "manager", "staff", "real people", "rep", "employee", "talk to someone",
      "talk to somebody", "speak to someone", "speak to somebody", "speak with someone",
-     "speak with somebody", "talk with someone", "talk with somebody", "someone real", "put me through", "connect me", "real person", "real human", "actual person", "actual human", "live person", "live agent", "human being", "somebody real", "transfer me", "another human", "customer service", "customer care", "customer support", "speak to a person", "talk to a person"),
+     "speak with somebody", "talk with someone", "talk with somebody", "someone real", "put me through",
+     "connect me", "real person", "real human", "actual person", "actual human", "live person", "live agent",
+     "human being", "somebody real", "transfer me", "another human", "customer service", "customer care",
+     "customer support", "speak to a person", "talk to a person"),
     ("repeat", "say again", "say that again", "say it again", "come again", "one more time",
      "did not hear", "did not catch", "once more", "pardon", "did not get that",
      "could not hear", "what did you say", "what was that"),
     ("goodbye", "bye", "hang up", "that is all", "that is it", "that will be all", "i am done",
      "nothing else", "all set", "have a nice day", "that would be all", "end call",
-     "end the call", "i am finished", "bye bye", "see you", "we are done", "is everything", "was everything", "that was it", "that was all", "that is going to be it", "that is going to be all", "that will be it", "that would be it", "that does it", "that is everything", "that covers it", "that covers everything", "that was everything", "i am good", "i am fine", "i am okay", "take care", "have a good day", "have a good one", "have a great day", "have a good night", "have a good evening", "have a lovely day", "let you go", "no more questions", "no further questions", "no other questions", "all i need", "all i needed", "all i wanted", "nothing more", "we are good", "we are all set", "no need", "finished", "got everything i need", "have everything i need", "that will do", "that will do it", "have what i need", "got what i need", "nothing"),
+     "end the call", "i am finished", "bye bye", "see you", "we are done", "is everything", "was everything",
+     "that was it", "that was all", "that is going to be it", "that is going to be all", "that will be it",
+     "that would be it", "that does it", "that is everything", "that covers it", "that covers everything",
+     "that was everything", "i am good", "i am fine", "i am okay", "take care", "have a good day",
+     "have a good one", "have a great day", "have a good night", "have a good evening", "have a lovely day",
+     "let you go", "no more questions", "no further questions", "no other questions", "all i need", "all i needed",
+     "all i wanted", "nothing more", "we are good", "we are all set", "no need", "finished",
+     "got everything i need", "have everything i need", "that will do", "that will do it", "have what i need",
+     "got what i need", "nothing"),
     ("something else", "anything else", "another thing", "one more thing", "another question",
-     "one more question", "other question", "more questions", "one other thing", "more help", "have a question", "got a question"),
+     "one more question", "other question", "more questions", "one other thing", "more help", "have a question",
+     "got a question"),
     ("cancel", "call off", "can not make it", "will not make it", "will not be able to",
      "can not come", "delete", "stop", "abort", "undo", "revoke", "forget it", "never mind",
-     "nevermind", "changed my mind", "change my mind", "leave it", "skip it", "skip that", "not today", "drop it", "scrap that", "rather not", "hold off", "never mind that", "do not do it", "do not do that", "let us not", "do not bother"),
+     "nevermind", "changed my mind", "change my mind", "leave it", "skip it", "skip that", "not today", "drop it",
+     "scrap that", "rather not", "hold off", "never mind that", "do not do it", "do not do that", "let us not",
+     "do not bother"),
     # Appointments, orders, places
     ("book", "make an appointment", "get an appointment", "make a reservation", "reserve",
      "reservation", "schedule", "arrange", "set up"),
@@ -139,7 +169,7 @@ _NUMBER_WORDS = word_set(
 _REFUSAL = "!refuse"
 _REFUSALS: Sequence[str] = (
     "do not want", "do not need", "no longer want", "no longer need", "would not like",
-    "did not want", "not going to", "rather not", "do not wish", "not asking"
+    "did not want", "not going to", "rather not", "do not wish", "not asking", "do not have",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,9 +12,11 @@ from voiceagent.language import CLEAR_SCORE, Language, PhraseIndex
 from voiceagent.models.guided.slots import SlotValue, value_of
 from voiceagent.spec.expects import Choice, FreeSpeech
 from voiceagent.spec.guided import GuidedDialogue, Intent, Slot
+from voiceagent.spec.tool import Tool
 
 __all__ = ["Understanding", "Wanted"]
 
+_WORD = re.compile(r"[\w']+")
 _REPEAT = ("could you repeat that please", "say that again", "what did you say", "pardon", "sorry, come again")
 
 
@@ -28,9 +31,17 @@ class Wanted:
 
     @property
     def missing(self) -> Slot | None:
-        """The first slot without a value."""
-        slots = self.intent.slots if self.intent else ()
-        return next((slot for slot in slots if slot.name not in self.values), None)
+        """The slot to ask for next."""
+        if self.intent is None:
+            return None
+        unknown = (slot for slot in self.intent.slots if slot.name not in self.values)
+        return next((slot for slot in unknown if _is_asked_for(slot, self.intent)), None)
+
+
+def _is_asked_for(slot: Slot, intent: Intent) -> bool:
+    """Whether a slot is worth a question: what the tool has a default for is only taken where it is said."""
+    known = intent.does.arguments.model_fields if isinstance(intent.does, Tool) else {}
+    return slot.name not in known or known[slot.name].is_required()
 
 
 class Understanding:
@@ -38,14 +49,15 @@ class Understanding:
 
     def __init__(self, dialogue: GuidedDialogue, language: Language) -> None:
         self._dialogue = dialogue
-        self._language = language
+        self.language = language
         self._index = self._indexed({str(n): intent.examples for n, intent in enumerate(dialogue.intents)})
         self._repeat = self._indexed({"repeat": _REPEAT})
+        self._word_for_word = {_plain(said): i for i in reversed(dialogue.intents) for said in i.examples}
         self._choices = self._words_of_choices()
         self._answers = self._plain_answers()
 
     def _indexed(self, phrases: dict[str, Sequence[str]]) -> PhraseIndex | None:
-        return self._language.phrase_index(phrases) if phrases else None
+        return self.language.phrase_index(phrases) if phrases else None
 
     def _words_of_choices(self) -> frozenset[str]:
         slots = [slot for intent in self._dialogue.intents for slot in intent.slots]
@@ -62,8 +74,8 @@ class Understanding:
         answers: dict[bool, Intent] = {}
         for intent in self._dialogue.intents:
             for example in intent.examples:
-                answer = self._language.yes_no(example)
-                if answer is not None and self._index is not None and not self._index.content_of(example):
+                answer = self._plain_answer(example)
+                if answer is not None:
                     answers.setdefault(answer, intent)
         return answers
 
@@ -74,11 +86,13 @@ class Understanding:
         return score >= CLEAR_SCORE and (nearest is None or nearest[1] < score)
 
     def intent_of(self, text: str) -> Intent | None:
-        """Return the intent these words clearly come near to."""
-        nearest = self._nearest(text)
-        if nearest is not None and nearest[1] >= CLEAR_SCORE:
-            return nearest[0]
-        return self._by_answer(text)
+        """Return the intent these words clearly come near to; a plain yes or no is one where an example says so."""
+        return self.named_in(text) or self._by_answer(text)
+
+    def named_in(self, text: str) -> Intent | None:
+        """Return the intent these words name by themselves, whatever was asked before them."""
+        nearest = self._nearest(text) if self._plain_answer(text) is None else None
+        return nearest[0] if nearest is not None and nearest[1] >= CLEAR_SCORE else None
 
     def wanted(self, messages: Sequence[Message], today: date) -> Wanted:
         """Follow the caller's words from the first to the newest: what they want now, and with which values."""
@@ -98,7 +112,7 @@ class Understanding:
                 value := value_of(
                     slot,
                     text,
-                    language=self._language,
+                    language=self.language,
                     today=today,
                     asked=slot is asked,
                     others=tuple(name for name in names if name != slot.name),
@@ -138,10 +152,12 @@ class Understanding:
 
     def _by_answer(self, text: str) -> Intent | None:
         """Return the intent whose examples have a plain yes or no, if these words are one, and nothing else."""
-        if self._language.is_backchannel(text) or (self._index and self._index.content_of(text)):
-            return None
-        answer = self._language.yes_no(text)
+        answer = None if self.language.is_backchannel(text) else self._plain_answer(text)
         return self._answers.get(answer) if answer is not None else None
+
+    def _plain_answer(self, text: str) -> bool | None:
+        """Return the yes or no that is all there is to these words."""
+        return None if self._index is not None and self._index.content_of(text) else self.language.yes_no(text)
 
     def _is_bare(self, text: str) -> bool:
         """Whether there is nothing in these words but numbers, choices and words that say nothing."""
@@ -150,5 +166,13 @@ class Understanding:
     def _nearest(self, text: str) -> tuple[Intent, float] | None:
         if self._index is None:
             return None
+        # "What is on tonight" has no word that could be told from any other sentence's, but it is an example.
+        said = self._word_for_word.get(_plain(text))
+        if said is not None:
+            return said, 1.0
         label, score = self._index.best(text)[0]
         return self._dialogue.intents[int(label)], score
+
+
+def _plain(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold().replace("’", "'")))

@@ -1,0 +1,91 @@
+"""Endpointing: how long a caller must be silent, by what they said and what they were asked for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceagent.core.endpointing import patience_after
+from voiceagent.language import language_for
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+
+ENGLISH = language_for("en-US")
+NUMBER = Digits(name="number", length=8)
+KIND = Choice(name="kind", options={"checking": ("checking", "current account"), "savings": ("savings",)})
+
+
+def patience_ms(text: str, *expects: Expects, digits_missing: int | None = None) -> int:
+    """How long to wait after these words."""
+    return patience_after(text, expects=expects, language=ENGLISH, digits_missing=digits_missing).ms
+
+
+def test_nobody_who_has_read_out_four_of_eight_digits_is_finished() -> None:
+    assert patience_ms("four five one nine", NUMBER) == 1_100
+    assert patience_ms("four five one nine two two seven eight", NUMBER) == 300
+
+
+def test_digits_without_a_known_length_may_always_go_on() -> None:
+    assert patience_ms("four five one nine", Digits()) == 1_100
+
+
+def test_more_digits_than_were_asked_for_are_judged_like_any_words() -> None:
+    assert patience_ms("four five one nine two two seven eight nine", NUMBER) == patience_ms(
+        "four five one nine two two seven eight nine"
+    )
+
+
+def test_sealed_digits_are_counted_by_their_handles() -> None:
+    assert patience_ms("⟨number#1: 4 digits⟩", NUMBER, digits_missing=4) == 1_100
+    assert patience_ms("⟨number#1: 8 digits⟩", NUMBER, digits_missing=0) == 300
+    assert patience_ms("⟨number#1: 8 digits⟩", NUMBER) == 1_100
+
+
+@pytest.mark.parametrize(
+    ("expected", "complete"),
+    [
+        (YesNo(), "yes"),
+        (YesNo(), "no thanks"),
+        (SpokenAmount(), "two hundred and fifty dollars"),
+        (KIND, "the Checking one"),
+        (KIND, "my current account"),
+    ],
+)
+def test_nobody_who_has_given_a_clear_answer_needs_waiting_for(expected: Expects, complete: str) -> None:
+    assert patience_ms(complete, expected) == 300
+
+
+@pytest.mark.parametrize("expected", [YesNo(), SpokenAmount(), KIND, NUMBER])
+def test_words_that_are_no_answer_are_judged_like_any_others(expected: Expects) -> None:
+    for words in ("what did you say?", "I would like to", "hmm"):
+        assert patience_ms(words, expected) == patience_ms(words)
+
+
+@pytest.mark.parametrize("expected", [SpokenDate(), FreeSpeech()])
+def test_a_date_may_go_on_so_its_words_are_judged_like_any_others(expected: Expects) -> None:
+    for words in ("march fourteenth", "march fourteenth nineteen eighty seven", ""):
+        assert patience_ms(words, expected) == patience_ms(words)
+
+
+def test_a_sentence_that_stops_in_the_middle_is_waited_for() -> None:
+    assert patience_ms("I would like to") == 1_100
+    assert patience_ms("What is my balance?") == 500
+
+
+def test_of_several_expected_answers_the_first_that_fits_decides() -> None:
+    assert patience_ms("yes", NUMBER, YesNo()) == 300
+    assert patience_ms("one two three", NUMBER, YesNo()) == 1_100
+
+
+def test_a_reason_is_given() -> None:
+    assert patience_after("four", expects=[NUMBER], language=ENGLISH).reason == "digits are missing"
+
+
+_anything: list[Expects] = [FreeSpeech(), NUMBER, Digits(), SpokenDate(), SpokenAmount(), YesNo(), KIND]
+
+
+@given(st.text(max_size=40), st.lists(st.sampled_from(_anything), max_size=3), st.none() | st.integers(0, 9))
+def test_patience_has_bounds_whatever_was_said(text: str, expects: list[Expects], missing: int | None) -> None:
+    patience = patience_after(text, expects=expects, language=ENGLISH, digits_missing=missing)
+    assert 300 <= patience.ms <= 1_100
+    assert patience.reason

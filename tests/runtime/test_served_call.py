@@ -1,0 +1,199 @@
+"""Whole calls over a real port: the server as it is put together, and a carrier that calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, Transition
+from voiceagent.audio import pcm16_to_mulaw
+from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
+from voiceagent.core.events import CallEnded, CallStarted, DigitsPressed, PlayoutReached
+from voiceagent.errors import OperatorError
+from voiceagent.runtime.journal_file import Journal, read_journal
+from voiceagent.runtime.replay import replay
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.testing import CallerScript, CallReport, place_call
+from voiceagent.testing.caller_script import (
+    ExpectHangUpStep,
+    HangUpStep,
+    PressStep,
+    SayStep,
+    WaitForAgentStep,
+    WaitStep,
+)
+from voiceagent.testing.twilio_stream import TwilioStream
+from voiceagent.testing.utterance import Utterance
+
+DESK = Flow(
+    name="desk",
+    initial="talk",
+    phases=(
+        Phase(
+            name="talk",
+            on_enter=Say(text="Hello."),
+            no_match=Reprompts(phrases=("Pardon?",)),
+            transitions=(Transition(on=Pressed(digits="9"), to="end"),),
+        ),
+        Phase(name="end", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
+    ),
+)
+LONG_WINDED = DESK.model_copy(
+    update={"phases": (DESK.phases[0].model_copy(update={"on_enter": Say(text="Hello. " * 60)}), DESK.phases[1])}
+)
+HUM = Utterance.from_mulaw("hum", pcm16_to_mulaw((b"\x00\x20" * 20 + b"\x00\xe0" * 20) * 180))
+"""0.9 s of a loud square wave."""
+AGENT_DONE = WaitForAgentStep(quiet_ms=300, at_most_ms=10_000)
+GOODBYE = (AGENT_DONE, PressStep("9"), ExpectHangUpStep(within_ms=10_000))
+
+Scenario = Callable[[AgentServer, str], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def http_library() -> None:
+    """Import what a server imports as it starts: the files are read once, before there is an event loop to block."""
+    importlib.import_module("httpx")
+
+
+def serve(directory: Path, scenario: Scenario, *, flow: Flow = DESK) -> list[Journal]:
+    """Serve the desk for as long as the scenario takes; return the journals of all calls once they are over."""
+    settings = ServerSettings(
+        telephony=TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0),
+        journals=directory,
+        engines="null",
+    )
+
+    async def serving() -> None:
+        before = asyncio.all_tasks()
+        async with agent_server(settings, {"desk": flow}) as server:
+            await scenario(server, f"ws://127.0.0.1:{server.port}/media/twilio/desk")
+            assert await server.drain(at_most_s=20), "a call is left"
+        assert asyncio.all_tasks() == before, "a task is left"
+
+    asyncio.run(serving())
+    journals = [read_journal(file) for file in sorted(directory.glob("*.jsonl"))]
+    for journal in journals:
+        assert journal.complete
+        assert replay(journal, flow).same
+    return journals
+
+
+def script(*steps: object, **parameters: str) -> CallerScript:
+    return CallerScript("test", steps, parameters=parameters)  # pyright: ignore[reportArgumentType] - steps of all kinds
+
+
+def ended(journal: Journal) -> str:
+    (event,) = [entry.event for entry in journal.entries if isinstance(entry.event, CallEnded)]
+    return event.reason
+
+
+def test_a_call_is_taken_heard_answered_and_ended(tmp_path: Path) -> None:
+    reports: list[CallReport] = []
+
+    async def scenario(_: AgentServer, url: str) -> None:
+        reports.append(await place_call(url, script(AGENT_DONE, SayStep(HUM), *GOODBYE)))
+
+    (journal,) = serve(tmp_path, scenario)
+    (report,) = reports
+    assert report.ok, report.failure
+    assert report.closed.by == "agent"
+    assert [turn.said for turn in report.turns] == ["hum", "9"]
+    assert ended(journal) == "phase end"
+    heard = [entry.event for entry in journal.entries if isinstance(entry.event, PlayoutReached)]
+    assert [reached.finished for reached in heard] == [True, True, True]
+    written = b"".join(line for entry in journal.entries for line in entry.effects)
+    assert written.index(b'"Hello."') < written.index(b'"Pardon?"') < written.index(b'"Goodbye."')
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_sentence_ends_the_call(tmp_path: Path) -> None:
+    async def scenario(_: AgentServer, url: str) -> None:
+        report = await place_call(url, script(WaitStep(700), HangUpStep()))
+        assert report.ok
+
+    (journal,) = serve(tmp_path, scenario, flow=LONG_WINDED)
+    assert not any(isinstance(entry.event, PlayoutReached) for entry in journal.entries)
+    assert ended(journal)
+
+
+def test_a_socket_that_breaks_without_a_word_ends_the_call(tmp_path: Path) -> None:
+    async def scenario(_: AgentServer, url: str) -> None:
+        stream = TwilioStream()
+        async with connect(url, compression=None) as connection:
+            await connection.send(stream.connected())
+            await connection.send(stream.start({}))
+            await connection.recv()
+            connection.transport.abort()
+
+    (journal,) = serve(tmp_path, scenario, flow=LONG_WINDED)
+    assert ended(journal)
+
+
+def test_twenty_calls_at_once_are_twenty_calls(tmp_path: Path) -> None:
+    async def scenario(server: AgentServer, url: str) -> None:
+        calls = [place_call(url, script(*GOODBYE, order=f"order-{number}")) for number in range(20)]
+        reports = await asyncio.gather(*calls)
+        assert [report.failure for report in reports] == [None] * 20
+        assert server.live_calls == 0
+
+    journals = serve(tmp_path, scenario)
+    orders: list[str] = []
+    for journal in journals:
+        events = [entry.event for entry in journal.entries]
+        orders += [event.parameters["order"] for event in events if isinstance(event, CallStarted) and event.parameters]
+        assert [event.digits for event in events if isinstance(event, DigitsPressed)] == ["9"]
+        assert ended(journal) == "phase end"
+    assert sorted(orders) == sorted(f"order-{number}" for number in range(20))
+
+
+def test_an_agent_that_is_not_served_is_refused(tmp_path: Path) -> None:
+    async def scenario(_: AgentServer, url: str) -> None:
+        report = await place_call(url.replace("/desk", "/bank"), script(*GOODBYE))
+        assert report.closed.by == "line"
+        assert "404" in report.closed.reason
+
+    assert serve(tmp_path, scenario) == []
+
+
+def test_a_server_that_stops_ends_the_calls_it_has(tmp_path: Path) -> None:
+    settings = ServerSettings(
+        telephony=TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0),
+        journals=tmp_path,
+        engines="null",
+    )
+
+    async def serving() -> None:
+        before = asyncio.all_tasks()
+        stream = TwilioStream()
+        async with agent_server(settings, {"desk": LONG_WINDED}) as server:
+            connection = await connect(f"ws://127.0.0.1:{server.port}/media/twilio/desk", compression=None)
+            await connection.send(stream.connected())
+            await connection.send(stream.start({}))
+            await connection.recv()
+        await connection.close()
+        assert asyncio.all_tasks() == before
+
+    asyncio.run(serving())
+    (file,) = tmp_path.glob("*.jsonl")
+    journal = read_journal(file)
+    assert journal.complete
+    assert ended(journal)
+
+
+def test_a_port_that_is_taken_is_for_the_operator_to_mend(tmp_path: Path) -> None:
+    async def serving(port: int) -> None:
+        settings = ServerSettings(
+            telephony=TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=port),
+            journals=tmp_path,
+            engines="null",
+        )
+        async with agent_server(settings, {"desk": DESK}):
+            pytest.fail("it serves")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OperatorError, match="is taken"):
+        asyncio.run(serving(taken.getsockname()[1]))

@@ -1,0 +1,75 @@
+"""History: what the messages say about requests that were made, and about wishes that are still open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import cast
+
+from pydantic import JsonValue
+
+from voiceagent.core.effects import Message
+from voiceagent.models.guided.understanding import Understanding
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.guided import Intent
+from voiceagent.spec.tool import Tool
+
+__all__ = ["arguments_in", "is_move", "name_of", "request_of", "unmet_wish"]
+
+
+def name_of(intent: Intent) -> str | None:
+    """Return the name of the tool or move that an intent asks for."""
+    return intent.does.name if isinstance(intent.does, Tool) else intent.does
+
+
+def is_move(flow: Flow, name: str | None) -> bool:
+    """Whether a request of this name is for a move, in any phase of the flow."""
+    return any(name in flow.requests_of(phase) for phase in flow.phases)
+
+
+def request_of(result: Message, history: Sequence[Message]) -> Message | None:
+    """Return the request that this is the result of."""
+    return next((m for m in history if m.role == "tool_request" and m.request == result.request), None)
+
+
+def arguments_in(request: Message | None) -> dict[str, JsonValue]:
+    """Return the arguments of a request; none where another model wrote something else than an object."""
+    try:
+        parsed: object = json.loads(request.text) if request is not None else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, JsonValue]", parsed) if isinstance(parsed, dict) else {}
+
+
+def unmet_wish(understanding: Understanding, flow: Flow, earlier: Sequence[Message]) -> Message | None:
+    """Return the newest words of an earlier phase that want something of this one, unless they have had their effect.
+
+    A move uses no words up: it is only the way to where they can be acted upon. A yes or a no was the answer to a
+    question of its own phase, and is no wish.
+    """
+    for at in range(len(earlier) - 1, -1, -1):
+        message, since = earlier[at], earlier[at + 1 :]
+        intent = understanding.named_in(message.text) if message.role == "caller" else None
+        if intent is None or intent.does is None:
+            continue
+        if _had_effect(intent, flow, since) or _is_overtaken(message, flow, since):
+            return None
+        return message
+    return None
+
+
+def _had_effect(intent: Intent, flow: Flow, since: Sequence[Message]) -> bool:
+    """Whether what is wanted was asked for since; for a move, also whether more was done than identify the caller."""
+    requested = [message.tool for message in since if message.role == "tool_request"]
+    if name_of(intent) in requested:
+        return True
+    if isinstance(intent.does, Tool):
+        return False
+    identifying = [tool.name for phase in flow.phases for tool in flow.tools_of(phase) if tool.grants]
+    return any(name not in identifying and not is_move(flow, name) for name in requested)
+
+
+def _is_overtaken(words: Message, flow: Flow, since: Sequence[Message]) -> bool:
+    """Whether later words have led out of a later phase: "forget it"."""
+    spoken_in = {message.epoch for message in since if message.role == "caller"} - {words.epoch}
+    return any(m.role == "tool_request" and is_move(flow, m.tool) and m.epoch in spoken_in for m in since)

@@ -1,0 +1,112 @@
+"""Ears: the caller's audio, cut into utterances and held against the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from voiceagent.core import events as ev
+from voiceagent.core.ids import UtteranceId
+from voiceagent.ports import AudioFormat, Clock, SpeechOff, SpeechOn, VadHandle
+
+__all__ = ["Ears"]
+
+_PRE_ROLL_MS = 300
+"""Audio kept from before the voice was noticed: the first consonant is in it."""
+_POST_ROLL_MS = 300
+"""Audio kept from after the voice was off."""
+_LONGEST_UTTERANCE_MS = 60_000
+_MOST_UTTERANCES = 8
+"""Kept until they are transcribed, which is at once; more come only where nobody wants them."""
+_MOST_LATE_MS = 500
+"""What a line may hold back and still deliver; beyond this, audio has been lost."""
+
+
+class Ears:
+    """Cuts the caller's audio into utterances and keeps each until it is transcribed."""
+
+    def __init__(self, vad: VadHandle, audio: AudioFormat, clock: Clock, post: Callable[[ev.Event], None]) -> None:
+        self._vad = vad
+        self._format = audio
+        self._post = post
+        self._time = _AudioTime(clock)
+        self._kept = bytearray()
+        self._kept_from_ms = 0
+        """Audio time of the first byte that is kept."""
+        self._heard_ms = 0
+        self._count = 0
+        self._current: tuple[UtteranceId, int] | None = None
+        """The utterance that is being spoken, and where its audio begins."""
+        self._cut: dict[UtteranceId, bytes] = {}
+
+    def hear(self, audio: bytes) -> None:
+        """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
+        self._kept += audio
+        self._heard_ms = self._kept_from_ms + len(self._kept) // self._format.bytes_per_ms
+        self._time.heard(self._heard_ms)
+        for change in self._vad.feed(audio):
+            match change:
+                case SpeechOn(at_ms):
+                    self._voice_on(at_ms)
+                case SpeechOff(at_ms):
+                    self._voice_off(at_ms)
+        self._forget()
+
+    def take(self, utterance: UtteranceId) -> bytes:
+        """Return the audio of an utterance that has paused, once."""
+        return self._cut.pop(utterance, b"")
+
+    def _voice_on(self, at_ms: int) -> None:
+        self._count += 1
+        utterance = UtteranceId(f"c{self._count}")
+        self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms))
+        self._post(ev.CallerStartedSpeaking(utterance, self._time.of(at_ms)))
+
+    def _voice_off(self, at_ms: int) -> None:
+        if self._current is None:
+            return
+        utterance, from_ms = self._current
+        self._current = None
+        first, end = (self._place(ms) for ms in (from_ms, at_ms + _POST_ROLL_MS))
+        self._cut[utterance] = bytes(self._kept[first:end])
+        if len(self._cut) > _MOST_UTTERANCES:
+            del self._cut[next(iter(self._cut))]
+        self._post(ev.CallerPaused(utterance, self._time.of(at_ms)))
+
+    def _place(self, audio_ms: int) -> int:
+        return (audio_ms - self._kept_from_ms) * self._format.bytes_per_ms
+
+    def _forget(self) -> None:
+        keep_from_ms = self._heard_ms - _PRE_ROLL_MS * 2
+        if self._current is not None:
+            keep_from_ms = max(self._current[1], self._heard_ms - _LONGEST_UTTERANCE_MS)
+            self._current = (self._current[0], keep_from_ms)
+        # Trimmed a second at a time: moving the rest for every frame would cost more than the memory.
+        if keep_from_ms - self._kept_from_ms > 1_000:
+            del self._kept[: self._place(keep_from_ms)]
+            self._kept_from_ms = keep_from_ms
+
+
+class _AudioTime:
+    """What the clock showed when a moment of the audio was spoken.
+
+    Audio arrives when it has been spoken or later, never before; and where some of it is lost, what follows would be
+    dated earlier and earlier. So the two are held together, and what is told never lies ahead and never goes back.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._zero_ms: int | None = None
+        """The clock when audio time was 0."""
+        self._told_ms = 0
+
+    def heard(self, audio_ms: int) -> None:
+        """Audio has arrived up to this moment of it."""
+        latest_zero_ms = self._clock.now_ms() - audio_ms
+        if self._zero_ms is None or not 0 <= latest_zero_ms - self._zero_ms <= _MOST_LATE_MS:
+            self._zero_ms = latest_zero_ms
+
+    def of(self, audio_ms: int) -> int:
+        """Return the clock at a moment of the audio."""
+        at_ms = min((self._zero_ms or 0) + audio_ms, self._clock.now_ms())
+        self._told_ms = max(self._told_ms, at_ms)
+        return self._told_ms
