@@ -59,7 +59,7 @@ def test_no_text_breaks_the_voice_and_no_markup_survives(text: str):
 
 
 PROSE = """
-    the account has a balance of 20 dollars and 5 cents on November 24th, 2026. Please say it again;
+    the letter has a total of 20 dollars and 5 cents on November 24th, 2026. Please say it again;
     we open at 10:30, don't worry! Is that right? well-known 4 5 1 9, 3.5 percent
 """
 prose = st.lists(st.sampled_from(PROSE.split()), max_size=30).map(" ".join)

@@ -115,7 +115,10 @@ def test_a_line_that_was_late_and_has_caught_up_is_dated_rightly() -> None:
     for _ in range(150):
         clock.advance(FRAME_MS)
         ears.hear(FRAME)
-    assert [event.at_ms for event in events if isinstance(event, CallerStartedSpeaking | CallerPaused)] == [2_000, 3_000]
+    assert [event.at_ms for event in events if isinstance(event, CallerStartedSpeaking | CallerPaused)] == [
+        2_000,
+        3_000,
+    ]
 
 
 @given(
