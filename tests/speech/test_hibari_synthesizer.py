@@ -67,6 +67,21 @@ def test_a_piece_begins_and_ends_in_silence_so_that_joins_do_not_click(hibari):
         assert abs(samples[-8:]).max() < 0.02
 
 
+@pytest.mark.parametrize(("text", "pause_ms"), [("It is done.", 250), ("No problem,", 100), ("Is it?", 250)])
+def test_the_caller_waits_for_no_silence_of_the_voice_and_for_no_more_than_a_pause_after_it(
+    text: str, pause_ms: int, hibari
+):
+    import numpy as np
+
+    from voiceagent.speech.samples import from_bytes
+
+    (piece,) = spoken(hibari, text)
+    heard = np.flatnonzero(np.abs(from_bytes(piece, MULAW_8K)) > 0.01) / 8
+    assert heard[0] < 60
+    silent_ms = len(piece) / MULAW_8K.bytes_per_ms - heard[-1]
+    assert pause_ms <= silent_ms < pause_ms + 200
+
+
 @pytest.mark.parametrize("text", ["", " ", "…"])
 def test_nothing_to_say_is_no_audio(text: str, hibari):
     assert spoken(hibari, text) == []

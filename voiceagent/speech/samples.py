@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-__all__ = ["encoded", "from_bytes", "pcm16_of", "resample", "to_bytes", "voiced_ms"]
+__all__ = ["encoded", "from_bytes", "pcm16_of", "resample", "to_bytes", "voiced_ms", "without_silence"]
 
 _FULL_SCALE = 32768.0
 _VOICED_WINDOW_MS = 10
 _VOICED_BELOW_PEAK_DB = 30.0
 _VOICED_DBFS = -50.0
+_SOUND_BELOW_PEAK_DB = 40.0
+"""The breath of an "h" and the end of an "s" are still above this."""
+_SOUND_MARGIN_MS = 30
 
 
 def pcm16_of(audio: bytes, audio_format: AudioFormat) -> bytes:
@@ -80,9 +83,32 @@ def voiced_ms(samples: Samples, *, rate_hz: int) -> int:
     """Return the time from the first sound to the last one that is not far below the loudest."""
     import numpy as np
 
+    voiced = np.flatnonzero(_sounding(samples, rate_hz=rate_hz, below_peak_db=_VOICED_BELOW_PEAK_DB))
+    return int(voiced[-1] - voiced[0] + 1) * _VOICED_WINDOW_MS if len(voiced) else 0
+
+
+def without_silence(samples: Samples, *, rate_hz: int, then_silent_ms: int) -> Samples:
+    """Return a rendered sentence from its first sound to its last, with `then_silent_ms` of silence after it.
+
+    Synthesizers wrap what they say in silence that nobody asked for: a caller would wait for it in every answer.
+    """
+    import numpy as np
+
+    sounding = np.flatnonzero(_sounding(samples, rate_hz=rate_hz, below_peak_db=_SOUND_BELOW_PEAK_DB))
+    if not len(sounding):
+        return samples[:0]
+    window = rate_hz * _VOICED_WINDOW_MS // 1000
+    margin = rate_hz * _SOUND_MARGIN_MS // 1000
+    first = max(0, int(sounding[0]) * window - margin)
+    last = min(len(samples), (int(sounding[-1]) + 1) * window + margin)
+    return np.concatenate([samples[first:last], np.zeros(rate_hz * then_silent_ms // 1000, samples.dtype)])
+
+
+def _sounding(samples: Samples, *, rate_hz: int, below_peak_db: float) -> NDArray[np.bool_]:
+    """Return for every 10 ms whether it is heard, against the loudest of them."""
+    import numpy as np
+
     window = rate_hz * _VOICED_WINDOW_MS // 1000
     windows = samples[: len(samples) // window * window].reshape(-1, window)
     levels = 10 * np.log10(np.mean(np.square(windows), axis=1) + 1e-10)
-    threshold = max(levels.max(initial=_VOICED_DBFS) - _VOICED_BELOW_PEAK_DB, _VOICED_DBFS)
-    voiced = np.flatnonzero(levels > threshold)
-    return int(voiced[-1] - voiced[0] + 1) * _VOICED_WINDOW_MS if len(voiced) else 0
+    return levels > max(levels.max(initial=_VOICED_DBFS) - below_peak_db, _VOICED_DBFS)
