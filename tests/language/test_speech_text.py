@@ -132,7 +132,7 @@ def test_a_very_short_clause_waits_for_the_rest():
     [
         "You have $1,234.50 left.", "It is 3.5 percent.", "I spoke to Mr. Smith.",
         "Pick a colour (e.g. blue).", "I was born on March 14, 1987.", "Ask J. Smith.",
-        "We open at 10:30.", "1. Say your name.",
+        "We open at 10:30.", "1. Say your name.", "It was paid on October 29th, 2026.",
     ],
 )  # fmt: skip
 def test_numbers_and_abbreviations_are_not_cut(sentence: str):

@@ -57,7 +57,7 @@ class ClauseSplitter:
     def _next_cut(self) -> int | None:
         for match in _BOUNDARY.finditer(self._text, self._searched):
             before = self._text[: match.start()]
-            if match[1] in _WEAK_MARKS and not match[3] and before[-1:].isdigit():
+            if match[1] in _WEAK_MARKS and not match[3] and _ends_in_number(before):
                 # "March 14, " may go on with a year: wait for the next character.
                 self._searched = match.start()
                 return None
@@ -78,7 +78,7 @@ class ClauseSplitter:
             return not self._is_abbreviation(before)
         if mark[0] in ".!?…":
             return True
-        inside_number = before[-1:].isdigit() and match[3].isdigit()
+        inside_number = match[3].isdigit() and _ends_in_number(before)
         return len(before.strip()) + 1 >= self._min_chars and not inside_number
 
     def _is_abbreviation(self, before: str) -> bool:
@@ -87,3 +87,9 @@ class ClauseSplitter:
         initial = len(word) == 1 and word.isupper() and word != "I"  # J. Smith
         numbered = len(words) == 1 and word.isdigit()  # the "1. " of a list
         return initial or numbered or f"{word.lower()}." in self._abbreviations
+
+
+def _ends_in_number(text: str) -> bool:
+    """Whether the last word is a number or an ordinal: a year may follow "March 14," and "March 14th,"."""
+    last = text.rsplit(maxsplit=1)[-1:]
+    return bool(last) and last[0][:1].isdigit()
