@@ -15,7 +15,6 @@ VoiceAgentError
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -101,5 +100,7 @@ class JournalError(VoiceAgentError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the closest known name, or an empty string."""
+    import difflib  # here and not above: nobody who makes no mistake waits for it
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -29,7 +29,7 @@ def written_at() -> Source:
 class Declared(BaseModel):
     """A frozen part of a flow. Unknown keys are refused; `source` says where it stands."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     _source: Source = PrivateAttr(default_factory=written_at)
 
