@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -81,8 +82,8 @@ def main() -> int:
             summary = inspect_journal(journal)
             kept = chosen.output / summary.call
             kept.mkdir(parents=True, exist_ok=True)
-            journal_file.rename(kept / "journal.jsonl")
-            recording.rename(kept / "call.wav")
+            shutil.move(journal_file, kept / "journal.jsonl")  # the temporary folder may be on another disk
+            shutil.move(recording, kept / "call.wav")
     except VoiceAgentError as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return 1
