@@ -42,7 +42,7 @@ lint: $(STAMP)  ## Formatting, lint, types, layers
 check: lint test  ## What must hold before a commit lands
 
 bench: $(STAMP)  ## Speed and size, with how it was measured
-	$(BIN)/python -m benchmarks
+	PYTHONPATH=demo $(BIN)/python -m benchmarks
 
 bench-guided: $(STAMP)  ## How well the guided model understands phrasings it has not seen
 	$(BIN)/python -m benchmarks.guided

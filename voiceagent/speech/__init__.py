@@ -11,12 +11,14 @@ from typing import Literal
 
 from voiceagent.ports import Engines
 from voiceagent.speech.energy import EnergyVad
-from voiceagent.speech.null import NullRecognizer, NullSynthesizer
+from voiceagent.speech.null import NULL_HEARS, NullRecognizer, NullSynthesizer
 
 __all__ = ["EnergyVad", "Engines", "NullRecognizer", "NullSynthesizer", "open_engines"]
 
 
-def open_engines(kind: Literal["local", "null"], *, pause_ms: int = 200, heard: str | Sequence[str] = ()) -> Engines:
+def open_engines(
+    kind: Literal["local", "null"], *, pause_ms: int = 200, heard: str | Sequence[str] = NULL_HEARS
+) -> Engines:
     """Open the engines of a process; blocks for about a second where models are loaded.
 
     `local` runs Silero, Moonshine and Hibari on this machine. `null` needs nothing: loudness for

@@ -14,7 +14,10 @@ from itertools import repeat
 from voiceagent.ports import AudioFormat, Transcript
 from voiceagent.speech.samples import encoded
 
-__all__ = ["NullRecognizer", "NullSynthesizer"]
+__all__ = ["NULL_HEARS", "NullRecognizer", "NullSynthesizer"]
+
+NULL_HEARS = "Tell me the next thing, please."
+"""What every caller of a load test has said."""
 
 _MS_PER_CHARACTER = 65
 """English at an agent's pace: 15 characters a second."""
