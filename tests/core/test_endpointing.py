@@ -72,6 +72,22 @@ def test_a_sentence_that_stops_in_the_middle_is_waited_for() -> None:
     assert patience_ms("What is my balance?") == 500
 
 
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        (SpokenAmount(), "two hundred and"),
+        (NUMBER, "four five one nine two two seven eight no wait"),
+        (Choice(name="which", options={"no": ("no",), "save": ("save",)}), "I don't know"),
+    ],
+)
+def test_an_answer_that_goes_on_is_not_cut(expected: Expects, words: str) -> None:
+    assert patience_ms(words, expected) > 300
+
+
+def test_sealed_digits_with_words_behind_them_are_not_cut() -> None:
+    assert patience_ms("⟨number#1: 8 digits⟩ no wait", NUMBER, digits_missing=0) > 300
+
+
 def test_of_several_expected_answers_the_first_that_fits_decides() -> None:
     assert patience_ms("yes", NUMBER, YesNo()) == 300
     assert patience_ms("one two three", NUMBER, YesNo()) == 1_100

@@ -6,6 +6,7 @@ four of eight digits is finished, and nobody who has said a clear yes needs wait
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,12 +22,19 @@ _OPEN_MS = 700
 _INCOMPLETE_MS = 1_100
 
 
+_WORD = re.compile(r"[\w']+")
+_MARKS = " .,;:!?…"
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to wait after the last sound of voice, and why."""
 
     ms: int
     reason: str
+
+
+_all_digits = Patience(_COMPLETE_SLOT_MS, "all digits are there")
 
 
 def patience_after(
@@ -58,12 +66,15 @@ def _slot(expected: Expects, text: str, language: Language, digits_missing: int 
         case SpokenAmount():
             complete = language.amount(text) is not None
         case Choice(options=options):
-            words = text.casefold()
-            complete = any(word.casefold() in words for forms in options.values() for word in forms)
+            words = " ".join(_WORD.findall(text.casefold()))
+            forms = (" ".join(_WORD.findall(form.casefold())) for forms in options.values() for form in forms)
+            complete = any(f" {form} " in f" {words} " for form in forms if form)
         case SpokenDate() | FreeSpeech():
             # A date may go on ("March fourteenth … nineteen eighty seven"): its words are judged like any others.
             return None
-    return Patience(_COMPLETE_SLOT_MS, f"the {expected.name} is complete") if complete else None
+    if not complete or language.completeness(text) is Completeness.INCOMPLETE:
+        return None  # "two hundred and" is an amount too
+    return Patience(_COMPLETE_SLOT_MS, f"the {expected.name} is complete")
 
 
 def _digits(length: int | None, text: str, language: Language, digits_missing: int | None) -> Patience | None:
@@ -71,14 +82,15 @@ def _digits(length: int | None, text: str, language: Language, digits_missing: i
     if sealed:
         if digits_missing is None:
             return Patience(_INCOMPLETE_MS, "more digits may follow")
-        return (
-            Patience(_INCOMPLETE_MS, f"{digits_missing} digits are missing")
-            if digits_missing
-            else Patience(_COMPLETE_SLOT_MS, "all digits are there")
-        )
-    spoken = len(language.digits(text))
+        if digits_missing:
+            return Patience(_INCOMPLETE_MS, f"{digits_missing} digits are missing")
+        return _all_digits if text.rstrip(_MARKS).endswith("⟩") else None
+    spans = [span for span in language.digit_spans(text) if span.digits]
+    spoken = sum(len(span.digits) for span in spans)
     if not spoken:
         return None
     if length is None or spoken < length:
         return Patience(_INCOMPLETE_MS, "digits are missing")
-    return Patience(_COMPLETE_SLOT_MS, "all digits are there") if spoken == length else None
+    # "…two two seven, no wait": whoever goes on after the last digit has not finished.
+    ends_in_digits = spans[-1].end >= len(text.rstrip(_MARKS))
+    return _all_digits if spoken == length and ends_in_digits else None
