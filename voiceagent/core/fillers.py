@@ -61,8 +61,6 @@ class FillerPolicy:
             self._silent_since_ms = now_ms
             self._said = 0
             self._gave_up = False
-        elif self._filler is not filler:
-            self._silent_since_ms = min(self._silent_since_ms, now_ms)
         self._filler = filler
         self._expected_ms = expected_at_ms
 
@@ -84,9 +82,11 @@ class FillerPolicy:
             self._gave_up = True
             return DueFiller(self._filler.apology, "apology")
         self._said += 1
-        if self._said == 1 or not self._filler.later:
-            return DueFiller(self._next_phrase(self._filler.phrases), "first")
-        return DueFiller(self._next_phrase(self._filler.later), "later")
+        later = self._said > 1 and bool(self._filler.later)
+        phrase = self._next_phrase(self._filler.later if later else self._filler.phrases)
+        if phrase is None:
+            return None
+        return DueFiller(phrase, "later" if later else "first")
 
     def _next_ms(self, filler: Filler) -> int:
         if self._said:
@@ -104,8 +104,11 @@ class FillerPolicy:
         phrase = phrases[count % len(phrases)]
         return phrases[(count + 1) % len(phrases)] if phrase == self._last else phrase
 
-    def _next_phrase(self, phrases: tuple[str, ...]) -> str:
+    def _next_phrase(self, phrases: tuple[str, ...]) -> str | None:
+        """Return the phrase whose turn it is; None where it is the only one and was said just now."""
         phrase = self._peek(phrases)
+        if phrase == self._last:
+            return None
         self._turns[phrases[0]] = phrases.index(phrase) + 1
         self._last = phrase
         return phrase
