@@ -22,6 +22,7 @@ from voiceagent.errors import PhaseError
 from voiceagent.spec.phase import Requested, ToolFails, ToolSucceeds
 from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.prompt import render
+from voiceagent.spec.tool import Tool
 
 __all__ = ["Doing"]
 
@@ -106,6 +107,7 @@ class Doing:
         call.state = "running"
         call.started_ms = self._state.now_ms
         call.version = self.prefetch.version_of(call.tool)
+        call.generation = self.prefetch.generation
         if call.tool.effect == "write":
             key = f"{self._state.inherited.call}:{call.id}"
         call.idempotency_key = key
@@ -153,32 +155,32 @@ class Doing:
 
     # --- results ---
 
-    def finished(self, call_id: ToolCallId, result: JsonValue) -> bool:
-        """A tool has returned; False where nobody waits for it any more."""
+    def finished(self, call_id: ToolCallId, result: JsonValue) -> None:
+        """A tool has returned."""
         call = self._running(call_id)
         if call is None:
-            return False
+            return
         if call.tool.effect != "read":
             self.prefetch.written(call.tool)
         if call.epoch != self._state.epoch:
             self._report_late(call, _json(result))
-            return True
-        if call.version == self.prefetch.version_of(call.tool):
+            return
+        if call.version == self.prefetch.version_of(call.tool) and call.generation == self.prefetch.generation:
             took_ms = self._state.now_ms - call.started_ms
             self.prefetch.store(call.tool, call.arguments, result, took_ms)
         self._succeed(call, result)
-        return True
 
-    def failed(self, event: ToolFailed) -> bool:
-        """A tool has come to nothing; False where nobody waits for it any more."""
+    def failed(self, event: ToolFailed) -> None:
+        """A tool has come to nothing."""
         call = self._running(event.call)
         if call is None:
-            return False
+            return
+        if call.tool.effect != "read" and event.kind != "refused":
+            self.prefetch.written(call.tool)  # it may have happened all the same
         if call.epoch != self._state.epoch:
             self._report_late(call, f"{event.kind}: {event.reason}")
-            return True
-        self._fail(call, event.reason)
-        return True
+        else:
+            self._fail(call, event.reason)
 
     def _running(self, call_id: ToolCallId) -> ToolCall | None:
         """Return the call if it was started and has no result yet: only then can there be one."""
@@ -190,6 +192,9 @@ class Doing:
 
     def give_up_waiting(self, reason: str) -> None:
         """The caller has waited too long: let go of every read; a write goes on until its outcome is known."""
+        self._let_go_of_reads(reason)
+
+    def _let_go_of_reads(self, reason: str) -> None:
         for call in self.calls.outstanding:
             if call.tool.effect == "read":
                 self._cancel(call)
@@ -275,12 +280,25 @@ class Doing:
             self._out.emit(ReportProblem("result does not fit the facts", f"{tool.name}: {exc}"))
             self._fail(call, "the answer could not be understood")
             return
-        if tool.grants and (tool.grants_when is None or _field(result, tool.grants_when) is True):
-            self._state.grants |= dict.fromkeys(tool.grants)
-            self.prefetch.identity_established()
         self.calls.close(call)
+        if tool.grants:
+            self._identify(tool, given=tool.grants_when is None or _field(result, tool.grants_when) is True)
         self._answer(call, _json(result), failed=False)
         self.signals.append(Signal(ToolSucceeds, tool.name))
+
+    def _identify(self, tool: Tool, *, given: bool) -> None:
+        """The tool has said who the caller is, or that they are not who they say: either ends what was known before."""
+        held = any(grant in self._state.grants for grant in tool.grants)
+        if given:
+            self._state.grants |= dict.fromkeys(tool.grants)
+        else:
+            for grant in tool.grants:
+                self._state.grants.pop(grant, None)
+        if held:
+            # What is being looked up was asked for in another name: nobody may hear it under this one.
+            self._let_go_of_reads("the caller's identity has changed in the meantime")
+        if held or given:
+            self.prefetch.identity_established()
 
     def _fail(self, call: ToolCall, reason: str, *, signal: bool = True) -> None:
         self.calls.close(call)

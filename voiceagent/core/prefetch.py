@@ -64,7 +64,6 @@ class _Stored:
 class _InFlight:
     key: Key
     tool: Tool
-    prefetch: Prefetch
     siblings: tuple[Prefetch, ...]
     version: int
     started_ms: int
@@ -96,8 +95,13 @@ class PrefetchPlan:
         self._queue: list[_Queued] = []
         self._answers: TLRUCache[Key, _Stored] = TLRUCache(_MOST_ANSWERS, _expiry, timer=lambda: self._now_ms)
 
+    @property
+    def generation(self) -> int:
+        """How often the caller's identity has been established, changed or withdrawn; 0 before the first time."""
+        return self._generation
+
     def identity_established(self) -> None:
-        """The caller is somebody, or somebody else, from now on: nothing fetched before is served any more."""
+        """The caller is somebody, somebody else or nobody from now on: nothing fetched before is served any more."""
         self._generation += 1
         self._queue.clear()
         self._answers.clear()
@@ -218,7 +222,7 @@ class PrefetchPlan:
             fetch = FetchId(f"f{self._count}")
             tool = queued.prefetch.tool
             self._in_flight[fetch] = _InFlight(
-                queued.key, tool, queued.prefetch, queued.siblings, self._versions.get(tool.name, 0), now_ms
+                queued.key, tool, queued.siblings, self._versions.get(tool.name, 0), now_ms
             )
             started.append(PlannedFetch(fetch, tool, queued.arguments, now_ms + queued.prefetch.deadline_ms))
         return started

@@ -29,6 +29,8 @@ class ToolCall:
     state: Literal["confirming", "joined", "running", "done"]
     version: int = 0
     """Of the tool's answers when it began: a write in between makes its result one not to keep."""
+    generation: int = 0
+    """Of the caller's identity when it began: what was asked in another name is not kept under this one."""
     idempotency_key: str | None = None
 
 
