@@ -213,6 +213,8 @@ class ReplyDone:
     """Name of the expected answer that the reply asks for, where the model knows it."""
     input_tokens: int = 0
     output_tokens: int = 0
+    understood: bool = True
+    """False where the reply only says that it did not understand, and the model can tell."""
 
 
 ReplyPiece = SentText | ToolRequest | ReplyDone

@@ -44,7 +44,7 @@ def test_the_agent_is_busy_until_an_utterance_was_heard() -> None:
     assert speech.started(spoken.id, 100) is spoken
     assert speech.started(spoken.id, 100) is None
     assert speech.busy
-    assert speech.reached(spoken.id, 1_000, finished=True) is spoken
+    assert speech.reached(spoken.id, 0, 1_000, finished=True) is spoken
     assert not speech.busy
     assert (spoken.heard_text, spoken.unheard_text) == ("Hello there.", "")
 
@@ -53,7 +53,7 @@ def test_what_is_over_stays_over() -> None:
     speech = AgentSpeech()
     spoken = saying(speech, "Hello there.")
     assert speech.stopped(spoken.id, 0) is spoken
-    assert speech.reached(spoken.id, 1_000, finished=True) is None
+    assert speech.reached(spoken.id, 0, 1_000, finished=True) is None
     assert speech.stopped(spoken.id, 1_000) is None
     assert speech.started(spoken.id, 100) is None
     assert spoken.heard_text == ""
@@ -64,7 +64,7 @@ def test_an_unknown_utterance_is_nothing() -> None:
     stranger = UtteranceId("a99")
     assert speech.get(stranger) is None
     assert speech.started(stranger, 0) is None
-    assert speech.reached(stranger, 0, finished=True) is None
+    assert speech.reached(stranger, 0, 0, finished=True) is None
     assert speech.stopped(stranger, 0) is None
     speech.queued(stranger, 0, 100)
 
@@ -136,7 +136,7 @@ def test_only_the_last_finished_utterances_are_remembered_and_no_unfinished_one_
     waiting = saying(speech, "Still here.")
     for number in range(30):
         spoken = saying(speech, f"Sentence {number}.")
-        speech.reached(spoken.id, 1_000, finished=True)
+        speech.reached(spoken.id, 0, 1_000, finished=True)
         speech.forget_finished(keep=4)
     assert speech.unfinished == (waiting,)
     assert [speech.get(UtteranceId(f"a{number}")) is not None for number in (1, 2, 27, 28, 31)] == [

@@ -13,7 +13,9 @@ ONE, TWO = UtteranceId("c1"), UtteranceId("c2")
 
 def turn() -> CallerTurn:
     """A turn in which a number is waited for longer than anything else."""
-    return CallerTurn(lambda text: 1_100 if text.endswith("five") else 500, recognizer_timeout_ms=4_000)
+    return CallerTurn(
+        lambda text: 1_100 if text.endswith("five") else 500, recognizer_timeout_ms=4_000, longest_ms=45_000
+    )
 
 
 def test_nothing_is_due_before_anybody_speaks() -> None:

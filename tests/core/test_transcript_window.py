@@ -18,7 +18,7 @@ def agent_says(transcript: Transcript, text: str, epoch: int, *, heard: bool = T
     speech.add(spoken, text, last=True)
     transcript.agent(spoken, Epoch(epoch))
     if heard:
-        speech.reached(spoken.id, 1_000, finished=True)
+        speech.reached(spoken.id, 0, 1_000, finished=True)
     else:
         speech.stopped(spoken.id, 0)
 

@@ -39,9 +39,23 @@ class Spoken:
     """No clause follows."""
     started_ms: int | None = None
     heard_ms: int = 0
+    heard_clauses: int = 0
+    """How many clauses have been heard to their end."""
     over: bool = False
     """Played to its end, or stopped."""
     stopped: bool = False
+    whole: bool = False
+    """It was stopped when all its clauses were known: what is left of it can be told."""
+
+    @property
+    def sounding(self) -> bool:
+        """Whether something of it is on its way to the ear; a reply that has stalled between two clauses is not."""
+        return not self.over and (self.complete or self.heard_clauses < len(self.clauses))
+
+    @property
+    def left_ms(self) -> int:
+        """How much of what was sent has not been heard."""
+        return sum(clause.expected_ms for clause in self.clauses) - self.heard_ms
 
     @property
     def text(self) -> str:
@@ -96,6 +110,11 @@ class AgentSpeech:
         return any(not spoken.over for spoken in self._utterances.values())
 
     @property
+    def sounding(self) -> tuple[Spoken, ...]:
+        """Utterances of which something is queued or playing, in order."""
+        return tuple(spoken for spoken in self._utterances.values() if spoken.sounding)
+
+    @property
     def unfinished(self) -> tuple[Spoken, ...]:
         """Utterances that are queued or playing, in order."""
         return tuple(spoken for spoken in self._utterances.values() if not spoken.over)
@@ -133,12 +152,13 @@ class AgentSpeech:
         spoken.started_ms = at_ms
         return spoken
 
-    def reached(self, utterance: UtteranceId, heard_ms: int, *, finished: bool) -> Spoken | None:
+    def reached(self, utterance: UtteranceId, clause: int, heard_ms: int, *, finished: bool) -> Spoken | None:
         """A clause was heard to its end; returns the utterance if that was its last."""
         spoken = self._utterances.get(utterance)
         if spoken is None or spoken.over:
             return None
         spoken.heard_ms = max(spoken.heard_ms, heard_ms)
+        spoken.heard_clauses = max(spoken.heard_clauses, clause + 1)
         if not finished:
             return None
         spoken.over = True
@@ -150,6 +170,7 @@ class AgentSpeech:
         if spoken is None or spoken.over:
             return None
         spoken.heard_ms = heard_ms
+        spoken.whole = spoken.complete
         spoken.over = spoken.stopped = spoken.complete = True
         return spoken
 

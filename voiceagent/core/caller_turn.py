@@ -9,6 +9,9 @@ from voiceagent.core.ids import UtteranceId
 
 __all__ = ["CallerTurn", "Utterance"]
 
+_REMEMBERED = 16
+"""Utterances of earlier turns: news of them may come late or twice."""
+
 
 @dataclass(slots=True)
 class Utterance:
@@ -21,7 +24,6 @@ class Utterance:
     ended_ms: int | None = None
     text: str | None = None
     """None until the recognizer has answered."""
-    partial: str = ""
 
 
 @dataclass(slots=True)
@@ -31,7 +33,10 @@ class CallerTurn:
     patience_ms: Callable[[str], int]
     """How much silence after these words ends the turn."""
     recognizer_timeout_ms: int
+    longest_ms: int
+    """How long one utterance may go on."""
     utterances: dict[UtteranceId, Utterance] = field(default_factory=dict[UtteranceId, Utterance])
+    _taken: list[UtteranceId] = field(default_factory=list[UtteranceId])
 
     @property
     def open(self) -> bool:
@@ -42,6 +47,16 @@ class CallerTurn:
     def speaking(self) -> bool:
         """Whether the caller's voice is on."""
         return any(utterance.ended_ms is None for utterance in self.utterances.values())
+
+    @property
+    def unheard(self) -> bool:
+        """Whether words are being said, or were said and are still being transcribed."""
+        return any(utterance.text is None for utterance in self.utterances.values())
+
+    def waits_for(self, utterance: UtteranceId) -> bool:
+        """Whether the words of this utterance belong to the turn and have not come."""
+        known = self.utterances.get(utterance)
+        return known is not None and known.text is None
 
     @property
     def text(self) -> str:
@@ -59,14 +74,35 @@ class CallerTurn:
         return all(utterance.over_speech for utterance in self.utterances.values())
 
     @property
+    def text_after_speech(self) -> str:
+        """The words that were said when the agent was silent."""
+        return " ".join(u.text for u in self.utterances.values() if u.text and not u.over_speech)
+
+    @property
     def ended_ms(self) -> int:
         """The last moment of voice."""
         return max((u.ended_ms or u.started_ms for u in self.utterances.values()), default=0)
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
-        """The voice came on."""
-        if utterance not in self.utterances:
+        """The voice came on; an utterance of an earlier turn does not begin again."""
+        if utterance not in self.utterances and utterance not in self._taken:
             self.utterances[utterance] = Utterance(utterance, at_ms, over_speech)
+
+    def agent_finished(self, since_ms: int) -> None:
+        """The agent has finished: what began after this moment does not count as said into its words."""
+        for utterance in self.utterances.values():
+            if utterance.started_ms >= since_ms:
+                utterance.over_speech = False
+
+    def overdue_ms(self) -> int | None:
+        """When a voice will have been on for too long; None while there is none."""
+        began_ms = [u.started_ms for u in self.utterances.values() if u.ended_ms is None]
+        return min(began_ms) + self.longest_ms if began_ms else None
+
+    def overdue(self, now_ms: int) -> list[UtteranceId]:
+        """Return the utterances whose voice has been on for too long."""
+        on = [u for u in self.utterances.values() if u.ended_ms is None]
+        return [u.id for u in on if now_ms >= u.started_ms + self.longest_ms]
 
     def paused(self, utterance: UtteranceId, at_ms: int) -> bool:
         """The voice went off; False where that was known already or the utterance is not of this turn."""
@@ -96,4 +132,5 @@ class CallerTurn:
         """End the turn and return what was said in it; utterances still without words count as empty."""
         taken = list(self.utterances.values())
         self.utterances.clear()
+        self._taken = [*self._taken, *(utterance.id for utterance in taken)][-_REMEMBERED:]
         return taken

@@ -16,7 +16,7 @@ from voiceagent.core.confirmations import Confirmation, pressed_answer
 from voiceagent.core.doing import Doing
 from voiceagent.core.effects import Outgoing, ReportProblem
 from voiceagent.core.events import Event
-from voiceagent.core.hearing import Hearing, TurnTaken
+from voiceagent.core.hearing import OVERLAP_MS, Hearing, TurnTaken
 from voiceagent.core.ids import LegId, TurnId, UtteranceId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.phasing import Phasing
@@ -42,6 +42,7 @@ from voiceagent.spec.phase import (
 __all__ = ["Conversation"]
 
 _MOST_SPEECH_FAILURES = 3
+_BEFORE_THE_CALL = (ev.CallStarted, ev.LegAttached, ev.LegLost, ev.CallEnded)
 
 
 class Conversation:
@@ -72,11 +73,12 @@ class Conversation:
             return None
         due = (
             self._hearing.deadline_ms,
-            None if self._saying.speech.busy else self._saying.fillers.deadline_ms,
+            None if self._saying.speech.sounding else self._saying.fillers.deadline_ms,
             self._silence.deadline_ms(self.state.phase.no_input.after_ms),
             self._model_deadline_ms(),
             self._confirmation_deadline_ms(),
             self._phasing.deadline_ms(),
+            self._phasing.swap_deadline_ms(),
             self._closing.deadline_ms(),
         )
         return min((at for at in due if at is not None), default=None)
@@ -114,6 +116,8 @@ class Conversation:
         if self.state.ended:
             return ()
         self.state.now_ms = max(now_ms, self.state.now_ms)
+        if not self.state.started and not isinstance(event, _BEFORE_THE_CALL):
+            return ()  # nobody is there who could have done it
         self._take(event)
         if not self.state.ended and self.state.started:
             self._deadlines()
@@ -160,8 +164,7 @@ class Conversation:
                     self._phasing.try_deferred()
             case ev.SwapFailed(epoch, reason):
                 if epoch == self.state.epoch and self.state.swapping:
-                    self.state.swapping = False
-                    self._voice_failed(f"swap: {reason}")
+                    self._swap_failed(reason)
             case ev.HostEvent(name):
                 self._phasing.signal(Signal(HostSignals, name))
             case ev.TimePassed():
@@ -172,20 +175,28 @@ class Conversation:
     # --- the call and its legs ---------------------------------------------------------------------------------------
 
     def _call_started(self, event: ev.CallStarted) -> None:
-        if self.state.started:
+        if self.state.known:
             return
+        self.state.known = True
         self.state.started_ms = self.state.now_ms
         self.state.unix_anchor_ms = event.unix_ms
         self.state.time_zone = event.time_zone
+        self._begin_if_ready()
 
     def _leg_attached(self, leg: LegId) -> None:
         self.state.legs[leg] = None
-        if not self.state.started:
+        self._begin_if_ready()
+
+    def _begin_if_ready(self) -> None:
+        """The first phase wants somebody to speak to, and to know what day it is."""
+        if self.state.known and self.state.legs and not self.state.started:
             self.state.started = True
             self._phasing.enter()
 
     def _leg_lost(self, leg: LegId, reason: str) -> None:
-        self.state.legs.pop(leg, None)
+        if leg not in self.state.legs:
+            return
+        del self.state.legs[leg]
         if not self.state.legs:
             self._let_go(reason)
 
@@ -222,7 +233,7 @@ class Conversation:
         self._silence.broken()
         match event:
             case ev.CallerStartedSpeaking(utterance, at_ms):
-                self._hearing.started(utterance, at_ms, over_speech=self._saying.speech.busy)
+                self._hearing.started(utterance, at_ms, over_speech=bool(self._saying.speech.sounding))
                 self._saying.fillers.stop()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)
@@ -249,22 +260,29 @@ class Conversation:
         if not turn.text or (turn.over_speech and self.state.language.is_backchannel(turn.text)):
             self._nothing_said(turn)
             return
+        self._turn_taken()
+        if self._answers_confirmation(turn):
+            return
+        self.transcript.caller(turn.text, self.state.epoch)
+        self._answer_or_ask_again()
+
+    def _turn_taken(self) -> None:
+        """The caller has had their turn: what they cut off is not said again."""
         self.state.turn = TurnId(self.state.turn + 1)
         self.state.phase_turns += 1
         self._silence.answered()
         self._saying.forget_cut_off()
-        if self._answers_confirmation(turn):
-            return
-        self.transcript.caller(turn.text, self.state.epoch)
-        self._reply_is_owed()
-        self._count_turns()
 
     def _nothing_said(self, turn: TurnTaken) -> None:
         """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""
         for request in self._saying.resume():
             self._request(request)
-        if turn.over_speech or turn.was_noise or self._saying.speech.busy:
-            return
+        if not (turn.over_speech or turn.was_noise or self._saying.speech.busy):
+            self._not_understood()
+
+    def _not_understood(self) -> None:
+        if self.state.phase.ends:
+            return  # the last words are being said: there is nothing to ask any more
         phrases = self.state.phase.no_match.phrases
         phrase = self._silence.not_understood(phrases)
         if phrase is not None:
@@ -287,28 +305,30 @@ class Conversation:
         self._barge_in()
         confirmation = self._doing.confirmation
         if confirmation is not None and confirmation.heard and pressed_answer(digits) is not None:
+            self._turn_taken()
             self._doing.confirmed(yes=pressed_answer(digits) is True, reason="the caller pressed no")
             return
         keys = self._hearing.pressed(digits, handle)
-        if keys and self._phasing.signal(Signal(Pressed, keys)):
+        # A wrong key before the right one does no harm: the end of what was pressed counts too.
+        if any(self._phasing.signal(Signal(Pressed, keys[start:])) for start in range(len(keys))):
             self._hearing.forget_keys()
 
     def _keys_complete(self) -> None:
         entry = self._hearing.take_keys()
         if self._phasing.signal(Signal(Pressed, entry)):
             return
-        self.state.turn = TurnId(self.state.turn + 1)
-        self.state.phase_turns += 1
-        self._silence.answered()
-        self._saying.forget_cut_off()
+        self._turn_taken()
         self.transcript.caller(entry, self.state.epoch)
         self._doing.confirmed(yes=False, reason="the caller pressed keys instead of answering")
-        self._reply_is_owed()
-        self._count_turns()
+        self._answer_or_ask_again()
 
-    def _reply_is_owed(self) -> None:
+    def _answer_or_ask_again(self) -> None:
+        if not self.state.phase.has_model and not self.state.inherited.replies_unasked:
+            self._not_understood()
+            return
         self._saying.words_unanswered = True
         self._saying.owed = self._saying.owed or not self.state.inherited.replies_unasked
+        self._count_turns()
 
     # --- the model ---------------------------------------------------------------------------------------------------
 
@@ -323,9 +343,9 @@ class Conversation:
             return
         if reply is None:
             return  # cut off by the caller or by a transition: nothing of it counts any more
+        reply.heard_from_ms = self.state.now_ms
         match event:
             case ev.ReplyText(text=text):
-                self._voice_failures = 0
                 self._saying.add_text(reply, text)
             case ev.ToolRequested():
                 reply.requests += 1
@@ -333,14 +353,25 @@ class Conversation:
                     reply.held_requests.append(event)
                 else:
                     self._request(event)
-            case ev.ReplyFinished(asks=asks):
-                self._saying.finish(reply)
-                self._hearing.reply_asks(asks)
+            case ev.ReplyFinished():
+                self._reply_finished(reply, event)
             case ev.ReplyFailed(reason=reason):
                 self._reply_failed(reply, reason)
 
-    def _request(self, event: ev.ToolRequested) -> None:
+    def _reply_finished(self, reply: Reply, event: ev.ReplyFinished) -> None:
+        if reply.is_empty and not self.state.inherited.voice_speaks:
+            self._reply_failed(reply, "the reply was empty")
+            return
         self._voice_failures = 0
+        self._saying.finish(reply)
+        self._hearing.reply_asks(event.asks)
+        if event.understood:
+            self._silence.understood()
+        elif self._silence.not_understood(self.state.phase.no_match.phrases) is None:
+            # The reply has said so, again and again: it is time for another way.
+            self._phasing.signal(Signal(NotUnderstood))
+
+    def _request(self, event: ev.ToolRequested) -> None:
         call = self._doing.request(event)
         if call is not None:
             self._ask_for_confirmation(call)
@@ -371,6 +402,16 @@ class Conversation:
         if not self._phasing.signal(Signal(VoiceFails)):
             self._close(f"voice failed: {reason}", self.state.flow.phrases.not_available)
 
+    def _swap_failed(self, reason: str) -> None:
+        """The voice has not taken over a phase: go back to the one it still has; without one the call cannot go on."""
+        self._out.emit(ReportProblem("swap failed", reason))
+        if self.state.closing:
+            self.state.swapping = False
+        elif self._phasing.lead_back():
+            self._saying.say(self.state.flow.phrases.apology)
+        else:
+            self._close(f"swap failed: {reason}", self.state.flow.phrases.not_available)
+
     def _ask_model(self) -> None:
         self._saying.ask(self._phasing.model_request())
 
@@ -397,8 +438,8 @@ class Conversation:
         confirmation = self._doing.confirmation
         if confirmation is None:
             return False
-        answer = self.state.language.yes_no(turn.text)
-        if answer is None or not confirmation.heard or turn.over_speech:
+        answer = self.state.language.yes_no(turn.after_speech)
+        if answer is None or not confirmation.heard:
             self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
             return False
         self.transcript.caller(turn.text, self.state.epoch)
@@ -406,7 +447,9 @@ class Conversation:
         return True
 
     def _confirmation_deadline_ms(self) -> int | None:
-        return self._doing.confirmation.deadline_ms if self._doing.confirmation else None
+        if self._doing.confirmation is None or self._hearing.turn_open:
+            return None  # whoever is speaking may be saying yes: time is up when they have finished
+        return self._doing.confirmation.deadline_ms
 
     def _confirmation_expired(self) -> None:
         self._saying.say(self.state.flow.phrases.confirm_expired)
@@ -433,28 +476,35 @@ class Conversation:
                 spoken = saying.speech.started(utterance, at_ms)
                 if spoken and spoken.kind != "filler":
                     saying.fillers.stop()
-            case ev.PlayoutReached(utterance, _, heard_ms, finished):
-                over = saying.speech.reached(utterance, heard_ms, finished=finished)
+            case ev.PlayoutReached(utterance, clause, heard_ms, finished):
+                over = saying.speech.reached(utterance, clause, heard_ms, finished=finished)
                 if not finished:
                     saying.go_on_with_filler(utterance)
                 elif over:
                     self._heard(over)
             case ev.PlayoutStopped(utterance, heard_ms):
-                saying.stopped(utterance, heard_ms)
-                self._read_back_cut_off(utterance)
+                stopped = saying.stopped(utterance, heard_ms)
+                if stopped is not None:
+                    self._cut_off(stopped)
 
     def _heard(self, spoken: Spoken) -> None:
         """An utterance was heard to its end."""
         if spoken.kind == "filler":
             self._saying.fillers.quiet_again(self.state.now_ms)
+        else:
+            self._hearing.agent_finished()
         confirmation = self._doing.confirmation
         if confirmation is not None and confirmation.read_back == spoken.id:
             confirmation.heard = True
         self._saying.speech.forget_finished()
 
-    def _read_back_cut_off(self, utterance: UtteranceId) -> None:
+    def _cut_off(self, spoken: Spoken) -> None:
+        """An utterance was stopped: by the caller, who may have heard all of it that mattered."""
+        if spoken.whole and spoken.left_ms <= OVERLAP_MS:
+            self._heard(spoken)
+            return
         confirmation = self._doing.confirmation
-        if confirmation is not None and confirmation.read_back == utterance:
+        if confirmation is not None and confirmation.read_back == spoken.id:
             self._doing.confirmed(yes=False, reason="the caller interrupted the read-back")
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -462,6 +512,7 @@ class Conversation:
     def _deadlines(self) -> None:
         """Do what is due by now, in the order in which it matters."""
         now_ms = self.state.now_ms
+        self._hearing.voice_overdue()
         if self._hearing.barge_in_due():
             self._barge_in()
         if self._hearing.turn_due():
@@ -472,6 +523,8 @@ class Conversation:
             self._confirmation_expired()
         if _due(self._model_deadline_ms(), now_ms):
             self._model_timed_out()
+        if _due(self._phasing.swap_deadline_ms(), now_ms):
+            self._swap_failed("the voice did not answer in time")
         if _due(self._phasing.deadline_ms(), now_ms):
             self._phasing.timed_out = True
             self._phasing.signal(Signal(TimedOut))
@@ -501,9 +554,9 @@ class Conversation:
 
     def _model_deadline_ms(self) -> int | None:
         reply = self._saying.reply
-        if reply is None or reply.finished or reply.spoken is not None or reply.requests or reply.held:
+        if reply is None or reply.finished or reply.held:
             return None
-        return reply.asked_ms + self.state.flow.limits.model_timeout_ms
+        return reply.heard_from_ms + self.state.flow.limits.model_timeout_ms
 
     # --- after every event -------------------------------------------------------------------------------------------
 
@@ -513,7 +566,8 @@ class Conversation:
         self._settle_reply()
         self._settle_waiting()
         self._settle_silence()
-        at_work = self._saying.owed or self._saying.reply is not None or bool(self._doing.calls.outstanding)
+        saying, hearing = self._saying, self._hearing
+        at_work = saying.owed or saying.reply is not None or bool(self._doing.calls.outstanding) or hearing.turn_open
         self._closing.settle(silent=not self._saying.speech.busy, idle=not at_work)
 
     def _settle_tools(self) -> None:
@@ -544,7 +598,7 @@ class Conversation:
 
     def _settle_waiting(self) -> None:
         saying = self._saying
-        speaking = [spoken for spoken in saying.speech.unfinished if spoken.kind != "filler"]
+        speaking = [spoken for spoken in saying.speech.sounding if spoken.kind != "filler"]
         if not self._working() or speaking or self._hearing.turn_open or self.state.closing:
             saying.fillers.stop()
             return
@@ -556,7 +610,7 @@ class Conversation:
             if latency_ms is not None:
                 expected.append(call.started_ms + latency_ms)
         saying.fillers.wait(self.state.now_ms, filler, expected_at_ms=max(expected, default=None))
-        if saying.speech.busy:
+        if saying.speech.sounding:
             return
         due = saying.fillers.take(self.state.now_ms)
         if due is not None:

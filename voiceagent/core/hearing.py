@@ -13,14 +13,17 @@ from voiceagent.core.state import CallState, Outbox
 from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, YesNo
 from voiceagent.spec.phase import Phase
 
-__all__ = ["Hearing", "TurnTaken"]
+__all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
 
 _BARGE_IN_MS = 350
 """Voice over the agent's speech for this long counts as barge-in even before there are words."""
 _BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
+OVERLAP_MS = 400
+"""People answer before the last syllable of a question is over: what begins so shortly before its end answers it."""
 _LEFT_BEHIND = Sealing(slots=(("digits#0", 0),), counts=())
 """Where digits go that were spoken in a sensitive phase and are transcribed after its end."""
+_TERMINATORS = ("#", "*")
 _NOISE_MS = 700
 """Voice without words shorter than this was a noise; longer, somebody who was not understood."""
 
@@ -32,9 +35,10 @@ class TurnTaken:
     text: str
     over_speech: bool
     """All of it while the agent was audible."""
+    after_speech: str
+    """The words that did not fall into the agent's."""
     was_noise: bool
     """Too short to have been words."""
-    ended_ms: int
 
 
 class Hearing:
@@ -43,7 +47,8 @@ class Hearing:
     def __init__(self, state: CallState, out: Outbox) -> None:
         self._state = state
         self._out = out
-        self._turn = CallerTurn(self._patience_ms, state.flow.limits.recognizer_timeout_ms)
+        limits = state.flow.limits
+        self._turn = CallerTurn(self._patience_ms, limits.recognizer_timeout_ms, limits.max_utterance_ms)
         self._barge_in_at_ms: int | None = None
         self._keys = ""
         self._key_handle: str | None = None
@@ -65,7 +70,8 @@ class Hearing:
     def deadline_ms(self) -> int | None:
         """When a turn, a run of keys or an undecided barge-in is due."""
         keys = self._key_at_ms + _BETWEEN_KEYS_MS if self._keys else None
-        due = (self._turn.deadline_ms(), self._barge_in_at_ms, keys)
+        turn = self._turn.deadline_ms() if keys is None or self._turn.unheard else None
+        due = (turn, self._turn.overdue_ms(), self._barge_in_at_ms, keys)
         return min((at for at in due if at is not None), default=None)
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
@@ -75,6 +81,15 @@ class Hearing:
             self._begun_in_secret[utterance] = None
         if over_speech:
             self._barge_in_at_ms = max(at_ms + _BARGE_IN_MS, self._state.now_ms)
+
+    def agent_finished(self) -> None:
+        """The agent has said what it had to say: whoever began to speak just before that has heard it."""
+        self._turn.agent_finished(self._state.now_ms - OVERLAP_MS)
+
+    def voice_overdue(self) -> None:
+        """Take a voice that does not end for what it has said so far: a television, or somebody with no full stops."""
+        for utterance in self._turn.overdue(self._state.now_ms):
+            self.paused(utterance, self._state.now_ms)
 
     def paused(self, utterance: UtteranceId, at_ms: int) -> None:
         """The caller's voice went off: have it transcribed."""
@@ -110,17 +125,17 @@ class Hearing:
         self._barge_in_at_ms = None
 
     def turn_due(self) -> bool:
-        """Whether the caller has been silent long enough."""
+        """Whether the caller has been silent long enough; keys that are being pressed go on with what was said."""
         due = self._turn.deadline_ms()
-        return due is not None and self._state.now_ms >= due
+        return due is not None and self._state.now_ms >= due and not self._keys
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
         turn = TurnTaken(
             text=with_each_handle_once(self._turn.text),
             over_speech=self._turn.over_speech,
+            after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
-            ended_ms=self._turn.ended_ms,
         )
         self._turn.take()
         self._close_handles()
@@ -136,6 +151,8 @@ class Hearing:
 
     def pressed(self, digits: str, handle: str | None) -> str:
         """Take pressed keys; returns what has been pressed in a row where no digits are expected."""
+        if not self._keys and digits in _TERMINATORS and self._expected_digits():
+            return ""  # people press it behind a number that was complete without it
         self._key_at_ms = self._state.now_ms
         self._keys += digits
         self._key_handle = handle or self._key_handle
@@ -149,12 +166,24 @@ class Hearing:
         if not self._keys:
             return False
         if self._state.now_ms >= self._key_at_ms + _BETWEEN_KEYS_MS:
-            return True
+            return not self._turn.unheard or self._turn_overdue()
+        if self._turn.unheard:
+            return False  # what is being said may be the first half of it
         return any(
             (expected.terminator is not None and self._keys.endswith(expected.terminator))
-            or (expected is self._asked_digits() and expected.length is not None and len(self._keys) >= expected.length)
+            or (expected is self._asked_digits() and expected.length is not None and self._entered >= expected.length)
             for expected in self._expected_digits()
         )
+
+    def _turn_overdue(self) -> bool:
+        due = self._turn.deadline_ms()
+        return due is not None and self._state.now_ms >= due
+
+    @property
+    def _entered(self) -> int:
+        """How many digits of the number there are, spoken ones included where they are sealed."""
+        slot = (self._key_handle or "").partition("#")[0]
+        return self._seal.counts.get(slot, 0) if self._seal and slot else len(self._keys)
 
     def take_keys(self) -> str:
         """End the number and return it, or its handle."""
@@ -166,8 +195,10 @@ class Hearing:
         if handle is not None and self._seal:
             count = self._seal.counts.get(handle.partition("#")[0], len(keys))
             keys = handle_text(handle, count)
+        said = self._turn.text
+        self._turn.take()
         self._close_handles()
-        return keys
+        return with_each_handle_once(f"{said} {keys}".strip())
 
     def forget_keys(self) -> None:
         """The keys have had their effect."""
@@ -178,9 +209,10 @@ class Hearing:
 
     def sealing_of(self, utterance: UtteranceId | None) -> Sealing | None:
         """Return where the digits of an utterance, or the next keys, go; None where nothing is secret."""
-        if self._seal is not None:
-            return self._seal.sealing()
-        return _LEFT_BEHIND if utterance in self._begun_in_secret else None
+        if utterance is None or self._turn.waits_for(utterance):
+            return self._seal.sealing() if self._seal is not None else None
+        # Words of a turn that is over: their digits belong to nothing any more, and are nobody's business.
+        return _LEFT_BEHIND if self._seal is not None or utterance in self._begun_in_secret else None
 
     def enter_phase(self, phase: Phase) -> None:
         """A phase has come into force: know what it expects."""

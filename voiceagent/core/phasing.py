@@ -42,6 +42,10 @@ class Phasing:
         """What tried a transition while another one was under way."""
         self.timed_out = False
         """The phase's time-out has been signalled."""
+        self._in_force: str | None = None
+        """The phase whose prompt and tools the voice has; None before the first."""
+        self._not_reached: str | None = None
+        """The phase that could not be put in force, while the call is led back from it."""
 
     # --- leaving and entering ---
 
@@ -88,17 +92,41 @@ class Phasing:
         if epoch != state.epoch or not state.swapping:
             return False
         state.swapping = False
+        self._in_force = state.phase.name
         if state.closing:
             return False  # nobody is left to begin it with
         state.entered_ms = state.now_ms
+        if self._not_reached is not None:
+            self._transcript.note(f"[moving on to {self._not_reached} was not possible]", state.epoch)
+            self._not_reached = None
+            self._saying.owed = state.phase.has_model
+            return True
+        if not state.phase.has_model:
+            self._saying.owed = self._saying.words_unanswered = False
         match state.phase.on_enter:
             case Say(text=text):
                 self._say_template(text)
             case Ask():
-                self._saying.owed = True
+                self._saying.owed = state.phase.has_model
             case Wait():
                 pass
         return True
+
+    def lead_back(self) -> bool:
+        """The phase could not be put in force: return to the one that is; False where that cannot be done either."""
+        state = self._state
+        if self._in_force is None or self._not_reached is not None:
+            state.swapping = False
+            return False
+        self._not_reached = state.phase.name
+        self._hearing.leave_phase()
+        self._machine.set_phase(self._in_force)
+        self.enter()
+        return True
+
+    def swap_deadline_ms(self) -> int | None:
+        """When a swap that nobody has confirmed has failed."""
+        return self._state.entered_ms + self._state.flow.limits.swap_timeout_ms if self._state.swapping else None
 
     def try_deferred(self) -> None:
         """What had to wait for the swap tries its transitions now, in order."""

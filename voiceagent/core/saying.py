@@ -21,7 +21,6 @@ class Reply:
 
     id: ReplyId
     epoch: Epoch
-    asked_ms: int
     spoken: Spoken | None = None
     held: bool = False
     """The caller cut in and nobody knows yet whether they meant it: what comes is kept back."""
@@ -29,7 +28,14 @@ class Reply:
     held_requests: list[ToolRequested] = field(default_factory=list[ToolRequested])
     requests: int = 0
     """Tools and moves it asked for."""
+    heard_from_ms: int = 0
+    """When the model last sent a piece of it."""
     finished: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has neither said nor asked for anything so far."""
+        return self.spoken is None and not (self.requests or self.held_text)
 
 
 class Saying:
@@ -42,6 +48,8 @@ class Saying:
         """The reply that is being made or whose tools are running."""
         self.cut_off: list[Spoken] = []
         """Utterances stopped by what may turn out to be a cough."""
+        self._meant: bool | None = None
+        """Whether the caller meant the last interruption; None as long as nobody knows."""
         self.owed = False
         """The model owes the caller a reply: to their words or to a result."""
         self.words_unanswered = False
@@ -53,11 +61,16 @@ class Saying:
         self._filler_rest: list[str] = []
         self._filler: Spoken | None = None
 
+    @property
+    def _may_interrupt(self) -> bool:
+        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off."""
+        return self._state.phase.interruptible and not self._state.phase.ends
+
     # --- whole sentences ---
 
     def say(self, text: str, kind: SpeechKind = "said", *, interruptible: bool | None = None) -> Spoken:
         """Say a sentence of the flow's or the framework's own."""
-        may = self._state.phase.interruptible if interruptible is None else interruptible
+        may = self._may_interrupt if interruptible is None else interruptible
         spoken = self.speech.begin(kind, interruptible=may)
         self._out.emit(self.speech.add(spoken, text, last=True))
         self._transcript.agent(spoken, self._state.epoch)
@@ -87,13 +100,13 @@ class Saying:
         self.drop_reply()
         self.owed = self.words_unanswered = False
         self._replies += 1
-        self.reply = Reply(ReplyId(f"r{self._replies}"), self._state.epoch, self._state.now_ms)
+        self.reply = Reply(ReplyId(f"r{self._replies}"), self._state.epoch, heard_from_ms=self._state.now_ms)
         self._out.emit(AskModel(self.reply.id, request))
         return self.reply
 
     def unasked(self, reply: ReplyId, epoch: Epoch) -> Reply:
         """A speech model has begun a reply by itself."""
-        self.reply = Reply(reply, epoch, self._state.now_ms)
+        self.reply = Reply(reply, epoch, heard_from_ms=self._state.now_ms)
         return self.reply
 
     def current(self, reply: ReplyId) -> Reply | None:
@@ -129,7 +142,7 @@ class Saying:
     def _open(self, reply: Reply) -> Spoken:
         if reply.spoken is None:
             own = UtteranceId(reply.id) if self._state.inherited.voice_speaks else None
-            reply.spoken = self.speech.begin("reply", interruptible=self._state.phase.interruptible, utterance=own)
+            reply.spoken = self.speech.begin("reply", interruptible=self._may_interrupt, utterance=own)
             self._transcript.agent(reply.spoken, reply.epoch)
         return reply.spoken
 
@@ -144,24 +157,31 @@ class Saying:
     def stop(self) -> None:
         """Be silent now; a reply that is being made is held until it is known whether the caller meant it."""
         self._filler_rest.clear()
+        self._meant = None
         self._out.emit(StopPlayout())
         if self.reply:
             self.reply.held = True
 
-    def stopped(self, utterance: UtteranceId, heard_ms: int) -> None:
-        """Playout of an utterance was cut off here."""
+    def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:
+        """Playout of an utterance was cut off here; None where it was over already."""
         spoken = self.speech.stopped(utterance, heard_ms)
         if spoken and spoken.kind in ("reply", "said"):
-            self.cut_off.append(spoken)
+            if self._meant is None:
+                self.cut_off.append(spoken)
+            elif not self._meant and spoken.unheard_text:
+                self.say(spoken.unheard_text)  # the cough was over before anybody knew where it had fallen
+        return spoken
 
     def forget_cut_off(self) -> None:
         """The caller meant it: what was cut off is not said again, the rest of the reply not at all."""
+        self._meant = True
         self.cut_off.clear()
         if self.reply and self.reply.held:
             self.drop_reply()
 
     def resume(self) -> list[ToolRequested]:
         """It was a cough: go on where the sentence stopped; returns the tool requests that were kept back."""
+        self._meant = False
         rest = " ".join(spoken.unheard_text for spoken in self.cut_off if spoken.unheard_text)
         self.cut_off.clear()
         reply = self.reply
@@ -185,6 +205,6 @@ class Saying:
     def leave_phase(self) -> None:
         """A transition is decided: nothing more is said under the old prompt, what is playing plays on."""
         self.drop_reply()
-        self.cut_off.clear()
+        self.forget_cut_off()
         self._filler_rest.clear()
         self.owed = self.words_unanswered

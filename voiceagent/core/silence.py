@@ -25,9 +25,12 @@ class SilenceLadder:
         self._quiet_since_ms = None
 
     def answered(self) -> None:
-        """The caller was understood: the ladder begins anew."""
+        """The caller has said something: their silence counts anew."""
         self._quiet_since_ms = None
         self._no_input = 0
+
+    def understood(self) -> None:
+        """What the caller says leads somewhere: not being understood is counted anew."""
         self._no_match = 0
 
     def deadline_ms(self, after_ms: int) -> int | None:

@@ -53,7 +53,10 @@ class CallState:
     time_zone: str = "UTC"
     grants: dict[str, None] = field(default_factory=dict[str, None])
     legs: dict[LegId, None] = field(default_factory=dict[LegId, None])
+    known: bool = False
+    """CallStarted has come: the clock and the time zone are set."""
     started: bool = False
+    """A first leg is there: the first phase has been entered."""
     swapping: bool = False
     entered_ms: int = 0
     """When the current phase came into force."""

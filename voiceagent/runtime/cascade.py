@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeVar
 
 from voiceagent.core import events as ev
 from voiceagent.core.arguments import parsed_arguments
@@ -37,11 +36,8 @@ _log = logging.getLogger(__name__)
 _LONGEST_TRANSCRIPT = 1_000
 """In characters, a minute of fast speech. What understands words takes its time over long and repetitive ones."""
 _STALLED_MS = 15_000
-"""An engine or a model that is silent for so long in the middle of its work has failed."""
+"""A synthesizer that gives nothing for so long has failed."""
 _CAPABILITIES = VoiceCapabilities(name="cascade", swap="trivial", speaks=False, transcribes=True, replies_unasked=False)
-
-
-_PieceT = TypeVar("_PieceT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +127,8 @@ class CascadeVoice:
     async def _reply(self, reply: ReplyId, request: ModelRequest) -> None:
         self._post(ev.ReplyStarted(reply, request.epoch))
         splitter = self._language.clause_splitter()
-        complete = False
         try:
-            pieces = aiter(self._model.reply(request))
-            piece = await anext(pieces, None)  # how long it may take to begin is for the core to say
-            while piece is not None:
+            async for piece in self._model.reply(request):  # how long it may take is for the core to say
                 match piece:
                     case SentText(text):
                         for clause in splitter.feed(text):
@@ -143,26 +136,15 @@ class CascadeVoice:
                     case ToolRequest(asked, name, text):
                         arguments, problem = parsed_arguments(text)
                         self._post(ev.ToolRequested(reply, asked, name, arguments, problem))
-                    case ReplyDone(asks, input_tokens, output_tokens):
+                    case ReplyDone(asks, input_tokens, output_tokens, understood):
                         for clause in splitter.flush():
                             self._post(ev.ReplyText(reply, clause))
-                        self._post(ev.ReplyFinished(reply, asks, input_tokens, output_tokens))
-                        complete = True
-                piece = await self._next(pieces, of="the model")
-            if not complete:
-                self._post(ev.ReplyFailed(reply, "the model broke off"))
+                        self._post(ev.ReplyFinished(reply, asks, input_tokens, output_tokens, understood))
+                        return
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a model may raise anything
-            reason = _reason(exc)
-            if not complete:
-                self._post(ev.ReplyFailed(reply, reason))
-
-    async def _next(self, pieces: AsyncIterator[_PieceT], *, of: str) -> _PieceT | None:
-        """Return the next piece, None after the last. Raises VoiceFailed where it does not come."""
-        try:
-            async with within(_STALLED_MS, self._clock):
-                return await anext(pieces, None)
-        except TimeoutError as exc:
-            raise VoiceFailed(f"{of} has stalled") from exc
+            self._post(ev.ReplyFailed(reply, _reason(exc)))
+        else:
+            self._post(ev.ReplyFailed(reply, "the model broke off"))
 
     # --- speaking ---
 
@@ -197,7 +179,7 @@ class CascadeVoice:
         try:
             if clause.text:
                 pieces = aiter(self._synthesizer.speak(clause.text))
-                while (audio := await self._next(pieces, of="the synthesizer")) is not None:
+                while (audio := await self._piece(pieces)) is not None:
                     said_bytes += len(audio)
                     self._leg.play(clause.utterance, audio)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
@@ -206,6 +188,14 @@ class CascadeVoice:
             duration_ms = said_bytes // self._leg.audio_out.bytes_per_ms
             self._post(ev.SpeechQueued(clause.utterance, clause.number, duration_ms))
         self._leg.end_clause(clause.utterance, clause.number, last=clause.last)
+
+    async def _piece(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        """Return the next audio, None after the last. Raises VoiceFailed where it does not come."""
+        try:
+            async with within(_STALLED_MS, self._clock):
+                return await anext(pieces, None)
+        except TimeoutError as exc:
+            raise VoiceFailed("the synthesizer has stalled") from exc
 
     async def close(self) -> None:
         """Give the handles back, whatever one of them raises."""

@@ -52,7 +52,10 @@ class Ears:
         self._forget()
 
     def take(self, utterance: UtteranceId) -> bytes:
-        """Return the audio of an utterance that has paused, once."""
+        """Return the audio of an utterance that has paused, once; one that goes on and on ends here."""
+        if self._current is not None and self._current[0] == utterance:
+            self._cut_off(utterance, self._current[1], until_ms=self._heard_ms)
+            self._current = None
         return self._cut.pop(utterance, b"")
 
     def _voice_on(self, at_ms: int) -> None:
@@ -66,11 +69,13 @@ class Ears:
             return
         utterance, from_ms = self._current
         self._current = None
-        first, end = (self._place(ms) for ms in (from_ms, at_ms + _POST_ROLL_MS))
-        self._cut[utterance] = bytes(self._kept[first:end])
+        self._cut_off(utterance, from_ms, until_ms=at_ms + _POST_ROLL_MS)
+        self._post(ev.CallerPaused(utterance, self._time.of(at_ms)))
+
+    def _cut_off(self, utterance: UtteranceId, from_ms: int, *, until_ms: int) -> None:
+        self._cut[utterance] = bytes(self._kept[self._place(from_ms) : self._place(until_ms)])
         if len(self._cut) > _MOST_UTTERANCES:
             del self._cut[next(iter(self._cut))]
-        self._post(ev.CallerPaused(utterance, self._time.of(at_ms)))
 
     def _place(self, audio_ms: int) -> int:
         return (audio_ms - self._kept_from_ms) * self._format.bytes_per_ms

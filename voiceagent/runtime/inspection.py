@@ -208,8 +208,8 @@ class _Reading:
                 self._speech.queued(utterance, clause, duration_ms)
             case ev.PlayoutStarted(utterance, at_ms):
                 self._heard_first(utterance, at_ms)
-            case ev.PlayoutReached(utterance, _, heard_ms, finished):
-                if self._speech.reached(utterance, heard_ms, finished=finished):
+            case ev.PlayoutReached(utterance, clause, heard_ms, finished):
+                if self._speech.reached(utterance, clause, heard_ms, finished=finished):
                     self._silent(utterance, entry.at_ms)
             case ev.PlayoutStopped(utterance, heard_ms, exact):
                 spoken = self._speech.stopped(utterance, heard_ms)

@@ -34,6 +34,10 @@ class Limits(Declared):
     """A tool result beyond this fails the tool."""
     model_timeout_ms: int = Field(default=15_000, ge=500)
     """A reply that has not begun by then has failed."""
+    max_utterance_ms: int = Field(default=45_000, ge=5_000)
+    """A voice that has been on for so long without a pause is transcribed as far as it has come."""
+    swap_timeout_ms: int = Field(default=5_000, ge=500)
+    """A phase whose prompt and tools are not in force by then has failed to come about."""
     recognizer_timeout_ms: int = Field(default=4_000, ge=500)
     """A transcript that has not come by then counts as not understood."""
     confirm_within_ms: int = Field(default=30_000, ge=1_000)

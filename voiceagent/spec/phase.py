@@ -86,7 +86,7 @@ class TimedOut(Declared):
 
 
 class TurnLimitReached(Declared):
-    """The caller has had `max_turns` turns in this entry of the phase."""
+    """The caller has had `max_turns` turns in this entry of the phase, and takes another."""
 
 
 class HostSignals(Declared):
@@ -226,6 +226,11 @@ class Phase(Declared):
     """Voice override of the synthesizer or the speech model."""
     ends: HangUpAfter | TransferTo | None = None
     """How the call ends here; such a phase needs no transitions."""
+
+    @property
+    def has_model(self) -> bool:
+        """Whether anybody can make replies here: a language model by the prompt, or the guided one by its dialogue."""
+        return self.prompt is not None or self.guided is not None
 
     @field_validator("name")
     @classmethod

@@ -479,8 +479,8 @@ class ScriptedCall:
                 case ToolRequest(request, name, arguments):
                     parsed, problem = parsed_arguments(arguments)
                     self._post(in_ms, ev.ToolRequested(ask.reply, request, name, parsed, problem))
-                case ReplyDone(asks, input_tokens, output_tokens):
-                    self._post(in_ms, ev.ReplyFinished(ask.reply, asks, input_tokens, output_tokens))
+                case ReplyDone(asks, input_tokens, output_tokens, understood):
+                    self._post(in_ms, ev.ReplyFinished(ask.reply, asks, input_tokens, output_tokens, understood))
 
     def _run(self, tool: str, arguments: Mapping[str, JsonValue]) -> tuple[int, JsonValue | ToolFailed]:
         self.tool_runs.append((tool, dict(arguments)))
