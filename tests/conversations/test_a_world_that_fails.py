@@ -320,7 +320,7 @@ def test_a_yes_in_the_middle_of_the_question_does_not_count_because_of_a_hum_aft
 
 def test_the_time_for_a_yes_does_not_run_out_while_it_is_being_said(authenticated: Place) -> None:
     call = authenticated(SENDS).says("Send two hundred and fifty")
-    deadline_ms = call.conversation._confirmation_deadline_ms()
+    deadline_ms = call.conversation._confirming.deadline_ms()
     assert deadline_ms is not None
     while call.now_ms < deadline_ms - 4_500:
         call.coughs().run_ms(1_000)

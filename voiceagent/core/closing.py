@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from voiceagent.core.doing import Doing
 from voiceagent.core.effects import HangUp, Transfer
+from voiceagent.core.hearing import Hearing
+from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.spec.phase import TransferTo
 
@@ -15,16 +18,24 @@ _DRAIN_AT_MOST_MS = 30_000
 class Closing:
     """Whether the call is on its way out, why, and since when."""
 
-    def __init__(self, state: CallState, out: Outbox) -> None:
+    def __init__(self, state: CallState, out: Outbox, *, saying: Saying, doing: Doing, hearing: Hearing) -> None:
         self._state = state
         self._out = out
+        self._saying = saying
+        self._doing = doing
+        self._hearing = hearing
         self._since_ms: int | None = None
         """Since when the last words are being said; None before that, and once the line is let go."""
         self._reason: str | None = None
         """Set where the framework ends the call; a phase that ends it has its own way."""
 
-    def begin(self, reason: str) -> None:
-        """The framework ends the call once the words it has just said were heard."""
+    def politely(self, reason: str, phrase: str) -> None:
+        """End the call with a last sentence, heard to its end."""
+        if self._state.closing:
+            return
+        self._saying.drop_reply()
+        self._hearing.drop()
+        self._saying.say(phrase, interruptible=False)
         self._state.closing = True
         self._reason = reason
         self._since_ms = self._state.now_ms
@@ -35,7 +46,11 @@ class Closing:
             self._since_ms = self._state.now_ms
 
     def at_once(self, reason: str) -> None:
-        """Nobody is there to hear anything: end the call now."""
+        """Nobody can hear us any more: end the call now, and begin nothing more."""
+        self._saying.drop_reply()
+        self._hearing.drop()
+        self._doing.confirmed(yes=False, reason="the caller is gone")
+        self._doing.prefetch.close()
         self._state.closing = True
         self._since_ms = None
         self._out.emit(HangUp(reason, drain=False))

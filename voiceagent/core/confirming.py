@@ -1,0 +1,87 @@
+"""What cannot be undone: read back, heard, answered with a clear yes, in time; or not done."""
+
+from __future__ import annotations
+
+from voiceagent.core.agent_speech import Spoken
+from voiceagent.core.confirmations import Confirmation, pressed_answer
+from voiceagent.core.desks import Desks
+from voiceagent.core.effects import ReportProblem
+from voiceagent.core.hearing import TurnTaken
+from voiceagent.core.tool_calls import ToolCall
+from voiceagent.errors import PhaseError
+
+__all__ = ["Confirming"]
+
+
+class Confirming:
+    """Decides whether the caller has consented to exactly what was read back to them."""
+
+    def __init__(self, desks: Desks) -> None:
+        self._state = desks.state
+        self._out = desks.out
+        self._transcript = desks.transcript
+        self._saying = desks.saying
+        self._doing = desks.doing
+        self._hearing = desks.hearing
+
+    def ask(self, call: ToolCall) -> None:
+        """Read back what is about to be done, and wait for the yes."""
+        try:
+            words = self._doing.read_back(call)
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("read-back", str(exc)))
+            self._doing.decline(call, "the read-back could not be made")
+            return
+        spoken = self._saying.say(words, "read_back")
+        self._doing.confirmation = Confirmation(
+            number=self._doing.next_confirmation(),
+            call=call.id,
+            read_back=spoken.id,
+            epoch=self._state.epoch,
+            deadline_ms=self._state.now_ms + self._state.flow.limits.confirm_within_ms,
+        )
+
+    def answered_by(self, turn: TurnTaken) -> bool:
+        """Take the caller's turn as the answer to a read-back; True where nothing else is to be made of it."""
+        confirmation = self._doing.confirmation
+        if confirmation is None:
+            return False
+        answer = self._state.language.yes_no(turn.after_speech)
+        if answer is None or not confirmation.heard:
+            self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
+            return False
+        self._transcript.caller(turn.text, self._state.epoch)
+        self._doing.confirmed(yes=answer, reason="the caller said no")
+        return True
+
+    def deadline_ms(self) -> int | None:
+        """When it is too late for a yes."""
+        if self._doing.confirmation is None or self._hearing.turn_open:
+            return None  # whoever is speaking may be saying yes: time is up when they have finished
+        return self._doing.confirmation.deadline_ms
+
+    def expired(self) -> None:
+        """Nobody has said yes in time."""
+        self._saying.say(self._state.flow.phrases.confirm_expired)
+        self._doing.confirmed(yes=False, reason="the caller gave no answer in time")
+
+    def answered_by_key(self, digits: str) -> bool:
+        """Take a key as the answer: 1 is yes, 2 is no; False where it is none."""
+        confirmation = self._doing.confirmation
+        answer = pressed_answer(digits)
+        if confirmation is None or not confirmation.heard or answer is None:
+            return False
+        self._doing.confirmed(yes=answer, reason="the caller pressed no")
+        return True
+
+    def heard(self, spoken: Spoken) -> None:
+        """An utterance was heard to its end: if it was the read-back, a yes counts from here on."""
+        confirmation = self._doing.confirmation
+        if confirmation is not None and confirmation.read_back == spoken.id:
+            confirmation.heard = True
+
+    def cut_off(self, spoken: Spoken) -> None:
+        """An utterance was cut off: nobody can say yes to what they have not heard."""
+        confirmation = self._doing.confirmation
+        if confirmation is not None and confirmation.read_back == spoken.id:
+            self._doing.confirmed(yes=False, reason="the caller interrupted the read-back")

@@ -1,0 +1,139 @@
+"""The caller's side of the conversation: when they have the floor, when their turn is over, and what it was."""
+
+from __future__ import annotations
+
+from voiceagent.core import events as ev
+from voiceagent.core.confirming import Confirming
+from voiceagent.core.desks import Desks
+from voiceagent.core.effects import ReportProblem
+from voiceagent.core.hearing import TurnTaken
+from voiceagent.core.ids import TurnId
+from voiceagent.core.phase_machine import Signal
+from voiceagent.core.replying import Replying
+from voiceagent.spec.phase import NotUnderstood, Pressed, TurnLimitReached
+
+__all__ = ["Listening"]
+
+
+class Listening:
+    """Decides what follows from what the caller says or presses."""
+
+    def __init__(self, desks: Desks, *, replying: Replying, confirming: Confirming) -> None:
+        self._state = desks.state
+        self._out = desks.out
+        self._transcript = desks.transcript
+        self._saying = desks.saying
+        self._doing = desks.doing
+        self._hearing = desks.hearing
+        self._phasing = desks.phasing
+        self._closing = desks.closing
+        self._silence = desks.silence
+        self._replying = replying
+        self._confirming = confirming
+
+    def heard(
+        self, event: ev.CallerStartedSpeaking | ev.CallerPaused | ev.TranscriptPartial | ev.TranscriptFinal
+    ) -> None:
+        """The caller's voice comes or goes, or words of theirs."""
+        if self._state.closing:
+            return
+        self._silence.broken()
+        match event:
+            case ev.CallerStartedSpeaking(utterance, at_ms):
+                self._hearing.started(utterance, at_ms, over_speech=bool(self._saying.speech.sounding))
+                self._saying.fillers.stop()
+            case ev.CallerPaused(utterance, at_ms):
+                self._hearing.paused(utterance, at_ms)
+            case ev.TranscriptPartial(utterance, text):
+                if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
+                    self.barge_in()
+            case ev.TranscriptFinal(utterance, text):
+                known = self._hearing.transcribed(utterance, text)
+                if known and self._hearing.has_words(text):
+                    self.barge_in()
+                elif not known and text:
+                    self._out.emit(ReportProblem("late transcript", utterance))
+                    self._transcript.caller(text, self._state.epoch)
+
+    def barge_in(self) -> None:
+        """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
+        self._hearing.barge_in_decided()
+        playing = self._saying.speech.unfinished
+        if playing and all(spoken.interruptible for spoken in playing):
+            self._saying.stop()
+
+    def turn_over(self) -> None:
+        """The caller has been silent long enough: decide what their turn was."""
+        turn = self._hearing.take_turn()
+        if not turn.text or (turn.over_speech and self._state.language.is_backchannel(turn.text)):
+            self._nothing_said(turn)
+            return
+        self._turn_taken()
+        if self._confirming.answered_by(turn):
+            return
+        self._transcript.caller(turn.text, self._state.epoch)
+        self._answer_or_ask_again()
+
+    def _turn_taken(self) -> None:
+        """The caller has had their turn: what they cut off is not said again."""
+        self._state.turn = TurnId(self._state.turn + 1)
+        self._state.phase_turns += 1
+        self._silence.answered()
+        self._saying.forget_cut_off()
+
+    def _nothing_said(self, turn: TurnTaken) -> None:
+        """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""
+        for request in self._saying.resume():
+            self._replying.request(request)
+        if not (turn.over_speech or turn.was_noise or self._saying.speech.busy):
+            self._not_understood()
+
+    def _not_understood(self) -> None:
+        if self._state.phase.ends:
+            return  # the last words are being said: there is nothing to ask any more
+        phrases = self._state.phase.no_match.phrases
+        phrase = self._silence.not_understood(phrases)
+        if phrase is not None:
+            self._saying.say(phrase)
+        elif not self._phasing.signal(Signal(NotUnderstood)):
+            self._closing.politely("not understood", self._state.flow.phrases.not_available)
+
+    def _count_turns(self) -> None:
+        limit = self._state.phase.max_turns
+        if self._state.turn >= self._state.flow.limits.max_turns:
+            self._closing.politely("turn limit of the call", self._state.flow.phrases.too_long)
+        elif limit is not None and self._state.phase_turns > limit:
+            self._phasing.signal(Signal(TurnLimitReached))
+
+    def pressed(self, digits: str, handle: str | None) -> None:
+        """The caller has pressed keys."""
+        if self._state.closing:
+            return
+        self._silence.broken()
+        self._saying.fillers.stop()
+        self.barge_in()
+        if self._confirming.answered_by_key(digits):
+            self._turn_taken()
+            return
+        keys = self._hearing.pressed(digits, handle)
+        # A wrong key before the right one does no harm: the end of what was pressed counts too.
+        if any(self._phasing.signal(Signal(Pressed, keys[start:])) for start in range(len(keys))):
+            self._hearing.forget_keys()
+
+    def keys_complete(self) -> None:
+        """The number that was being pressed is complete."""
+        entry = self._hearing.take_keys()
+        if self._phasing.signal(Signal(Pressed, entry)):
+            return
+        self._turn_taken()
+        self._transcript.caller(entry, self._state.epoch)
+        self._doing.confirmed(yes=False, reason="the caller pressed keys instead of answering")
+        self._answer_or_ask_again()
+
+    def _answer_or_ask_again(self) -> None:
+        if not self._state.phase.has_model and not self._state.inherited.replies_unasked:
+            self._not_understood()
+            return
+        self._saying.words_unanswered = True
+        self._saying.owed = self._saying.owed or not self._state.inherited.replies_unasked
+        self._count_turns()

@@ -1,0 +1,129 @@
+"""The model's side of the conversation: replies as they come, what they ask for, and what follows when they fail."""
+
+from __future__ import annotations
+
+from voiceagent.core import events as ev
+from voiceagent.core.confirming import Confirming
+from voiceagent.core.desks import Desks
+from voiceagent.core.effects import ReportProblem
+from voiceagent.core.phase_machine import Signal
+from voiceagent.core.saying import Reply
+from voiceagent.spec.phase import NotUnderstood, VoiceFails
+
+__all__ = ["Replying"]
+
+
+class Replying:
+    """Decides what follows from what the model says, asks for, or fails to say."""
+
+    def __init__(self, desks: Desks, *, confirming: Confirming) -> None:
+        self._state = desks.state
+        self._out = desks.out
+        self._saying = desks.saying
+        self._doing = desks.doing
+        self._hearing = desks.hearing
+        self._phasing = desks.phasing
+        self._closing = desks.closing
+        self._silence = desks.silence
+        self._confirming = confirming
+        self._voice_failures = 0
+
+    def made(
+        self, event: ev.ReplyStarted | ev.ReplyText | ev.ToolRequested | ev.ReplyFinished | ev.ReplyFailed
+    ) -> None:
+        """A reply goes on."""
+        reply = self._saying.current(event.reply)
+        if isinstance(event, ev.ReplyStarted):
+            if reply is None and self._state.inherited.replies_unasked and event.epoch == self._state.epoch:
+                self._saying.words_unanswered = False
+                self._saying.unasked(event.reply, event.epoch)
+            return
+        if reply is None:
+            return  # cut off by the caller or by a transition: nothing of it counts any more
+        reply.heard_from_ms = self._state.now_ms
+        match event:
+            case ev.ReplyText(text=text):
+                self._saying.add_text(reply, text)
+            case ev.ToolRequested():
+                reply.requests += 1
+                if reply.held:
+                    reply.held_requests.append(event)
+                else:
+                    self.request(event)
+            case ev.ReplyFinished():
+                self._reply_finished(reply, event)
+            case ev.ReplyFailed(reason=reason):
+                self._reply_failed(reply, reason)
+
+    def _reply_finished(self, reply: Reply, event: ev.ReplyFinished) -> None:
+        if reply.is_empty and not self._state.inherited.voice_speaks:
+            self._reply_failed(reply, "the reply was empty")
+            return
+        self._voice_failures = 0
+        self._saying.finish(reply)
+        self._hearing.reply_asks(event.asks)
+        if event.understood:
+            self._silence.understood()
+        elif self._silence.not_understood(self._state.phase.no_match.phrases) is None:
+            # The reply has said so, again and again: it is time for another way.
+            self._phasing.signal(Signal(NotUnderstood))
+
+    def request(self, event: ev.ToolRequested) -> None:
+        """The model asks for a tool or a move."""
+        call = self._doing.request(event)
+        if call is not None:
+            self._confirming.ask(call)
+        if self._doing.model_is_broken:
+            self._doing.bad_requests = 0
+            self._saying.drop_reply()
+            self._give_up_voice("the model's requests do not fit")
+
+    def _reply_failed(self, reply: Reply, reason: str) -> None:
+        self._saying.finish(reply)
+        self._saying.drop_reply()
+        self._voice_failed(reason)
+
+    def _voice_failed(self, reason: str) -> None:
+        """Try once more; then go where the flow says, or end the call: never silence."""
+        self._out.emit(ReportProblem("voice failed", reason))
+        if self._state.closing:
+            return  # nobody is left to hear an apology
+        self._voice_failures += 1
+        if self._voice_failures == 1:
+            self._saying.say(self._state.flow.phrases.apology)
+            self._saying.owed = True
+        else:
+            self._give_up_voice(reason)
+
+    def _give_up_voice(self, reason: str) -> None:
+        self._voice_failures = 0
+        if not self._phasing.signal(Signal(VoiceFails)):
+            self._closing.politely(f"voice failed: {reason}", self._state.flow.phrases.not_available)
+
+    def swap_failed(self, reason: str) -> None:
+        """The voice has not taken over a phase: go back to the one it still has; without one the call cannot go on."""
+        self._out.emit(ReportProblem("swap failed", reason))
+        if self._state.closing:
+            self._state.swapping = False
+        elif self._phasing.lead_back():
+            self._saying.say(self._state.flow.phrases.apology)
+        else:
+            self._closing.politely(f"swap failed: {reason}", self._state.flow.phrases.not_available)
+
+    def ask_model(self) -> None:
+        """Have the next reply made."""
+        self._saying.ask(self._phasing.model_request())
+
+    def timed_out(self) -> None:
+        """The model has sent nothing for too long."""
+        reply = self._saying.reply
+        if reply is not None:
+            self._saying.drop_reply()
+            self._voice_failed("the model did not answer in time")
+
+    def deadline_ms(self) -> int | None:
+        """When the reply that is being made has failed if nothing more of it comes."""
+        reply = self._saying.reply
+        if reply is None or reply.finished or reply.held:
+            return None
+        return reply.heard_from_ms + self._state.flow.limits.model_timeout_ms
