@@ -370,6 +370,37 @@ class Call:
             raise AssertionError("a call in which nothing happens never ends")
         assert self.over or not self.conversation.state.started or self.letting_go
 
+    def is_never_silent_for_long(self) -> None:
+        """Models, tools and voices that never answer again: the caller hears of it within a minute, until the end."""
+        self._hear_everything(since=0)
+        silent_since_ms = self.now_ms
+        while not (self.over or self.letting_go):
+            deadline_ms = self.conversation.deadline_ms
+            assert deadline_ms is not None
+            assert deadline_ms - silent_since_ms <= _LONGEST_SILENCE_MS, f"silent since {silent_since_ms}"
+            self.now_ms = max(self.now_ms, deadline_ms)
+            before = len(self.asked)
+            self.happens(ev.TimePassed())
+            if self._hear_everything(since=before):
+                silent_since_ms = self.now_ms
+
+    def _hear_everything(self, *, since: int) -> bool:
+        """Play what the agent has said, instantly; whether there was anything to hear."""
+        heard = False
+        while since < len(self.asked):
+            effect = self.asked[since]
+            since += 1
+            match effect:
+                case fx.Speak(utterance, clause, text, _, last):
+                    heard = heard or bool(text)
+                    self.happens(ev.PlayoutReached(utterance, clause, 900 * (clause + 1), finished=last))
+                case fx.StopPlayout():
+                    for spoken in self.conversation._saying.speech.unfinished:  # pyright: ignore[reportPrivateUsage]
+                        self.happens(ev.PlayoutStopped(spoken.id, 400, exact=True))
+                case _:
+                    pass
+        return heard
+
     def replays(self) -> None:
         """The same events at the same instants give the same bytes."""
         again = Conversation(self.flow, self.inherited)
@@ -377,6 +408,10 @@ class Call:
             assert [encode_outgoing(out) for out in again.handle(event, now_ms)] == [
                 encode_outgoing(out) for out in outgoing
             ]
+
+
+_LONGEST_SILENCE_MS = 60_000
+"""A voice that does not end is listened to for 45 s, and its transcript waited for for another four."""
 
 
 def _unstarted(flow: Flow, inherited: Inherited) -> Call:
@@ -455,6 +490,18 @@ def test_whatever_happens_the_promises_hold(
     call.results_have_requests()
     call.time_goes_on()
     call.replays()
+
+
+@pytest.mark.parametrize("begin", [_welcomed, _at_the_desk, _before_the_yes])
+@given(steps=_steps)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_has_happened_the_caller_is_never_left_in_silence(
+    clinic_flow: Flow, begin: Callable[[Flow, Inherited], Call], steps: list[Step]
+) -> None:
+    call = begin(clinic_flow, _VOICES["cascade"])
+    for step in steps:
+        call.take(step)
+    call.is_never_silent_for_long()
 
 
 def test_a_yes_to_a_read_back_that_was_heard_is_the_way_to_do_it(clinic_flow: Flow) -> None:

@@ -235,7 +235,7 @@ class Conversation:
         if spoken.kind == "filler":
             self._saying.fillers.quiet_again(self.state.now_ms)
         else:
-            self._hearing.agent_finished()
+            self._hearing.agent_finished(began_ms=spoken.started_ms)
         self._confirming.heard(spoken)
         self._saying.speech.forget_finished()
 

@@ -48,11 +48,12 @@ class FillerPolicy:
 
     @property
     def deadline_ms(self) -> int | None:
-        """When the next phrase is due; None where nobody waits or everything has been said."""
-        if self._waiting_since_ms is None or self._filler is None or self._gave_up:
+        """When the next phrase is due; None where nobody waits."""
+        if self._waiting_since_ms is None or self._filler is None:
             return None
-        give_up_ms = self._waiting_since_ms + self._filler.give_up_ms
-        return min(self._next_ms(self._filler), give_up_ms)
+        next_ms = self._next_ms(self._filler)
+        # What cannot be let go of, a write, is waited for beyond the apology, and not in silence.
+        return next_ms if self._gave_up else min(next_ms, self._waiting_since_ms + self._filler.give_up_ms)
 
     def wait(self, now_ms: int, filler: Filler, *, expected_at_ms: int | None) -> None:
         """The caller waits in silence from now on; the result is expected then, if anybody knows."""
@@ -78,7 +79,7 @@ class FillerPolicy:
         if due is None or now_ms < due or self._filler is None or self._waiting_since_ms is None:
             return None
         self._silent_since_ms = now_ms
-        if now_ms >= self._waiting_since_ms + self._filler.give_up_ms:
+        if not self._gave_up and now_ms >= self._waiting_since_ms + self._filler.give_up_ms:
             self._gave_up = True
             return DueFiller(self._filler.apology, "apology")
         self._said += 1
@@ -89,7 +90,7 @@ class FillerPolicy:
         return DueFiller(phrase, "later" if later else "first")
 
     def _next_ms(self, filler: Filler) -> int:
-        if self._said:
+        if self._said or self._gave_up:
             return self._silent_since_ms + filler.again_ms
         due_ms = self._silent_since_ms + filler.patience_ms
         phrase_ms = self.phrase_ms.get(self._peek(filler.phrases), _USUAL_PHRASE_MS)

@@ -75,16 +75,18 @@ class Hearing:
         return min((at for at in due if at is not None), default=None)
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
-        """The caller's voice came on."""
+        """The caller's voice came on; nothing can have happened after now, whatever a clock says."""
+        at_ms = min(at_ms, self._state.now_ms)
         self._turn.started(utterance, at_ms, over_speech=over_speech)
         if self._seal is not None:
             self._begun_in_secret[utterance] = None
         if over_speech:
             self._barge_in_at_ms = max(at_ms + _BARGE_IN_MS, self._state.now_ms)
 
-    def agent_finished(self) -> None:
-        """The agent has said what it had to say: whoever began to speak just before that has heard it."""
-        self._turn.agent_finished(self._state.now_ms - OVERLAP_MS)
+    def agent_finished(self, *, began_ms: int | None) -> None:
+        """The agent has said what it began to say then: whoever began to speak just before the end has heard it."""
+        if began_ms is not None:
+            self._turn.agent_finished(max(began_ms, self._state.now_ms - OVERLAP_MS))
 
     def voice_overdue(self) -> None:
         """Take a voice that does not end for what it has said so far: a television, or somebody with no full stops."""
@@ -93,6 +95,7 @@ class Hearing:
 
     def paused(self, utterance: UtteranceId, at_ms: int) -> None:
         """The caller's voice went off: have it transcribed."""
+        at_ms = min(at_ms, self._state.now_ms)
         self._barge_in_at_ms = None
         if self._turn.paused(utterance, at_ms):
             self._out.emit(Transcribe(utterance, self._hints()))
