@@ -167,7 +167,8 @@ def _replayed(python: str, agent: Path, journal: Path, *, seed: str) -> str:
 
 def _python_with_the_dependencies(version: str) -> str:
     """Return the interpreter of another version, or skip the test by its name."""
-    python = shutil.which(f"python{version}")
+    own = ROOT / f".venv-{version}" / "bin" / "python"
+    python = str(own) if own.exists() else shutil.which(f"python{version}")
     if python is None:
         pytest.skip(f"there is no python{version} here")
     tried = subprocess.run(  # noqa: S603 - an interpreter that is there
