@@ -4,6 +4,7 @@ from voiceagent.testing.call_report import BargeIn, CallerTurn, CallReport
 from voiceagent.testing.caller import ScriptedCaller, StepFailed
 from voiceagent.testing.caller_script import CallerScript
 from voiceagent.testing.carrier import Caller, CarriedCall, Hearing, PressKey, PutDown, Say, TwilioCarrier
+from voiceagent.testing.cassettes import CassetteModels, RecordingModels
 from voiceagent.testing.lateness import Lateness
 from voiceagent.testing.placing import place_call
 from voiceagent.testing.scripted_call import After, ScriptedCall, ScriptedModel, ScriptedTool, Timing, ask_for, say
@@ -19,10 +20,12 @@ __all__ = [
     "CallerScript",
     "CallerTurn",
     "CarriedCall",
+    "CassetteModels",
     "Hearing",
     "Lateness",
     "PressKey",
     "PutDown",
+    "RecordingModels",
     "Say",
     "ScriptedCall",
     "ScriptedCaller",
