@@ -1,8 +1,8 @@
 """How often the guided model understands what a caller says, and how often it starts something nobody asked for.
 
-`guided_phrasings.yaml` is a blind test set: its sentences were written without sight of the examples in `phases/bank`
-and of the language module. The first half of every list is the development half: examples, word lists and thresholds
-may be tried against it. The second half, `report`, is for figures only.
+Examples, word lists and thresholds may be tried against `guided_phrasings_dev.yaml`. `guided_phrasings_report.yaml` is
+for figures only: its sentences were written without sight of the examples in `phases/bank` and of the language module,
+and nothing may be changed because of one of them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from voiceagent.core.effects import Message, ModelRequest
 from voiceagent.core.ids import Epoch
+from voiceagent.core.sealing import SealingState
+from voiceagent.language import language_for
 from voiceagent.models.guided import GuidedModels
 from voiceagent.ports import ReplyDone, ReplyModel, ToolRequest
 from voiceagent.runtime.loader import load_flow
+from voiceagent.spec.expects import Digits
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 from voiceagent.spec.tool import Tool
+from voiceagent.tools.vault import Vault
 
 __all__ = ["main"]
 
 AGENT = Path("phases/bank")
-PHRASINGS = Path(__file__).with_name("guided_phrasings.yaml")
 LEAST_RIGHT = 0.85
 """In every phase."""
 MOST_STARTED = 0.03
@@ -38,7 +41,6 @@ FACTS = {"verified": True, "customer_id": "C-1001", "customer_name": "Daniel", "
 UNIX_MS = 1_764_000_000_000
 
 Half = Literal["dev", "report"]
-_Item = TypeVar("_Item")
 
 
 class Phrasing(BaseModel):
@@ -58,17 +60,11 @@ class Phrasings(BaseModel):
     phases: dict[str, tuple[Phrasing, ...]]
     out_of_scope: tuple[str, ...]
 
-    def half(self, which: Half) -> Phrasings:
-        """Return the first half of every list, or the second."""
-        return Phrasings(
-            phases={phase: _half(phrasings, which) for phase, phrasings in self.phases.items()},
-            out_of_scope=_half(self.out_of_scope, which),
-        )
-
-
-def _half(items: tuple[_Item, ...], which: Half) -> tuple[_Item, ...]:
-    middle = len(items) // 2
-    return items[:middle] if which == "dev" else items[middle:]
+    @classmethod
+    def of(cls, half: Half) -> Phrasings:
+        """Return one half of the test set."""
+        written = Path(__file__).with_name(f"guided_phrasings_{half}.yaml").read_text(encoding="utf-8")
+        return cls.model_validate(yaml.safe_load(written))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +97,14 @@ class Count:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures; return 0 where the goals are met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guided", description=__doc__)
-    parser.add_argument("--split", choices=("dev", "report"), help="only this half of the test set")
+    parser.add_argument("--split", choices=("dev", "report"), help="only this half")
     parser.add_argument("--verbose", action="store_true", help="list every sentence that was not right")
     options = parser.parse_args(arguments)
     halves: tuple[Half, ...] = ("dev", "report") if options.split is None else (options.split,)
-    phrasings = Phrasings.model_validate(yaml.safe_load(PHRASINGS.read_text(encoding="utf-8")))
     flow = load_flow(AGENT)
     model = GuidedModels().open(flow, locale=flow.locale, time_zone="UTC")
     met = [
-        _report(half, asyncio.run(_heard(flow, model, phrasings.half(half))), verbose=options.verbose)
-        for half in halves
+        _report(half, asyncio.run(_heard(flow, model, Phrasings.of(half))), verbose=options.verbose) for half in halves
     ]
     print(_HOW_MEASURED)
     return 0 if all(met) else 1
@@ -118,8 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _HOW_MEASURED = f"""
 How measured: each sentence is the caller's first in its phase, after the phase's opening; the request is made as a call
-makes it and answered by the guided model itself. Right: the wanted tool or move is requested, or one of its slots is
-asked for. Started: anything is requested, or a slot asked for, for a sentence that is out of scope.
+makes it, with its digits sealed in a sensitive phase, and answered by the guided model itself. Right: the wanted tool or
+move is requested, or one of its slots is asked for; a form asks for its first slot whatever is said, so only a later one
+counts. Started: anything is requested, or a slot asked for, for a sentence that is out of scope.
 Goals, for each half: at least {LEAST_RIGHT:.0%} right in every phase, at most {MOST_STARTED:.0%} false starts."""
 
 
@@ -152,6 +147,8 @@ def _request(flow: Flow, phase: Phase, text: str) -> ModelRequest:
     epoch = Epoch(1)
     prompt = flow.prompt_of(phase)
     opening = phase.guided.opening if phase.guided and phase.guided.opening else "How can I help you?"
+    if phase.sensitive:
+        text = Vault().seal(text, language_for(flow.locale), SealingState(_digits(phase), serial=1).sealing())
     return ModelRequest(
         phase=phase.name,
         epoch=epoch,
@@ -164,10 +161,17 @@ def _request(flow: Flow, phase: Phase, text: str) -> ModelRequest:
     )
 
 
+def _digits(phase: Phase) -> tuple[Digits, ...]:
+    return tuple(expected for expected in phase.expects if isinstance(expected, Digits))
+
+
 def _whose(phase: Phase, slot: str) -> str | None:
-    """Return the tool or move that a slot belongs to."""
-    intents = phase.guided.intents if phase.guided else ()
-    owner = next((intent for intent in intents if any(known.name == slot for known in intent.slots)), None)
+    """Return the tool or move that a slot belongs to; None for the one that a form begins with."""
+    if phase.guided is None:
+        return None
+    form = phase.guided.form
+    owners = [*phase.guided.intents, *([form] if form is not None and form.slots[0].name != slot else [])]
+    owner = next((owner for owner in owners if any(known.name == slot for known in owner.slots)), None)
     does = owner.does if owner else None
     return does.name if isinstance(does, Tool) else does
 
