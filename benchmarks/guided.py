@@ -111,10 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _HOW_MEASURED = f"""
-How measured: each sentence is the caller's first in its phase, after the phase's opening; the request is made as a call
-makes it, with its digits sealed in a sensitive phase, and answered by the guided model itself. Right: the wanted tool or
-move is requested, or one of its slots is asked for; a form asks for its first slot whatever is said, so only a later one
-counts. Started: anything is requested, or a slot asked for, for a sentence that is out of scope.
+How measured: each sentence is the caller's first in its phase, after the phase's opening; the request is made as a
+call makes it, with its digits sealed in a sensitive phase, and answered by the guided model itself. Right: the wanted
+tool or move is requested, or one of its slots is asked for; a form asks for its first slot whatever is said, so only a
+later one counts. Started: anything is requested, or a slot asked for, for a sentence that is out of scope.
 Goals, for each half: at least {LEAST_RIGHT:.0%} right in every phase, at most {MOST_STARTED:.0%} false starts."""
 
 
