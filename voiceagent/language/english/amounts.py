@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from voiceagent.language.english.dates import MONTHS
+from voiceagent.language.english.hesitations import without_hesitations
 from voiceagent.language.english.numerals import with_numerals
 from voiceagent.language.english.pronouns import PRONOUN_ONE
 
@@ -15,18 +17,22 @@ _NUMBER = r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\d|(?:st|nd|rd|th)
 _NUMBERS = rf"{_NUMBER}(?:[ -]+{_NUMBER}){{0,20}}"
 _MAJOR = r"(?:us |american |canadian )?(?:dollars?|bucks?|euros?|pounds?|quid|usd|eur|gbp)\b"
 _MINOR = r"(?:cents?|pence|pennies|penny|p)\b"
+_MONTH = r"(?:" + "|".join(f"{name[:3]}(?:{name[3:]})?" for name in map(str.lower, MONTHS)) + r")\b"
 _SENTENCE_END = r"(?=\s*(?:please\b|[.,;!?]|$))"
 
 _AMOUNT = re.compile(
     rf"(?P<major>{_NUMBERS})[ -]*{_MAJOR}"
-    rf"(?:,? (?:and )?(?P<cents>\d\d?)(?: {_MINOR}|{_SENTENCE_END}))?"
+    rf"(?:,? (?P<and>and )?(?P<cents>\d\d?)(?: (?P<minor>{_MINOR})|{_SENTENCE_END}|(?= (?:to|into|in|from)\b)))?"
     rf"|(?P<only_cents>{_NUMBER}) ?{_MINOR}"
 )
 _RUN_OF_NUMBERS = re.compile(_NUMBERS)
 _SYMBOL = re.compile(rf"[$€£]\s*({_NUMBER})(k\b| (?:100|1000|1000000)\b)?")
-_THOUSANDS = re.compile(r"(?<=\d)k\b")
+_THOUSANDS = re.compile(r"(?<=\d) ?k\b")
 _GRAND = re.compile(r"\bgrand\b")
 _ALONE_A = re.compile(r"\ba (?=100)")
+_ONE = re.compile(rf"\b(?:an?|another) (?={_MAJOR})")
+_POINT_FIRST = re.compile(r"(?<![\d.] )\bpoint (\d+)(?: (?=\d\b))?(\d)?\b")
+_OH = re.compile(r"(?<=\d )(?:oh|o)\b")
 _VAGUE = re.compile(
     r"\b(?:couple|few|several|half|dozens?|some|minus|negative|hundreds|thousands)\b"
     r"|(?<!\w)-\s*[$€£]?\d"
@@ -39,23 +45,32 @@ _COUNTED = re.compile(
 """A number of something that is not money: "forty minutes"."""
 _TAKEN_BACK = re.compile(rf"\b(?:not|instead of|rather than) {_NUMBERS}(?:[ -]*{_MAJOR})?")
 """What a correction leaves behind: "fifty, not fifteen"."""
+_NAMED = re.compile(
+    rf"\b(?:accounts?|cards?|number|ending in|ending with|option|{_MONTH}) (?:number )?{_NUMBERS}"
+    rf"|{_NUMBER} (?:of )?{_MONTH}"
+)
+"""A number that is a name, or a day: "to account two", "on May 5"."""
 _SCALES = frozenset({Decimal(100), Decimal(1000), Decimal(1_000_000), Decimal(1_000_000_000)})
 
 
 def amount(text: str) -> Decimal | None:
     """Return the only amount of money in `text`, in its major unit, or None.
 
-    Two numbers before the currency are units and cents: "twelve fifty dollars" is 12.50, and so is
-    "twelve dollars fifty". Without a currency only a single number is an amount: "two hundred" is
-    200, but "twelve fifty" could be 12.50 or 1250 and is None; numbers of something else ("forty
-    minutes") and what a correction takes back ("fifty, not fifteen") are left out. Vague ("a couple hundred"), negative
-    and contradictory texts are None: asking again costs less than a wrong transfer.
+    Two numbers of two digits before the currency are units and cents: "twelve fifty dollars" is 12.50, and so is
+    "twelve dollars fifty"; "two fifty dollars" could be 2.50 or 250 and is None. Without a currency only a single
+    number is an amount: "two hundred" is 200, "twelve fifty" is None. Numbers of something else ("forty minutes",
+    "account two") and what a correction takes back ("fifty, not fifteen") are left out; any other number beside the
+    amount ("five or six dollars") makes it None, and so are vague ("a couple hundred") and negative ones: asking again
+    costs less than a wrong transfer.
     """
     plain = _TAKEN_BACK.sub(" ", _numerals(text))
     if _VAGUE.search(plain):
         return None
     said = [_amount_value(match) for match in _AMOUNT.finditer(plain)]
-    return _only(said or [_money(value) for value in _numbers(_COUNTED.sub(" ", plain))])
+    beside = _numbers(_NAMED.sub(" ", _COUNTED.sub(" ", _AMOUNT.sub(" | ", plain) if said else plain)))
+    if said and beside:
+        return None
+    return _only(said or [_money(value) for value in beside])
 
 
 def number(text: str) -> Decimal | None:
@@ -71,10 +86,10 @@ def number(text: str) -> Decimal | None:
 
 def _numerals(text: str) -> str:
     """Return `text` in lower case with number words as numerals and currency signs as words."""
-    plain = PRONOUN_ONE.sub(" ", text).lower().replace("’", "'").replace("\n", " ")
-    plain = _GRAND.sub("thousand dollars", _THOUSANDS.sub(" 1000", plain))
-    plain = _ALONE_A.sub("", with_numerals(plain))
-    return _SYMBOL.sub(r"\1\2 dollars", plain)
+    plain = PRONOUN_ONE.sub(" ", without_hesitations(text)).lower().replace("’", "'").replace("\n", " ")
+    plain = _ALONE_A.sub("", with_numerals(_GRAND.sub("thousand dollars", plain)))
+    plain = _ONE.sub("1 ", _THOUSANDS.sub(" 1000", plain))
+    return _SYMBOL.sub(r"\1\2 dollars", _OH.sub("0", _POINT_FIRST.sub(r"0.\1\2", plain)))
 
 
 def _numbers(plain: str) -> list[Decimal | None]:
@@ -93,6 +108,8 @@ def _amount_value(match: re.Match[str]) -> Decimal | None:
     units = _units(_parts(match["major"]))
     if units is None or match["cents"] is None:
         return _money(units)
+    if not match["minor"] and (len(match["cents"]) == 1 or (match["and"] and units >= 100)):
+        return None  # "a hundred dollars and fifty": fifty what?
     return units + Decimal(match["cents"]) / 100 if units == units.to_integral_value() else None
 
 
@@ -103,7 +120,7 @@ def _units(parts: Sequence[Decimal]) -> Decimal | None:
         return scaled
     if all(part < 10 and part == part.to_integral_value() for part in parts):
         return Decimal("".join(str(part) for part in parts))  # "two five oh dollars"
-    if len(parts) == 2 and parts[0] < 100 and 10 <= parts[1] < 100 and not _has_cents(parts):
+    if len(parts) == 2 and 10 <= parts[0] < 100 and 10 <= parts[1] < 100 and not _has_cents(parts):
         return parts[0] + parts[1] / 100
     return None
 
