@@ -36,6 +36,23 @@ TODAY = date(2026, 11, 24)  # a Tuesday
         ("not fifty, sixty dollars", "60"),
         ("that one, fifty dollars please", "50"),
         ("two hundred", "200"),
+        ("a dollar fifty", "1.50"),
+        ("a buck fifty", "1.50"),
+        ("another dollar", "1"),
+        ("five k", "5000"),
+        ("two point five k", "2500"),
+        ("five oh dollars", "50"),
+        ("one oh five dollars", "105"),
+        ("point five dollars", "0.5"),
+        ("point two five dollars", "0.25"),
+        ("hundred and five", "105"),
+        ("two hundred, um, and fifty dollars", "250"),
+        ("uh, fifty, uh, dollars", "50"),
+        ("twelve dollars fifty to savings", "12.50"),
+        ("fifty dollars to account two", "50"),
+        ("fifty dollars in five days", "50"),
+        ("a charge of fifty dollars on November 3", "50"),
+        ("twenty-five dollars", "25"),
     ],
 )
 def test_an_amount_is_understood(said: str, meant: str):
@@ -47,6 +64,9 @@ def test_an_amount_is_understood(said: str, meant: str):
     [
         "twelve fifty", "a couple hundred dollars", "minus fifty dollars", "-$5", "hello", "",
         "fifty dollars, no, sixty dollars", "half a million", "1.2345 dollars",
+        "twenty to thirty dollars", "five or six dollars", "between fifty and sixty dollars",
+        "fifty dollars or sixty", "two fifty dollars", "one twenty dollars", "three fifty nine dollars", "five oh",
+        "a hundred dollars and fifty", "six dollars five", "twenty, thirty dollars", "ten to twenty",
     ],
 )  # fmt: skip
 def test_an_unclear_amount_is_asked_again(said: str):
@@ -126,6 +146,9 @@ def test_today_is_the_argument_and_not_the_clock(days: int):
         "yes", "Yes, that's correct.", "yeah sure", "that's right", "no problem go ahead", "mm-hm",
         "okay", "of course", "I think so", "why not", "yes please, do it", "uh-huh", "sounds good",
         "Yes, go ahead and transfer it.", "one hundred percent", "um yes", "that's me",
+        "yes please go ahead and block the card", "yeah that's what I want", "yes, I would like to do that",
+        "yes um please", "that's right, thank you very much", "yes, that would be lovely", "yes you can do that",
+        "okay do that then", "Yes. Send the money.", "yep, book it",
     ],
 )  # fmt: skip
 def test_consent_is_heard(said: str):
@@ -138,6 +161,7 @@ def test_consent_is_heard(said: str):
         "no", "No, wait. Stop.", "no wait", "nope", "not really", "I don't think so", "no thanks",
         "that's not right", "don't do that", "don't go ahead", "absolutely not", "never mind",
         "no, I said fifty", "cancel that", "I'd rather not",
+        "No, that's okay.", "no that's it", "No, it's fine", "no I'm good thanks", "uh, no",
     ],
 )  # fmt: skip
 def test_refusal_is_heard(said: str):
@@ -152,6 +176,11 @@ def test_refusal_is_heard(said: str):
         "the right account", "I am Daniel Harris", "correct the amount please", "there's no money",
         "I want to check my balance", "yes to sixty dollars", "four five one nine", "I have no idea",
         "okay, can I ask something first", "Good morning",
+        "Yes, to savings.", "Yes, the savings account.", "Yes, do it tomorrow.", "Do it later.", "Yes, later.",
+        "Okay, let me think.", "Right, and how much is left after that", "Sure, if I still have that much",
+        "Yes I heard you.", "okay so from savings", "do it on Friday", "go ahead with the other card",
+        "yes all of it", "yes both", "yes half of it", "yes the first one", "yes in an hour", "yes is that all",
+        "yes what was the amount", "yes after lunch", "no, go ahead",
     ],
 )  # fmt: skip
 def test_anything_else_is_neither(said: str):

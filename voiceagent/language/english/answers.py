@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
-from voiceagent.language.english.digits import digits
+from voiceagent.language.english.hesitations import without_hesitations
 from voiceagent.language.english.words import word_set
 
 __all__ = ["yes_no"]
@@ -50,9 +51,9 @@ _UNSURE = (
     "i have no idea", "no idea", "dunno", "i don't understand", "i guess", "sort of", "kind of",
     "i don't recall", "i'm unsure", "i don't mind", "yes and no", "right now", "right away",
     "not only", "no more", "never been", "good morning", "good afternoon", "good evening",
-    "i do have", "i did not hear", "i didn't hear", "i didn't catch", "i did not catch",
-    "i didn't understand", "i don't follow", "no one", "i am calling", "i would like to",
-    "i didn't get that", "it is about",
+    "i did not hear", "i didn't hear", "i didn't catch", "i did not catch",
+    "i didn't understand", "i don't follow", "no one",
+    "i didn't get that",
 )  # fmt: skip
 _SKIPPED = word_set(
     """
@@ -67,14 +68,32 @@ _WEAK_YES = frozenset({
     "i do", "i did", "i am", "i would", "it is", "i agree", "that is it", "that's it", "that works",
     "go on",
 })  # fmt: skip
-# After a yes these take it back or tie a condition to it.
-_RESERVATIONS = word_set(
+# Nothing but these may follow a yes: what is agreed to, courtesy, and words that say nothing. Any other word may be a
+# condition, a change or another time ("yes, to savings", "do it later"), and asking again is cheap.
+_ECHOES = word_set(
     """
-    but except however although though unless instead rather change wait hold only actually if
-    different other another make almost nearly sorry first before until can could what why how when
-    which who where should correct
+    a also am amount and appointment are awesome booking brilliant can card certain cool do done exactly
+    excellent fantastic for go going great i i'd i'll i'm information is it it'll it's just kind like lovely
+    ma'am madam mate may money much my need nice of oh order payment please positive reservation right sir so
+    super sure thank thanks that that'd that'll that's the them then these they this those to transaction
+    transfer us very want we we'd we'll we're will with wonderful would you you're your
     """
 )
+_DEEDS = word_set(
+    "block book confirm finish make move pay place reserve schedule send submit transfer use freeze complete"
+)
+_WHAT_I_SAID = re.compile(
+    r"\b(?:exactly )?what (?:i|we)(?:'d| would)? (?:like|want|need|mean|asked for|wanted|said|meant)\b"
+)
+# "Is that all", "can I see it": a question, though nobody may have heard its mark.
+_INVERTED = re.compile(
+    r"^(?:and |so )?(?:(?:is|are|am|can|may|will|would) (?:i|it|that|this|they|you|we)|do (?:i|they|you|we))\b"
+)
+# "No, that's okay" declines an offer; the yes in it is courtesy.
+_COURTESY_AFTER_NO = frozenset({
+    "that's okay", "that's ok", "that's fine", "that is fine", "that's all right", "that's it", "that is it",
+    "it's fine", "okay", "ok", "fine", "all right", "alright", "that's good", "good", "great", "perfect", "sure",
+})  # fmt: skip
 _WORD = re.compile(r"[\w]+(?:'\w+)?")
 _CLAUSE = re.compile(r"[.,;:!?…—–]+")
 _Vote = bool | None
@@ -83,33 +102,47 @@ _Vote = bool | None
 def yes_no(text: str) -> bool | None:
     """Return True for consent, False for refusal, None where asking again is the safe answer.
 
-    None also for a yes with a condition, a change or a number in it ("yes but make it fifty"), for
-    a yes and a no in one answer, for "maybe", and for a question. "No wait" is a no.
+    A yes counts only where nothing with a content of its own follows: "yes, to savings", "do it later" and "yes but
+    make it fifty" are None. So are a yes and a no in one answer, "maybe", and a question. "No wait" is a no, and "no,
+    that's okay" too.
     """
-    plain = text.lower().replace("’", "'").replace("-", " ").strip()
+    plain = without_hesitations(text).lower().replace("’", "'").replace("-", " ").strip()
     if plain.endswith("?"):
         return None
     votes: list[bool] = []
     rest: list[str] = []
     for clause in _CLAUSE.split(plain):
-        vote, left, unsure = _clause_votes(_WORD.findall(clause))
-        if unsure:
+        read = _clause_votes(_WORD.findall(clause), declined=votes[:1] == [False])
+        if read.unsure:
             return None
-        votes += vote
-        rest += left
+        votes += read.votes
+        rest += read.rest
     return _verdict(votes, rest)
 
 
 def _verdict(votes: list[bool], rest: list[str]) -> bool | None:
     if not votes or len(dict.fromkeys(votes)) == 2:
         return None
-    if votes[0] and (any(word in _RESERVATIONS for word in rest) or digits(" ".join(rest))):
-        return None
-    return votes[0]
+    return votes[0] if not votes[0] or _adds_nothing(" ".join(rest)) else None
 
 
-def _clause_votes(words: list[str]) -> tuple[list[bool], list[str], bool]:
-    """Return the votes at the head of a clause, the words after them, and whether it is unsure.
+def _adds_nothing(rest: str) -> bool:
+    """Whether what follows a yes leaves it as it was."""
+    echoed = _WHAT_I_SAID.sub("", rest)
+    return not _INVERTED.match(echoed) and all(word in _ECHOES or word in _DEEDS for word in echoed.split())
+
+
+@dataclass(slots=True)
+class _Clause:
+    """The votes at the head of a clause, and the words after them."""
+
+    votes: list[bool] = field(default_factory=list[bool])
+    rest: list[str] = field(default_factory=list[str])
+    unsure: bool = False
+
+
+def _clause_votes(words: list[str], *, declined: bool) -> _Clause:
+    """Read a clause; `declined`: an earlier one has said no.
 
     Only the head of a clause answers: "right" in "the right account" says nothing.
     """
@@ -119,12 +152,15 @@ def _clause_votes(words: list[str]) -> tuple[list[bool], list[str], bool]:
         length, vote = _answer_at(words, at)
         if length:
             if vote is None:
-                return [], [], True
-            votes.append(vote)
+                return _Clause(unsure=True)
+            phrase = " ".join(words[at : at + length])
             at += length
+            if vote and (declined or votes[:1] == [False]) and phrase in _COURTESY_AFTER_NO and at == len(words):
+                break
+            votes.append(vote)
             if not vote and words[at - 1] in _REACHES_ON:
-                return votes, [], False
-            weak = " ".join(words[at - length : at]) in _WEAK_YES
+                return _Clause(votes)
+            weak = phrase in _WEAK_YES
         elif words[at] in _SKIPPED:
             at += 1
         else:
@@ -134,7 +170,7 @@ def _clause_votes(words: list[str]) -> tuple[list[bool], list[str], bool]:
         votes.pop()
     if votes and votes[0] and any(word in _NEGATIONS for word in rest):
         votes.append(False)
-    return votes, rest, False
+    return _Clause(votes, rest)
 
 
 def _answer_at(words: list[str], at: int) -> tuple[int, _Vote]:
