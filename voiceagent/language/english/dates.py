@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date as Date  # noqa: N812 - `date` is the name of the function here
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from voiceagent.language.english.digits import digit_spans, digits
+from voiceagent.language.english.hesitations import without_hesitations
 from voiceagent.language.english.numerals import with_numerals
 
 __all__ = ["MONTHS", "date"]
@@ -24,10 +25,23 @@ _MONTH_NUMBERS = {
 }
 _MONTH = r"(?P<month>" + "|".join(sorted(_MONTH_NUMBERS, key=len, reverse=True)) + r")\b\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?\b"
-_YEAR = r"(?:,? (?P<year>\d{4}|\d{2})\b(?!st|nd|rd|th))?"
+_YEAR = r"(?:,? (?P<year>\d{4}|\d{2})\b(?!st|nd|rd|th|:|\s*[ap]\.?\s?m\b|\s*o'clock))?"
 
 _DAY_MONTH = re.compile(rf"(?<!\d){_DAY}(?: day)?(?: of)? {_MONTH}{_YEAR}")
 _MONTH_DAY = re.compile(rf"\b{_MONTH},?(?: the)? {_DAY}{_YEAR}")
+_YEAR_MONTH_DAY = re.compile(rf"(?<!\d)(?P<year>\d{{4}}),?(?: the| on| in)? {_MONTH},?(?: the)? {_DAY}")
+_BARE_DAY = re.compile(
+    r"\b(?:(?:on|for|by|is|say) )?the (?P<day>\d{1,2})(?:st|nd|rd|th)(?: of (?P<which>this|next|the) month)?"
+    r"(?=\s*(?:[.,;!?]|$|(?:please|at|then|in the|works|would|if|instead|for|around)\b))"
+    r"|^(?P<alone>\d{1,2})(?:st|nd|rd|th)[.!?]?$"
+)
+_FOUND = "|"
+"""Stands where a date was found."""
+# A number right beside a date is a part of it that was not understood, unless it is a time or counts something.
+_LEFT_OVER = re.compile(
+    r"\|[\s,]*(?:(?:of|the|in|oh|year)\s+)*\d+\b(?!:|\s*(?:[ap]\.?\s?m\b|o'clock|[a-z]+s\b))(?<![\s,]\d[0-5]\d)"
+    r"|(?<![\d:])\d+(?:st|nd|rd|th)?[\s,]*(?:(?:of|the)\s+)*\|"
+)
 _ISO = re.compile(r"(?<!\d)(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
 _SLASHED = re.compile(r"(?<!\d)\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})(?!\d)")
 
@@ -38,6 +52,15 @@ _RELATIVE = re.compile(
     rf"|in (?:an?|\d{{1,3}}) {_UNIT}|(?:an?|\d{{1,3}}) {_UNIT} (?:ago|from (?:now|today))"
     rf"|(?:(?:next|last|this|past) )?{_WEEKDAY})\b"
 )
+_WEEKS_FROM = re.compile(
+    rf"\b(?P<count>an?|\d{{1,2}}) weeks? (?:from|after) (?P<day>tomorrow|(?:(?:next|this) )?{_WEEKDAY})\b"
+)
+_WEEKDAY_AND_DAY = re.compile(
+    rf"\b(?P<weekday>{_WEEKDAY}),? (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b(?!,?(?: of)? {_MONTH})"
+)
+_OF_NEXT_WEEK = re.compile(rf"\b(?:next week(?: on)? (?P<first>{_WEEKDAY})|(?P<last>{_WEEKDAY}) (?:of )?next week)\b")
+_A_YEAR = 366
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def date(text: str, today: Date) -> Date | None:
@@ -45,13 +68,16 @@ def date(text: str, today: Date) -> Date | None:
 
     Numeric dates are month first, unless that is impossible. Eight digits and nothing else are
     MMDDYYYY. A two-digit year lies at most ten years ahead of `today`. Without a year the nearest
-    such day is meant; a bare weekday is the coming one, `today` excluded.
+    such day is meant; a bare weekday is the coming one, `today` excluded, and so is "next Friday"; "the fifteenth" is
+    the coming one, `today` included. None where a number beside the date is left over: it may have been the year.
     """
-    plain = " ".join(text.lower().split())
+    plain = " ".join(without_hesitations(text).lower().split())
     found = list(dict.fromkeys(_numeric(plain, today)))
     if not found:
         numerals = _numerals(plain)
         found = list(dict.fromkeys([*_named(numerals, today), *_relative(numerals, today)]))
+        if not found:
+            found = list(_bare_days(numerals, today))
     if not found:
         found = list(_keyed(plain))
     return found[0] if len(found) == 1 else None
@@ -69,7 +95,7 @@ def _numerals(plain: str) -> str:
         # Numerals are left as they stand: "14, 1987" must not become "141987".
         numerals += plain[at : span.start] + (_spaced(spoken) if spoken[0].isalpha() else spoken)
         at = span.end
-    return numerals + plain[at:]
+    return re.sub(r"\boh (?=\d\b)", "0", numerals + plain[at:])  # "december first oh one"
 
 
 def _tens_and_ordinal(match: re.Match[str]) -> str:
@@ -99,11 +125,30 @@ def _numeric(plain: str, today: Date) -> Iterator[Date]:
         yield from _day(_full_year(year, today), month, day)
 
 
-def _named(numerals: str, today: Date) -> Iterator[Date]:
-    for match in _DAY_MONTH.finditer(numerals):
-        yield from _from_parts(match, today)
-    for match in _MONTH_DAY.finditer(_DAY_MONTH.sub(" ", numerals)):
-        yield from _from_parts(match, today)
+def _named(numerals: str, today: Date) -> list[Date]:
+    """Return the days that are named by their month; none where a number beside one of them is left over."""
+    found: list[Date] = []
+    for form in (_YEAR_MONTH_DAY, _DAY_MONTH, _MONTH_DAY):
+        for match in form.finditer(numerals):
+            found += _from_parts(match, today)
+        numerals = form.sub(_FOUND, numerals)
+    return [] if _LEFT_OVER.search(numerals) else found
+
+
+def _bare_days(numerals: str, today: Date) -> Iterator[Date]:
+    """Yield the coming "fifteenth", or that of this or the next month."""
+    for match in _BARE_DAY.finditer(numerals):
+        day = int(match["day"] or match["alone"])
+        months = [
+            (today.year + (today.month + ahead - 1) // 12, (today.month + ahead - 1) % 12 + 1) for ahead in (0, 1)
+        ]
+        this, coming = (list(_day(year, month, day)) for year, month in months)
+        if match["which"] == "next":
+            yield from coming
+        elif match["which"] == "this":
+            yield from this
+        else:
+            yield from this if this and this[0] >= today else coming
 
 
 def _from_parts(match: re.Match[str], today: Date) -> Iterator[Date]:
@@ -118,6 +163,22 @@ def _from_parts(match: re.Match[str], today: Date) -> Iterator[Date]:
 
 
 def _relative(numerals: str, today: Date) -> Iterator[Date]:
+    for match in _WEEKS_FROM.finditer(numerals):
+        count = int(match["count"]) if match["count"].isdecimal() else 1
+        for start in _relative(match["day"], today):
+            yield start + timedelta(weeks=count)
+    numerals = _WEEKS_FROM.sub(" | ", numerals)
+    for match in _WEEKDAY_AND_DAY.finditer(numerals):
+        coming = (today + timedelta(days=ahead) for ahead in range(_A_YEAR))
+        wanted = (int(match["day"]), _WEEKDAYS.index(match["weekday"][:3]))
+        first = next((day for day in coming if (day.day, day.weekday()) == wanted), None)
+        if first is not None:
+            yield first
+    numerals = _WEEKDAY_AND_DAY.sub(" | ", numerals)
+    for match in _OF_NEXT_WEEK.finditer(numerals):
+        weekday = _WEEKDAYS.index((match["first"] or match["last"])[:3])
+        yield today + timedelta(days=7 - today.weekday() + weekday)
+    numerals = _OF_NEXT_WEEK.sub(" | ", numerals)
     phrases = [match[0] for match in _RELATIVE.finditer(numerals)]
     if not phrases:
         return
