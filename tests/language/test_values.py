@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from voiceagent.language import language_for
 from voiceagent.language.english.spoken import spoken_amount, spoken_date
+from voiceagent.language.english.times import spoken_time
 
 ENGLISH = language_for("en")
 TODAY = date(2026, 11, 24)  # a Tuesday
@@ -116,6 +117,25 @@ def test_a_number_is_understood(said: str, meant: Decimal | None):
         ("three days ago", (2026, 11, 21)),
         ("November 3rd", (2026, 11, 3)),
         ("January 2nd", (2027, 1, 2)),
+        ("December first oh one", (2001, 12, 1)),
+        ("December the first, oh one", (2001, 12, 1)),
+        ("nineteen eighty seven March fourteenth", (1987, 3, 14)),
+        ("twenty twenty three December fifth", (2023, 12, 5)),
+        ("March third twenty twenty six", (2026, 3, 3)),
+        ("um March, uh, fourteenth nineteen, um, eighty seven", (1987, 3, 14)),
+        ("the fifteenth", (2026, 12, 15)),
+        ("on the twenty fourth, please", (2026, 11, 24)),
+        ("the thirtieth at nine", (2026, 11, 30)),
+        ("the third of next month", (2026, 12, 3)),
+        ("Friday the twenty fifth", (2026, 12, 25)),
+        ("next Friday", (2026, 11, 27)),
+        ("Friday next week", (2026, 12, 4)),
+        ("a week from tomorrow", (2026, 12, 2)),
+        ("two weeks from Friday", (2026, 12, 11)),
+        ("March 14th at nine thirty", (2027, 3, 14)),
+        ("half past nine on December fifth", (2026, 12, 5)),
+        ("December 5th, 10:30", (2026, 12, 5)),
+        ("a table for 2 people on December fifth", (2026, 12, 5)),
     ],
 )
 def test_a_date_is_understood(said: str, meant: tuple[int, int, int]):
@@ -123,7 +143,21 @@ def test_a_date_is_understood(said: str, meant: tuple[int, int, int]):
 
 
 @pytest.mark.parametrize(
-    "said", ["February thirtieth", "March 1987", "I may go", "", "99/99/9999", "March 3rd, March 4th"]
+    "said",
+    [
+        "February thirtieth",
+        "March 1987",
+        "I may go",
+        "",
+        "99/99/9999",
+        "March 3rd, March 4th",
+        "December first one",
+        "March 14 1987 5",
+        "fourteen March five",
+        "the first one",
+        "May twenty twenty",
+        "February thirtieth 1987",
+    ],
 )
 def test_what_is_no_single_day_is_asked_again(said: str):
     assert ENGLISH.date(said, TODAY) is None
@@ -132,6 +166,43 @@ def test_what_is_no_single_day_is_asked_again(said: str):
 @given(st.dates(date(1900, 1, 1), date(2099, 12, 31)))
 def test_a_date_that_was_read_back_is_understood(day: date):
     assert ENGLISH.date(spoken_date(day), TODAY) == day
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("half past nine", (9, 30)), ("quarter to ten", (9, 45)), ("a quarter past three", (15, 15)),
+        ("noon", (12, 0)), ("at midnight", (0, 0)), ("nine thirty", (9, 30)), ("nine oh five", (9, 5)),
+        ("nine o'clock", (9, 0)), ("9:30", (9, 30)), ("9:30 PM", (21, 30)), ("9 a.m.", (9, 0)), ("nine a m", (9, 0)),
+        ("twenty to ten", (9, 40)), ("twenty five past nine", (9, 25)), ("ten after four", (16, 10)),
+        ("quarter to one", (12, 45)), ("quarter to one in the morning", (0, 45)), ("quarter of ten", (9, 45)),
+        ("fourteen thirty", (14, 30)), ("14:30", (14, 30)), ("oh nine hundred hours", (9, 0)),
+        ("at nine in the evening", (21, 0)), ("nine", (9, 0)), ("um, nine please", (9, 0)), ("at three", (15, 0)),
+        ("tomorrow morning at nine", (9, 0)), ("good morning, at three", (15, 0)), ("this evening at eight", (20, 0)),
+        ("next Friday at half past two", (14, 30)), ("twelve thirty at night", (0, 30)), ("half nine", (9, 30)),
+        ("not nine, ten thirty", (10, 30)), ("the fifteenth at noon", (12, 0)), ("10:30am", (10, 30)),
+        ("two seats at nine thirty", (9, 30)), ("fifteen minutes past four", (16, 15)), ("one thirty", (13, 30)),
+    ],
+)  # fmt: skip
+def test_a_time_of_day_is_understood(said: str, meant: tuple[int, int]):
+    assert ENGLISH.time_of_day(said) == time(*meant)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "", "between nine and ten", "from ten to five", "nine or ten", "at nine or ten", "nine fifteen or nine thirty",
+        "nine dollars", "at nine people", "one moment please", "account four five one nine", "25:00", "nine sixty",
+        "at nine, no, at ten", "two to five", "half a dollar",
+    ],
+)  # fmt: skip
+def test_what_is_no_single_time_is_asked_again(said: str):
+    assert ENGLISH.time_of_day(said) is None
+
+
+@given(st.times().map(lambda moment: moment.replace(second=0, microsecond=0)))
+def test_a_time_that_was_read_back_is_understood(moment: time):
+    assert ENGLISH.time_of_day(spoken_time(moment)) == moment
 
 
 @given(st.integers(1, 400))
@@ -194,6 +265,9 @@ def test_anything_else_is_neither(said: str):
         ("S M I T H", "SMITH"), ("S-M-I-T-H", "SMITH"), ("it's B as in Bravo, and D", "BD"),
         ("d as in bravo", "B"), ("double t", "TT"), ("double u", "W"), ("A as in apple, I", "AI"),
         ("I have a dog", ""), ("", ""),
+        ("my name is spelled s m i t h", "SMITH"), ("S as in Sam, M as in Mary", "SM"), ("ess em i tee aitch", "SMITH"),
+        ("h a double r i s", "HARRIS"), ("B for Bravo, O for Oscar, B", "BOB"), ("S, um, M, uh, I", "SMI"),
+        ("capital S, small m", "SM"), ("O'Brien is O B R I E N", "OBRIEN"),
     ],
 )  # fmt: skip
 def test_letters_are_understood(said: str, meant: str):
@@ -205,6 +279,7 @@ def test_no_text_breaks_the_understanding(text: str):
     ENGLISH.amount(text)
     ENGLISH.number(text)
     ENGLISH.date(text, TODAY)
+    ENGLISH.time_of_day(text)
     ENGLISH.yes_no(text)
     ENGLISH.letters(text)
 
@@ -212,6 +287,7 @@ def test_no_text_breaks_the_understanding(text: str):
 PILE = """
     march 3rd 14 1987 of the in 999 days ago next friday yesterday twenty second hundred may $ 5
     fifty dollars cents and point million k -1 9999999999999999999999 0/0/0 12/31/99 0001-01-01
+    half quarter past to nine oh noon 10:30 am p.m. at night o'clock hours week weeks from friday
 """
 
 
@@ -220,3 +296,4 @@ def test_no_pile_of_dates_and_amounts_breaks_it_either(text: str):
     ENGLISH.amount(text)
     ENGLISH.number(text)
     ENGLISH.date(text, TODAY)
+    ENGLISH.time_of_day(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -63,6 +63,10 @@ class Language(Protocol):
         """Return the only date in `text`, seen from `today`, or None."""
         ...
 
+    def time_of_day(self, text: str) -> time | None:
+        """Return the only time of day in `text`, to the minute, or None."""
+        ...
+
     def yes_no(self, text: str) -> bool | None:
         """Return True for consent, False for refusal, None for neither, both or a condition."""
         ...
@@ -108,6 +112,10 @@ class Language(Protocol):
 
     def spoken_date(self, day: date) -> str:
         """Return a date."""
+        ...
+
+    def spoken_time(self, moment: time) -> str:
+        """Return a time of day, to the minute."""
         ...
 
     def spoken_list(self, items: Sequence[str]) -> str:

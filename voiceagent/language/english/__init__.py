@@ -20,6 +20,7 @@ from voiceagent.language.english.spoken import (
     spoken_digits,
     spoken_list,
 )
+from voiceagent.language.english.times import spoken_time, time_of_day
 from voiceagent.language.similarity import PhraseIndex
 
 __all__ = ["ENGLISH", "English"]
@@ -36,6 +37,7 @@ class English:
     number = staticmethod(number)
     amount = staticmethod(amount)
     date = staticmethod(date)
+    time_of_day = staticmethod(time_of_day)
     yes_no = staticmethod(yes_no)
     letters = staticmethod(letters)
     is_noise = staticmethod(is_noise)
@@ -45,6 +47,7 @@ class English:
     spoken_amount = staticmethod(spoken_amount)
     spoken_digits = staticmethod(spoken_digits)
     spoken_date = staticmethod(spoken_date)
+    spoken_time = staticmethod(spoken_time)
     spoken_list = staticmethod(spoken_list)
 
     def phrase_index(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from voiceagent.language.english.hesitations import without_hesitations
+
 __all__ = ["letters"]
 
 _ALPHABET = (
@@ -34,7 +36,7 @@ def letters(text: str) -> str:
 
     Where letter and word disagree ("D as in Bravo") the word counts: it is heard better.
     """
-    plain = _X_RAY.sub("xray", text.lower().replace("’", "'"))
+    plain = _X_RAY.sub("xray", without_hesitations(text).lower().replace("’", "'"))
     plain = _SPELLED.sub(lambda spelled: spelled["word"].upper() + " ", plain)
     plain = _DOUBLE_U.sub("w", plain)
     words: list[str] = _WORD.findall(plain)
