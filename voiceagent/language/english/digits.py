@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from voiceagent.language.english.corrections import is_correction
 from voiceagent.language.english.pronouns import PRONOUN_ONE
 from voiceagent.language.protocol import DigitSpan
 
@@ -100,28 +101,33 @@ _NO_LIMIT = 10**18
 
 
 def digits(text: str) -> str:
-    """Return all digits spoken in `text`, in order.
-
-    The "one" of "one moment" and "that one" is left out, unless it is part of a longer number.
-    """
-    pronouns = [match.span() for match in PRONOUN_ONE.finditer(text)]
-    return "".join(
-        span.digits
-        for span in digit_spans(text)
-        if span.digits != "1" or not any(start <= span.start and span.end <= end for start, end in pronouns)
-    )
+    """Return all digits spoken in `text`, in order, as the caller corrected them."""
+    return "".join(span.digits for span in digit_spans(text))
 
 
 def digit_spans(text: str) -> list[DigitSpan]:
     """Return the numbers in `text` with their places.
 
-    Every numeral and every cardinal number word lies in a span. Numbers with nothing but
-    punctuation, "dash" or "um" between them make one span. Ordinals ("third") are no digits;
+    Every numeral and every cardinal number word lies in a span, but for the "one" of "one moment" and "that one" where
+    it is not part of a longer number. Numbers with nothing but punctuation, "dash" or "um" between them make one span,
+    and so does a number with the one that corrects it: it has the digits of the last. Ordinals ("third") are no digits;
     the 14 in "14th" is.
     """
+    spans: list[DigitSpan] = []
+    for span in _uncorrected(text):
+        before = spans[-1] if spans else None
+        begin = spans[-2].end if len(spans) > 1 else 0
+        if before is not None and is_correction(text[begin : before.start], text[before.end : span.start]):
+            spans[-1] = DigitSpan(before.start, span.end, span.digits)
+        else:
+            spans.append(span)
+    return spans
+
+
+def _uncorrected(text: str) -> Iterator[DigitSpan]:
+    pronouns = [match.span() for match in PRONOUN_ONE.finditer(text)]
     tokens = _tokens(text)
     numeric = _numeric(tokens)
-    spans: list[DigitSpan] = []
     at = 0
     while at < len(tokens):
         end = at
@@ -129,9 +135,10 @@ def digit_spans(text: str) -> list[DigitSpan]:
             end += 1
         if end > at:
             run = tokens[at:end]
-            spans.append(DigitSpan(run[0].start, run[-1].end, _run_digits(run)))
+            span = DigitSpan(run[0].start, run[-1].end, _run_digits(run))
+            if span.digits != "1" or not any(first <= span.start and span.end <= last for first, last in pronouns):
+                yield span
         at = end + 1
-    return spans
 
 
 # --- tokens ----------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ __all__ = ["PRONOUN_ONE"]
 
 PRONOUN_ONE = re.compile(
     r"\b(?:this|that|which|the|no|another|any|every|each|last|first|other|wrong|right)[ -]one\b"
-    r"|\bone (?:moment|second|sec|minute|of|more|thing|another|time|question|day)\b",
+    r"|\bone (?:moment|moments|second|sec|minute|min|of|more|thing|another|time|question|day|other|last|quick|way|step"
+    r"|at a time)\b",
     re.IGNORECASE,
 )
 """Matches "one" with the word that shows it to be no digit."""
