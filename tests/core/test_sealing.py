@@ -123,14 +123,16 @@ def test_the_plan_divides_all_digits_and_counts_them(sealing: Sealing, lengths: 
 
 
 @given(_sealings, st.lists(st.integers(1, 12), max_size=5))
-def test_only_the_last_handle_takes_more_than_it_has_room_for(sealing: Sealing, lengths: list[int]) -> None:
+def test_a_run_is_divided_only_where_it_fills_several_handles_exactly(sealing: Sealing, lengths: list[int]) -> None:
     room = dict(sealing.slots)
-    runs = sealing.plan(lengths)
-    handles = [handle for run in runs for handle, _, _ in run]
-    for run in runs:
-        for handle, _, count in run:
-            if room[handle] and count > room[handle]:
-                assert handle == handles[-1]
+    for run in sealing.plan(lengths):
+        assert len(run) == 1 or all(count == room[handle] for handle, _, count in run)
+
+
+@given(st.permutations([("a#1", 4), ("b#1", 7), ("c#1", 2)]), st.permutations([4, 7, 2]))
+def test_runs_that_each_fit_one_slot_find_it_in_any_order(slots: list[tuple[str, int]], lengths: list[int]) -> None:
+    runs = Sealing(slots=tuple(slots), counts=()).plan(lengths)
+    assert {handle: taken for run in runs for handle, taken, _ in run} == dict(slots)
 
 
 # --- who says what when ----------------------------------------------------------------------------------------------
@@ -156,6 +158,77 @@ def test_both_numbers_in_one_breath_are_divided_where_the_first_is_full() -> Non
     caller = Caller()
     assert caller.says("1234567890") == "⟨number#1: 6 digits⟩ ⟨code#1: 4 digits⟩"
     assert (caller.vault.resolve("number#1"), caller.vault.resolve("code#1")) == ("123456", "7890")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "code seven eight nine zero, number one two three four five six",
+        "the code is 7890 and the number is 123456",
+        "the number's one two three, um, four five six and the code's seven eight nine zero",
+        "number one two three four, no sorry, one two three four five six, and the code is seven eight nine zero",
+        "code one one one one, I mean seven eight nine zero. And the number is one two three four five six.",
+        "One moment. The number is one two three four five six, and one second, the code is seven eight nine zero.",
+    ],
+)
+def test_each_number_goes_where_its_length_fits(text: str) -> None:
+    caller = Caller()
+    handles = {handle.slot: handle.handle for handle in handles_in(caller.says(text))}
+    assert {slot: caller.vault.resolve(handle) for slot, handle in handles.items()} == {
+        "number": "123456",
+        "code": "7890",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one two three four, no sorry, one two three four five six",
+        "one two three four five five sorry one two three four five six",
+        "it's one two, wait, no, it's one two three four five six",
+        "nine nine, oops, let me start over, one two three four five six",
+        "my number is one two three, sorry, my number is one two three four five six",
+        "nine, no, eight, no, one two three four five six",
+    ],
+)
+def test_what_comes_after_a_sorry_replaces_what_came_before(text: str) -> None:
+    caller = Caller()
+    (handle,) = handles_in(caller.says(text))
+    assert caller.vault.resolve(handle.handle) == "123456"
+
+
+def test_a_number_begun_anew_after_a_pause_replaces_the_first_try() -> None:
+    caller = Caller()
+    caller.says("one two three four")
+    left = caller.says("no sorry, one two three four five six")
+    assert left == "no sorry, ⟨number#2: 6 digits⟩"
+    assert caller.vault.resolve("number#2") == "123456"
+    caller.state.turn_over()
+    assert caller.says("7890") == "⟨code#3: 4 digits⟩", "no number is used twice"
+
+
+def test_the_rest_of_a_number_may_come_in_the_next_turn() -> None:
+    caller = Caller()
+    caller.says("one two three four")
+    caller.state.turn_over()
+    assert caller.says("five six") == "⟨number#1: 6 digits⟩"
+    assert caller.vault.resolve("number#1") == "123456"
+    caller.state.turn_over()
+    assert caller.says("7890") == "⟨code#3: 4 digits⟩"
+
+
+def test_a_number_begun_anew_in_the_next_turn_is_no_rest_of_the_first() -> None:
+    caller = Caller()
+    caller.says("one two three four")
+    caller.state.turn_over()
+    assert caller.says("one two three") == "⟨number#2: 3 digits⟩"
+    assert caller.says("four five six") == "⟨number#2: 6 digits⟩"
+    assert caller.vault.resolve("number#2") == "123456"
+
+
+@pytest.mark.parametrize("text", ["One moment please.", "no one", "that one", "Just one second, um, one moment."])
+def test_a_one_that_counts_nothing_is_no_secret(text: str) -> None:
+    assert Caller().says(text) == text
 
 
 def test_the_next_turn_fills_the_next_slot_under_a_new_number() -> None:

@@ -53,39 +53,105 @@ class Sealing:
     """(handle, digits it already holds), within this turn."""
     any_order: bool = False
     """The answers are given a second time, so a run that fits exactly one slot is taken for that one."""
+    anew: tuple[tuple[str, str, int], ...] = ()
+    """(handle, the one that takes its place, digits): a run of so many digits is the whole answer, given anew."""
+    broken_off: tuple[tuple[str, str, int, int], ...] = ()
+    """(handle, the one of the turn before, digits that one holds, digits it lacks): a run of so many completes it."""
 
     def plan(self, lengths: Sequence[int]) -> list[list[tuple[str, int, int]]]:
         """Divide runs of digits among the handles.
 
-        Returns for each run a list of (handle, digits taken from the run, digits the handle then holds).
+        A run belongs to one handle, by its length where that tells; it is divided only where it fills several handles
+        exactly, in their order. Returns for each run a list of (handle, digits taken from the run, digits the handle
+        then holds).
         """
-        counts = dict(self.counts)
-        room = dict(self.slots)
-        order = self._order(lengths)
-        runs: list[list[tuple[str, int, int]]] = []
-        for length in lengths:
-            parts: list[tuple[str, int, int]] = []
-            left = length
-            while left:
-                handle = order[0]
-                last = len(order) == 1 or room[handle] == 0
-                taken = left if last else min(left, room[handle])
-                counts[handle] = counts.get(handle, 0) + taken
-                parts.append((handle, taken, counts[handle]))
-                left -= taken
-                room[handle] = max(0, room[handle] - taken)
-                if not last and not room[handle]:
-                    order.pop(0)
-            runs.append(parts)
-        return runs
+        filling = _Filling(self)
+        return [filling.take(length, lengths[at + 1 :]) for at, length in enumerate(lengths)]
 
-    def _order(self, lengths: Sequence[int]) -> list[str]:
-        order = [handle for handle, _ in self.slots]
-        exact = [handle for handle, room in self.slots if lengths and room == lengths[0]]
-        if self.any_order and not self.counts and len(exact) == 1:
-            order.remove(exact[0])
-            order.insert(0, exact[0])
-        return order
+
+class _Filling:
+    """The handles while runs are put into them."""
+
+    def __init__(self, sealing: Sealing) -> None:
+        self._order = [handle for handle, _ in sealing.slots]
+        self._room = dict(sealing.slots)
+        self._counts = dict(sealing.counts)
+        self._anew = {handle: (other, digits) for handle, other, digits in sealing.anew}
+        self._broken_off = {handle: (other, held, lacks) for handle, other, held, lacks in sealing.broken_off}
+        self._any_order = sealing.any_order and not sealing.counts
+        self._alone = True
+
+    def take(self, length: int, rest: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Return the parts of one run; `rest` are the runs of the same utterance after it."""
+        if not length:
+            return []
+        first, alone = self._order[0], self._alone and not rest
+        self._alone = False
+        room = self._room[first]
+        if room == length or self._completes(room, (length, *rest)):
+            return self._whole(first, length)
+        other = self._fitting(length, rest)
+        if other is not None and (self._any_order or not alone):
+            return self._whole(other, length)
+        if length > 1 and first in self._broken_off and self._broken_off[first][2] == length:
+            continued, held, _ = self._broken_off.pop(first)
+            self._close(first)
+            return [(continued, length, held + length)]
+        again = next((handle for handle, (_, digits) in self._anew.items() if digits == length > 1), None)
+        if again is not None:
+            replacing, _ = self._anew.pop(again)
+            self._close(again)
+            return [(replacing, length, length)]
+        return self._divided(length) or self._whole(first, length)
+
+    def _completes(self, room: int, lengths: Sequence[int]) -> bool:
+        """Whether the first of several runs together are just as long as there is room."""
+        total = 0
+        for length in lengths:
+            total += length
+            if total >= room:
+                return total == room
+        return False
+
+    def _fitting(self, length: int, rest: Sequence[int]) -> str | None:
+        """Return the only untouched slot of this length, where what follows finds a slot of its own length too."""
+        free = [handle for handle in self._order if not self._counts.get(handle) and self._room[handle]]
+        fitting = [handle for handle in free if self._room[handle] == length]
+        if len(fitting) != 1:
+            return None
+        others = sorted(self._room[handle] for handle in free if handle != fitting[0])
+        for next_length in rest:
+            if next_length not in others:
+                return None
+            others.remove(next_length)
+        return fitting[0]
+
+    def _divided(self, length: int) -> list[tuple[str, int, int]]:
+        """Return the parts of a run that fills several handles one after the other; none where it does not."""
+        handles: list[str] = []
+        total = 0
+        for handle in self._order:
+            if not self._room[handle]:
+                break
+            handles.append(handle)
+            total += self._room[handle]
+            if total == length:
+                return [part for handle in handles for part in self._whole(handle, self._room[handle])]
+        return []
+
+    def _whole(self, handle: str, length: int) -> list[tuple[str, int, int]]:
+        self._counts[handle] = self._counts.get(handle, 0) + length
+        limited = self._room[handle] > 0
+        self._room[handle] = max(0, self._room[handle] - length)
+        if limited and not self._room[handle]:
+            self._close(handle)
+        return [(handle, length, self._counts[handle])]
+
+    def _close(self, handle: str) -> None:
+        self._room[handle] = 0
+        self._any_order = False
+        if len(self._order) > 1 and handle in self._order:
+            self._order.remove(handle)
 
 
 @dataclass(slots=True)
@@ -103,6 +169,10 @@ class SealingState:
     counts: dict[str, int] = field(default_factory=dict[str, int])
     handles: dict[str, None] = field(default_factory=dict[str, None])
     """Every handle made in this phase, in order."""
+    _of_slot: dict[str, str] = field(default_factory=dict[str, str])
+    """The handle a slot has in this turn, where it is not the one with the turn's number."""
+    _broken_off: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    """Handle and digits of an answer that the last turn with digits left too short."""
 
     def sealing(self) -> Sealing:
         """Return where the next digits go."""
@@ -111,27 +181,46 @@ class SealingState:
             slots=tuple((self._handle(slot.name), self._room(slot)) for slot in slots),
             counts=tuple((self._handle(name), count) for name, count in self.counts.items()),
             any_order=self.any_order and self.asks is None,
+            anew=tuple(
+                (self._handle(slot.name), f"{slot.name}#{self._newest() + 1}", slot.length)
+                for slot in slots
+                if slot.length and self.counts.get(slot.name)
+            ),
+            broken_off=tuple(
+                (self._handle(slot.name), *self._broken_off[slot.name], self._lacks(slot))
+                for slot in slots
+                if slot.name in self._broken_off and not self.counts.get(slot.name)
+            ),
         )
 
     def collected(self, handle: str, count: int) -> None:
         """Note that a handle now holds `count` digits."""
-        self.counts[handle.partition("#")[0]] = count
+        slot = handle.partition("#")[0]
+        self.counts[slot] = count
+        self._of_slot[slot] = handle
         self.handles[handle] = None
 
     def turn_over(self) -> None:
-        """Close the handles of this turn: what is said next is another answer."""
+        """Close the handles of this turn: what is said next is another answer, or the rest of one left too short."""
         for slot in self.expected:
             count = self.counts.get(slot.name, 0)
-            if count and (slot.length is None or count == slot.length):
+            if not count:
+                continue
+            self._broken_off.pop(slot.name, None)
+            if slot.length is None or count == slot.length:
                 self.filled[slot.name] = self._handle(slot.name)
+            elif count < slot.length:
+                self._broken_off[slot.name] = (self._handle(slot.name), count)
         if self.counts:
-            self.serial += 1
+            self.serial = self._newest() + 1
             self.counts.clear()
+            self._of_slot.clear()
             self.asks = None
 
     def start_over(self) -> None:
         """A tool has used the answers and the phase goes on."""
         self.filled.clear()
+        self._broken_off.clear()
         self.any_order = True
 
     def missing(self) -> int | None:
@@ -156,4 +245,11 @@ class SealingState:
         return (*begun, *fresh, *full) or (Digits(),)
 
     def _handle(self, name: str) -> str:
-        return f"{name}#{self.serial}"
+        return self._of_slot.get(name, f"{name}#{self.serial}")
+
+    def _lacks(self, slot: Digits) -> int:
+        return (slot.length or 0) - self._broken_off[slot.name][1]
+
+    def _newest(self) -> int:
+        """Return the highest number that a handle of this phase has, or will have in this turn."""
+        return max([self.serial, *(int(handle.partition("#")[2]) for handle in self.handles)])
