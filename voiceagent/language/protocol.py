@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.similarity import PhraseIndex
 
-__all__ = ["Completeness", "DigitSpan", "Language"]
+__all__ = ["Completeness", "DigitSpan", "Language", "Relation"]
 
 
 class Completeness(Enum):
@@ -23,6 +23,18 @@ class Completeness(Enum):
     """Nothing in the text decides it."""
     COMPLETE = "complete"
     """A finished sentence or a finished answer."""
+
+
+class Relation(Enum):
+    """What the words before the name of a thing say about it."""
+
+    NONE = "none"
+    SOURCE = "source"
+    """Something comes from it: "out of my savings"."""
+    GOAL = "goal"
+    """Something goes there: "over to savings"."""
+    REFUSED = "refused"
+    """It is not meant: "not savings"."""
 
 
 class DigitSpan(NamedTuple):
@@ -69,6 +81,18 @@ class Language(Protocol):
 
     def yes_no(self, text: str) -> bool | None:
         """Return True for consent, False for refusal, None for neither, both or a condition."""
+        ...
+
+    def relation(self, before: str) -> Relation:
+        """Return how a thing is meant whose name follows right after the words `before`."""
+        ...
+
+    def denied(self, text: str) -> tuple[str, ...]:
+        """Return the words that `text` says not to be so: "stolen" in "it was not stolen"."""
+        ...
+
+    def asks_whether(self, text: str) -> bool:
+        """Return whether `text` asks if or why something is so, or what if it were; a polite demand does not."""
         ...
 
     def letters(self, text: str) -> str:

@@ -13,6 +13,7 @@ from voiceagent.language.english.dates import date
 from voiceagent.language.english.digits import digit_spans, digits
 from voiceagent.language.english.hearing import completeness, is_backchannel, is_noise
 from voiceagent.language.english.letters import letters
+from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.english.spoken import (
     spoken_amount,
@@ -39,6 +40,9 @@ class English:
     date = staticmethod(date)
     time_of_day = staticmethod(time_of_day)
     yes_no = staticmethod(yes_no)
+    relation = staticmethod(relation)
+    denied = staticmethod(denied)
+    asks_whether = staticmethod(asks_whether)
     letters = staticmethod(letters)
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
