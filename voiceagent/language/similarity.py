@@ -145,7 +145,11 @@ class PhraseIndex:
             return concept  # several words that make one concept are not one word misspelt
         grams = _letter_grams([concept])
         likeness, nearest = max(
-            ((_cosine(grams, known), name) for name, known in self._grams.items() if name[0] == concept[0]),
+            (
+                (_cosine(grams, known), name)
+                for name, known in self._grams.items()
+                if name[0] == concept[0] and " " not in name
+            ),
             default=(0.0, concept),
         )
         return nearest if likeness >= _SAME_WORD_COSINE else concept

@@ -35,7 +35,7 @@ _POINT_FIRST = re.compile(r"(?<![\d.] )\bpoint (\d+)(?: (?=\d\b))?(\d)?\b")
 _OH = re.compile(r"(?<=\d )(?:oh|o)\b")
 _VAGUE = re.compile(
     r"\b(?:couple|few|several|half|dozens?|some|minus|negative|hundreds|thousands)\b"
-    r"|(?<!\w)-\s*[$€£]?\d"
+    r"|(?<!\w)-\s*[$€£]?\d|\b(?:times|plus|divided by) \d"
 )
 _COUNTED = re.compile(
     rf"{_NUMBERS}[ -]*(?:seconds?|minutes?|hours?|days?|nights?|weeks?|months?|years?|times?"

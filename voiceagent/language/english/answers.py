@@ -25,7 +25,7 @@ _YES = (
     "that's right", "that is right", "that's correct", "that is correct", "that's it",
     "that is it", "that's fine", "that is fine", "that's good", "that's okay", "that's ok",
     "that's all right", "that's me", "that's the one", "that's the right one", "that'd be great", "that would be great",
-    "it is", "it's correct", "it is correct", "it's right", "it's fine", "this is correct",
+    "there is", "it is", "it's correct", "it is correct", "it's right", "it's fine", "this is correct",
     "this is right", "all correct", "everything is correct", "everything's correct",
     "everything is right", "you're right", "you are right", "you got it", "you've got it",
     "you're correct", "one hundred percent", "a hundred percent", "100 percent",
@@ -65,7 +65,7 @@ _SKIPPED = word_set(
 # These agree only where nothing follows: "correct the amount", "I am Daniel Harris".
 _WEAK_YES = frozenset({
     "right", "correct", "fine", "good", "great", "perfect", "confirm", "all right", "alright",
-    "i do", "i did", "i am", "i would", "it is", "i agree", "that is it", "that's it", "that works",
+    "i do", "i did", "i am", "i would", "it is", "there is", "i agree", "that is it", "that's it", "that works",
     "go on",
 })  # fmt: skip
 # Nothing but these may follow a yes: what is agreed to, courtesy, and words that say nothing. Any other word may be a

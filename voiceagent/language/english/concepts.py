@@ -49,7 +49,8 @@ _STOP_WORDS = word_set(
     minute second hour moment talk speak say mean work
     january february march april june july august september october november december
     nope nah yup instead list few couple sir ma'am madam wait read hear figure prefer rather
-    supposed everything everybody everyone
+    supposed everything everybody everyone since until during alright great perfect cool fine lovely awesome wonderful
+    excellent cheers
     """
 )
 
@@ -80,11 +81,13 @@ _SYNONYMS: Sequence[Sequence[str]] = (
      "suspicious", "not recognize", "not recognise", "do not know what it is", "do not know what that is",
      "do not know what this is", "no idea what it is", "no idea what that is", "no idea what this is",
      "do not know who", "charged twice", "charge twice", "double charge", "duplicate charge", "overcharged",
-     "was not me", "not me", "did not order", "did not authorise that", "never ordered", "strange", "weird",
+     "was not me", "not me", "did not order", "did not authorise that", "never ordered", "never heard of",
+     "strange", "weird",
      "odd"),
     ("charge", "fee", "debit"),
     ("refund", "money back", "reimburse", "reimbursement"),
     ("card", "visa", "mastercard"),
+    ("account", "bank account"),
     ("lost", "lose", "losing", "missing", "misplace", "stolen", "stole", "steal", "theft",
      "cannot find", "can not find", "gone missing", "left behind", "is gone", "disappeared", "vanished",
      "can not locate", "nowhere to be found", "dropped", "robbed", "pickpocketed", "snatched", "swiped",
@@ -103,29 +106,46 @@ _SYNONYMS: Sequence[Sequence[str]] = (
      "speak with somebody", "talk with someone", "talk with somebody", "someone real", "put me through",
      "connect me", "real person", "real human", "actual person", "actual human", "live person", "live agent",
      "human being", "somebody real", "transfer me", "another human", "customer service", "customer care",
-     "customer support", "speak to a person", "talk to a person"),
+     "customer support", "speak to a person", "talk to a person", "someone i can talk to", "someone i could talk to",
+     "somebody i can talk to", "somebody i could talk to", "someone to talk to", "somebody to talk to",
+     "someone i can speak to", "someone i could speak to", "put someone on", "put somebody on", "someone on the phone",
+     "somebody on the phone", "someone on the line", "somebody on the line"),
     ("repeat", "say again", "say that again", "say it again", "come again", "one more time",
      "did not hear", "did not catch", "once more", "pardon", "did not get that",
      "could not hear", "what did you say", "what was that"),
     ("goodbye", "bye", "hang up", "that is all", "that is it", "that will be all", "i am done",
-     "nothing else", "all set", "have a nice day", "that would be all", "end call",
+     "nothing else", "all set", "that would be all", "end call",
      "end the call", "i am finished", "bye bye", "see you", "we are done", "is everything", "was everything",
      "that was it", "that was all", "that is going to be it", "that is going to be all", "that will be it",
      "that would be it", "that does it", "that is everything", "that covers it", "that covers everything",
-     "that was everything", "i am good", "i am fine", "i am okay", "take care", "have a good day",
-     "have a good one", "have a great day", "have a good night", "have a good evening", "have a lovely day",
-     "let you go", "no more questions", "no further questions", "no other questions", "all i need", "all i needed",
+     "that was everything", "i am good", "i am fine", "i am okay", "take care", "answered everything",
+     "answered my question", "answered my questions", "answered all my questions", "answers my question",
+     "helped me a lot", "let you go", "no more questions", "no further questions", "no other questions", "all i need",
+     "all i needed",
      "all i wanted", "nothing more", "we are good", "we are all set", "no need", "finished",
      "got everything i need", "have everything i need", "that will do", "that will do it", "have what i need",
-     "got what i need", "nothing"),
+     "got what i need", "nothing", "do not need anything", "do not need anything else", "that will be everything",
+     "that would be everything", "that solves it", "takes care of it", "all good", "all done", "talk to you later",
+     "no more", "enjoy your day", "enjoy your evening", "enjoy your weekend", "have a good rest",
+     *(f"you {been} {kind}" for been in ("have been", "have been very", "have been so", "were", "were very", "are")
+       for kind in ("helpful", "great", "wonderful", "kind", "awesome", "fantastic", "lovely")),
+     *(f"have a {kind} {time}" for kind in ("good", "nice", "great", "lovely", "wonderful")
+       for time in ("day", "evening", "night", "afternoon", "morning", "weekend", "week", "one", "rest of your day"))),
+    ("hold on", "hang on", "one moment", "one second", "one sec", "one minute", "just a moment", "just a second",
+     "just a sec", "just a minute", "a moment please", "wait a moment", "wait a second", "wait a minute",
+     "give me a moment", "give me a second", "give me a minute", "bear with me", "let me find it", "let me look",
+     "let me see", "let me get it", "let me check", "let me think", "need a moment", "need a minute"),
     ("something else", "anything else", "another thing", "one more thing", "another question",
-     "one more question", "other question", "more questions", "one other thing", "more help", "have a question",
-     "got a question"),
+     "one more question", "other question", "more questions", "one other thing", "more help",
+     "one thing", "one more", "one more request", "something more", "there is more", "need something", "ask something",
+     "look something up", "look up something", "second question", "second thing"),
     ("cancel", "call off", "can not make it", "will not make it", "will not be able to",
      "can not come", "delete", "stop", "abort", "undo", "revoke", "forget it", "never mind",
      "nevermind", "changed my mind", "change my mind", "leave it", "skip it", "skip that", "not today", "drop it",
      "scrap that", "rather not", "hold off", "never mind that", "do not do it", "do not do that", "let us not",
-     "do not bother"),
+     "do not bother", "do not move", "do not transfer", "do not send", "do not book", "do not order", "do not put",
+     "leave the money", "leave my money", "leave everything", "call it off", "back out", "do not want that",
+     "do not want it", "do not want this", "do not want to do that", "do not want to do it", "do not want to do this"),
     # Appointments, orders, places
     ("book", "make an appointment", "get an appointment", "make a reservation", "reserve",
      "reservation", "schedule", "arrange", "set up"),
@@ -145,12 +165,12 @@ _SYNONYMS: Sequence[Sequence[str]] = (
 
 _EVERYDAY_WORDS = word_set(
     """
-    account add balance bank begin bill bought buy block book break broken buy card cash change charge check clear close
-    cost cover data day decline deal drop end everything face fee fine finish forget forgot free freeze fund gone
-    hold home hospital house human leave left line lock lose losing lost machine manager miss missing money move
-    name new nothing number open order pass people person phone pin place plan play point post price rate real
-    record rent report run save saving seat see send set shift shop slot somebody someone spend spent staff
-    start statement stop strange switch track turn weird odd visit wire
+    account add balance bank begin bill block book bought break broken buck buy card cash change charge check
+    clear close cost cover data day deal decline dollar drop end euro everything face fee fine finish forget
+    forgot free freeze fund gone hold home hospital house human leave left line lock lose losing lost machine
+    manager miss missing money move name new nothing number odd open order pass people person phone pin place
+    plan play point post pound price rate real record rent report run save saving seat see send set shift shop
+    slot somebody someone spend spent staff start statement stop strange switch track turn visit weird wire
     """
 )
 """Words that people use about anything: alone they say little about what a caller wants."""
@@ -166,6 +186,8 @@ _NUMBER_WORDS = word_set(
     """
 )
 
+_THANKS = "thank"
+_SAYS_THANKS = frozenset({"thank", "cheer"})
 _REFUSAL = "!refuse"
 _REFUSALS: Sequence[str] = (
     "do not want", "do not need", "no longer want", "no longer need", "would not like",
@@ -176,7 +198,8 @@ _REFUSALS: Sequence[str] = (
 def concepts(text: str, synonyms: Synonyms) -> list[Concept]:
     """Return the concepts in `text`, in order, with repetitions; numbers and amounts of money are none.
 
-    "I don't want" is a concept of its own, which begins with "!": it turns the others around.
+    "I don't want" is a concept of its own, which begins with "!": it turns the others around. Thanks are courtesy, but
+    where nothing else is said they are what the sentence is about.
     """
     stems = _without_amounts(_stems(text))
     found: list[Concept] = []
@@ -186,6 +209,8 @@ def concepts(text: str, synonyms: Synonyms) -> list[Concept]:
         if length > 1 or stems[at] not in _STOP_STEMS:
             found.append(Concept(concept, _evidence(stems, at, length)))
         at += length
+    if not found and not _SAYS_THANKS.isdisjoint(stems):
+        found.append(Concept(_THANKS, 2))
     return found
 
 
