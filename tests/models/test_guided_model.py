@@ -95,6 +95,7 @@ THEATRE = Flow(
                         slots=(Slot(name="place", expects=PLACE, ask="Of what?"),),
                     ),
                     Intent(does="buy_tickets", examples=("I want to buy tickets", "two seats for Hamlet please")),
+                    Intent(does="leave_message", examples=("leave a message for the director",)),
                     Intent(say="We play Hamlet.", examples=("what is on tonight", "which play do you show")),
                 ),
                 replies={
@@ -173,6 +174,12 @@ def asks(pieces: Sequence[ReplyPiece]) -> str | None:
     return done.asks
 
 
+def understood(pieces: Sequence[ReplyPiece]) -> bool:
+    done = pieces[-1]
+    assert isinstance(done, ReplyDone), "the last piece is always the end"
+    return done.understood
+
+
 def requested(pieces: Sequence[ReplyPiece]) -> tuple[str, dict[str, JsonValue]] | None:
     found = [(piece.name, json.loads(piece.arguments)) for piece in pieces if isinstance(piece, ToolRequest)]
     return found[0] if found else None
@@ -224,6 +231,23 @@ def test_what_is_not_offered_now_is_not_asked_for() -> None:
 
 def test_words_about_nothing_here_are_not_understood() -> None:
     assert words(reply(caller("My cat is stuck in the washing machine"))) == "I did not understand that."
+
+
+def test_a_reply_tells_whether_the_caller_was_understood() -> None:
+    history = (caller("What happened to my order?"), agent("What is its number?"), caller("it begins with a four"))
+    assert not understood(reply(caller("My cat is stuck in the washing machine")))
+    assert not understood(reply(*history)), "the question had to be asked again"
+    assert not understood(reply(caller("the balcony"), caller("nonsense"), phase="order"))
+    assert understood(reply(caller("What is on tonight?")))
+    assert understood(reply(caller("What happened to my order?")))
+    assert understood(reply())
+
+
+def test_the_rest_of_a_number_completes_it() -> None:
+    history = (caller("Look up an order"), agent("What is its number?"), caller("four five one nine"), agent("Again?"))
+    assert requested(reply(*history, caller("two two"))) == ("find_order", {"number": "451922"})
+    assert requested(reply(*history, caller("four five one nine two two"))) == ("find_order", {"number": "451922"})
+    assert requested(reply(*history, caller("four five one nine"))) is None
 
 
 def test_a_result_is_told_in_the_words_of_its_template() -> None:
@@ -292,6 +316,12 @@ def test_a_wish_that_later_words_have_overtaken_is_not_met() -> None:
     history = (caller("I want to buy tickets"), *called("buy_tickets", "done"))
     later = (caller("never mind then", epoch=2), *called("leave_message", "done", epoch=2))
     assert requested(reply(*history, *later, epoch=3)) is None
+
+
+def test_a_wish_that_would_end_the_call_is_not_carried_on() -> None:
+    leaving = caller("I want to leave the director a message", epoch=1)
+    assert requested(reply(leaving)) == ("leave_message", {})
+    assert requested(reply(leaving, epoch=2)) is None
 
 
 def test_a_yes_of_an_earlier_phase_is_no_wish() -> None:

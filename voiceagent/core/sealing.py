@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from voiceagent.spec.expects import Digits
 
-__all__ = ["Handle", "Sealing", "SealingState", "handle_text", "handles_in", "with_each_handle_once"]
+__all__ = [
+    "Handle",
+    "Sealing",
+    "SealingState",
+    "handle_text",
+    "handles_in",
+    "with_each_handle_once",
+    "without_handles",
+]
 
 _HANDLE = re.compile(r"⟨(?P<handle>(?P<slot>[A-Za-z_][A-Za-z0-9_]*)#\d+): (?P<count>\d+) digits?⟩")
 
@@ -36,6 +44,11 @@ def with_each_handle_once(text: str) -> str:
     last = {match["handle"]: match.start() for match in _HANDLE.finditer(text)}
     once = _HANDLE.sub(lambda match: match[0] if last[match["handle"]] == match.start() else "", text)
     return " ".join(once.split())
+
+
+def without_handles(text: str) -> str:
+    """Return the words alone."""
+    return _HANDLE.sub(" ", text)
 
 
 def handles_in(text: str) -> tuple[Handle, ...]:

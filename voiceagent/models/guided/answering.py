@@ -75,7 +75,7 @@ class Answering:
         if result is None or not result.failed or result.epoch != self._request.epoch:
             return None
         words = self._said_since_asked(result)
-        if not words:
+        if not words or self._understanding.plain_answer(words[-1].text) is not None:
             return None
         if self._understanding.is_repeat(words[-1].text):
             return words[-1]
@@ -148,14 +148,32 @@ class Answering:
         if wanted.missing is not None:
             return self._ask(wanted.missing, wanted.values, again=True)
         corrected = self._corrected(newest) if wanted.intent is None else None
-        return corrected or self._say(self._rendered(self._dialogue.not_understood, {}))
+        return corrected or self._say(self._rendered(self._dialogue.not_understood, {}), understood=False)
 
     def _words(self) -> list[Message]:
         """Return what the caller has said about what is being settled now: everything since the last success."""
         since = [m.number for m in self._here if m.role == "tool_result" and not m.failed]
-        words = [m for m in self._here if m.role == "caller" and m.number > max(since, default=0)]
+        answers = self._answers_to_read_backs()
+        words = [
+            m for m in self._here if m.role == "caller" and m.number > max(since, default=0) and m.number not in answers
+        ]
         brought = None if since else unmet_wish(self._understanding, self._flow, self._earlier)
         return [brought, *words] if brought is not None else words
+
+    def _answers_to_read_backs(self) -> set[int]:
+        """Return the numbers of the messages that only said yes or no to something that was not done then."""
+        answers: set[int] = set()
+        for result in (m for m in self._here if m.role == "tool_result" and m.failed):
+            request = request_of(result, self._here)
+            asked = request.number if request is not None else result.number
+            answers |= {
+                m.number
+                for m in self._here
+                if m.role == "caller"
+                and asked < m.number < result.number
+                and self._understanding.plain_answer(m.text) is not None
+            }
+        return answers
 
     def _corrected(self, newest: Message) -> Sequence[ReplyPiece] | None:
         """Do the last thing once more, with what the caller says instead: "sorry, I meant savings"."""
@@ -164,7 +182,7 @@ class Answering:
         if intent is None or not isinstance(intent.does, Tool):
             return None
         told: dict[str, SlotValue] = {}
-        self._understanding.fill(intent.slots, told, newest.text, self._today)
+        self._understanding.fill(intent.slots, told, newest.text, self._today, {})
         before = arguments_in(requests[-1])
         if all(before.get(name) == value for name, value in told.items()):
             return None
@@ -183,11 +201,12 @@ class Answering:
 
     def _fill_form(self, form: Form, newest: Message | None) -> Sequence[ReplyPiece]:
         values: dict[str, SlotValue] = {}
+        begun: dict[str, str] = {}
         since = [m.number for m in self._here if m.role == "tool_result" and m.tool == form.does.name]
         filled = False
         for message in self._here:
             if message.role == "caller" and message.number > max(since, default=0):
-                filled = self._understanding.fill(form.slots, values, message.text, self._today)
+                filled = self._understanding.fill(form.slots, values, message.text, self._today, begun)
         missing = next((slot for slot in form.slots if slot.name not in values), None)
         if missing is None:
             return self._request_tool(form.does, values)
@@ -216,10 +235,10 @@ class Answering:
 
     def _ask(self, slot: Slot, values: Mapping[str, SlotValue], *, again: bool) -> Sequence[ReplyPiece]:
         words = slot.ask_again if again and slot.ask_again else slot.ask
-        return self._say(self._rendered(words, values), asks=slot.name)
+        return self._say(self._rendered(words, values), asks=slot.name, understood=not again)
 
-    def _say(self, words: str, *, asks: str | None = None) -> Sequence[ReplyPiece]:
-        return [SentText(words), ReplyDone(asks=asks)]
+    def _say(self, words: str, *, asks: str | None = None, understood: bool = True) -> Sequence[ReplyPiece]:
+        return [SentText(words), ReplyDone(asks=asks, understood=understood)]
 
     def _rendered(self, words: str, values: Mapping[str, object]) -> str:
         try:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from voiceagent.core.sealing import Handle, handle_text, handles_in
-from voiceagent.language import Language
+from voiceagent.language import Language, Relation
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
 from voiceagent.spec.guided import Slot
 
-__all__ = ["value_of"]
+__all__ = ["SlotValue", "begun_in", "completed", "value_of"]
 
 SlotValue = str | bool
+
+
+def begun_in(slot: Slot, text: str, *, language: Language) -> str | None:
+    """Return the digits of a number that `text` leaves too short; None where the slot is another, or sealed."""
+    if not isinstance(slot.expects, Digits) or slot.expects.length is None or handles_in(text):
+        return None
+    digits = language.digits(text)
+    return digits if 1 < len(digits) < slot.expects.length else None
+
+
+def completed(slot: Slot, begun: str, rest: str) -> str | None:
+    """Return the number of two parts that were given one after the other; None where they do not make one."""
+    length = slot.expects.length if isinstance(slot.expects, Digits) else None
+    return begun + rest if length == len(begun) + len(rest) else None
 
 
 def value_of(
@@ -49,7 +63,7 @@ def _read(
         case YesNo():
             return language.yes_no(text) if asked else None
         case Choice(options=options):
-            return _choice(options, text)
+            return _choice(options, name, text, language)
         case FreeSpeech():
             return text.strip() or None if asked else None
 
@@ -68,12 +82,41 @@ def _digits(expects: Digits, name: str, text: str, language: Language, others: t
     return digits if digits and expects.length in (None, len(digits)) else None
 
 
-def _choice(options: Mapping[str, tuple[str, ...]], text: str) -> str | None:
-    """Return the option that was named last: "from checking to savings" is about savings, "not savings" is not."""
+def _choice(options: Mapping[str, tuple[str, ...]], name: str, text: str, language: Language) -> str | None:
+    """Return the option that was named last and is not refused: "not savings" is not about savings.
+
+    A slot called `to_…` or `from_…` takes what something goes to, or comes from: `to_account` is "checking" in "to
+    checking from savings", and in "out of savings" where there are only these two.
+    """
+    named = _named(options, text, language)
+    directions = _DIRECTIONS.get(name.partition("_")[0])
+    if directions is None:
+        meant = [option for option, relation in named if relation is not Relation.REFUSED]
+        return meant[-1] if meant else None
+    own, opposite = directions
+    away = {option for option, relation in named if relation is opposite}
+    meant = [option for option, relation in named if relation is own] or [
+        option for option, relation in named if relation is Relation.NONE
+    ]
+    if meant:
+        return meant[-1] if meant[-1] not in away else None
+    left = [option for option in options if option not in away]
+    return left[0] if away and len(options) == 2 and len(left) == 1 else None
+
+
+_DIRECTIONS = {
+    "to": (Relation.GOAL, Relation.SOURCE),
+    "from": (Relation.SOURCE, Relation.GOAL),
+}
+
+
+def _named(options: Mapping[str, tuple[str, ...]], text: str, language: Language) -> Sequence[tuple[str, Relation]]:
+    """Return the options that are named, in order, and how each is meant."""
     words = text.casefold()
-    named: list[tuple[int, str]] = []
-    for option, forms in options.items():
-        for form in forms:
-            pattern = re.compile(rf"(?<![\w])(not\s+(?:to\s+|the\s+|my\s+)*)?{re.escape(form.casefold())}(?![\w])")
-            named += [(match.start(), option) for match in pattern.finditer(words) if match[1] is None]
-    return max(named)[1] if named else None
+    found = {
+        match.start(): (option, language.relation(words[: match.start()]))
+        for option, forms in options.items()
+        for form in sorted(forms, key=len)
+        for match in re.finditer(rf"(?<![\w]){re.escape(form.casefold())}(?![\w])", words)
+    }
+    return [found[at] for at in sorted(found)]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from voiceagent.core.effects import Message
+from voiceagent.core.sealing import without_handles
 from voiceagent.language import CLEAR_SCORE, Language, PhraseIndex
-from voiceagent.models.guided.slots import SlotValue, value_of
+from voiceagent.models.guided.slots import SlotValue, begun_in, completed, value_of
 from voiceagent.spec.expects import Choice, FreeSpeech
 from voiceagent.spec.guided import GuidedDialogue, Intent, Slot
 from voiceagent.spec.tool import Tool
@@ -18,6 +19,9 @@ __all__ = ["Understanding", "Wanted"]
 
 _WORD = re.compile(r"[\w']+")
 _REPEAT = ("could you repeat that please", "say that again", "what did you say", "pardon", "sorry, come again")
+_REPEAT_IN_A_WORD = frozenset(
+    {"what", "what was that", "huh", "sorry", "sorry what", "come again", "excuse me", "again"}
+)
 
 
 @dataclass(slots=True)
@@ -26,6 +30,8 @@ class Wanted:
 
     intent: Intent | None = None
     values: dict[str, SlotValue] = field(default_factory=dict[str, SlotValue])
+    begun: dict[str, str] = field(default_factory=dict[str, str])
+    """Slot → the digits of a number that the words before left too short."""
     understood: bool = False
     """Whether the newest words added anything."""
 
@@ -68,21 +74,23 @@ class Understanding:
             for option in slot.expects.options.values()
             for form in option
         ]
-        return frozenset(word for form in forms for word in (self._index.content_of(form) if self._index else ()))
+        return frozenset(word for form in forms for word in self._content_of(form))
 
     def _plain_answers(self) -> dict[bool, Intent]:
         answers: dict[bool, Intent] = {}
         for intent in self._dialogue.intents:
             for example in intent.examples:
-                answer = self._plain_answer(example)
+                answer = self.plain_answer(example)
                 if answer is not None:
                     answers.setdefault(answer, intent)
         return answers
 
     def is_repeat(self, text: str) -> bool:
         """Whether the caller only asks to hear the last sentence again."""
+        if _plain(text) in _REPEAT_IN_A_WORD:
+            return True
         nearest = self._nearest(text)
-        score = self._repeat.best(text)[0][1] if self._repeat else 0.0
+        score = self._repeat.best(without_handles(text))[0][1] if self._repeat else 0.0
         return score >= CLEAR_SCORE and (nearest is None or nearest[1] < score)
 
     def intent_of(self, text: str) -> Intent | None:
@@ -91,8 +99,10 @@ class Understanding:
 
     def named_in(self, text: str) -> Intent | None:
         """Return the intent these words name by themselves, whatever was asked before them."""
-        nearest = self._nearest(text) if self._plain_answer(text) is None else None
-        return nearest[0] if nearest is not None and nearest[1] >= CLEAR_SCORE else None
+        nearest = self._nearest(text) if self.plain_answer(text) is None else None
+        if nearest is None or nearest[1] < CLEAR_SCORE or self._is_only_talked_about(nearest[0], text):
+            return None
+        return nearest[0]
 
     def wanted(self, messages: Sequence[Message], today: date) -> Wanted:
         """Follow the caller's words from the first to the newest: what they want now, and with which values."""
@@ -101,8 +111,10 @@ class Understanding:
             self._hear(wanted, message.text, today)
         return wanted
 
-    def fill(self, slots: Sequence[Slot], values: dict[str, SlotValue], text: str, today: date) -> bool:
-        """Take every value these words give; True if there was one."""
+    def fill(
+        self, slots: Sequence[Slot], values: dict[str, SlotValue], text: str, today: date, begun: dict[str, str]
+    ) -> bool:
+        """Take every value these words give; True if there was one. `begun` keeps numbers that are too short so far."""
         names = [slot.name for slot in slots]
         asked = next((slot for slot in slots if slot.name not in values), None)
         found = {
@@ -120,17 +132,26 @@ class Understanding:
             )
             is not None
         }
+        if asked is not None and asked.name not in found:
+            rest = begun_in(asked, text, language=self.language)
+            whole = completed(asked, begun.pop(asked.name, ""), rest) if rest else None
+            if whole is not None:
+                found[asked.name] = whole
+            elif rest:
+                begun[asked.name] = rest
         values |= found
         return bool(found)
 
     def _hear(self, wanted: Wanted, text: str, today: date) -> None:
-        named = self.intent_of(text) or self._by_values(text, today, wanted)
+        # A yes or a no while a slot is asked for is an answer to that question, not a wish.
+        asks = wanted.missing is not None
+        named = (self.named_in(text) if asks else self.intent_of(text)) or self._by_values(text, today, wanted)
         wanted.understood = False
         if named is not None and named is not wanted.intent:
-            wanted.intent, wanted.values = named, {}
+            wanted.intent, wanted.values, wanted.begun = named, {}, {}
             wanted.understood = True
         if wanted.intent is not None:
-            filled = self.fill(wanted.intent.slots, wanted.values, text, today)
+            filled = self.fill(wanted.intent.slots, wanted.values, text, today, wanted.begun)
             wanted.understood = wanted.understood or filled or named is wanted.intent
 
     def _by_values(self, text: str, today: date, wanted: Wanted) -> Intent | None:
@@ -145,23 +166,39 @@ class Understanding:
         given: list[Intent] = []
         for intent in self._dialogue.intents:
             values: dict[str, SlotValue] = {}
-            self.fill([slot for slot in intent.slots if not isinstance(slot.expects, FreeSpeech)], values, text, today)
+            slots = [slot for slot in intent.slots if not isinstance(slot.expects, FreeSpeech)]
+            self.fill(slots, values, text, today, {})
+            if self._is_only_talked_about(intent, text):
+                continue
             if len(intent.slots) > 1 and values and (bare or len(values) == len(intent.slots)):
                 given.append(intent)
         return given[0] if len(given) == 1 else None
 
+    def _is_only_talked_about(self, intent: Intent, text: str) -> bool:
+        """Whether something that cannot be undone is denied or asked about, not asked for: "is my card blocked"."""
+        if not isinstance(intent.does, Tool) or intent.does.effect != "irreversible":
+            return False
+        if _plain(text) in self._word_for_word:
+            return False
+        about = {word for example in intent.examples for word in self._content_of(example)}
+        denied = {word for said in self.language.denied(text) for word in self._content_of(said)}
+        return self.language.asks_whether(text) or not about.isdisjoint(denied)
+
     def _by_answer(self, text: str) -> Intent | None:
         """Return the intent whose examples have a plain yes or no, if these words are one, and nothing else."""
-        answer = None if self.language.is_backchannel(text) else self._plain_answer(text)
+        answer = None if self.language.is_backchannel(text) else self.plain_answer(text)
         return self._answers.get(answer) if answer is not None else None
 
-    def _plain_answer(self, text: str) -> bool | None:
-        """Return the yes or no that is all there is to these words."""
-        return None if self._index is not None and self._index.content_of(text) else self.language.yes_no(text)
+    def plain_answer(self, text: str) -> bool | None:
+        """Return the yes or no that is all there is to these words; None where there is more, or neither."""
+        return None if self._content_of(text) or self.language.digits(text) else self.language.yes_no(text)
 
     def _is_bare(self, text: str) -> bool:
         """Whether there is nothing in these words but numbers, choices and words that say nothing."""
-        return self._index is not None and all(word in self._choices for word in self._index.content_of(text))
+        return self._index is not None and all(word in self._choices for word in self._content_of(text))
+
+    def _content_of(self, text: str) -> tuple[str, ...]:
+        return self._index.content_of(without_handles(text)) if self._index is not None else ()
 
     def _nearest(self, text: str) -> tuple[Intent, float] | None:
         if self._index is None:
@@ -170,7 +207,7 @@ class Understanding:
         said = self._word_for_word.get(_plain(text))
         if said is not None:
             return said, 1.0
-        label, score = self._index.best(text)[0]
+        label, score = self._index.best(without_handles(text))[0]
         return self._dialogue.intents[int(label)], score
 
 
