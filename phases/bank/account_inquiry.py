@@ -23,7 +23,7 @@ from voiceagent import (
     tool,
 )
 
-from .talk import BALANCES, CARDS, CHARGES, HOLD_ON, TRANSACTIONS, TRANSFERS, WANTS_HUMAN, WANTS_TO_FINISH
+from .talk import BALANCES, CARDS, CHARGES, DECLINED, HOLD_ON, TRANSACTIONS, TRANSFERS, VAGUE, WANTS_HUMAN
 
 Account = Literal["checking", "savings"]
 ACCOUNTS = {
@@ -114,7 +114,14 @@ PHASE = Phase(
             Intent(
                 does=find_charge,
                 examples=CHARGES,
-                slots=(Slot(name="amount", expects=SpokenAmount(name="amount"), ask="How much was the charge?"),),
+                slots=(
+                    Slot(
+                        name="amount",
+                        expects=SpokenAmount(name="amount"),
+                        ask="How much was the charge?",
+                        ask_again="In dollars and cents, please: how much was the charge?",
+                    ),
+                ),
             ),
             Intent(
                 does=block_card,
@@ -127,12 +134,23 @@ PHASE = Phase(
                 does="begin_transfer",
                 examples=TRANSFERS,
             ),
-            WANTS_TO_FINISH,
+            Intent(does="finish", examples=DECLINED),
             WANTS_HUMAN,
             HOLD_ON,
             Intent(
                 say="All right. What would you like instead?",
                 examples=("no wait stop", "never mind", "forget it", "cancel that"),
+            ),
+            Intent(
+                say="What can I do for you?",
+                examples=(
+                    *VAGUE,
+                    "yes",
+                    "yes please",
+                    "I have another question",
+                    "one more thing",
+                    "there is something else",
+                ),
             ),
         ),
         replies={

@@ -5,6 +5,7 @@ from voiceagent import (
     Form,
     FromItem,
     GuidedDialogue,
+    Intent,
     Phase,
     Prefetch,
     Sealed,
@@ -16,7 +17,7 @@ from voiceagent import (
 )
 
 from .account_inquiry import get_accounts, recent_transactions
-from .talk import HOLD_ON, WANTS_HUMAN, WANTS_TO_FINISH
+from .talk import ASKS_FOR_HUMAN, HOLD_ON, WANTS_TO_FINISH
 
 ACCOUNT_NUMBER = Digits(name="account_number", length=7)
 PIN = Digits(name="pin", length=4, sealed=True)
@@ -86,7 +87,22 @@ PHASE = Phase(
                 ),
             ),
         ),
-        intents=(WANTS_TO_FINISH, WANTS_HUMAN, HOLD_ON),
+        intents=(
+            WANTS_TO_FINISH,
+            Intent(
+                does="talk_to_human",
+                examples=(
+                    *ASKS_FOR_HUMAN,
+                    "I don't know my account number",
+                    "I forgot my PIN",
+                    "I don't remember the PIN",
+                    "I don't have the number with me",
+                    "I don't have it with me",
+                    "I can't find my account number",
+                ),
+            ),
+            HOLD_ON,
+        ),
         replies={"verify_caller": "I am sorry, that does not match."},
         failures={"verify_caller": "I am sorry, I could not check that."},
     ),

@@ -2,7 +2,7 @@
 
 from voiceagent import GuidedDialogue, Intent, Phase, Requested, Say, Transition
 
-from .talk import HOLD_ON, ON_AN_ACCOUNT, WANTS_HUMAN, WANTS_TO_FINISH
+from .talk import HOLD_ON, ON_AN_ACCOUNT, VAGUE, WANTS_HUMAN, WANTS_TO_FINISH
 
 PHASE = Phase(
     name="greeting",
@@ -21,7 +21,7 @@ PHASE = Phase(
         intents=(
             Intent(
                 does="begin_authentication",
-                examples=(*ON_AN_ACCOUNT, "I have a question about my account", "I need help with my bank account"),
+                examples=(*ON_AN_ACCOUNT, *VAGUE),
             ),
             WANTS_TO_FINISH,
             WANTS_HUMAN,

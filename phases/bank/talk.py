@@ -3,14 +3,17 @@
 from voiceagent import Intent
 
 __all__ = [
+    "ASKS_FOR_HUMAN",
     "BALANCES",
     "CARDS",
     "CHARGES",
+    "DECLINED",
     "FINISHED",
     "HOLD_ON",
     "ON_AN_ACCOUNT",
     "TRANSACTIONS",
     "TRANSFERS",
+    "VAGUE",
     "WANTS_HUMAN",
     "WANTS_TO_FINISH",
 ]
@@ -97,26 +100,44 @@ FINISHED = (
     "you have been very helpful have a nice day",
 )
 
-WANTS_TO_FINISH = Intent(does="finish", examples=FINISHED)
+DECLINED = (*FINISHED, "no", "thank you", "I'm good", "done", "later")
+"""Where the agent has just asked whether there is anything else."""
+
+WANTS_TO_FINISH = Intent(
+    does="finish",
+    examples=(*FINISHED, "never mind", "forget it", "I will call back later", "please hang up"),
+)
+
+VAGUE = (
+    "I have a question about my account",
+    "I am calling about my account",
+    "I need help with my account",
+    "I have a question about a payment",
+    "I need help with my card",
+    "can you help me with my savings",
+    "there is something wrong with my account",
+    "I want to check something on my account",
+    "I need some information",
+)
+"""Something about an account, and not yet what."""
 
 HOLD_ON = Intent(
     say="Of course, take your time.",
     examples=("hold on", "hold on a second", "hang on", "wait a moment please", "give me a minute"),
 )
 
-WANTS_HUMAN = Intent(
-    does="talk_to_human",
-    examples=(
-        "I would like to speak to a real person please",
-        "can I talk to a human",
-        "put me through to an agent",
-        "get me a representative",
-        "I want an operator",
-        "connect me to somebody at the bank",
-        "I don't want to talk to a machine",
-        "customer service please",
-        "is there someone who can help me",
-        "let me talk to your manager",
-        "transfer me to a colleague",
-    ),
+ASKS_FOR_HUMAN = (
+    "I would like to speak to a real person please",
+    "can I talk to a human",
+    "put me through to an agent",
+    "get me a representative",
+    "I want an operator",
+    "connect me to somebody who works there",
+    "I don't want to talk to a machine",
+    "customer service please",
+    "is there someone who can help me",
+    "let me talk to your manager",
+    "transfer me to a colleague",
 )
+
+WANTS_HUMAN = Intent(does="talk_to_human", examples=ASKS_FOR_HUMAN)

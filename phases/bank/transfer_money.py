@@ -29,7 +29,10 @@ from .talk import HOLD_ON, WANTS_HUMAN
     binds=("customer_id",),
     scopes="transfers:write",
     invalidates=(get_accounts, recent_transactions),
-    confirm="That is {{ amount | money }} to your {{ to_account }} account. Shall I do that?",
+    confirm=(
+        "That is {{ amount | money }} from your {{ 'savings' if to_account == 'checking' else 'checking' }} account "
+        "to your {{ to_account }} account. Shall I do that?"
+    ),
     timeout_ms=15_000,
 )
 async def transfer(customer_id: str, amount: Decimal, to_account: Account, ctx: ToolContext) -> object:
@@ -109,6 +112,7 @@ PHASE = Phase(
                     "I'd rather not do it",
                     "not today after all",
                     "let's skip that",
+                    "no",
                 ),
             ),
             WANTS_HUMAN,

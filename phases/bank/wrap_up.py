@@ -2,7 +2,7 @@
 
 from voiceagent import GuidedDialogue, Intent, Phase, Requested, Transition
 
-from .talk import FINISHED, HOLD_ON, ON_AN_ACCOUNT, WANTS_HUMAN
+from .talk import DECLINED, HOLD_ON, ON_AN_ACCOUNT, VAGUE, WANTS_HUMAN
 
 PHASE = Phase(
     name="wrap_up",
@@ -19,12 +19,13 @@ PHASE = Phase(
             HOLD_ON,
             Intent(
                 does="finish",
-                examples=(*FINISHED, "no"),
+                examples=DECLINED,
             ),
             Intent(
                 does="more_help",
                 examples=(
                     *ON_AN_ACCOUNT,
+                    *VAGUE,
                     "yes please",
                     "actually one more thing",
                     "I have another question",

@@ -113,7 +113,7 @@ def test_what_was_asked_for_first_is_answered_after_the_pin_without_asking_again
 def test_a_transfer_asked_for_first_is_read_back_after_the_pin(place: Place) -> None:
     call = place(TRANSFER, NUMBER, PIN)
     assert call.phase == "transfer_money"
-    assert call.heard[-1] == "That is 250 dollars to your savings account. Shall I do that?"
+    assert call.heard[-1] == "That is 250 dollars from your checking account to your savings account. Shall I do that?"
     assert transferred(call.says("Yes, that's correct.")) == [("250", "savings")]
 
 
@@ -126,6 +126,56 @@ def test_a_number_that_is_too_short_is_asked_for_again(place: Place) -> None:
     call = place(BALANCE, "four five one")
     assert call.heard[-1] == "Please tell me the seven digits of your account number."
     assert call.says(NUMBER).says(PIN).phase == "account_inquiry"
+
+
+def test_the_rest_of_a_number_may_come_after_the_question(place: Place) -> None:
+    call = place(BALANCE, "four five one nine", "two two seven")
+    assert call.heard[-1] == "Thank you. And your four digit PIN?"
+    assert call.says(PIN).phase == "account_inquiry"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "four five one nine, no sorry, four five one nine two two seven, and the pin is one two three four",
+        "pin one two three four account four five one nine two two seven",
+        "four five one nine two two seven one two three four",
+        "It's 4519227 and my PIN's 1234.",
+    ],
+)
+def test_number_and_pin_may_come_in_one_breath_in_either_order(place: Place, words: str) -> None:
+    assert place(BALANCE, words).phase == "account_inquiry"
+
+
+@pytest.mark.parametrize(
+    "words", ["One moment please.", "One second, let me find it.", "Hang on.", "Um, just a minute."]
+)
+def test_a_moment_is_no_digit(place: Place, words: str) -> None:
+    call = place(BALANCE, words)
+    assert call.heard[-1] == "Of course, take your time."
+    assert call.says(NUMBER).says(PIN).phase == "account_inquiry"
+
+
+@pytest.mark.parametrize("words", ["I don't know my account number.", "I forgot my PIN.", "I don't have it with me."])
+def test_who_cannot_be_identified_is_put_through(place: Place, words: str) -> None:
+    assert place(BALANCE, words).phase == "human"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "I have a question about my account",
+        "I need help with my bank account",
+        "I have a question about a payment",
+        "I want to talk about my account",
+        "There's something wrong with my account",
+        "I need help with my card",
+    ],
+)
+def test_who_has_not_said_what_they_want_is_asked(place: Place, words: str) -> None:
+    call = place(words, NUMBER, PIN)
+    assert (call.phase, call.ended) == ("account_inquiry", False)
+    assert call.heard[-1] == "Thank you, Daniel Harris. What can I do for you?"
 
 
 def test_number_and_pin_may_be_pressed(place: Place) -> None:
@@ -205,6 +255,33 @@ def test_a_caller_who_needs_a_moment_is_given_it(place: Place) -> None:
     assert place("Hold on, hold on a second.").heard[-1] == "Of course, take your time."
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "No.", "No thanks.", "Nope.", "Thank you.", "Thanks a lot.", "No, that's okay.", "No that's it.", "I'm good.",
+        "Okay, thank you so much.", "Not right now.", "No, you've been very kind.", "That solves it.",
+        "Nothing, thanks.",
+    ],
+)  # fmt: skip
+def test_who_needs_nothing_else_is_let_go(place: Place, words: str) -> None:
+    assert place(BALANCE, NUMBER, PIN, words).phase == "goodbye"
+
+
+def test_who_needs_something_else_is_asked_what(place: Place) -> None:
+    assert place(BALANCE, NUMBER, PIN, "Yes.").heard[-1] == "What can I do for you?"
+
+
+def test_a_no_to_the_question_for_an_amount_ends_nothing(place: Place) -> None:
+    call = place(BALANCE, NUMBER, PIN, "There is a charge I don't recognize", "No.")
+    assert call.heard[-1] == "In dollars and cents, please: how much was the charge?"
+
+
+def test_what_was_not_heard_is_said_again(place: Place) -> None:
+    call = place(BALANCE, NUMBER, PIN)
+    balance = call.heard[-1]
+    assert call.says("What?").heard[-1] == balance
+
+
 # --- what cannot be undone -------------------------------------------------------------------------------------------
 
 
@@ -224,8 +301,75 @@ def test_amount_and_account_can_be_told_one_by_one(place: Place) -> None:
 
 def test_what_was_read_back_can_be_corrected(place: Place) -> None:
     call = place(BALANCE, NUMBER, PIN, TRANSFER, "Sorry, I meant the checking account, not savings.")
-    assert call.heard[-1] == "That is 250 dollars to your checking account. Shall I do that?"
+    assert call.heard[-1] == "That is 250 dollars from your savings account to your checking account. Shall I do that?"
     assert transferred(call.says("Yes")) == [("250", "checking")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Yes, to savings.", "Yes, the savings account.", "Yes, do it tomorrow.", "Do it later.", "Yes, later.",
+        "Okay, let me think.", "Right, and how much is left after that", "Yes I heard you.", "Okay so from checking",
+        "Sure, if I still have that much", "Yes, in an hour.", "Yes, half of it.",
+    ],
+)  # fmt: skip
+def test_a_yes_that_changes_or_postpones_does_not_do_it(place: Place, words: str) -> None:
+    assert transferred(place(BALANCE, NUMBER, PIN, "Transfer fifty dollars to checking", words)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "source", "goal"),
+    [
+        ("fifty dollars to checking from savings", "savings", "checking"),
+        ("move fifty dollars from savings", "savings", "checking"),
+        ("take fifty dollars out of my savings", "savings", "checking"),
+        ("fifty dollars from checking over to savings please", "checking", "savings"),
+        ("put fifty dollars into checking please, from my savings account", "savings", "checking"),
+        ("fifty bucks, not to savings, to checking", "savings", "checking"),
+        ("fifty dollars off my checking account", "checking", "savings"),
+    ],
+)
+def test_money_goes_the_way_it_was_told_and_both_accounts_are_read_back(
+    place: Place, words: str, source: str, goal: str
+) -> None:
+    call = place(BALANCE, NUMBER, PIN, "I'd like to make a transfer", words)
+    assert call.heard[-1] == f"That is 50 dollars from your {source} account to your {goal} account. Shall I do that?"
+    assert transferred(call.says("Yes, please.")) == [("50", goal)]
+
+
+def test_no_amount_is_guessed(place: Place) -> None:
+    call = place(BALANCE, NUMBER, PIN, "Transfer twenty to thirty dollars to savings")
+    assert call.heard[-1] == "How much would you like to transfer?"
+    assert call.says("A dollar fifty.").heard[-1].startswith("That is 1 dollar and 50 cents from")
+
+
+def test_a_second_no_leaves_the_transfer(place: Place) -> None:
+    call = place(BALANCE, NUMBER, PIN, TRANSFER, "No.", "No.")
+    assert (call.phase, transferred(call)) == ("wrap_up", [])
+
+
+def test_a_no_with_another_amount_is_read_back_anew(place: Place) -> None:
+    call = place(BALANCE, NUMBER, PIN, TRANSFER, "No, fifteen.")
+    assert call.heard[-1].startswith("That is 15 dollars from your checking account")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "My card was not stolen.", "Is my card blocked?", "is my card blocked", "Has my card been blocked?",
+        "Did you block my card", "Nobody stole my card.", "I never lost my card.", "Why is my card blocked",
+        "Don't block my card.", "What happens if I lose my card?",
+    ],
+)  # fmt: skip
+def test_what_is_denied_or_only_asked_blocks_no_card(place: Place, words: str) -> None:
+    assert "Is that right?" not in place(BALANCE, NUMBER, PIN, words).heard[-1]
+
+
+@pytest.mark.parametrize(
+    "words", ["Can you block my card?", "I can't find my card.", "Is it possible to block my card?", "My card is gone."]
+)
+def test_a_card_that_is_to_be_blocked_is_read_back(place: Place, words: str) -> None:
+    assert place(BALANCE, NUMBER, PIN, words).heard[-1].endswith("Is that right?")
 
 
 def test_after_a_no_the_amount_can_be_changed(place: Place) -> None:
