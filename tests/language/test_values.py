@@ -54,6 +54,8 @@ TODAY = date(2026, 11, 24)  # a Tuesday
         ("fifty dollars in five days", "50"),
         ("a charge of fifty dollars on November 3", "50"),
         ("twenty-five dollars", "25"),
+        ("twelve dollars at Forever 21", "12"),
+        ("at Studio 54 for sixty dollars", "60"),
     ],
 )
 def test_an_amount_is_understood(said: str, meant: str):
@@ -68,6 +70,7 @@ def test_an_amount_is_understood(said: str, meant: str):
         "twenty to thirty dollars", "five or six dollars", "between fifty and sixty dollars",
         "fifty dollars or sixty", "two fifty dollars", "one twenty dollars", "three fifty nine dollars", "five oh",
         "a hundred dollars and fifty", "six dollars five", "twenty, thirty dollars", "ten to twenty",
+        "at twenty or thirty dollars", "seventeen times twenty three",
     ],
 )  # fmt: skip
 def test_an_unclear_amount_is_asked_again(said: str):

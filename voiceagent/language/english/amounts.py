@@ -48,8 +48,9 @@ _TAKEN_BACK = re.compile(rf"\b(?:not|instead of|rather than) {_NUMBERS}(?:[ -]*{
 _NAMED = re.compile(
     rf"\b(?:accounts?|cards?|number|ending in|ending with|option|{_MONTH}) (?:number )?{_NUMBERS}"
     rf"|{_NUMBER} (?:of )?{_MONTH}"
+    rf"|\b(?:at|called|named) (?:[a-z']+ ){{0,3}}{_NUMBERS}(?! ?(?:or|to|and|until|[-|,/]))"
 )
-"""A number that is a name, or a day: "to account two", "on May 5"."""
+"""A number that is a name, or a day: "to account two", "on May 5", "at Studio 54"."""
 _SCALES = frozenset({Decimal(100), Decimal(1000), Decimal(1_000_000), Decimal(1_000_000_000)})
 
 
