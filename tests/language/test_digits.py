@@ -62,6 +62,8 @@ ids = st.text("0123456789", min_size=1, max_size=16)
         ("four five one, I mean four five two", "452"),
         ("my pin is one two three five, sorry, my pin is one two three four", "1234"),
         ("four five, wait, nine", "459"),
+        ("four five actually four six", "46"),
+        ("pin one two three four, no that's my old pin, it's five six seven eight", "5678"),
         ("pin one two three four, sorry, account four five one nine", "12344519"),
         ("one two, um, three uh four", "1234"),
         ("four uh, five... um... one nine", "4519"),

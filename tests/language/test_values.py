@@ -222,7 +222,7 @@ def test_today_is_the_argument_and_not_the_clock(days: int):
         "Yes, go ahead and transfer it.", "one hundred percent", "um yes", "that's me",
         "yes please go ahead and block the card", "yeah that's what I want", "yes, I would like to do that",
         "yes um please", "that's right, thank you very much", "yes, that would be lovely", "yes you can do that",
-        "okay do that then", "Yes. Send the money.", "yep, book it",
+        "okay do that then", "yes, right away please", "sounds good to me", "Yes. Send the money.", "yep, book it",
     ],
 )  # fmt: skip
 def test_consent_is_heard(said: str):
@@ -254,7 +254,7 @@ def test_refusal_is_heard(said: str):
         "Okay, let me think.", "Right, and how much is left after that", "Sure, if I still have that much",
         "Yes I heard you.", "okay so from savings", "do it on Friday", "go ahead with the other card",
         "yes all of it", "yes both", "yes half of it", "yes the first one", "yes in an hour", "yes is that all",
-        "yes what was the amount", "yes after lunch", "no, go ahead",
+        "yes what was the amount", "yes after lunch", "no, go ahead", "right now",
     ],
 )  # fmt: skip
 def test_anything_else_is_neither(said: str):

@@ -49,7 +49,7 @@ _UNSURE = (
     "i don't know", "i do not know", "i'm not sure", "i am not sure", "not sure", "maybe",
     "perhaps", "possibly", "i'm not certain", "not certain", "i don't remember", "it depends",
     "i have no idea", "no idea", "dunno", "i don't understand", "i guess", "sort of", "kind of",
-    "i don't recall", "i'm unsure", "i don't mind", "yes and no", "right now", "right away",
+    "i don't recall", "i'm unsure", "i don't mind", "yes and no",
     "not only", "no more", "never been", "good morning", "good afternoon", "good evening",
     "i did not hear", "i didn't hear", "i didn't catch", "i did not catch",
     "i didn't understand", "i don't follow", "no one",
@@ -72,16 +72,18 @@ _WEAK_YES = frozenset({
 # condition, a change or another time ("yes, to savings", "do it later"), and asking again is cheap.
 _ECHOES = word_set(
     """
-    a also am amount and appointment are awesome booking brilliant can card certain cool do done exactly
-    excellent fantastic for go going great i i'd i'll i'm information is it it'll it's just kind like lovely
-    ma'am madam mate may money much my need nice of oh order payment please positive reservation right sir so
-    super sure thank thanks that that'd that'll that's the them then these they this those to transaction
+    a also am amount and appointment are awesome booking brilliant by can card certain cool do done exactly
+    excellent fantastic for go going good great i i'd i'll i'm information is it it'll it's just kind like
+    lovely ma'am madam mate may me money much my need nice of oh order payment please positive reservation right
+    sir so super sure thank thanks that that'd that'll that's the them then these they this those to transaction
     transfer us very want we we'd we'll we're will with wonderful would you you're your
     """
 )
 _DEEDS = word_set(
     "block book confirm finish make move pay place reserve schedule send submit transfer use freeze complete"
 )
+# The "right" in it agrees to nothing, and at once is when everything is done.
+_AT_ONCE = re.compile(r"\b(?:(?:right|straight) (?:now|away)|immediately|at once)\b")
 _WHAT_I_SAID = re.compile(
     r"\b(?:exactly )?what (?:i|we)(?:'d| would)? (?:like|want|need|mean|asked for|wanted|said|meant)\b"
 )
@@ -106,7 +108,7 @@ def yes_no(text: str) -> bool | None:
     make it fifty" are None. So are a yes and a no in one answer, "maybe", and a question. "No wait" is a no, and "no,
     that's okay" too.
     """
-    plain = without_hesitations(text).lower().replace("’", "'").replace("-", " ").strip()
+    plain = _AT_ONCE.sub(" ", without_hesitations(text).lower().replace("’", "'").replace("-", " ")).strip()
     if plain.endswith("?"):
         return None
     votes: list[bool] = []

@@ -8,12 +8,14 @@ from voiceagent.language.english.words import word_set
 
 __all__ = ["is_correction"]
 
-_TAKES_BACK = word_set("no nope sorry oops whoops correction scratch mean meant rather apologies mistake strike")
+_TAKES_BACK = word_set(
+    "no nope sorry oops whoops correction scratch mean meant rather apologies mistake strike actually"
+)
 _STARTS_OVER = re.compile(r"\b(?:start|begin|try)(?:ing)? (?:over|again|from the (?:beginning|start|top))\b")
 _MAY_STAND_BY = word_set(
     """
     i it it's its is that's that was wrong me let let's i'll try begin start over again from the beginning top my make
-    oh well and so should be say said please hold on hang wait um uh er erm a an actually to all ignore forget excuse
+    oh well and so should be say said please hold on hang wait um uh er erm a an to all old previous ignore forget excuse
     pardon made i've got there was here your what
     """
 )
