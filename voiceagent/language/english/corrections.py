@@ -15,8 +15,8 @@ _STARTS_OVER = re.compile(r"\b(?:start|begin|try)(?:ing)? (?:over|again|from the
 _MAY_STAND_BY = word_set(
     """
     i it it's its is that's that was wrong me let let's i'll try begin start over again from the beginning top my make
-    oh well and so should be say said please hold on hang wait um uh er erm a an to all old previous ignore forget excuse
-    pardon made i've got there was here your what
+    oh well and so should be say said please hold on hang wait um uh er erm a an to all old previous ignore forget
+    excuse pardon made i've got there here your what
     """
 )
 _NAMES = word_set("number account pin code card digits passcode zip phone telephone reference order")
