@@ -31,6 +31,10 @@ BALANCES = (
     "tell me my account balances",
     "am I overdrawn",
     "how much have I saved up",
+    "show me my savings",
+    "how much do I have on my accounts",
+    "is there any money in my account",
+    "are there at least two hundred dollars in checking",
 )
 TRANSACTIONS = (
     "can you tell me about the last three transactions",
@@ -47,6 +51,11 @@ TRANSACTIONS = (
     "which transactions are pending or posted",
     "go over my statement with me",
     "where has my money gone",
+    "list my last payments",
+    "what have I paid this month",
+    "what has happened on my account",
+    "is there anything new on my account",
+    "did any money come in",
 )
 CHARGES = (
     "there is a charge that I don't recognize",
@@ -61,6 +70,11 @@ CHARGES = (
     "the store charged me the wrong amount",
     "somebody used my card without permission",
     "I never bought that",
+    "someone used my card",
+    "there is a charge on my card that I don't know",
+    "find a payment of thirty dollars",
+    "I have been billed twice",
+    "I was charged for nothing",
 )
 CARDS = (
     "I lost my debit card and I need to block it",
@@ -74,6 +88,10 @@ CARDS = (
     "put a freeze on my card",
     "the ATM kept my card",
     "I need to report a missing card",
+    "my card was taken",
+    "stop my card",
+    "shut my card off",
+    "cancel my debit card",
 )
 TRANSFERS = (
     "I want to transfer two hundred dollars to my savings account",
@@ -84,6 +102,7 @@ TRANSFERS = (
     "move funds over to my other account",
     "take a hundred out of savings and put it in checking",
     "shift money from one account to the other",
+    "add fifty to my savings",
 )
 ON_AN_ACCOUNT = (*BALANCES, *TRANSACTIONS, *CHARGES, *CARDS, *TRANSFERS)
 """Everything for which the bank must know who is calling."""
@@ -112,9 +131,7 @@ VAGUE = (
     "I have a question about my account",
     "I am calling about my account",
     "I need help with my account",
-    "I have a question about a payment",
     "I need help with my card",
-    "can you help me with my savings",
     "there is something wrong with my account",
     "I want to check something on my account",
     "I need some information",

@@ -166,7 +166,6 @@ def test_who_cannot_be_identified_is_put_through(place: Place, words: str) -> No
     [
         "I have a question about my account",
         "I need help with my bank account",
-        "I have a question about a payment",
         "I want to talk about my account",
         "There's something wrong with my account",
         "I need help with my card",

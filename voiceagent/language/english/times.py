@@ -68,10 +68,10 @@ def spoken_time(moment: time) -> str:
     """Return "9 30 in the morning", "2 o'clock in the afternoon", "noon"; seconds are not said."""
     if moment.minute == 0 and moment.hour in (0, 12):
         return "midnight" if moment.hour == 0 else "noon"
-    return f"{spoken_clock(moment.hour, moment.minute)} {_part_of(moment.hour)}"
+    return f"{_on_the_dial(moment.hour, moment.minute)} {_part_of(moment.hour)}"
 
 
-def spoken_clock(hour: int, minute: int) -> str:
+def _on_the_dial(hour: int, minute: int) -> str:
     """Return what a twelve-hour clock shows: "9 30", "9 oh 5", "9 o'clock"."""
     shown = (hour - 1) % 12 + 1
     if minute == 0:
