@@ -207,6 +207,28 @@ def test_the_caller_can_say_goodbye_at_any_time(place: Place, before: tuple[str,
     assert call.ended
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Hi, my account number is four five one nine two two seven and my pin is one two three four, my balance?",
+        "My PIN is 1234, what is my balance",
+        "Balance please. Account four five one nine two two seven, one two three four.",
+        "It's pin one two three five, sorry, one two three four, I'd like my balance",
+        "My account number is 4519227, PIN 1234, and I want to know my balance",
+    ],
+)
+def test_a_pin_that_nobody_asked_for_stands_nowhere(place: Place, words: str) -> None:
+    call = place(words)
+    assert call.phase == "authentication"
+    assert "1234" not in call.timeline()
+    assert "one two three four" not in call.timeline()
+
+
+def test_an_amount_is_no_secret(place: Place) -> None:
+    call = place("Transfer twelve hundred dollars to my savings account.", NUMBER, PIN)
+    assert call.heard[-1].startswith("That is 1,200 dollars from")
+
+
 # --- questions -------------------------------------------------------------------------------------------------------
 
 

@@ -116,3 +116,11 @@ def test_a_vault_shows_and_gives_away_nothing() -> None:
         pickle.dumps(vault)
     vault.forget_all()
     assert repr(vault) == "Vault()"
+
+
+def test_a_number_that_is_begun_anew_replaces_what_its_handle_held() -> None:
+    vault = Vault()
+    sealing = Sealing(slots=(("pin#0", 4),), counts=(), unasked=True)
+    for text in ("my pin is 1234", "my pin is 9876"):
+        assert vault.seal(text, _ENGLISH, sealing) == "my pin is ⟨pin#0: 4 digits⟩"
+    assert vault.resolve("pin#0") == "9876"

@@ -11,6 +11,7 @@ from voiceagent.core.ids import UtteranceId
 from voiceagent.core.sealing import Sealing, SealingState, handle_text, handles_in, with_each_handle_once
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
 __all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
@@ -41,6 +42,13 @@ class TurnTaken:
     """Too short to have been words."""
 
 
+def _unasked(flow: Flow) -> Sealing | None:
+    """Return what is sealed where nobody asks for it: the numbers of phases that expect a secret."""
+    phases = [phase for phase in flow.phases if any(getattr(e, "sealed", False) for e in phase.expects)]
+    slots = {f"{e.name}#0": e.length for phase in phases for e in phase.expects if isinstance(e, Digits) and e.length}
+    return Sealing(slots=tuple(slots.items()), counts=(), unasked=True) if slots else None
+
+
 class Hearing:
     """Everything the caller says or presses."""
 
@@ -56,6 +64,7 @@ class Hearing:
         self._seal: SealingState | None = None
         self._serial = 1
         self._begun_in_secret: dict[UtteranceId, None] = {}
+        self._unasked = _unasked(state.flow)
         self.asks: str | None = None
         """The expected answer that the last reply asked for, where the model said so."""
 
@@ -213,9 +222,10 @@ class Hearing:
     def sealing_of(self, utterance: UtteranceId | None) -> Sealing | None:
         """Return where the digits of an utterance, or the next keys, go; None where nothing is secret."""
         if utterance is None or self._turn.waits_for(utterance):
-            return self._seal.sealing() if self._seal is not None else None
+            unasked = self._unasked if utterance is not None else None
+            return self._seal.sealing() if self._seal is not None else unasked
         # Words of a turn that is over: their digits belong to nothing any more, and are nobody's business.
-        return _LEFT_BEHIND if self._seal is not None or utterance in self._begun_in_secret else None
+        return _LEFT_BEHIND if self._seal is not None or utterance in self._begun_in_secret else self._unasked
 
     def enter_phase(self, phase: Phase) -> None:
         """A phase has come into force: know what it expects."""

@@ -10,7 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from voiceagent.language import DigitSpan
 from voiceagent.spec.expects import Digits
+
+_WORD = re.compile(r"\w+")
+_FEW_WORDS = 5
 
 __all__ = [
     "Handle",
@@ -68,8 +72,32 @@ class Sealing:
     """The answers are given a second time, so a run that fits exactly one slot is taken for that one."""
     anew: tuple[tuple[str, str, int], ...] = ()
     """(handle, the one that takes its place, digits): a run of so many digits is the whole answer, given anew."""
+    unasked: bool = False
+    """Nobody has asked for a secret here: only what is plainly one is sealed, all other numbers stay."""
     broken_off: tuple[tuple[str, str, int, int], ...] = ()
     """(handle, the one of the turn before, digits that one holds, digits it lacks): a run of so many completes it."""
+
+    def secrets(self, text: str, spans: Sequence[DigitSpan]) -> Sequence[DigitSpan]:
+        """Return the numbers in `text` that are to be sealed: all of them where a secret is asked for.
+
+        Where it is not, those that are as long as a slot and stand after its name ("my pin is 1234"), and those that
+        fill several slots exactly, one right after the other ("4519227, 1234").
+        """
+        if not self.unasked:
+            return spans
+        found: list[DigitSpan] = []
+        for at, span in enumerate(spans):
+            before = _WORD.findall(text[spans[at - 1].end if at else 0 : span.start].lower())
+            named = any(
+                room == len(span.digits) and set(handle.partition("#")[0].split("_")) & set(before)
+                for handle, room in self.slots
+            )
+            follows = at > 0 and spans[at - 1] in found and len(before) <= _FEW_WORDS
+            fits = any(room == len(span.digits) for _, room in self.slots)
+            together = len(self.slots) > 1 and sum(room for _, room in self.slots) == len(span.digits)
+            if named or together or (follows and fits):
+                found.append(span)
+        return found
 
     def plan(self, lengths: Sequence[int]) -> list[list[tuple[str, int, int]]]:
         """Divide runs of digits among the handles.

@@ -18,8 +18,10 @@ def sealed(event: ev.Event, conversation: Conversation, vault: Vault) -> ev.Even
             sealing = conversation.sealing_of(utterance)
             if sealing is not None and text:
                 return dataclasses.replace(event, text=vault.seal(text, conversation.state.language, sealing))
-        case ev.TranscriptPartial(utterance):
-            if conversation.sealing_of(utterance) is not None:
+        case ev.TranscriptPartial(utterance, text):
+            sealing = conversation.sealing_of(utterance)
+            spans = conversation.state.language.digit_spans(text)
+            if sealing is not None and (not sealing.unasked or sealing.secrets(text, spans)):
                 return dataclasses.replace(event, text="")
         case ev.DigitsPressed(digits, None):
             sealing = conversation.sealing_of()

@@ -10,13 +10,24 @@ from pydantic import JsonValue
 
 from voiceagent.core.sealing import Sealing, handle_text
 from voiceagent.errors import ToolFailed
-from voiceagent.language import Language
+from voiceagent.language import DigitSpan, Language
 
 __all__ = ["Vault"]
 
 _HANDLE = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*#\d+")
 _SHORTEST_SCRUBBED = 3
 """One or two digits stand in every text; to take them out would say what they were."""
+
+
+def _numbers_in(text: str, language: Language) -> list[DigitSpan]:
+    """Return every number in a text, in order; what is left once they are taken out may read as another one."""
+    numbers: list[DigitSpan] = []
+    left = text
+    while found := [span for span in language.digit_spans(left) if span.digits]:
+        numbers += found
+        for span in found:
+            left = left[: span.start] + ";" * (span.end - span.start) + left[span.end :]
+    return sorted(numbers, key=lambda span: span.start)
 
 
 class Vault:
@@ -42,7 +53,7 @@ class Vault:
 
         A handle that takes several numbers stands where the last of them stood, with the count of all.
         """
-        spans = [span for span in language.digit_spans(text) if span.digits]
+        spans = sealing.secrets(text, _numbers_in(text, language))
         runs = sealing.plan([len(span.digits) for span in spans])
         last_run = {handle: number for number, run in enumerate(runs) for handle, _, _ in run}
         words: list[str] = []
@@ -51,7 +62,9 @@ class Vault:
             words.append(text[end : span.start])
             end = span.end
             begin = 0
-            for handle, taken, _ in run:
+            for handle, taken, count in run:
+                if count == taken:
+                    self._values.pop(handle, None)  # begun anew: what it held before belongs to another answer
                 self.append(handle, span.digits[begin : begin + taken])
                 begin += taken
             words.append(" ".join(handle_text(handle, count) for handle, _, count in run if last_run[handle] == number))
