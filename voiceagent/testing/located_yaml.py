@@ -1,10 +1,14 @@
 """YAML that remembers on which line everything stands, so that an error can say where to look.
 
-Every scalar stays text: a phone number keeps its plus, a PIN its leading zero, and `no` is not False.
+Every scalar stays text: a phone number keeps its plus, a PIN its leading zero, and `no` is not False. Only where
+JSON is asked for, with `json_at`, unquoted `true`, `false`, `null` and numbers are what they look like.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +24,7 @@ MAX_FILE_BYTES = 256 * 1024
 """A larger file is refused unread."""
 
 _MAX_DEPTH = 16
+_JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 Place = tuple[str | int, ...]
 """The way from the top of a file to one of its values: keys and positions."""
@@ -35,13 +40,15 @@ class LocatedYaml:
     content: JsonValue
     """Text, lists and mappings; no numbers, no booleans, no null."""
     lines: dict[Place, int]
+    unquoted: Mapping[Place, None]
+    """The scalars that were written without quotes."""
 
     @classmethod
     def read(cls, path: Path) -> LocatedYaml:
         """Read a file.
 
         Raises ScriptError, with file and line, where it is missing, too large, empty, not YAML, too deep, has a key
-        twice or uses aliases: those let a few lines of text unfold to gigabytes.
+        twice, or uses tags (`!!python/…`) or aliases: those let a few lines of text unfold to gigabytes.
         """
         file, text = str(path), _text(path)
         try:
@@ -49,19 +56,50 @@ class LocatedYaml:
             node = yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 0
-            raise ScriptError(f"is not YAML: {exc.problem}", source=Source(file, line)) from exc
+            hint = "; inside { } and [ ] a text with , ? or : in it needs quotes" if "got '?'" in str(exc) else ""
+            raise ScriptError(f"is not YAML: {exc.problem}{hint}", source=Source(file, line)) from exc
         except yaml.YAMLError as exc:
             raise ScriptError(f"is not YAML: {exc}", source=Source(file)) from exc
         if node is None:
             raise ScriptError("is empty", source=Source(file))
-        lines: dict[Place, int] = {}
-        return cls(file, _plain(node, (), file=file, lines=lines), lines)
+        reading = _Reading(file)
+        return cls(file, reading.plain(node, ()), reading.lines, reading.unquoted)
 
     def source(self, place: Place) -> Source:
         """Return file and line of a value, or of the nearest thing around it."""
         while place not in self.lines:
             place = place[:-1]
         return Source(self.file, self.lines[place])
+
+    def at(self, place: Place) -> JsonValue:
+        """Return what stands at a place, every scalar as text."""
+        found = self.content
+        for part in place:
+            match found, part:
+                case dict(), str():
+                    found = found[part]
+                case list(), int():
+                    found = found[part]
+                case _:
+                    raise KeyError(part)
+        return found
+
+    def items_at(self, place: Place) -> list[Place]:
+        """Return where the items of a list stand; what is no list is the only item."""
+        found = self.at(place)
+        return [(*place, number) for number in range(len(found))] if isinstance(found, list) else [place]
+
+    def json_at(self, place: Place) -> JsonValue:
+        """Return what stands at a place as JSON: unquoted numbers, `true`, `false` and `null` are no text there."""
+        match self.at(place):
+            case dict(mapping):
+                return {key: self.json_at((*place, key)) for key in mapping}
+            case list(items):
+                return [self.json_at((*place, number)) for number in range(len(items))]
+            case str(text) if place in self.unquoted and _JSON_SCALAR.fullmatch(text):
+                return json.loads(text)
+            case scalar:
+                return scalar
 
     def check(self, model: type[Model], content: JsonValue, place: Place) -> Model:
         """Return `content`, which stands at `place`, as a model.
@@ -80,6 +118,8 @@ class LocatedYaml:
         if first["type"] == "extra_forbidden":
             known = _keys_at(model, inside[:-1])
             message = f"unknown key {inside[-1]!r}{nearest(str(inside[-1]), known)}"
+            if " " in str(inside[-1]):
+                message += "; inside { } a text with a comma in it needs quotes"
         elif first["type"] == "missing":
             message = f"the key {inside[-1]!r} is missing"
         raise ScriptError(message, source=self.source((*place, *inside)))
@@ -102,12 +142,14 @@ def _text(path: Path) -> str:
 
 
 def _refuse_bombs(text: str, file: str) -> None:
-    """Raise ScriptError for aliases and deep nesting, before anything is built or recursed into."""
+    """Raise ScriptError for aliases, tags and deep nesting, before anything is built or recursed into."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             complaint = "aliases (*name) are not allowed"
+        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+            complaint = f"tags ({event.tag.replace('tag:yaml.org,2002:', '!!')}) are not allowed"
         elif depth > _MAX_DEPTH:
             complaint = f"is nested more than {_MAX_DEPTH} deep"
         else:
@@ -116,31 +158,40 @@ def _refuse_bombs(text: str, file: str) -> None:
         raise ScriptError(complaint, source=Source(file, line))
 
 
-def _plain(node: yaml.Node, place: Place, *, file: str, lines: dict[Place, int]) -> JsonValue:
-    lines[place] = node.start_mark.line + 1
-    match node:
-        case yaml.ScalarNode():
-            return node.value
-        case yaml.SequenceNode():
-            items = enumerate(node.value)
-            return [_plain(item, (*place, number), file=file, lines=lines) for number, item in items]
-        case yaml.MappingNode():
-            return _mapping(node, place, file=file, lines=lines)
-        case _:
-            raise ScriptError("holds an unknown kind of node", source=Source(file, lines[place]))
+class _Reading:
+    """One file while it is taken apart."""
 
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self.lines: dict[Place, int] = {}
+        self.unquoted: dict[Place, None] = {}
 
-def _mapping(node: yaml.MappingNode, place: Place, *, file: str, lines: dict[Place, int]) -> JsonValue:
-    content: dict[str, JsonValue] = {}
-    for key, value in node.value:
-        source = Source(file, key.start_mark.line + 1)
-        if not isinstance(key, yaml.ScalarNode):
-            raise ScriptError("a key must be text", source=source)
-        if key.value in content:
-            raise ScriptError(f"the key {key.value!r} stands here twice", source=source)
-        content[key.value] = _plain(value, (*place, key.value), file=file, lines=lines)
-        lines[(*place, key.value)] = source.line  # where the author looks, even if the value begins below
-    return content
+    def plain(self, node: yaml.Node, place: Place) -> JsonValue:
+        """Return a node as text, lists and mappings."""
+        self.lines[place] = node.start_mark.line + 1
+        match node:
+            case yaml.ScalarNode():
+                if node.style is None:
+                    self.unquoted[place] = None
+                return node.value
+            case yaml.SequenceNode():
+                return [self.plain(item, (*place, number)) for number, item in enumerate(node.value)]
+            case yaml.MappingNode():
+                return self._mapping(node, place)
+            case _:
+                raise ScriptError("holds an unknown kind of node", source=Source(self._file, self.lines[place]))
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> JsonValue:
+        content: dict[str, JsonValue] = {}
+        for key, value in node.value:
+            source = Source(self._file, key.start_mark.line + 1)
+            if not isinstance(key, yaml.ScalarNode):
+                raise ScriptError("a key must be text", source=source)
+            if key.value in content:
+                raise ScriptError(f"the key {key.value!r} stands here twice", source=source)
+            content[key.value] = self.plain(value, (*place, key.value))
+            self.lines[(*place, key.value)] = source.line  # where the author looks, even if the value begins below
+        return content
 
 
 def _keys_at(model: type[BaseModel], inside: tuple[int | str, ...]) -> list[str]:
