@@ -23,7 +23,7 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.ports import ReplyDone
-from voiceagent.testing import After, ScriptedCall, ScriptedModel, ask_for, say
+from voiceagent.testing import After, Faults, ScriptedCall, ScriptedModel, Timing, ask_for, say
 
 Place = Callable[..., ScriptedCall]
 
@@ -45,13 +45,9 @@ def begun_reply(call: ScriptedCall) -> ReplyId:
 @pytest.fixture
 def mute(place_call: Place) -> ScriptedCall:
     """A call in the inquiry phase whose model sends nothing by itself any more."""
-
-    def says_nothing(_: fx.ModelRequest) -> list[object]:
-        return []
-
     call = place_call({"inquiry": [say("How can I help?")]})
     call.says("I want to know my balance").says("four five one nine two two seven").says("one two three four")
-    call._model = says_nothing  # what comes is in the hands of the test
+    call.world.faults = Faults(model_stalls=range(1_000))  # what comes is in the hands of the test
     return call
 
 
@@ -141,7 +137,7 @@ def test_a_phase_without_a_model_ends_the_call_as_it_says() -> None:
 def swapping(place_call: Place) -> ScriptedCall:
     """A call whose first transition has been decided, and whose voice has not answered."""
     call = place_call({"greeting": [ask_for("authenticate"), say("Where were we?")]})
-    call._timing = type(call._timing)(swap_ms=1_000_000)
+    call.world.timing = Timing(swap_ms=1_000_000)
     return call.says("My balance please", then_wait=False).until(fx.SwapPhase).run_ms(0)
 
 
@@ -293,10 +289,9 @@ def test_news_of_a_stop_that_comes_after_the_turn_is_judged_by_what_the_turn_was
     call.says("Tell me about my account", then_wait=False).until(ev.PlayoutStarted).run_ms(2_000)
     caller = UtteranceId("c90")
     call.happens(ev.CallerStartedSpeaking(caller, call.now_ms)).until(fx.StopPlayout)
-    stopped = [item for item in call._heap if isinstance(item[2], ev.PlayoutStopped)]
-    call._heap = [item for item in call._heap if item not in stopped]
-    call._texts[caller] = words
-    call.run_ms(250).happens(ev.CallerPaused(caller, call.now_ms)).run_ms(3_000).happens(stopped[0][2]).until_quiet()
+    stopped = call.world.pending.withhold(ev.PlayoutStopped)
+    call.world.words[caller] = words
+    call.run_ms(250).happens(ev.CallerPaused(caller, call.now_ms)).run_ms(3_000).happens(stopped[0]).until_quiet()
     assert any("good order" in text for text in spoken(call)[-2:]) is (words == "")
     asked = len(call.shown)
     call.says("", lasting_ms=600)
@@ -368,9 +363,9 @@ def test_a_pin_that_is_transcribed_too_late_is_not_added_to_the_next(place_call:
 
     call = place_call({"inquiry": [say("How can I help?")]}, tools={"verify": verify})
     call.says("My balance please").says("four five one nine two two seven")
-    call._timing = type(call._timing)(transcript_ms=6_000)
+    call.world.timing = Timing(transcript_ms=6_000)
     call.says("one two three four", then_wait=False).run_ms(5_000)
-    call._timing = type(call._timing)()
+    call.world.timing = Timing()
     call.until_quiet().says("one two three four")
     assert call.phase == "inquiry"
     assert opened == ["1234"]
@@ -387,7 +382,7 @@ def test_a_leg_that_is_lost_twice_is_hung_up_once(authenticated: Place) -> None:
 
 def test_nothing_happens_before_somebody_is_there(place_call: Place) -> None:
     call = place_call()
-    fresh = type(call)(call.flow, model=call._model)
+    fresh = type(call)(call.flow, model=call.world.model)
     for event in (ev.DigitsPressed("0"), ev.CallerStartedSpeaking(UtteranceId("c1"), 0), ev.TimePassed()):
         assert fresh.conversation.handle(event, 0) == ()
     fresh.happens(ev.LegAttached(LegId("leg1"), "script"))

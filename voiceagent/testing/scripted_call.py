@@ -6,138 +6,39 @@ after the latency a test gives them, and everything that happens is an event at 
 
 from __future__ import annotations
 
-import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pydantic import JsonValue
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
-from voiceagent.core.arguments import parsed_arguments
 from voiceagent.core.codec import encode_outgoing
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.ids import CallId, LegId, ReplyId, ToolCallId, UtteranceId
-from voiceagent.core.sealing import handles_in
+from voiceagent.core.ids import CallId, LegId, UtteranceId
 from voiceagent.core.state import Inherited
-from voiceagent.errors import ScriptError, ToolFailed
-from voiceagent.ports import ReplyDone, ReplyModel, ReplyPiece, SentText, ToolRequest
+from voiceagent.errors import ScriptError
+from voiceagent.ports import ReplyModel
+from voiceagent.runtime.sealed_events import sealed
 from voiceagent.spec.flow import Flow
+from voiceagent.testing.agent_voice import MS_PER_CHARACTER, AgentVoice
+from voiceagent.testing.schedule import Pending, Schedule
+from voiceagent.testing.scripted_model import ModelOfScript
+from voiceagent.testing.simulated_world import Faults, ScriptedTool, SimulatedWorld, Timing
 from voiceagent.tools.vault import Vault
 
-__all__ = ["After", "ScriptedCall", "ScriptedModel", "ScriptedTool", "Timing", "ask_for", "say"]
+__all__ = ["STARTS_UNIX_MS", "ScriptedCall"]
+
+STARTS_UNIX_MS = 1_764_000_000_000
+"""A fixed wall clock (2025-11-24, 16:00 UTC), so that two runs are the same."""
 
 _EffectT = TypeVar("_EffectT")
-_MS_PER_CHARACTER = 65
-_UNIX_MS = 1_764_000_000_000
-"""A fixed wall clock, so that two runs are the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long the simulated world takes, in milliseconds."""
-
-    transcript_ms: int = 150
-    first_token_ms: int = 200
-    token_ms: int = 20
-    synthesis_ms: int = 60
-    swap_ms: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """A tool's answer and how long it takes; an exception of type ToolFailed is a failure."""
-
-    ms: int
-    result: JsonValue | ToolFailed
-
-
-ScriptedTool = JsonValue | After | Callable[[Mapping[str, JsonValue]], "JsonValue | After"]
-"""What a tool answers: always the same, after a while, or depending on its arguments."""
-
-
-def say(text: str) -> list[ReplyPiece]:
-    """A model's reply of words only."""
-    return [SentText(text), ReplyDone()]
-
-
-def ask_for(name: str, arguments: str = "{}", *, words: str = "", request: str | None = None) -> list[ReplyPiece]:
-    """A model's reply that asks for a tool or a move; `arguments` is JSON text."""
-    spoken: list[ReplyPiece] = [SentText(words)] if words else []
-    return [*spoken, ToolRequest(request or f"{name}-request", name, arguments), ReplyDone()]
-
-
-class ModelOfScript(Protocol):
-    """What makes the replies of a script."""
-
-    def __call__(self, request: fx.ModelRequest, /) -> Sequence[ReplyPiece]:
-        """Return the pieces of one reply."""
-        ...
-
-
-class ScriptedModel:
-    """A model that says its lines: per phase a list of replies, one after the other; the last one is repeated."""
-
-    def __init__(self, lines: Mapping[str, Sequence[Sequence[ReplyPiece]]]) -> None:
-        self._lines = lines
-        self._said: dict[str, int] = {}
-        self.requests: list[fx.ModelRequest] = []
-        """Everything the model was shown."""
-
-    def __call__(self, request: fx.ModelRequest, /) -> Sequence[ReplyPiece]:
-        """Return the next line of this phase."""
-        self.requests.append(request)
-        lines = self._lines.get(request.phase)
-        if not lines:
-            raise ScriptError(f"the model has no line for phase {request.phase!r}")
-        number = self._said.get(request.phase, 0)
-        self._said[request.phase] = number + 1
-        pieces = lines[min(number, len(lines) - 1)]
-        # Two requests of one reply must not share an id, nor may the same line said twice.
-        return [
-            ToolRequest(f"{piece.request}-{len(self.requests)}", piece.name, piece.arguments)
-            if isinstance(piece, ToolRequest)
-            else piece
-            for piece in pieces
-        ]
-
-
-def _driven(model: ReplyModel, request: fx.ModelRequest) -> Iterator[ReplyPiece]:
-    """Run a model that never really waits, such as the guided one, without an event loop."""
-    pieces: AsyncIterator[ReplyPiece] = model.reply(request)
-    while True:
-        step = anext(pieces)
-        try:
-            step.__await__().__next__()
-        except StopIteration as done:
-            yield done.value
-        except StopAsyncIteration:
-            return
-        else:
-            raise ScriptError("a model that waits for something cannot be driven without an event loop")
-
-
-@dataclass(slots=True)
-class _Playing:
-    utterance: UtteranceId
-    clause: int
-    starts_ms: int
-    ends_ms: int
-    last: bool
-    offset_ms: int
-    """How much of the utterance comes before this clause."""
-
-
-@dataclass(slots=True)
-class _World:
-    """The far side: what is queued to be heard."""
-
-    queue: list[_Playing] = field(default_factory=list[_Playing])
-    free_ms: int = 0
-    heard_ms: dict[UtteranceId, int] = field(default_factory=dict[UtteranceId, int])
-    length_ms: dict[UtteranceId, int] = field(default_factory=dict[UtteranceId, int])
+_LEG = LegId("leg1")
+_PAUSE = "…"
+_PAUSE_MS = 600
+_BETWEEN_PARTIALS_MS = 400
+_AT_MOST_MS = 120_000
 
 
 class ScriptedCall:
@@ -151,43 +52,82 @@ class ScriptedCall:
         tools: Mapping[str, ScriptedTool] | None = None,
         timing: Timing | None = None,
         inherited: Inherited | None = None,
+        faults: Faults | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
+        """Prepare a call to a flow; `schedule` decides what overtakes what, by default nothing does."""
         self.flow = flow
         self.inherited = inherited or Inherited(CallId("scripted"))
         self.conversation = Conversation(flow, self.inherited)
-        self.now_ms = 0
         self.journal: list[tuple[int, ev.Event, tuple[fx.Outgoing, ...]]] = []
-        self.tool_runs: list[tuple[str, dict[str, JsonValue]]] = []
-        """Every tool and fetch that really ran, with its arguments, secrets as handles."""
-        self.vault = Vault()
-        self._model = model
-        self._tools = dict(tools or {})
-        self._timing = timing or Timing()
-        self._heap: list[tuple[int, int, ev.Event]] = []
-        self._order = itertools.count()
+        self.schedule = schedule or Schedule()
+        self.voice_ends_ms = 0
+        """When the caller last stopped speaking or pressing keys."""
+        self._pending = Pending(self.schedule)
+        self.world = SimulatedWorld(
+            self._pending,
+            self.schedule,
+            self.conversation.state.language,
+            model,
+            dict(tools or {}),
+            timing or Timing(),
+            faults or Faults(),
+        )
+        """Everything but the core; its timing, its model and what it knows may be changed in mid-call."""
         self._utterances = itertools.count(1)
-        self._texts: dict[UtteranceId, str] = {}
-        self._cancelled: set[ReplyId | ToolCallId] = set()
-        self._world = _World()
+
+    @property
+    def now_ms(self) -> int:
+        """The virtual instant."""
+        return self.world.now_ms
+
+    @property
+    def tool_runs(self) -> list[tuple[str, dict[str, JsonValue]]]:
+        """Every tool and fetch that really ran, with its arguments, secrets as handles."""
+        return self.world.tool_runs
+
+    @property
+    def vault(self) -> Vault:
+        """Where the caller's secrets are."""
+        return self.world.vault
+
+    @property
+    def voice(self) -> AgentVoice:
+        """What the caller hears, to the word."""
+        return self.world.voice
 
     # --- what the caller does ---
 
-    def start(self) -> ScriptedCall:
+    def start(
+        self,
+        *,
+        caller_number: str = "+15550100",
+        time_zone: str = "UTC",
+        unix_ms: int = STARTS_UNIX_MS,
+        then_wait: bool = True,
+    ) -> ScriptedCall:
         """The call comes in; returns when the agent has said its first words, or waits."""
         self._post(
-            0, ev.CallStarted(locale=self.flow.locale, time_zone="UTC", unix_ms=_UNIX_MS, caller_number="+15550100")
+            0,
+            ev.CallStarted(locale=self.flow.locale, time_zone=time_zone, unix_ms=unix_ms, caller_number=caller_number),
         )
-        self._post(0, ev.LegAttached(LegId("leg1"), "script"))
-        return self.until_quiet()
+        self._post(0, ev.LegAttached(_LEG, "script"))
+        return self.until_quiet() if then_wait else self
 
     def says(self, text: str, *, lasting_ms: int | None = None, then_wait: bool = True) -> ScriptedCall:
-        """The caller says this from now on; returns when the agent has answered and nothing is under way."""
-        utterance = UtteranceId(f"c{next(self._utterances)}")
-        lasting_ms = lasting_ms if lasting_ms is not None else max(300, len(text) * _MS_PER_CHARACTER)
-        self._texts[utterance] = text
-        self._post(0, ev.CallerStartedSpeaking(utterance, self.now_ms))
-        self._post(lasting_ms, ev.CallerPaused(utterance, self.now_ms + lasting_ms))
-        return self.until_quiet() if then_wait else self.run_ms(lasting_ms)
+        """The caller says this from now on; returns when the agent has answered and nothing is under way.
+
+        An ellipsis (…) in it is a pause to breathe.
+        """
+        parts = text.split(_PAUSE)
+        in_ms = 0
+        for part in parts:
+            words = part.strip()
+            takes_ms = max(300, len(words) * MS_PER_CHARACTER) if lasting_ms is None else lasting_ms // len(parts)
+            self._utter(words, in_ms, takes_ms)
+            in_ms += takes_ms + _PAUSE_MS
+        self.voice_ends_ms = self.now_ms + in_ms - _PAUSE_MS
+        return self.until_quiet() if then_wait else self.run_ms(in_ms - _PAUSE_MS)
 
     def coughs(self) -> ScriptedCall:
         """A short noise without words."""
@@ -195,20 +135,22 @@ class ScriptedCall:
 
     def presses(self, keys: str, *, every_ms: int = 200, then_wait: bool = True) -> ScriptedCall:
         """The caller presses keys, one after the other."""
-        for key in keys:
-            self._edge_key(key)
-            self.run_ms(every_ms)
+        for number, key in enumerate(keys):
+            self.run_ms(every_ms if number else 0)
+            self._post(0, ev.DigitsPressed(key))
+        self.voice_ends_ms = self.now_ms
+        self.run_ms(every_ms)
         return self.until_quiet() if then_wait else self
 
     def hangs_up(self) -> ScriptedCall:
         """The caller is gone, from one moment to the next."""
-        self._post(0, ev.LegLost(LegId("leg1"), "caller hung up"))
-        return self.run_ms(1)
+        self._post(0, ev.LegLost(_LEG, "caller hung up"))
+        return self.run_ms(1 + self.schedule.window_ms)
 
-    def host_says(self, name: str) -> ScriptedCall:
+    def host_says(self, name: str, *, then_wait: bool = True) -> ScriptedCall:
         """The host application sends a named event."""
         self._post(0, ev.HostEvent(name))
-        return self.until_quiet()
+        return self.until_quiet() if then_wait else self
 
     def happens(self, event: ev.Event) -> ScriptedCall:
         """Anything else happens, now: for what a script has no words for."""
@@ -219,28 +161,73 @@ class ScriptedCall:
 
     def run_ms(self, ms: int) -> ScriptedCall:
         """Let this much time pass."""
-        end_ms = self.now_ms + ms
+        return self.run_until(self.now_ms + ms)
+
+    def run_until(self, end_ms: int) -> ScriptedCall:
+        """Let time pass up to this instant."""
         while self._step(end_ms):
             pass
-        self.now_ms = max(self.now_ms, end_ms)
+        self.world.now_ms = max(self.now_ms, end_ms)
         return self
 
-    def until_quiet(self, at_most_ms: int = 120_000) -> ScriptedCall:
+    def until_quiet(self, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
         """Let time pass until the agent has said everything and nothing is being worked on, or the call is over."""
         end_ms = self.now_ms + at_most_ms
-        while not self.ended and (self._heap or self._busy()):
+        while not self.ended and (self._pending or self._busy()):
             if not self._step(end_ms):
                 break
         return self
 
-    def until(self, event: type[ev.Event | fx.Effect], at_most_ms: int = 120_000) -> ScriptedCall:
+    def until(self, event: type[ev.Event | fx.Effect], at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
         """Let time pass until an event or effect of this class has come by; ScriptError if it never does."""
         end_ms = self.now_ms + at_most_ms
         while self._step(end_ms):
-            _, seen, outgoing = self.journal[-1]
-            if isinstance(seen, event) or any(isinstance(out.effect, event) for out in outgoing):
+            if self._came_by(event):
                 return self
         raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.timeline()}")
+
+    def until_heard(self, phrase: str, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
+        """Let time pass until the last sound of these words of the agent; ScriptError if it never says them."""
+        from_ms = self.now_ms
+        return self._until_known(
+            lambda: self.voice.end_of(phrase, from_ms), f"the agent did not say {phrase!r}", at_most_ms
+        )
+
+    def until_speaking(self, for_ms: int, *, filler: bool = False, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
+        """Let time pass until the agent has been heard for so long, with a filler or with anything else."""
+        from_ms = self.now_ms
+
+        def known() -> int | None:
+            begins_ms = self.voice.begins(from_ms, filler=filler)
+            return None if begins_ms is None else begins_ms + for_ms
+
+        return self._until_known(known, f"the agent said no {'filler' if filler else 'answer'}", at_most_ms)
+
+    def until_tool(self, tool: str, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
+        """Let time pass until this tool is started for the model; ScriptError if it never is."""
+        seen = len(self.journal)
+
+        def known() -> int | None:
+            nonlocal seen
+            for now_ms, _, outgoing in self.journal[seen:]:
+                if any(isinstance(out.effect, fx.StartTool) and out.effect.tool == tool for out in outgoing):
+                    return now_ms
+            seen = len(self.journal)
+            return None
+
+        return self._until_known(known, f"the tool {tool!r} was not started", at_most_ms)
+
+    def _until_known(self, known: Callable[[], int | None], otherwise: str, at_most_ms: int) -> ScriptedCall:
+        """Let time pass until an instant is known, then up to it; ScriptError where that never comes."""
+        end_ms = self.now_ms + at_most_ms
+        while True:
+            at_ms = known()
+            # What is known may be dropped before it comes: it is looked at again after every event.
+            if at_ms is not None and not self._step(at_ms):
+                self.world.now_ms = max(self.now_ms, at_ms)
+                return self
+            if at_ms is None and ((not self._pending and not self._busy()) or not self._step(end_ms)):
+                raise ScriptError(otherwise)
 
     # --- what came of it ---
 
@@ -307,189 +294,62 @@ class ScriptedCall:
             lines += [f"{'':>8}   → {out.effect}" for out in outgoing]
         return "\n".join(lines)
 
-    def assert_replays(self) -> None:
-        """Feed the events to a fresh conversation and see the same effects come out, byte for byte."""
+    def replay_difference(self) -> str | None:
+        """Feed the events to a fresh conversation; returns the first that has other effects, byte for byte, if any."""
         again = Conversation(self.flow, self.inherited)
         for number, (now_ms, event, outgoing) in enumerate(self.journal):
             got = [encode_outgoing(out) for out in again.handle(event, now_ms)]
-            assert got == [encode_outgoing(out) for out in outgoing], f"event {number} at {now_ms} ms: {event}"
+            if got != [encode_outgoing(out) for out in outgoing]:
+                return f"event {number} at {now_ms} ms: {event}"
+        return None
+
+    def assert_replays(self) -> None:
+        """Feed the events to a fresh conversation and see the same effects come out, byte for byte."""
+        difference = self.replay_difference()
+        assert difference is None, difference
 
     # --- the loop ---
 
     def _busy(self) -> bool:
-        return bool(self._world.queue) or self.conversation.is_working
+        return self.voice.is_busy or self.conversation.is_working
+
+    def _came_by(self, kind: type[ev.Event | fx.Effect]) -> bool:
+        _, event, outgoing = self.journal[-1]
+        return isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
+
+    def _utter(self, words: str, in_ms: int, takes_ms: int) -> None:
+        """Let the caller's voice be on for so long, with its words understood bit by bit."""
+        utterance = UtteranceId(f"c{next(self._utterances)}")
+        self.world.words[utterance] = words
+        starts_ms = self.now_ms + in_ms
+        self._post(in_ms, ev.CallerStartedSpeaking(utterance, starts_ms))
+        lag_ms = self.world.timing.partial_ms
+        for at_ms in range(_BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):
+            so_far = words[: len(words) * at_ms // takes_ms].rpartition(" ")[0]
+            if so_far:
+                self._post(in_ms + at_ms + lag_ms, ev.TranscriptPartial(utterance, so_far))
+        self._post(in_ms + takes_ms, ev.CallerPaused(utterance, starts_ms + takes_ms))
 
     def _post(self, in_ms: int, event: ev.Event) -> None:
-        heapq.heappush(self._heap, (self.now_ms + in_ms, next(self._order), event))
+        self._pending.add(self.now_ms + in_ms, event)
 
     def _step(self, end_ms: int) -> bool:
         """Handle what comes next, event or deadline, if it comes by then."""
-        deadline_ms = self.conversation.deadline_ms
-        next_event_ms = self._heap[0][0] if self._heap else None
         if self.ended:
             return False
-        if next_event_ms is not None and (deadline_ms is None or next_event_ms <= deadline_ms):
-            if next_event_ms > end_ms:
-                return False
-            self.now_ms, _, event = heapq.heappop(self._heap)
-        elif deadline_ms is not None and deadline_ms <= end_ms:
-            self.now_ms, event = max(deadline_ms, self.now_ms), ev.TimePassed()
-        else:
+        coming = self._pending.next(self.conversation.deadline_ms, end_ms)
+        if coming is None:
             return False
-        self._handle(event)
-        return True
-
-    def _handle(self, event: ev.Event) -> None:
-        if self._is_stale(event):
-            return
-        event = self._sealed(event)
-        outgoing = self.conversation.handle(event, self.now_ms)
-        self.journal.append((self.now_ms, event, outgoing))
-        for out in outgoing:
-            self._perform(out.effect)
-
-    def _is_stale(self, event: ev.Event) -> bool:
-        """Whether the simulated world would not have sent this any more."""
-        match event:
-            case ev.ReplyStarted(reply) | ev.ReplyText(reply) | ev.ToolRequested(reply) | ev.ReplyFinished(reply):
-                return reply in self._cancelled
-            case ev.ToolFinished(call) | ev.ToolFailed(call):
-                return call in self._cancelled
-            case ev.PlayoutStarted(utterance) | ev.PlayoutReached(utterance):
-                return not any(playing.utterance == utterance for playing in self._world.queue)
-            case _:
-                return False
-
-    def _sealed(self, event: ev.Event) -> ev.Event:
-        """What the edge does before an event exists: take secrets out of it."""
+        at_ms, event = coming
+        world = self.world
+        world.now_ms = max(at_ms, world.now_ms)  # what was overtaken comes late
+        if not world.still_comes(event):
+            return True
         if isinstance(event, ev.PlayoutReached):
-            self._world.queue = [
-                p for p in self._world.queue if (p.utterance, p.clause) != (event.utterance, event.clause)
-            ]
-            self._world.heard_ms[event.utterance] = event.heard_ms
-        if isinstance(event, ev.TranscriptFinal):
-            sealing = self.conversation.sealing_of(event.utterance)
-            if sealing is not None:
-                text = self.vault.seal(event.text, self.conversation.state.language, sealing)
-                return ev.TranscriptFinal(event.utterance, text, event.confidence)
-        return event
-
-    def _edge_key(self, key: str) -> None:
-        sealing = self.conversation.sealing_of()
-        if sealing is None or not key.isdigit():
-            self._post(0, ev.DigitsPressed(key))
-        else:
-            handle = sealing.plan([1])[0][0][0]
-            self.vault.append(handle, key)
-            self._post(0, ev.DigitsPressed("•", handle))
-        self.run_ms(0)
-
-    # --- the world ---
-
-    def _perform(self, effect: fx.Effect) -> None:
-        match effect:
-            case fx.SwapPhase(epoch=epoch):
-                self._post(self._timing.swap_ms, ev.PhaseSwapped(epoch))
-            case fx.Speak():
-                self._speak(effect)
-            case fx.StopPlayout():
-                self._stop_playout()
-            case fx.Transcribe(utterance=utterance):
-                self._post(self._timing.transcript_ms, ev.TranscriptFinal(utterance, self._texts.get(utterance, "")))
-            case fx.AskModel():
-                self._reply(effect)
-            case fx.CancelReply(reply=reply):
-                self._cancelled.add(reply)
-            case fx.CancelTool(call=call):
-                self._cancelled.add(call)
-            case fx.StartTool() | fx.Fetch():
-                self._perform_tool(effect)
-            case fx.ForgetSealed(handles=handles):
-                self.vault.forget(handles)
-            case _:
-                self._perform_end(effect)
-
-    def _perform_tool(self, effect: fx.StartTool | fx.Fetch) -> None:
-        ms, result = self._run(effect.tool, effect.arguments)
-        match effect:
-            case fx.StartTool(call=call) if isinstance(result, ToolFailed):
-                self._post(ms, ev.ToolFailed(call, "failed", str(result)))
-            case fx.StartTool(call=call):
-                self._post(ms, ev.ToolFinished(call, cast("JsonValue", result)))
-            case fx.Fetch(fetch=fetch) if isinstance(result, ToolFailed):
-                self._post(ms, ev.PrefetchFailed(fetch, str(result)))
-            case fx.Fetch(fetch=fetch):
-                self._post(ms, ev.PrefetchFinished(fetch, cast("JsonValue", result)))
-
-    def _perform_end(self, effect: fx.Effect) -> None:
-        match effect:
-            case fx.HangUp(reason=reason, drain=drain):
-                self._post(self._left_to_hear_ms() if drain else 0, ev.CallEnded(reason))
-            case fx.Transfer(target=target):
-                self._post(self._left_to_hear_ms(), ev.CallEnded(f"transferred to {target}"))
-            case _:
-                pass  # for the record only
-
-    def _left_to_hear_ms(self) -> int:
-        return max(0, self._world.free_ms - self.now_ms)
-
-    def _speak(self, speak: fx.Speak) -> None:
-        duration_ms = len(speak.text) * _MS_PER_CHARACTER
-        world = self._world
-        before_ms = world.length_ms.get(speak.utterance, 0)
-        starts_ms = max(self.now_ms + (self._timing.synthesis_ms if speak.text else 0), world.free_ms)
-        ends_ms = starts_ms + duration_ms
-        world.free_ms = ends_ms
-        world.length_ms[speak.utterance] = before_ms + duration_ms
-        world.queue.append(_Playing(speak.utterance, speak.clause, starts_ms, ends_ms, speak.last, before_ms))
-        in_ms = starts_ms - self.now_ms
-        if speak.text:
-            self._post(
-                min(in_ms, self._timing.synthesis_ms), ev.SpeechQueued(speak.utterance, speak.clause, duration_ms)
-            )
-            self._post(in_ms, ev.PlayoutStarted(speak.utterance, starts_ms))
-        reached = ev.PlayoutReached(speak.utterance, speak.clause, before_ms + duration_ms, finished=speak.last)
-        self._post(in_ms + duration_ms, reached)
-
-    def _stop_playout(self) -> None:
-        world = self._world
-        stopped: dict[UtteranceId, int] = {}
-        for playing in world.queue:
-            heard_ms = playing.offset_ms + min(
-                max(0, self.now_ms - playing.starts_ms), playing.ends_ms - playing.starts_ms
-            )
-            stopped.setdefault(playing.utterance, heard_ms)
-        world.queue.clear()
-        world.free_ms = self.now_ms
-        for utterance, heard_ms in stopped.items():
-            self._post(1, ev.PlayoutStopped(utterance, heard_ms, exact=True))
-
-    def _reply(self, ask: fx.AskModel) -> None:
-        model = self._model
-        pieces = list(_driven(model, ask.request)) if not callable(model) else list(model(ask.request))
-        in_ms = self._timing.first_token_ms
-        self._post(in_ms, ev.ReplyStarted(ask.reply, ask.request.epoch))
-        for piece in pieces:
-            match piece:
-                case SentText(text):
-                    splitter = self.conversation.state.language.clause_splitter()
-                    for clause in [*splitter.feed(text), *splitter.flush()]:
-                        in_ms += self._timing.token_ms
-                        self._post(in_ms, ev.ReplyText(ask.reply, clause))
-                case ToolRequest(request, name, arguments):
-                    parsed, problem = parsed_arguments(arguments)
-                    self._post(in_ms, ev.ToolRequested(ask.reply, request, name, parsed, problem))
-                case ReplyDone(asks, input_tokens, output_tokens, understood):
-                    self._post(in_ms, ev.ReplyFinished(ask.reply, asks, input_tokens, output_tokens, understood))
-
-    def _run(self, tool: str, arguments: Mapping[str, JsonValue]) -> tuple[int, JsonValue | ToolFailed]:
-        self.tool_runs.append((tool, dict(arguments)))
-        if tool not in self._tools:
-            raise ScriptError(f"the script has no answer for the tool {tool!r}")
-        answer = self._tools[tool]
-        if callable(answer):
-            answer = answer({name: self._opened(value) for name, value in arguments.items()})
-        return (answer.ms, answer.result) if isinstance(answer, After) else (100, answer)
-
-    def _opened(self, value: JsonValue) -> JsonValue:
-        return self.vault.resolve(value) if isinstance(value, str) and handles_in(value) else value
+            world.voice.reached(event.utterance, event.clause)
+        event = sealed(event, self.conversation, world.vault)
+        outgoing = self.conversation.handle(event, world.now_ms)
+        self.journal.append((world.now_ms, event, outgoing))
+        for out in outgoing:
+            world.perform(out.effect)
+        return True

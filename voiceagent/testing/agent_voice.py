@@ -1,0 +1,155 @@
+"""The agent's voice in a simulated call: which word the caller hears at which millisecond.
+
+Speech takes its time by the letters, as the core itself counts where no audio is known; so a caller who interrupts at a
+word interrupts exactly there, and what is left in the history can be told to the word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from voiceagent.core.effects import Speak, SpeechKind
+from voiceagent.core.ids import UtteranceId
+
+__all__ = ["MS_PER_CHARACTER", "AgentVoice", "SpokenClause", "plain_words"]
+
+MS_PER_CHARACTER = 65
+"""15 characters a second, a usual speaking rate; callers speak as fast."""
+
+
+@dataclass(slots=True)
+class SpokenClause:
+    """One clause, as it is heard or will be."""
+
+    utterance: UtteranceId
+    clause: int
+    text: str
+    kind: SpeechKind
+    starts_ms: int
+    ends_ms: int
+    """Where it is heard to its end, or was cut off."""
+    before_ms: int
+    """How much of its utterance comes before it."""
+
+    @property
+    def length_ms(self) -> int:
+        """How long it is to be heard."""
+        return self.ends_ms - self.starts_ms
+
+    def words(self) -> Iterator[tuple[str, int]]:
+        """Yield each word that was heard whole and the instant of its last sound."""
+        at = 0
+        for word in self.text.split(" "):
+            at += len(word)
+            ends_ms = self.starts_ms + at * MS_PER_CHARACTER
+            if word and ends_ms <= self.ends_ms:
+                yield word, ends_ms
+            at += 1
+
+
+class AgentVoice:
+    """Everything the agent says in one call, in the order in which it is heard."""
+
+    def __init__(self) -> None:
+        self.said: list[SpokenClause] = []
+        """What was heard, is heard or is queued; what was dropped before it was heard is not there."""
+        self._queue: list[SpokenClause] = []
+        self._free_ms = 0
+        self._length_ms: dict[UtteranceId, int] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is heard or queued."""
+        return bool(self._queue)
+
+    def is_playing(self, utterance: UtteranceId) -> bool:
+        """Whether anything of an utterance is heard or queued."""
+        return any(clause.utterance == utterance for clause in self._queue)
+
+    def left_to_hear_ms(self, now_ms: int) -> int:
+        """How long what is queued goes on."""
+        return max(0, self._free_ms - now_ms)
+
+    def queue(self, speak: Speak, text: str, first_ms: int) -> SpokenClause:
+        """Say a clause after everything that is queued, not before `first_ms`."""
+        length_ms = len(text) * MS_PER_CHARACTER
+        before_ms = self._length_ms.get(speak.utterance, 0)
+        starts_ms = max(first_ms, self._free_ms)
+        self._free_ms = starts_ms + length_ms
+        self._length_ms[speak.utterance] = before_ms + length_ms
+        clause = SpokenClause(
+            speak.utterance, speak.clause, text, speak.kind, starts_ms, starts_ms + length_ms, before_ms
+        )
+        self._queue.append(clause)
+        if text:
+            self.said.append(clause)
+        return clause
+
+    def is_queued(self, utterance: UtteranceId, clause: int) -> bool:
+        """Whether this clause has not been heard to its end yet and was not dropped."""
+        return any((queued.utterance, queued.clause) == (utterance, clause) for queued in self._queue)
+
+    def reached(self, utterance: UtteranceId, clause: int) -> None:
+        """A clause was heard to its end."""
+        self._queue = [queued for queued in self._queue if (queued.utterance, queued.clause) != (utterance, clause)]
+
+    def stop(self, now_ms: int) -> dict[UtteranceId, int]:
+        """Be silent now; returns how much of each unfinished utterance has been heard."""
+        heard_ms: dict[UtteranceId, int] = {}
+        for clause in self._queue:
+            heard_ms.setdefault(
+                clause.utterance, clause.before_ms + min(max(0, now_ms - clause.starts_ms), clause.length_ms)
+            )
+            clause.ends_ms = min(clause.ends_ms, max(now_ms, clause.starts_ms))
+        self.said = [clause for clause in self.said if clause.starts_ms < now_ms]
+        self._queue.clear()
+        self._free_ms = now_ms
+        return heard_ms
+
+    # --- what can be heard ---
+
+    def heard(self, from_ms: int, until_ms: int, *, fillers: bool = True) -> str:
+        """Return the words whose last sound was heard after `from_ms` and by `until_ms`."""
+        return " ".join(
+            word
+            for clause in self.said
+            if clause.ends_ms > from_ms and clause.starts_ms < until_ms and (fillers or clause.kind != "filler")
+            for word, ends_ms in clause.words()
+            if from_ms < ends_ms <= until_ms
+        )
+
+    def end_of(self, phrase: str, from_ms: int) -> int | None:
+        """Return when the last sound of a phrase will have been heard after `from_ms`; None while it is not queued."""
+        wanted = plain_words(phrase)
+        spoken = [
+            (part, ends_ms)
+            for clause in self.said
+            if clause.ends_ms > from_ms
+            for word, ends_ms in clause.words()
+            if ends_ms > from_ms
+            for part in plain_words(word)
+        ]
+        for number in range(len(spoken) - len(wanted) + 1):
+            if [word for word, _ in spoken[number : number + len(wanted)]] == wanted:
+                return spoken[number + len(wanted) - 1][1]
+        return None
+
+    def begins(self, from_ms: int, *, filler: bool) -> int | None:
+        """Return when the first sound of a filler, or of anything else, is heard from `from_ms` on; None: not yet."""
+        return next(
+            (
+                clause.starts_ms
+                for clause in self.said
+                if clause.starts_ms >= from_ms and (clause.kind == "filler") == filler
+            ),
+            None,
+        )
+
+
+def plain_words(text: str) -> list[str]:
+    """Return the words of a text without what cannot be heard: capitals and punctuation."""
+    words = (
+        "".join(letter for letter in word if letter.isalnum() or letter == "'") for word in text.casefold().split()
+    )
+    return [word for word in words if word]
