@@ -1,51 +1,100 @@
 """Tools for testing agents: public, and used by this project's own tests."""
 
 from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.call_file import CallFile, CallFiles
 from voiceagent.testing.call_report import BargeIn, CallerTurn, CallReport
+from voiceagent.testing.call_script import (
+    AfterPause,
+    CallScript,
+    CallTurn,
+    Coughs,
+    DuringAnswer,
+    DuringFiller,
+    Expect,
+    ExpectedCall,
+    HangsUp,
+    HostSays,
+    MakesNoise,
+    Presses,
+    Says,
+    StaysSilent,
+    Waits,
+    WhenHeard,
+    WhenToolStarts,
+)
 from voiceagent.testing.caller import ScriptedCaller, StepFailed
 from voiceagent.testing.caller_script import CallerScript
 from voiceagent.testing.carrier import Caller, CarriedCall, Hearing, PressKey, PutDown, Say, TwilioCarrier
 from voiceagent.testing.cassettes import CassetteModels, RecordingModels
+from voiceagent.testing.expectations import Mismatch
 from voiceagent.testing.lateness import Lateness
 from voiceagent.testing.placing import place_call
+from voiceagent.testing.playing import CallFailure, CallOutcome, CallPlayer
 from voiceagent.testing.schedule import Schedule, Swap
 from voiceagent.testing.scripted_call import ScriptedCall
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ScriptedModel, ask_for, say
 from voiceagent.testing.simulated_world import After, Faults, ScriptedTool, Timing
 from voiceagent.testing.timeline import TimelineEvent
+from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
 from voiceagent.testing.twilio_stream import twilio_signature
 from voiceagent.testing.utterance import Utterance, read_utterance
 
 __all__ = [
     "After",
+    "AfterPause",
     "AgentVoice",
     "BargeIn",
+    "CallFailure",
+    "CallFile",
+    "CallFiles",
+    "CallOutcome",
+    "CallPlayer",
     "CallReport",
+    "CallScript",
+    "CallTurn",
     "Caller",
     "CallerScript",
     "CallerTurn",
     "CarriedCall",
     "CassetteModels",
+    "Coughs",
+    "DuringAnswer",
+    "DuringFiller",
+    "Expect",
+    "ExpectedCall",
     "Faults",
+    "HangsUp",
     "Hearing",
+    "HostSays",
     "Lateness",
+    "MakesNoise",
+    "Mismatch",
     "ModelRule",
     "PressKey",
+    "Presses",
     "PutDown",
+    "Range",
     "RecordingModels",
     "RuledModel",
     "Say",
+    "Says",
     "Schedule",
     "ScriptedCall",
     "ScriptedCaller",
     "ScriptedModel",
     "ScriptedTool",
+    "StaysSilent",
     "StepFailed",
     "Swap",
     "TimelineEvent",
     "Timing",
+    "ToolAnswer",
+    "ToolAnswers",
     "TwilioCarrier",
     "Utterance",
+    "Waits",
+    "WhenHeard",
+    "WhenToolStarts",
     "ask_for",
     "place_call",
     "read_utterance",

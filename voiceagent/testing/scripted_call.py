@@ -63,6 +63,8 @@ class ScriptedCall:
         self.schedule = schedule or Schedule()
         self.voice_ends_ms = 0
         """When the caller last stopped speaking or pressing keys."""
+        self.caller_voice: list[tuple[int, int]] = []
+        """From when to when the caller's voice was on, in order."""
         self._pending = Pending(self.schedule)
         self.world = SimulatedWorld(
             self._pending,
@@ -322,6 +324,7 @@ class ScriptedCall:
         utterance = UtteranceId(f"c{next(self._utterances)}")
         self.world.words[utterance] = words
         starts_ms = self.now_ms + in_ms
+        self.caller_voice.append((starts_ms, starts_ms + takes_ms))
         self._post(in_ms, ev.CallerStartedSpeaking(utterance, starts_ms))
         lag_ms = self.world.timing.partial_ms
         for at_ms in range(_BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):

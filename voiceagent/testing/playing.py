@@ -1,0 +1,241 @@
+"""Playing scripted conversations: each under several schedules, every journal replayed, the first failure explained."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from voiceagent.core.ids import CallId
+from voiceagent.core.state import Inherited
+from voiceagent.errors import AuthorError, ScriptError, Source
+from voiceagent.models.guided import GuidedModels
+from voiceagent.spec.flow import Flow
+from voiceagent.testing.call_script import (
+    AfterPause,
+    At,
+    CallScript,
+    CallTurn,
+    Coughs,
+    DuringAnswer,
+    DuringFiller,
+    HangsUp,
+    HostSays,
+    MakesNoise,
+    Presses,
+    Says,
+    StaysSilent,
+    Waits,
+    WhenHeard,
+    WhenToolStarts,
+)
+from voiceagent.testing.expectations import Mismatch, Stretch, mismatches
+from voiceagent.testing.readable_timeline import timeline_of
+from voiceagent.testing.schedule import Schedule, Swap, shrink
+from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.simulated_world import ScriptedTool
+from voiceagent.testing.tool_answers import ToolAnswers
+
+__all__ = ["CallFailure", "CallOutcome", "CallPlayer"]
+
+_BEFORE_MS = 4_000
+"""How much of the time before the failing turn the timeline shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """Where and how a conversation went another way than expected."""
+
+    turn: int
+    """Number of the turn, from 1; 0 for the whole call."""
+    act: str
+    mismatches: tuple[Mismatch, ...]
+    timeline: tuple[str, ...]
+    source: Source | None
+    seed: int
+    swaps: tuple[Swap, ...] = ()
+    """What must overtake what for it to fail; none: it fails in the plain order too."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What came of one scripted conversation."""
+
+    script: CallScript
+    failure: CallFailure | None
+    schedules: int
+    """Under how many schedules it was played."""
+    simulated_ms: int
+    took_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it went as expected; one that is known to fail must fail."""
+        return (self.failure is None) == (self.script.xfail is None)
+
+
+@dataclass(slots=True)
+class CallPlayer:
+    """Plays conversations with the agent of one flow."""
+
+    flow: Flow
+    guided: GuidedModels = field(default_factory=GuidedModels)
+    """Shared by all calls: what it has learned of a phase is kept."""
+
+    def play(self, script: CallScript, *, seed: int | None = None, schedules: int = 1) -> CallOutcome:
+        """Play a conversation under the schedules `seed`, `seed` + 1, …, up to the first that fails.
+
+        Without a seed the script's own is the first; 0 is the plain order.
+        """
+        seed = script.seed if seed is None else seed
+        began = perf_counter()
+        simulated_ms = 0
+        for played, number in enumerate(range(seed, seed + schedules), start=1):
+            run = _Run(self, script, Schedule(number))
+            failure = run.play()
+            simulated_ms += run.call.now_ms
+            if failure is not None:
+                if script.xfail is None:
+                    failure = self._explained(script, run, failure)
+                return CallOutcome(script, failure, played, simulated_ms, perf_counter() - began)
+        return CallOutcome(script, None, schedules, simulated_ms, perf_counter() - began)
+
+    def _explained(self, script: CallScript, run: _Run, failure: CallFailure) -> CallFailure:
+        """Return the failure under the fewest swaps that bring one about."""
+        failures: dict[tuple[Swap, ...], CallFailure] = {}
+
+        def fails(swaps: Sequence[Swap]) -> bool:
+            again = _Run(self, script, Schedule(failure.seed, only=swaps)).play()
+            if again is not None:
+                failures[tuple(swaps)] = again
+            return again is not None
+
+        needed = shrink(run.call.schedule.taken, fails)
+        found = failures.get(needed, failure)
+        return CallFailure(found.turn, found.act, found.mismatches, found.timeline, found.source, failure.seed, needed)
+
+    def place(self, script: CallScript, schedule: Schedule) -> ScriptedCall:
+        """Return the call of a script, not yet begun."""
+        model = script.model() if script.model else None
+        tools: Mapping[str, ScriptedTool] = {
+            name: answers.for_call(schedule.seed) if isinstance(answers, ToolAnswers) else answers
+            for name, answers in script.tools.items()
+        }
+        return ScriptedCall(
+            self.flow,
+            model=model or self.guided.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone),
+            tools=tools,
+            timing=script.timing,
+            inherited=Inherited(CallId("scripted")),
+            faults=script.faults,
+            schedule=schedule,
+        )
+
+
+class _Run:
+    """One call under one schedule."""
+
+    def __init__(self, player: CallPlayer, script: CallScript, schedule: Schedule) -> None:
+        self._script = script
+        self._begins: tuple[int, int] = (0, 0)
+        """Instant and entry of the journal at which the current turn begins."""
+        self.call = player.place(script, schedule)
+
+    def play(self) -> CallFailure | None:
+        """Play the call to its end or to the first turn that goes wrong."""
+        number = 0
+        try:
+            self._begin()
+            for number in range(1, len(self._script.turns) + 1):
+                failure = self._take(number)
+                if failure is not None:
+                    return failure
+            self.call.until_quiet()
+            failure = self._look_at(number) or self._look_at(0)
+        except AuthorError as exc:
+            return self._broken(number, str(exc))
+        except Exception as exc:  # noqa: BLE001 - a call's outermost frame: what broke it is told like any failure
+            frame = traceback.extract_tb(exc.__traceback__)[-1]
+            return self._broken(number, f"{type(exc).__name__}: {exc}, at {frame.filename}:{frame.lineno}")
+        difference = self.call.replay_difference()
+        return failure or (self._broken(0, f"the journal replays otherwise: {difference}") if difference else None)
+
+    def _begin(self) -> None:
+        script = self._script
+        self.call.start(
+            caller_number=script.caller_number, time_zone=script.time_zone, unix_ms=script.unix_ms, then_wait=False
+        )
+
+    def _take(self, number: int) -> CallFailure | None:
+        """Wait for a turn's moment, look at what came of the one before, and let the caller act."""
+        turn = self._script.turns[number - 1]
+        try:
+            if not (number == 1 and isinstance(turn.act, Waits)):
+                self._wait_for(turn.at)
+        except ScriptError as exc:
+            return (self._look_at(number - 1) if number > 1 else None) or self._broken(number, str(exc))
+        failure = self._look_at(number - 1) if number > 1 else None
+        if failure is not None:
+            return failure
+        self._begins = (self.call.now_ms, len(self.call.journal))
+        if self.call.ended and not isinstance(turn.act, Waits):
+            return self._broken(number, "the call is over already")
+        self._act(turn)
+        return None
+
+    def _wait_for(self, at: At | None) -> None:
+        match at:
+            case None:
+                self.call.until_quiet()
+            case WhenHeard(words):
+                self.call.until_heard(words)
+            case DuringAnswer(ms):
+                self.call.until_speaking(ms)
+            case DuringFiller(ms):
+                self.call.until_speaking(ms, filler=True)
+            case WhenToolStarts(tool):
+                self.call.until_tool(tool)
+            case AfterPause(ms):
+                self.call.run_ms(ms)
+
+    def _act(self, turn: CallTurn) -> None:
+        match turn.act:
+            case Says(text, lasting_ms):
+                self.call.says(text, lasting_ms=lasting_ms, then_wait=False)
+            case Presses(keys):
+                self.call.presses(keys, then_wait=False)
+            case StaysSilent(ms):
+                self.call.run_ms(ms)
+            case Coughs():
+                self.call.coughs()
+            case MakesNoise(ms):
+                self.call.says("", lasting_ms=ms, then_wait=False)
+            case HangsUp():
+                self.call.hangs_up()
+            case HostSays(event):
+                self.call.host_says(event, then_wait=False)
+            case Waits():
+                self.call.until_quiet()
+
+    def _look_at(self, number: int) -> CallFailure | None:
+        """Compare a turn, or with 0 the whole call, with what is expected of it."""
+        begins_ms, entry = self._begins if number else (0, 0)
+        expect = self._script.turns[number - 1].expect if number else self._script.in_the_end
+        found = mismatches(expect, Stretch(self.call, from_ms=begins_ms, from_entry=entry))
+        return self._failure(number, tuple(found)) if found else None
+
+    def _broken(self, number: int, problem: str) -> CallFailure:
+        return self._failure(number, (Mismatch("the call", "to go on", problem, None),))
+
+    def _failure(self, number: int, found: tuple[Mismatch, ...]) -> CallFailure:
+        turn = self._script.turns[number - 1] if number else None
+        from_ms = max(0, self._begins[0] - _BEFORE_MS) if number else 0
+        return CallFailure(
+            turn=number,
+            act=str(turn) if turn else "in the end",
+            mismatches=found,
+            timeline=tuple(timeline_of(self.call, from_ms=from_ms)),
+            source=(turn.source if turn else None) or self._script.source,
+            seed=self.call.schedule.seed,
+        )
