@@ -1,4 +1,4 @@
-"""The command line: `voiceagent serve`, `call`, `check`, `inspect`, `replay`."""
+"""The command line: `voiceagent serve`, `call`, `check`, `inspect`, `replay`, `test`."""
 
 from voiceagent.cli.main import main
 

@@ -12,6 +12,7 @@ from voiceagent.cli.check import check
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.replay import replay
 from voiceagent.cli.serve import serve
+from voiceagent.cli.test import play
 from voiceagent.errors import VoiceAgentError
 
 __all__ = ["main"]
@@ -27,6 +28,7 @@ app.command()(call)
 app.command()(check)
 app.command()(inspect)
 app.command()(replay)
+app.command("test")(play)
 
 
 @app.callback()

@@ -3,6 +3,7 @@
 from voiceagent.testing.agent_voice import AgentVoice
 from voiceagent.testing.call_file import CallFile, CallFiles
 from voiceagent.testing.call_report import BargeIn, CallerTurn, CallReport
+from voiceagent.testing.call_results import CallResult, Summary
 from voiceagent.testing.call_script import (
     AfterPause,
     CallScript,
@@ -50,6 +51,7 @@ __all__ = [
     "CallOutcome",
     "CallPlayer",
     "CallReport",
+    "CallResult",
     "CallScript",
     "CallTurn",
     "Caller",
@@ -85,6 +87,7 @@ __all__ = [
     "ScriptedTool",
     "StaysSilent",
     "StepFailed",
+    "Summary",
     "Swap",
     "TimelineEvent",
     "Timing",

@@ -1,0 +1,229 @@
+"""Playing a conversation: turn by turn, under several schedules; a failure says what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from voiceagent.spec.flow import Flow
+from voiceagent.testing import (
+    CallFile,
+    CallOutcome,
+    CallPlayer,
+    CallScript,
+    CallTurn,
+    Expect,
+    Says,
+    ScriptedModel,
+    Waits,
+    WhenHeard,
+    ask_for,
+    say,
+)
+from voiceagent.testing.call_results import failure_text
+
+Play = Callable[..., CallOutcome]
+Read = Callable[..., CallFile]
+
+PASSES_THE_CODE = "model: {rules: [{calls: check_member, arguments: {code: ⟨code⟩}}]}\n"
+
+ONE_BY_ONE = """
+agent: desk
+model:
+  rules:
+    - {phase: hello, calls: check_member, arguments: {code: ⟨code⟩}}
+    - {caller_says: left, calls: look_left}
+    - {after_tool: look_left, calls: look_right}
+    - says: Yes?
+tools:
+  check_member: {result: {member: true}}
+  opening_hours: {takes_ms: 2000, result: {until: six}}
+  look_left: {result: {side: left}}
+  look_right: {takes_ms: 1000, result: {side: right}}
+"""
+
+
+def test_a_conversation_is_played_to_its_end(play: Play) -> None:
+    outcome = play("call: [says: one two three four, says: When are you open]")
+    assert outcome.passed
+    assert outcome.schedules == 1
+    assert outcome.simulated_ms > 10_000
+
+
+def test_the_same_can_be_written_in_python(desk: Flow) -> None:
+    script = CallScript(
+        "in Python",
+        (
+            CallTurn(Waits(), expect=Expect(hears=("this is the desk",))),
+            CallTurn(Says("one two three four"), expect=Expect(phase="desk")),
+            CallTurn(Says("Stop, please stop."), at=WhenHeard("A long"), expect=Expect(hears_not=("end of it",))),
+        ),
+        model=lambda: ScriptedModel(
+            {
+                "hello": [ask_for("check_member", '{"code": "⟨code⟩"}')],
+                "desk": [say("A long story that has no end, or none that I know of, is the end of it."), say("Yes?")],
+            }
+        ),
+        tools={"check_member": {"member": True}, "opening_hours": {"until": "six"}},
+    )
+    assert CallPlayer(desk).play(script, schedules=5).failure is None
+
+
+def test_the_turn_before_is_looked_at_before_the_next_begins(play: Play) -> None:
+    outcome = play("call: [{says: one two three four, expect: {phase: hello}}, {says: When are you open}]")
+    assert outcome.failure is not None
+    assert outcome.failure.turn == 1
+
+
+def test_a_moment_that_never_comes_is_a_failure_of_its_turn(play: Play) -> None:
+    outcome = play("call: [says: one two three four, {says: Stop., at: {heard: bananas}}]")
+    assert outcome.failure is not None
+    assert outcome.failure.turn == 2
+    assert outcome.failure.mismatches[0].got == "the agent did not say 'bananas'"
+
+
+def test_nobody_acts_after_the_end(play: Play) -> None:
+    outcome = play("call: [hangs_up, waits, says: Hello]")
+    assert outcome.failure is not None
+    assert outcome.failure.turn == 3
+    assert outcome.failure.mismatches[0].got == "the call is over already"
+
+
+@pytest.mark.parametrize(
+    ("world", "got"),
+    [
+        ("model: guided", "phase 'hello' has no guided dialogue"),
+        ("model: {lines: {desk: Hm.}}", "the model has no line for phase 'hello'"),
+        ("model: {rules: [{calls: check_member}]}\ntools: {look_left: {result: 1}}", "the arguments do not fit"),
+        (
+            PASSES_THE_CODE + "tools: {look_left: {result: 1}}",
+            "the script has no answer for the tool 'check_member'",
+        ),
+        (
+            PASSES_THE_CODE + "tools: {check_member: {run: 2, result: 1}}",
+            "the script has no answer for run 1 of check_member(code=1234)",
+        ),
+        (
+            PASSES_THE_CODE + "tools: {check_member: {result: '{{ pin }}'}}",
+            "template cannot be filled: 'pin' is undefined",
+        ),
+    ],
+)
+def test_what_the_script_has_not_thought_of_is_told(play: Play, world: str, got: str) -> None:
+    call = "call: [{says: one two three four, expect: {phase: desk}}]"
+    failure = play(call, head=f"agent: desk\n{world}").failure
+    assert failure is not None
+    assert got in failure.mismatches[0].got or got in "\n".join(failure.timeline)
+
+
+def test_a_host_event_changes_the_phase(play: Play) -> None:
+    assert play("call: [{host_event: closing_time, expect: {phase: closed, ended: yes}}]").passed
+
+
+def test_the_latency_of_a_tool_is_drawn_by_the_seed(read: Read) -> None:
+    file = read("agent: desk\ntools: {look_left: {takes_ms: 100..900, result: 1}}\nname: a call\ncall: [waits]")
+    answers = file.scripts[0].tools["look_left"]
+    taken = [answers.for_call(seed)({}).ms for seed in (1, 1, 2, 3)]  # pyright: ignore[reportAttributeAccessIssue]
+    assert taken[0] == taken[1]
+    assert len(set(taken)) > 1
+    assert all(100 <= ms <= 900 for ms in taken)
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+
+def test_what_holds_in_every_order_passes_under_every_schedule(play: Play) -> None:
+    outcome = play(
+        "call: [says: one two three four, {says: look left, expect: {facts: {side: right}}}]",
+        head=ONE_BY_ONE,
+        schedules=40,
+    )
+    assert outcome.failure is None
+    assert outcome.schedules == 40
+
+
+def test_a_failure_that_takes_an_order_of_its_own_says_which(desk: Flow) -> None:
+    """Two tools of one reply set the same fact: in the plain order the left one comes last."""
+    script = CallScript(
+        "a race",
+        (
+            CallTurn(Says("one two three four")),
+            CallTurn(Waits(), at=WhenHeard("here you are"), expect=Expect(facts={"side": "left"})),
+        ),
+        model=lambda: ScriptedModel(
+            {
+                "hello": [ask_for("check_member", '{"code": "⟨code⟩"}')],
+                "desk": [
+                    [*ask_for("look_right")[:-1], *ask_for("look_left")],
+                    say("Well, here you are, and that is all there is to be said about it today."),
+                ],
+            }
+        ),
+        tools={
+            "check_member": {"member": True},
+            "opening_hours": {"until": "six"},
+            "look_right": {"side": "right"},
+            "look_left": {"side": "left"},
+        },
+    )
+    player = CallPlayer(desk)
+    assert player.play(script).failure is None, "in the plain order the left one comes last"
+    failure = player.play(script, schedules=40).failure
+    assert failure is not None
+    assert list(map(str, failure.swaps)) == ["ToolFinished t3 before ToolFinished t2"]
+    again = player.play(script, seed=failure.seed).failure
+    assert again is not None
+    assert again.swaps == failure.swaps
+    text = failure_text(failure, path=Path("a.call.yaml"), name="a race")
+    assert "it takes this order\n    ToolFinished t3 before ToolFinished t2" in text
+    assert f"--seed {failure.seed} --schedules 1" in text
+
+
+# --- known failures, replays -----------------------------------------------------------------------------------------
+
+
+def test_a_conversation_that_is_known_to_fail_must_fail(play: Play) -> None:
+    fails = "xfail: not mended yet\ncall: [{waits: , expect: {phase: desk}}]"
+    assert play(fails).passed
+    assert not play(fails.replace("desk", "hello")).passed
+
+
+def test_a_failure_is_told_with_turn_expectation_and_time_line(play: Play) -> None:
+    failure = play("call:\n  - says: one two three four\n    expect:\n      phase: hello").failure
+    assert failure is not None
+    told = failure_text(failure, path=Path("calls/a.call.yaml"), name="a call").splitlines()
+    assert told[0].endswith("a.call.yaml:18: turn 1: says 'one two three four'")
+    assert [line.split("  (")[0] for line in told[1:4]] == ["  phase", "    expected  hello", "    got       desk"]
+    assert told[1].endswith("a.call.yaml:20)")
+    shown = "\n".join(told)
+    for line in (
+        "caller   ⟨code#1: 4 digits⟩ (c1)",
+        "model    asks for check_member",
+        "phase    desk",
+        "agent    What",
+    ):
+        assert line in shown
+    assert told[-1] == """  again: voiceagent test calls/a.call.yaml -k '"a call"' --seed 0 --schedules 1"""
+
+
+def test_a_journal_that_replays_otherwise_is_a_failure(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    from voiceagent.testing import ScriptedCall
+
+    monkeypatch.setattr(ScriptedCall, "replay_difference", lambda _: "event 3")
+    failure = CallPlayer(desk).play(CallScript("a call", (CallTurn(Waits()),))).failure
+    assert failure is not None
+    assert failure.mismatches[0].got == "the journal replays otherwise: event 3"
+
+
+def test_a_defect_of_the_core_is_a_failure_with_its_place(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    from voiceagent.core.conversation import Conversation
+
+    def broken(*_: object) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr(Conversation, "_leg_attached", broken)
+    failure = CallPlayer(desk).play(CallScript("a call", (CallTurn(Waits()),))).failure
+    assert failure is not None
+    assert failure.mismatches[0].got.startswith("KeyError: 'lost', at ")

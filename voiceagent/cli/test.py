@@ -1,0 +1,138 @@
+"""`voiceagent test`: play scripted conversations on a virtual clock and say which went otherwise than expected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from voiceagent.errors import AuthorError, ScriptError
+from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
+from voiceagent.testing.call_results import CallResult, Summary, junit_xml
+from voiceagent.testing.playing import CallPlayer
+from voiceagent.testing.selecting import selector
+
+__all__ = ["play"]
+
+_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED"}
+
+
+def play(
+    paths: Annotated[list[Path], typer.Argument(help=f"Files *{SUFFIX}, or folders of them.")],
+    keyword: Annotated[
+        str, typer.Option("-k", metavar="EXPR", help="Only conversations whose names have these words: and, or, not.")
+    ] = "",
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the first schedule; 0, the usual one, is the plain order.")
+    ] = None,
+    schedules: Annotated[
+        int, typer.Option(min=1, help="In how many orders things that nearly coincide are let happen.")
+    ] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="How many processes share the files.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
+) -> None:
+    """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
+
+    Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
+    """
+    began = perf_counter()
+    try:
+        files = _read(paths, keyword)
+    except AuthorError as exc:
+        typer.echo(f"voiceagent: {exc}", err=True)
+        raise typer.Exit(2) from exc
+    results: list[CallResult] = []
+    for result in _played(files, seed=seed, schedules=schedules, jobs=jobs):
+        results.append(result)
+        if not as_json:
+            _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
+    summary = Summary.of(results, took_s=perf_counter() - began)
+    if as_json:
+        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary)}
+        typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"\n{summary}")
+    if junit is not None:
+        _write(junit, junit_xml(results))
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
+
+
+def _read(paths: Sequence[Path], keyword: str) -> list[CallFile]:
+    """Return the files with the conversations that are meant. Raises AuthorError where there are none."""
+    wanted = selector(keyword) if keyword else None
+    reader = CallFiles()
+    files: list[CallFile] = []
+    for path in _found(paths):
+        file = reader.read(path)
+        scripts = tuple(script for script in file.scripts if wanted is None or wanted(f"{path} {script.name}"))
+        if scripts:
+            files.append(CallFile(path, file.flow, scripts))
+    if not files:
+        raise ScriptError(f"-k {keyword!r} selects no conversation")
+    return files
+
+
+def _found(paths: Sequence[Path]) -> list[Path]:
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            below = dict.fromkeys(sorted(path.rglob(f"*{SUFFIX}")))
+            if not below:
+                raise ScriptError(f"there is no *{SUFFIX} in {path}")
+            found |= below
+        else:
+            found[path] = None
+    return list(found)
+
+
+def _played(files: Sequence[CallFile], *, seed: int | None, schedules: int, jobs: int) -> Iterator[CallResult]:
+    if jobs == 1:
+        players: dict[int, CallPlayer] = {}
+        for file in files:
+            player = players.setdefault(id(file.flow), CallPlayer(file.flow))
+            yield from _play_file(file, player, seed, schedules)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        tasks = [
+            pool.submit(_play_elsewhere, file.path, tuple(script.name for script in file.scripts), seed, schedules)
+            for file in files
+        ]
+        for task in tasks:
+            yield from task.result()
+
+
+def _play_file(file: CallFile, player: CallPlayer, seed: int | None, schedules: int) -> Iterator[CallResult]:
+    for script in file.scripts:
+        yield CallResult.of(player.play(script, seed=seed, schedules=schedules), file.path)
+
+
+def _play_elsewhere(path: Path, names: Sequence[str], seed: int | None, schedules: int) -> list[CallResult]:
+    """Play some conversations of a file, in a process of the pool."""
+    file = CallFiles().read(path)
+    scripts = tuple(script for script in file.scripts if script.name in names)
+    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow), seed, schedules))
+
+
+def _print(result: CallResult, *, first_of_file: bool) -> None:
+    if first_of_file:
+        typer.echo(result.file)
+    typer.echo(f"  {_MARKS[result.status]}  {result.name}")
+    if result.text:
+        typer.echo("\n".join(f"          {line}" for line in result.text.splitlines()))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        typer.echo(f"voiceagent: {path} cannot be written: {exc.strerror}", err=True)
+        raise typer.Exit(2) from exc

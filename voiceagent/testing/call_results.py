@@ -1,0 +1,176 @@
+"""Results of scripted conversations, for whoever reads them: a person, a machine, a build server."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape, quoteattr
+
+from voiceagent.testing.playing import CallFailure, CallOutcome
+
+__all__ = ["CallResult", "Summary", "failure_text", "junit_xml"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What came of one conversation, in values that can be sent to another process."""
+
+    file: str
+    line: int
+    name: str
+    status: Literal["passed", "failed", "known", "mended"]
+    """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so."""
+    text: str
+    """What is to be said about it; empty where it passed."""
+    schedules: int
+    simulated_ms: int
+    took_s: float
+    seed: int | None
+    """Of the schedule under which it failed."""
+
+    @classmethod
+    def of(cls, outcome: CallOutcome, path: Path) -> CallResult:
+        """Sum up an outcome."""
+        script, failure = outcome.script, outcome.failure
+        status: Literal["passed", "failed", "known", "mended"] = "passed" if failure is None else "failed"
+        text = "" if failure is None else failure_text(failure, path=path, name=script.name)
+        if script.xfail is not None:
+            status = "mended" if failure is None else "known"
+            text = script.xfail if failure else f"it passes: take out xfail ({script.xfail})"
+        return cls(
+            file=str(path),
+            line=script.source.line if script.source else 0,
+            name=script.name,
+            status=status,
+            text=text,
+            schedules=outcome.schedules,
+            simulated_ms=outcome.simulated_ms,
+            took_s=outcome.took_s,
+            seed=None if failure is None else failure.seed,
+        )
+
+    @property
+    def ok(self) -> bool:
+        """Whether nobody needs to look at it."""
+        return self.status in ("passed", "known")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
+    """Return what went wrong: the turn, what was expected, what came, the time around it, and how to see it again."""
+    where = f"{failure.source}: " if failure.source else ""
+    turn = f"turn {failure.turn}: {failure.act}" if failure.turn else failure.act
+    lines = [f"{where}{turn}"]
+    for found in failure.mismatches:
+        at = f"  ({found.source})" if found.source and found.source != failure.source else ""
+        lines += [f"  {found.what}{at}", f"    expected  {found.expected}", f"    got       {_indented(found.got)}"]
+    lines += ["  what happened", *(f"  {line}" for line in failure.timeline)]
+    if failure.swaps:
+        lines += ["  it takes this order", *(f"    {swap}" for swap in failure.swaps)]
+    again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{name}"', "--seed", str(failure.seed)])
+    lines.append(f"  again: {again} --schedules 1")
+    return "\n".join(lines)
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n              ")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The sums over many results."""
+
+    conversations: int
+    passed: int
+    failed: int
+    known: int
+    mended: int
+    calls: int
+    """Every schedule is a call of its own."""
+    simulated_s: float
+    took_s: float
+    simulated_s_per_s: int
+
+    @classmethod
+    def of(cls, results: Sequence[CallResult], *, took_s: float) -> Summary:
+        """Add up."""
+        simulated_s = sum(result.simulated_ms for result in results) / 1_000
+
+        def count(status: str) -> int:
+            return sum(result.status == status for result in results)
+
+        return cls(
+            conversations=len(results),
+            passed=count("passed"),
+            failed=count("failed"),
+            known=count("known"),
+            mended=count("mended"),
+            calls=sum(result.schedules for result in results),
+            simulated_s=round(simulated_s, 3),
+            took_s=round(took_s, 3),
+            simulated_s_per_s=round(simulated_s / max(took_s, 1e-9)),
+        )
+
+    def __str__(self) -> str:
+        counts = {
+            "passed": self.passed,
+            "known to fail": self.known,
+            "failed": self.failed,
+            "passed although marked xfail": self.mended,
+        }
+        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        return (
+            f"{_counted(self.conversations, 'conversation')}: {told}\n"
+            f"{_counted(self.calls, 'call')}, {self.simulated_s:,.0f} s simulated in {self.took_s:.2f} s: "
+            f"{self.simulated_s_per_s:,} simulated seconds per second"
+        )
+
+
+def junit_xml(results: Sequence[CallResult]) -> str:
+    """Return the results as JUnit XML, one suite per file."""
+    suites: list[str] = []
+    for file in dict.fromkeys(result.file for result in results):
+        own = [result for result in results if result.file == file]
+        attributes = {
+            "name": file,
+            "tests": len(own),
+            "failures": sum(not result.ok for result in own),
+            "skipped": sum(result.status == "known" for result in own),
+            "time": f"{sum(result.took_s for result in own):.3f}",
+        }
+        suites.append(f"<testsuite{_attributes(attributes)}>\n{''.join(map(_case, own))}</testsuite>\n")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites>\n{"".join(suites)}</testsuites>\n'
+
+
+def _case(result: CallResult) -> str:
+    attributes = {
+        "classname": result.file,
+        "name": result.name,
+        "file": result.file,
+        "line": result.line,
+        "time": f"{result.took_s:.3f}",
+    }
+    match result.status:
+        case "passed":
+            inside = ""
+        case "known":
+            inside = f"<skipped{_attributes({'message': result.text})}/>"
+        case "failed" | "mended":
+            first = result.text.partition("\n")[0]
+            inside = f"<failure{_attributes({'message': first})}>{escape(_printable(result.text))}</failure>"
+    return f"<testcase{_attributes(attributes)}>{inside}</testcase>\n"
+
+
+def _attributes(values: Mapping[str, object]) -> str:
+    return "".join(f" {name}={quoteattr(_printable(str(value)))}" for name, value in values.items())
+
+
+def _printable(text: str) -> str:
+    """Return the text without the control characters that XML cannot hold."""
+    return "".join(letter for letter in text if letter in "\n\t" or letter >= " ")

@@ -1,0 +1,139 @@
+"""The pytest plugin: collects `*.call.yaml`, and lends tests written in Python a scripted call.
+
+Every conversation that either of them plays is replayed from its journal afterwards and must decide the same, byte for
+byte. Options: `--call-schedules N` (default 5) and `--call-seed N`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+import pytest
+
+from voiceagent.errors import VoiceAgentError
+from voiceagent.ports import ReplyModel
+from voiceagent.spec.flow import Flow
+from voiceagent.testing.call_file import SUFFIX, CallFiles
+from voiceagent.testing.call_results import failure_text
+from voiceagent.testing.call_script import CallScript
+from voiceagent.testing.playing import CallFailure, CallPlayer
+from voiceagent.testing.schedule import Schedule
+from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.scripted_model import ModelOfScript
+from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
+
+__all__ = ["PlaceScriptedCall", "scripted_call"]
+
+_files = pytest.StashKey[CallFiles]()
+_players = pytest.StashKey[dict[int, CallPlayer]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the plugin's options."""
+    group = parser.getgroup("voiceagent", "scripted conversations")
+    group.addoption("--call-schedules", type=int, default=5, help="under how many schedules *.call.yaml are played")
+    group.addoption("--call-seed", type=int, default=None, help="seed of the first schedule; 0 is the plain order")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what all files share."""
+    config.stash[_files] = CallFiles()
+    config.stash[_players] = {}
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect files of scripted conversations."""
+    if not file_path.name.endswith(SUFFIX):
+        return None
+    return _CallFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType]
+
+
+class _CallFile(pytest.File):
+    def collect(self) -> Iterable[pytest.Item]:
+        """Yield the conversations of the file."""
+        stash = self.config.stash
+        try:
+            file = stash[_files].read(self.path)
+        except VoiceAgentError as exc:
+            raise self.CollectError(str(exc)) from exc
+        player = stash[_players].setdefault(id(file.flow), CallPlayer(file.flow))
+        for script in file.scripts:
+            yield _CallItem.from_parent(  # pyright: ignore[reportUnknownMemberType]
+                self, name=script.name, script=script, player=player
+            )
+
+
+class _CallFailed(Exception):
+    def __init__(self, failure: CallFailure) -> None:
+        super().__init__(failure.act)
+        self.failure = failure
+
+
+class _CallItem(pytest.Item):
+    def __init__(self, *, script: CallScript, player: CallPlayer, **more: object) -> None:
+        super().__init__(**more)  # pyright: ignore[reportUnknownMemberType, reportArgumentType]
+        self._script = script
+        self._player = player
+        if script.xfail is not None:
+            self.add_marker(pytest.mark.xfail(reason=script.xfail, strict=True))
+
+    def runtest(self) -> None:
+        """Play the conversation."""
+        seed = cast("int | None", self.config.getoption("--call-seed"))
+        schedules = cast("int", self.config.getoption("--call-schedules"))
+        outcome = self._player.play(self._script, seed=seed, schedules=schedules)
+        if outcome.failure is not None:
+            raise _CallFailed(outcome.failure)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
+        """Tell a failure as somebody would who writes conversations."""
+        if isinstance(excinfo.value, _CallFailed):
+            return failure_text(excinfo.value.failure, path=self.path, name=self._script.name)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Return where the conversation stands."""
+        line = self._script.source.line - 1 if self._script.source else None
+        return self.path, line, self.name
+
+
+class PlaceScriptedCall(Protocol):
+    """Places a scripted call; see `ScriptedCall`."""
+
+    def __call__(
+        self,
+        flow: Flow,
+        *,
+        model: ModelOfScript | ReplyModel,
+        tools: Mapping[str, ScriptedTool] | None = None,
+        timing: Timing | None = None,
+        faults: Faults | None = None,
+        schedule: Schedule | None = None,
+    ) -> ScriptedCall:
+        """Return a call that has come in and has been greeted."""
+        ...
+
+
+@pytest.fixture
+def scripted_call() -> Iterator[PlaceScriptedCall]:
+    """Lend a function that places a scripted call; every call it placed is replayed at the end of the test."""
+    placed: list[ScriptedCall] = []
+
+    def place(
+        flow: Flow,
+        *,
+        model: ModelOfScript | ReplyModel,
+        tools: Mapping[str, ScriptedTool] | None = None,
+        timing: Timing | None = None,
+        faults: Faults | None = None,
+        schedule: Schedule | None = None,
+    ) -> ScriptedCall:
+        call = ScriptedCall(flow, model=model, tools=tools, timing=timing, faults=faults, schedule=schedule)
+        placed.append(call)
+        return call.start()
+
+    yield place
+    for call in placed:
+        call.assert_replays()
