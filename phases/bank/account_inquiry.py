@@ -175,9 +175,9 @@ PHASE = Phase(
             "recent_transactions": "I cannot see your transactions right now.",
             "find_charge": "I could not look that up right now.",
             "block_card": (
-                # A reason that speaks of the caller is theirs: they said no, or nothing, or something else.
-                "{% if 'the caller' in reason %}All right, I have not blocked the card."
-                "{% elif 'not known' in reason %}I cannot tell whether the card is blocked; a colleague can look it up."
+                "{% if 'not known' in reason %}I cannot tell whether the card is blocked; a colleague can look it up."
+                # Any other reason that speaks of the caller is theirs: they said no, or nothing, or something else.
+                "{% elif 'the caller' in reason %}All right, I have not blocked the card."
                 "{% else %}I could not block the card: {{ reason }}.{% endif %}"
             ),
         },

@@ -121,11 +121,11 @@ PHASE = Phase(
         replies={"transfer": "Done: {{ result.amount | money }} to your {{ arguments.to_account }} account."},
         failures={
             "transfer": (
-                # A reason that speaks of the caller is theirs: they said no, or nothing, or something else.
-                "{% if 'the caller' in reason %}All right, nothing has been transferred. "
-                "Shall I change something, or leave it?"
-                "{% elif 'not known' in reason %}I cannot tell whether the transfer went through. "
+                "{% if 'not known' in reason %}I cannot tell whether the transfer went through. "
                 "Please do not repeat it; a colleague can look it up."
+                # Any other reason that speaks of the caller is theirs: they said no, or nothing, or something else.
+                "{% elif 'the caller' in reason %}All right, nothing has been transferred. "
+                "Shall I change something, or leave it?"
                 "{% else %}I could not transfer it: {{ reason }}. Shall I change the amount, or leave it?{% endif %}"
             ),
         },

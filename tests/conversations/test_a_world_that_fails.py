@@ -342,6 +342,20 @@ def test_a_number_begun_aloud_and_finished_on_the_keys_is_one_number(place_call:
     assert call.shown[-1].history[-1].text == "⟨account#1: 7 digits⟩"
 
 
+def test_a_key_and_a_long_sentence_do_not_make_time_stand_still(authenticated: Place) -> None:
+    call = authenticated([say("How can I help?"), say("I see.")]).presses("9", then_wait=False).run_ms(1_000)
+    call.says("Well, this is something that I really have to explain to you at some length", lasting_ms=5_000)
+    assert call.shown[-1].history[-1].text.endswith("length 9")
+
+
+def test_a_key_and_words_that_never_come_do_not_make_time_stand_still(authenticated: Place) -> None:
+    call = authenticated([say("How can I help?"), say("I see.")])
+    caller = UtteranceId("c90")
+    call.happens(ev.CallerStartedSpeaking(caller, call.now_ms)).run_ms(1_000)
+    call.happens(ev.CallerPaused(caller, call.now_ms)).run_ms(2_500).happens(ev.DigitsPressed("5")).run_ms(4_000)
+    assert call.shown[-1].history[-1].text == "5"
+
+
 def test_the_hash_key_behind_a_complete_number_is_no_answer(place_call: Place) -> None:
     call = place_call().says("My balance please").presses("4519227")
     asked = len(call.shown)

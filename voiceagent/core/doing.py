@@ -224,6 +224,13 @@ class Doing:
             self._transcript.answered(request, name, _json(text), self._state.epoch, failed=not taken)
         self.moves.clear()
 
+    def void_moves(self) -> None:
+        """The caller has gone on speaking before a move they had asked for was made: the model decides anew."""
+        for request, _ in self.moves:
+            self._transcript.retract(request)
+        self.moves.clear()
+        self.signals = [signal for signal in self.signals if signal.kind is not Requested]
+
     def close(self) -> None:
         """The call is over: nobody waits for anything."""
         for call in self.calls.unanswered:

@@ -78,9 +78,8 @@ class Hearing:
     @property
     def deadline_ms(self) -> int | None:
         """When a turn, a run of keys or an undecided barge-in is due."""
-        keys = self._key_at_ms + _BETWEEN_KEYS_MS if self._keys else None
-        turn = self._turn.deadline_ms() if keys is None or self._turn.unheard else None
-        due = (turn, self._turn.overdue_ms(), self._barge_in_at_ms, keys)
+        turn = None if self._keys else self._turn.deadline_ms()
+        due = (turn, self._turn.overdue_ms(), self._barge_in_at_ms, self._keys_deadline_ms())
         return min((at for at in due if at is not None), default=None)
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
@@ -175,11 +174,10 @@ class Hearing:
 
     def keys_due(self) -> bool:
         """Whether the number is complete: all its digits, its terminator, or a long pause."""
-        if not self._keys:
-            return False
-        if self._state.now_ms >= self._key_at_ms + _BETWEEN_KEYS_MS:
-            return not self._turn.unheard or self._turn_overdue()
-        if self._turn.unheard:
+        due_ms = self._keys_deadline_ms()
+        if due_ms is not None and self._state.now_ms >= due_ms:
+            return True
+        if not self._keys or self._turn.unheard:
             return False  # what is being said may be the first half of it
         return any(
             (expected.terminator is not None and self._keys.endswith(expected.terminator))
@@ -187,9 +185,13 @@ class Hearing:
             for expected in self._expected_digits()
         )
 
-    def _turn_overdue(self) -> bool:
-        due = self._turn.deadline_ms()
-        return due is not None and self._state.now_ms >= due
+    def _keys_deadline_ms(self) -> int | None:
+        """When a number that was pressed is over, complete or not; None where there is none, or the voice is on."""
+        if not self._keys or self._turn.speaking:
+            return None
+        pause_ms = self._key_at_ms + _BETWEEN_KEYS_MS
+        words_ms = self._turn.deadline_ms() if self._turn.unheard else None
+        return pause_ms if words_ms is None else max(pause_ms, words_ms)
 
     @property
     def _entered(self) -> int:

@@ -40,8 +40,11 @@ class Listening:
         self._silence.broken()
         match event:
             case ev.CallerStartedSpeaking(utterance, at_ms):
-                self._hearing.started(utterance, at_ms, over_speech=bool(self._saying.speech.sounding))
+                over_speech = bool(self._saying.speech.sounding)
+                self._hearing.started(utterance, at_ms, over_speech=over_speech)
                 self._saying.fillers.stop()
+                if not over_speech:
+                    self._saying.hold()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)
             case ev.TranscriptPartial(utterance, text):
@@ -80,6 +83,7 @@ class Listening:
         self._state.phase_turns += 1
         self._silence.answered()
         self._saying.forget_cut_off()
+        self._doing.void_moves()
 
     def _nothing_said(self, turn: TurnTaken) -> None:
         """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""

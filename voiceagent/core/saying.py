@@ -155,11 +155,15 @@ class Saying:
     # --- barge-in ---
 
     def stop(self) -> None:
-        """Be silent now; a reply that is being made is held until it is known whether the caller meant it."""
+        """Be silent now."""
         self._filler_rest.clear()
         self._meant = None
         self._out.emit(StopPlayout())
-        if self.reply:
+        self.hold()
+
+    def hold(self) -> None:
+        """The caller has the floor: a reply that is being made is kept back until it is known whether they meant it."""
+        if self.reply and not self.reply.finished and not self._state.inherited.voice_speaks:
             self.reply.held = True
 
     def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:

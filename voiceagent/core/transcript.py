@@ -40,10 +40,15 @@ class Transcript:
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
+        self._count = 0
 
     def caller(self, text: str, epoch: Epoch) -> None:
-        """The caller said this."""
-        self._add("caller", epoch, text)
+        """The caller said this; words that follow before anybody has answered go on with what was said."""
+        last = self._entries[-1] if self._entries else None
+        if last is not None and last.role == "caller" and last.epoch == epoch:
+            last.text = f"{last.text} {text}"
+        else:
+            self._add("caller", epoch, text)
 
     def agent(self, spoken: Spoken, epoch: Epoch) -> None:
         """The agent says this; what counts is what is heard of it."""
@@ -56,6 +61,13 @@ class Transcript:
     def answered(self, request: str, tool: str, result: str, epoch: Epoch, *, failed: bool) -> None:
         """A request has its result."""
         self._add("tool_result", epoch, result, request=request, tool=tool, failed=failed)
+
+    def retract(self, request: str) -> None:
+        """A request that nothing has come of was overtaken by the caller: it is as if it had not been made."""
+        for at in range(len(self._entries) - 1, -1, -1):
+            if self._entries[at].role == "tool_request" and self._entries[at].request == request:
+                del self._entries[at]
+                return
 
     def note(self, text: str, epoch: Epoch) -> None:
         """The framework tells the model something."""
@@ -82,7 +94,8 @@ class Transcript:
         return tuple(_without_orphans([*before, *here][-at_most:]))
 
     def _add(self, role: Role, epoch: Epoch, text: str, **more: object) -> None:
-        entry = _Entry(len(self._entries) + 1, role, epoch, text)
+        self._count += 1
+        entry = _Entry(self._count, role, epoch, text)
         for name, value in more.items():
             setattr(entry, name, value)
         self._entries.append(entry)

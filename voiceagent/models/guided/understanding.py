@@ -18,6 +18,7 @@ from voiceagent.spec.tool import Tool
 __all__ = ["Understanding", "Wanted"]
 
 _WORD = re.compile(r"[\w']+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _REPEAT = ("could you repeat that please", "say that again", "what did you say", "pardon", "sorry, come again")
 _REPEAT_IN_A_WORD = frozenset(
     {"what", "what was that", "huh", "sorry", "sorry what", "come again", "excuse me", "again"}
@@ -98,7 +99,23 @@ class Understanding:
         return self.named_in(text) or self._by_answer(text)
 
     def named_in(self, text: str) -> Intent | None:
-        """Return the intent these words name by themselves, whatever was asked before them."""
+        """Return the intent these words name by themselves, whatever was asked before them.
+
+        Of several sentences the first that names one counts; one that takes back what was said before it ("no, wait")
+        makes a new beginning.
+        """
+        sentences = self._since_taken_back(text)
+        each = (self._named_in_all(sentence) for sentence in sentences) if len(sentences) > 1 else ()
+        return next((intent for intent in each if intent is not None), None) or self._named_in_all(" ".join(sentences))
+
+    def _since_taken_back(self, text: str) -> list[str]:
+        sentences = _SENTENCE_END.split(text)
+        for at in range(len(sentences) - 1, 0, -1):
+            if self.plain_answer(sentences[at - 1]) is False:
+                return sentences[at:]
+        return sentences
+
+    def _named_in_all(self, text: str) -> Intent | None:
         nearest = self._nearest(text) if self.plain_answer(text) is None else None
         if nearest is None or nearest[1] < CLEAR_SCORE or self._is_only_talked_about(nearest[0], text):
             return None
