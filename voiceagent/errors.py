@@ -51,11 +51,13 @@ class VoiceAgentError(Exception):
 
 
 class AuthorError(VoiceAgentError):
-    """A mistake in what an author wrote, with the place where it stands."""
+    """A mistake in what an author wrote, with the place where it stands and the code of the rule that it breaks."""
 
-    def __init__(self, message: str, *, source: Source | None = None) -> None:
+    def __init__(self, message: str, *, source: Source | None = None, code: str = "unloadable") -> None:
         super().__init__(f"{source}: {message}" if source else message)
+        self.message = message
         self.source = source
+        self.code = code
 
 
 class PhaseError(AuthorError):

@@ -101,8 +101,19 @@ def test_a_guard_with_an_unknown_key_is_refused() -> None:
         _when.validate_python(Compare.model_validate({"fact": "paid", "iz": "eq"}))
 
 
-def test_a_dict_that_is_not_made_of_operators_is_a_value_to_compare_with() -> None:
-    assert _when.validate_python({"town": {"name": "Ely"}}) == Compare(fact="town", value={"name": "Ely"})
+def test_an_unknown_operator_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ValidationError, match=r"'less' is no operator; did you mean 'le'\? \(known: eq, ne, lt"):
+        _when.validate_python({"items": {"less": 2}})
+
+
+@pytest.mark.parametrize("wanted", [{"name": "Ely"}, {"lt": 3, "name": "Ely"}, {}])
+def test_an_object_is_never_taken_for_a_value_by_itself(wanted: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="operator"):
+        _when.validate_python({"town": wanted})
+
+
+def test_an_object_is_compared_by_saying_so() -> None:
+    assert _when.validate_python({"town": {"eq": {"name": "Ely"}}}) == Compare(fact="town", value={"name": "Ely"})
 
 
 _comparisons = st.builds(

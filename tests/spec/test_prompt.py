@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.errors import PhaseError, Source
-from voiceagent.spec.prompt import Prompt, placeholders_in, render
+from voiceagent.spec.prompt import Prompt, render, syntax_of
 
 HERE = Source("prompts/bank/greeting.md", 1)
 
@@ -70,7 +70,7 @@ def test_a_template_that_cannot_be_read_names_its_line() -> None:
 
 def test_an_unknown_filter_is_found_when_the_template_is_read() -> None:
     with pytest.raises(PhaseError, match="template cannot be read: No filter named 'mony'"):
-        placeholders_in("{{ balance | mony }}", source=HERE)
+        syntax_of("{{ balance | mony }}", source=HERE)
 
 
 def test_values_are_said_as_people_say_them() -> None:
@@ -90,8 +90,8 @@ def test_a_value_that_a_filter_cannot_take_is_an_error(text: str) -> None:
 
 def test_the_names_that_a_template_needs_are_known_before_it_is_filled() -> None:
     text = "{{ b }} {% if a %}{{ c.d }}{% endif %}{% for x in e %}{{ x }}{% endfor %}"
-    assert placeholders_in(text) == ("a", "b", "c", "e")
-    assert placeholders_in("no holes") == ()
+    assert syntax_of(text)[1] == ("a", "b", "c", "e")
+    assert syntax_of("no holes")[1] == ()
 
 
 # --- two parts -------------------------------------------------------------------------------------------------------

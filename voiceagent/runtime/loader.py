@@ -40,7 +40,8 @@ def _folder_of(agent: str | Path) -> Path:
     if not (folder / "__init__.py").is_file():
         known = sorted(entry.parent.name for entry in Path("phases").glob("*/__init__.py"))
         listed = f"; there are: {', '.join(known)}" if known else "; there is no folder phases/ with agents here"
-        raise PhaseError(f"there is no agent {str(agent)!r}{nearest(str(agent), known) or listed}")
+        message = f"there is no agent {str(agent)!r}{nearest(str(agent), known) or listed}"
+        raise PhaseError(message, code="unknown-agent")
     return folder.resolve()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from voiceagent.errors import PhaseError, nearest
+from voiceagent.spec.declared import written_at
 
 __all__ = ["Facts"]
 
@@ -26,10 +27,12 @@ class Facts(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         taken = [name for name in cls.model_fields if hasattr(Facts, name)]
         if taken:
-            raise PhaseError(f"a fact cannot be called {', '.join(taken)}: facts have a method of that name")
+            message = f"a fact cannot be called {', '.join(taken)}: facts have a method of that name"
+            raise PhaseError(message, source=written_at())
         required = [name for name, field in cls.model_fields.items() if field.is_required()]
         if required:
-            raise PhaseError(f"facts need a default, since a call starts without them: {', '.join(required)}")
+            message = f"facts need a default, since a call starts without them: {', '.join(required)}"
+            raise PhaseError(message, source=written_at())
 
     def with_values(self, values: Mapping[str, object]) -> Self:
         """Return these facts with some values replaced, validated; PhaseError names the fact that does not fit."""

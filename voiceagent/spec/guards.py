@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, JsonValue, TypeAdapter
 
+from voiceagent.errors import nearest
 from voiceagent.spec.declared import Declared
 from voiceagent.spec.facts import Facts
 
@@ -14,7 +15,7 @@ __all__ = ["AllOf", "AnyOf", "Compare", "Guard", "Not", "When", "facts_read_by",
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "set"]
 
-_OPERATORS: frozenset[str] = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "in", "set"})
+_OPERATORS: tuple[str, ...] = get_args(Operator)
 
 
 class Compare(Declared):
@@ -47,7 +48,7 @@ Guard = Compare | AllOf | AnyOf | Not
 
 
 def _from_short_form(value: object) -> object:
-    """Read `{"verified": True, "attempts": {"lt": 3}}`: every entry must hold."""
+    """Read `{"verified": True, "attempts": {"lt": 3}}`: every entry must hold. An object is compared by `eq`."""
     if not isinstance(value, dict):
         return value
     entries = cast("dict[str, object]", value)
@@ -67,11 +68,16 @@ def _from_short_form(value: object) -> object:
 
 
 def _operators_of(wanted: object) -> dict[str, object]:
-    if isinstance(wanted, dict):
-        operators = cast("dict[str, object]", wanted)
-        if operators and set(operators) <= _OPERATORS:
-            return operators
-    return {"eq": cast("object", wanted)}
+    if not isinstance(wanted, dict):
+        return {"eq": wanted}
+    operators = cast("dict[str, object]", wanted)
+    for name in operators:
+        if name not in _OPERATORS:
+            # Read as a value to be equal to, a slip of the pen would be a guard that never holds.
+            raise ValueError(f"{name!r} is no operator{nearest(name, _OPERATORS)} (known: {', '.join(_OPERATORS)})")
+    if not operators:
+        raise ValueError("a comparison needs an operator; write {'eq': {}} for an empty object")
+    return operators
 
 
 When = Annotated[Guard | Callable[[Facts], bool], BeforeValidator(_from_short_form)]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from voiceagent.errors import PhaseError, Source
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Template, TemplateError, nodes
     from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["DEFAULT_LOCALE", "Prompt", "placeholders_in", "render"]
+__all__ = ["DEFAULT_LOCALE", "Prompt", "render", "syntax_of"]
 
 DEFAULT_LOCALE = "en-US"
 _LATE = "---"
@@ -38,15 +38,12 @@ def _environment(locale: str) -> SandboxedEnvironment:
 
 @lru_cache(maxsize=2_048)
 def _template(text: str, source: Source | None, locale: str) -> Template:
-    from jinja2 import TemplateError, TemplateSyntaxError
+    from jinja2 import TemplateError
 
     try:
         return _environment(locale).from_string(text)
-    except TemplateSyntaxError as exc:
-        where = Source(source.file, source.line + exc.lineno - 1) if source and exc.lineno else source
-        raise PhaseError(f"template cannot be read: {exc.message}", source=where) from exc
     except TemplateError as exc:
-        raise PhaseError(f"template cannot be read: {exc}", source=source) from exc
+        raise _unreadable(exc, source) from exc
 
 
 def render(
@@ -67,14 +64,21 @@ def render(
         raise PhaseError(f"template cannot be filled: {exc}", source=source) from exc
 
 
-def placeholders_in(text: str, *, source: Source | None = None) -> tuple[str, ...]:
-    """Return the names a template needs, sorted; PhaseError for one that cannot be read."""
-    if "{" not in text:
-        return ()
-    from jinja2 import meta
+def syntax_of(text: str, *, source: Source | None = None) -> tuple[nodes.Template, tuple[str, ...]]:
+    """Return a template's syntax tree and the names it refers to, sorted; PhaseError for one that cannot be read."""
+    from jinja2 import TemplateError, meta
 
-    _template(text, source, DEFAULT_LOCALE)
-    return tuple(sorted(meta.find_undeclared_variables(_environment(DEFAULT_LOCALE).parse(text))))
+    try:
+        tree = _environment(DEFAULT_LOCALE).parse(text)
+        return tree, tuple(sorted(meta.find_undeclared_variables(tree)))  # it also finds filters that do not exist
+    except TemplateError as exc:
+        raise _unreadable(exc, source) from exc
+
+
+def _unreadable(exc: TemplateError, source: Source | None) -> PhaseError:
+    line = getattr(exc, "lineno", None)
+    where = Source(source.file, source.line + line - 1) if source and line else source
+    return PhaseError(f"template cannot be read: {exc.message}", source=where, code="bad-template")
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,11 @@ def tool(
             )
         description = inspect.getdoc(run) or ""
         if not description.strip():
-            raise PhaseError(f"tool {run.__name__!r} needs a docstring: the model chooses by it", source=source)
+            raise PhaseError(
+                f"tool {run.__name__!r} needs a docstring: the model chooses by it",
+                source=source,
+                code="no-description",
+            )
         arguments, sealed, takes_context = _arguments_of(run, source)
         bound = _same_names(binds)
         for parameter in bound:
@@ -189,6 +193,7 @@ def tool(
             raise PhaseError(
                 f"irreversible tool {run.__name__!r} needs `confirm`, the read-back of its arguments",
                 source=source,
+                code="no-confirmation",
             )
         if effect != "read" and retries:
             raise PhaseError(f"tool {run.__name__!r} writes, so it cannot be retried by itself", source=source)
@@ -241,12 +246,11 @@ def _arguments_of(run: _Function, source: Source) -> tuple[type[BaseModel], tupl
             takes_context = True
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise PhaseError(
-                f"tool {run.__name__!r}: *args and **kwargs cannot be described to a model",
-                source=source,
-            )
+            message = f"tool {run.__name__!r}: *args and **kwargs cannot be described to a model"
+            raise PhaseError(message, source=source, code="untyped-parameter")
         if name not in hints:
-            raise PhaseError(f"tool {run.__name__!r}: parameter {name!r} needs a type", source=source)
+            message = f"tool {run.__name__!r}: parameter {name!r} needs a type"
+            raise PhaseError(message, source=source, code="untyped-parameter")
         hint = hints[name]
         if any(isinstance(mark, _SealedMark) for mark in typing.get_args(hint)[1:]):
             sealed.append(name)
