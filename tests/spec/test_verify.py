@@ -1,30 +1,37 @@
-"""What is wrong with a flow is found before anybody calls, with the line that says so."""
+"""What a finding says, and what is right although it looks wrong. The mistakes themselves are in `broken_flows/`."""
 
 from __future__ import annotations
 
-import inspect
-import linecache
-import re
-from collections.abc import Callable
-from pathlib import Path
+import dataclasses
 
 import pytest
 
 from voiceagent.errors import Source
-from voiceagent.spec.expects import Digits
+from voiceagent.spec.expects import FreeSpeech
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.phase import HangUpAfter, Phase, Requested, Say, ToolFails, ToolSucceeds, Transition
-from voiceagent.spec.prefetch import FromFact, FromItem, Prefetch
+from voiceagent.spec.guided import Form, GuidedDialogue, Intent, Slot
+from voiceagent.spec.phase import (
+    HangUpAfter,
+    Phase,
+    Requested,
+    Say,
+    Silent,
+    TimedOut,
+    ToolSucceeds,
+    TransferTo,
+    Transition,
+    TurnLimitReached,
+)
+from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.prompt import Prompt
-from voiceagent.spec.tool import Sealed, Tool, tool
+from voiceagent.spec.tool import Tool, tool
 from voiceagent.spec.verify import Finding, verify
 
 
 class LibraryFacts(Facts):
     recognised: bool = False
     reader_id: str | None = None
-    branch: str | None = None
     town: str = "Elmham"
 
 
@@ -40,315 +47,152 @@ async def list_loans(reader_id: str) -> list[object]:
     return []
 
 
-@tool(effect="irreversible", requires="loans", confirm="Shall I renew {{ book }}?")
-async def renew(book: str) -> None:
-    """Renew a loan."""
+@tool(requires="loans")
+async def pay_fine() -> None:
+    """Pay a fine."""
+
+
+@tool(binds=("reader_id",))
+async def greet_reader(reader_id: str) -> None:
+    """Greet the reader."""
 
 
 BYE = Phase(name="bye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
 DONE = Transition(on=Requested(name="finish", description="They are done."), to="bye")
-LOANS = Phase(name="loans", prompt="library/loans.md", tools=(list_loans, renew), transitions=(DONE,))
-CARD = Phase(
-    name="card",
-    prompt="library/card.md",
-    tools=(check_card,),
-    transitions=(
-        Transition(on=check_card, to="loans", when={"recognised": True}, prefetch=(Prefetch(tool=list_loans),)),
-        DONE,
-    ),
-)
+SKIP = Requested(name="skip", description="They have no card at hand.")
+LOANS = Phase(name="loans", prompt="library/loans.md", tools=(list_loans,), transitions=(DONE,))
+IN = Transition(on=check_card, to="loans", when={"recognised": True}, prefetch=(Prefetch(tool=list_loans),))
+CARD = Phase(name="card", prompt="library/card.md", tools=(check_card,), transitions=(IN, DONE))
 PROMPTS = {
     "library/card.md": Prompt("Ask for the card."),
     "library/loans.md": Prompt("Answer.\n---\nReader {{ reader_id }} in {{ town }}."),
 }
 
 
-def library(*phases: Phase, transitions: tuple[Transition, ...] = (), prompts: dict[str, Prompt] | None = None) -> Flow:
+def library(*phases: Phase, prompts: dict[str, Prompt] | None = None, **more: object) -> Flow:
     """The library's flow, or one of these phases instead of its own."""
-    return Flow(
-        name="library",
-        initial=phases[0].name if phases else "card",
-        phases=phases or (CARD, LOANS, BYE),
-        transitions=transitions,
-        facts=LibraryFacts,
-        prompts={**PROMPTS, **(prompts or {})},
+    return Flow.model_validate(
+        {
+            "name": "library",
+            "initial": phases[0].name if phases else "card",
+            "phases": phases or (CARD, LOANS, BYE),
+            "facts": LibraryFacts,
+            "prompts": {**PROMPTS, **(prompts or {})},
+            **more,
+        }
     )
+
+
+def card(*edges: Transition, **more: object) -> Phase:
+    """The first phase with other ways out of it."""
+    return CARD.model_copy(update={"transitions": edges, **more})
+
+
+def desk(*tools: Tool, **more: object) -> Phase:
+    return Phase.model_validate(
+        {"name": "desk", "prompt": "library/card.md", "tools": tools, "transitions": (DONE,), **more}
+    )
+
+
+def codes(flow: Flow) -> list[str]:
+    return [finding.code for finding in verify(flow)]
 
 
 def test_nothing_is_wrong_with_a_correct_flow() -> None:
     assert verify(library()) == []
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
+# --- what a finding says ---------------------------------------------------------------------------------------------
 
 
-def duplicate_phase() -> Flow:
-    again = Phase(name="bye", ends=HangUpAfter())  # ← wrong
-    return library(CARD, LOANS, again, again)
-
-
-def missing_prompt() -> Flow:
-    phase = Phase(name="card", prompt="library/crd.md", transitions=(DONE,))  # ← wrong
-    return library(phase, BYE)
-
-
-def unknown_initial() -> Flow:
-    return Flow(name="library", initial="by", phases=(BYE,))  # ← wrong
-
-
-def unknown_target() -> Flow:
-    edge = Transition(on=Requested(name="finish", description="They are done."), to="byee")  # ← wrong
-    return library(Phase(name="card", transitions=(edge,)), BYE)
-
-
-def unknown_target_from_everywhere() -> Flow:
-    edge = Transition(on=Requested(name="help", description="They need help."), to="byee")  # ← wrong
-    return library(CARD, LOANS, BYE, transitions=(edge,))
-
-
-def unknown_tool() -> Flow:
-    @tool
-    async def check_cards(card: str) -> None:
-        """Check many cards."""
-
-    edge = Transition(on=ToolSucceeds(tool=check_cards), to="bye")  # ← wrong
-    return library(Phase(name="card", tools=(check_card,), transitions=(edge,)), BYE)
-
-
-def unknown_failing_tool() -> Flow:
-    edge = Transition(on=ToolFails(tool=renew), to="bye")  # ← wrong
-    return library(_leads(BYE), BYE, transitions=(edge,))
-
-
-def _leads(to: Phase) -> Phase:
-    edge = Transition(on=Requested(name="finish", description="They are done."), to=to.name)
-    return Phase(name="card", transitions=(edge,))
-
-
-def duplicate_tool() -> Flow:
-    def another() -> Tool:
-        @tool  # ← wrong
-        async def check_card(card: str) -> None:
-            """Check a card in another way."""
-
-        return check_card
-
-    return library(Phase(name="card", tools=(check_card, another()), transitions=(DONE,)), BYE)
-
-
-def tool_and_move() -> Flow:
-    edge = Transition(on=Requested(name="check_card", description="Check it."), to="bye")
-    return library(Phase(name="card", tools=(check_card,), transitions=(edge,)), BYE)  # ← wrong
-
-
-def unknown_fact_in_a_guard() -> Flow:
-    edge = Transition(on=check_card, to="bye", when={"recognized": True})  # ← wrong
-    return library(Phase(name="card", tools=(check_card,), transitions=(edge,)), BYE)
-
-
-def unknown_fact_in_a_tool() -> Flow:
-    @tool(sets={"reader": "id"})  # ← wrong
-    async def find_reader() -> None:
-        """Find the reader."""
-
-    return library(Phase(name="card", tools=(find_reader,), transitions=(DONE,)), BYE)
-
-
-def unknown_fact_in_a_prefetch() -> Flow:
-    fetch = Prefetch(tool=list_loans, arguments={"reader_id": FromFact(fact="reder_id")})  # ← wrong
-    edge = Transition(on=check_card, to="loans", when={"recognised": True}, prefetch=(fetch,))
-    return library(Phase(name="card", tools=(check_card,), transitions=(edge,)), LOANS, BYE)
-
-
-def prefetch_of_a_write() -> Flow:
-    fetch = Prefetch(tool=renew)  # ← wrong
-    edge = Transition(on=check_card, to="loans", when={"recognised": True}, prefetch=(fetch,))
-    return library(Phase(name="card", tools=(check_card,), transitions=(edge,)), LOANS, BYE)
-
-
-def prefetch_after_nothing() -> Flow:
-    fetch = Prefetch(tool=list_loans, after=check_card, arguments={"reader_id": FromItem(field="id")})  # ← wrong
-    edge = Transition(on=check_card, to="loans", when={"recognised": True}, prefetch=(fetch,))
-    return library(Phase(name="card", tools=(check_card,), transitions=(edge,)), LOANS, BYE)
-
-
-# --- ways ------------------------------------------------------------------------------------------------------------
-
-
-def unreachable() -> Flow:
-    island = Phase(name="island", transitions=(DONE,))  # ← wrong
-    return library(_leads(BYE), island, BYE)
-
-
-def no_end() -> Flow:
-    edge = Transition(on=Requested(name="again", description="Once more."), to="card")
-    return library(Phase(name="card", transitions=(edge,)))  # ← wrong
-
-
-def dead_end() -> Flow:
-    return library(Phase(name="card"))  # ← wrong
-
-
-# --- grants and facts ------------------------------------------------------------------------------------------------
-
-
-@tool(requires="loans")  # ← wrong
-async def pay_fine() -> None:
-    """Pay a fine."""
-
-
-def grant_missing() -> Flow:
-    desk = Phase(name="desk", tools=(pay_fine,), transitions=(DONE,))
-    around = Transition(on=Requested(name="skip", description="No card at hand."), to="desk")
-    through = Transition(on=check_card, to="desk", when={"recognised": True})
-    return library(Phase(name="card", tools=(check_card,), transitions=(through, around)), desk, BYE)
-
-
-def prefetch_early() -> Flow:
-    fetch = Prefetch(tool=list_loans)  # ← wrong
-    edge = Transition(on=check_card, to="loans", prefetch=(fetch,))
-    card = Phase(name="card", tools=(check_card,), transitions=(edge,))
-    return library(card, Phase(name="loans", transitions=(DONE,)), BYE)
-
-
-def fact_never_set() -> Flow:
-    @tool(binds=("branch",))  # ← wrong
-    async def opening_hours(branch: str) -> None:
-        """When that branch is open."""
-
-    return library(Phase(name="card", tools=(opening_hours,), transitions=(DONE,)), BYE)
-
-
-@tool(binds=("reader_id",))  # ← wrong
-async def greet_reader(reader_id: str) -> None:
-    """Greet the reader."""
-
-
-def fact_missing() -> Flow:
-    desk = Phase(name="desk", tools=(greet_reader,), transitions=(DONE,))
-    around = Transition(on=Requested(name="skip", description="No card at hand."), to="desk")
-    through = Transition(on=check_card, to="desk")
-    return library(Phase(name="card", tools=(check_card,), transitions=(through, around)), desk, BYE)
-
-
-# --- texts -----------------------------------------------------------------------------------------------------------
-
-
-def bad_template_on_entry() -> Flow:
-    entry = Say(text="Hello {{ town")  # ← wrong
-    return library(Phase(name="card", on_enter=entry, transitions=(DONE,)), BYE)
-
-
-def unknown_placeholder_on_the_way() -> Flow:
-    edge = Transition(on=Requested(name="x", description="Y."), to="bye", say="Bye, {{ readr_id }}.")  # ← wrong
-    return library(Phase(name="card", transitions=(edge,)), BYE)
-
-
-def placeholder_never_set() -> Flow:
-    entry = Say(text="Welcome to {{ branch }}.")  # ← wrong
-    return library(Phase(name="card", on_enter=entry, transitions=(DONE,)), BYE)
-
-
-def unknown_placeholder_in_a_read_back() -> Flow:
-    @tool(effect="irreversible", confirm="Shall I send {{ titel }}?")  # ← wrong
-    async def send_book(title: str) -> None:
-        """Send a book."""
-
-    return library(Phase(name="card", tools=(send_book,), transitions=(DONE,)), BYE)
-
-
-# --- secrets and moves -----------------------------------------------------------------------------------------------
-
-
-def secret_expected_in_the_open() -> Flow:
-    return library(Phase(name="card", expects=(Digits(name="pin", sealed=True),), transitions=(DONE,)), BYE)  # ← wrong
-
-
-def secret_taken_in_the_open() -> Flow:
-    @tool
-    async def check_pin(pin: Sealed) -> None:
-        """Check the PIN."""
-
-    return library(Phase(name="card", tools=(check_pin,), transitions=(DONE,)), BYE)  # ← wrong
-
-
-def no_description() -> Flow:
-    move = Requested(name="finish", description=" ")  # ← wrong
-    return library(Phase(name="card", transitions=(Transition(on=move, to="bye"),)), BYE)
-
-
-BROKEN: list[tuple[Callable[[], Flow], str, str]] = [
-    (duplicate_phase, "duplicate-phase", "several phases 'bye'"),
-    (missing_prompt, "missing-prompt", "did you mean 'library/card.md'"),
-    (unknown_initial, "unknown-phase", "did you mean 'bye'"),
-    (unknown_target, "unknown-phase", "did you mean 'bye'"),
-    (unknown_target_from_everywhere, "unknown-phase", "did you mean 'bye'"),
-    (unknown_tool, "unknown-tool", "did you mean 'check_card'"),
-    (unknown_failing_tool, "unknown-tool", "'renew', which it does not offer"),
-    (duplicate_tool, "duplicate-tool", "two tools 'check_card'"),
-    (tool_and_move, "duplicate-tool", "both a tool and a move"),
-    (unknown_fact_in_a_guard, "unknown-fact", "did you mean 'recognised'"),
-    (unknown_fact_in_a_tool, "unknown-fact", "did you mean 'reader_id'"),
-    (unknown_fact_in_a_prefetch, "unknown-fact", "did you mean 'reader_id'"),
-    (prefetch_of_a_write, "prefetch-write", "cannot be fetched ahead"),
-    (prefetch_after_nothing, "prefetch-order", "which is not fetched here"),
-    (unreachable, "unreachable", "'island'"),
-    (no_end, "no-end", "can never end"),
-    (dead_end, "dead-end", "no way out"),
-    (grant_missing, "grant-missing", "'loans', which 'pay_fine' requires"),
-    (prefetch_early, "prefetch-early", "before 'loans' is granted"),
-    (fact_never_set, "fact-never-set", "binds 'branch', which no tool ever sets"),
-    (fact_missing, "fact-missing", "without 'reader_id', which 'greet_reader' binds"),
-    (bad_template_on_entry, "bad-template", "template cannot be read"),
-    (unknown_placeholder_on_the_way, "unknown-placeholder", "did you mean 'reader_id'"),
-    (placeholder_never_set, "placeholder-never-set", "{{ branch }}"),
-    (unknown_placeholder_in_a_read_back, "unknown-placeholder", "did you mean 'title'"),
-    (secret_expected_in_the_open, "secret-exposed", "expects the secret 'pin'"),
-    (secret_taken_in_the_open, "secret-exposed", "'check_pin', which takes a secret"),
-    (no_description, "no-description", "'finish' needs a description"),
-]
-
-
-@pytest.mark.parametrize(("broken", "code", "words"), BROKEN, ids=[broken.__name__ for broken, _, _ in BROKEN])
-def test_a_mistake_is_found_where_it_was_written(broken: Callable[[], Flow], code: str, words: str) -> None:
-    found = [finding for finding in verify(broken()) if finding.code == code]
-    assert found
-    assert words in found[0].message
-    assert found[0].source.file == __file__
-    assert linecache.getline(found[0].source.file, found[0].source.line).rstrip().endswith("# ← wrong")
-
-
-@pytest.mark.parametrize("broken", [broken for broken, _, _ in BROKEN], ids=lambda broken: broken.__name__)
-def test_a_mistake_is_told_once(broken: Callable[[], Flow]) -> None:
-    findings = verify(broken())
-    assert len(findings) == 1, [str(finding) for finding in findings]
-
-
-def test_every_code_has_a_flow_that_shows_it() -> None:
-    codes = set(re.findall(r'(?:_error|Finding)\(\s*"([a-z-]+)"', Path(inspect.getfile(verify)).read_text()))
-    assert codes == {code for _, code, _ in BROKEN} | {"static-placeholder"}
-
-
-# --- what else a finding says ----------------------------------------------------------------------------------------
+def test_a_finding_reads_like_the_message_of_a_compiler() -> None:
+    finding = Finding("no-end", "error", "the call can never end", Source("phases/x/__init__.py", 12), ("a", "b"))
+    assert str(finding) == "phases/x/__init__.py:12: error: the call can never end (by way of a → b) [no-end]"
 
 
 def test_the_way_on_which_a_grant_is_missing_is_shown() -> None:
-    finding = verify(grant_missing())[0]
+    around = Transition(on=SKIP, to="desk")
+    through = Transition(on=check_card, to="desk", when={"recognised": True})
+    (finding,) = verify(library(card(through, around), desk(pay_fine), BYE))
     assert finding.severity == "error"
     assert finding.path == ("card", "desk")
     assert str(finding).endswith("(by way of card → desk) [grant-missing]")
 
 
+def test_a_wrong_transition_of_every_phase_is_told_once() -> None:
+    lost = Transition(on=Requested(name="lost", description="They are lost."), to="bye", say="Poor {{ reader_id }}.")
+    assert codes(library(transitions=(lost,))) == ["placeholder-missing"]
+
+
+def test_a_loop_that_nothing_leads_out_of_is_shown() -> None:
+    again = Transition(on=SKIP, to="desk")
+    back = Transition(on=SKIP, to="card")
+    (finding,) = verify(library(card(again, tools=()), desk(transitions=(back,))))
+    assert finding.code == "no-end"
+    assert "nothing leads out of card → desk → card" in finding.message
+
+
+# --- grants and facts ------------------------------------------------------------------------------------------------
+
+
+def test_a_grant_that_depends_on_the_result_needs_a_guard_that_says_so() -> None:
+    for guard, wrong in (
+        ({"recognised": True}, []),
+        ({"recognised": False}, ["grant-missing"]),
+        (None, ["grant-missing"]),
+    ):
+        edge = Transition(on=check_card, to="desk", when=guard)
+        assert codes(library(card(edge), desk(pay_fine), BYE)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("guard", "wrong"),
+    [
+        ({"recognised": True}, []),
+        ({"recognised": True, "town": "Elmham"}, []),
+        ({"any_of": [{"recognised": True}, {"recognised": True, "town": "Ely"}]}, []),
+        ({"any_of": [{"recognised": True}, {"reader_id": {"set": True}}]}, ["grant-missing"]),
+        ({"recognised": {"ne": False}}, ["grant-missing"]),
+    ],
+)
+def test_a_later_guard_on_the_fact_that_came_with_a_grant_proves_it(guard: dict[str, object], wrong: list[str]) -> None:
+    edge = Transition(on=SKIP, to="desk", when=guard)
+    assert [c for c in codes(library(card(edge, DONE), desk(pay_fine), BYE)) if c != "dead-guard"] == wrong
+
+
+def test_a_fact_that_another_tool_sets_too_proves_no_grant() -> None:
+    @tool(sets=("recognised",))
+    async def guess() -> dict[str, object]:
+        """Guess who it is."""
+        return {}
+
+    edge = Transition(on=SKIP, to="desk", when={"recognised": True})
+    assert codes(library(card(edge, DONE, tools=(check_card, guess)), desk(pay_fine), BYE)) == ["grant-missing"]
+
+
+def test_a_tool_may_be_offered_beside_the_one_that_gives_the_right_to_it() -> None:
+    assert codes(library(card(DONE, tools=(check_card, pay_fine)), BYE)) == []
+
+
+def test_a_tool_that_requires_what_it_gives_can_never_run() -> None:
+    @tool(requires="loans", grants="loans")
+    async def borrow() -> None:
+        """Borrow."""
+
+    assert codes(library(desk(borrow), BYE)) == ["grant-never"]
+
+
 def test_a_fact_that_may_be_missing_is_a_warning_since_the_tool_is_not_offered_then() -> None:
-    assert [finding.severity for finding in verify(fact_missing())] == ["warning"]
+    flow = library(card(Transition(on=check_card, to="desk"), Transition(on=SKIP, to="desk")), desk(greet_reader), BYE)
+    assert [(finding.code, finding.severity) for finding in verify(flow)] == [("fact-missing", "warning")]
 
 
-def test_a_guard_that_only_permits_a_known_fact_establishes_it() -> None:
-    desk = Phase(name="desk", tools=(greet_reader,), transitions=(DONE,))
-    around = Requested(name="skip", description="No card at hand.")
-    for guard in ({"reader_id": {"set": True}}, {"reader_id": {"ne": None}}, {"reader_id": {"in": ["a", "b"]}}):
-        edges = (Transition(on=check_card, to="desk"), Transition(on=around, to="desk", when=guard))
-        assert verify(library(Phase(name="card", tools=(check_card,), transitions=edges), desk, BYE)) == []
+@pytest.mark.parametrize(
+    "guard", [{"reader_id": {"set": True}}, {"reader_id": {"ne": None}}, {"reader_id": {"in": ["a"]}}]
+)
+def test_a_guard_that_only_permits_a_known_fact_establishes_it(guard: dict[str, object]) -> None:
+    edges = (Transition(on=check_card, to="desk"), Transition(on=SKIP, to="desk", when=guard))
+    assert codes(library(card(*edges), desk(greet_reader), BYE)) == []
 
 
 @pytest.mark.parametrize(
@@ -362,23 +206,29 @@ def test_a_guard_that_only_permits_a_known_fact_establishes_it() -> None:
     ],
 )
 def test_a_guard_that_permits_an_unknown_fact_establishes_nothing(guard: dict[str, object]) -> None:
-    desk = Phase(name="desk", tools=(greet_reader,), transitions=(DONE,))
-    around = Requested(name="skip", description="No card at hand.")
-    edges = (Transition(on=check_card, to="desk"), Transition(on=around, to="desk", when=guard))
-    findings = verify(library(Phase(name="card", tools=(check_card,), transitions=edges), desk, BYE))
-    assert [finding.code for finding in findings] == ["fact-missing"]
+    edges = (Transition(on=check_card, to="desk"), Transition(on=SKIP, to="desk", when=guard))
+    assert codes(library(card(*edges), desk(greet_reader), BYE)) == ["fact-missing"]
 
 
-def test_a_grant_that_depends_on_the_result_needs_a_guard_that_says_so() -> None:
-    desk = Phase(name="desk", tools=(pay_fine,), transitions=(DONE,))
-    for guard, codes in (
-        ({"recognised": True}, []),
-        ({"recognised": False}, ["grant-missing"]),
-        (None, ["grant-missing"]),
-    ):
-        edge = Transition(on=check_card, to="desk", when=guard)
-        flow = library(Phase(name="card", tools=(check_card,), transitions=(edge,)), desk, BYE)
-        assert [finding.code for finding in verify(flow)] == codes
+# --- templates -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("late", "wrong"),
+    [
+        ("{{ reader_id }}", ["placeholder-missing"]),
+        ("{{ reader_id | default('somebody') }}", []),
+        ("{% if reader_id is defined %}{{ reader_id }}{% endif %}", []),
+        ("{% if reader_id is defined and town %}{{ reader_id }}{% else %}{{ town }}{% endif %}", []),
+        ("{% if town %}{{ reader_id }}{% endif %}", ["placeholder-missing"]),
+        ("{% if reader_id is defined %}yes{% else %}{{ reader_id }}{% endif %}", ["placeholder-missing"]),
+        ("{{ reader_id if reader_id is defined else town }}", []),
+        ("{{ 'yes' if reader_id else 'no' }}", ["placeholder-missing"]),
+        ("{% for letter in reader_id | default('') %}{{ letter }}{% endfor %}", []),
+    ],
+)
+def test_a_hole_needs_a_value_unless_the_template_asks_first(late: str, wrong: list[str]) -> None:
+    assert codes(library(prompts={"library/card.md": Prompt(f"Ask.\n---\n{late}")})) == wrong
 
 
 def test_a_mistake_in_a_prompt_is_found_on_its_line() -> None:
@@ -395,6 +245,73 @@ def test_nothing_is_filled_in_above_the_line(static: str) -> None:
     assert findings[0].source == file
 
 
-def test_a_finding_reads_like_the_message_of_a_compiler() -> None:
-    finding = Finding("no-end", "error", "the call can never end", Source("phases/x/__init__.py", 12), ("a", "b"))
-    assert str(finding) == "phases/x/__init__.py:12: error: the call can never end (by way of a → b) [no-end]"
+def test_the_outcome_of_a_tool_is_told_in_the_phase_that_it_leads_to() -> None:
+    words = GuidedDialogue(replies={"check_card": "Welcome, {{ reader_id }}: {{ result }}."})
+    assert codes(library(card(Transition(on=check_card, to="desk")), desk(guided=words), BYE)) == []
+
+
+def test_the_words_for_a_success_may_use_what_it_has_just_set() -> None:
+    words = GuidedDialogue(replies={"check_card": "{{ reader_id }}"}, failures={"check_card": "{{ reader_id }}"})
+    (finding,) = verify(library(card(DONE, guided=words), BYE))
+    assert finding.message.startswith("`failures` for 'check_card': {{ reader_id }} has no value")
+
+
+def test_a_question_may_use_the_answers_before_it() -> None:
+    @tool
+    async def reserve(title: str, day: str, copies: int = 1) -> None:
+        """Reserve a book."""
+
+    title = Slot(name="title", expects=FreeSpeech(), ask="Which?")
+    day = Slot(name="day", expects=FreeSpeech(), ask="When, for {{ title }}?", ask_again="{{ title }}: when?")
+    copies = Slot(name="copies", expects=FreeSpeech(), ask="How many?")
+    name = Slot(name="day", expects=FreeSpeech(), ask="When, for {{ copies }} of {{ title }}?")
+    form = GuidedDialogue(form=Form(does=reserve, slots=(title, day)))
+    assert codes(library(desk(reserve, guided=form), BYE)) == []
+    # What a tool has a default for is not asked for, so there may be no answer.
+    intent = Intent(does=reserve, examples=("a book",), slots=(title, copies, name))
+    assert codes(library(desk(reserve, guided=GuidedDialogue(intents=(intent,))), BYE)) == ["placeholder-missing"]
+
+
+# --- ends ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_phase_that_lets_silence_end_the_call_is_the_exit_of_a_round() -> None:
+    away, back = Transition(on=Silent(), to="desk"), Transition(on=Silent(), to="card")
+    assert codes(library(card(DONE, away), desk(transitions=(DONE, back)), BYE)) == ["endless-loop"]
+    assert codes(library(card(DONE, away), desk(), BYE)) == []
+    guarded = Transition(on=Silent(), to="card", when={"recognised": True})
+    assert codes(library(card(DONE, away), desk(transitions=(DONE, guarded)), BYE)) == []
+
+
+def test_a_time_out_that_is_longer_than_the_patience_with_silence_is_no_endless_round() -> None:
+    again = Transition(on=TimedOut(), to="card")
+    assert codes(library(card(DONE, again, timeout_ms=3_000), BYE)) == ["endless-loop"]
+    assert codes(library(card(DONE, again, timeout_ms=30_000), BYE)) == []
+
+
+def test_a_limit_may_be_what_every_phase_has_a_transition_for() -> None:
+    over = Transition(on=TurnLimitReached(), to="bye")
+    assert codes(library(card(DONE, max_turns=3), BYE, transitions=(over,))) == []
+
+
+def test_a_person_may_be_several_phases_away() -> None:
+    help_ = Transition(on=Requested(name="help", description="They want a person."), to="human")
+    human = Phase(name="human", on_enter=Say(text="One moment."), ends=TransferTo(target="desk"))
+    onward = Transition(on=ToolSucceeds(tool=check_card), to="desk")
+    flow = library(card(onward), desk(transitions=(help_, DONE)), human, BYE, reaches_human=True)
+    assert codes(flow) == []
+    assert codes(flow.model_copy(update={"phases": (card(onward, DONE), desk(), human, BYE)})) == [
+        "unreachable",
+        "no-human",
+        "no-human",
+    ]
+
+
+# --- tools that were not made by the decorator -----------------------------------------------------------------------
+
+
+def test_a_tool_without_a_description_or_a_read_back_is_found_however_it_was_made() -> None:
+    silent = dataclasses.replace(check_card, description=" ")
+    rash = dataclasses.replace(check_card, effect="irreversible")
+    assert codes(library(desk(silent), BYE)) == ["no-description"]
+    assert codes(library(desk(rash), BYE)) == ["no-confirmation"]

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
-from voiceagent.errors import PhaseError
+from voiceagent.errors import PhaseError, Source
 from voiceagent.runtime.loader import load_flow
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import Phase
 from voiceagent.spec.verify import Finding, verify
+from voiceagent.spec.verify.silence import longest_wait, waits_in
+from voiceagent.spec.verify.tokens import tokens_of
 
 __all__ = ["check"]
 
@@ -18,37 +22,61 @@ def check(
     agent: Annotated[str, typer.Argument(help="Folder of an agent, or the name of one below phases/.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
-    """Load an agent and print what is wrong with it, with file and line.
+    """Load an agent, print what is wrong with it, with file and line, and the longest silence of every phase.
 
-    Exit code 0: it may be called. 1: there are errors. Example: voiceagent check bank
+    Exit code 0: it may be called. 1: there are errors. 2: there is no such agent. Example: voiceagent check bank
     """
     try:
         flow = load_flow(agent)
     except PhaseError as exc:
+        if exc.code == "unknown-agent":
+            typer.echo(f"voiceagent: {exc}", err=True)
+            raise typer.Exit(2) from exc
         _print_unloadable(exc, as_json=as_json)
         raise typer.Exit(1) from exc
     findings = verify(flow)
     if as_json:
-        typer.echo(json.dumps([_plain(finding) for finding in findings], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(_plain(flow, findings), ensure_ascii=False, indent=2))
     else:
-        for finding in findings:
-            typer.echo(str(finding))
-        if not findings:
-            tools = sum(len(flow.tools_of(phase)) for phase in flow.phases)
-            typer.echo(f"{flow.name}: {len(flow.phases)} phases, {tools} tool offers, nothing wrong")
+        _print(flow, findings)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
 
 
+def _print(flow: Flow, findings: list[Finding]) -> None:
+    for finding in findings:
+        typer.echo(str(finding))
+    if findings:
+        errors = sum(finding.severity == "error" for finding in findings)
+        verdict = f"{errors} errors, {len(findings) - errors} warnings"
+    else:
+        verdict = f"{sum(len(flow.tools_of(phase)) for phase in flow.phases)} tool offers, nothing wrong"
+    typer.echo(f"{flow.name}: {len(flow.phases)} phases, {verdict}")
+    width = max(len(phase.name) for phase in flow.phases)
+    for phase in flow.phases:
+        wait = longest_wait(flow, phase)
+        silence = f"longest silence {wait}" if wait is not None else "no waits"
+        typer.echo(f"  {phase.name:<{width}}  about {tokens_of(flow, phase):>5} tokens; {silence}")
+
+
 def _print_unloadable(exc: PhaseError, *, as_json: bool) -> None:
     if as_json:
-        source = {"file": exc.source.file, "line": exc.source.line} if exc.source else None
-        typer.echo(json.dumps([{"code": "unloadable", "severity": "error", "message": str(exc), "source": source}]))
+        finding = Finding(exc.code, "error", exc.message, exc.source or Source(""))
+        typer.echo(json.dumps({"findings": [_plain_finding(finding)]}, ensure_ascii=False, indent=2))
     else:
-        typer.echo(str(exc))
+        where = f"{exc.source}: " if exc.source else ""
+        typer.echo(f"{where}error: {exc.message} [{exc.code}]")
 
 
-def _plain(finding: Finding) -> dict[str, object]:
+def _plain(flow: Flow, findings: list[Finding]) -> dict[str, object]:
+    return {
+        "flow": flow.name,
+        "findings": [_plain_finding(finding) for finding in findings],
+        "phases": [_plain_phase(flow, phase) for phase in flow.phases],
+    }
+
+
+def _plain_finding(finding: Finding) -> dict[str, object]:
     return {
         "code": finding.code,
         "severity": finding.severity,
@@ -56,3 +84,10 @@ def _plain(finding: Finding) -> dict[str, object]:
         "source": {"file": finding.source.file, "line": finding.source.line},
         "path": list(finding.path),
     }
+
+
+def _plain_phase(flow: Flow, phase: Phase) -> dict[str, object]:
+    waits = [
+        {"for": wait.what, "silence_ms": wait.silence_ms, "then": wait.ends_with} for wait in waits_in(flow, phase)
+    ]
+    return {"phase": phase.name, "estimated_tokens": tokens_of(flow, phase), "waits": waits}

@@ -42,6 +42,10 @@ class Limits(Declared):
     """A transcript that has not come by then counts as not understood."""
     confirm_within_ms: int = Field(default=30_000, ge=1_000)
     """How long a read-back may wait for its yes."""
+    max_silence_ms: int = Field(default=30_000, ge=500)
+    """Longest silence that a caller may be kept waiting in; proved for every phase before a call."""
+    token_budget: int = Field(default=2_000, ge=1)
+    """Tokens that the prompt and the tools of a phase may take, as estimated before a call."""
 
 
 class Phrases(Declared):
@@ -71,6 +75,8 @@ class Flow(Declared):
     phrases: Phrases = Field(default_factory=Phrases)
     locale: str = DEFAULT_LOCALE
     voice: str | None = None
+    reaches_human: bool = False
+    """A promise, proved before a call: whatever the phase, the caller can get to one that transfers them."""
     prompts: Mapping[str, Prompt] = Field(default_factory=dict)
     """Prompt file → its text; the loader fills this in."""
 

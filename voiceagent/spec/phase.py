@@ -217,6 +217,8 @@ class Phase(Declared):
     )
     max_turns: int | None = Field(default=None, ge=1)
     timeout_ms: int | None = Field(default=None, ge=1_000)
+    token_budget: int | None = Field(default=None, ge=1)
+    """Tokens that this prompt and these tools may take, as estimated before a call; None: the flow's limit."""
     carry: Carry = "all"
     interruptible: bool = True
     """Whether the caller may cut the agent short; what they say meanwhile is kept either way."""

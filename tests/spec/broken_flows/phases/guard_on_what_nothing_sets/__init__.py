@@ -1,0 +1,25 @@
+"""A guard waits for a fact that no tool on the way sets."""
+
+# breaks dead-guard
+
+from voiceagent import Facts, Flow, GuidedDialogue, HangUpAfter, Phase, Requested, Say, Transition, tool
+
+
+class LibraryFacts(Facts):
+    recognised: bool = False
+    reader_id: str | None = None
+    branch: str | None = None
+
+
+@tool(grants="loans", grants_when="recognised", sets=("recognised", "reader_id"))
+async def check_card(card: str) -> dict[str, object]:
+    """Check a reader's card."""
+    return {}
+
+
+BYE = Phase(name="bye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
+DONE = Transition(on=Requested(name="finish", description="They are done."), to="bye")
+NEVER = Transition(on=check_card, to="bye", when={"branch": "Elmham"})  # ← wrong
+CARD = Phase(name="card", guided=GuidedDialogue(), tools=(check_card,), transitions=(NEVER, DONE))
+
+FLOW = Flow(name="library", initial="card", phases=(CARD, BYE), facts=LibraryFacts)

@@ -1,0 +1,27 @@
+"""A prompt needs a fact that only one of two ways establishes."""
+
+# breaks placeholder-missing
+
+from voiceagent import Facts, Flow, GuidedDialogue, HangUpAfter, Phase, Requested, Say, Transition, tool
+
+
+class LibraryFacts(Facts):
+    recognised: bool = False
+    reader_id: str | None = None
+    branch: str | None = None
+
+
+@tool(grants="loans", grants_when="recognised", sets=("recognised", "reader_id"))
+async def check_card(card: str) -> dict[str, object]:
+    """Check a reader's card."""
+    return {}
+
+
+BYE = Phase(name="bye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
+DONE = Transition(on=Requested(name="finish", description="They are done."), to="bye")
+IN = Transition(on=check_card, to="desk", when={"recognised": True})
+AROUND = Transition(on=Requested(name="skip", description="They have no card."), to="desk")
+CARD = Phase(name="card", guided=GuidedDialogue(), tools=(check_card,), transitions=(IN, AROUND))
+DESK = Phase(name="desk", prompt="placeholder_missing_on_one_way/desk.md", transitions=(DONE,))
+
+FLOW = Flow(name="library", initial="card", phases=(CARD, DESK, BYE), facts=LibraryFacts)

@@ -1,0 +1,19 @@
+"""There are words for the failure of a tool that is never heard of here."""
+
+# breaks unknown-tool
+
+from voiceagent import Flow, GuidedDialogue, HangUpAfter, Phase, Requested, Say, Transition, tool
+
+
+@tool
+async def count_pages(title: str) -> dict[str, object]:
+    """How many pages a book has."""
+    return {}
+
+
+BYE = Phase(name="bye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
+DONE = Transition(on=Requested(name="finish", description="They are done."), to="bye")
+GUIDED = GuidedDialogue(failures={"coutn_pages": "I cannot count."})  # ← wrong
+TALK = Phase(name="talk", guided=GUIDED, tools=(count_pages,), transitions=(DONE,))
+
+FLOW = Flow(name="library", initial="talk", phases=(TALK, BYE))

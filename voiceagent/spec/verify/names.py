@@ -1,0 +1,113 @@
+"""Names: every phase, prompt, tool, move and fact that a flow names exists, once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from voiceagent.errors import PhaseError, Source, nearest
+from voiceagent.language import language_for
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.guards import facts_read_by
+from voiceagent.spec.phase import Phase, ToolFails, ToolSucceeds, Transition
+from voiceagent.spec.prefetch import FromFact
+from voiceagent.spec.tool import Tool
+from voiceagent.spec.verify.finding import Finding, error
+
+__all__ = ["fact_names", "references"]
+
+
+def references(flow: Flow) -> Iterator[Finding]:
+    """Look at the names of phases, prompts, tools and moves, and at the locale."""
+    try:
+        language_for(flow.locale)
+    except PhaseError as exc:
+        yield error("unknown-locale", str(exc), flow.source)
+    counts = Counter(phase.name for phase in flow.phases)
+    for phase in flow.phases:
+        if counts[phase.name] > 1:
+            yield error("duplicate-phase", f"there are several phases {phase.name!r}", phase.source)
+        yield from _prompt(flow, phase)
+        yield from _tool_names(flow, phase)
+        offered = flow.tools_of(phase)
+        for edge in phase.transitions:
+            yield from _transition_names(flow, edge, whose=f"phase {phase.name!r}", offered=offered)
+    everywhere = tuple(dict.fromkeys(tool for phase in flow.phases for tool in flow.tools_of(phase)))
+    for edge in flow.transitions:
+        yield from _transition_names(flow, edge, whose="every phase", offered=everywhere)
+    yield from _invalidated(flow, everywhere)
+    if flow.initial not in counts:
+        yield error("unknown-phase", f"the call begins in {flow.initial!r}{nearest(flow.initial, counts)}", flow.source)
+
+
+def _prompt(flow: Flow, phase: Phase) -> Iterator[Finding]:
+    if phase.prompt is not None and phase.prompt not in flow.prompts:
+        hint = nearest(phase.prompt, flow.prompts)
+        yield error("missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source)
+    if phase.prompt is None and phase.guided is None and phase.ends is None:
+        message = f"phase {phase.name!r} has neither a prompt nor a guided dialogue: nobody can answer the caller"
+        yield error("missing-prompt", message, phase.source)
+
+
+def _tool_names(flow: Flow, phase: Phase) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for tool in flow.tools_of(phase):
+        if tool.name in seen:
+            yield error("duplicate-tool", f"phase {phase.name!r} offers two tools {tool.name!r}", tool.source)
+        seen.add(tool.name)
+    for name in flow.requests_of(phase):
+        if name in seen:
+            yield error("duplicate-tool", f"phase {phase.name!r}: {name!r} is both a tool and a move", phase.source)
+
+
+def _transition_names(flow: Flow, edge: Transition, *, whose: str, offered: Sequence[Tool]) -> Iterator[Finding]:
+    if edge.to not in flow.by_name:
+        hint = nearest(edge.to, flow.by_name)
+        yield error("unknown-phase", f"{whose} leads to {edge.to!r}, which is none{hint}", edge.source)
+    match edge.on:
+        case ToolSucceeds(tool=tool) | ToolFails(tool=tool):
+            if tool not in offered:
+                hint = nearest(tool.name, [other.name for other in offered])
+                message = f"{whose} waits for {tool.name!r}, which it does not offer{hint}"
+                yield error("unknown-tool", message, edge.source)
+        case _:
+            pass
+
+
+def _invalidated(flow: Flow, offered: Sequence[Tool]) -> Iterator[Finding]:
+    fetched = [
+        prefetch.tool for phase in flow.phases for edge in flow.transitions_of(phase) for prefetch in edge.prefetch
+    ]
+    reads = {tool.name for tool in (*offered, *fetched) if tool.effect == "read"}
+    for tool in offered:
+        for name in tool.invalidates:
+            if name not in reads:
+                message = (
+                    f"{tool.name!r} invalidates {name!r}, which is no read tool of this flow{nearest(name, reads)}"
+                )
+                yield error("unknown-tool", message, tool.source)
+
+
+def fact_names(flow: Flow) -> Iterator[Finding]:
+    """Look at every fact that is named anywhere but in a template."""
+    known = flow.facts.model_fields
+    for reader, fact, source in _facts_named(flow):
+        if fact not in known:
+            yield error("unknown-fact", f"{reader} names {fact!r}, which is no fact{nearest(fact, known)}", source)
+
+
+def _facts_named(flow: Flow) -> Iterator[tuple[str, str, Source]]:
+    """Return (what names it, fact, where)."""
+    edges = [edge for phase in flow.phases for edge in phase.transitions]
+    for tool in dict.fromkeys(tool for phase in flow.phases for tool in flow.tools_of(phase)):
+        for fact in (*tool.sets, *tool.binds.values()):
+            yield f"tool {tool.name!r}", fact, tool.source
+    for edge in (*edges, *flow.transitions):
+        for fact in facts_read_by(edge.when):
+            yield "the guard", fact, edge.source
+        for prefetch in edge.prefetch:
+            for fact in prefetch.tool.binds.values():
+                yield f"tool {prefetch.tool.name!r}", fact, prefetch.tool.source
+            for value in prefetch.arguments.values():
+                if isinstance(value, FromFact):
+                    yield f"the prefetch of {prefetch.tool.name!r}", value.fact, prefetch.source

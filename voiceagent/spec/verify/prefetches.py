@@ -1,0 +1,81 @@
+"""Prefetches: only reads, with arguments that fit, and never before the caller is somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voiceagent.errors import nearest
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import Transition
+from voiceagent.spec.prefetch import FromFact, FromItem, Prefetch
+from voiceagent.spec.verify.certain import facts_of, granted_by, known_from_the_start
+from voiceagent.spec.verify.finding import Finding, error
+from voiceagent.spec.ways import Ways
+
+__all__ = ["prefetches"]
+
+
+def prefetches(flow: Flow, ways: Ways) -> Iterator[Finding]:
+    """Look at what is fetched ahead, where, and with what."""
+    for edge in _edges_with_any(flow):
+        for prefetch in edge.prefetch:
+            yield from _shape(edge, prefetch)
+    yield from _too_early(flow, ways)
+
+
+def _edges_with_any(flow: Flow) -> tuple[Transition, ...]:
+    edges = (*(edge for phase in flow.phases for edge in phase.transitions), *flow.transitions)
+    return tuple(edge for edge in edges if edge.prefetch)
+
+
+def _shape(edge: Transition, prefetch: Prefetch) -> Iterator[Finding]:
+    tool, source = prefetch.tool, prefetch.source
+    if tool.effect != "read":
+        yield error("prefetch-write", f"{tool.name!r} writes, so it cannot be fetched ahead", source)
+    if tool.sealed:
+        message = f"{tool.name!r} takes the secret {tool.sealed[0]!r}, so it cannot be fetched ahead"
+        yield error("prefetch-secret", message, source)
+    if prefetch.after is not None and all(prefetch.after is not other.tool for other in edge.prefetch):
+        message = f"{tool.name!r} comes after {prefetch.after.name!r}, which is not fetched here"
+        yield error("prefetch-order", message, source)
+    yield from _arguments(prefetch)
+
+
+def _arguments(prefetch: Prefetch) -> Iterator[Finding]:
+    tool, source = prefetch.tool, prefetch.source
+    parameters = tool.arguments.model_fields
+    for name, value in prefetch.arguments.items():
+        if name not in parameters:
+            message = f"{name!r} is no parameter of {tool.name!r}{nearest(name, parameters)}"
+            yield error("prefetch-argument", message, source)
+        elif name in tool.binds:
+            message = f"{name!r} of {tool.name!r} is bound to the fact {tool.binds[name]!r} and cannot be given"
+            yield error("prefetch-argument", message, source)
+        if isinstance(value, FromItem) and prefetch.after is None:
+            message = f"{name!r} is taken from an item, but {tool.name!r} comes `after` nothing that has items"
+            yield error("prefetch-argument", message, source)
+    for name, field in parameters.items():
+        if field.is_required() and name not in prefetch.arguments and name not in tool.binds:
+            message = f"{tool.name!r} needs {name!r}, which the prefetch does not give"
+            yield error("prefetch-argument", message, source)
+
+
+def _too_early(flow: Flow, ways: Ways) -> Iterator[Finding]:
+    granted = granted_by(flow)
+    grants, facts = ways.held(granted), ways.held(facts_of)
+    start = known_from_the_start(flow)
+    for phase in ways.reached:
+        for edge in ways.edges[phase.name]:
+            for prefetch in edge.prefetch:
+                tool, where = prefetch.tool, (prefetch.source, (*ways.to(phase.name), edge.to))
+                lacking = [grant for grant in tool.requires if grant not in grants[phase.name] | granted(edge)]
+                if lacking:
+                    message = f"{tool.name!r} is fetched before {lacking[0]!r} is granted"
+                    yield error("prefetch-early", message, *where)
+                    continue
+                taken = [value.fact for value in prefetch.arguments.values() if isinstance(value, FromFact)]
+                known = facts[phase.name] | facts_of(edge) | start
+                unknown = [fact for fact in (*tool.binds.values(), *taken) if fact not in known]
+                if unknown:
+                    message = f"{tool.name!r} is fetched before {unknown[0]!r} is known on every way"
+                    yield error("prefetch-early", message, *where)

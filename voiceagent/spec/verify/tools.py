@@ -1,0 +1,78 @@
+"""Tools: a model can choose them and fill them in, and secrets are taken only where nothing is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voiceagent.spec.expects import Digits
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.guided import Slot
+from voiceagent.spec.phase import Phase
+from voiceagent.spec.tool import Tool
+from voiceagent.spec.verify.finding import Finding, error
+from voiceagent.spec.ways import Ways
+
+__all__ = ["secrets", "tools"]
+
+_SAYS_A_TYPE = ("type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
+
+
+def tools(flow: Flow, ways: Ways) -> Iterator[Finding]:
+    """Look at what a model is told of each tool, and at what cannot be undone."""
+    for tool in dict.fromkeys(tool for offered in ways.tools.values() for tool in offered):
+        if not tool.description.strip():
+            message = f"tool {tool.name!r} needs a description: the model chooses by it"
+            yield error("no-description", message, tool.source)
+        if tool.effect == "irreversible" and not (tool.confirm or "").strip():
+            message = f"irreversible tool {tool.name!r} needs `confirm`, the read-back of its arguments"
+            yield error("no-confirmation", message, tool.source)
+        for name, schema in tool.arguments.model_json_schema().get("properties", {}).items():
+            if not any(key in schema for key in _SAYS_A_TYPE):
+                message = f"tool {tool.name!r}: parameter {name!r} needs a type that says what fits"
+                yield error("untyped-parameter", message, tool.source)
+
+
+def secrets(flow: Flow, ways: Ways) -> Iterator[Finding]:
+    """Look at secrets: who expects one, who asks for one, who takes one."""
+    for phase in flow.phases:
+        slots = list(_slots(phase))
+        if not phase.sensitive:
+            yield from _exposed(phase, slots, ways.tools[phase.name])
+        for tool, slot in slots:
+            # In a sensitive phase every digit becomes a handle, declared a secret or not.
+            secret = isinstance(slot.expects, Digits) and (slot.expects.sealed or phase.sensitive)
+            if (
+                tool is not None
+                and secret
+                and slot.name in tool.arguments.model_fields
+                and slot.name not in tool.sealed
+            ):
+                message = f"the digits of {slot.name!r} are sealed, but {tool.name!r} does not take it as `Sealed`"
+                yield error("secret-misplaced", message, slot.source)
+
+
+def _slots(phase: Phase) -> Iterator[tuple[Tool | None, Slot]]:
+    """Return the slots of the phase's guided dialogue, each with the tool whose argument it becomes."""
+    if phase.guided is None:
+        return
+    if phase.guided.form is not None:
+        for slot in phase.guided.form.slots:
+            yield phase.guided.form.does, slot
+    for intent in phase.guided.intents:
+        for slot in intent.slots:
+            yield intent.does if isinstance(intent.does, Tool) else None, slot
+
+
+def _exposed(phase: Phase, slots: list[tuple[Tool | None, Slot]], offered: tuple[Tool, ...]) -> Iterator[Finding]:
+    for expected in phase.expects:
+        if isinstance(expected, Digits) and expected.sealed:
+            message = f"phase {phase.name!r} expects the secret {expected.name!r} and is not `sensitive`"
+            yield error("secret-exposed", message, phase.source)
+    for tool in offered:
+        if tool.sealed:
+            message = f"phase {phase.name!r} offers {tool.name!r}, which takes a secret, and is not `sensitive`"
+            yield error("secret-exposed", message, phase.source)
+    for _, slot in slots:
+        if isinstance(slot.expects, Digits) and slot.expects.sealed:
+            message = f"phase {phase.name!r} asks for the secret {slot.name!r} and is not `sensitive`"
+            yield error("secret-exposed", message, slot.source)
