@@ -30,7 +30,9 @@ __all__ = ["Wait", "longest_wait", "silences", "waits_in"]
 _BETWEEN_KEYS_MS = 3_000
 """Keys pressed one by one are complete after this long without one."""
 _PHRASE_MS = 1_200
-"""By how much a first filler may be put off: the length of a phrase that nobody has measured."""
+"""By how much a first filler may be put off where nobody has measured its length."""
+_MS_PER_CHARACTER = 65
+"""Where somebody has, a phrase is taken to be about as long as it is written: 15 characters a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def waits_in(flow: Flow, phase: Phase) -> tuple[Wait, ...]:
             before_ms=hearing_ms,
             work_ms=_work_ms(tool, tool.filler or filler, model_ms, fetch_ms.get(tool.name, 0)),
             after_ms=model_ms,
-            put_off_ms=_PHRASE_MS,
+            put_off_ms=_put_off_ms(tool.filler or filler),
             thinking=filler,
         )
     return tuple(waits)
@@ -82,6 +84,10 @@ def _work_ms(tool: Tool, filler: Filler, model_ms: int, fetch_ms: int) -> int:
     if tool.effect == "read" and model_ms < filler.give_up_ms:
         return min(work_ms, filler.give_up_ms)  # with the apology it is let go of
     return work_ms
+
+
+def _put_off_ms(filler: Filler) -> int:
+    return max(_PHRASE_MS, _MS_PER_CHARACTER * max(len(phrase) for phrase in filler.phrases))
 
 
 def longest_wait(flow: Flow, phase: Phase) -> Wait | None:
@@ -132,9 +138,13 @@ def _covered(
         return
     yield Wait(what, f"until the filler {first.phrases[0]!r}", before_ms + patience_ms, source)
     again_ms = max(filler.again_ms, thinking.again_ms if thinking else 0)
-    later = (filler.later or filler.phrases)[0]
-    if total_ms > patience_ms + again_ms:
+    # The first filler may also come at its earliest, and the answer before the next.
+    rest_ms = total_ms - min(filler.patience_ms, thinking.patience_ms if thinking else filler.patience_ms)
+    if rest_ms > again_ms:
+        later = (filler.later or filler.phrases)[0]
         yield Wait(what, f"until the next filler {later!r}", again_ms, source)
+    else:
+        yield Wait(what, f"from the filler {first.phrases[0]!r} until the answer", rest_ms, source)
     give_up_ms = min(filler.give_up_ms, thinking.give_up_ms if thinking else filler.give_up_ms)
     if total_ms > give_up_ms:
         yield Wait(what, f"from {filler.apology!r} until the answer", total_ms - give_up_ms, source)
