@@ -66,13 +66,34 @@ def render(
 
 def syntax_of(text: str, *, source: Source | None = None) -> tuple[nodes.Template, tuple[str, ...]]:
     """Return a template's syntax tree and the names it refers to, sorted; PhaseError for one that cannot be read."""
-    from jinja2 import TemplateError, meta
+    from jinja2 import TemplateError
 
+    environment = _environment(DEFAULT_LOCALE)
     try:
-        tree = _environment(DEFAULT_LOCALE).parse(text)
-        return tree, tuple(sorted(meta.find_undeclared_variables(tree)))  # it also finds filters that do not exist
+        tree = environment.parse(text)
+        return tree, tuple(sorted(_names_in(tree, environment)))
     except TemplateError as exc:
         raise _unreadable(exc, source) from exc
+
+
+def _names_in(tree: nodes.Template, environment: SandboxedEnvironment) -> set[str]:
+    from jinja2 import TemplateAssertionError, meta, nodes
+
+    found: set[str] = set()
+    for node in tree.find_all(nodes.Node):
+        match node:
+            case nodes.Name(name=name):
+                found.add(name)
+            case nodes.Filter(name=name) if name not in environment.filters:
+                raise TemplateAssertionError(f"No filter named {name!r}.", node.lineno)
+            case nodes.Test(name=name) if name not in environment.tests:
+                raise TemplateAssertionError(f"No test named {name!r}.", node.lineno)
+            case nodes.Stmt() if not isinstance(node, nodes.Output | nodes.If):
+                # It may give names a value of its own, or none of this: have the code made, which takes its time.
+                return meta.find_undeclared_variables(tree)
+            case _:
+                pass
+    return found
 
 
 def _unreadable(exc: TemplateError, source: Source | None) -> PhaseError:

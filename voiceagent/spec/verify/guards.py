@@ -44,7 +44,8 @@ def guards(flow: Flow, ways: Ways) -> Iterator[Finding]:
     for phase in ways.reached:
         for edge, verdict, why in _verdicts(valuations, ways, phase, changeable[phase.name]):
             if id(edge) not in of_all:
-                yield from _told(edge, verdict, why, whose=f"phase {phase.name!r}", way=ways.to(phase.name))
+                way = ways.to(phase.name) if verdict != "possible" else ()
+                yield from _told(edge, verdict, why, whose=f"phase {phase.name!r}", way=way)
             elif id(edge) not in everywhere or _RANK[verdict] < _RANK[everywhere[id(edge)][0]]:
                 # A phase may well go another way than all others do: only what no phase does is a mistake.
                 everywhere[id(edge)] = (verdict, why)

@@ -35,8 +35,7 @@ def holes_in(text: str, *, source: Source | None = None) -> Holes:
 @lru_cache(maxsize=2_048)
 def _holes_in(text: str, source: Source | None) -> Holes:
     tree, names = syntax_of(text, source=source)
-    needed = {name for name in _needs(tree, frozenset()) if name in names}
-    return Holes(names, tuple(sorted(needed)))
+    return Holes(names, tuple(sorted(set(_needs(tree, frozenset())).intersection(names))))
 
 
 def _needs(node: nodes.Node, sure: frozenset[str]) -> Iterator[str]:

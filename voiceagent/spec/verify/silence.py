@@ -14,7 +14,7 @@ time that the caller takes to answer is no wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from voiceagent.errors import Source
@@ -52,6 +52,10 @@ class Wait:
 
 def waits_in(flow: Flow, phase: Phase) -> tuple[Wait, ...]:
     """Return every silence that may come up in a phase, in the order in which a call may meet them."""
+    return _waits(flow, phase, _longest_fetch(flow))
+
+
+def _waits(flow: Flow, phase: Phase, fetch_ms: Mapping[str, int]) -> tuple[Wait, ...]:
     limits = flow.limits
     hearing_ms = max(limits.recognizer_timeout_ms, _BETWEEN_KEYS_MS)
     model_ms = limits.model_timeout_ms
@@ -61,7 +65,6 @@ def waits_in(flow: Flow, phase: Phase) -> tuple[Wait, ...]:
         waits.append(Wait("the caller's words", "until the agent asks again", hearing_ms, phase.source))
     if not phase.ends or isinstance(phase.on_enter, Ask):
         waits += _covered("a reply", phase.source, filler, before_ms=hearing_ms, work_ms=model_ms, after_ms=0)
-    fetch_ms = _longest_fetch(flow)
     for tool in flow.tools_of(phase):
         waits += _covered(
             f"{tool.name!r}",
@@ -98,8 +101,9 @@ def longest_wait(flow: Flow, phase: Phase) -> Wait | None:
 def silences(flow: Flow, ways: Ways) -> Iterator[Finding]:
     """Look for waits that are longer than the flow allows."""
     most_ms = flow.limits.max_silence_ms
+    fetch_ms = _longest_fetch(flow)
     for phase in ways.reached:
-        for wait in waits_in(flow, phase):
+        for wait in _waits(flow, phase, fetch_ms):
             if wait.silence_ms > most_ms:
                 message = (
                     f"phase {phase.name!r}: the caller may hear nothing for {wait}; {most_ms / 1000:.1f} s are allowed"

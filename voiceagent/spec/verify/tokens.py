@@ -8,10 +8,12 @@ find a prompt of three pages, not to compute a bill.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
+from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify.finding import Finding, error
 from voiceagent.spec.ways import Ways
 
@@ -22,18 +24,31 @@ _BYTES_PER_TOKEN = 4
 
 def tokens_of(flow: Flow, phase: Phase) -> int:
     """Return the estimated tokens of a phase's prompt, tools and moves; late facts count as their template."""
-    prompt = flow.prompts.get(phase.prompt or "")
-    texts = [prompt.text if prompt is not None else ""]
-    texts += [json.dumps([t.name, t.description, t.parameters], ensure_ascii=False) for t in flow.tools_of(phase)]
-    texts += [json.dumps([r.name, r.description], ensure_ascii=False) for r in flow.requests_of(phase).values()]
-    return -(-sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN)
+    return _tokens(flow, phase, _bytes_of)
 
 
 def budgets(flow: Flow, ways: Ways) -> Iterator[Finding]:
     """Look for phases whose prompt and tools are larger than they may be."""
+    bytes_of = cache(_bytes_of)  # a tool that many phases offer is described once
     for phase in ways.reached:
         budget = phase.token_budget or flow.limits.token_budget
-        tokens = tokens_of(flow, phase)
+        tokens = _tokens(flow, phase, bytes_of)
         if tokens > budget:
             message = f"phase {phase.name!r}: prompt and tools are about {tokens} tokens, {budget} are allowed"
             yield error("over-budget", message, phase.source)
+
+
+def _tokens(flow: Flow, phase: Phase, bytes_of: Callable[[Tool], int]) -> int:
+    prompt = flow.prompts.get(phase.prompt or "")
+    total = len(prompt.text.encode()) if prompt is not None else 0
+    total += sum(bytes_of(tool) for tool in flow.tools_of(phase))
+    total += sum(_length([move.name, move.description]) for move in flow.requests_of(phase).values())
+    return -(-total // _BYTES_PER_TOKEN)
+
+
+def _bytes_of(tool: Tool) -> int:
+    return _length([tool.name, tool.description, tool.parameters])
+
+
+def _length(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
