@@ -9,6 +9,7 @@ import typer
 
 from voiceagent.cli.call import call
 from voiceagent.cli.check import check
+from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.replay import replay
 from voiceagent.cli.serve import serve
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(call)
 app.command()(check)
+app.command()(graph)
 app.command()(inspect)
 app.command()(replay)
 app.command("test")(play)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -11,7 +12,7 @@ from voiceagent.errors import nearest
 from voiceagent.spec.declared import Declared
 from voiceagent.spec.facts import Facts
 
-__all__ = ["AllOf", "AnyOf", "Compare", "Guard", "Not", "When", "facts_read_by", "holds"]
+__all__ = ["AllOf", "AnyOf", "Compare", "Guard", "Not", "When", "facts_read_by", "guard_text", "holds"]
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "set"]
 
@@ -147,3 +148,29 @@ def facts_read_by(guard: Guard | Callable[[Facts], bool] | None) -> tuple[str, .
             return facts_read_by(part)
         case _:
             return ()
+
+
+_SIGNS = {"eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥", "in": "in"}
+
+
+def guard_text(guard: Guard) -> str:
+    """Return a guard in a few words, for people."""
+    match guard:
+        case Compare(fact=fact, is_="eq", value=True):
+            return fact
+        case Compare(fact=fact, is_="eq", value=False):
+            return f"not {fact}"
+        case Compare(fact=fact, is_="set", value=value):
+            return f"{fact} unknown" if value is False else f"{fact} known"
+        case Compare(fact=fact, is_=is_, value=value):
+            return f"{fact} {_SIGNS[is_]} {json.dumps(value, ensure_ascii=False)}"
+        case AllOf(all_of=parts):
+            return " and ".join(map(_in_brackets, parts)) or "always"
+        case AnyOf(any_of=parts):
+            return " or ".join(map(_in_brackets, parts)) or "never"
+        case Not(not_=part):
+            return f"not {_in_brackets(part)}"
+
+
+def _in_brackets(guard: Guard) -> str:
+    return f"({guard_text(guard)})" if isinstance(guard, AllOf | AnyOf) else guard_text(guard)

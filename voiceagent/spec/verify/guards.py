@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.guards import AllOf, AnyOf, Compare, Guard, Not, facts_read_by
+from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not, facts_read_by, guard_text
 from voiceagent.spec.phase import HostSignals, Phase, Pressed, Requested, ToolFails, ToolSucceeds, Transition
 from voiceagent.spec.verify.finding import Finding, error, warning
 from voiceagent.spec.verify.valuation import MOST_ATOMS, Clause, Valuations
@@ -61,9 +61,7 @@ def _told(edge: Transition, verdict: _Verdict, why: str, *, whose: str, way: tup
         case "possible":
             return
         case "dead":
-            yield error(
-                "dead-guard", f"{what} is never taken: no facts fit its guard {_text(edge)}{why}", edge.source, way
-            )
+            yield error("dead-guard", f"{what} is never taken: no facts fit its guard{why}", edge.source, way)
         case "shadowed":
             yield error(
                 "shadowed-guard", f"{what} is never taken: before it always comes that to {why}", edge.source, way
@@ -83,14 +81,15 @@ def _verdicts(
             continue  # a transition of every phase, and not of this one
         before = earlier.setdefault(trigger_of(edge), [])
         verdict = _verdict(valuations, edge, before, changeable)
-        why = _never_set(edge, changeable) if verdict == "dead" else ", ".join({repr(o.to): None for o in before})
+        why = _no_fit(edge, changeable) if verdict == "dead" else ", ".join({repr(o.to): None for o in before})
         yield edge, verdict, why
         before.append(edge)
 
 
-def _never_set(edge: Transition, changeable: frozenset[str]) -> str:
+def _no_fit(edge: Transition, changeable: frozenset[str]) -> str:
+    text = f" `{guard_text(edge.when)}`" if isinstance(edge.when, Compare | AllOf | AnyOf | Not) else ""
     fixed = [fact for fact in facts_read_by(edge.when) if fact not in changeable]
-    return f"; no tool on the way sets {fixed[0]!r}" if fixed else ""
+    return f"{text}; no tool on the way sets {fixed[0]!r}" if fixed else text
 
 
 def _verdict(
@@ -115,19 +114,3 @@ def _predicates(flow: Flow) -> Iterator[Finding]:
             name = getattr(edge.when, "__qualname__", type(edge.when).__name__)
             message = f"the guard {name!r} is Python: it counts as unknown, nothing is proved of it"
             yield warning("unknown-guard", message, edge.source)
-
-
-def _text(edge: Transition) -> str:
-    return _guard_text(edge.when) if isinstance(edge.when, Compare | AllOf | AnyOf | Not) else ""
-
-
-def _guard_text(guard: Guard) -> str:
-    match guard:
-        case Compare(fact=fact, is_=is_, value=value):
-            return f"{fact} {is_} {value!r}"
-        case AllOf(all_of=parts):
-            return f"({' and '.join(map(_guard_text, parts))})" if parts else "nothing"
-        case AnyOf(any_of=parts):
-            return f"({' or '.join(map(_guard_text, parts))})" if parts else "(no part of any_of)"
-        case Not(not_=part):
-            return f"not {_guard_text(part)}"
