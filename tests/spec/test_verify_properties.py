@@ -1,0 +1,512 @@
+"""Flows that are right by construction pass; whatever a generator breaks in them, wherever, is found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from pydantic import create_model
+
+from voiceagent.spec.declared import Declared
+from voiceagent.spec.expects import Digits, FreeSpeech
+from voiceagent.spec.facts import Facts
+from voiceagent.spec.flow import Flow, Limits
+from voiceagent.spec.guards import AllOf, Compare
+from voiceagent.spec.guided import GuidedDialogue, Intent, Slot
+from voiceagent.spec.phase import (
+    HangUpAfter,
+    Phase,
+    Requested,
+    Say,
+    Silent,
+    TimedOut,
+    ToolSucceeds,
+    TransferTo,
+    Transition,
+    TurnLimitReached,
+)
+from voiceagent.spec.prefetch import Prefetch
+from voiceagent.spec.prompt import Prompt
+from voiceagent.spec.tool import Tool, tool
+from voiceagent.spec.verify import verify
+
+
+class HouseFacts(Facts):
+    met: bool = False
+    name: str | None = None
+    tries: int = 0
+    secret: str | None = None
+    """Nothing ever sets it."""
+
+
+@tool(grants="access", grants_when="met", sets=("met", "name", "tries"))
+async def meet(code: str) -> dict[str, object]:
+    """Find out who is calling."""
+    return {}
+
+
+@tool(requires="access", binds=("name",))
+async def look(name: str) -> dict[str, object]:
+    """Look something up for them."""
+    return {}
+
+
+@tool
+async def hours(day: str = "today") -> dict[str, object]:
+    """When the house is open."""
+    return {}
+
+
+@tool(effect="write", requires="access", binds=("name",), invalidates=(look,))
+async def note(name: str, text: str) -> dict[str, object]:
+    """Write something down."""
+    return {}
+
+
+@tool(effect="irreversible", requires="access", confirm="Shall I throw away {{ thing }}?")
+async def discard(thing: str) -> dict[str, object]:
+    """Throw something away."""
+    return {}
+
+
+SLOTS = {"note": "text", "discard": "thing", "meet": "code"}
+
+
+def move(name: str, to: str) -> Transition:
+    return Transition(on=Requested(name=name, description="The caller wants it."), to=to)
+
+
+# --- flows that are right --------------------------------------------------------------------------------------------
+
+
+@st.composite
+def right_flows(draw: st.DrawFn) -> Flow:
+    """A door at which one is met, rooms behind it with ways between them, a colleague and an end."""
+    rooms = [f"room_{number}" for number in range(draw(st.integers(2, 5)))]
+    phases = [_door(draw, rooms[0]), *(_room(draw, rooms, at) for at in range(len(rooms)))]
+    return Flow(
+        name="house",
+        initial="door",
+        facts=HouseFacts,
+        phases=(
+            *phases,
+            Phase(name="colleague", on_enter=Say(text="One moment."), ends=TransferTo(target="desk")),
+            Phase(name="end", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
+        ),
+        tools=(hours,) if draw(st.booleans()) else (),
+        transitions=(
+            move("help", "colleague"),
+            Transition(on=Silent(), to="end"),
+            Transition(on=TurnLimitReached(), to="colleague"),
+        ),
+        reaches_human=draw(st.booleans()),
+        prompts={"house/door.md": Prompt("Ask."), **{f"house/{room}.md": _prompt(draw) for room in rooms}},
+    )
+
+
+def _door(draw: st.DrawFn, first: str) -> Phase:
+    return Phase(
+        name="door",
+        prompt="house/door.md",
+        tools=(meet,),
+        transitions=(
+            Transition(on=meet, to=first, when={"met": True}, prefetch=(Prefetch(tool=look),)),
+            Transition(on=meet, to="colleague", when={"met": False, "tries": {"ge": draw(st.integers(1, 5))}}),
+        ),
+        max_turns=draw(st.sampled_from([None, 5])),
+        guided=GuidedDialogue(opening="Who is there?", intents=(_intent(meet),), replies={"meet": "No."}),
+    )
+
+
+def _room(draw: st.DrawFn, rooms: Sequence[str], at: int) -> Phase:
+    onward = (*rooms, "end")[at + 1]
+    ways = dict.fromkeys([onward, *draw(st.lists(st.sampled_from(rooms), max_size=2))])
+    tools = (
+        (look, note, discard) if at == 0 else tuple(draw(st.lists(st.sampled_from([look, note, discard]), unique=True)))
+    )
+    few = draw(st.integers(1, 3))
+    by_tool = (
+        Transition(on=look, to=onward, when={"tries": {"lt": few}}),
+        Transition(on=look, to="end", when={"tries": {"ge": few}, "met": True}),
+    )
+    late = (Transition(on=TimedOut(), to="end"),) if draw(st.booleans()) else ()
+    return Phase(
+        name=rooms[at],
+        prompt=f"house/{rooms[at]}.md",
+        tools=tools,
+        transitions=(*(move(f"to_{to}", to) for to in ways), *(by_tool if look in tools else ()), *late),
+        timeout_ms=60_000 if late else None,
+        guided=GuidedDialogue(
+            opening=draw(st.sampled_from([None, "Here we are, {{ name }}."])),
+            intents=(*map(_intent, tools), *(Intent(does=f"to_{to}", examples=(f"go to {to}",)) for to in ways)),
+            replies={used.name: "{{ result }} for {{ name }} after {{ tries }}" for used in tools},
+            failures={used.name: "{{ reason }}" for used in tools},
+        ),
+    )
+
+
+def _intent(does: Tool) -> Intent:
+    name = SLOTS.get(does.name)
+    slots = (Slot(name=name, expects=FreeSpeech(), ask="Which?"),) if name else ()
+    return Intent(does=does, examples=(f"please {does.name}",), slots=slots)
+
+
+def _prompt(draw: st.DrawFn) -> Prompt:
+    late = ["", "\n---\n{{ name }}", "\n---\n{% if secret is defined %}{{ secret }}{% endif %}{{ tries }}"]
+    return Prompt("Be kind." + draw(st.sampled_from(late)))
+
+
+# --- what is done to them --------------------------------------------------------------------------------------------
+
+Break = Callable[[st.DataObject, Flow], Flow]
+BREAKS: dict[Break, str] = {}
+
+
+def breaks(code: str) -> Callable[[Break], Break]:
+    def enter(mutation: Break) -> Break:
+        BREAKS[mutation] = code
+        return mutation
+
+    return enter
+
+
+def pick(data: st.DataObject, items: Sequence[Phase]) -> Phase:
+    assume(items)
+    return data.draw(st.sampled_from(list(items)), label="phase")
+
+
+def rooms_of(flow: Flow) -> list[Phase]:
+    return [phase for phase in flow.phases if phase.name.startswith("room")]
+
+
+def with_phase(flow: Flow, phase: Phase, **changes: object) -> Flow:
+    """Return the flow with one of its phases changed."""
+    changed = phase.model_copy(update=changes)
+    return flow.model_copy(update={"phases": tuple(changed if old is phase else old for old in flow.phases)})
+
+
+def with_dialogue(flow: Flow, phase: Phase, **changes: object) -> Flow:
+    assert phase.guided is not None
+    return with_phase(flow, phase, guided=phase.guided.model_copy(update=changes))
+
+
+def with_edge(flow: Flow, phase: Phase, edge: Transition, **changes: object) -> Flow:
+    changed = edge.model_copy(update=changes)
+    return with_phase(flow, phase, transitions=tuple(changed if old is edge else old for old in phase.transitions))
+
+
+def with_tool(flow: Flow, used: Tool, **changes: object) -> Flow:
+    """Return the flow with one of its tools changed wherever it is named."""
+    changed = dataclasses.replace(used, **changes)  # pyright: ignore[reportArgumentType]
+
+    def mapped(value: object) -> object:
+        match value:
+            case Tool():
+                return changed if value is used else value
+            case Declared():
+                return value.model_copy(
+                    update={name: mapped(getattr(value, name)) for name in type(value).model_fields}
+                )
+            case tuple():
+                return tuple(mapped(part) for part in cast("tuple[object, ...]", value))
+            case Mapping():
+                return {key: mapped(part) for key, part in cast("Mapping[object, object]", value).items()}
+            case _:
+                return value
+
+    return cast("Flow", mapped(flow))
+
+
+def a_move(data: st.DataObject, flow: Flow) -> tuple[Phase, Transition]:
+    phase = pick(data, rooms_of(flow))
+    return phase, next(edge for edge in phase.transitions if isinstance(edge.on, Requested))
+
+
+@breaks("unknown-phase")
+def a_target_is_misspelt(data: st.DataObject, flow: Flow) -> Flow:
+    phase = pick(data, [phase for phase in flow.phases if phase.transitions])
+    edge = data.draw(st.sampled_from(phase.transitions))
+    return with_edge(flow, phase, edge, to=f"{edge.to}x")
+
+
+@breaks("missing-prompt")
+def a_prompt_is_lost(data: st.DataObject, flow: Flow) -> Flow:
+    lost = data.draw(st.sampled_from(sorted(flow.prompts)))
+    return flow.model_copy(update={"prompts": {name: flow.prompts[name] for name in flow.prompts if name != lost}})
+
+
+@breaks("missing-prompt")
+def nobody_can_answer(data: st.DataObject, flow: Flow) -> Flow:
+    return with_phase(flow, pick(data, rooms_of(flow)), prompt=None, guided=None)
+
+
+@breaks("duplicate-phase")
+def a_phase_is_there_twice(data: st.DataObject, flow: Flow) -> Flow:
+    return flow.model_copy(update={"phases": (*flow.phases, pick(data, flow.phases))})
+
+
+@breaks("duplicate-tool")
+def a_tool_is_offered_twice(data: st.DataObject, flow: Flow) -> Flow:
+    phase = pick(data, [phase for phase in flow.phases if phase.tools])
+    return with_phase(flow, phase, tools=(*phase.tools, dataclasses.replace(phase.tools[0])))
+
+
+@breaks("unreachable")
+def no_way_leads_to_a_room(data: st.DataObject, flow: Flow) -> Flow:
+    lost = pick(data, rooms_of(flow)).name
+    for phase in flow.phases:
+        now = flow.by_name[phase.name]
+        moved = tuple(e.model_copy(update={"to": "end"}) if e.to == lost else e for e in now.transitions)
+        flow = with_phase(flow, now, transitions=moved)
+    return flow
+
+
+@breaks("dead-end")
+def nothing_leads_out(data: st.DataObject, flow: Flow) -> Flow:
+    room = pick(data, rooms_of(flow))
+    return with_phase(flow, room, transitions=(), timeout_ms=None).model_copy(update={"transitions": ()})
+
+
+@breaks("endless-loop")
+def silence_leads_back_to_the_door(data: st.DataObject, flow: Flow) -> Flow:
+    kept = tuple(edge for edge in flow.transitions if not isinstance(edge.on, Silent))
+    late = [phase for phase in flow.phases if phase.timeout_ms is not None]
+    assume(not late)
+    return flow.model_copy(update={"transitions": (*kept, Transition(on=Silent(), to="door"))})
+
+
+@breaks("no-human")
+def nobody_can_be_asked_for(data: st.DataObject, flow: Flow) -> Flow:
+    return flow.model_copy(update={"transitions": flow.transitions[1:], "reaches_human": True})
+
+
+@breaks("grant-missing")
+def a_way_leads_around_the_door(data: st.DataObject, flow: Flow) -> Flow:
+    door = flow.by_name["door"]
+    room = pick(data, [room for room in rooms_of(flow) if room.tools])
+    return with_phase(flow, door, transitions=(*door.transitions, move("around", room.name)))
+
+
+@breaks("grant-missing")
+def the_door_does_not_ask_for_the_result(data: st.DataObject, flow: Flow) -> Flow:
+    door = flow.by_name["door"]
+    fact = data.draw(st.sampled_from(["name", "tries"]))
+    return with_edge(flow, door, door.transitions[0], when=Compare(fact=fact, is_="set", value=True))
+
+
+@breaks("grant-never")
+def nothing_gives_the_right(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, meet, grants=(), grants_when=None)
+
+
+@breaks("fact-never-set")
+def a_tool_binds_what_nothing_sets(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, data.draw(st.sampled_from([look, note])), binds={"name": "secret"})
+
+
+@breaks("unknown-fact")
+def a_tool_sets_what_is_no_fact(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, data.draw(st.sampled_from([look, note, discard, meet])), sets={"nmae": "name"})
+
+
+@breaks("prefetch-write")
+def what_is_fetched_writes(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(with_tool(flow, note, invalidates=()), look, effect="write")
+
+
+@breaks("prefetch-argument")
+def a_fetch_gives_what_is_not_taken(data: st.DataObject, flow: Flow) -> Flow:
+    door = flow.by_name["door"]
+    wrong = Prefetch(tool=look, arguments={data.draw(st.sampled_from(["nam", "name"])): "x"})
+    return with_edge(flow, door, door.transitions[0], prefetch=(wrong,))
+
+
+@breaks("prefetch-early")
+def a_fetch_begins_for_a_stranger(data: st.DataObject, flow: Flow) -> Flow:
+    door = flow.by_name["door"]
+    return with_edge(flow, door, door.transitions[1], prefetch=(Prefetch(tool=look),))
+
+
+@breaks("dead-guard")
+def a_guard_contradicts_itself(data: st.DataObject, flow: Flow) -> Flow:
+    phase, edge = a_move(data, flow)
+    at = data.draw(st.integers(-3, 3))
+    never = AllOf(all_of=(Compare(fact="tries", is_="lt", value=at), Compare(fact="tries", is_="ge", value=at)))
+    return with_edge(flow, phase, edge, when=never)
+
+
+@breaks("dead-guard")
+def a_guard_waits_for_what_nothing_sets(data: st.DataObject, flow: Flow) -> Flow:
+    phase, edge = a_move(data, flow)
+    return with_edge(flow, phase, edge, when=Compare(fact="secret", value="x"))
+
+
+@breaks("shadowed-guard")
+def an_earlier_transition_takes_all(data: st.DataObject, flow: Flow) -> Flow:
+    phase = pick(data, [p for p in flow.phases if any(isinstance(e.on, ToolSucceeds) for e in p.transitions)])
+    edge = next(edge for edge in phase.transitions if isinstance(edge.on, ToolSucceeds))
+    return with_phase(flow, phase, transitions=(edge.model_copy(update={"when": None}), *phase.transitions))
+
+
+@breaks("shadowed-guard")
+def two_transitions_leave_nothing_to_a_third(data: st.DataObject, flow: Flow) -> Flow:
+    phase, edge = a_move(data, flow)
+    low, high = sorted([data.draw(st.integers(-2, 2)), data.draw(st.integers(-2, 2))])
+    below = edge.model_copy(update={"when": Compare(fact="tries", is_="le", value=high)})
+    above = edge.model_copy(update={"when": Compare(fact="tries", is_="gt", value=low)})
+    return with_phase(flow, phase, transitions=(below, above, *phase.transitions))
+
+
+@breaks("dead-trigger")
+def a_time_out_never_comes(data: st.DataObject, flow: Flow) -> Flow:
+    room = pick(data, [room for room in rooms_of(flow) if room.timeout_ms is None])
+    return with_phase(flow, room, transitions=(*room.transitions, Transition(on=TimedOut(), to="end")))
+
+
+@breaks("limit-ignored")
+def a_turn_limit_leads_nowhere(data: st.DataObject, flow: Flow) -> Flow:
+    room = pick(data, rooms_of(flow))
+    return with_phase(flow, room, max_turns=3).model_copy(update={"transitions": flow.transitions[:-1]})
+
+
+@breaks("no-description")
+def a_tool_says_nothing_of_itself(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, data.draw(st.sampled_from([meet, look, note, discard])), description="")
+
+
+@breaks("no-confirmation")
+def nothing_is_read_back(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, discard, confirm=None)
+
+
+@breaks("untyped-parameter")
+def a_parameter_may_be_anything(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, discard, arguments=create_model("anything", thing=(object, ...)))
+
+
+@breaks("unknown-tool")
+def a_tool_makes_stale_what_is_not_there(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, note, invalidates=("loook",))
+
+
+@breaks("unknown-tool")
+def a_tool_is_no_longer_offered(data: st.DataObject, flow: Flow) -> Flow:
+    room = pick(data, [room for room in rooms_of(flow) if room.tools])
+    return with_phase(flow, room, tools=room.tools[1:])
+
+
+@breaks("unknown-tool")
+def a_move_is_misspelt(data: st.DataObject, flow: Flow) -> Flow:
+    room = pick(data, rooms_of(flow))
+    assert room.guided is not None
+    lost = Intent(does="to_rooom", examples=("go",))
+    return with_dialogue(flow, room, intents=(*room.guided.intents, lost))
+
+
+@breaks("unknown-tool")
+def there_are_words_for_no_tool(data: st.DataObject, flow: Flow) -> Flow:
+    field = data.draw(st.sampled_from(["replies", "failures"]))
+    return with_dialogue(flow, pick(data, rooms_of(flow)), **{field: {"lok": "Yes."}})
+
+
+@breaks("no-examples")
+def nothing_means_an_intent(data: st.DataObject, flow: Flow) -> Flow:
+    room = pick(data, rooms_of(flow))
+    assert room.guided is not None
+    at = data.draw(st.integers(0, len(room.guided.intents) - 1))
+    intents = [i.model_copy(update={"examples": ()} if n == at else {}) for n, i in enumerate(room.guided.intents)]
+    return with_dialogue(flow, room, intents=tuple(intents))
+
+
+@breaks("unknown-slot")
+def a_slot_is_misspelt(data: st.DataObject, flow: Flow) -> Flow:
+    slot = Slot(name="coed", expects=FreeSpeech(), ask="Which?")
+    intent = _intent(meet)
+    return with_dialogue(
+        flow, flow.by_name["door"], intents=(intent.model_copy(update={"slots": (*intent.slots, slot)}),)
+    )
+
+
+@breaks("missing-slot")
+def what_a_tool_needs_is_not_asked_for(data: st.DataObject, flow: Flow) -> Flow:
+    return with_dialogue(flow, flow.by_name["door"], intents=(_intent(meet).model_copy(update={"slots": ()}),))
+
+
+SENTENCES = st.sampled_from(["opening", "not_understood", "anything_else"])
+
+
+@breaks("unknown-placeholder")
+def a_sentence_names_no_fact(data: st.DataObject, flow: Flow) -> Flow:
+    return with_dialogue(flow, pick(data, rooms_of(flow)), **{data.draw(SENTENCES): "Hello {{ nmae }}."})
+
+
+@breaks("placeholder-never-set")
+def a_sentence_needs_what_nothing_sets(data: st.DataObject, flow: Flow) -> Flow:
+    return with_dialogue(flow, pick(data, rooms_of(flow)), **{data.draw(SENTENCES): "Hello {{ secret }}."})
+
+
+@breaks("placeholder-missing")
+def a_sentence_comes_too_early(data: st.DataObject, flow: Flow) -> Flow:
+    return with_dialogue(flow, flow.by_name["door"], **{data.draw(SENTENCES): "Hello {{ name }}."})
+
+
+@breaks("placeholder-missing")
+def a_way_leads_around_what_a_prompt_needs(data: st.DataObject, flow: Flow) -> Flow:
+    door = flow.by_name["door"]
+    room = pick(data, rooms_of(flow))
+    prompts = {**flow.prompts, room.prompt: Prompt("Be kind.\n---\n{{ name }}")}
+    around = move("around", room.name)
+    return with_phase(flow, door, transitions=(*door.transitions, around)).model_copy(update={"prompts": prompts})
+
+
+@breaks("bad-template")
+def a_sentence_cannot_be_read(data: st.DataObject, flow: Flow) -> Flow:
+    wrong = data.draw(st.sampled_from(["{{ name", "{% if name %}", "{{ name | shout }}", "{{ 1 + }}", "{% endfor %}"]))
+    return with_dialogue(flow, pick(data, rooms_of(flow)), **{data.draw(SENTENCES): wrong})
+
+
+@breaks("static-placeholder")
+def a_prompt_has_a_hole_above_the_line(data: st.DataObject, flow: Flow) -> Flow:
+    name = data.draw(st.sampled_from(sorted(flow.prompts)))
+    return flow.model_copy(update={"prompts": {**flow.prompts, name: Prompt("Be kind to {{ name }}.")}})
+
+
+@breaks("secret-exposed")
+def a_secret_is_recorded(data: st.DataObject, flow: Flow) -> Flow:
+    return with_phase(flow, pick(data, rooms_of(flow)), expects=(Digits(name="pin", sealed=True),))
+
+
+@breaks("over-budget")
+def a_prompt_is_too_long(data: st.DataObject, flow: Flow) -> Flow:
+    return with_phase(flow, pick(data, rooms_of(flow)), token_budget=data.draw(st.integers(1, 5)))
+
+
+@breaks("silence-too-long")
+def nobody_may_wait(data: st.DataObject, flow: Flow) -> Flow:
+    return flow.model_copy(update={"limits": Limits(max_silence_ms=data.draw(st.integers(500, 4_000)))})
+
+
+@breaks("unknown-locale")
+def nobody_speaks_the_language(data: st.DataObject, flow: Flow) -> Flow:
+    return flow.model_copy(update={"locale": data.draw(st.sampled_from(["tlh", "xx-YY", ""]))})
+
+
+# --- the properties --------------------------------------------------------------------------------------------------
+
+
+@given(right_flows())
+def test_a_flow_that_is_right_passes(flow: Flow) -> None:
+    assert [str(finding) for finding in verify(flow)] == []
+
+
+@pytest.mark.parametrize("mutation", BREAKS, ids=lambda mutation: mutation.__name__)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.filter_too_much])
+@given(data=st.data(), flow=right_flows())
+def test_what_is_broken_is_found(mutation: Break, data: st.DataObject, flow: Flow) -> None:
+    found = [finding for finding in verify(mutation(data, flow)) if finding.code == BREAKS[mutation]]
+    assert found
+    assert all(finding.severity == "error" for finding in found)
