@@ -183,7 +183,11 @@ def test_a_tool_that_requires_what_it_gives_can_never_run() -> None:
 
 
 def test_a_fact_that_may_be_missing_is_a_warning_since_the_tool_is_not_offered_then() -> None:
-    flow = library(card(Transition(on=check_card, to="desk"), Transition(on=SKIP, to="desk")), desk(greet_reader), BYE)
+    flow = library(
+        card(Transition(on=check_card, to="desk", when={"recognised": True}), Transition(on=SKIP, to="desk")),
+        desk(greet_reader),
+        BYE,
+    )
     assert [(finding.code, finding.severity) for finding in verify(flow)] == [("fact-missing", "warning")]
 
 
@@ -191,7 +195,10 @@ def test_a_fact_that_may_be_missing_is_a_warning_since_the_tool_is_not_offered_t
     "guard", [{"reader_id": {"set": True}}, {"reader_id": {"ne": None}}, {"reader_id": {"in": ["a"]}}]
 )
 def test_a_guard_that_only_permits_a_known_fact_establishes_it(guard: dict[str, object]) -> None:
-    edges = (Transition(on=check_card, to="desk"), Transition(on=SKIP, to="desk", when=guard))
+    edges = (
+        Transition(on=check_card, to="desk", when={"recognised": True}),
+        Transition(on=SKIP, to="desk", when=guard),
+    )
     assert codes(library(card(*edges), desk(greet_reader), BYE)) == []
 
 
@@ -206,8 +213,21 @@ def test_a_guard_that_only_permits_a_known_fact_establishes_it(guard: dict[str, 
     ],
 )
 def test_a_guard_that_permits_an_unknown_fact_establishes_nothing(guard: dict[str, object]) -> None:
-    edges = (Transition(on=check_card, to="desk"), Transition(on=SKIP, to="desk", when=guard))
+    edges = (
+        Transition(on=check_card, to="desk", when={"recognised": True}),
+        Transition(on=SKIP, to="desk", when=guard),
+    )
     assert codes(library(card(*edges), desk(greet_reader), BYE)) == ["fact-missing"]
+
+
+def test_a_tool_that_may_say_no_sets_its_facts_only_where_it_has_said_yes() -> None:
+    for guard, wrong in (
+        ({"recognised": True}, []),
+        ({"recognised": False}, ["fact-missing"]),
+        (None, ["fact-missing"]),
+    ):
+        edge = Transition(on=check_card, to="desk", when=guard)
+        assert codes(library(card(edge, DONE), desk(greet_reader), BYE)) == wrong
 
 
 # --- templates -------------------------------------------------------------------------------------------------------
@@ -247,7 +267,10 @@ def test_nothing_is_filled_in_above_the_line(static: str) -> None:
 
 def test_the_outcome_of_a_tool_is_told_in_the_phase_that_it_leads_to() -> None:
     words = GuidedDialogue(replies={"check_card": "Welcome, {{ reader_id }}: {{ result }}."})
-    assert codes(library(card(Transition(on=check_card, to="desk")), desk(guided=words), BYE)) == []
+    assert (
+        codes(library(card(Transition(on=check_card, to="desk", when={"recognised": True})), desk(guided=words), BYE))
+        == []
+    )
 
 
 def test_the_words_for_a_success_may_use_what_it_has_just_set() -> None:

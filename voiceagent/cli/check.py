@@ -48,7 +48,7 @@ def _print(flow: Flow, findings: list[Finding]) -> None:
         typer.echo(str(finding))
     if findings:
         errors = sum(finding.severity == "error" for finding in findings)
-        verdict = f"{errors} errors, {len(findings) - errors} warnings"
+        verdict = f"{_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
     else:
         verdict = f"{sum(len(flow.tools_of(phase)) for phase in flow.phases)} tool offers, nothing wrong"
     typer.echo(f"{flow.name}: {len(flow.phases)} phases, {verdict}")
@@ -57,6 +57,10 @@ def _print(flow: Flow, findings: list[Finding]) -> None:
         wait = longest_wait(flow, phase)
         silence = f"longest silence {wait}" if wait is not None else "no waits"
         typer.echo(f"  {phase.name:<{width}}  about {tokens_of(flow, phase):>5} tokens; {silence}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _print_unloadable(exc: PhaseError, *, as_json: bool) -> None:

@@ -70,9 +70,17 @@ def _required_true(guard: object) -> frozenset[str]:
 
 
 def facts_of(edge: Transition) -> frozenset[str]:
-    """Return the facts that are known once an edge was taken: its tool sets them, or its guard asks for them."""
-    by_tool = edge.on.tool.sets if isinstance(edge.on, ToolSucceeds) else ()
-    return _implied_by(edge.when).union(by_tool)
+    """Return the facts that are known once an edge was taken: its tool sets them, or its guard asks for them.
+
+    A tool that may say no (`grants_when`) sets the rest of its facts only where the guard says that it has said yes.
+    """
+    implied = _implied_by(edge.when)
+    if not isinstance(edge.on, ToolSucceeds):
+        return implied
+    tool = edge.on.tool
+    if tool.grants_when is None or any(tool.sets.get(fact) == tool.grants_when for fact in _required_true(edge.when)):
+        return implied.union(tool.sets)
+    return implied.union(fact for fact, path in tool.sets.items() if path == tool.grants_when)
 
 
 def _implied_by(guard: object) -> frozenset[str]:

@@ -44,9 +44,22 @@ def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
             if "{{" in prompt.static or "{%" in prompt.static:
                 message = f"prompt {phase.prompt!r}: placeholders belong below the line `---`"
                 yield error("static-placeholder", message, prompt.source)
+        yield from _said_as_they_stand(phase, ways)
         sure = held[phase.name] | start if ways.reaches(phase.name) else None
         for text in _texts(flow, ways, phase, after.get(phase.name, {})):
             yield from _look_at(flow, ways, phase, text, ever=ever, sure=sure)
+
+
+def _said_as_they_stand(phase: Phase, ways: Ways) -> Iterator[Finding]:
+    """Look for holes where nothing fills them: in reprompts and fillers, which are rendered ahead of any call."""
+    fillers = [ways.flow.filler_of(phase), *(tool.filler for tool in ways.tools[phase.name] if tool.filler)]
+    said = [(phrase, phase.source) for prompts in (phase.no_input, phase.no_match) for phrase in prompts.phrases]
+    said += [(text, f.source) for f in fillers for text in (*f.phrases, *f.later, f.apology)]
+    said += [(text, ways.flow.phrases.source) for text in ways.flow.phrases.model_dump().values()]
+    for text, source in said:
+        if "{{" in text or "{%" in text:
+            message = f"{text!r} is said as it stands: nothing fills in its placeholders"
+            yield error("static-placeholder", message, source)
 
 
 def _look_at(

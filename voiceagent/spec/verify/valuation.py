@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import itertools
 import json
@@ -131,10 +132,12 @@ def _representatives(fact: str, asked: Sequence[Compare], facts: type[Facts]) ->
         named += cast("list[object]", atom.value) if isinstance(atom.value, list) else [atom.value]
     for kind in _kinds(field.annotation):
         adapter: TypeAdapter[object] = TypeAdapter(cast("Any", kind))
-        fitting = [value for value in (_read(adapter, value) for value in named) if value is not None]
+        fitting = [
+            value for value in (_read(adapter, value) for value in named) if value is not None and value == value
+        ]
         for value in _of_kind(kind, fitting):
             try:
-                facts.__pydantic_validator__.validate_python({fact: value})
+                facts.model_validate({fact: value})
             except ValidationError:
                 continue  # the fact's own constraints exclude it
             yield value
@@ -189,19 +192,24 @@ def _of_kind(kind: object, named: Sequence[object]) -> list[object]:
 
 def _numbers(kind: type, named: Sequence[Any]) -> list[object]:
     ordered = sorted(set(named))
-    found: list[Any] = [kind(0)]
-    for value in ordered:
-        found += [value - 1, value, value + 1]
-    if not issubclass(kind, int):
-        found += [(low + high) / 2 for low, high in itertools.pairwise(ordered)]
-    return found
+    between = [] if issubclass(kind, int) else [(low + high) / 2 for low, high in itertools.pairwise(ordered)]
+    return [kind(0), *ordered, *(value - 1 for value in ordered), *(value + 1 for value in ordered), *between]
 
 
 def _instants(kind: type, named: Sequence[Any]) -> list[object]:
-    ordered = sorted(set(named))
+    try:
+        ordered = sorted(set(named))
+    except TypeError:
+        return list(named)  # with and without a time zone: they have no order, so nothing lies between them
     if not issubclass(kind, date | timedelta):
         return ordered
-    found: list[Any] = [*ordered, *(value - _DAY for value in ordered), *(value + _DAY for value in ordered)]
+    found: list[Any] = [*ordered, *(moved for value in ordered for moved in _neighbours(value))]
     if issubclass(kind, datetime | timedelta):
         found += [low + (high - low) / 2 for low, high in itertools.pairwise(ordered)]
     return found
+
+
+def _neighbours(value: Any) -> Iterator[object]:
+    for step in (-_DAY, _DAY):
+        with contextlib.suppress(OverflowError):  # there is no day before the first
+            yield value + step
