@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from voiceagent.spec.expects import Digits
+from voiceagent.spec.expects import Digits, SpokenAmount, SpokenDate
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import Slot
 from voiceagent.spec.phase import Phase
@@ -39,16 +39,24 @@ def secrets(flow: Flow, ways: Ways) -> Iterator[Finding]:
         if not phase.sensitive:
             yield from _exposed(phase, slots, ways.tools[phase.name])
         for tool, slot in slots:
-            # In a sensitive phase every digit becomes a handle, declared a secret or not.
-            secret = isinstance(slot.expects, Digits) and (slot.expects.sealed or phase.sensitive)
-            if (
-                tool is not None
-                and secret
-                and slot.name in tool.arguments.model_fields
-                and slot.name not in tool.sealed
-            ):
+            yield from _misplaced(phase, tool, slot)
+
+
+def _misplaced(phase: Phase, tool: Tool | None, slot: Slot) -> Iterator[Finding]:
+    """Look at an answer whose digits become a handle: only a `Sealed` parameter can be given one."""
+    match slot.expects:
+        case Digits(sealed=sealed) if (sealed or phase.sensitive) and tool is not None:
+            # In a sensitive phase every digit is sealed, declared a secret or not.
+            if slot.name in tool.arguments.model_fields and slot.name not in tool.sealed:
                 message = f"the digits of {slot.name!r} are sealed, but {tool.name!r} does not take it as `Sealed`"
                 yield error("secret-misplaced", message, slot.source)
+        case SpokenDate() | SpokenAmount() if phase.sensitive:
+            message = (
+                f"the numbers of {slot.name!r} are sealed in a sensitive phase: no {slot.expects.kind} is heard there"
+            )
+            yield error("secret-misplaced", message, slot.source)
+        case _:
+            pass
 
 
 def _slots(phase: Phase) -> Iterator[tuple[Tool | None, Slot]]:
