@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -170,6 +170,7 @@ def some_flows(draw: st.DrawFn) -> Flow:
     return Flow(name="some", initial=names[0], phases=(*phases, end), transitions=everywhere)
 
 
+@settings(deadline=None)
 @given(some_flows())
 def test_no_two_boxes_lie_on_each_other_and_everything_is_on_the_page(flow: Flow) -> None:
     svg = as_svg(flow_graph(flow))
@@ -181,6 +182,7 @@ def test_no_two_boxes_lie_on_each_other_and_everything_is_on_the_page(flow: Flow
         assert all(x2 < a1 or a2 < x1 or y2 < b1 or b2 < y1 for a1, b1, a2, b2 in drawn[number + 1 :])
 
 
+@settings(deadline=None)
 @given(some_flows())
 def test_every_flow_can_be_drawn_in_every_way_twice_alike(flow: Flow) -> None:
     for draw in (as_mermaid, as_dot, as_json, as_svg):

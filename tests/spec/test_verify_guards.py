@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -197,6 +197,7 @@ EVERYTHING = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_guards, st.booleans()), max_size=3))
 def test_guards_are_satisfiable_if_and_only_if_some_facts_fit_them(clauses: list[tuple[Guard, bool]]) -> None:
     fitting = any(all(holds(guard, facts) is wanted for guard, wanted in clauses) for facts in EVERYTHING)

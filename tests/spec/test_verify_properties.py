@@ -3,162 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import create_model
 
-from voiceagent.spec.declared import Declared
+from tests.spec.right_flows import (
+    discard,
+    intent_for,
+    look,
+    meet,
+    move,
+    note,
+    pick,
+    right_flows,
+    rooms_of,
+    with_dialogue,
+    with_edge,
+    with_phase,
+    with_tool,
+)
 from voiceagent.spec.expects import Digits, FreeSpeech
-from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guards import AllOf, Compare
-from voiceagent.spec.guided import GuidedDialogue, Intent, Slot
+from voiceagent.spec.guided import Intent, Slot
 from voiceagent.spec.phase import (
-    HangUpAfter,
     Phase,
     Requested,
-    Say,
     Silent,
     TimedOut,
     ToolSucceeds,
-    TransferTo,
     Transition,
-    TurnLimitReached,
 )
 from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.prompt import Prompt
-from voiceagent.spec.tool import Tool, tool
 from voiceagent.spec.verify import verify
-
-
-class HouseFacts(Facts):
-    met: bool = False
-    name: str | None = None
-    tries: int = 0
-    secret: str | None = None
-    """Nothing ever sets it."""
-
-
-@tool(grants="access", grants_when="met", sets=("met", "name", "tries"))
-async def meet(code: str) -> dict[str, object]:
-    """Find out who is calling."""
-    return {}
-
-
-@tool(requires="access", binds=("name",))
-async def look(name: str) -> dict[str, object]:
-    """Look something up for them."""
-    return {}
-
-
-@tool
-async def hours(day: str = "today") -> dict[str, object]:
-    """When the house is open."""
-    return {}
-
-
-@tool(effect="write", requires="access", binds=("name",), invalidates=(look,))
-async def note(name: str, text: str) -> dict[str, object]:
-    """Write something down."""
-    return {}
-
-
-@tool(effect="irreversible", requires="access", confirm="Shall I throw away {{ thing }}?")
-async def discard(thing: str) -> dict[str, object]:
-    """Throw something away."""
-    return {}
-
-
-SLOTS = {"note": "text", "discard": "thing", "meet": "code"}
-
-
-def move(name: str, to: str) -> Transition:
-    return Transition(on=Requested(name=name, description="The caller wants it."), to=to)
-
-
-# --- flows that are right --------------------------------------------------------------------------------------------
-
-
-@st.composite
-def right_flows(draw: st.DrawFn) -> Flow:
-    """A door at which one is met, rooms behind it with ways between them, a colleague and an end."""
-    rooms = [f"room_{number}" for number in range(draw(st.integers(2, 5)))]
-    phases = [_door(draw, rooms[0]), *(_room(draw, rooms, at) for at in range(len(rooms)))]
-    return Flow(
-        name="house",
-        initial="door",
-        facts=HouseFacts,
-        phases=(
-            *phases,
-            Phase(name="colleague", on_enter=Say(text="One moment."), ends=TransferTo(target="desk")),
-            Phase(name="end", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
-        ),
-        tools=(hours,) if draw(st.booleans()) else (),
-        transitions=(
-            move("help", "colleague"),
-            Transition(on=Silent(), to="end"),
-            Transition(on=TurnLimitReached(), to="colleague"),
-        ),
-        reaches_human=draw(st.booleans()),
-        prompts={"house/door.md": Prompt("Ask."), **{f"house/{room}.md": _prompt(draw) for room in rooms}},
-    )
-
-
-def _door(draw: st.DrawFn, first: str) -> Phase:
-    return Phase(
-        name="door",
-        prompt="house/door.md",
-        tools=(meet,),
-        transitions=(
-            Transition(on=meet, to=first, when={"met": True}, prefetch=(Prefetch(tool=look),)),
-            Transition(on=meet, to="colleague", when={"met": False, "tries": {"ge": draw(st.integers(1, 5))}}),
-        ),
-        max_turns=draw(st.sampled_from([None, 5])),
-        guided=GuidedDialogue(opening="Who is there?", intents=(_intent(meet),), replies={"meet": "No."}),
-    )
-
-
-def _room(draw: st.DrawFn, rooms: Sequence[str], at: int) -> Phase:
-    onward = (*rooms, "end")[at + 1]
-    ways = dict.fromkeys([onward, *draw(st.lists(st.sampled_from(rooms), max_size=2))])
-    tools = (
-        (look, note, discard) if at == 0 else tuple(draw(st.lists(st.sampled_from([look, note, discard]), unique=True)))
-    )
-    few = draw(st.integers(1, 3))
-    by_tool = (
-        Transition(on=look, to=onward, when={"tries": {"lt": few}}),
-        Transition(on=look, to="end", when={"tries": {"ge": few}, "met": True}),
-    )
-    late = (Transition(on=TimedOut(), to="end"),) if draw(st.booleans()) else ()
-    return Phase(
-        name=rooms[at],
-        prompt=f"house/{rooms[at]}.md",
-        tools=tools,
-        transitions=(*(move(f"to_{to}", to) for to in ways), *(by_tool if look in tools else ()), *late),
-        timeout_ms=60_000 if late else None,
-        guided=GuidedDialogue(
-            opening=draw(st.sampled_from([None, "Here we are, {{ name }}."])),
-            intents=(*map(_intent, tools), *(Intent(does=f"to_{to}", examples=(f"go to {to}",)) for to in ways)),
-            replies={used.name: "{{ result }} for {{ name }} after {{ tries }}" for used in tools},
-            failures={used.name: "{{ reason }}" for used in tools},
-        ),
-    )
-
-
-def _intent(does: Tool) -> Intent:
-    name = SLOTS.get(does.name)
-    slots = (Slot(name=name, expects=FreeSpeech(), ask="Which?"),) if name else ()
-    return Intent(does=does, examples=(f"please {does.name}",), slots=slots)
-
-
-def _prompt(draw: st.DrawFn) -> Prompt:
-    late = ["", "\n---\n{{ name }}", "\n---\n{% if secret is defined %}{{ secret }}{% endif %}{{ tries }}"]
-    return Prompt("Be kind." + draw(st.sampled_from(late)))
-
 
 # --- what is done to them --------------------------------------------------------------------------------------------
 
@@ -172,53 +53,6 @@ def breaks(code: str) -> Callable[[Break], Break]:
         return mutation
 
     return enter
-
-
-def pick(data: st.DataObject, items: Sequence[Phase]) -> Phase:
-    assume(items)
-    return data.draw(st.sampled_from(list(items)), label="phase")
-
-
-def rooms_of(flow: Flow) -> list[Phase]:
-    return [phase for phase in flow.phases if phase.name.startswith("room")]
-
-
-def with_phase(flow: Flow, phase: Phase, **changes: object) -> Flow:
-    """Return the flow with one of its phases changed."""
-    changed = phase.model_copy(update=changes)
-    return flow.model_copy(update={"phases": tuple(changed if old is phase else old for old in flow.phases)})
-
-
-def with_dialogue(flow: Flow, phase: Phase, **changes: object) -> Flow:
-    assert phase.guided is not None
-    return with_phase(flow, phase, guided=phase.guided.model_copy(update=changes))
-
-
-def with_edge(flow: Flow, phase: Phase, edge: Transition, **changes: object) -> Flow:
-    changed = edge.model_copy(update=changes)
-    return with_phase(flow, phase, transitions=tuple(changed if old is edge else old for old in phase.transitions))
-
-
-def with_tool(flow: Flow, used: Tool, **changes: object) -> Flow:
-    """Return the flow with one of its tools changed wherever it is named."""
-    changed = dataclasses.replace(used, **changes)  # pyright: ignore[reportArgumentType]
-
-    def mapped(value: object) -> object:
-        match value:
-            case Tool():
-                return changed if value is used else value
-            case Declared():
-                return value.model_copy(
-                    update={name: mapped(getattr(value, name)) for name in type(value).model_fields}
-                )
-            case tuple():
-                return tuple(mapped(part) for part in cast("tuple[object, ...]", value))
-            case Mapping():
-                return {key: mapped(part) for key, part in cast("Mapping[object, object]", value).items()}
-            case _:
-                return value
-
-    return cast("Flow", mapped(flow))
 
 
 def a_move(data: st.DataObject, flow: Flow) -> tuple[Phase, Transition]:
@@ -414,7 +248,7 @@ def there_are_words_for_no_tool(data: st.DataObject, flow: Flow) -> Flow:
 
 
 @breaks("no-examples")
-def nothing_means_an_intent(data: st.DataObject, flow: Flow) -> Flow:
+def nothing_means_anintent_for(data: st.DataObject, flow: Flow) -> Flow:
     room = pick(data, rooms_of(flow))
     assert room.guided is not None
     at = data.draw(st.integers(0, len(room.guided.intents) - 1))
@@ -425,7 +259,7 @@ def nothing_means_an_intent(data: st.DataObject, flow: Flow) -> Flow:
 @breaks("unknown-slot")
 def a_slot_is_misspelt(data: st.DataObject, flow: Flow) -> Flow:
     slot = Slot(name="coed", expects=FreeSpeech(), ask="Which?")
-    intent = _intent(meet)
+    intent = intent_for(meet)
     return with_dialogue(
         flow, flow.by_name["door"], intents=(intent.model_copy(update={"slots": (*intent.slots, slot)}),)
     )
@@ -433,7 +267,7 @@ def a_slot_is_misspelt(data: st.DataObject, flow: Flow) -> Flow:
 
 @breaks("missing-slot")
 def what_a_tool_needs_is_not_asked_for(data: st.DataObject, flow: Flow) -> Flow:
-    return with_dialogue(flow, flow.by_name["door"], intents=(_intent(meet).model_copy(update={"slots": ()}),))
+    return with_dialogue(flow, flow.by_name["door"], intents=(intent_for(meet).model_copy(update={"slots": ()}),))
 
 
 SENTENCES = st.sampled_from(["opening", "not_understood", "anything_else"])
@@ -498,13 +332,14 @@ def nobody_speaks_the_language(data: st.DataObject, flow: Flow) -> Flow:
 # --- the properties --------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(right_flows())
 def test_a_flow_that_is_right_passes(flow: Flow) -> None:
     assert [str(finding) for finding in verify(flow)] == []
 
 
 @pytest.mark.parametrize("mutation", BREAKS, ids=lambda mutation: mutation.__name__)
-@settings(max_examples=10, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data(), flow=right_flows())
 def test_what_is_broken_is_found(mutation: Break, data: st.DataObject, flow: Flow) -> None:
     found = [finding for finding in verify(mutation(data, flow)) if finding.code == BREAKS[mutation]]

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceagent.core import agent_speech, fillers, hearing
@@ -176,6 +176,7 @@ _fillers = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     effect=st.sampled_from(["read", "write", "irreversible"]),
     filler=_fillers,
