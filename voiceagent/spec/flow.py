@@ -42,7 +42,7 @@ class Limits(Declared):
     """A transcript that has not come by then counts as not understood."""
     confirm_within_ms: int = Field(default=30_000, ge=1_000)
     """How long a read-back may wait for its yes."""
-    max_silence_ms: int = Field(default=30_000, ge=500)
+    max_silence_ms: int = Field(default=12_000, ge=500)
     """Longest silence that a caller may be kept waiting in; proved for every phase before a call."""
     token_budget: int = Field(default=2_000, ge=1)
     """Tokens that the prompt and the tools of a phase may take, as estimated before a call."""

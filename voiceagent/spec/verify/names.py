@@ -9,7 +9,7 @@ from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.language import language_for
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import facts_read_by
-from voiceagent.spec.phase import Phase, ToolFails, ToolSucceeds, Transition
+from voiceagent.spec.phase import Phase, Requested, ToolFails, ToolSucceeds, Transition
 from voiceagent.spec.prefetch import FromFact
 from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify.finding import Finding, error
@@ -44,8 +44,11 @@ def _prompt(flow: Flow, phase: Phase) -> Iterator[Finding]:
     if phase.prompt is not None and phase.prompt not in flow.prompts:
         hint = nearest(phase.prompt, flow.prompts)
         yield error("missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source)
-    if phase.prompt is None and phase.guided is None and phase.ends is None:
-        message = f"phase {phase.name!r} has neither a prompt nor a guided dialogue: nobody can answer the caller"
+    moves = [edge for edge in phase.transitions if isinstance(edge.on, Requested)]
+    if not phase.has_model and not phase.ends and (phase.tools or moves):
+        message = (
+            f"phase {phase.name!r} has neither a prompt nor a guided dialogue: nobody asks for its tools and moves"
+        )
         yield error("missing-prompt", message, phase.source)
 
 

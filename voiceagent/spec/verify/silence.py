@@ -2,19 +2,19 @@
 
 A wait begins when the caller has stopped speaking. Until their words are known nothing is said
 (`recognizer_timeout_ms`); then a model makes its reply (`model_timeout_ms`), a tool may run (`timeout_ms`: all its
-retries share it), and the model tells of the outcome. Over the model and the tool lie the fillers of whatever is being
-waited for: the first after `patience_ms`, then one every `again_ms`, and at `give_up_ms` the apology, after which none
-follows in that wait. Reads are let go of then; a write goes on until its outcome is known.
+retries share it), a phase may change (`swap_timeout_ms`), and a model tells of the outcome. Over all but the first lie
+the fillers of whatever is being waited for: one after `patience_ms`, then one every `again_ms`, and at `give_up_ms` the
+apology, with which reads are let go of; a write goes on. No phrase is said twice in a row, so a tier of a single phrase
+falls silent after it: two phrases are what keeps a long wait covered.
 
 The figures are upper bounds: phrases count as no time at all but for the length by which the first filler may be put
-off when a result is about to come. A change of phase belongs to the wait that it happens in; the cascade makes it at
-once. A model that asks for one tool after another without a word is bounded by the limits of the call alone, and
-time that the caller takes to answer is no wait.
+off when a result is about to come. A model that asks for one tool after another without a word is bounded by the limits
+of the call, and time that the caller takes to answer is no wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceagent.errors import Source
@@ -58,23 +58,24 @@ def waits_in(flow: Flow, phase: Phase) -> tuple[Wait, ...]:
 def _waits(flow: Flow, phase: Phase, fetch_ms: Mapping[str, int]) -> tuple[Wait, ...]:
     limits = flow.limits
     hearing_ms = max(limits.recognizer_timeout_ms, _BETWEEN_KEYS_MS)
-    model_ms = limits.model_timeout_ms
+    telling_ms = limits.swap_timeout_ms + limits.model_timeout_ms
     filler = flow.filler_of(phase)
     waits: list[Wait] = []
     if not phase.ends:
         waits.append(Wait("the caller's words", "until the agent asks again", hearing_ms, phase.source))
-    if not phase.ends or isinstance(phase.on_enter, Ask):
-        waits += _covered("a reply", phase.source, filler, before_ms=hearing_ms, work_ms=model_ms, after_ms=0)
-    for tool in flow.tools_of(phase):
+    if phase.has_model and (not phase.ends or isinstance(phase.on_enter, Ask)):
+        work_ms = limits.model_timeout_ms + telling_ms
+        waits += _covered("a reply", phase.source, (filler,), before_ms=hearing_ms, total_ms=work_ms, put_off_ms=0)
+    for tool in flow.tools_of(phase) if phase.has_model else ():
+        own = tool.filler or filler
+        work_ms = _work_ms(tool, own, limits.model_timeout_ms, fetch_ms.get(tool.name, 0))
         waits += _covered(
             f"{tool.name!r}",
             tool.source,
-            tool.filler or filler,
+            (own,) if own is filler else (own, filler),
             before_ms=hearing_ms,
-            work_ms=_work_ms(tool, tool.filler or filler, model_ms, fetch_ms.get(tool.name, 0)),
-            after_ms=model_ms,
-            put_off_ms=_put_off_ms(tool.filler or filler),
-            thinking=filler,
+            total_ms=work_ms + telling_ms,
+            put_off_ms=_put_off_ms(own),
         )
     return tuple(waits)
 
@@ -103,7 +104,11 @@ def silences(flow: Flow, ways: Ways) -> Iterator[Finding]:
     most_ms = flow.limits.max_silence_ms
     fetch_ms = _longest_fetch(flow)
     for phase in ways.reached:
+        longest: dict[tuple[str, Source], Wait] = {}
         for wait in _waits(flow, phase, fetch_ms):
+            key = (wait.what, wait.source)
+            longest[key] = max(longest.get(key, wait), wait, key=lambda wait: wait.silence_ms)
+        for wait in longest.values():
             if wait.silence_ms > most_ms:
                 message = (
                     f"phase {phase.name!r}: the caller may hear nothing for {wait}; {most_ms / 1000:.1f} s are allowed"
@@ -123,32 +128,49 @@ def _longest_fetch(flow: Flow) -> dict[str, int]:
 
 
 def _covered(
-    what: str,
-    source: Source,
-    filler: Filler,
-    *,
-    before_ms: int,
-    work_ms: int,
-    after_ms: int,
-    put_off_ms: int = 0,
-    thinking: Filler | None = None,
+    what: str, source: Source, fillers: Sequence[Filler], *, before_ms: int, total_ms: int, put_off_ms: int
 ) -> Iterator[Wait]:
-    """Return the silences of one wait: up to the first filler, between two of them, after the last."""
-    first = filler if thinking is None or filler.patience_ms + put_off_ms >= thinking.patience_ms else thinking
-    patience_ms = max(filler.patience_ms + put_off_ms, thinking.patience_ms if thinking else 0)
-    total_ms = work_ms + after_ms
-    if total_ms <= patience_ms:
+    """Return the silences of one wait: up to the first filler, between two of them, after the apology.
+
+    Of several fillers, the tool's and the phase's, any may be in force at any time: the longest gap counts.
+    """
+    first = max(fillers, key=lambda filler: _to_first_ms(filler, put_off_ms))
+    first_ms = _to_first_ms(first, put_off_ms)
+    if total_ms <= first_ms:
         yield Wait(what, "until the answer", before_ms + total_ms, source)
         return
-    yield Wait(what, f"until the filler {first.phrases[0]!r}", before_ms + patience_ms, source)
-    again_ms = max(filler.again_ms, thinking.again_ms if thinking else 0)
-    # The first filler may also come at its earliest, and the answer before the next.
-    rest_ms = total_ms - min(filler.patience_ms, thinking.patience_ms if thinking else filler.patience_ms)
-    if rest_ms > again_ms:
-        later = (filler.later or filler.phrases)[0]
-        yield Wait(what, f"until the next filler {later!r}", again_ms, source)
-    else:
-        yield Wait(what, f"from the filler {first.phrases[0]!r} until the answer", rest_ms, source)
-    give_up_ms = min(filler.give_up_ms, thinking.give_up_ms if thinking else filler.give_up_ms)
-    if total_ms > give_up_ms:
-        yield Wait(what, f"from {filler.apology!r} until the answer", total_ms - give_up_ms, source)
+    words = first.phrases[0] if _alternates(first.phrases) or first.later else first.apology
+    yield Wait(what, f"until the filler {words!r}", before_ms + first_ms, source)
+    further = max(fillers, key=lambda filler: _between_ms(filler, total_ms))
+    between_ms = _between_ms(further, total_ms)
+    words = (further.later or further.phrases)[0] if _keeps_on(further) else further.apology
+    ends_with = f"until the next filler {words!r}" if total_ms > between_ms else "until the answer"
+    yield Wait(what, f"from one filler {ends_with}", between_ms, source)
+    for filler in fillers:
+        if not _keeps_on(filler) and total_ms > filler.give_up_ms:
+            yield Wait(what, f"from {filler.apology!r} until the answer", total_ms - filler.give_up_ms, source)
+
+
+def _alternates(phrases: Sequence[str]) -> bool:
+    """Whether there is always a phrase that was not the last one said."""
+    return len(set(phrases)) > 1
+
+
+def _keeps_on(filler: Filler) -> bool:
+    """Whether phrases follow each other for as long as a wait lasts."""
+    return _alternates(filler.later or filler.phrases)
+
+
+def _to_first_ms(filler: Filler, put_off_ms: int) -> int:
+    first_ms = filler.patience_ms + put_off_ms
+    if not _alternates(filler.phrases):
+        # The only phrase may have been the last of the wait before: it is passed over.
+        first_ms = first_ms + filler.again_ms if filler.later else filler.give_up_ms
+    return min(first_ms, filler.give_up_ms)
+
+
+def _between_ms(filler: Filler, total_ms: int) -> int:
+    rest_ms = total_ms - filler.patience_ms  # the first filler came, at its earliest
+    if _keeps_on(filler):
+        return min(filler.again_ms, rest_ms)
+    return min(max(filler.again_ms, filler.give_up_ms - filler.patience_ms), rest_ms)

@@ -1,11 +1,13 @@
-"""A write may outlast the apology by longer than the flow allows."""
+"""A tool has one phrase for its wait, and no phrase is said twice in a row."""
 
 # breaks silence-too-long
 
-from voiceagent import Flow, GuidedDialogue, HangUpAfter, Phase, Requested, Say, Transition, tool
+from voiceagent import Filler, Flow, GuidedDialogue, HangUpAfter, Phase, Requested, Say, Transition, tool
+
+PRINTING = Filler(phrases=("It is being printed.",), later=())
 
 
-@tool(effect="write", timeout_ms=40_000)  # ← wrong
+@tool(effect="write", timeout_ms=40_000, filler=PRINTING)  # ← wrong
 async def print_book(title: str) -> None:
     """Print a whole book."""
 
