@@ -77,8 +77,19 @@ def test_the_same_declarations_have_the_same_hash() -> None:
         some_flow(limits=Limits(max_turns=3)),
         some_flow(name="other"),
         some_flow(locale="en-GB"),
+        some_flow(reaches_human=True),
+        some_flow(limits=Limits(max_silence_ms=5_000)),
     ],
-    ids=["a sentence", "a tool's time-out", "the type of a fact", "a limit", "the name", "the locale"],
+    ids=[
+        "a sentence",
+        "a tool's time-out",
+        "the type of a fact",
+        "a limit",
+        "the name",
+        "the locale",
+        "a promise",
+        "a bound",
+    ],
 )
 def test_any_change_is_seen(changed: Flow) -> None:
     assert changed.sha256 != some_flow().sha256

@@ -112,6 +112,14 @@ def test_the_mermaid_diagram_says_it_all() -> None:
     assert "    linkStyle 1,2 stroke:#c2571a,stroke-width:3px\n" in drawn
 
 
+def test_names_and_values_that_mean_something_to_mermaid_are_drawn_as_they_are() -> None:
+    flow = library()
+    odd = move("end", "end", when={"tries": {"in": ["<b>", "#1"]}})
+    drawn = as_mermaid(flow_graph(flow.model_copy(update={"transitions": (odd,)})))
+    assert '    p_end(["end<br/>hangs up"]):::ends\n' in drawn
+    assert '|"end if tries in [#quot;#lt;b#gt;#quot;, #quot;#35;1#quot;]"| p_end\n' in drawn
+
+
 def test_the_json_has_every_field() -> None:
     graph = flow_graph(library())
     written = json.loads(as_json(graph))

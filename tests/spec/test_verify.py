@@ -14,6 +14,7 @@ from voiceagent.spec.guided import Form, GuidedDialogue, Intent, Slot
 from voiceagent.spec.phase import (
     HangUpAfter,
     Phase,
+    Pressed,
     Requested,
     Say,
     Silent,
@@ -315,6 +316,20 @@ def test_a_time_out_that_is_longer_than_the_patience_with_silence_is_no_endless_
 def test_a_limit_may_be_what_every_phase_has_a_transition_for() -> None:
     over = Transition(on=TurnLimitReached(), to="bye")
     assert codes(library(card(DONE, max_turns=3), BYE, transitions=(over,))) == []
+
+
+def test_a_phase_without_a_model_is_left_by_keys_and_silence_and_not_by_moves() -> None:
+    menu = Phase(name="menu", on_enter=Say(text="Press one."))
+    pressed = Transition(on=Pressed(digits="1"), to="bye")
+    assert codes(library(menu, BYE, transitions=(pressed,))) == []
+    assert codes(library(menu, BYE, transitions=(DONE,))) == ["unreachable", "dead-end"]
+
+
+def test_a_transition_of_every_phase_leads_on_only_where_its_tool_is_offered() -> None:
+    onward = Transition(on=check_card, to="bye")
+    assert codes(library(card(tools=(check_card,)), BYE, transitions=(onward,))) == []
+    lost = card(DONE.model_copy(update={"to": "desk"}))
+    assert codes(library(lost, desk(transitions=()), BYE, transitions=(onward,))) == ["dead-end"]
 
 
 def test_a_person_may_be_several_phases_away() -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.phase import Phase, Transition
+from voiceagent.spec.phase import Phase, Requested, TimedOut, ToolFails, ToolSucceeds, Transition, TurnLimitReached
 from voiceagent.spec.tool import Tool
 
 __all__ = ["Given", "Ways", "loops_in", "way_round"]
@@ -20,10 +20,10 @@ class Ways:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        self.edges: dict[str, tuple[Transition, ...]] = {p.name: flow.transitions_of(p) for p in flow.phases}
-        """Phase → its transitions, in the order in which they are tried."""
         self.tools: dict[str, tuple[Tool, ...]] = {p.name: flow.tools_of(p) for p in flow.phases}
         """Phase → what it offers."""
+        self.edges: dict[str, tuple[Transition, ...]] = {p.name: self._tried_in(p) for p in flow.phases}
+        """Phase → the transitions that something there can try, in the order in which they are tried."""
         self._from = self._spread(lambda _: True)
 
     @property
@@ -88,6 +88,22 @@ class Ways:
                     found.add(before)
                     queue.append(before)
         return found
+
+    def _tried_in(self, phase: Phase) -> tuple[Transition, ...]:
+        def tried(edge: Transition) -> bool:
+            match edge.on:
+                case ToolSucceeds(tool=tool) | ToolFails(tool=tool):
+                    return phase.has_model and tool in self.tools[phase.name]
+                case Requested():
+                    return phase.has_model
+                case TimedOut():
+                    return phase.timeout_ms is not None
+                case TurnLimitReached():
+                    return phase.max_turns is not None
+                case _:
+                    return True
+
+        return tuple(edge for edge in self.flow.transitions_of(phase) if tried(edge))
 
     def _spread(self, by: Callable[[Transition], bool]) -> dict[str, str | None]:
         """Return every phase that edges of this kind lead to, with the one it is first come to from."""

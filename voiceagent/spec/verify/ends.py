@@ -80,7 +80,7 @@ def _goes_on(phase: Phase, edges: tuple[Transition, ...], kind: type) -> list[st
     if phase.ends:
         return []
     by_itself = [edge for edge in edges if isinstance(edge.on, kind)]
-    timed = [edge for edge in edges if isinstance(edge.on, TimedOut)] if kind is Silent and phase.timeout_ms else []
+    timed = [edge for edge in edges if isinstance(edge.on, TimedOut)] if kind is Silent else []
     never_silent_long_enough = bool(timed) and (phase.timeout_ms or 0) < phase.no_input.after_ms
     sure = any(edge.when is None for edge in by_itself)
     if not sure and not (never_silent_long_enough and any(edge.when is None for edge in timed)):

@@ -75,10 +75,7 @@ def _verdicts(
     valuations: Valuations, ways: Ways, phase: Phase, changeable: frozenset[str]
 ) -> Iterator[tuple[Transition, _Verdict, str]]:
     earlier: dict[str, list[Transition]] = {}
-    offered = ways.tools[phase.name]
     for edge in ways.edges[phase.name]:
-        if isinstance(edge.on, ToolSucceeds | ToolFails) and edge.on.tool not in offered:
-            continue  # a transition of every phase, and not of this one
         before = earlier.setdefault(trigger_of(edge), [])
         verdict = _verdict(valuations, edge, before, changeable)
         why = _no_fit(edge, changeable) if verdict == "dead" else ", ".join({repr(o.to): None for o in before})
