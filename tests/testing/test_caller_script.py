@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from voiceagent.audio import mulaw_energy, write_wav
 from voiceagent.errors import ScriptError
+from voiceagent.spec.located_yaml import MAX_FILE_BYTES, LocatedYaml
 from voiceagent.testing.caller_script import (
     BargeInStep,
     CallerScript,
@@ -23,7 +24,6 @@ from voiceagent.testing.caller_script import (
     WaitForAgentStep,
     WaitStep,
 )
-from voiceagent.testing.located_yaml import MAX_FILE_BYTES, LocatedYaml
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech"
 

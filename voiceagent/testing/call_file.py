@@ -35,12 +35,12 @@ from pathlib import Path
 from voiceagent.errors import ScriptError, Source, nearest
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.testing.call_names import Names
 from voiceagent.testing.call_rows import FileRow, ScriptRow
 from voiceagent.testing.call_script import CallScript, Expect
 from voiceagent.testing.call_turns import read_in_the_end, read_turn
 from voiceagent.testing.call_world import WrittenWorld
-from voiceagent.testing.located_yaml import LocatedYaml, Place
 
 __all__ = ["SUFFIX", "CallFile", "CallFiles"]
 

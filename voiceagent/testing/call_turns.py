@@ -8,6 +8,7 @@ from typing import assert_never, cast
 from pydantic import JsonValue
 
 from voiceagent.errors import ScriptError, Source, nearest
+from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.testing import call_script as script
 from voiceagent.testing.call_names import Names
 from voiceagent.testing.call_rows import (
@@ -25,7 +26,6 @@ from voiceagent.testing.call_rows import (
     WaitsRow,
 )
 from voiceagent.testing.call_world import read_arguments
-from voiceagent.testing.located_yaml import LocatedYaml, Place
 
 __all__ = ["read_in_the_end", "read_turn"]
 

@@ -13,10 +13,10 @@ from pydantic import JsonValue
 
 from voiceagent.errors import ScriptError, ToolFailed, nearest
 from voiceagent.ports import ReplyPiece
+from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.spec.tool import Tool
 from voiceagent.testing.call_names import Names
 from voiceagent.testing.call_rows import FaultsRow, ModelRow, ReplyRow, RuleRow, SettingsRow, ToolAnswerRow, WorldRow
-from voiceagent.testing.located_yaml import LocatedYaml, Place
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript, ModelRule, RuledModel, ScriptedModel, ask_for, say
 from voiceagent.testing.simulated_world import Faults, Timing

@@ -25,7 +25,7 @@ from typing import Annotated, Literal, assert_never
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from voiceagent.errors import ScriptError, Source, nearest
-from voiceagent.testing.located_yaml import LocatedYaml, Place
+from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.testing.utterance import Utterance, read_utterance
 
 __all__ = [

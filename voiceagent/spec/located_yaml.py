@@ -16,15 +16,15 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from voiceagent.errors import ScriptError, Source, nearest
+from voiceagent.errors import AuthorError, ScriptError, Source, nearest
 
-__all__ = ["MAX_FILE_BYTES", "LocatedYaml", "Place"]
+__all__ = ["MAX_FILE_BYTES", "LocatedYaml", "Place", "read_text"]
 
 MAX_FILE_BYTES = 256 * 1024
 """A larger file is refused unread."""
 
 _MAX_DEPTH = 16
-_JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
 
 Place = tuple[str | int, ...]
 """The way from the top of a file to one of its values: keys and positions."""
@@ -42,28 +42,36 @@ class LocatedYaml:
     lines: dict[Place, int]
     unquoted: Mapping[Place, None]
     """The scalars that were written without quotes."""
+    wrong: type[AuthorError] = ScriptError
+    """What is raised where the content does not fit."""
 
     @classmethod
-    def read(cls, path: Path) -> LocatedYaml:
-        """Read a file.
+    def read(
+        cls, path: Path, *, wrong: type[AuthorError] = ScriptError, max_bytes: int = MAX_FILE_BYTES
+    ) -> LocatedYaml:
+        """Read a file; raises `wrong` where it is missing or too large, and for all that `parse` refuses."""
+        return cls.parse(read_text(path, wrong=wrong, max_bytes=max_bytes), str(path), wrong=wrong)
 
-        Raises ScriptError, with file and line, where it is missing, too large, empty, not YAML, too deep, has a key
-        twice, or uses tags (`!!python/…`) or aliases: those let a few lines of text unfold to gigabytes.
+    @classmethod
+    def parse(cls, text: str, file: str, *, wrong: type[AuthorError] = ScriptError) -> LocatedYaml:
+        """Read the text of a file.
+
+        Raises `wrong`, with file and line, where it is empty, not YAML, too deep, has a key twice, or uses tags
+        (`!!python/…`) or aliases: those let a few lines of text unfold to gigabytes.
         """
-        file, text = str(path), _text(path)
         try:
-            _refuse_bombs(text, file)
+            _refuse_bombs(text, file, wrong)
             node = yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 0
             hint = "; inside { } and [ ] a text with , ? or : in it needs quotes" if "got '?'" in str(exc) else ""
-            raise ScriptError(f"is not YAML: {exc.problem}{hint}", source=Source(file, line)) from exc
+            raise wrong(f"is not YAML: {exc.problem}{hint}", source=Source(file, line)) from exc
         except yaml.YAMLError as exc:
-            raise ScriptError(f"is not YAML: {exc}", source=Source(file)) from exc
+            raise wrong(f"is not YAML: {' '.join(str(exc).split())}", source=Source(file)) from exc
         if node is None:
-            raise ScriptError("is empty", source=Source(file))
-        reading = _Reading(file)
-        return cls(file, reading.plain(node, ()), reading.lines, reading.unquoted)
+            raise wrong("is empty", source=Source(file))
+        reading = _Reading(file, wrong)
+        return cls(file, reading.plain(node, ()), reading.lines, reading.unquoted, wrong)
 
     def source(self, place: Place) -> Source:
         """Return file and line of a value, or of the nearest thing around it."""
@@ -90,12 +98,14 @@ class LocatedYaml:
         return [(*place, number) for number in range(len(found))] if isinstance(found, list) else [place]
 
     def json_at(self, place: Place) -> JsonValue:
-        """Return what stands at a place as JSON: unquoted numbers, `true`, `false` and `null` are no text there."""
+        """Return what stands at a place as JSON: unquoted numbers, `true`, `false`, `null` and nothing are no text."""
         match self.at(place):
             case dict(mapping):
                 return {key: self.json_at((*place, key)) for key in mapping}
             case list(items):
                 return [self.json_at((*place, number)) for number in range(len(items))]
+            case "" if place in self.unquoted:
+                return None
             case str(text) if place in self.unquoted and _JSON_SCALAR.fullmatch(text):
                 return json.loads(text)
             case scalar:
@@ -104,7 +114,7 @@ class LocatedYaml:
     def check(self, model: type[Model], content: JsonValue, place: Place) -> Model:
         """Return `content`, which stands at `place`, as a model.
 
-        Raises ScriptError for the first thing that does not fit, with its line and, for an unknown key, the nearest
+        Raises `wrong` for the first thing that does not fit, with its line and, for an unknown key, the nearest
         one that exists.
         """
         try:
@@ -122,27 +132,28 @@ class LocatedYaml:
                 message += "; inside { } a text with a comma in it needs quotes"
         elif first["type"] == "missing":
             message = f"the key {inside[-1]!r} is missing"
-        raise ScriptError(message, source=self.source((*place, *inside)))
+        raise self.wrong(message, source=self.source((*place, *inside)))
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path, *, wrong: type[AuthorError], max_bytes: int) -> str:
+    """Return the text of a file; raises `wrong` where it is missing, larger than `max_bytes` or not UTF-8."""
     file = str(path)
     try:
         with path.open("rb") as opened:
-            raw = opened.read(MAX_FILE_BYTES + 1)
+            raw = opened.read(max_bytes + 1)
     except OSError as exc:
-        raise ScriptError(f"cannot be read: {exc.strerror}", source=Source(file)) from exc
-    if len(raw) > MAX_FILE_BYTES:
-        raise ScriptError(f"is larger than {MAX_FILE_BYTES // 1024} KiB", source=Source(file))
+        raise wrong(f"cannot be read: {exc.strerror}", source=Source(file)) from exc
+    if len(raw) > max_bytes:
+        raise wrong(f"is larger than {max_bytes // 1024} KiB", source=Source(file))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = raw.count(b"\n", 0, exc.start) + 1
-        raise ScriptError("is not UTF-8 text", source=Source(file, line)) from exc
+        raise wrong("is not UTF-8 text", source=Source(file, line)) from exc
 
 
-def _refuse_bombs(text: str, file: str) -> None:
-    """Raise ScriptError for aliases, tags and deep nesting, before anything is built or recursed into."""
+def _refuse_bombs(text: str, file: str, wrong: type[AuthorError]) -> None:
+    """Raise `wrong` for aliases, tags and deep nesting, before anything is built or recursed into."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -155,14 +166,15 @@ def _refuse_bombs(text: str, file: str) -> None:
         else:
             continue
         line = event.start_mark.line + 1 if event.start_mark else 0
-        raise ScriptError(complaint, source=Source(file, line))
+        raise wrong(complaint, source=Source(file, line))
 
 
 class _Reading:
     """One file while it is taken apart."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, wrong: type[AuthorError]) -> None:
         self._file = file
+        self._wrong = wrong
         self.lines: dict[Place, int] = {}
         self.unquoted: dict[Place, None] = {}
 
@@ -179,16 +191,16 @@ class _Reading:
             case yaml.MappingNode():
                 return self._mapping(node, place)
             case _:
-                raise ScriptError("holds an unknown kind of node", source=Source(self._file, self.lines[place]))
+                raise self._wrong("holds an unknown kind of node", source=Source(self._file, self.lines[place]))
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> JsonValue:
         content: dict[str, JsonValue] = {}
         for key, value in node.value:
             source = Source(self._file, key.start_mark.line + 1)
             if not isinstance(key, yaml.ScalarNode):
-                raise ScriptError("a key must be text", source=source)
+                raise self._wrong("a key must be text", source=source)
             if key.value in content:
-                raise ScriptError(f"the key {key.value!r} stands here twice", source=source)
+                raise self._wrong(f"the key {key.value!r} stands here twice", source=source)
             content[key.value] = self.plain(value, (*place, key.value))
             self.lines[(*place, key.value)] = source.line  # where the author looks, even if the value begins below
         return content
@@ -200,4 +212,4 @@ def _keys_at(model: type[BaseModel], inside: tuple[int | str, ...]) -> list[str]
         if not (isinstance(below, type) and issubclass(below, BaseModel)):
             return []
         model = below
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
