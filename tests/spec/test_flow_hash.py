@@ -11,7 +11,18 @@ import pytest
 
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow, Limits
-from voiceagent.spec.phase import HangUpAfter, Phase, Requested, Say, Transition
+from voiceagent.spec.phase import (
+    HangUpAfter,
+    NotUnderstood,
+    Phase,
+    Requested,
+    Say,
+    Silent,
+    TimedOut,
+    Transition,
+    Trigger,
+    VoiceFails,
+)
 from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Tool, tool
@@ -59,6 +70,12 @@ async def look_up_sooner(name: str, *, often: int = 1) -> dict[str, object]:
     return {}
 
 
+@tool(sets=("recognised",))
+async def look_up_by_town(name: str, town: str) -> dict[str, object]:
+    """Look somebody up."""
+    return {}
+
+
 class OtherFacts(Facts):
     recognised: bool = False
     name: int | None = None
@@ -93,6 +110,35 @@ def test_the_same_declarations_have_the_same_hash() -> None:
 )
 def test_any_change_is_seen(changed: Flow) -> None:
     assert changed.sha256 != some_flow().sha256
+
+
+@pytest.mark.parametrize(
+    "trigger", [Silent(), NotUnderstood(), TimedOut(), VoiceFails()], ids=["silence", "no words", "time", "no voice"]
+)
+def test_a_trigger_without_values_is_told_from_every_other(trigger: Trigger) -> None:
+    others = [
+        other for other in (Silent(), NotUnderstood(), TimedOut(), VoiceFails()) if type(other) is not type(trigger)
+    ]
+    with_trigger = some_flow(transitions=(Transition(on=trigger, to="bye"),)).sha256
+    for other in others:
+        assert some_flow(transitions=(Transition(on=other, to="bye"),)).sha256 != with_trigger
+
+
+def test_what_a_class_of_facts_is_called_does_not_matter() -> None:
+    class Renamed(Facts):
+        """Said otherwise."""
+
+        recognised: bool = False
+        name: str | None = None
+
+    assert some_flow(facts=Renamed).sha256 == some_flow().sha256
+
+
+def test_tools_have_hashes_of_what_a_model_is_told_of_them() -> None:
+    assert list(some_flow().tool_hashes) == ["look_up"]
+    sooner = some_flow(used=look_up_sooner)
+    assert sooner.tool_hashes["look_up_sooner"] == some_flow().tool_hashes["look_up"]
+    assert some_flow(used=look_up_by_town).tool_hashes["look_up_by_town"] != some_flow().tool_hashes["look_up"]
 
 
 def test_prompts_have_hashes_of_their_own() -> None:

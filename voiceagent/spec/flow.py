@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from types import FunctionType
-from typing import cast
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field, JsonValue
 
 from voiceagent.errors import PhaseError, nearest
 from voiceagent.spec.declared import Declared
+from voiceagent.spec.described import described, sha256_of
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.phase import Phase, Requested, Transition
@@ -60,7 +57,7 @@ class Phrases(Declared):
 
 
 class Flow(Declared):
-    """An agent, declared. Build it in `phases/<agent>/__init__.py` under the name FLOW."""
+    """An agent, declared: in `phases/<agent>/__init__.py` under the name FLOW, or in `phases/<agent>/flow.yaml`."""
 
     name: str
     initial: str
@@ -129,60 +126,20 @@ class Flow(Declared):
 
         Code is hashed by what the model sees of it (names, schemas), not by its body.
         """
-        return hashlib.sha256(json.dumps(_described(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return sha256_of(described(self))
 
     @cached_property
     def prompt_hashes(self) -> dict[str, str]:
         """Prompt file → hash, sorted by file."""
         return {name: self.prompts[name].sha256 for name in sorted(self.prompts)}
 
+    @cached_property
+    def tool_hashes(self) -> dict[str, str]:
+        """Tool → hash of what a model is told of it, sorted by name; phases may have different tools of one name."""
+        told: dict[str, list[JsonValue]] = {}
+        for offered in dict.fromkeys(tool for phase in self.phases for tool in self.tools_of(phase)):
+            told.setdefault(offered.name, []).append([offered.description, offered.parameters])
+        return {name: sha256_of(told[name]) for name in sorted(told)}
+
 
 _NO_PROMPT = Prompt("")
-_LEFT_OUT = {"prompts"}
-_json_values: TypeAdapter[object] = TypeAdapter(object)
-
-
-def _described(value: object) -> object:
-    """Return a declaration as JSON values that are the same in every process."""
-    match value:
-        case Declared():
-            return {
-                name: _described(getattr(value, name)) for name in type(value).model_fields if name not in _LEFT_OUT
-            }
-        case Tool():
-            return _described_tool(value)
-        case type():
-            return _described_type(value)
-        case Mapping():
-            return {str(key): _described(item) for key, item in cast("Mapping[object, object]", value).items()}
-        case tuple() | list():
-            return [_described(item) for item in cast("Sequence[object]", value)]
-        case FunctionType():
-            return value.__qualname__  # the module has another name in every load
-        case _:
-            return _json_values.dump_python(value, mode="json")
-
-
-def _described_tool(tool: Tool) -> object:
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "arguments": tool.arguments.model_json_schema(),
-        "effect": tool.effect,
-        "requires": list(tool.requires),
-        "grants": [*tool.grants, tool.grants_when],
-        "sets": dict(tool.sets),
-        "binds": dict(tool.binds),
-        "sealed": list(tool.sealed),
-        "timeout_ms": tool.timeout_ms,
-        "retries": tool.retries,
-        "filler": _described(tool.filler),
-        "invalidates": list(tool.invalidates),
-        "fresh_ms": tool.fresh_ms,
-        "confirm": tool.confirm,
-        "scopes": list(tool.scopes),
-    }
-
-
-def _described_type(kind: type) -> object:
-    return kind.model_json_schema() if issubclass(kind, BaseModel) else kind.__name__
