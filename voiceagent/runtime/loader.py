@@ -1,4 +1,4 @@
-"""Loading an agent: its phases from a folder of Python, its prompts from the folder beside it."""
+"""Loading an agent: its phases from a folder of Python or YAML, its prompts from the folder beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import importlib.util
 import itertools
 import sys
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -14,49 +17,90 @@ from pydantic import ValidationError
 
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
 
 __all__ = ["load_flow"]
 
 _MOST_PROMPT_BYTES = 64 * 1024
+_PACKAGE_FILE = "__init__.py"
+_FLOW_FILE = "flow.yaml"
 _loads = itertools.count(1)
 
 
 def load_flow(agent: str | Path) -> Flow:
     """Return the flow of an agent, given as a folder or as the name of one below `phases/`.
 
-    Its prompts are those below `prompts/<agent>/`, beside `phases/`. Every load gets modules of its own, so that a
+    Its flow is FLOW in the folder's Python, or stands in its `flow.yaml`. Its prompts are those below
+    `prompts/<agent>/`, beside `phases/`, and those of its skills. Every load gets modules of its own, so that a
     changed agent can be loaded beside the old one. Raises PhaseError, with file and line, for whatever is wrong.
     """
     folder = _folder_of(agent)
-    flow = _flow_in(_imported(folder), folder)
+    package = f"voiceagent_agent_{folder.name}_{_digest(folder)}_{next(_loads)}"
+    with _in_the_authors_words(folder, package):
+        flow = _flow_in(folder, package)
     prompts = _prompts(folder.parent.parent / "prompts", folder.name)
-    return flow.model_copy(update={"prompts": {**flow.prompts, **prompts}})
+    return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
+
+
+def is_agent(folder: Path) -> bool:
+    """Whether a folder declares an agent."""
+    return (folder / _PACKAGE_FILE).is_file() or (folder / _FLOW_FILE).is_file()
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
 
 
 def _folder_of(agent: str | Path) -> Path:
     given = Path(agent)
-    folder = given if (given / "__init__.py").is_file() else Path("phases") / given
-    if not (folder / "__init__.py").is_file():
-        known = sorted(entry.parent.name for entry in Path("phases").glob("*/__init__.py"))
+    folder = given if is_agent(given) else Path("phases") / given
+    if not is_agent(folder):
+        known = sorted(entry.name for entry in Path("phases").glob("*/") if is_agent(entry))
         listed = f"; there are: {', '.join(known)}" if known else "; there is no folder phases/ with agents here"
         message = f"there is no agent {str(agent)!r}{nearest(str(agent), known) or listed}"
         raise PhaseError(message, code="unknown-agent")
     return folder.resolve()
 
 
-def _imported(folder: Path) -> ModuleType:
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
-    name = f"voiceagent_agent_{folder.name}_{digest}_{next(_loads)}"
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    if spec is None or spec.loader is None:
+def _flow_in(folder: Path, package: str) -> Flow:
+    module = _imported(folder, package)
+    declared = getattr(module, "FLOW", None)
+    if (folder / _FLOW_FILE).is_file():
+        if declared is not None:
+            message = f"the flow is declared twice: here, and as FLOW in {_PACKAGE_FILE}"
+            raise PhaseError(message, source=Source(str(folder / _FLOW_FILE)))
+        from voiceagent.spec.yaml_flow import read_flow  # nobody with a flow in Python waits for the reader of YAML
+
+        return read_flow(folder / _FLOW_FILE, package)
+    if not isinstance(declared, Flow):
+        raise PhaseError("the package has no FLOW", source=Source(str(folder / _PACKAGE_FILE)))
+    return declared
+
+
+def _imported(folder: Path, name: str) -> ModuleType:
+    """Import the agent's folder; beside a flow in YAML it needs no code of its own."""
+    file, inside = folder / _PACKAGE_FILE, [str(folder)]
+    spec: ModuleSpec | None
+    if file.is_file():
+        spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
+    else:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = inside
+    if spec is None:
         raise PhaseError("not a Python package", source=Source(str(folder)))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    if spec.loader is not None:
         spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _in_the_authors_words(folder: Path, name: str) -> Generator[None]:
+    """Turn whatever the author's code raises into a PhaseError with their line; forget what was imported."""
+    try:
+        yield
     except PhaseError:
         _forget(name)
         raise
@@ -71,7 +115,6 @@ def _imported(folder: Path) -> ModuleType:
     except (Exception, SystemExit) as exc:  # an author's module may raise anything; they get its line, not a traceback
         _forget(name)
         raise PhaseError(f"{type(exc).__name__}: {exc}", source=_place(exc, folder)) from exc
-    return module
 
 
 def _forget(name: str) -> None:
@@ -104,13 +147,6 @@ def _fields_of(title: str) -> list[str]:
     return list(getattr(declared, "model_fields", ()))
 
 
-def _flow_in(module: ModuleType, folder: Path) -> Flow:
-    flow = getattr(module, "FLOW", None)
-    if not isinstance(flow, Flow):
-        raise PhaseError("the package has no FLOW", source=Source(str(folder / "__init__.py")))
-    return flow
-
-
 def _prompts(root: Path, agent: str) -> dict[str, Prompt]:
     """Read every Markdown file of the agent's prompt folder; a link that leads out of it is refused."""
     prompts: dict[str, Prompt] = {}
@@ -126,3 +162,13 @@ def _prompts(root: Path, agent: str) -> dict[str, Prompt]:
             raise PhaseError("the prompt is not UTF-8", source=Source(str(file))) from exc
         prompts[file.relative_to(root).as_posix()] = Prompt(text, Source(str(file), 1))
     return prompts
+
+
+def _skill_prompts(flow: Flow, folder: Path) -> dict[str, Prompt]:
+    """Read the prompts of those phases that are skills."""
+    named = {phase.prompt: phase for phase in flow.phases if phase.prompt and phase.prompt.endswith(f"/{SKILL_FILE}")}
+    if not named:
+        return {}
+    from voiceagent.spec.skill import skill_prompt
+
+    return {name: skill_prompt(folder, name, phase.source) for name, phase in named.items()}

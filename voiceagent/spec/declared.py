@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import FrameType
+from typing import Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from voiceagent.errors import Source
 
-__all__ = ["Declared", "written_at"]
+__all__ = ["Declared", "author_frame", "written_at"]
 
 _OWN_CODE = (str(Path(__file__).resolve().parent), str(Path(pydantic.__file__).resolve().parent))
 
 
-def written_at() -> Source:
-    """Return the file and line of the innermost frame that is neither ours nor pydantic's."""
+def author_frame() -> FrameType | None:
+    """Return the innermost frame that is neither ours nor pydantic's."""
     frame = inspect.currentframe()
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(_OWN_CODE) and not file.startswith("<"):
-            return Source(file, frame.f_lineno)
+            return frame
         frame = frame.f_back
-    return Source("<unknown>")
+    return None
+
+
+def written_at() -> Source:
+    """Return the file and line that the author's code has come to."""
+    frame = author_frame()
+    return Source(frame.f_code.co_filename, frame.f_lineno) if frame is not None else Source("<unknown>")
 
 
 class Declared(BaseModel):
@@ -37,3 +45,8 @@ class Declared(BaseModel):
     def source(self) -> Source:
         """File and line of the declaration."""
         return self._source
+
+    def standing_at(self, source: Source) -> Self:
+        """Say where this was written, for what was not written in Python; return it."""
+        self._source = source
+        return self

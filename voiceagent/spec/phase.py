@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -17,6 +17,7 @@ from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.tool import Tool
 
 __all__ = [
+    "SKILL_FILE",
     "Ask",
     "Carry",
     "HangUpAfter",
@@ -40,6 +41,9 @@ __all__ = [
     "VoiceFails",
     "Wait",
 ]
+
+SKILL_FILE = "SKILL.md"
+"""Name of the file that makes a folder a skill; it is the prompt of its phase."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
@@ -228,6 +232,16 @@ class Phase(Declared):
     """Voice override of the synthesizer or the speech model."""
     ends: HangUpAfter | TransferTo | None = None
     """How the call ends here; such a phase needs no transitions."""
+
+    @classmethod
+    def from_skill(cls, folder: str, **declared: object) -> Self:
+        """Return the phase of a skill: name, prompt and tools as its SKILL.md says, the rest as declared here.
+
+        `folder` is seen from the agent's. Raises PhaseError for a skill that cannot be read.
+        """
+        from voiceagent.spec.skill import skill_of_author  # it reads YAML: nobody without skills waits for that
+
+        return cls.model_validate(skill_of_author(folder).with_the_rest(declared))
 
     @property
     def has_model(self) -> bool:

@@ -131,8 +131,9 @@ class Prompt:
 
     @property
     def late_line(self) -> int:
-        """Line on which the late part begins, 1-based."""
-        return next((n + 2 for n, line in enumerate(self.text.splitlines()) if line.strip() == _LATE), 1)
+        """Line of the file on which the late part begins, 1-based."""
+        first = max(self.source.line, 1)
+        return next((first + n + 1 for n, line in enumerate(self.text.splitlines()) if line.strip() == _LATE), first)
 
     def late_facts(self, facts: Mapping[str, object], *, locale: str = DEFAULT_LOCALE) -> str:
         """Return the late part filled with facts; PhaseError where one is missing."""
