@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import stat
 import threading
@@ -19,7 +20,8 @@ from voiceagent.core.ids import CallId, Epoch, TurnId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError
 from voiceagent.runtime.journal import JournalStore, JournalWriter, journal_name
-from voiceagent.runtime.journal_file import header_of, read_journal
+from voiceagent.runtime.journal_file import encode_header, header_of, read_journal
+from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Say
 from voiceagent.spec.prompt import Prompt
@@ -89,6 +91,15 @@ def test_a_journal_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         (40, "CallEnded", 0),
     ]
     assert journal.complete
+
+
+def test_the_header_says_which_versions_of_flow_prompts_and_tools_were_in_force() -> None:
+    flow = load_flow(Path(__file__).parents[2] / "phases" / "bank")
+    header = json.loads(encode_header(header_of(flow, _inherited("c"), time_zone="UTC", unix_ms=0)))["journal"]
+    assert header["flow_sha256"] == flow.sha256
+    assert header["prompts"]["bank/greeting.md"] == flow.prompts["bank/greeting.md"].sha256
+    assert set(header["tools"]) >= {"verify_caller", "get_accounts", "transfer"}
+    assert header["tools"] == flow.tool_hashes
 
 
 def test_an_event_stands_before_its_effects(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class JournalHeader:
     flow_sha256: str
     prompts: dict[str, str]
     """Prompt file → hash of its text."""
+    tools: dict[str, str]
+    """Tool → hash of what a model is told of it."""
     locale: str
     time_zone: str
     unix_ms: int
@@ -83,6 +85,7 @@ def header_of(flow: Flow, inherited: Inherited, *, time_zone: str, unix_ms: int)
         flow=flow.name,
         flow_sha256=flow.sha256,
         prompts=flow.prompt_hashes,
+        tools=flow.tool_hashes,
         locale=flow.locale,
         time_zone=time_zone,
         unix_ms=unix_ms,

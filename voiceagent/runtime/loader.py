@@ -43,9 +43,12 @@ def load_flow(agent: str | Path) -> Flow:
     return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
 
 
-def is_agent(folder: Path) -> bool:
+def _is_agent(folder: Path) -> bool:
     """Whether a folder declares an agent."""
-    return (folder / _PACKAGE_FILE).is_file() or (folder / _FLOW_FILE).is_file()
+    try:
+        return (folder / _PACKAGE_FILE).is_file() or (folder / _FLOW_FILE).is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _digest(folder: Path) -> str:
@@ -54,9 +57,9 @@ def _digest(folder: Path) -> str:
 
 def _folder_of(agent: str | Path) -> Path:
     given = Path(agent)
-    folder = given if is_agent(given) else Path("phases") / given
-    if not is_agent(folder):
-        known = sorted(entry.name for entry in Path("phases").glob("*/") if is_agent(entry))
+    folder = given if _is_agent(given) else Path("phases") / given
+    if not _is_agent(folder):
+        known = sorted(entry.name for entry in Path("phases").glob("*/") if _is_agent(entry))
         listed = f"; there are: {', '.join(known)}" if known else "; there is no folder phases/ with agents here"
         message = f"there is no agent {str(agent)!r}{nearest(str(agent), known) or listed}"
         raise PhaseError(message, code="unknown-agent")
