@@ -12,6 +12,7 @@ from voiceagent.cli.check import check
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.replay import replay
+from voiceagent.cli.schema import schema
 from voiceagent.cli.serve import serve
 from voiceagent.cli.test import play
 from voiceagent.errors import VoiceAgentError
@@ -31,6 +32,7 @@ app.command()(graph)
 app.command()(inspect)
 app.command()(replay)
 app.command("test")(play)
+app.command()(schema)
 
 
 @app.callback()
