@@ -9,6 +9,7 @@ import typer
 
 from voiceagent.cli.call import call
 from voiceagent.cli.check import check
+from voiceagent.cli.diff import diff
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.replay import replay
@@ -29,6 +30,7 @@ app.command()(serve)
 app.command()(call)
 app.command()(check)
 app.command()(graph)
+app.command()(diff)
 app.command()(inspect)
 app.command()(replay)
 app.command("test")(play)

@@ -20,7 +20,7 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
 
-__all__ = ["load_flow"]
+__all__ = ["agent_folder", "load_flow"]
 
 _MOST_PROMPT_BYTES = 64 * 1024
 _PACKAGE_FILE = "__init__.py"
@@ -35,7 +35,7 @@ def load_flow(agent: str | Path) -> Flow:
     `prompts/<agent>/`, beside `phases/`, and those of its skills. Every load gets modules of its own, so that a
     changed agent can be loaded beside the old one. Raises PhaseError, with file and line, for whatever is wrong.
     """
-    folder = _folder_of(agent)
+    folder = agent_folder(agent)
     package = f"voiceagent_agent_{folder.name}_{_digest(folder)}_{next(_loads)}"
     with _in_the_authors_words(folder, package):
         flow = _flow_in(folder, package)
@@ -55,7 +55,8 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
 
 
-def _folder_of(agent: str | Path) -> Path:
+def agent_folder(agent: str | Path) -> Path:
+    """Return the folder of an agent that is given as a folder or as the name of one below `phases/`."""
     given = Path(agent)
     folder = given if _is_agent(given) else Path("phases") / given
     if not _is_agent(folder):
