@@ -84,7 +84,12 @@ def _as_written(value: object) -> object:
         case Not():
             return {"not": _as_written(value.not_)}
         case Declared():
-            body = {name: _as_written(part) for name, part in _fields_of(value).items() if name != "kind"}
+            # A guard may be left out, but not empty: an empty one would permit everything.
+            body = {
+                name: _as_written(part)
+                for name, part in _fields_of(value).items()
+                if name != "kind" and (name, part) != ("when", None)
+            }
             word = getattr(value, "kind", None) or "".join(
                 f"_{letter.lower()}" if letter.isupper() else letter for letter in type(value).__name__
             ).lstrip("_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,7 +161,7 @@ class TestASkill:
     ) -> None:
         changed = {"init": {'skill(\n    "loans"': 'skill(\n    "../x"'}, "flow": {"skill: loans": "skill: ../x"}}[name]
         said = complaint(library(python=python, **{name: changed}))
-        assert said == f"{place}: the skill '../x' is not a folder of the agent's"
+        assert said == f"{place}: '../x/SKILL.md' leads out of the agent's folder"
 
     def test_says_its_prompt_itself(self, library: Library, python: bool, name: str, place: str) -> None:
         changed = {
@@ -174,6 +175,12 @@ class TestASkill:
 def test_a_field_that_does_not_exist_is_told_in_python_too(library: Library) -> None:
     said = complaint(library(python=True, init={"    max_turns=20": "    max_turn=20"}))
     assert said == "__init__.py:81: Phase: max_turn: Extra inputs are not permitted; did you mean 'max_turns'?"
+
+
+def test_the_agents_own_folder_is_no_skill(library: Library) -> None:
+    folder = library(flow={"skill: loans": "skill: ."})
+    shutil.copy(folder / "loans" / "SKILL.md", folder)
+    assert complaint(folder) == "flow.yaml:12: the skill '.' is the agent's own folder: it needs one of its own"
 
 
 def test_a_skill_outside_of_an_agent_is_refused() -> None:

@@ -67,6 +67,14 @@ MISTAKES = {
         {"card": {"tools: [tools:check_card]": "tools: tools:check_card"}},
         "card.yaml:3: tools: a list is expected here",
     ),
+    "nothing where a list belongs": (
+        {"card": {"tools: [tools:check_card]": "tools:"}},
+        "card.yaml:3: tools: a list is expected here",
+    ),
+    "nothing where a declaration belongs": (
+        {"flow": {"limits:\n  max_turns: 50": "limits:"}},
+        "flow.yaml:39: keys and values are expected here: max_call_ms, max_turns",
+    ),
     "a list where keys belong": (
         {"flow": {"limits:\n  max_turns: 50": "limits: [50]"}},
         "flow.yaml:39: keys and values are expected here: max_call_ms, max_turns",
@@ -113,6 +121,10 @@ MISTAKES = {
     ),
     "a guard that is none": (
         {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when: recognised"}},
+        "card.yaml:11: a guard is written as `fact: value` or `fact: {operator: value}`",
+    ),
+    "a guard that is left empty": (
+        {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when:"}},
         "card.yaml:11: a guard is written as `fact: value` or `fact: {operator: value}`",
     ),
     "a predicate that is none": (
@@ -189,6 +201,14 @@ MISTAKES = {
     "an included file outside of the folder": (
         {"flow": {"include: card.yaml": "include: ../../../etc/passwd"}},
         "flow.yaml:11: '../../../etc/passwd' leads out of the agent's folder",
+    ),
+    "an included file of an impossible name": (
+        {"flow": {"include: card.yaml": 'include: "card\\0.yaml"'}},
+        "flow.yaml:11: no file can be called 'card\\x00.yaml'",
+    ),
+    "an included file of an endless name": (
+        {"flow": {"include: card.yaml": f"include: {'a' * 300}"}},
+        "flow.yaml:11: no file can be called 'aaa",
     ),
     "an include with company": (
         {"flow": {"- include: card.yaml": "- include: card.yaml\n    name: card"}},

@@ -26,6 +26,7 @@ from voiceagent.spec.yaml_shapes import (
     is_declared,
     items_of,
     keys_of,
+    may_be_none,
     parts_of,
     variants_of,
     words_of,
@@ -135,8 +136,8 @@ def _field(field: FieldInfo, definitions: Schema) -> Schema:
     wanted = _value(field.annotation, definitions)
     if parts != (Tool,):
         wanted = _alternatives(wanted, {"$ref": "#/$defs/include"})
-    optional = field.default is None and not field.is_required()
-    return _alternatives(wanted, {"type": "null"}) if optional else wanted
+    nullable = may_be_none(field.annotation) and Compare not in parts
+    return _alternatives(wanted, {"type": "null"}) if nullable else wanted
 
 
 def _value(kind: object, definitions: Schema) -> Schema:

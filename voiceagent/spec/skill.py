@@ -21,6 +21,7 @@ from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Tool
 from voiceagent.spec.yaml_code import AgentCode, is_reference
+from voiceagent.spec.yaml_files import place_in
 
 __all__ = ["Skill", "read_skill", "skill_of_author", "skill_prompt"]
 
@@ -103,9 +104,9 @@ def skill_prompt(agent: Path, prompt: str, asked_at: Source) -> Prompt:
 
 
 def _file_in(agent: Path, folder: str, asked_at: Source) -> Path:
-    file = (agent / folder / SKILL_FILE).resolve()
-    if not file.is_relative_to(agent) or file.parent == agent:
-        raise PhaseError(f"the skill {folder!r} is not a folder of the agent's", source=asked_at)
+    file = place_in(agent, f"{folder}/{SKILL_FILE}", asked_at)
+    if file.parent == agent:
+        raise PhaseError(f"the skill {folder!r} is the agent's own folder: it needs one of its own", source=asked_at)
     if not file.is_file():
         known = [skill.parent.relative_to(agent).as_posix() for skill in sorted(agent.rglob(SKILL_FILE))]
         raise PhaseError(f"there is no {folder}/{SKILL_FILE}{nearest(folder, known)}", source=asked_at)

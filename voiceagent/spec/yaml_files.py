@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.located_yaml import LocatedYaml, Place
 
-__all__ = ["INCLUDE", "MAX_FLOW_BYTES", "Written", "read_files"]
+__all__ = ["INCLUDE", "MAX_FLOW_BYTES", "Written", "place_in", "read_files"]
 
 MAX_FLOW_BYTES = 1024 * 1024
 """All files of a flow together, one that is included twice counted twice; a larger flow is refused."""
@@ -54,6 +54,18 @@ def read_files(folder: Path, name: str) -> Written:
     return _Files(folder.resolve()).read(name, asked_at=None, within=())
 
 
+def place_in(folder: Path, name: str, asked_at: Source | None) -> Path:
+    """Return the path of a file below a folder; PhaseError where there can be none of that name."""
+    try:
+        path = (folder / name).resolve()
+        path.is_file()
+    except (OSError, ValueError) as exc:  # too long, or with a character that no name may have
+        raise PhaseError(f"no file can be called {name!r}", source=asked_at) from exc
+    if not path.is_relative_to(folder):
+        raise PhaseError(f"{name!r} leads out of the agent's folder", source=asked_at)
+    return path
+
+
 class _Files:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,9 +74,7 @@ class _Files:
         self._read: dict[str, LocatedYaml] = {}
 
     def read(self, name: str, *, asked_at: Source | None, within: tuple[str, ...]) -> Written:
-        path = (self._folder / name).resolve()
-        if not path.is_relative_to(self._folder):
-            raise PhaseError(f"{name!r} leads out of the agent's folder", source=asked_at)
+        path = place_in(self._folder, name, asked_at)
         if asked_at is not None and not path.is_file():
             raise PhaseError(f"there is no file {name!r}{nearest(name, self._names())}", source=asked_at)
         here = path.relative_to(self._folder).as_posix()

@@ -26,6 +26,7 @@ from voiceagent.spec.yaml_shapes import (
     is_declared,
     items_of,
     keys_of,
+    may_be_none,
     parts_of,
     variants_of,
     words_of,
@@ -78,10 +79,10 @@ class _Reader:
 
     def _value(self, kind: object, written: Written, key: str) -> object:
         parts = parts_of(kind)
-        if written.value is None:
-            return None
         if Compare in parts:
             return self._guard(written)
+        if written.value is None and may_be_none(kind):
+            return None
         if any(get_origin(part) is type for part in parts):
             return self._facts(written)
         if ToolSucceeds in parts and is_reference(written.value):

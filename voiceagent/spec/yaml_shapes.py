@@ -20,6 +20,7 @@ __all__ = [
     "is_declared",
     "items_of",
     "keys_of",
+    "may_be_none",
     "parts_of",
     "variants_of",
     "words_of",
@@ -52,6 +53,11 @@ def parts_of(kind: object) -> tuple[object, ...]:
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(part for alternative in get_args(kind) for part in parts_of(alternative))
     return () if kind is types.NoneType else (kind,)
+
+
+def may_be_none(kind: object) -> bool:
+    """Whether `null` may stand for a value of a type."""
+    return types.NoneType in get_args(kind)
 
 
 def items_of(kind: object) -> object | None:
