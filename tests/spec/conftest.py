@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from voiceagent.cli import main
 from voiceagent.spec.declared import Declared
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
@@ -22,6 +23,7 @@ _LIBRARY = Path(__file__).parent / "library"
 _TEXTS = shutil.ignore_patterns("__pycache__")
 
 Library = Callable[..., Path]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -63,6 +65,22 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
         return folder
 
     return write
+
+
+@pytest.fixture
+def voiceagent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs the command line and returns exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["voiceagent", *arguments])
+        try:
+            main()
+        except SystemExit as ended:
+            printed = capsys.readouterr()
+            return int(ended.code or 0), printed.out, printed.err
+        raise AssertionError("the command line always exits")
+
+    return run
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from voiceagent.spec.difference import Change, differences
 from voiceagent.spec.flow import Flow
 
 Library = Callable[..., Path]
+Command = Callable[..., tuple[int, str, str]]
 
 
 def changes(before: Flow, after: Flow) -> list[tuple[str, str, object, object]]:
@@ -210,12 +210,6 @@ def test_the_same_agent_in_both_notations_has_no_differences(library: Library) -
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def voiceagent(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "voiceagent.cli", *arguments], capture_output=True, text=True, timeout=50, check=False
-    )
-
-
 def git(*arguments: str) -> None:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
     subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)  # noqa: S603, S607 - a test's own
@@ -231,20 +225,19 @@ def committed(library: Library) -> Library:
     return library
 
 
-def test_nothing_has_changed_since_the_commit(committed: Library) -> None:
-    done = voiceagent("diff", "git:HEAD", "library")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_nothing_has_changed_since_the_commit(committed: Library, voiceagent: Command) -> None:
+    assert voiceagent("diff", "git:HEAD", "library") == (0, "", "")
 
 
-def test_what_has_changed_since_a_commit_is_printed_phase_by_phase(committed: Library) -> None:
+def test_what_has_changed_since_a_commit_is_printed_phase_by_phase(committed: Library, voiceagent: Command) -> None:
     committed(
         flow={"patience_ms: 600": "patience_ms: 700", "{on: silent, to: bye}": "{on: silent, to: desk}"},
         skill={"Renew one only": "Renew it only"},
         tools={"fresh_ms=60_000": "fresh_ms=90_000"},
     )
-    done = voiceagent("diff", "git:HEAD", "phases/library")
-    assert done.returncode == 1
-    assert done.stdout.splitlines() == [
+    code, printed, _ = voiceagent("diff", "git:HEAD", "phases/library")
+    assert code == 1
+    assert printed.splitlines() == [
         "flow library",
         "  - transition silent → bye",
         "  + transition silent → desk",
@@ -258,11 +251,11 @@ def test_what_has_changed_since_a_commit_is_printed_phase_by_phase(committed: Li
     ]
 
 
-def test_machines_get_the_same_as_json(committed: Library) -> None:
+def test_machines_get_the_same_as_json(committed: Library, voiceagent: Command) -> None:
     committed(flow={"max_turns: 50": "max_turns: 40"})
-    done = voiceagent("diff", "library", "git:HEAD", "--json")
-    assert done.returncode == 1
-    assert json.loads(done.stdout) == [
+    code, printed, _ = voiceagent("diff", "library", "git:HEAD", "--json")
+    assert code == 1
+    assert json.loads(printed) == [
         {"of": "flow", "name": "library", "what": "limits.max_turns", "before": 40, "after": 50}
     ]
 
@@ -277,22 +270,21 @@ def test_machines_get_the_same_as_json(committed: Library) -> None:
     ],
 )
 def test_a_version_that_does_not_exist_is_a_mistake_of_usage(
-    committed: Library, versions: tuple[str, str], said: str
+    committed: Library, voiceagent: Command, versions: tuple[str, str], said: str
 ) -> None:
-    done = voiceagent("diff", *versions)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"voiceagent: {said}\n")
+    assert voiceagent("diff", *versions) == (2, "", f"voiceagent: {said}\n")
 
 
-def test_a_version_that_cannot_be_loaded_is_told_with_its_revision_and_its_line(committed: Library) -> None:
+def test_a_version_that_cannot_be_loaded_is_told_with_its_revision_and_its_line(
+    committed: Library, voiceagent: Command
+) -> None:
     committed(flow={"to: bye": "ot: bye"})
     git("commit", "--all", "--quiet", "--message", "Two")
     committed()
-    done = voiceagent("diff", "git:HEAD", "library")
     said = "voiceagent: git:HEAD: phases/library/flow.yaml:20: unknown key 'ot'\n"
-    assert (done.returncode, done.stderr) == (2, said)
+    assert voiceagent("diff", "git:HEAD", "library") == (2, "", said)
 
 
-def test_an_agent_that_was_not_there_yet_is_told(committed: Library) -> None:
+def test_an_agent_that_was_not_there_yet_is_told(committed: Library, voiceagent: Command) -> None:
     git("mv", "phases/library", "phases/branch")
-    done = voiceagent("diff", "git:HEAD", "branch")
-    assert (done.returncode, done.stderr) == (2, "voiceagent: 'HEAD' has no folder phases/branch\n")
+    assert voiceagent("diff", "git:HEAD", "branch") == (2, "", "voiceagent: 'HEAD' has no folder phases/branch\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from voiceagent.spec.declared import Declared
 from voiceagent.spec.verify import verify
 
 Library = Callable[..., Path]
+Command = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
 
 
@@ -79,6 +81,18 @@ def test_what_is_wrong_with_a_yaml_flow_has_the_line_of_the_file_it_stands_in(li
     }
 
 
+def test_the_check_prints_the_line_of_the_yaml_file(library: Library, voiceagent: Command) -> None:
+    folder = library(card={"to: loans": "to: laons"})
+    code, printed, _ = voiceagent("check", "library")
+    assert code == 1
+    assert f"{folder}/card.yaml:9: error: phase 'card' leads to 'laons'" in printed
+    folder = library(card={"to: loans": "ot: loans"})
+    code, printed, _ = voiceagent("check", "library")
+    assert code == 1
+    assert f"{folder}/card.yaml:10: " in printed
+    assert "unknown key 'ot'" in printed
+
+
 def test_whatever_a_yaml_flow_declares_or_leaves_to_a_default_stands_in_one_of_its_files(library: Library) -> None:
     folder = library()
     places = {source.file for source in sources_in(load_flow(folder))}
@@ -119,6 +133,24 @@ def test_everything_that_a_shipped_agent_says_can_be_said_in_yaml(
     in_yaml = load_flow(folder)
     assert in_yaml.sha256 == in_python.sha256
     assert in_yaml.prompt_hashes == in_python.prompt_hashes
+
+
+# --- what the page about it shows ------------------------------------------------------------------------------------
+
+
+def test_the_agent_that_the_documentation_shows_has_nothing_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "flows-in-yaml.md").read_text()
+    for name, content in re.findall(
+        r"^`([a-zA-Z/.]+)`[^\n]*:\n\n```[a-z]+\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    flow = load_flow("shop")
+    assert [phase.name for phase in flow.phases] == ["order", "delivery", "goodbye"]
+    assert verify(flow) == []
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
