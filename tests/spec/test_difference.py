@@ -73,6 +73,7 @@ EDITS = {
                     "silent → bye",
                     "not understood → desk",
                     "closing_time signalled → bye",
+                    "turn limit reached → desk",
                 ],
                 [
                     "finish requested → bye",
@@ -80,6 +81,7 @@ EDITS = {
                     "not understood → desk",
                     "silent → bye",
                     "closing_time signalled → bye",
+                    "turn limit reached → desk",
                 ],
             )
         ],

@@ -143,7 +143,7 @@ def test_a_skill_without_text_has_no_prompt(library: Library, python: bool) -> N
 
 @pytest.mark.parametrize(
     ("python", "name", "place"),
-    [(True, "init", "__init__.py:81"), (False, "flow", "flow.yaml:12")],
+    [(True, "init", "__init__.py:82"), (False, "flow", "flow.yaml:12")],
     ids=["in Python", "in YAML"],
 )
 class TestASkill:
@@ -174,7 +174,7 @@ class TestASkill:
 
 def test_a_field_that_does_not_exist_is_told_in_python_too(library: Library) -> None:
     said = complaint(library(python=True, init={"    max_turns=20": "    max_turn=20"}))
-    assert said == "__init__.py:81: Phase: max_turn: Extra inputs are not permitted; did you mean 'max_turns'?"
+    assert said == "__init__.py:82: Phase: max_turn: Extra inputs are not permitted; did you mean 'max_turns'?"
 
 
 def test_the_agents_own_folder_is_no_skill(library: Library) -> None:

@@ -45,11 +45,11 @@ MISTAKES = {
     ),
     "a text where a number belongs": (
         {"flow": {"max_turns: 50": "max_turns: fifty"}},
-        "flow.yaml:40: max_turns: Input should be a valid integer",
+        "flow.yaml:41: max_turns: Input should be a valid integer",
     ),
     "a number in quotes": (
         {"flow": {"max_turns: 50": 'max_turns: "50"'}},
-        "flow.yaml:40: max_turns: Input should be a valid integer",
+        "flow.yaml:41: max_turns: Input should be a valid integer",
     ),
     "a number where a text belongs": (
         {"flow": {'{pressed: "0"}': "{pressed: 0}"}},
@@ -73,11 +73,11 @@ MISTAKES = {
     ),
     "nothing where a declaration belongs": (
         {"flow": {"limits:\n  max_turns: 50": "limits:"}},
-        "flow.yaml:39: keys and values are expected here: max_call_ms, max_turns",
+        "flow.yaml:40: keys and values are expected here: max_call_ms, max_turns",
     ),
     "a list where keys belong": (
         {"flow": {"limits:\n  max_turns: 50": "limits: [50]"}},
-        "flow.yaml:39: keys and values are expected here: max_call_ms, max_turns",
+        "flow.yaml:40: keys and values are expected here: max_call_ms, max_turns",
     ),
     "a text where a mapping of texts belongs": (
         {"card": {"failures:\n    check_card: I cannot": "failures: I cannot"}},
@@ -237,11 +237,11 @@ MISTAKES = {
     ),
     "a number of ten thousand digits": (
         {"flow": {"max_turns: 50": f"max_turns: {'9' * 10_000}"}},
-        "flow.yaml:40: max_turns: Input should be a valid integer",
+        "flow.yaml:41: max_turns: Input should be a valid integer",
     ),
     "nesting without end": (
         {"flow": {"max_turns: 50": f"max_turns: {'[' * 10_000}"}},
-        "flow.yaml:40: is nested more than 16 deep",
+        "flow.yaml:41: is nested more than 16 deep",
     ),
 }
 

@@ -30,6 +30,7 @@ from voiceagent import (
     ToolFails,
     TransferTo,
     Transition,
+    TurnLimitReached,
 )
 
 from .loans.tools import list_loans, renew
@@ -111,6 +112,7 @@ FLOW = Flow(
         Transition(on=Silent(), to="bye"),
         Transition(on=NotUnderstood(), to="desk"),
         Transition(on=HostSignals(name="closing_time"), to="bye", when=is_late),
+        Transition(on=TurnLimitReached(), to="desk"),
     ),
     limits=Limits(max_turns=50),
     phrases=Phrases(apology="Sorry, the catalogue is down."),
