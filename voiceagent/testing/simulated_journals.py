@@ -1,0 +1,105 @@
+"""Journals of simulated calls: the same files as a server's, written without a thread, while no time passes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from voiceagent.core.codec import encode_event, encode_outgoing
+from voiceagent.core.effects import Outgoing
+from voiceagent.core.events import CallStarted, Event
+from voiceagent.core.state import Inherited
+from voiceagent.errors import JournalError, ScriptError
+from voiceagent.runtime.journal import journal_name
+from voiceagent.runtime.journal_file import JournalHeader, encode_header, header_of
+from voiceagent.spec.flow import Flow
+
+__all__ = ["SimulatedJournals"]
+
+
+class SimulatedJournals:
+    """Stands where the session expects a `JournalStore`. What is recorded is in the files after `write`."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write into `directory`, which must exist."""
+        self._directory = directory
+        self._writers: list[_SimulatedWriter] = []
+
+    def write(self) -> None:
+        """Append what was recorded since; not on a running event loop, which must not wait for a disk."""
+        for writer in self._writers:
+            writer.write()
+
+    def open(
+        self,
+        flow: Flow,
+        inherited: Inherited,
+        started: CallStarted,
+        *,
+        on_broken: Callable[[str], None] = lambda _: None,
+    ) -> _SimulatedWriter:
+        """Begin the journal of a call. It never breaks: a disk that fails does so in `write`."""
+        del on_broken
+        header = header_of(flow, inherited, time_zone=started.time_zone, unix_ms=started.unix_ms)
+        writer = _SimulatedWriter(self._directory / journal_name(inherited.call), header)
+        self._writers.append(writer)
+        return writer
+
+
+class _SimulatedWriter:
+    """One call's journal."""
+
+    broken = None
+
+    def __init__(self, path: Path, header: JournalHeader) -> None:
+        self.path = path
+        self._lines = bytearray()
+        self._closed = False
+        self._begun = False
+        self._put(encode_header(header))
+
+    def event(self, at_ms: int, event: Event) -> None:
+        """Record an event, before it is handled."""
+        self._put(encode_event(event, at_ms))
+
+    def effects(self, outgoing: Sequence[Outgoing]) -> None:
+        """Record what the last event made necessary."""
+        for effect in outgoing:
+            self._put(encode_outgoing(effect))
+
+    async def sync(self) -> None:
+        """Return when a disk would have answered. JournalError after the end."""
+        if self._closed:
+            raise JournalError(f"{self.path.name} is closed")
+        await _answer_from_outside()
+
+    async def close(self) -> None:
+        """Take nothing more."""
+        if not self._closed:
+            self._closed = True
+            await _answer_from_outside()
+
+    def write(self) -> None:
+        """Append what was recorded since the last time."""
+        if self._lines:
+            try:
+                with self.path.open("ab" if self._begun else "xb") as file:
+                    file.write(self._lines)
+            except FileExistsError as exc:
+                raise ScriptError(f"{self.path} is there already: it is the journal of another call") from exc
+            self._begun = True
+            self._lines.clear()
+
+    def _put(self, line: bytes) -> None:
+        if not self._closed:
+            self._lines += line
+            self._lines += b"\n"
+
+
+async def _answer_from_outside() -> None:
+    """Wait for what a thread that writes would call back: at once, or as late as the schedule says."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[None] = loop.create_future()
+    loop.call_soon_threadsafe(lambda: None if answered.done() else answered.set_result(None))
+    await answered

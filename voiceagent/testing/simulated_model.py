@@ -1,0 +1,70 @@
+"""A simulated model's pace: whatever makes the replies, they come after a moment and clause by clause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from voiceagent.core.effects import ModelRequest
+from voiceagent.errors import VoiceFailed
+from voiceagent.language import Language
+from voiceagent.ports import ReplyModel, ReplyPiece, SentText
+from voiceagent.spec.flow import Flow
+from voiceagent.testing.scripted_call import ModelOfScript, Timing
+
+__all__ = ["PacedModel"]
+
+
+class PacedModel:
+    """A model, or the lines of a script, with the latencies of a call; fulfils `ReplyModelEngine` and `ReplyModel`."""
+
+    def __init__(
+        self,
+        model: ModelOfScript | ReplyModel,
+        timing: Timing,
+        *,
+        language: Language,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """`failed` is told of a script that has no line, or breaks: the call would only lose its voice over it."""
+        self._model = model
+        self._failed = failed
+        self._language = language
+        self._timing = timing
+
+    def open(self, flow: Flow, *, locale: str, time_zone: str) -> PacedModel:
+        """Return what makes the replies of the one call."""
+        del flow, locale, time_zone
+        return self
+
+    async def reply(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
+        """Stream one reply. Raises what the model raises."""
+        splitter = self._language.clause_splitter()
+        await asyncio.sleep(self._timing.first_token_ms / 1_000)
+        async for piece in self._pieces(request):
+            if isinstance(piece, SentText):
+                for clause in [*splitter.feed(piece.text), *splitter.flush()]:
+                    await asyncio.sleep(self._timing.token_ms / 1_000)
+                    yield SentText(f"{clause} ")
+            else:
+                yield piece
+
+    async def _pieces(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
+        if callable(self._model):
+            try:
+                pieces = self._model(request)
+            except VoiceFailed:
+                raise
+            except Exception as exc:
+                self._failed(exc)
+                raise
+            for piece in pieces:
+                yield piece
+        else:
+            async for piece in self._model.reply(request):
+                yield piece
+
+    async def close(self) -> None:
+        """Forget the call."""
+        if not callable(self._model):
+            await self._model.close()

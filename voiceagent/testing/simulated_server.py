@@ -1,0 +1,157 @@
+"""A server for one simulated call: everything of a server but its socket, its threads and its engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from voiceagent.core import events as ev
+from voiceagent.core.ids import LegId
+from voiceagent.core.state import Inherited
+from voiceagent.errors import ScriptError
+from voiceagent.language import language_for
+from voiceagent.ports import MULAW_8K, Engines, IncomingCall, ReplyModel
+from voiceagent.runtime.journal import JournalStore
+from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.render_ahead import render_ahead
+from voiceagent.runtime.session import Observer, Services, Session
+from voiceagent.spec.flow import Flow
+from voiceagent.telephony.codec import Started
+from voiceagent.telephony.driver import SocketLeg
+from voiceagent.telephony.ticker import Ticker
+from voiceagent.telephony.twilio import TwilioDialect
+from voiceagent.testing.scripted_call import ModelOfScript, ScriptedTool, Timing
+from voiceagent.testing.simulated_journals import SimulatedJournals
+from voiceagent.testing.simulated_line import SimulatedLine
+from voiceagent.testing.simulated_model import PacedModel
+from voiceagent.testing.simulated_speech import SimulatedRecognizer, SimulatedSynthesizer, SimulatedVad, SpokenAudio
+from voiceagent.testing.simulated_tools import SimulatedTools
+from voiceagent.testing.virtual_loop import VirtualClock, VirtualLoop
+from voiceagent.tools.executor import ToolExecutor
+
+__all__ = ["SimulatedServer"]
+
+_LEAD_MS = 400
+"""What a server runs ahead of the ear by default."""
+_OWN_TASKS = 2
+"""The line's reader and the session; whatever else runs is under way for the call."""
+
+
+class SimulatedServer:
+    """Takes one call over a simulated line."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        *,
+        loop: VirtualLoop,
+        model: ModelOfScript | ReplyModel,
+        tools: Mapping[str, ScriptedTool],
+        timing: Timing,
+        inherited: Inherited,
+        journals: Path,
+        observer: Observer,
+    ) -> None:
+        loop.set_exception_handler(_fail)
+        self._flow = flow
+        self._loop = loop
+        self._call = inherited.call
+        self._clock = VirtualClock(loop)
+        self._session: Session | None = None
+        self._serving: asyncio.Task[None] | None = None
+        caller, self._agent = SpokenAudio(), SpokenAudio()
+        self.line = SimulatedLine(self._clock, caller=caller)
+        self.tools = SimulatedTools(flow, tools, clock=self._clock, failed=loop.fail)
+        self.journals = SimulatedJournals(journals)
+        self._services = Services(
+            engines=Engines(
+                SimulatedVad(),
+                SimulatedRecognizer(caller, transcript_ms=timing.transcript_ms),
+                SimulatedSynthesizer(self._agent, synthesis_ms=timing.synthesis_ms),
+            ),
+            models=PacedModel(model, timing, language=language_for(flow.locale), failed=loop.fail),
+            # Both have the methods that a session uses, and are no subclasses: what they inherited would be real.
+            tools=cast("ToolExecutor", self.tools),
+            journals=cast("JournalStore", self.journals),
+            clock=self._clock,
+            learned=_learned(inherited),
+            observers=(observer,),
+        )
+
+    @property
+    def words_heard(self) -> str:
+        """The agent's words that have come out of the caller's telephone."""
+        return self._agent.words_in(self.line.heard)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the caller is silent, has heard everything, and nothing is under way for the call."""
+        conversation = self.tools.conversation
+        if conversation is None or conversation.is_working or not self.line.quiet:
+            return False
+        return len(asyncio.all_tasks(self._loop)) <= _OWN_TASKS
+
+    @property
+    def over(self) -> bool:
+        """Whether the call is over and nothing of it is left."""
+        return self._serving is not None and self._serving.done() and not asyncio.all_tasks(self._loop)
+
+    def begin(self) -> None:
+        """Have the caller dial as soon as the loop runs."""
+        self._serving = self._loop.create_task(self._serve())
+
+    def post(self, event: ev.Event) -> None:
+        """Let something happen to the call. Raises ScriptError before there is one."""
+        if self._session is None:
+            raise ScriptError("the call has not started")
+        self._session.post(event)
+
+    def raise_failure(self) -> None:
+        """Raise what has ended the server, if anything has."""
+        if self._serving is not None and self._serving.done():
+            self._serving.result()
+
+    # --- what a server does with a connection ------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        await render_ahead(self._flow, self._services.engines.synthesizer, self._services.learned, MULAW_8K)
+        leg = SocketLeg(
+            LegId("leg1"),
+            socket=self.line,
+            dialect=TwilioDialect(),
+            clock=self._clock,
+            ticker=Ticker(self._clock),
+            lead_ms=_LEAD_MS,
+        )
+        async with asyncio.TaskGroup() as tasks:
+
+            def on_start(started: Started) -> None:
+                incoming = IncomingCall(
+                    self._call, leg, self._flow.name, "+15550100", "+15550199", dict(started.parameters)
+                )
+                self._session = Session(self._flow, incoming, self._services)
+                tasks.create_task(self._take(self._session, leg))
+
+            self.line.dial()
+            await self.line.close(*await leg.run(on_start))
+
+    async def _take(self, session: Session, leg: SocketLeg) -> None:
+        await session.run()
+        await leg.hang_up(drain=False)
+
+
+def _fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    assert isinstance(loop, VirtualLoop)
+    loop.fail(context.get("exception") or ScriptError(context["message"]))
+
+
+def _learned(inherited: Inherited) -> Learned:
+    """Return what makes a session inherit this."""
+    learned = Learned()
+    for tool, ms in inherited.tool_latency_ms.items():
+        learned.tool_took(tool, ms)
+    for phrase, ms in inherited.phrase_ms.items():
+        learned.phrase_is(phrase, ms)
+    return learned

@@ -1,0 +1,169 @@
+"""Simulated speech: audio that knows its words, and engines that speak and understand it.
+
+Every millisecond of such audio (8 bytes of µ-law at 8 kHz) carries which saying it belongs to and how far into it it
+lies. So whatever is cut, lost or taken back on its way, what is left says exactly which words are in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from array import array
+from collections.abc import AsyncIterator, Sequence
+
+from voiceagent.audio import FRAME_MS, MULAW_SILENCE
+from voiceagent.errors import ScriptError
+from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcript
+from voiceagent.speech.gate import VoiceGate
+
+__all__ = [
+    "MS_PER_CHARACTER",
+    "SILENT_FRAME",
+    "SimulatedRecognizer",
+    "SimulatedSynthesizer",
+    "SimulatedVad",
+    "SpokenAudio",
+]
+
+MS_PER_CHARACTER = 65
+"""English at an agent's pace: 15 characters a second."""
+SILENT_FRAME = bytes([MULAW_SILENCE]) * MULAW_8K.bytes_per_ms * FRAME_MS
+
+_FRAME_BYTES = len(SILENT_FRAME)
+_SILENT_MS = int.from_bytes(bytes([MULAW_SILENCE]) * 8, "little")
+_SAYING_SHIFT = 32
+_ONSET_MS, _PAUSE_MS = 60, 200
+"""What the energy detector waits for."""
+_PIECE_MS = 1_000
+_WORD = re.compile(r"\S+")
+
+
+class SpokenAudio:
+    """Everything that was said by one side, as audio and as words."""
+
+    def __init__(self) -> None:
+        self._sayings: list[tuple[str, int]] = []
+
+    def say(self, text: str, lasting_ms: int) -> bytes:
+        """Return audio of these words, evenly spread over its length; of a noise where there are none."""
+        first = len(self._sayings) << _SAYING_SHIFT
+        self._sayings.append((text, lasting_ms))
+        return array("Q", range(first, first + lasting_ms)).tobytes()
+
+    def words_in(self, audio: bytes) -> str:
+        """Return the words of which at least the middle lies in this audio, in the order of the audio."""
+        heard: dict[int, tuple[int, int]] = {}
+        for moment in memoryview(audio).cast("Q"):
+            if moment != _SILENT_MS:
+                saying, at_ms = moment >> _SAYING_SHIFT, moment & 0xFFFF_FFFF
+                from_ms, _ = heard.get(saying, (at_ms, 0))
+                heard[saying] = (from_ms, at_ms + 1)
+        parts = [self._cut(*self._sayings[saying], from_ms, to_ms) for saying, (from_ms, to_ms) in heard.items()]
+        return " ".join(part for part in parts if part)
+
+    @staticmethod
+    def _cut(text: str, lasting_ms: int, from_ms: int, to_ms: int) -> str:
+        kept = [
+            word
+            for word in _WORD.finditer(text)
+            if from_ms * len(text) <= (word.start() + word.end()) / 2 * lasting_ms < to_ms * len(text)
+        ]
+        return text[kept[0].start() : kept[-1].end()] if kept else ""
+
+
+class SimulatedVad:
+    """Voice is whatever is not silence, with the onset and the pause of the energy detector; fulfils `VadEngine`."""
+
+    def open(self, audio: AudioFormat) -> _VadHandle:
+        """Return a handle for one call. Raises ScriptError for another format than telephone µ-law."""
+        _require_telephone(audio)
+        return _VadHandle()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _VadHandle:
+    def __init__(self) -> None:
+        self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=_PAUSE_MS)
+        self._pending = b""
+        self._now_ms = 0
+
+    def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        """Take any length of audio; it is cut into frames of 20 ms here."""
+        if self._pending:
+            audio = self._pending + audio
+        decided: list[SpeechOn | SpeechOff] = []
+        whole = len(audio) // _FRAME_BYTES * _FRAME_BYTES
+        for begin in range(0, whole, _FRAME_BYTES):
+            frame = audio[begin : begin + _FRAME_BYTES]
+            begin_ms, self._now_ms = self._now_ms, self._now_ms + FRAME_MS
+            activity = "silence" if frame == SILENT_FRAME else "voice"
+            change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
+            if change is not None:
+                decided.append(change)
+        self._pending = audio[whole:]
+        return decided
+
+
+class SimulatedRecognizer:
+    """Understands the words that are in the audio, after a while; fulfils `RecognizerEngine`."""
+
+    def __init__(self, speech: SpokenAudio, *, transcript_ms: int) -> None:
+        self._speech = speech
+        self._transcript_ms = transcript_ms
+
+    def open(self, audio: AudioFormat, *, locale: str) -> SimulatedRecognizer:
+        """Return what hears every call; ScriptError for another format than telephone µ-law."""
+        del locale
+        _require_telephone(audio)
+        return self
+
+    async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
+        """Return the words in one utterance."""
+        del hints
+        await asyncio.sleep(self._transcript_ms / 1_000)
+        return Transcript(self._speech.words_in(audio))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class SimulatedSynthesizer:
+    """Speaks 65 ms per character, a second of audio at a time; fulfils `SynthesizerEngine`."""
+
+    def __init__(self, speech: SpokenAudio, *, synthesis_ms: int) -> None:
+        """`synthesis_ms` is what every piece takes, but for what was rendered ahead."""
+        self._speech = speech
+        self._synthesis_ms = synthesis_ms
+        self._rendered: dict[str, None] = {}
+
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SimulatedSynthesizer:
+        """Return what speaks in every call; ScriptError for another format than telephone µ-law."""
+        del voice, locale
+        _require_telephone(audio)
+        return self
+
+    async def speak(self, text: str) -> AsyncIterator[bytes]:
+        """Yield the audio of `text`."""
+        audio = self._speech.say(text, len(text) * MS_PER_CHARACTER)
+        piece_bytes = _PIECE_MS * MULAW_8K.bytes_per_ms
+        for begin in range(0, len(audio), piece_bytes):
+            if text not in self._rendered:
+                await asyncio.sleep(self._synthesis_ms / 1_000)
+            yield audio[begin : begin + piece_bytes]
+
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+        """Speak `text` ahead of its use."""
+        del voice
+        _require_telephone(audio)
+        self._rendered[text] = None
+        return self._speech.say(text, len(text) * MS_PER_CHARACTER)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _require_telephone(audio: AudioFormat) -> None:
+    if audio != MULAW_8K:
+        raise ScriptError(f"simulated speech is µ-law at 8 kHz, not {audio}")
