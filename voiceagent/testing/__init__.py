@@ -35,10 +35,14 @@ from voiceagent.testing.schedule import Schedule, Swap
 from voiceagent.testing.scripted_call import ScriptedCall
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ScriptedModel, ask_for, say
 from voiceagent.testing.simulated_world import After, Faults, ScriptedTool, Timing
+from voiceagent.testing.runtime_call import RuntimeCall
+from voiceagent.testing.schedules import ScheduleFailed, explore
+from voiceagent.testing.simulated_call import SimulatedCall
 from voiceagent.testing.timeline import TimelineEvent
 from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
 from voiceagent.testing.twilio_stream import twilio_signature
 from voiceagent.testing.utterance import Utterance, read_utterance
+from voiceagent.testing.virtual_loop import NothingToWaitFor, RealWorldTouched, VirtualClock, VirtualLoop, run_virtual
 
 __all__ = [
     "After",
@@ -72,19 +76,24 @@ __all__ = [
     "MakesNoise",
     "Mismatch",
     "ModelRule",
+    "NothingToWaitFor",
     "PressKey",
     "Presses",
     "PutDown",
     "Range",
+    "RealWorldTouched",
     "RecordingModels",
     "RuledModel",
+    "RuntimeCall",
     "Say",
     "Says",
     "Schedule",
+    "ScheduleFailed",
     "ScriptedCall",
     "ScriptedCaller",
     "ScriptedModel",
     "ScriptedTool",
+    "SimulatedCall",
     "StaysSilent",
     "StepFailed",
     "Summary",
@@ -95,12 +104,16 @@ __all__ = [
     "ToolAnswers",
     "TwilioCarrier",
     "Utterance",
+    "VirtualClock",
+    "VirtualLoop",
     "Waits",
     "WhenHeard",
     "WhenToolStarts",
     "ask_for",
+    "explore",
     "place_call",
     "read_utterance",
+    "run_virtual",
     "say",
     "twilio_signature",
 ]

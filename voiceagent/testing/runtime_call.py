@@ -1,0 +1,304 @@
+"""A simulated call through the runtime: the code that serves callers, on a virtual clock, with simulated engines.
+
+Session, performer, cascade, ears, executor, vault, the telephone leg with its pacing and its ledger, and the carrier's
+dialect are those of a server. Simulated are what is outside of them: the caller's line, the engines, what tools answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from pydantic import JsonValue
+
+from voiceagent.core import effects as fx
+from voiceagent.core import events as ev
+from voiceagent.core.conversation import Conversation
+from voiceagent.core.ids import CallId
+from voiceagent.core.state import Inherited
+from voiceagent.errors import ScriptError
+from voiceagent.ports import ReplyModel
+from voiceagent.runtime.journal import journal_name
+from voiceagent.runtime.journal_file import Journal, read_journal
+from voiceagent.runtime.replay import replay
+from voiceagent.spec.flow import Flow
+from voiceagent.testing.call_record import CallRecord, RecordEntry
+from voiceagent.testing.schedules import Schedule
+from voiceagent.testing.scripted_call import ModelOfScript, ScriptedTool, Timing
+from voiceagent.testing.simulated_server import SimulatedServer
+from voiceagent.testing.simulated_speech import MS_PER_CHARACTER
+from voiceagent.testing.virtual_loop import VirtualLoop
+from voiceagent.tools.vault import Vault
+
+__all__ = ["RuntimeCall"]
+
+_EffectT = TypeVar("_EffectT")
+_SHORTEST_SAYING_MS = 300
+_ENDS_WITHIN_MS = 120_000
+"""Writes under way and the leg have bounded time after a call; this is beyond it."""
+
+
+class RuntimeCall:
+    """One simulated call through the runtime; fulfils `SimulatedCall`.
+
+    It is over with `assert_replays`, or at the end of a `with` block, which asserts it too. Raises out of whatever it
+    is told to do: ScriptError where the script has no answer, RealWorldTouched where something did not stay simulated.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        *,
+        model: ModelOfScript | ReplyModel,
+        tools: Mapping[str, ScriptedTool] | None = None,
+        timing: Timing | None = None,
+        inherited: Inherited | None = None,
+        schedule: Schedule | None = None,
+        journals: Path | None = None,
+    ) -> None:
+        """`journals` is where the journal stays; None: nowhere.
+
+        `timing.swap_ms` does not count here: a cascade's swap takes no time.
+        """
+        inherited = inherited or Inherited(CallId("scripted"))
+        self._flow = flow
+        self._record = CallRecord()
+        self._loop = VirtualLoop(schedule)
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = (journals or Path(self._folder.name)) / journal_name(inherited.call)
+        self._server = SimulatedServer(
+            flow,
+            loop=self._loop,
+            model=model,
+            tools=tools or {},
+            timing=timing or Timing(),
+            inherited=inherited,
+            journals=self._path.parent,
+            observer=self._observe,
+        )
+        self._wanted: type[ev.Event | fx.Effect] | None = None
+        """What `until` waits for."""
+
+    def _observe(self, call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
+        del call
+        entry = (now_ms, event, outgoing)
+        self._record.entries.append(entry)
+        for out in outgoing:
+            self._server.tools.asked(out.effect)
+        if self._wanted is not None and _has(entry, self._wanted):
+            self._loop.stop()
+
+    # --- what the caller does ----------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """The call comes in; returns when the agent has said its first words, or waits."""
+        self._server.begin()
+        return self.until_quiet()
+
+    def says(self, text: str, *, lasting_ms: int | None = None, then_wait: bool = True) -> Self:
+        """The caller says this from now on; returns when the agent has answered and nothing is under way."""
+        lasting_ms = lasting_ms if lasting_ms is not None else max(_SHORTEST_SAYING_MS, len(text) * MS_PER_CHARACTER)
+        self._server.line.say(text, lasting_ms)
+        return self.until_quiet() if then_wait else self.run_ms(lasting_ms)
+
+    def coughs(self) -> Self:
+        """A short noise without words."""
+        return self.says("", lasting_ms=200, then_wait=False)
+
+    def presses(self, keys: str, *, every_ms: int = 200, then_wait: bool = True) -> Self:
+        """The caller presses keys, one after the other."""
+        for key in keys:
+            self._server.line.press(key)
+            self.run_ms(every_ms)
+        return self.until_quiet() if then_wait else self
+
+    def hangs_up(self) -> Self:
+        """The caller is gone, from one moment to the next."""
+        self._server.line.hang_up()
+        return self.run_ms(1)
+
+    def host_says(self, name: str) -> Self:
+        """The host application sends a named event."""
+        return self.happens(ev.HostEvent(name)).until_quiet()
+
+    def happens(self, event: ev.Event) -> Self:
+        """Anything else happens, now: for what a script has no words for."""
+        self._server.post(event)
+        return self.run_ms(0)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        """Virtual milliseconds since before the call."""
+        return self._loop.now_ms
+
+    def run_ms(self, ms: int) -> Self:
+        """Let this much time pass."""
+        return self._pass(ms)
+
+    def until_quiet(self, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until the agent has said everything and nothing is being worked on, or the call is over."""
+        return self._pass(at_most_ms, lambda: self.ended or self._server.idle)
+
+    def until(self, event: type[ev.Event | fx.Effect], at_most_ms: int = 120_000) -> Self:
+        """Let time pass until an event or effect of this class has come by; ScriptError if it never does."""
+        already = len(self._record.entries)
+        self._wanted = event
+        self._pass(at_most_ms, lambda: self.ended)
+        self._wanted = None
+        if not any(_has(entry, event) for entry in self._record.entries[already:]):
+            raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.timeline()}")
+        return self
+
+    def _pass(self, ms: int, enough: Callable[[], bool] = lambda: False) -> Self:
+        if self._loop.is_closed():
+            return self
+        try:
+            self._loop.pass_time(until_ms=self._loop.now_ms + ms, enough=enough)
+        finally:
+            self._server.journals.write()
+        self._server.raise_failure()
+        return self
+
+    # --- what came of it ---------------------------------------------------------------------------------------------
+
+    @property
+    def flow(self) -> Flow:
+        """The agent."""
+        return self._flow
+
+    @property
+    def conversation(self) -> Conversation:
+        """The session's own conversation, as it stands now."""
+        if self._server.tools.conversation is None:
+            raise ScriptError("the call has not started")
+        return self._server.tools.conversation
+
+    @property
+    def vault(self) -> Vault:
+        """The session's own vault."""
+        if self._server.tools.vault is None:
+            raise ScriptError("the call has not started")
+        return self._server.tools.vault
+
+    @property
+    def journal(self) -> list[RecordEntry]:
+        """Every instant, what happened at it, and what was done about it."""
+        return self._record.entries
+
+    @property
+    def tool_runs(self) -> list[tuple[str, dict[str, JsonValue]]]:
+        """Every tool and fetch that really ran, with its arguments, secrets as handles."""
+        return self._server.tools.runs
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over."""
+        return self._server.tools.conversation is not None and self._server.tools.conversation.state.ended
+
+    @property
+    def phase(self) -> str:
+        """The current phase."""
+        return self.conversation.phase
+
+    @property
+    def phases(self) -> list[str]:
+        """Every phase entered, in order."""
+        return self._record.phases
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        """The facts that are known."""
+        return self.conversation.state.facts.known()
+
+    @property
+    def heard(self) -> list[str]:
+        """What the caller has heard of the agent as far as the agent knows, fillers left out."""
+        return [m.text for m in self.conversation.transcript.messages() if m.role == "agent"]
+
+    @property
+    def really_heard(self) -> str:
+        """The words that have come out of the caller's telephone, fillers included."""
+        return self._server.words_heard
+
+    @property
+    def fillers(self) -> list[str]:
+        """The filler phrases, whole."""
+        return self._record.fillers
+
+    @property
+    def shown(self) -> list[fx.ModelRequest]:
+        """Everything the model was shown."""
+        return self._record.shown
+
+    def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
+        """Every effect of one class, in order."""
+        return self._record.effects(kind)
+
+    def at(self, kind: type[ev.Event | fx.Effect]) -> list[int]:
+        """The instants of every event or effect of one class."""
+        return self._record.at(kind)
+
+    def ran(self, tool: str) -> int:
+        """How often a tool really ran, prefetches included."""
+        return sum(1 for name, _ in self.tool_runs if name == tool)
+
+    def timeline(self) -> str:
+        """Everything that happened, one line each: what a failing test prints."""
+        return self._record.timeline()
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def assert_replays(self) -> None:
+        """Bring the call to its end and see that its journal gives the same effects again, byte for byte."""
+        if self._loop.is_closed():
+            return
+        try:
+            journal = self._finished()
+        finally:
+            self._close()
+        assert journal.complete, "the journal has no end"
+        assert [entry.event for entry in journal.entries] == [event for _, event, _ in self.journal]
+        result = replay(journal, self._flow)
+        assert result.same, str(result.difference)
+
+    def _finished(self) -> Journal:
+        """Hang up if that has not been done, let everything come to its end, and return the journal."""
+        if not self.ended:
+            self._server.line.hang_up()
+        self._pass(_ENDS_WITHIN_MS, lambda: self._server.over)
+        assert self._server.over, f"the call has left behind: {asyncio.all_tasks(self._loop)}"
+        return read_journal(self._path)
+
+    def _close(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.pass_time(until_ms=self._loop.now_ms + _ENDS_WITHIN_MS, enough=self._nothing_left)
+        self._loop.close()
+        self._folder.cleanup()
+
+    def _nothing_left(self) -> bool:
+        return not asyncio.all_tasks(self._loop)
+
+    def __enter__(self) -> Self:
+        """Give the call; at the end of the block it is over, and has to replay."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """End the call."""
+        if kind is None:
+            self.assert_replays()
+        elif not self._loop.is_closed():
+            self._close()
+
+
+def _has(entry: RecordEntry, kind: type[ev.Event | fx.Effect]) -> bool:
+    _, event, outgoing = entry
+    return isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
