@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from voiceagent.testing.virtual_loop import NothingToWaitFor, RealWorldTouched, VirtualClock, VirtualLoop, run_virtual
+from voiceagent.testing.virtual_loop import (
+    NothingToWaitFor,
+    RealWorldTouched,
+    TimeStandsStill,
+    VirtualClock,
+    VirtualLoop,
+    run_virtual,
+)
 
 HERE = Path(__file__).name
 
@@ -159,7 +166,17 @@ def test_waiting_for_what_never_comes_is_told_with_who_waits_and_where() -> None
     async def waiting() -> None:
         await asyncio.gather(forgotten(), asyncio.sleep(7))
 
-    with pytest.raises(NothingToWaitFor, match="at 7000 ms nothing is scheduled, and 2 tasks wait") as told:
+    with pytest.raises(NothingToWaitFor, match="at 7000 ms nothing is scheduled: 2 tasks are left") as told:
         run_virtual(waiting())
     assert "await asyncio.Event().wait()" in str(told.value)
     assert "in waiting" in str(told.value)
+
+
+def test_who_never_waits_is_told_instead_of_running_for_ever() -> None:
+    async def restless() -> None:
+        await asyncio.sleep(0.25)
+        while True:  # noqa: ASYNC110 - it is the mistake that is looked for
+            await asyncio.sleep(0)
+
+    with pytest.raises(TimeStandsStill, match=r"(?s)at 250 ms 100000 turns of the loop took no time.* in restless"):
+        run_virtual(restless())

@@ -42,7 +42,14 @@ from voiceagent.testing.timeline import TimelineEvent
 from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
 from voiceagent.testing.twilio_stream import twilio_signature
 from voiceagent.testing.utterance import Utterance, read_utterance
-from voiceagent.testing.virtual_loop import NothingToWaitFor, RealWorldTouched, VirtualClock, VirtualLoop, run_virtual
+from voiceagent.testing.virtual_loop import (
+    NothingToWaitFor,
+    RealWorldTouched,
+    TimeStandsStill,
+    VirtualClock,
+    VirtualLoop,
+    run_virtual,
+)
 
 __all__ = [
     "After",
@@ -98,6 +105,7 @@ __all__ = [
     "StepFailed",
     "Summary",
     "Swap",
+    "TimeStandsStill",
     "TimelineEvent",
     "Timing",
     "ToolAnswer",

@@ -22,11 +22,13 @@ from typing import Any, NoReturn, TypeVar
 from voiceagent.errors import ScriptError
 from voiceagent.testing.schedules import Late, Schedule
 
-__all__ = ["NothingToWaitFor", "RealWorldTouched", "VirtualClock", "VirtualLoop", "run_virtual"]
+__all__ = ["NothingToWaitFor", "RealWorldTouched", "TimeStandsStill", "VirtualClock", "VirtualLoop", "run_virtual"]
 
 _T = TypeVar("_T")
 _UNIX_MS = 1_764_000_000_000
 """Wall clock at the loop's beginning, that of scripted calls too: two runs are the same."""
+_MOST_TURNS = 100_000
+"""At one instant; the busiest instant of a call takes a few dozen."""
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 
@@ -37,6 +39,10 @@ class RealWorldTouched(ScriptError):
 
 class NothingToWaitFor(ScriptError):
     """Tasks wait, and nothing is scheduled that could ever wake them."""
+
+
+class TimeStandsStill(ScriptError):
+    """Something is done over and over without ever waiting, so that no time can pass."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -53,6 +59,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._problem: Exception | None = None
         self._schedule = schedule or Schedule()
         self._arrivals = 0
+        self._turns = 0
+        """Of the loop, at the present instant."""
         self._thread = threading.get_ident()
         super().__init__(_NoFiles(self._pass))
         _listen_for_the_real_world()
@@ -80,7 +88,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._end_ns = self._enough = None
 
     def run_forever(self) -> None:
-        """Run until `stop`. Raises what was refused meanwhile, and NothingToWaitFor."""
+        """Run until `stop`. Raises what was refused meanwhile, NothingToWaitFor and TimeStandsStill."""
         with _old_interpreters_minded():
             super().run_forever()
         self._raise_problem()
@@ -89,8 +97,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Nothing is ready for so long: go there at once."""
         self._raise_problem()
         wait_ns = None if wait_s is None else round(wait_s * _NS_PER_S)
+        self._turns += 1
+        if self._turns > _MOST_TURNS:
+            raise TimeStandsStill(
+                f"at {self.now_ms} ms {_MOST_TURNS} turns of the loop took no time: {self._waiting()}"
+            )
         if wait_ns == 0:
             return
+        self._turns = 0
         if self._enough is not None and self._enough():
             self.stop()
         elif wait_ns is not None and (self._end_ns is None or self._now_ns + wait_ns <= self._end_ns):
@@ -99,14 +113,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._now_ns = self._end_ns
             self.stop()
         else:
-            raise NothingToWaitFor(self._deadlock())
+            raise NothingToWaitFor(f"at {self.now_ms} ms nothing is scheduled: {self._waiting()}")
 
-    def _deadlock(self) -> str:
+    def _waiting(self) -> str:
         stacks = io.StringIO()
         waiting = asyncio.all_tasks(self)
         for task in sorted(waiting, key=lambda task: task.get_name()):
             task.print_stack(file=stacks)
-        return f"at {self.now_ms} ms nothing is scheduled, and {len(waiting)} tasks wait:\n{stacks.getvalue()}"
+        return f"{len(waiting)} tasks are left\n{stacks.getvalue()}"
 
     # --- arrivals ----------------------------------------------------------------------------------------------------
 
@@ -226,7 +240,7 @@ class VirtualClock:
 def run_virtual(main: Coroutine[Any, Any, _T], *, schedule: Schedule | None = None) -> _T:
     """Run a coroutine to its end in virtual time, as `asyncio.run` does in real time.
 
-    Raises RealWorldTouched and NothingToWaitFor.
+    Raises RealWorldTouched, NothingToWaitFor and TimeStandsStill.
     """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(schedule)) as runner:
         return runner.run(main)
