@@ -278,9 +278,11 @@ class RuntimeCall:
     def _close(self) -> None:
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
-        self._loop.pass_time(until_ms=self._loop.now_ms + _ENDS_WITHIN_MS, enough=self._nothing_left)
-        self._loop.close()
-        self._folder.cleanup()
+        try:
+            self._loop.pass_time(until_ms=self._loop.now_ms + _ENDS_WITHIN_MS, enough=self._nothing_left)
+        finally:
+            self._loop.close()
+            self._folder.cleanup()
 
     def _nothing_left(self) -> bool:
         return not asyncio.all_tasks(self._loop)
