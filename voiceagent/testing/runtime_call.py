@@ -65,6 +65,8 @@ class RuntimeCall:
         `timing.swap_ms` does not count here: a cascade's swap takes no time.
         """
         inherited = inherited or Inherited(CallId("scripted"))
+        if inherited.voice_speaks or inherited.replies_unasked:
+            raise ScriptError("the runtime's voice is a cascade, which neither speaks nor replies by itself")
         self._flow = flow
         self._record = CallRecord()
         self._loop = VirtualLoop(schedule)
@@ -263,6 +265,7 @@ class RuntimeCall:
         finally:
             self._close()
         assert journal.complete, "the journal has no end"
+        assert self.journal[-1][1] != ev.CallEnded("internal error"), "the session broke: see the log"
         assert [entry.event for entry in journal.entries] == [event for _, event, _ in self.journal]
         result = replay(journal, self._flow)
         assert result.same, str(result.difference)

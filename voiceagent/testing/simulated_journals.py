@@ -22,7 +22,7 @@ class SimulatedJournals:
     """Stands where the session expects a `JournalStore`. What is recorded is in the files after `write`."""
 
     def __init__(self, directory: Path) -> None:
-        """Write into `directory`, which must exist."""
+        """Write into `directory`, which is made where it is missing."""
         self._directory = directory
         self._writers: list[_SimulatedWriter] = []
 
@@ -83,6 +83,7 @@ class _SimulatedWriter:
     def write(self) -> None:
         """Append what was recorded since the last time."""
         if self._lines:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with self.path.open("ab" if self._begun else "xb") as file:
                     file.write(self._lines)
