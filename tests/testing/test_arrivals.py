@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from voiceagent.testing.schedules import Schedule, ScheduleFailed, explore
+from voiceagent.testing.arrivals import Arrivals, ArrivalsFailed, explore
 from voiceagent.testing.virtual_loop import run_virtual
 
 
@@ -46,7 +46,7 @@ async def pay_after_noise() -> None:
 
 
 def of(main: Any) -> Any:
-    def run(schedule: Schedule) -> object:
+    def run(schedule: Arrivals) -> object:
         coroutine: Coroutine[Any, Any, object] = main()
         return run_virtual(coroutine, schedule=schedule)
 
@@ -54,11 +54,11 @@ def of(main: Any) -> Any:
 
 
 def test_without_a_seed_everything_is_on_time() -> None:
-    assert run_virtual(arrivals(), schedule=Schedule()) == list(range(30))
+    assert run_virtual(arrivals(), schedule=Arrivals()) == list(range(30))
 
 
 def test_a_seed_is_an_order_and_always_the_same_one() -> None:
-    orders = [tuple(run_virtual(arrivals(), schedule=Schedule(seed))) for seed in (1, 2, 3, 1, 2, 3)]
+    orders = [tuple(run_virtual(arrivals(), schedule=Arrivals(seed))) for seed in (1, 2, 3, 1, 2, 3)]
     assert orders[:3] == orders[3:]
     assert len({*orders, tuple(range(30))}) == 4
 
@@ -86,7 +86,7 @@ def test_nothing_comes_before_it_is_due_or_later_than_the_window() -> None:
         await asyncio.sleep(2)
         return late
 
-    late = run_virtual(punctual(), schedule=Schedule(7, window_ms=5))
+    late = run_virtual(punctual(), schedule=Arrivals(7, window_ms=5))
     assert len(late) == 100
     assert min(late) >= -1e-9
     assert 0.001 < max(late) <= 0.005 + 1e-6
@@ -100,7 +100,7 @@ def test_the_order_of_what_is_called_soon_is_asyncios_promise_and_stays() -> Non
         await asyncio.sleep(1)
         return order
 
-    assert run_virtual(soon(), schedule=Schedule(3)) == list(range(50))
+    assert run_virtual(soon(), schedule=Arrivals(3)) == list(range(50))
 
 
 def test_what_is_cancelled_while_it_is_late_does_not_come() -> None:
@@ -112,7 +112,7 @@ def test_what_is_cancelled_while_it_is_late_does_not_come() -> None:
         await asyncio.sleep(1)
         return came
 
-    came = [len(run_virtual(called_off(), schedule=Schedule(seed))) for seed in range(1, 20)]
+    came = [len(run_virtual(called_off(), schedule=Arrivals(seed))) for seed in range(1, 20)]
     assert min(came) < 60
 
 
@@ -124,7 +124,7 @@ def test_what_holds_in_every_order_passes() -> None:
 
 
 def test_a_race_is_found_and_only_what_makes_it_is_left() -> None:
-    with pytest.raises(ScheduleFailed, match="the answer found nobody") as failed:
+    with pytest.raises(ArrivalsFailed, match="the answer found nobody") as failed:
         explore(of(pay_after_noise))
     (late,) = failed.value.schedule.late
     assert late.due_ms == 1_005
@@ -134,10 +134,10 @@ def test_a_race_is_found_and_only_what_makes_it_is_left() -> None:
 
 
 def test_what_was_printed_fails_again_when_it_is_run_again() -> None:
-    with pytest.raises(ScheduleFailed) as failed:
+    with pytest.raises(ArrivalsFailed) as failed:
         explore(of(pay_after_noise))
     printed = str(failed.value).rpartition("run it again with ")[2]
-    again = eval(printed, {"Schedule": Schedule})  # noqa: S307 - that is what a reader does with it
+    again = eval(printed, {"Arrivals": Arrivals})  # noqa: S307 - that is what a reader does with it
     with pytest.raises(AssertionError, match="the answer found nobody"):
         of(pay_after_noise)(again)
 
@@ -147,5 +147,5 @@ def test_what_fails_when_everything_is_on_time_is_told_to_be_no_race() -> None:
         await arrivals()
         raise AssertionError("two and two is five")
 
-    with pytest.raises(ScheduleFailed, match="it fails when everything is on time"):
+    with pytest.raises(ArrivalsFailed, match="it fails when everything is on time"):
         explore(of(wrong))

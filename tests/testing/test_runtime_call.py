@@ -22,8 +22,8 @@ from voiceagent.models.guided import GuidedModels
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
 from voiceagent.testing import After, ScriptedCall, ScriptedModel, ask_for, say
+from voiceagent.testing.arrivals import Arrivals, explore
 from voiceagent.testing.runtime_call import RuntimeCall
-from voiceagent.testing.schedules import Schedule, explore
 from voiceagent.testing.simulated_call import SimulatedCall
 from voiceagent.testing.virtual_loop import RealWorldTouched
 
@@ -319,7 +319,7 @@ def test_a_record_that_replays_differently_is_no_success(tmp_path: Path) -> None
 def test_a_call_to_the_bank_goes_the_same_way_in_fifty_orders() -> None:
     lines = (LINES[4], LINES[1], LINES[2], LINES[5])
 
-    def run(schedule: Schedule) -> None:
+    def run(schedule: Arrivals) -> None:
         model = MODELS.open(BANK, locale="en-US", time_zone="UTC")
         with RuntimeCall(BANK, model=model, tools=BANK_TOOLS, schedule=schedule) as call:
             call.start()
@@ -337,9 +337,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
-from test_runtime_call import LINES, Path, RuntimeCall, Schedule, bank_call
+from test_runtime_call import LINES, Path, RuntimeCall, Arrivals, bank_call
 
-call = bank_call(RuntimeCall, schedule=Schedule(11), journals=Path(sys.argv[2])).start()
+call = bank_call(RuntimeCall, schedule=Arrivals(11), journals=Path(sys.argv[2])).start()
 for line in LINES[:3]:
     call.says(line)
 call.assert_replays()

@@ -1,6 +1,7 @@
 """Tools for testing agents: public, and used by this project's own tests."""
 
 from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.arrivals import Arrivals, ArrivalsFailed, explore
 from voiceagent.testing.call_file import CallFile, CallFiles
 from voiceagent.testing.call_report import BargeIn, CallerTurn, CallReport
 from voiceagent.testing.call_results import CallResult, Summary
@@ -31,13 +32,12 @@ from voiceagent.testing.expectations import Mismatch
 from voiceagent.testing.lateness import Lateness
 from voiceagent.testing.placing import place_call
 from voiceagent.testing.playing import CallFailure, CallOutcome, CallPlayer
+from voiceagent.testing.runtime_call import RuntimeCall
 from voiceagent.testing.schedule import Schedule, Swap
 from voiceagent.testing.scripted_call import ScriptedCall
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ScriptedModel, ask_for, say
-from voiceagent.testing.simulated_world import After, Faults, ScriptedTool, Timing
-from voiceagent.testing.runtime_call import RuntimeCall
-from voiceagent.testing.schedules import ScheduleFailed, explore
 from voiceagent.testing.simulated_call import SimulatedCall
+from voiceagent.testing.simulated_world import After, Faults, ScriptedTool, Timing
 from voiceagent.testing.timeline import TimelineEvent
 from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
 from voiceagent.testing.twilio_stream import twilio_signature
@@ -55,6 +55,8 @@ __all__ = [
     "After",
     "AfterPause",
     "AgentVoice",
+    "Arrivals",
+    "ArrivalsFailed",
     "BargeIn",
     "CallFailure",
     "CallFile",
@@ -95,7 +97,6 @@ __all__ = [
     "Say",
     "Says",
     "Schedule",
-    "ScheduleFailed",
     "ScriptedCall",
     "ScriptedCaller",
     "ScriptedModel",

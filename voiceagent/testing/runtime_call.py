@@ -26,11 +26,12 @@ from voiceagent.runtime.journal import journal_name
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.replay import replay
 from voiceagent.spec.flow import Flow
+from voiceagent.testing.arrivals import Arrivals
 from voiceagent.testing.call_record import CallRecord, RecordEntry
-from voiceagent.testing.schedules import Schedule
-from voiceagent.testing.scripted_call import ModelOfScript, ScriptedTool, Timing
+from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_server import SimulatedServer
 from voiceagent.testing.simulated_speech import MS_PER_CHARACTER
+from voiceagent.testing.simulated_world import ScriptedTool, Timing
 from voiceagent.testing.virtual_loop import VirtualLoop
 from voiceagent.tools.vault import Vault
 
@@ -57,7 +58,7 @@ class RuntimeCall:
         tools: Mapping[str, ScriptedTool] | None = None,
         timing: Timing | None = None,
         inherited: Inherited | None = None,
-        schedule: Schedule | None = None,
+        schedule: Arrivals | None = None,
         journals: Path | None = None,
     ) -> None:
         """`journals` is where the journal stays; None: nowhere.

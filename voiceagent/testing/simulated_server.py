@@ -22,12 +22,13 @@ from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.twilio import TwilioDialect
-from voiceagent.testing.scripted_call import ModelOfScript, ScriptedTool, Timing
+from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_journals import SimulatedJournals
 from voiceagent.testing.simulated_line import SimulatedLine
 from voiceagent.testing.simulated_model import PacedModel
 from voiceagent.testing.simulated_speech import SimulatedRecognizer, SimulatedSynthesizer, SimulatedVad, SpokenAudio
 from voiceagent.testing.simulated_tools import SimulatedTools
+from voiceagent.testing.simulated_world import ScriptedTool, Timing
 from voiceagent.testing.virtual_loop import VirtualClock, VirtualLoop
 from voiceagent.tools.executor import ToolExecutor
 

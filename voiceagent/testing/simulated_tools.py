@@ -17,7 +17,7 @@ from voiceagent.ports import Clock
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase, Transition
 from voiceagent.spec.tool import Tool
-from voiceagent.testing.scripted_call import After, ScriptedTool
+from voiceagent.testing.simulated_world import After, ScriptedTool
 from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import CallTools, ToolExecutor
 from voiceagent.tools.service import ConnectionPool

@@ -20,7 +20,7 @@ from contextvars import Context
 from typing import Any, NoReturn, TypeVar
 
 from voiceagent.errors import ScriptError
-from voiceagent.testing.schedules import Late, Schedule
+from voiceagent.testing.arrivals import Arrivals, Late
 
 __all__ = ["NothingToWaitFor", "RealWorldTouched", "TimeStandsStill", "VirtualClock", "VirtualLoop", "run_virtual"]
 
@@ -52,12 +52,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     What was refused is raised where it was attempted and, should that be swallowed there, out of the running loop.
     """
 
-    def __init__(self, schedule: Schedule | None = None) -> None:
+    def __init__(self, schedule: Arrivals | None = None) -> None:
         self._now_ns = 0
         self._end_ns: int | None = None
         self._enough: Callable[[], bool] | None = None
         self._problem: Exception | None = None
-        self._schedule = schedule or Schedule()
+        self._schedule = schedule or Arrivals()
         self._arrivals = 0
         self._turns = 0
         """Of the loop, at the present instant."""
@@ -238,7 +238,7 @@ class VirtualClock:
         await asyncio.sleep(ms / 1_000)
 
 
-def run_virtual(main: Coroutine[Any, Any, _T], *, schedule: Schedule | None = None) -> _T:
+def run_virtual(main: Coroutine[Any, Any, _T], *, schedule: Arrivals | None = None) -> _T:
     """Run a coroutine to its end in virtual time, as `asyncio.run` does in real time.
 
     Raises RealWorldTouched, NothingToWaitFor and TimeStandsStill.

@@ -1,4 +1,4 @@
-"""Schedules: the same call again and again, each time with other things happening a moment later.
+"""Arrivals: the same call again and again, each time with other things happening a moment later.
 
 On a virtual clock everything happens exactly when it is due, in one order; in production it does not. A schedule lets
 some of what comes from outside (timers, answers, messages) arrive late, by up to a window, and some turns of the event
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-__all__ = ["Late", "Schedule", "ScheduleFailed", "explore"]
+__all__ = ["Arrivals", "ArrivalsFailed", "Late", "explore"]
 
 _MOST_RERUNS = 300
 """For making a failure small; what is left then is printed as it is."""
@@ -39,7 +39,7 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Arrivals:
     """Which arrivals of one run come late, and how late; the same seed gives the same in every process."""
 
     seed: int | None = None
@@ -69,30 +69,30 @@ def _mixed(seed: int, number: int) -> int:
     return mixed ^ (mixed >> 31)
 
 
-class ScheduleFailed(AssertionError):
+class ArrivalsFailed(AssertionError):
     """A scenario does not hold under some schedule."""
 
-    def __init__(self, message: str, schedule: Schedule) -> None:
+    def __init__(self, message: str, schedule: Arrivals) -> None:
         super().__init__(message)
         self.schedule = schedule
         """The smallest one found under which it fails in the same way."""
 
 
-def explore(run: Callable[[Schedule], object], *, schedules: int = 200, window_ms: int = 20) -> None:
+def explore(run: Callable[[Arrivals], object], *, schedules: int = 200, window_ms: int = 20) -> None:
     """Run a scenario under the seeds 1, 2, 3…; it builds its call with the schedule it is given.
 
-    Raises ScheduleFailed for the first seed under which `run` raises, with the fewest arrivals that have to be late.
+    Raises ArrivalsFailed for the first seed under which `run` raises, with the fewest arrivals that have to be late.
     """
     for seed in range(1, schedules + 1):
-        schedule = Schedule(seed, window_ms=window_ms)
+        schedule = Arrivals(seed, window_ms=window_ms)
         problem = _problem(run, schedule)
         if problem is None:
             continue
         smallest, problem = _smallest(run, schedule, problem)
-        raise ScheduleFailed(_told(smallest, problem), smallest) from problem
+        raise ArrivalsFailed(_told(smallest, problem), smallest) from problem
 
 
-def _problem(run: Callable[[Schedule], object], schedule: Schedule) -> Exception | None:
+def _problem(run: Callable[[Arrivals], object], schedule: Arrivals) -> Exception | None:
     try:
         run(schedule)
     except Exception as exc:  # noqa: BLE001 - a scenario is a test: whatever it raises is what was looked for
@@ -100,7 +100,7 @@ def _problem(run: Callable[[Schedule], object], schedule: Schedule) -> Exception
     return None
 
 
-def _smallest(run: Callable[[Schedule], object], schedule: Schedule, problem: Exception) -> tuple[Schedule, Exception]:
+def _smallest(run: Callable[[Arrivals], object], schedule: Arrivals, problem: Exception) -> tuple[Arrivals, Exception]:
     """Leave out ever smaller parts of what is late, for as long as it fails in the same way (Zeller's ddmin)."""
     kind = type(problem)
     reruns = 0
@@ -131,7 +131,7 @@ def _without_one_part(numbers: Sequence[int], parts: int) -> list[tuple[int, ...
     return [(*numbers[:begin], *numbers[begin + size :]) for begin in range(0, len(numbers), size)] if size else []
 
 
-def _told(schedule: Schedule, problem: Exception) -> str:
+def _told(schedule: Arrivals, problem: Exception) -> str:
     late = "\n".join(f"    {held}" for held in schedule.late) or "    nothing: it fails when everything is on time"
     return (
         f"schedule {schedule.seed} fails: {type(problem).__name__}: {problem}\n"
