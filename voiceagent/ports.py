@@ -130,6 +130,11 @@ class RecognizerHandle(Protocol):
 class RecognizerEngine(Protocol):
     """Speech to text, shared by all calls of the process; one worker per model instance."""
 
+    @property
+    def healthy(self) -> bool:
+        """Whether utterances come out as words at the moment; where not, no new calls are taken."""
+        ...
+
     def open(self, audio: AudioFormat, *, locale: str) -> RecognizerHandle:
         """Return a handle for one call."""
         ...
@@ -177,6 +182,11 @@ class Engines:
     vad: VadEngine
     recognizer: RecognizerEngine
     synthesizer: SynthesizerEngine
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a new call would be heard."""
+        return self.recognizer.healthy
 
     def close(self) -> None:
         """Close all three, whatever one of them raises."""
@@ -323,7 +333,8 @@ class LegFeatures:
     marks_return_on_clear: bool
     """Whether a clear sends pending marks back: then an echo alone does not mean heard."""
     digits_out: Literal["in_band", "rest", "no"]
-    transfer: Literal["in_band", "rest", "no"]
+    transfer: Literal["in_band", "rest", "redirect", "no"]
+    """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
 
 

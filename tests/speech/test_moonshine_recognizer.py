@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -146,6 +149,91 @@ def test_a_transcription_that_takes_too_long_fails_and_so_does_one_after_closing
     engine.close()
     with pytest.raises(VoiceFailed, match="closed"):
         hear(engine, utterance("06"))
+
+
+class _Stuck:
+    """A model that does not come to the end of an utterance until it is let."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def transcribe_without_streaming(self, audio: list[float], rate_hz: int) -> object:
+        del audio, rate_hz
+        self.go_on.wait()
+        raise RuntimeError("nobody wants it any more")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+async def expire(engine: RecognizerEngine, audio: bytes, count: int) -> None:
+    handle = engine.open(MULAW_8K, locale="en-US")
+    for _ in range(count):
+        with pytest.raises(VoiceFailed, match="no transcript after"):
+            await handle.transcribe(audio)
+
+
+def test_a_model_that_is_stuck_is_reported_and_replaced(utterance, texts: dict[str, str]):
+    from voiceagent.speech.moonshine import MoonshineRecognizer
+
+    engine = MoonshineRecognizer(deadline_ms=50)
+    stuck = engine._decoder._model = _Stuck()
+    audio = utterance("06")
+
+    async def call() -> str:
+        await expire(engine, audio, 2)
+        assert engine.healthy, "so much may be chance"
+        await expire(engine, audio, 1)
+        assert not engine.healthy
+        async with asyncio.timeout(20):
+            while not engine.healthy:  # noqa: ASYNC110  it says nothing when it is
+                await asyncio.sleep(0.05)
+        engine._deadline_ms = 5_000
+        return (await engine.open(MULAW_8K, locale="en-US").transcribe(audio)).text
+
+    assert words(asyncio.run(call())) == words(texts["06"])
+    stuck.go_on.set()
+    engine.close()
+
+
+def test_a_crowd_that_a_working_model_cannot_serve_in_time_does_not_count_as_stuck(utterance):
+    from voiceagent.speech.moonshine import MoonshineRecognizer
+
+    engine = MoonshineRecognizer(deadline_ms=1_000)
+    engine.warm_up()
+    audio = utterance("16")
+
+    async def crowd() -> list[object]:
+        handle = engine.open(MULAW_8K, locale="en-US")
+        return await asyncio.gather(*(handle.transcribe(audio) for _ in range(30)), return_exceptions=True)
+
+    late = [outcome for outcome in asyncio.run(crowd()) if isinstance(outcome, VoiceFailed)]
+    assert len(late) > 3
+    assert engine.healthy
+    engine.close()
+
+
+def test_a_decode_that_never_ends_does_not_keep_the_process_from_ending():
+    program = """
+import asyncio, threading
+from voiceagent.errors import VoiceFailed
+from voiceagent.ports import MULAW_8K
+from voiceagent.speech.moonshine import MoonshineRecognizer
+engine = MoonshineRecognizer(deadline_ms=50)
+engine._decoder._model.transcribe_without_streaming = lambda *_: threading.Event().wait()
+async def call():
+    try:
+        await engine.open(MULAW_8K, locale="en-US").transcribe(b"\\x20" * 8000)
+    except VoiceFailed:
+        await asyncio.to_thread(engine.close)
+        print("closed")
+asyncio.run(call())
+"""
+    ended = subprocess.run(  # noqa: S603 - our own program, in our own interpreter
+        [sys.executable, "-c", program], timeout=40, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "closed\n"
+    assert "its thread is left behind" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"])

@@ -6,9 +6,10 @@ ten words on two shared cores. What was said lately is not rendered again.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -18,12 +19,14 @@ from voiceagent.language import language_for
 from voiceagent.ports import AudioFormat
 from voiceagent.speech.samples import resample, to_bytes, without_silence
 from voiceagent.speech.weights import WeightsFile, library
-from voiceagent.speech.workers import outcome
+from voiceagent.speech.workers import Workers, outcome
 
 if TYPE_CHECKING:
     from voiceagent.speech.samples import Samples
 
 __all__ = ["HibariSynthesizer"]
+
+_log = logging.getLogger(__name__)
 
 _PACKAGE = "hibari"
 _VOICE = WeightsFile(
@@ -86,13 +89,13 @@ class HibariSynthesizer:
         """
         _UNKNOWN_WORDS.verified()
         self._speech = _load(_VOICE.verified(weights_dir))
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="hibari")
+        self._workers = Workers(workers, name="hibari")
         self._kept = _Renderings(cache_bytes)
         self._under_way: dict[_Sentence, _Rendering] = {}
 
     def warm_up(self) -> None:
         """Say a short sentence to nobody: the dictionaries are loaded by the first one. Blocks."""
-        self._workers.submit(self._speech, "Hello there.", seed=_SEED).result()
+        self._workers.submit(lambda: self._speech("Hello there.", seed=_SEED)).result()
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _HibariHandle:
         """Return a handle for one call. Raises OperatorError for a voice or language it lacks."""
@@ -131,12 +134,13 @@ class HibariSynthesizer:
         return piece
 
     def close(self) -> None:
-        """Let what is rendered now end, and drop the rest."""
-        self._workers.shutdown(cancel_futures=True)
+        """Let what is rendered now end, in bounded time, and drop the rest."""
+        if not self._workers.close():
+            _log.error("a sentence is still being rendered; its thread is left behind")
 
     def _begin(self, key: _Sentence) -> _Rendering:
         try:
-            work = self._workers.submit(self._render, key)
+            work = self._workers.submit(lambda: self._render(key))
         except RuntimeError as exc:
             raise VoiceFailed("the synthesizer is closed") from exc
         rendering = self._under_way[key] = _Rendering(work)

@@ -34,6 +34,11 @@ class NullRecognizer:
         """One string is heard in every utterance; of a sequence, one item each, then silence."""
         self._texts = texts
 
+    @property
+    def healthy(self) -> bool:
+        """Nothing can be wrong with it."""
+        return True
+
     def open(self, audio: AudioFormat, *, locale: str) -> _NullRecognizerHandle:
         """Return a handle that begins with the first text."""
         del audio, locale
