@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
@@ -15,6 +16,8 @@ from voiceagent.console.app import MAX_FORM_BYTES, control_plane
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
+from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
+from voiceagent.testing.manual_clock import ManualClock
 
 SECRET = "12345"
 SECURE = TelephonySettings(agents=frozenset({"bank"}), public_url="https://voice.example.com", twilio_auth_token=SECRET)
@@ -22,17 +25,14 @@ FORM = {"CallSid": "CA0", "From": "+4930", "To": "+4940", "Direction": "inbound"
 PATH = "/twilio/bank/answer"
 
 
-class StandingClock:
-    def now_ms(self):
-        return 0
-
-
 class Desk:
     """A control plane, asked over ASGI."""
 
     def __init__(self, settings=SECURE, *, ready=True):
-        self.tokens = CallTokens(StandingClock())
-        self.app = control_plane(settings, tokens=self.tokens, ready=lambda: ready)
+        self.clock = ManualClock()
+        self.tokens = CallTokens(self.clock)
+        self.transfers = Transfers(settings.transfer_targets, self.clock)
+        self.app = control_plane(settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready)
 
     def ask(self, method, target, *, body=None, headers=None):
         async def asked():
@@ -54,11 +54,22 @@ class Desk:
 
 
 def stream_of(answer):
+    root = document(answer)
+    assert [verb.tag for verb in root] == ["Connect", "Redirect"]
+    assert [noun.tag for noun in root[0]] == ["Stream"]
+    return root[0][0]
+
+
+def document(answer):
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/xml")
     root = ET.fromstring(answer.text)  # noqa: S314  written by ourselves
-    assert [element.tag for element in root.iter()][:3] == ["Response", "Connect", "Stream"]
-    return root[0][0]
+    assert root.tag == "Response"
+    return root
+
+
+def verbs(answer):
+    return [(verb.tag, verb.text) for verb in document(answer)]
 
 
 def test_a_call_is_connected_to_a_media_socket_with_a_fresh_token():
@@ -130,9 +141,10 @@ def test_an_insecure_server_answers_anybody():
     assert stream.get("url").startswith("ws://localhost:8080/media/twilio/bank/")
 
 
-def test_a_server_that_does_not_know_its_address_cannot_answer():
+def test_a_server_that_does_not_know_its_address_cannot_answer_and_says_so(caplog):
     settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True)
     assert Desk(settings).ask("POST", PATH, body=urlencode(FORM)).status_code == 503
+    assert "no public URL is configured" in caplog.text
 
 
 def test_an_agent_that_does_not_exist_is_not_found():
@@ -145,7 +157,90 @@ def test_a_call_without_a_proper_id_is_not_answered(call):
 
 
 def test_a_body_that_is_too_long_is_refused():
-    assert Desk().ask("POST", PATH, body=b"x" * (MAX_FORM_BYTES + 1)).status_code == 413
+    answer = Desk().ask("POST", PATH, body=b"x" * (MAX_FORM_BYTES + 1), headers={"X-Twilio-Signature": "x"})
+    assert answer.status_code == 413
+
+
+def test_who_cannot_have_signed_has_no_body_read(caplog):
+    async def body():
+        pytest.fail("the body was read")
+        yield b""
+
+    assert Desk().ask("POST", PATH, body=body()).status_code == 403
+    assert "refused /twilio/{agent}/answer with 403: not signed" in caplog.text
+
+
+def test_a_client_that_breaks_off_in_its_body_is_no_error_of_ours():
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"",
+        "headers": [(b"x-twilio-signature", b"x")],
+    }
+    told = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        told.append(message)
+
+    asyncio.run(Desk().app(scope, receive, send))
+    assert told[0]["status"] == 413
+
+
+def test_a_server_that_takes_no_calls_leaves_them_to_the_carriers_fallback(caplog):
+    desk = Desk(ready=False)
+    assert desk.post().status_code == 503
+    assert "no new call is taken" in caplog.text
+
+
+# --- after the stream ------------------------------------------------------------------------------------------------
+
+AFTER = "/twilio/bank/after"
+WITH_SUPPORT = replace(SECURE, transfer_targets={"support": "+15551234567"})
+
+
+def test_the_answer_goes_on_with_a_question_once_the_stream_has_ended():
+    assert verbs(Desk().post())[1] == ("Redirect", f"https://voice.example.com{AFTER}")
+
+
+def test_a_caller_who_is_handed_over_is_dialled_through_and_again_if_the_carrier_asks_again():
+    desk = Desk(WITH_SUPPORT)
+    desk.transfers.expect("CA0", desk.transfers.number_of("support"))
+    assert verbs(desk.post(AFTER)) == [("Dial", "+15551234567")]
+    assert verbs(desk.get(f"{AFTER}?CallSid=CA0")) == [("Dial", "+15551234567")]
+
+
+def test_a_call_that_is_simply_over_is_hung_up_and_so_is_one_long_after_its_transfer():
+    desk = Desk(WITH_SUPPORT)
+    desk.transfers.expect("CA1", "+15551234567")
+    assert verbs(desk.post(AFTER)) == [("Hangup", None)]
+    desk.clock.advance(ASKED_WITHIN_MS)
+    assert verbs(desk.post(AFTER, FORM | {"CallSid": "CA1"})) == [("Hangup", None)]
+
+
+def test_a_server_that_takes_no_calls_still_says_where_those_it_had_are_to_go():
+    desk = Desk(WITH_SUPPORT, ready=False)
+    desk.transfers.expect("CA0", "+15551234567")
+    assert verbs(desk.post(AFTER)) == [("Dial", "+15551234567")]
+
+
+def test_nobody_but_the_carrier_learns_where_a_call_goes():
+    desk = Desk(WITH_SUPPORT)
+    desk.transfers.expect("CA0", "+15551234567")
+    refused = desk.post(AFTER, **{"X-Twilio-Signature": "wrong"})
+    assert (refused.status_code, "555" in refused.text) == (403, False)
+
+
+def test_a_transfer_that_no_carrier_asks_about_is_an_error_in_the_log(caplog):
+    desk = Desk(WITH_SUPPORT)
+    desk.transfers.expect("CA0", "+15551234567")
+    desk.clock.advance(ASKED_WITHIN_MS)
+    assert "call CA0 was not handed over" in caplog.text
+    asyncio.run(desk.transfers.all_asked())
 
 
 def test_other_methods_are_not_allowed():

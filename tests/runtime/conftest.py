@@ -21,6 +21,7 @@ from voiceagent.core.events import (
     PlayoutStopped,
 )
 from voiceagent.core.ids import CallId, LegId, UtteranceId
+from voiceagent.errors import CallLost
 from voiceagent.ports import (
     MULAW_8K,
     CredentialBroker,
@@ -71,6 +72,8 @@ class HandMadeLeg:
         self.events: LegEvents | None = None
         self.played: dict[UtteranceId, int] = {}
         """Utterance → bytes of it that were queued."""
+        self.targets: tuple[str, ...] = ()
+        """Whom callers can be handed over to."""
         self.clears = 0
         self.hang_ups: list[str] = []
         self._free_ms = 0
@@ -114,7 +117,9 @@ class HandMadeLeg:
         raise AssertionError(f"nobody asked for {digits}")
 
     async def transfer(self, target: str) -> None:
-        raise AssertionError(f"nobody asked for {target}")
+        if target not in self.targets:
+            raise CallLost(f"no number is given for {target}")
+        await self.hang_up(drain=True)
 
     async def hang_up(self, *, drain: bool) -> None:
         self.hang_ups.append("drained" if drain else "at once")

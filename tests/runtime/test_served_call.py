@@ -7,11 +7,12 @@ import importlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
-from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, Transition
+from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, TransferTo, Transition
 from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.core.events import CallEnded, CallStarted, DigitsPressed, PlayoutReached
@@ -139,6 +140,7 @@ def test_twenty_calls_at_once_are_twenty_calls(tmp_path: Path) -> None:
         calls = [place_call(url, script(*GOODBYE, order=f"order-{number}")) for number in range(20)]
         reports = await asyncio.gather(*calls)
         assert [report.failure for report in reports] == [None] * 20
+        assert await server.drain(at_most_s=20)
         assert server.live_calls == 0
 
     journals = serve(tmp_path, scenario)
@@ -158,6 +160,59 @@ def test_an_agent_that_is_not_served_is_refused(tmp_path: Path) -> None:
         assert "404" in report.closed.reason
 
     assert serve(tmp_path, scenario) == []
+
+
+HELP = DESK.model_copy(
+    update={
+        "phases": (
+            DESK.phases[0],
+            Phase(name="end", on_enter=Say(text="I put you through."), ends=TransferTo(target="support")),
+        )
+    }
+)
+
+
+def test_a_caller_is_handed_over_by_the_document_that_the_carrier_asks_for_next(tmp_path: Path) -> None:
+    settings = ServerSettings(
+        telephony=TelephonySettings(
+            agents=frozenset({"desk"}),
+            insecure=True,
+            port=0,
+            public_url="http://voice.example.com",
+            transfer_targets={"support": "+15551234567"},
+        ),
+        journals=tmp_path,
+        engines="null",
+    )
+
+    async def serving() -> None:
+        import httpx
+
+        async with agent_server(settings, {"desk": HELP}) as server, httpx.AsyncClient() as carrier:
+            here = f"127.0.0.1:{server.port}"
+            answer = (await carrier.post(f"http://{here}/twilio/desk/answer", data={"CallSid": "CA0"})).text
+            then = answer.partition("<Redirect>")[2].partition("</Redirect>")[0].replace("voice.example.com", here)
+            report = await place_call(f"ws://{here}/media/twilio/desk", script(*GOODBYE))
+            assert report.ok, report.failure
+            draining = asyncio.create_task(server.drain(at_most_s=20))
+            (file,) = await asyncio.to_thread(lambda: list(tmp_path.glob("*.jsonl")))
+            after = (await carrier.post(then, data={"CallSid": file.stem})).text
+            assert "<Dial>+15551234567</Dial>" in after
+            assert await draining
+
+    asyncio.run(serving())
+    (file,) = tmp_path.glob("*.jsonl")
+    assert ended(read_journal(file)) == "transferred to support"
+
+
+def test_a_target_without_a_number_is_said_at_the_start_and_in_the_record(tmp_path: Path, caplog: Any) -> None:
+    async def scenario(_: AgentServer, url: str) -> None:
+        report = await place_call(url, script(*GOODBYE))
+        assert report.ok, report.failure
+
+    (journal,) = serve(tmp_path, scenario, flow=HELP)
+    assert ended(journal) == "transfer failed: no number is given for support"
+    assert "desk: phase end hands callers over to 'support', and no number is given for it" in caplog.text
 
 
 def test_a_server_that_stops_ends_the_calls_it_has(tmp_path: Path) -> None:

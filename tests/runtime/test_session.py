@@ -23,6 +23,7 @@ from voiceagent import (
     Tool,
     ToolContext,
     ToolFailed,
+    TransferTo,
     Transition,
     tool,
 )
@@ -133,6 +134,38 @@ def test_the_agent_hangs_up_once_its_last_words_were_heard(exchange: Any) -> Non
     assert line.spoken == [GREETING, "Goodbye."]
     assert line.ended == "phase end"
     assert line.leg.hang_ups[0] == "drained"
+
+
+def _handing_over() -> Flow:
+    flow = desk()
+    human = Phase(name="end", on_enter=Say(text="I put you through."), ends=TransferTo(target="support"))
+    return flow.model_copy(update={"phases": (flow.phases[0], human)})
+
+
+def test_a_caller_is_handed_over_after_the_last_words(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        line.leg.targets = ("support",)
+        await asks(line)
+        await line.waits(2_000)
+        await line.over()
+
+    (line,) = exchange.serve(scenario, _handing_over(), lines=lines(ask_for("finish")), heard=["a person"])
+    assert line.spoken[-1] == "I put you through."
+    assert line.ended == "transferred to support"
+    assert "apology" not in line.leg.played
+
+
+def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exchange: Any, caplog: Any) -> None:
+    async def scenario(line: Any) -> None:
+        await asks(line)
+        await line.waits(15_000)
+        await line.over()
+
+    (line,) = exchange.serve(scenario, _handing_over(), lines=lines(ask_for("finish")), heard=["a person"])
+    assert line.ended == "transfer failed: no number is given for support"
+    assert line.leg.played["apology"] == len(line.flow.phrases.not_available) * 65 * 8
+    assert "call call-1: transfer failed" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_caller_who_cuts_in_silences_the_agent(exchange: Any) -> None:

@@ -10,6 +10,7 @@ from voiceagent.core.events import PlayoutReached, PlayoutStopped
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.transfers import Transfers
 from voiceagent.testing.carrier import TwilioCarrier
 
 INTERRUPTED = b"\x11" * 8 * 5_000
@@ -51,7 +52,12 @@ def test_an_interrupted_sentence_stops_and_a_goodbye_is_heard_to_its_last_sample
     async def scenario():
         settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0)
         server = MediaServer(
-            settings, handler=handler, app=Starlette(), clock=running_clock, tokens=CallTokens(running_clock)
+            settings,
+            handler=handler,
+            app=Starlette(),
+            clock=running_clock,
+            tokens=CallTokens(running_clock),
+            transfers=Transfers({}, running_clock),
         )
         async with server.serving() as port:
             carrier = TwilioCarrier(f"ws://127.0.0.1:{port}/media/twilio/bank", caller=SilentCaller())

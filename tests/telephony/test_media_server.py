@@ -7,6 +7,7 @@ import base64
 import json
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
@@ -17,9 +18,11 @@ from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, Playo
 from voiceagent.errors import OperatorError
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
+from voiceagent.telephony.driver import START_DEADLINE_MS
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
+from voiceagent.telephony.transfers import Transfers
 
 SECRET = "12345"
 PUBLIC = "https://voice.example.com"
@@ -84,9 +87,10 @@ class Session:
 
 
 @asynccontextmanager
-async def serving(clock, settings=SECURE):
-    calls, tokens = Calls(), CallTokens(clock)
-    server = MediaServer(settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens)
+async def serving(clock, settings=SECURE, *, calls=None):
+    calls, tokens = calls or Calls(), CallTokens(clock)
+    transfers = Transfers(settings.transfer_targets, clock)
+    server = MediaServer(settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers)
     async with server.serving() as port:
         yield calls, tokens, server, f"ws://127.0.0.1:{port}"
 
@@ -275,6 +279,7 @@ def test_a_call_is_heard_answered_and_ended(running_clock):
                 await ws.send('{"event":"stop","streamSid":"MZ-CA0"}')
                 assert (await session.next(LegLost)).reason == "caller hung up"
                 assert await close_code(ws) == 1000
+            await server.drained()
             assert server.live_calls == 0
 
     asyncio.run(scenario())
@@ -369,22 +374,85 @@ def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, 
     assert "failed" in caplog.text
 
 
-def test_a_second_socket_of_a_live_call_is_refused_and_the_first_goes_on(running_clock):
+def test_a_newer_leg_of_a_call_takes_the_place_of_one_that_is_half_dead(running_clock):
     async def scenario():
-        async with serving(running_clock, INSECURE) as (calls, _, _, address):
-            async with calling(address, "/media/twilio/bank") as first:
-                await first.send(start())
-                session = await calls.sessions.get()
-                async with calling(address, "/media/twilio/bank") as second:
-                    await second.send(start())
-                    assert await close_code(second) == 1008
-                await first.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
-                assert await session.next(DigitsPressed) == DigitsPressed("1")
-            await session.next(LegLost)
+        async with serving(running_clock, INSECURE) as (calls, _, server, address):
+            half_dead = await connect(address + "/media/twilio/bank", compression=None)
+            await half_dead.send(start())
+            older = await calls.sessions.get()
+            half_dead.transport.pause_reading()
             async with calling(address, "/media/twilio/bank") as again:
                 await again.send(start())
+                newer = await calls.sessions.get()
+                assert (await older.next(LegLost)).reason == "the call has a newer leg"
+                await again.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+                assert await newer.next(DigitsPressed) == DigitsPressed("1")
+                assert older.events.empty()
+            await newer.next(LegLost)
+            half_dead.transport.abort()
+            await half_dead.wait_closed()
+            await server.drained()
+
+    asyncio.run(scenario())
+
+
+def test_a_call_is_live_until_nothing_is_left_of_it(running_clock):
+    class Slow(Calls):
+        def __init__(self):
+            super().__init__()
+            self.written = asyncio.Event()
+
+        async def __call__(self, incoming):
+            await super().__call__(incoming)
+            await self.written.wait()
+
+    async def scenario():
+        settings = replace(INSECURE, max_calls=1)
+        calls = Slow()
+        async with serving(running_clock, settings, calls=calls) as (_, _, server, address):
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(start())
                 await calls.sessions.get()
-            assert len(calls.incoming) == 2
+                assert not server.ready, "there is room for one"
+            drained = asyncio.create_task(server.drained())
+            assert await status_of(address, "/media/twilio/bank") == 503
+            assert (server.live_calls, drained.done()) == (1, False)
+            calls.written.set()
+            await drained
+            assert server.live_calls == 0
+            assert server.ready
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_has_been_handed_over_is_waited_for_until_the_carrier_has_asked(running_clock):
+    async def scenario():
+        settings = replace(INSECURE, transfer_targets={"support": "+4930"})
+        async with serving(running_clock, settings) as (calls, _, server, address):
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                await session.leg.transfer("support")
+                assert await close_code(ws) == 1000
+            drained = asyncio.create_task(server.drained())
+            await asyncio.wait([drained], timeout=0.1)
+            assert (server.live_calls, drained.done()) == (0, False)
+            assert server._transfers.next_of("CA0") == "+4930"
+            await drained
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_that_never_names_its_call_is_closed_with_1008(clock):
+    async def scenario():
+        async with serving(clock, INSECURE) as (_, _, server, address), calling(address, "/media/twilio/bank") as ws:
+            for _ in range(50):  # the server has answered; now it begins to read
+                await asyncio.sleep(0)
+            assert server.live_calls == 1
+            clock.advance(START_DEADLINE_MS)
+            async with asyncio.timeout(5):
+                await ws.wait_closed()
+            assert (ws.close_code, ws.close_reason) == (1008, "no start")
 
     asyncio.run(scenario())
 
@@ -477,6 +545,7 @@ def test_a_hundred_calls_at_once_hear_only_themselves(running_clock):
                 number = int(session.incoming.call.removeprefix("CA"))
                 assert set(session.audio) <= {number, 0xFF}
                 assert session.audio.count(bytes([number]) * 160) == 5
+            await server.drained()
             assert server.live_calls == 0
 
     asyncio.run(scenario())
@@ -490,6 +559,7 @@ def test_a_hundred_calls_at_once_hear_only_themselves(running_clock):
     [
         {"agents": frozenset({"../x"})},
         {"lead_ms": 50},
+        {"transfer_targets": {"support": "555 123"}},
         {"public_url": "voice.example.com"},
         {"public_url": "http://voice.example.com"},
         {"public_url": "https://voice.example.com/?x=1"},

@@ -152,7 +152,7 @@ def test_a_second_request_on_a_web_connection_cannot_become_a_socket(running_clo
 
 def test_two_hundred_slow_connections_are_cut_off_and_others_are_served_meanwhile(clock):
     async def scenario():
-        async with listening(clock, others=300) as (_, number):
+        async with listening(clock, others=400) as (_, number):
             slow = [await raw(number) for _ in range(200)]
             for _, writer in slow:
                 writer.write(b"GET /media HTTP/1.1\r\nUpg")
@@ -216,15 +216,57 @@ def test_one_socket_too_many_is_told_503_before_it_is_one(running_clock):
     asyncio.run(scenario())
 
 
-def test_connections_beyond_all_bounds_are_dropped(clock):
+async def half_heads(port, number, count, *, address="127.0.0.1"):
+    """Open so many connections that begin a request and leave it at that."""
+    opened = []
+    for _ in range(count):
+        opened.append(await asyncio.open_connection("127.0.0.1", number, local_addr=(address, 0)))
+        opened[-1][1].write(b"GET")
+    await letting_the_server_run(lambda: list(port._undecided.values()).count(address) == min(count, 10))
+    return opened
+
+
+def test_whoever_leaves_requests_unfinished_locks_nobody_out(running_clock):
     async def scenario():
-        async with listening(clock, sockets=1, others=1) as (port, number):
-            held = [await raw(number) for _ in range(2)]
-            await letting_the_server_run(lambda: len(port._undecided) == 2)
-            reader, writer = await raw(number)
-            assert await read_all(reader) == b""
-            for _, each in [*held, (reader, writer)]:
-                each.close()
+        async with listening(running_clock, sockets=10, others=10) as (port, number), httpx.AsyncClient() as http:
+            opened = await half_heads(port, number, 50) + await half_heads(port, number, 50, address="127.0.0.2")
+            assert (await http.get(f"http://127.0.0.1:{number}/hello/1")).status_code == 200
+            async with connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws:
+                await ws.send("one")
+                assert await ws.recv() == "/media:one"
+            for _, writer in opened:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_opens_too_many_connections_closes_their_own_oldest(clock):
+    async def scenario():
+        async with listening(clock, sockets=10, others=10) as (port, number):
+            (patient,) = await half_heads(port, number, 1, address="127.0.0.2")
+            opened = await half_heads(port, number, 11)
+            assert await read_all(opened[0][0]) == b""
+            patient[1].write(b" /hello/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await read_all(patient[0])).endswith(b"hello /hello/1\n")
+            for _, writer in [patient, *opened]:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_web_request_too_many_is_told_503_and_media_sockets_are_taken(running_clock):
+    async def scenario():
+        async with listening(running_clock, others=1) as (port, number):
+            held, other = await raw(number), await raw(number)
+            held[1].write(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            await letting_the_server_run(lambda: port._http_state.connections)
+            other[1].write(b"GET /hello/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await read_all(other[0])).startswith(b"HTTP/1.1 503")
+            async with connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws:
+                await ws.send("one")
+                assert await ws.recv() == "/media:one"
+            for _, writer in (held, other):
+                writer.close()
 
     asyncio.run(scenario())
 

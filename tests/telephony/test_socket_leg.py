@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,8 @@ from voiceagent.telephony.driver import (
     SocketLeg,
 )
 from voiceagent.telephony.ticker import Ticker
-from voiceagent.telephony.twilio import TwilioDialect
+from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
+from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect
 
 START = json.dumps(
     {
@@ -106,12 +108,19 @@ async def settle():
 class Rig:
     """A leg, the far end of its socket, and the call that it reports to."""
 
-    def __init__(self, clock):
+    def __init__(self, clock, dialect):
         self.clock = clock
+        self.transfers = Transfers({"support": "+4930"}, clock)
         self.socket = PairedSocket()
         self.ticker = Ticker(clock)
         self.leg = SocketLeg(
-            LegId("l1"), socket=self.socket, dialect=TwilioDialect(), clock=clock, ticker=self.ticker, lead_ms=400
+            LegId("l1"),
+            socket=self.socket,
+            dialect=dialect,
+            clock=clock,
+            ticker=self.ticker,
+            lead_ms=400,
+            transfers=self.transfers,
         )
         self.call = Call()
         self.started = []
@@ -148,11 +157,11 @@ class Rig:
         return sum(len(base64.b64decode(m["media"]["payload"])) for m in self.socket.written if "media" in m) // 8
 
 
-def driven(clock, scenario, *, start=True, attach=True):
+def driven(clock, scenario, *, start=True, attach=True, dialect=None):
     """Run a scenario against a leg, and see that nothing is left of it afterwards."""
 
     async def run():
-        rig = Rig(clock)
+        rig = Rig(clock, dialect or TwilioDialect())
         async with asyncio.TaskGroup() as tasks:
             reader = tasks.create_task(rig.serve())
             if start:
@@ -372,16 +381,17 @@ def test_a_socket_that_never_starts_is_closed(clock):
     async def scenario(rig):
         await rig.hear('{"event":"connected"}')
         clock.advance(START_DEADLINE_MS)
-        assert rig.socket.closed_with == "aborted"
+        await settle()
+        assert rig.socket.closed_with == (1008, "no start")
 
     driven(clock, scenario, start=False)
 
 
 def test_a_call_may_be_refused_when_it_names_itself(clock):
     async def scenario(rig):
-        rig.refusal = "call is connected already"
+        rig.refusal = "token of another call"
         await rig.hear(START)
-        assert rig.socket.closed_with == (1008, "call is connected already")
+        assert rig.socket.closed_with == (1008, "token of another call")
 
     driven(clock, scenario, start=False)
 
@@ -454,13 +464,75 @@ def test_a_call_that_fails_in_a_tick_ends_and_is_not_left_silent(clock, caplog):
     assert "failed in its tick" in caplog.text
 
 
-def test_digits_and_transfers_are_not_pretended(clock):
+def test_digits_are_not_pretended(clock):
     async def scenario(rig):
         rig.leg.send_digits("12")
         assert rig.socket.written == []
         assert rig.leg.counts["digits not sent"] == 2
-        with pytest.raises(CallLost):
-            await rig.leg.transfer("+4930")
+
+    driven(clock, scenario)
+
+
+def test_a_caller_is_handed_over_once_the_last_words_were_heard(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(1_000)
+        assert rig.transfers.next_of("CA0") is None
+        await rig.hear(mark(rig.marks[-1]))
+        await rig.pass_ms(SETTLE_MS)
+        await handing_over
+        assert rig.socket.closed_with == (1000, "agent hung up")
+        assert rig.transfers.next_of("CA0") == "+4930"
+        clock.advance(ASKED_WITHIN_MS)
+        assert rig.transfers.next_of("CA0") is None
+
+    driven(clock, scenario)
+
+
+def test_nobody_is_handed_over_to_a_target_without_a_number(clock):
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="no number is given for sales"):
+            await rig.leg.transfer("sales")
+        assert rig.socket.closed_with is None, "somebody has to tell the caller"
+        rig.leg.play("a1", b"x" * 800)
+        assert rig.kinds == ["media"]
+
+    driven(clock, scenario)
+
+
+def test_a_caller_who_hangs_up_meanwhile_is_not_handed_over(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        await rig.hear(STOP)
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await handing_over
+        assert rig.transfers.next_of("CA0") is None
+
+    driven(clock, scenario)
+
+
+class _DialectWithoutRedirect(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="plain", transfer="no")
+
+
+def test_a_dialect_that_cannot_hand_over_says_so(clock):
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="plain cannot hand a caller over"):
+            await rig.leg.transfer("support")
+
+    driven(clock, scenario, dialect=_DialectWithoutRedirect())
+
+
+def test_a_leg_that_is_ended_from_outside_is_lost_and_closed_in_good_order(clock):
+    async def scenario(rig):
+        rig.leg.end("the call has a newer leg")
+        rig.leg.end("once is enough")
+        await settle()
+        assert rig.call.events == [LegLost("l1", "the call has a newer leg")]
+        assert rig.socket.closed_with == (1008, "the call has a newer leg")
 
     driven(clock, scenario)
 
@@ -473,3 +545,32 @@ def test_a_leg_that_has_not_started_has_no_audio_format(clock):
         assert rig.socket.written == []
 
     driven(clock, scenario, start=False)
+
+
+def test_a_drain_that_was_given_up_does_not_keep_the_leg_from_being_hung_up(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 10_000)
+        draining = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await settle()
+        draining.cancel()
+        await asyncio.wait([draining])
+        await rig.leg.hang_up(drain=False)
+        await settle()
+        assert rig.socket.closed_with == (1000, "agent hung up")
+        assert rig.call.events[-1] == LegLost("l1", "agent hung up")
+
+    driven(clock, scenario)
+
+
+def test_a_second_drain_waits_for_the_same_last_words(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        drains = [asyncio.create_task(rig.leg.hang_up(drain=True)) for _ in range(2)]
+        await rig.pass_ms(1_000)
+        assert len(rig.marks) == 1
+        assert rig.socket.closed_with is None
+        await rig.hear(mark(rig.marks[0]))
+        await rig.pass_ms(SETTLE_MS)
+        await asyncio.gather(*drains)
+
+    driven(clock, scenario)

@@ -20,10 +20,12 @@ from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.transfers import Transfers
 from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
@@ -64,14 +66,13 @@ class ServerSettings:
 class AgentServer:
     """A running server."""
 
-    def __init__(self, media: MediaServer, calls: _Calls, port: int) -> None:
+    def __init__(self, media: MediaServer, port: int) -> None:
         self._media = media
-        self._calls = calls
         self.port = port
 
     @property
     def live_calls(self) -> int:
-        """Calls that have a leg now."""
+        """Calls that have a leg, or still have something to do."""
         return self._media.live_calls
 
     async def drain(self, at_most_s: float) -> bool:
@@ -79,32 +80,10 @@ class AgentServer:
         self._media.drain()
         try:
             async with asyncio.timeout(at_most_s):
-                await self._calls.nobody()
+                await self._media.drained()
         except TimeoutError:
             return False
         return True
-
-
-class _Calls:
-    """Counts the calls that are being handled, so that somebody can wait for the last."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._none = asyncio.Event()
-        self._none.set()
-
-    def __enter__(self) -> None:
-        self._count += 1
-        self._none.clear()
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        if not self._count:
-            self._none.set()
-
-    async def nobody(self) -> None:
-        """Return when no call is left."""
-        await self._none.wait()
 
 
 @asynccontextmanager
@@ -134,6 +113,7 @@ async def agent_server(
         closing.push_async_callback(models.close)
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
+        _warn_of_targets_without_number(flows, settings.telephony)
         services = Services(
             engines=engines,
             models=models,
@@ -146,18 +126,18 @@ async def agent_server(
         for flow in flows.values():
             await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
 
-        calls = _Calls()
-
         async def take(incoming: IncomingCall) -> None:
             _log.info("call %s for %s", incoming.call, incoming.agent)
-            with calls:
-                await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
+            await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
 
         tokens = CallTokens(clock)
-        app = control_plane(settings.telephony, tokens=tokens, ready=lambda: media.ready)
-        media = MediaServer(settings.telephony, handler=take, app=app, clock=clock, tokens=tokens)
+        transfers = Transfers(settings.telephony.transfer_targets, clock)
+        app = control_plane(
+            settings.telephony, tokens=tokens, transfers=transfers, ready=lambda: media.ready and engines.healthy
+        )
+        media = MediaServer(settings.telephony, handler=take, app=app, clock=clock, tokens=tokens, transfers=transfers)
         async with media.serving() as port:
-            yield AgentServer(media, calls, port)
+            yield AgentServer(media, port)
 
 
 def _executor(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> ToolExecutor:
@@ -171,3 +151,17 @@ def _executor(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock
             client_secret=service.client_secret,
         )
     return ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=service.url)
+
+
+def _warn_of_targets_without_number(flows: Mapping[str, Flow], telephony: TelephonySettings) -> None:
+    for agent, flow in flows.items():
+        for phase in flow.phases:
+            if isinstance(phase.ends, TransferTo) and phase.ends.target not in telephony.transfer_targets:
+                _log.warning(
+                    "%s: phase %s hands callers over to %r, and no number is given for it: they will be told that "
+                    "nobody can be reached (--transfer %s=+15551234567)",
+                    agent,
+                    phase.name,
+                    phase.ends.target,
+                    phase.ends.target,
+                )

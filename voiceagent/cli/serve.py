@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
-from voiceagent.errors import PhaseError
+from voiceagent.errors import OperatorError, PhaseError
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.verify import verify
@@ -58,6 +59,9 @@ def serve(
         str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
     ] = None,
     openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None,
+    transfer: Annotated[
+        list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
+    ] = None,
     time_zone: Annotated[str, typer.Option(help="IANA time zone in which callers say dates.")] = "UTC",
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
 ) -> None:
@@ -76,6 +80,7 @@ def serve(
             host=host,
             port=port,
             max_calls=max_calls,
+            transfer_targets=_targets(transfer or ()),
         ),
         journals=journals,
         engines=engines,
@@ -88,6 +93,13 @@ def serve(
     forced = _run(_serve(settings, flows))
     if forced:
         raise typer.Exit(1)
+
+
+def _targets(given: Sequence[str]) -> dict[str, str]:
+    pairs = [(name, number) for name, equals, number in (one.partition("=") for one in given) if name and equals]
+    if len(pairs) < len(given):
+        raise OperatorError(f"--transfer takes a target and its number, support=+15551234567, not {' '.join(given)!r}")
+    return dict(pairs)
 
 
 def _checked_flows(agents: list[str]) -> dict[str, Flow]:

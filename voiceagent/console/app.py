@@ -1,15 +1,17 @@
-"""The control plane as one web application: it answers the carrier's webhook and says whether the server is well."""
+"""The control plane as one web application: it answers the carrier's webhooks and says whether the server is well."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -17,8 +19,11 @@ from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import webhook_is_signed
+from voiceagent.telephony.transfers import Transfers
 
 __all__ = ["MAX_FORM_BYTES", "control_plane"]
+
+_log = logging.getLogger(__name__)
 
 MAX_FORM_BYTES = 65_536
 """Of a webhook's body; the carrier's own take about one thousand."""
@@ -30,8 +35,14 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def control_plane(settings: TelephonySettings, *, tokens: CallTokens, ready: Callable[[], bool]) -> Starlette:
-    """Return the ASGI app. `ready` says whether new calls are taken; `tokens` is what the media server redeems."""
+def control_plane(
+    settings: TelephonySettings, *, tokens: CallTokens, transfers: Transfers, ready: Callable[[], bool]
+) -> Starlette:
+    """Return the ASGI app.
+
+    `ready` says whether a new call would be taken; `tokens` is what the media server redeems, `transfers` where its
+    legs note whom the carrier is to dial.
+    """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -42,50 +53,91 @@ def control_plane(settings: TelephonySettings, *, tokens: CallTokens, ready: Cal
         return PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def answer(request: Request) -> Response:
-        return await _answer(request, settings, tokens)
+        asked = await _asked(request, settings)
+        if isinstance(asked, Response):
+            return asked
+        if not ready():
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
+        grant = CallGrant(asked.agent, asked.call, caller=asked.form.get("From"), called=asked.form.get("To"))
+        media = asked.media_base + media_path("twilio", asked.agent, tokens.mint(grant))
+        return _twiml(_connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after"))
+
+    async def after(request: Request) -> Response:
+        asked = await _asked(request, settings)
+        if isinstance(asked, Response):
+            return asked
+        number = transfers.next_of(asked.call)
+        return _twiml("<Hangup/>" if number is None else f"<Dial>{escape(number)}</Dial>")
 
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/twilio/{agent}/answer", answer, methods=["GET", "POST"]),
+            Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
         ]
     )
 
 
-# --- the webhook -----------------------------------------------------------------------------------------------------
+# --- a webhook -------------------------------------------------------------------------------------------------------
 
 
-async def _answer(request: Request, settings: TelephonySettings, tokens: CallTokens) -> Response:
-    """Answer "a call is coming" with TwiML that connects it to a media socket of ours."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the carrier asks, once it is known to be the carrier."""
+
+    agent: str
+    call: str
+    form: Mapping[str, str]
+    parameters: Mapping[str, str]
+    """What the dialling application wrote into the address."""
+    webhook_base: str
+    media_base: str
+
+
+async def _asked(request: Request, settings: TelephonySettings) -> _Asked | Response:
+    """Read a webhook of Twilio's about one call, or return why it gets no answer."""
+    if not settings.insecure and not _could_be_signed(request, settings):
+        return _refused(request, HTTPStatus.FORBIDDEN, "not signed, or nothing is configured to check it by")
     form = await _form(request)
     if form is None:
-        return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return _refused(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long, or was broken off")
     if not settings.insecure and not _is_signed(request, form, settings):
-        return _refused(HTTPStatus.FORBIDDEN)
+        return _refused(request, HTTPStatus.FORBIDDEN, "the signature does not match")
     agent = str(request.path_params["agent"])
     if agent not in settings.agents:
-        return _refused(HTTPStatus.NOT_FOUND)
-    if settings.media_base is None:
-        return _refused(HTTPStatus.SERVICE_UNAVAILABLE)
+        return _refused(request, HTTPStatus.NOT_FOUND, "no such agent")
+    if settings.webhook_base is None or settings.media_base is None:
+        return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no public URL is configured for the answer to name")
     query = _pairs(request.url.query)
-    said = dict(form or query)
+    said = {name: value for name, value in (form or query) if value}
     call = said.get("CallSid", "")
     if not _CALL_ID.fullmatch(call):
-        return _refused(HTTPStatus.BAD_REQUEST)
-    grant = CallGrant(agent, call, caller=said.get("From") or None, called=said.get("To") or None)
-    url = settings.media_base + media_path("twilio", agent, tokens.mint(grant))
+        return _refused(request, HTTPStatus.BAD_REQUEST, "it names no call")
     # What came by GET in the query is the carrier's; what a POST has there, the dialling application wrote.
-    return Response(_connect(url, _parameters(query) if form else {}), media_type="text/xml")
+    parameters = _parameters(query if form else [])
+    return _Asked(agent, call, said, parameters, settings.webhook_base, settings.media_base)
+
+
+def _could_be_signed(request: Request, settings: TelephonySettings) -> bool:
+    """Return whether it is worth reading a body for; whoever cannot sign has none of it read."""
+    can_check = bool(settings.twilio_auth_token) and settings.webhook_base is not None
+    return can_check and len(request.headers.getlist("X-Twilio-Signature")) == 1
 
 
 async def _form(request: Request) -> list[tuple[str, str]] | None:
-    """Return the fields of a POST, in order; None where the body is too long. What is no form has no fields."""
+    """Return the fields of a POST, in order; None where the body is too long or does not come to its end.
+
+    What is no form has no fields.
+    """
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_FORM_BYTES:
-            return None
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_FORM_BYTES:
+                return None
+    except ClientDisconnect:
+        return None
     return _pairs(body.decode("utf-8", "replace"))
 
 
@@ -97,20 +149,21 @@ def _pairs(encoded: str) -> list[tuple[str, str]]:
 
 
 def _is_signed(request: Request, form: list[tuple[str, str]], settings: TelephonySettings) -> bool:
-    signatures = request.headers.getlist("X-Twilio-Signature")
     target = request.scope["raw_path"].decode("ascii", "replace")
     if query := request.scope["query_string"].decode("ascii", "replace"):
         target += "?" + query
-    return len(signatures) == 1 and webhook_is_signed(
+    return webhook_is_signed(
         target,
         form,
         base=settings.webhook_base,
         auth_token=settings.twilio_auth_token,
-        signature=signatures[0],
+        signature=request.headers["X-Twilio-Signature"],
     )
 
 
-def _refused(status: HTTPStatus) -> Response:
+def _refused(request: Request, status: HTTPStatus, why: str) -> Response:
+    """Say so in our log; the far side is told the status only."""
+    _log.warning("refused %s with %d: %s", request.scope["route"].path, status, why)
     return PlainTextResponse(f"{status.phrase}\n", status_code=status)
 
 
@@ -127,14 +180,16 @@ def _parameters(query: list[tuple[str, str]]) -> Mapping[str, str]:
     return dict(fitting[:_MAX_PARAMETERS])
 
 
-def _connect(url: str, parameters: Mapping[str, str]) -> str:
+def _connect(media: str, parameters: Mapping[str, str], *, then: str) -> str:
     inside = "".join(
         f"<Parameter name={_attribute(name)} value={_attribute(value)}/>" for name, value in parameters.items()
     )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        f"<Response><Connect><Stream url={_attribute(url)}>{inside}</Stream></Connect></Response>"
-    )
+    return f"<Connect><Stream url={_attribute(media)}>{inside}</Stream></Connect><Redirect>{escape(then)}</Redirect>"
+
+
+def _twiml(verbs: str) -> Response:
+    document = f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>'
+    return Response(document, media_type="text/xml")
 
 
 def _attribute(text: str) -> str:

@@ -159,12 +159,12 @@ class Performer:
         self._post(ev.CallEnded(reason))
 
     async def _transfer(self, target: str) -> None:
+        """Hand the caller over. Raises CallLost: the last words were a promise, and somebody has to take it back."""
         try:
             async with within(_TRANSFER_WITHIN_MS, self._clock):
                 await self._leg.transfer(target)
-        except (CallLost, TimeoutError) as exc:
-            # The last words have been said; a carrier that cannot transfer in band goes on with its answer document.
-            _log.warning("the leg could not transfer the caller: %s", exc)
-            await self._hang_up(f"transferred to {target}", drain=True)
-        else:
-            self._post(ev.CallEnded(f"transferred to {target}"))
+        except CallLost as exc:
+            raise CallLost(f"transfer failed: {exc}") from exc
+        except TimeoutError as exc:
+            raise CallLost(f"transfer failed: not done within {_TRANSFER_WITHIN_MS} ms") from exc
+        self._post(ev.CallEnded(f"transferred to {target}"))

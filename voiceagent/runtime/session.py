@@ -13,7 +13,7 @@ from voiceagent.core.conversation import Conversation
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
-from voiceagent.errors import JournalError
+from voiceagent.errors import CallLost, JournalError
 from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
@@ -127,10 +127,14 @@ class Session:
         except asyncio.CancelledError:
             self._end(journal, "cancelled")
             raise
+        except CallLost as exc:
+            _log.warning("call %s: %s", self._incoming.call, exc)
+            self._end(journal, str(exc))
+            await self._apologise(journal, self._flow.phrases.not_available)
         except Exception:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
             _log.exception("call %s failed", self._incoming.call)
             self._end(journal, "internal error")
-            await self._apologise(journal)
+            await self._apologise(journal, self._flow.phrases.apology)
         finally:
             self._listening = False
             self._stop_waking()
@@ -240,7 +244,7 @@ class Session:
             with self._unharmed("has a conversation that cannot be ended"):
                 self._record(journal, ev.CallEnded(reason))
 
-    async def _apologise(self, journal: JournalWriter) -> None:
+    async def _apologise(self, journal: JournalWriter, apology: str) -> None:
         """Say sorry, if there is still a voice to say it with, and hang up when it has been heard."""
         if self._voice is None:
             return
@@ -248,7 +252,7 @@ class Session:
             async with within(_APOLOGY_WITHIN_MS, self._services.clock):
                 self._voice.silence()
                 self._leg.clear()
-                self._voice.speak(_APOLOGY, 0, self._flow.phrases.apology, last=True)
+                self._voice.speak(_APOLOGY, 0, apology, last=True)
                 await self._until_said(_APOLOGY, journal)
                 await self._leg.hang_up(drain=True)
 

@@ -32,6 +32,7 @@ from voiceagent.telephony.early import EarlyEvents
 from voiceagent.telephony.inbound import Allowance, InboundLine
 from voiceagent.telephony.pacing import MARK_GRACE_MS, Pacer, silence_byte
 from voiceagent.telephony.ticker import Ticker
+from voiceagent.telephony.transfers import Transfers
 
 __all__ = [
     "MAX_EARLY_MS",
@@ -122,12 +123,14 @@ class SocketLeg:
         clock: Clock,
         ticker: Ticker,
         lead_ms: int,
+        transfers: Transfers,
     ) -> None:
         self._id = leg
         self._socket = socket
         self._dialect = dialect
         self._clock = clock
         self._ticker = ticker
+        self._transfers = transfers
         self._lead_ms = min(lead_ms, dialect.buffer_ms // 2)
         self._counts: Counter[str] = Counter()
         self._events: LegEvents | None = None
@@ -141,7 +144,7 @@ class SocketLeg:
         self._hanging_up = False
         self._blocked_since_ms: int | None = None
         self._all_heard = asyncio.Event()
-        self._gone = asyncio.Event()
+        self._reading: asyncio.Timeout | None = None
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
@@ -188,18 +191,28 @@ class SocketLeg:
         """
         not_started = self._clock.call_at(self._clock.now_ms() + START_DEADLINE_MS, self._start_overdue)
         try:
-            async for message in self._socket:
-                self._receive(message, on_start)
-                if self._end is not None:
-                    break
+            async with asyncio.timeout(None) as self._reading:
+                async for message in self._socket:
+                    self._receive(message, on_start)
+                    if self._end is not None:
+                        break
+        except TimeoutError:  # it was ended from outside
+            pass
         finally:
             not_started()
             self._finish()
         return self._end or (_NORMAL, "")
 
+    def end(self, reason: str) -> None:
+        """Read no more: the leg is lost for this reason, and its socket is closed with it in good order."""
+        if self._end is None:
+            self._end = (_POLICY, reason)
+        if self._reading is not None and not self._over and not self._reading.expired():
+            self._reading.reschedule(0)
+
     def _start_overdue(self) -> None:
         if self._open is None:
-            self._lose("no start")
+            self.end("no start")
 
     def _receive(self, message: str | bytes, on_start: Callable[[Started], str | None]) -> None:
         now_ms = self._clock.now_ms()
@@ -270,14 +283,12 @@ class SocketLeg:
             _log.info("leg %s over (%s): %s", self._id, reason, dict(self._counts))
         self._post(LegLost(self._id, reason))
         self._all_heard.set()
-        self._gone.set()
 
     def _fail(self) -> None:
         self._lose("internal error")
 
     def _lose(self, reason: str) -> None:
-        if self._end is None:
-            self._end = (_POLICY, reason)
+        self.end(reason)
         self._socket.abort()
 
     # --- from the caller ---------------------------------------------------------------------------------------------
@@ -355,41 +366,60 @@ class SocketLeg:
         """Press keys towards the far side: no dialect here has a message for it, so they are only counted."""
         self._counts["digits not sent"] += len(digits)
 
-    async def transfer(self, target: str) -> None:
-        """Raise CallLost: no dialect here can hand a caller over."""
-        raise CallLost(f"{self.features.dialect} cannot transfer to {target!r}")
-
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def hang_up(self, *, drain: bool) -> None:
-        """End the leg; with `drain` after everything queued has been heard, or a bounded time."""
-        if not drain:
-            self.clear()  # also cuts short a drain that is under way
-        if self._over or self._hanging_up:
-            await self._gone.wait()
-            return
-        self._hanging_up = True
-        if drain and self._open is not None:
-            await self._heard_out(self._open)
-        if self._end is None:
-            self._end = (_NORMAL, "agent hung up")
-        await self._socket.close(*self._end)
+        """End the leg; with `drain` after everything queued has been heard, or a bounded time.
 
-    async def _heard_out(self, leg: _Open) -> None:
+        It may be asked for again at any time, and is the same whether an earlier request goes on or was given up.
+        """
+        if drain:
+            await self._heard_out()
+        else:
+            self.clear()  # also cuts short a drain that is under way
+            self._hanging_up = True
+        await self._let_go()
+
+    async def transfer(self, target: str) -> None:
+        """Hand the caller over to one of the server's targets, after draining.
+
+        The carrier goes on with its answer document once the socket is closed, and is told there whom to dial.
+        Raises CallLost: no such target, the dialect has no such document, or the caller has gone meanwhile.
+        """
+        if self.features.transfer != "redirect":
+            raise CallLost(f"{self.features.dialect} cannot hand a caller over")
+        number = self._transfers.number_of(target)
+        await self._heard_out()
+        if self._over:
+            raise CallLost("the caller has gone")
+        self._transfers.expect(self._opened.started.call, number)
+        await self._let_go()
+
+    async def _heard_out(self) -> None:
         """Wait until all that was queued has been heard: its last mark, or the time it takes and a margin."""
+        leg, asked_before = self._open, self._hanging_up
+        self._hanging_up = True
         now_ms = self._clock.now_ms()
-        unheard_ms = leg.pacer.unheard_ms(now_ms)
-        if not (unheard_ms or leg.pacer.busy):
+        if leg is None or not (leg.pacer.unheard_ms(now_ms) or leg.pacer.busy):
             return
-        leg.pacer.end_line()
-        self._advance(leg, now_ms)
-        give_up = self._clock.call_at(now_ms + unheard_ms + 2 * MARK_GRACE_MS, self._all_heard.set)
+        give_up_ms = now_ms + leg.pacer.unheard_ms(now_ms) + 2 * MARK_GRACE_MS
+        if not asked_before:
+            leg.pacer.end_line()
+            self._advance(leg, now_ms)
+        give_up = self._clock.call_at(give_up_ms, self._all_heard.set)
         try:
             await self._all_heard.wait()
         finally:
             give_up()
         if not self._over:
             await self._clock.sleep(SETTLE_MS)
+
+    async def _let_go(self) -> None:
+        if self._over:
+            return
+        if self._end is None:
+            self._end = (_NORMAL, "agent hung up")
+        await self._socket.close(*self._end)
 
     def _see_whether_all_heard(self) -> None:
         if self._hanging_up and self._open is not None and not self._open.pacer.busy:

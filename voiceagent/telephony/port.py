@@ -26,7 +26,13 @@ from websockets.server import ServerProtocol
 from voiceagent.errors import OperatorError
 from voiceagent.ports import Clock
 
-__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort"]
+__all__ = [
+    "HEAD_DEADLINE_MS",
+    "MAX_HEAD_BYTES",
+    "MAX_MESSAGE_BYTES",
+    "REQUEST_DEADLINE_MS",
+    "OnePort",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -63,13 +69,21 @@ class OnePort(Generic[Admitted]):
     ) -> None:
         self.clock = clock
         self.handler_tasks: set[asyncio.Task[None]] = set()
-        """Filled by `ServerConnection`, which takes this object for the library's `Server`."""
+        """Filled by `ServerConnection`, which takes this object for the library's `Server`; what is live is not counted
+        here, since an upgrade that is going to be refused has a task too."""
         self._admit = admit
         self._serve = serve
         self._max_sockets = max_sockets
-        self._max_connections = max_sockets + max_http_connections
-        self._open_sockets: dict[ServerConnection, None] = {}
-        self._undecided: dict[_FirstBytes, None] = {}
+        self._max_http_connections = max_http_connections
+        # What every line at once would need; from one address half of it, so that nobody fills it alone.
+        self._max_undecided = max_sockets + max_http_connections
+        self._max_undecided_of_one = max(1, self._max_undecided // 2)
+        self._live: dict[ServerConnection, None] = {}
+        """Media sockets from the moment they are let in until `serve` has returned: the one notion of what is live."""
+        self._none_live = asyncio.Event()
+        self._none_live.set()
+        self._undecided: dict[_FirstBytes, str] = {}
+        """With the address each came from, the oldest first."""
         self._http = Config(
             app,
             ws="none",  # a second request on an HTTP connection cannot become a socket
@@ -100,6 +114,20 @@ class OnePort(Generic[Admitted]):
         """Whether new connections are taken; asked by `ServerConnection` before it grants an upgrade."""
         return self._listener is not None and self._listener.is_serving()
 
+    @property
+    def live(self) -> int:
+        """Media sockets that are let in and not done with."""
+        return len(self._live)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next media socket is refused."""
+        return len(self._live) >= self._max_sockets
+
+    async def none_live(self) -> None:
+        """Return when no media socket is live."""
+        await self._none_live.wait()
+
     async def close(self) -> None:
         """Take no more connections and end those there are: sockets with 1001, all of it in bounded time."""
         if self._listener is None:
@@ -124,9 +152,7 @@ class OnePort(Generic[Admitted]):
             cast("_HttpConnection", connection).cut_off()
 
     async def _close_sockets(self) -> None:
-        closing = {
-            asyncio.ensure_future(connection.close(1001, "server is going away")) for connection in self._open_sockets
-        }
+        closing = {asyncio.ensure_future(connection.close(1001, "server is going away")) for connection in self._live}
         if closing:
             await asyncio.wait(closing, timeout=_SHUTDOWN_S)
             await _cancel(closing)
@@ -137,25 +163,29 @@ class OnePort(Generic[Admitted]):
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
-    def came(self, connection: _FirstBytes) -> bool:
-        """Take note of a connection; False where there are too many to read another head."""
-        open_now = len(self._undecided) + len(self._http_state.connections) + len(self.handler_tasks)
-        if open_now >= self._max_connections:
-            return False
-        self._undecided[connection] = None
-        return True
+    def came(self, connection: _FirstBytes, address: str) -> None:
+        """Take note of a connection whose first request is to be read.
+
+        Nobody is turned away for what others leave unsaid: where there are too many, the oldest is closed; where
+        there are too many from this address, the oldest of them.
+        """
+        of_one = [other for other, its in self._undecided.items() if its == address]
+        if len(of_one) >= self._max_undecided_of_one:
+            of_one[0].cut_off()
+        elif len(self._undecided) >= self._max_undecided:
+            next(iter(self._undecided)).cut_off()
+        self._undecided[connection] = address
 
     def decided(self, connection: _FirstBytes) -> None:
         """Take note that a connection has gone, or has become a socket or a web request."""
         self._undecided.pop(connection, None)
 
     def protocol_for(self, head: bytes) -> asyncio.Protocol | None:
-        """Return who speaks with a connection that begins so; None where there are too many sockets."""
+        """Return who speaks with a connection that begins so; None where there are too many web requests."""
         if not _is_upgrade(head):
+            if len(self._http_state.connections) >= self._max_http_connections:
+                return None
             return _HttpConnection(self._http, self._http_state, clock=self.clock)
-        if len(self.handler_tasks) >= self._max_sockets:
-            _log.warning("refused a media socket: %d are open", len(self.handler_tasks))
-            return None
         return ServerConnection(
             ServerProtocol(max_size=MAX_MESSAGE_BYTES, extensions=None),  # no compression: no bombs
             cast("Server", self),
@@ -172,12 +202,14 @@ class OnePort(Generic[Admitted]):
             admitted = await self._upgrade(connection)
             cut_off()
             if admitted is not None:
-                await self._serve_socket(connection, admitted)
+                connection.start_keepalive()
+                await self._serve(connection, admitted)
         except Exception:  # noqa: BLE001  the outermost frame of a connection
             _log.exception("a media connection failed")
         finally:
             cut_off()
             connection.transport.abort()
+            self._forget(connection)
             self._forget_task()
 
     def _forget_task(self) -> None:
@@ -189,22 +221,28 @@ class OnePort(Generic[Admitted]):
         verdict: list[Admitted] = []
 
         def process_request(_: ServerConnection, request: Request) -> Response | None:
+            if self.full:
+                _log.warning("refused a media socket: %d are open", self.live)
+                return _refusal(connection, HTTPStatus.SERVICE_UNAVAILABLE)
             admitted = self._admit(request)
             if isinstance(admitted, HTTPStatus):
-                return connection.respond(admitted, f"{admitted.phrase}\n")
+                return _refusal(connection, admitted)
             verdict.append(admitted)
+            self._live[connection] = None
+            self._none_live.clear()
             return None
 
         await connection.handshake(process_request, server_header=None)
         return verdict[0] if verdict and connection.state is State.OPEN else None
 
-    async def _serve_socket(self, connection: ServerConnection, admitted: Admitted) -> None:
-        self._open_sockets[connection] = None
-        connection.start_keepalive()
-        try:
-            await self._serve(connection, admitted)
-        finally:
-            del self._open_sockets[connection]
+    def _forget(self, connection: ServerConnection) -> None:
+        self._live.pop(connection, None)
+        if not self._live:
+            self._none_live.set()
+
+
+def _refusal(connection: ServerConnection, status: HTTPStatus) -> Response:
+    return connection.respond(status, f"{status.phrase}\n")
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
@@ -227,9 +265,8 @@ class _FirstBytes(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if not self._port.came(self):
-            self.cut_off()
-            return
+        peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
+        self._port.came(self, peer[0] if peer else "")
         clock = self._port.clock
         self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
 
@@ -272,6 +309,7 @@ class _FirstBytes(asyncio.Protocol):
 
     def cut_off(self) -> None:
         """Close without a word."""
+        self._leave()
         if self._transport is not None:
             self._transport.abort()
 

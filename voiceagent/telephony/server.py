@@ -22,6 +22,7 @@ from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.port import OnePort
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
+from voiceagent.telephony.transfers import Transfers
 from voiceagent.telephony.websocket import WebSocket
 
 __all__ = ["MediaServer"]
@@ -35,7 +36,8 @@ class MediaServer:
     """Serves media sockets and one ASGI app on one port.
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
-    connection with 1011 and touches no other. `tokens` are those that the app gives out.
+    connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
+    when a stream has ended.
     """
 
     def __init__(
@@ -46,14 +48,16 @@ class MediaServer:
         app: ASGIApp,
         clock: Clock,
         tokens: CallTokens,
+        transfers: Transfers,
     ) -> None:
         self._settings = settings
         self._handler = handler
         self._clock = clock
         self._tokens = tokens
+        self._transfers = transfers
         self._ticker = Ticker(clock)
         self._leg_numbers = itertools.count(1)
-        self._live: dict[CallId, SocketLeg] = {}
+        self._newest: dict[CallId, SocketLeg] = {}
         self._draining = False
         self._port: OnePort[Admission] = OnePort(
             admit=self._admit,
@@ -66,17 +70,22 @@ class MediaServer:
 
     @property
     def ready(self) -> bool:
-        """Whether new calls are taken."""
-        return self._port.is_serving() and not self._draining
+        """Whether a new call would be taken."""
+        return self._port.is_serving() and not self._draining and not self._port.full
 
     @property
     def live_calls(self) -> int:
-        """Calls that have a socket now."""
-        return len(self._live)
+        """Media sockets that are let in, until nothing of their calls is left to be done."""
+        return self._port.live
 
     def drain(self) -> None:
         """Take no new calls; those there are go on."""
         self._draining = True
+
+    async def drained(self) -> None:
+        """Return when no call is live, and carriers have been told where those go that are handed over."""
+        await self._port.none_live()
+        await self._transfers.all_asked()
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[int]:
@@ -119,6 +128,7 @@ class MediaServer:
             clock=self._clock,
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
+            transfers=self._transfers,
         )
         async with asyncio.TaskGroup() as tasks:
 
@@ -133,23 +143,28 @@ class MediaServer:
             try:
                 code, reason = await leg.run(on_start)
             finally:
-                self._release(leg)  # before the socket is closed: the carrier may connect the call again at once
+                self._forget(leg)
             await socket.close(code, reason)
 
     def _claim(self, leg: SocketLeg, started: Started, admitted: Admission) -> str | None:
-        """Note that this leg is the call's; return why not, where it may not be."""
+        """Note that this leg is the call's; return why not, where it may not be.
+
+        A carrier that connects a call again has given up the connection before: ours may not have noticed yet.
+        """
         call = CallId(started.call)
         if admitted.grant is not None and admitted.grant.call != started.call:
             return "token of another call"
-        if call in self._live:
-            return "call is connected already"
-        self._live[call] = leg
+        before = self._newest.pop(call, None)
+        self._newest[call] = leg
+        if before is not None:
+            _log.warning("call %s has a newer leg: %s instead of %s", call, leg.id, before.id)
+            before.end("the call has a newer leg")
         return None
 
-    def _release(self, leg: SocketLeg) -> None:
-        for call, its_leg in list(self._live.items()):
-            if its_leg is leg:
-                del self._live[call]
+    def _forget(self, leg: SocketLeg) -> None:
+        for call, newest in list(self._newest.items()):
+            if newest is leg:
+                del self._newest[call]
 
     async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: WebSocket) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from voiceagent.errors import OperatorError
 __all__ = ["TelephonySettings"]
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,14 @@ class TelephonySettings:
     port: int = 8080
     """0 takes any free one."""
     max_calls: int = 100
-    """Media sockets at a time; the next one is refused with 503."""
+    """Media sockets at a time, until nothing is left of their calls; the next one is refused with 503."""
     max_http_connections: int = 256
     """Other connections at a time."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
+    transfer_targets: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What flows call a target of a transfer → the telephone number, `+15551234567`. The carrier dials it because our
+    answer document goes on with `<Redirect>`; a document of one's own has to do so too."""
 
     def __post_init__(self) -> None:
         for agent in sorted(self.agents):
@@ -45,6 +50,9 @@ class TelephonySettings:
                 raise OperatorError(f"{agent!r} cannot be an agent's name in a path: use a-z, 0-9, '_' and '-'")
         if not 200 <= self.lead_ms <= 500:
             raise OperatorError(f"lead_ms is {self.lead_ms}, but must be 200 to 500")
+        for target, number in self.transfer_targets.items():
+            if not _NUMBER.fullmatch(number):
+                raise OperatorError(f"{target!r} is {number!r}, but a number to transfer to looks like '+15551234567'")
         if self.public_url is not None:
             self._check_public_url(self.public_url)
 

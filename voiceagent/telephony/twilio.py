@@ -43,7 +43,7 @@ TWILIO_FEATURES = LegFeatures(
     marks=True,
     marks_return_on_clear=True,
     digits_out="no",
-    transfer="no",
+    transfer="redirect",
     hang_up="close",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 
@@ -57,6 +58,9 @@ class WebSocket:
         cut_off = self._clock.call_at(self._clock.now_ms() + CLOSE_DEADLINE_MS, self.abort)
         try:
             await self._connection.close(code, reason)
+        except asyncio.CancelledError:
+            self.abort()  # nobody is left who would see to it that it ends
+            raise
         finally:
             cut_off()
 
