@@ -253,6 +253,13 @@ class Line:
                 await self._something.wait()
         return self.all(kind)[count - 1]
 
+    async def taken(self) -> None:
+        """Wait, without time passing, until the session has begun, or is over before it could."""
+        async with asyncio.timeout(SECONDS_TO_SPARE):
+            while self.leg.events is None and not self.running.done():  # noqa: ASYNC110 - neither has an event
+                await asyncio.sleep(0.001)  # the journal is made on a thread
+        await self.settle()
+
     async def over(self) -> None:
         """Wait, without time passing, until the session has returned."""
         async with asyncio.timeout(SECONDS_TO_SPARE):
@@ -331,7 +338,7 @@ class Exchange:
                 first(line)
                 session = Session(flow, line.incoming, services)
                 line.running = asyncio.create_task(session.run())
-                await line.settle()
+                await line.taken()
             try:
                 await scenario(*placed)
                 for line in placed:

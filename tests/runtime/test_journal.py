@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import stat
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ from voiceagent.core.events import CallEnded, CallStarted, HostEvent, TimePassed
 from voiceagent.core.ids import CallId, Epoch, TurnId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError
-from voiceagent.runtime.journal import JournalStore, JournalWriter, journal_name
+from voiceagent.runtime.journal import DISK_WITHIN_MS, JournalStore, JournalWriter, journal_name
 from voiceagent.runtime.journal_file import encode_header, header_of, read_journal
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Say
 from voiceagent.spec.prompt import Prompt
+from voiceagent.testing.manual_clock import ManualClock
 
 _FLOW = Flow(
     name="bank",
@@ -41,8 +43,11 @@ def _inherited(call: str) -> Inherited:
     return Inherited(CallId(call), tool_latency_ms={"lookup": 300}, phrase_ms={"One moment.": 900})
 
 
-def _open(store: JournalStore, call: str = "call-1", *, on_broken: Callable[[str], None]) -> JournalWriter:
-    return store.open(_FLOW, _inherited(call), _STARTED, on_broken=on_broken)
+async def _begun(store: JournalStore, call: str = "call-1", *, on_broken: Callable[[str], None]) -> JournalWriter:
+    journal = await store.open(CallId(call), on_broken=on_broken)
+    header = header_of(_FLOW, _inherited(journal.call), time_zone=_STARTED.time_zone, unix_ms=_STARTED.unix_ms)
+    journal.begin(header)
+    return journal
 
 
 def _problem(number: int) -> Outgoing:
@@ -66,7 +71,7 @@ def _never(reason: str) -> None:
 
 def _write_a_call(directory: Path) -> Path:
     async def call(store: JournalStore) -> None:
-        journal = _open(store, on_broken=_never)
+        journal = await _begun(store, on_broken=_never)
         journal.event(10, _STARTED)
         journal.event(20, TimePassed())
         journal.effects((_problem(1), _problem(2)))
@@ -124,7 +129,7 @@ def test_nobody_else_may_read_a_journal(tmp_path: Path) -> None:
 
 def test_after_sync_everything_so_far_is_in_the_file(tmp_path: Path) -> None:
     async def call(store: JournalStore) -> None:
-        journal = _open(store, on_broken=_never)
+        journal = await _begun(store, on_broken=_never)
         journal.event(1, TimePassed())
         await journal.sync()
         assert len((await asyncio.to_thread(read_journal, journal.path)).entries) == 1
@@ -139,7 +144,7 @@ def test_after_sync_everything_so_far_is_in_the_file(tmp_path: Path) -> None:
 def test_hundreds_of_calls_share_one_thread(tmp_path: Path) -> None:
     async def calls(store: JournalStore) -> None:
         before = threading.active_count()
-        journals = [_open(store, f"call-{number}", on_broken=_never) for number in range(200)]
+        journals = [await _begun(store, f"call-{number}", on_broken=_never) for number in range(200)]
         for journal in journals:
             journal.event(1, TimePassed())
             journal.effects((_problem(1),))
@@ -183,7 +188,7 @@ def test_a_journal_that_cannot_be_made_is_reported_and_the_call_goes_on(tmp_path
 
     async def call(store: JournalStore) -> None:
         broken = _Broken()
-        journal = _open(store, on_broken=broken)
+        journal = await _begun(store, on_broken=broken)
         await broken.told.wait()
         journal.event(1, TimePassed())
         journal.effects((_problem(1),))
@@ -195,18 +200,79 @@ def test_a_journal_that_cannot_be_made_is_reported_and_the_call_goes_on(tmp_path
     _with_store(tmp_path / "file" / "journals", call)
 
 
-def test_a_second_call_of_the_same_id_does_not_write_into_the_first_ones_journal(tmp_path: Path) -> None:
+def test_a_call_that_is_connected_again_has_a_journal_of_its_own(tmp_path: Path) -> None:
     before = _write_a_call(tmp_path).read_bytes()
 
-    async def call(store: JournalStore) -> None:
-        broken = _Broken()
-        journal = _open(store, on_broken=broken)
-        with pytest.raises(JournalError, match="File exists"):
+    async def again(store: JournalStore) -> None:
+        journals = [await _begun(store, on_broken=_never) for _ in range(2)]
+        for journal in journals:
+            journal.event(1, TimePassed())
             await journal.sync()
-        await journal.close()
+            await journal.close()
+        assert [journal.call for journal in journals] == ["call-1.2", "call-1.3"]
 
-    _with_store(tmp_path, call)
+    _with_store(tmp_path, again)
     assert (tmp_path / "call-1.jsonl").read_bytes() == before
+    for number in (2, 3):
+        again_read = read_journal(tmp_path / f"call-1.{number}.jsonl")
+        assert again_read.header.call == f"call-1.{number}"
+        assert len(again_read.entries) == 1
+
+
+class _StuckDisk:
+    """A disk that takes what is written and does not come back from a sync until it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go_on = threading.Event()
+        self.reached = threading.Event()
+        real = os.fsync
+
+        def fsync(file: object) -> None:
+            self.reached.set()
+            self.go_on.wait()
+            real(file)  # pyright: ignore[reportArgumentType]
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_disk_that_does_not_answer_breaks_the_journal_and_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = _StuckDisk(monkeypatch)
+    clock = ManualClock()
+
+    async def passes(waiting: Coroutine[None, None, object], ms: int = DISK_WITHIN_MS) -> None:
+        task = asyncio.ensure_future(waiting)
+        await asyncio.to_thread(disk.reached.wait)
+        clock.advance(ms - 1)
+        await asyncio.sleep(0)
+        assert not task.done()
+        clock.advance(1)
+        await task
+
+    async def call() -> None:
+        store = JournalStore(tmp_path, clock=clock)
+        broken = _Broken()
+        journal = await _begun(store, on_broken=broken)
+        with pytest.raises(JournalError, match="the disk has not answered within 5000 ms"):
+            await passes(journal.sync())
+        journal.event(1, TimePassed())
+        with pytest.raises(JournalError, match="has not answered"):
+            await journal.sync()  # at once
+        await passes(journal.close())
+        late = asyncio.ensure_future(store.open(CallId("call-2"), on_broken=broken))
+        await passes(_settled(late))
+        assert late.result().broken
+        await passes(store.close())
+        await broken.told.wait()
+        assert len(broken.reasons) == 2
+        disk.go_on.set()
+
+    asyncio.run(call())
+
+
+async def _settled(future: asyncio.Future[JournalWriter]) -> None:
+    await asyncio.wait([future])
 
 
 @pytest.fixture
@@ -221,7 +287,7 @@ def disk_of_4_kib() -> Iterator[None]:
 def test_on_a_full_disk_the_journal_stops_without_a_hole(tmp_path: Path) -> None:
     async def call(store: JournalStore) -> None:
         broken = _Broken()
-        journal = _open(store, on_broken=broken)
+        journal = await _begun(store, on_broken=broken)
         for number in range(200):
             journal.event(number, TimePassed())
         with pytest.raises(JournalError, match="too large"):
@@ -261,7 +327,7 @@ def test_when_the_thread_falls_behind_the_journal_stops_and_says_so(tmp_path: Pa
     async def call(store: JournalStore) -> None:
         broken = _Broken()
         stuck = _Stuck()
-        journal: JournalWriter = _open(store, on_broken=broken)
+        journal: JournalWriter = await _begun(store, on_broken=broken)
         journal.event(0, HostEvent("stuck", stuck))  # pyright: ignore[reportArgumentType]
         for number in range(1, 5_000):
             journal.event(number, TimePassed())
@@ -280,8 +346,8 @@ def test_when_the_thread_falls_behind_the_journal_stops_and_says_so(tmp_path: Pa
 def test_what_cannot_be_encoded_stops_only_the_journal_of_its_own_call(tmp_path: Path) -> None:
     async def calls(store: JournalStore) -> None:
         broken = _Broken()
-        bad = _open(store, "bad", on_broken=broken)
-        good = _open(store, "good", on_broken=_never)
+        bad = await _begun(store, "bad", on_broken=broken)
+        good = await _begun(store, "good", on_broken=_never)
         bad.event(1, HostEvent("odd", {"odd": {1, 2}}))  # pyright: ignore[reportArgumentType]
         good.event(1, TimePassed())
         await good.sync()

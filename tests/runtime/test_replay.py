@@ -30,7 +30,7 @@ from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError
 from voiceagent.runtime.journal import JournalStore
-from voiceagent.runtime.journal_file import read_journal
+from voiceagent.runtime.journal_file import header_of, read_journal
 from voiceagent.runtime.replay import replay
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Requested, Say, Transition
@@ -78,7 +78,8 @@ def _take_a_call(directory: Path, events: tuple[tuple[int, Event], ...] = _CALL)
     async def call() -> Path:
         store = JournalStore(directory)
         inherited = Inherited(CallId("call-1"))
-        journal = store.open(_flow(), inherited, _STARTED)
+        journal = await store.open(inherited.call, on_broken=pytest.fail)
+        journal.begin(header_of(_flow(), inherited, time_zone=_STARTED.time_zone, unix_ms=_STARTED.unix_ms))
         conversation = Conversation(_flow(), inherited)
         for at_ms, event in events:
             journal.event(at_ms, event)

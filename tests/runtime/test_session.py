@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from voiceagent import (
 )
 from voiceagent.core import events as ev
 from voiceagent.core.effects import AskModel, HangUp, ReportProblem
+from voiceagent.core.ids import CallId
 from voiceagent.ports import ReplyDone, SentText, Transcript
 from voiceagent.testing import ask_for, say
 
@@ -715,6 +717,60 @@ def test_every_turn_of_the_caller_is_put_out_of_reach_of_a_power_cut(
         assert not line.all(ev.CallEnded)
 
     exchange.serve(scenario, desk(), lines=lines(say("It is ten.")), heard=["what time is it"])
+
+
+def test_a_call_that_is_connected_again_never_repeats_the_key_of_a_write(exchange: Any) -> None:
+    keys: list[str] = []
+
+    @tool(effect="write")
+    async def book(ctx: ToolContext) -> str:
+        """Book something."""
+        keys.append(str(ctx.idempotency_key))
+        return "booked"
+
+    def same_carrier_id(line: Any) -> None:
+        line.incoming = replace(line.incoming, call=CallId("CA1"))
+        line.call = CallId("CA1") if line.call == "call-1" else CallId("CA1.2")
+
+    async def scenario(*placed: Any) -> None:
+        for line in placed:
+            await asks(line)
+            await line.until(ev.ToolFinished)
+
+    def model(request: Any) -> Any:
+        return say("Done.") if any(message.role == "tool" for message in request.history) else ask_for("book")
+
+    exchange.serve(scenario, desk(book), lines=model, heard=["book"], calls=2, first=same_carrier_id)
+    assert len(keys) == len(set(keys))
+    assert {key.partition(":")[0] for key in keys} == {"CA1", "CA1.2"}
+
+
+def test_a_disk_that_stops_ends_calls_in_bounded_time_and_refuses_their_writes(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    fsync = os.fsync
+
+    def stuck(file: Any) -> None:
+        go_on.wait()
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", stuck)
+    monkeypatch.setattr("voiceagent.runtime.journal.DISK_WITHIN_MS", 300)
+    write = SlowWrite()
+
+    async def scenario(line: Any) -> None:
+        await asks(line)
+        await line.until(ev.ToolFailed)
+        line.hangs_up()
+        await line.over()
+
+    (line,) = exchange.serve(
+        scenario, desk(write.tool), lines=lines(ask_for("book"), say("No.")), heard=["book"], complete=False
+    )
+    go_on.set()
+    assert [failed.kind for failed in line.all(ev.ToolFailed)] == ["refused"]
+    assert not write.begun.is_set()
 
 
 def test_a_call_whose_record_cannot_be_written_goes_on_but_changes_nothing(exchange: Any, tmp_path: Any) -> None:

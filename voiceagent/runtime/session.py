@@ -18,6 +18,7 @@ from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.journal import JournalStore, JournalWriter
+from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.sealed_events import sealed
@@ -57,6 +58,7 @@ class Session:
     def __init__(self, flow: Flow, incoming: IncomingCall, services: Services, *, time_zone: str = "UTC") -> None:
         self._flow = flow
         self._incoming = incoming
+        self._call = incoming.call
         self._leg = incoming.leg
         self._services = services
         self._time_zone = time_zone
@@ -64,11 +66,7 @@ class Session:
         self._vault = Vault()
         self._cancel_wake: Callable[[], None] | None = None
         self._wake_at_ms: int | None = None
-        learned = services.learned
-        self._inherited = Inherited(
-            call=incoming.call, tool_latency_ms=learned.tool_latency_ms, phrase_ms=learned.phrase_ms
-        )
-        self._conversation = Conversation(flow, self._inherited)
+        self._conversation: Conversation
         self._observers = list(services.observers)
         self._voice: CascadeVoice | None = None
         self._listening = True
@@ -107,9 +105,10 @@ class Session:
                 await self._take_call(at_the_end)
 
     async def _take_call(self, at_the_end: AsyncExitStack) -> None:
-        started = self._started()
-        journal = self._services.journals.open(self._flow, self._inherited, started, on_broken=self._journal_broken)
+        journal = await self._services.journals.open(self._call, on_broken=self._journal_broken)
         at_the_end.push_async_callback(journal.close)
+        started = self._started()
+        self._begin(journal, started)
         at_the_end.callback(self._vault.forget_all)
         at_the_end.callback(self._record_outcomes, journal)
         tasks = CallTasks(self._services.clock, failed=self._fail)
@@ -128,11 +127,11 @@ class Session:
             self._end(journal, "cancelled")
             raise
         except CallLost as exc:
-            _log.warning("call %s: %s", self._incoming.call, exc)
+            _log.warning("call %s: %s", self._call, exc)
             self._end(journal, str(exc))
             await self._apologise(journal, self._flow.phrases.not_available)
         except Exception:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
-            _log.exception("call %s failed", self._incoming.call)
+            _log.exception("call %s failed", self._call)
             self._end(journal, "internal error")
             await self._apologise(journal, self._flow.phrases.apology)
         finally:
@@ -174,7 +173,7 @@ class Session:
         return Performer(
             voice=voice,
             leg=self._leg,
-            tools=services.tools.for_call(self._incoming.call, self._conversation, self._vault),
+            tools=services.tools.for_call(self._call, self._conversation, self._vault),
             vault=self._vault,
             journal=journal,
             learned=services.learned,
@@ -182,6 +181,14 @@ class Session:
             tasks=tasks,
             post=self.post,
         )
+
+    def _begin(self, journal: JournalWriter, started: ev.CallStarted) -> None:
+        """Begin the conversation, under the id that it is recorded by: keys that make writes unique are made of it."""
+        learned = self._services.learned
+        self._call = journal.call
+        inherited = Inherited(self._call, tool_latency_ms=learned.tool_latency_ms, phrase_ms=learned.phrase_ms)
+        self._conversation = Conversation(self._flow, inherited)
+        journal.begin(header_of(self._flow, inherited, time_zone=started.time_zone, unix_ms=started.unix_ms))
 
     def _started(self) -> ev.CallStarted:
         incoming = self._incoming
@@ -204,9 +211,9 @@ class Session:
         journal.effects(outgoing)
         for observe in tuple(self._observers):
             try:
-                observe(self._incoming.call, now_ms, event, outgoing)
+                observe(self._call, now_ms, event, outgoing)
             except Exception:  # noqa: BLE001 - somebody else's code; who only looks on must not end the call
-                _log.exception("call %s goes on without one of its observers", self._incoming.call)
+                _log.exception("call %s goes on without one of its observers", self._call)
                 self._observers.remove(observe)
         return outgoing
 
@@ -218,8 +225,11 @@ class Session:
                 self._record(journal, event)
 
     def _journal_broken(self, reason: str) -> None:
-        # The call goes on; what cannot be undone is refused from here on, since it could not be recorded.
-        _log.error("the journal of call %s is broken: %s", self._incoming.call, reason)
+        _log.error(
+            "the journal of call %s stops: %s; the call goes on, but nothing is written to the outside any more",
+            self._call,
+            reason,
+        )
 
     # --- the end, where it does not come by itself ---
 
@@ -229,7 +239,7 @@ class Session:
             self._failure = problem
             self.post(ev.TimePassed())  # wakes the reader
         else:
-            _log.error("call %s: one more thing failed", self._incoming.call, exc_info=problem)
+            _log.error("call %s: one more thing failed", self._call, exc_info=problem)
 
     @contextmanager
     def _unharmed(self, otherwise: str) -> Generator[None]:
@@ -237,7 +247,7 @@ class Session:
         try:
             yield
         except Exception:  # noqa: BLE001 - the call has to be brought to its end past any engine, leg or model
-            _log.exception("call %s %s", self._incoming.call, otherwise)
+            _log.exception("call %s %s", self._call, otherwise)
 
     def _end(self, journal: JournalWriter, reason: str) -> None:
         if not self._conversation.state.ended:
