@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,6 +32,12 @@ class LocalService:
 
     url: str
     seen: list[Seen] = field(default_factory=list)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def http_library() -> None:
+    """Import it as a server does when it starts: the files are read before there is an event loop to block."""
+    importlib.import_module("httpx")
 
 
 @pytest.fixture

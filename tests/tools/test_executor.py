@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal, NoReturn
 
 import pytest
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue, field_serializer
 
 from voiceagent import (
     Facts,
@@ -35,6 +37,7 @@ from voiceagent.core.ids import CallId, Epoch, FetchId, ToolCallId
 from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.tools.credentials import NoCredentials, StaticCredential
 from voiceagent.tools.executor import CallTools, ToolExecutor
+from voiceagent.tools.in_time import UNWIND_WITHIN_MS
 from voiceagent.tools.service import ConnectionPool
 from voiceagent.tools.vault import Vault
 
@@ -77,11 +80,11 @@ class _Call:
             ended=False,
         )
         self.pool = ConnectionPool()
-        executor = ToolExecutor(
+        self.executor = ToolExecutor(
             clock=self.clock, broker=broker or NoCredentials(), pool=self.pool, service_url=service_url
         )
         self.tools = CallTools(
-            executor,
+            self.executor,
             call=CallId("call-1"),
             flow=self.flow,
             vault=self.vault,
@@ -169,6 +172,75 @@ def test_a_result_that_is_too_long_fails_the_tool() -> None:
     limits = Limits(max_result_bytes=300)
     assert isinstance(_run(shout, {"length": 298}, limits=limits), ToolFinished)
     assert "too long" in _failed(_run(shout, {"length": 299}, limits=limits), "too_large")
+
+
+@dataclasses.dataclass
+class _Page:
+    number: int
+    lines: Sequence[object]
+
+
+class _Book(BaseModel):
+    pages: list[_Page]
+    scans: list[bytes] = Field(default=[], exclude=True)
+
+
+class _Unwilling(dict[str, object]):
+    """Something that must not be put into words."""
+
+    def items(self) -> NoReturn:
+        raise AssertionError("it was put into words")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        ["x"] * 1_000,
+        {str(number): number for number in range(1_000)},
+        _Book(pages=[_Page(1, ["line"] * 50)] * 10),
+        ("x" * 200, {"a": frozenset(range(200))}),
+    ],
+)
+def test_a_result_that_is_plainly_too_long_is_not_put_into_words(large: object) -> None:
+    @tool
+    async def tell() -> object:
+        """Tell."""
+        return [large, _Unwilling()]
+
+    assert "too long" in _failed(_run(tell, limits=Limits(max_result_bytes=300)), "too_large")
+
+
+def test_what_is_left_out_of_a_result_does_not_count() -> None:
+    @tool
+    async def tell() -> _Book:
+        """Tell."""
+        return _Book(pages=[_Page(1, [])], scans=[b"x" * 1_000])
+
+    outcome = _run(tell, limits=Limits(max_result_bytes=300))
+    assert outcome == ToolFinished(ToolCallId("t1"), {"pages": [{"number": 1, "lines": []}]})
+
+
+class _Watched(BaseModel):
+    threads: ClassVar[list[int]] = []
+    text: str
+
+    @field_serializer("text")
+    def seen(self, text: str) -> str:
+        self.threads.append(threading.get_ident())
+        return text
+
+
+@tool
+async def watched(length: int) -> _Watched:
+    """Tell."""
+    return _Watched(text="x" * length)
+
+
+def test_a_long_result_that_is_allowed_is_put_into_words_beside_the_event_loop() -> None:
+    _Watched.threads.clear()
+    for length in (100, 50_000):
+        assert _run(watched, {"length": length}) == ToolFinished(ToolCallId("t1"), {"text": "x" * length})
+    assert _Watched.threads[0] == threading.get_ident() != _Watched.threads[1]
 
 
 @tool
@@ -306,6 +378,80 @@ async def cancelled_inside() -> None:
 
 def test_a_cancellation_from_inside_a_tool_is_a_crash_not_a_silence() -> None:
     _failed(_run(cancelled_inside), "crashed")
+
+
+@pytest.mark.parametrize("way_out", [SystemExit(3), BaseExceptionGroup("", [SystemExit()]), BaseException()])
+def test_a_tool_that_wants_to_end_the_program_has_crashed(way_out: BaseException) -> None:
+    @tool
+    async def leave() -> None:
+        """Leave."""
+        raise way_out
+
+    _failed(_run(leave), "crashed")
+
+
+def test_whoever_runs_the_server_is_told_of_a_tool_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    @tool
+    async def look() -> None:
+        """Look."""
+        raise ToolFailed("the bank cannot be reached")
+
+    _failed(_run(look), "failed")
+    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert line.getMessage() == "call call-1: tool look: failed: the bank cannot be reached"
+
+
+class _Stubborn:
+    """Work that catches every cancellation."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.over = False
+
+    async def work(self) -> None:
+        self.started.set()
+        try:
+            while not self.go_on.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.go_on.wait()
+        finally:
+            self.over = True
+
+
+@pytest.mark.parametrize(("effect", "kind"), [("read", "timed_out"), ("write", "unknown")])
+@pytest.mark.parametrize("gives_in", [True, False])
+def test_a_tool_that_does_not_let_itself_be_stopped_is_out_of_time_all_the_same(
+    effect: Literal["read", "write"], kind: str, gives_in: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        stubborn = _Stubborn()
+
+        @tool(timeout_ms=5_000, effect=effect)
+        async def look() -> None:
+            """Look."""
+            await stubborn.work()
+
+        call = _Call(look)
+        running = asyncio.ensure_future(call.run(look))
+        await stubborn.started.wait()
+        call.clock.advance(5_000)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        call.clock.advance(UNWIND_WITHIN_MS)
+        _failed(await running, kind)
+        assert call.executor.running.left_running == 1
+        assert not stubborn.over
+        if gives_in:
+            stubborn.go_on.set()
+            await asyncio.sleep(0)
+        await call.executor.close()
+        assert stubborn.over
+        assert call.executor.running.left_running == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    assert "tool look does not let itself be stopped" in caplog.text
 
 
 class _Slow:

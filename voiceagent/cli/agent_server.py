@@ -17,6 +17,7 @@ from voiceagent.ports import MULAW_8K, IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.loop_watch import LoopWatch
 from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
@@ -114,10 +115,13 @@ async def agent_server(
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
         _warn_of_targets_without_number(flows, settings.telephony)
+        tools = _executor(settings.service, pool, clock)
+        closing.push_async_callback(tools.close)
+        closing.enter_context(LoopWatch(flows.values()))
         services = Services(
             engines=engines,
             models=models,
-            tools=_executor(settings.service, pool, clock),
+            tools=tools,
             journals=journals,
             clock=clock,
             learned=learned,

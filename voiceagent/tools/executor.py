@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,6 +22,8 @@ from voiceagent.ports import Clock, CredentialBroker
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
 from voiceagent.tools.context import ToolContext
+from voiceagent.tools.in_time import OutOfTime, TimedTasks
+from voiceagent.tools.results import NotJson, TooLarge, as_json, without_halves
 from voiceagent.tools.service import ConnectionPool, ServiceUnreachable, ToolHttp
 from voiceagent.tools.vault import Vault
 
@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_MS = 200
 """Before the second attempt at a read; doubled before every further one."""
-_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 _CRASHED = "something went wrong inside; it cannot be done at the moment"
 _TIMED_OUT = "it took too long"
@@ -81,6 +80,11 @@ class ToolExecutor:
         self.broker = broker
         self.pool = pool
         self.service_url = service_url
+        self.running = TimedTasks(clock)
+
+    async def close(self) -> None:
+        """End what was stopped and goes on all the same, in bounded time."""
+        await self.running.close()
 
     def for_call(self, call: CallId, conversation: Conversation, vault: Vault) -> CallTools:
         """Return the tools of one call; what holds in it is asked again for every run."""
@@ -131,23 +135,25 @@ class CallTools:
         """
         run = self._permitted(start, epoch)
         if isinstance(run, _Run):
-            outcome = await (self._attempts(run) if run.tool.effect == "read" else _to_its_end(self._attempts(run)))
+            outcome = await self._in_time(run)
         else:
             outcome = run
         match outcome:
             case _Returned(result):
                 return ToolFinished(start.call, result)
             case _Failed(kind, reason):
+                self._warn(f"tool {start.tool}", outcome)
                 return ToolCallFailed(start.call, kind, reason)
 
     async def fetch(self, fetch: Fetch) -> PrefetchFinished | PrefetchFailed:
         """Call a read tool ahead of its use, and return what came of it. Cancelling stops it."""
         run = self._permitted_fetch(fetch)
-        outcome = await self._attempts(run) if isinstance(run, _Run) else run
+        outcome = await self._in_time(run) if isinstance(run, _Run) else run
         match outcome:
             case _Returned(result):
                 return PrefetchFinished(fetch.fetch, result)
             case _Failed(kind, reason):
+                self._warn(f"fetch of {fetch.tool}", outcome)
                 return PrefetchFailed(fetch.fetch, f"{kind}: {reason}")
 
     # --- may it run --------------------------------------------------------------------------------------------------
@@ -208,23 +214,25 @@ class CallTools:
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    async def _attempts(self, run: _Run) -> _Outcome:
-        """Try until it succeeds, fails for good, or the time is up: all attempts share one deadline."""
-        outcome: _Outcome = _Failed("timed_out", _TIMED_OUT)
+    async def _in_time(self, run: _Run) -> _Outcome:
+        """Run it until its deadline. A write is not cancelled: only its outcome says what has become of it."""
+        reads = run.tool.effect == "read"
+        name = f"call {self._call}: tool {run.tool.name}"
         try:
-            async with asyncio.timeout(None) as limit:
-                ring = self._clock.call_at(run.deadline_ms, lambda: limit.reschedule(0))
-                try:
-                    outcome = await self._attempt(run)
-                    for attempt in range(run.tool.retries):
-                        if not (isinstance(outcome, _Failed) and outcome.again):
-                            break
-                        await self._clock.sleep(_FIRST_BACKOFF_MS << attempt)
-                        outcome = await self._attempt(run)
-                finally:
-                    ring()
-        except TimeoutError:
-            return _Failed("timed_out", _TIMED_OUT) if run.tool.effect == "read" else _Failed("unknown", _UNKNOWN)
+            return await self._executor.running.run(
+                self._attempts(run), name=name, until_ms=run.deadline_ms, whole=not reads
+            )
+        except OutOfTime:
+            return _Failed("timed_out", _TIMED_OUT) if reads else _Failed("unknown", _UNKNOWN)
+
+    async def _attempts(self, run: _Run) -> _Outcome:
+        """Try until it succeeds or fails for good: all attempts share one deadline."""
+        outcome = await self._attempt(run)
+        for attempt in range(run.tool.retries):
+            if not (isinstance(outcome, _Failed) and outcome.again):
+                break
+            await self._clock.sleep(_FIRST_BACKOFF_MS << attempt)
+            outcome = await self._attempt(run)
         return outcome
 
     async def _attempt(self, run: _Run) -> _Outcome:
@@ -240,16 +248,18 @@ class CallTools:
                 return _Failed("unknown", _UNKNOWN)
             return _Failed("failed", str(exc), again=True)
         except ToolFailed as exc:
-            return _Failed("failed", self._vault.scrub(_HALF_A_PAIR.sub("?", str(exc))))
+            return _Failed("failed", self._vault.scrub(without_halves(str(exc))))
         except asyncio.CancelledError as exc:
             # Whose cancellation is it? One from inside the tool must not look as if nobody waited any more.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             return self._crashed(run, exc)
-        except Exception as exc:  # noqa: BLE001 - a tool is somebody else's code; whatever it raises, the call goes on
+        except (KeyboardInterrupt, GeneratorExit):  # not the tool's doing
+            raise
+        except BaseException as exc:  # noqa: BLE001 - somebody else's code: it may even exit, the call goes on
             return self._crashed(run, exc)
-        return self._returned(run.tool, value)
+        return await self._returned(run.tool, value)
 
     async def _context(self, run: _Run) -> ToolContext:
         executor = self._executor
@@ -277,33 +287,23 @@ class CallTools:
             return _Failed("unknown", _UNKNOWN)
         return _Failed("crashed", _CRASHED, again=True)
 
-    def _returned(self, tool: Tool, value: object) -> _Outcome:
+    async def _returned(self, tool: Tool, value: object) -> _Outcome:
         done = "" if tool.effect == "read" else "it was done, but "
         try:
-            # Through JSON and back: what the journal will say is what the conversation is told.
-            text = json.dumps(tool.result.dump_python(value, mode="json"), ensure_ascii=False, allow_nan=False)
-            result: JsonValue = json.loads(_HALF_A_PAIR.sub("?", text))
-        except (ValueError, TypeError, RecursionError) as exc:
-            _log.error("call %s: what tool %s returned is not JSON: %s", self._call, tool.name, type(exc).__name__)
+            result = await as_json(tool, value, most_bytes=self._flow.limits.max_result_bytes)
+        except NotJson as exc:
+            _log.error("call %s: what tool %s returned is not JSON: %s", self._call, tool.name, exc)
             return _Failed("crashed", f"{done}its answer cannot be read")
-        if len(text.encode("utf-8", "replace")) > self._flow.limits.max_result_bytes:
+        except TooLarge:
             return _Failed("too_large", f"{done}its answer is too long")
         return _Returned(self._vault.scrubbed(result))
+
+    def _warn(self, what: str, failed: _Failed) -> None:
+        """Tell whoever runs the server; the reasons are ours or the tool's, and have no secrets in them."""
+        _log.warning("call %s: %s: %s: %s", self._call, what, failed.kind, failed.reason)
 
 
 def _subject(tool: Tool, arguments: Mapping[str, JsonValue]) -> str | None:
     """Return whom a run is about: its first bound argument. Bound are those a model must not choose."""
     first = next((arguments[name] for name in tool.binds), None)
     return None if first is None else str(first)
-
-
-async def _to_its_end(attempts: Coroutine[None, None, _Outcome]) -> _Outcome:
-    """Wait for a write even where the waiting is cancelled: only its outcome says what has become of it."""
-    task = asyncio.create_task(attempts, name="write")
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise
-    return task.result()
