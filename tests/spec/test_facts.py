@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import warnings
 from datetime import date
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from voiceagent.errors import PhaseError
 from voiceagent.spec.facts import Facts
@@ -29,19 +29,29 @@ def test_a_call_starts_without_knowing_anything() -> None:
 
 
 def test_a_fact_without_a_default_is_refused_since_a_call_starts_without_it() -> None:
-    with pytest.raises(PhaseError, match="a default, since a call starts without them: name"):
+    with pytest.raises(PhaseError, match="a default, since a call starts without them: name") as wrong:
 
         class Bad(Facts):  # pyright: ignore[reportUnusedClass]
             name: str
 
+    assert str(wrong.value).startswith(f"{__file__}:")
+
 
 def test_a_fact_cannot_take_the_name_of_what_facts_can_do() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        with pytest.raises(PhaseError, match="a fact cannot be called known"):
+    with pytest.raises(PhaseError, match="a fact cannot be called known") as wrong:
 
-            class Bad(Facts):  # pyright: ignore[reportUnusedClass]
-                known: bool = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+        class Bad(Facts):  # pyright: ignore[reportUnusedClass]
+            known: bool = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+
+    assert str(wrong.value).startswith(f"{__file__}:")
+
+
+def test_facts_may_be_configured() -> None:
+    class Titled(Facts):
+        model_config: ClassVar[ConfigDict] = ConfigDict(title="Trip")
+        name: str | None = None
+
+    assert Titled.model_json_schema()["title"] == "Trip"
 
 
 def test_facts_do_not_change_they_are_replaced() -> None:

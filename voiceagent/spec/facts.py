@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -22,13 +23,18 @@ class Facts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        taken = [name for name in cls.model_fields if hasattr(Facts, name)]
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Before pydantic looks at the fields: it would warn of the name, and go on.
+        declared = inspect.get_annotations(cls).items()
+        taken = [name for name, kind in declared if hasattr(Facts, name) and "ClassVar" not in str(kind)]
         if taken:
             message = f"a fact cannot be called {', '.join(taken)}: facts have a method of that name"
             raise PhaseError(message, source=written_at())
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
         required = [name for name, field in cls.model_fields.items() if field.is_required()]
         if required:
             message = f"facts need a default, since a call starts without them: {', '.join(required)}"
