@@ -94,7 +94,8 @@ def ended(journal: Journal) -> str:
     return event.reason
 
 
-def test_a_call_is_taken_heard_answered_and_ended(tmp_path: Path) -> None:
+def test_a_call_is_taken_heard_answered_and_ended(tmp_path: Path, caplog: Any) -> None:
+    caplog.set_level("INFO")
     reports: list[CallReport] = []
 
     async def scenario(_: AgentServer, url: str) -> None:
@@ -109,6 +110,7 @@ def test_a_call_is_taken_heard_answered_and_ended(tmp_path: Path) -> None:
     heard = [entry.event for entry in journal.entries if isinstance(entry.event, PlayoutReached)]
     assert [reached.finished for reached in heard] == [True, True, True]
     written = b"".join(line for entry in journal.entries for line in entry.effects)
+    assert {record.name.partition(".")[0] for record in caplog.records} <= {"voiceagent", "asyncio"}
     assert written.index(b'"Hello."') < written.index(b'"Pardon?"') < written.index(b'"Goodbye."')
 
 

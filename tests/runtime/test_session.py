@@ -31,7 +31,9 @@ from voiceagent import (
 from voiceagent.core import events as ev
 from voiceagent.core.effects import AskModel, HangUp, ReportProblem
 from voiceagent.core.ids import CallId
+from voiceagent.errors import VoiceFailed
 from voiceagent.ports import ReplyDone, SentText, Transcript
+from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.testing import ask_for, say
 
 GREETING = "Hello, this is the desk. What can I do for you today?"
@@ -254,14 +256,16 @@ def test_a_model_that_fails_once_is_asked_again_after_an_apology(exchange: Any) 
     assert line.all(ev.ReplyFailed)[0].reason == "RuntimeError"
 
 
-def test_a_model_that_always_fails_ends_the_call_politely(exchange: Any) -> None:
+def test_a_model_that_always_fails_ends_the_call_politely(exchange: Any, caplog: Any) -> None:
     async def scenario(line: Any) -> None:
         await asks(line)
         await line.waits(12_000)
         await line.over()
 
-    (line,) = exchange.serve(scenario, desk(), lines=lines(RuntimeError("boom")), heard="what time is it")
+    failing = lines(VoiceFailed("the reply has a hole in it"))
+    (line,) = exchange.serve(scenario, desk(), lines=failing, heard="what time is it")
     assert line.spoken == [GREETING, line.flow.phrases.apology, line.flow.phrases.not_available]
+    assert "an engine failed: the reply has a hole in it" in caplog.text
     assert line.ended.startswith("voice failed")
 
 
@@ -451,6 +455,8 @@ def test_a_tool_that_fails_is_reported_to_the_model(exchange: Any, failing: Tool
     (failed,) = line.all(ev.ToolFailed)
     assert failed.kind == kind
     assert line.spoken[-1] == "That did not work."
+    (seen,) = inspect_journal(line.journal).tools
+    assert (seen.outcome, seen.reason) == (kind, failed.reason)
     written = (exchange.directory / "call-1.jsonl").read_bytes()
     assert b"hunter2" not in written
     assert len(written) < 100_000

@@ -280,7 +280,9 @@ def test_marks_that_a_clear_sends_back_complete_nothing(clock):
         events = len(rig.call.events)
         await rig.hear(mark(rig.marks[0]))
         assert len(rig.call.events) == events
-        assert rig.leg.counts["mark of no meaning"] == 1
+        assert rig.leg.counts["mark of no meaning"] == 0, "a carrier does so after every clear"
+        await rig.hear(mark("9.1"), mark("x"), mark("0" * 5_000 + ".1"))
+        assert rig.leg.counts["mark of no meaning"] == 3
         rig.leg.play("a2", b"x" * 800)
         rig.leg.end_clause("a2", 0, last=True)
         await rig.hear(mark(rig.marks[0]), mark(rig.marks[1]))
@@ -354,6 +356,16 @@ def test_a_caller_who_hangs_up_ends_the_leg_and_says_what_was_heard(clock):
         await rig.leg.hang_up(drain=True)
 
     driven(clock, scenario)
+
+
+def test_a_leg_that_ends_as_it_should_leaves_no_line_of_oddities(clock, caplog):
+    async def scenario(rig):
+        await rig.hear('{"event":"connected"}', STOP)
+        assert rig.leg.counts == {"connected": 1}
+
+    with caplog.at_level("INFO"):
+        driven(clock, scenario)
+    assert caplog.text == ""
 
 
 def test_a_connection_that_breaks_ends_the_leg(clock):

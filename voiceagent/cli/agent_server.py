@@ -95,6 +95,8 @@ async def agent_server(
 
     `observers` are told everything that happens in every call, on the event loop.
     """
+    for chatty in ("transitions", "websockets"):  # at INFO a line for every transition and every connection
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     clock = SystemClock()
     learned = Learned()
     async with AsyncExitStack() as closing:

@@ -29,7 +29,8 @@ def inspect(
     typer.echo(f"phases: {' → '.join(seen.phase for seen in summary.phases)}")
     for tool in summary.tools:
         took = f"{tool.took_ms} ms" if tool.took_ms is not None else "no result"
-        typer.echo(f"{'fetch' if tool.prefetch else 'tool'} {tool.tool}: {tool.outcome}, {took}")
+        why = f" ({tool.reason})" if tool.reason else ""
+        typer.echo(f"{'fetch' if tool.prefetch else 'tool'} {tool.tool}: {tool.outcome}{why}, {took}")
     for served in summary.served:
         typer.echo(f"prefetch {served.how}: {served.saved_ms} ms saved")
     for filler in summary.fillers:

@@ -220,4 +220,5 @@ def _reason(exc: Exception) -> str:
     if not isinstance(exc, VoiceFailed):
         _log.error("an engine failed", exc_info=exc)
         return type(exc).__name__
+    _log.warning("an engine failed: %s", exc)
     return str(exc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, cast
 
@@ -34,6 +34,8 @@ class ToolSeen:
     took_ms: int | None
     outcome: str
     """`finished`, or the kind of failure; `open` where the journal ends before its result."""
+    reason: str | None
+    """Why it failed."""
     prefetch: bool
 
 
@@ -190,17 +192,17 @@ class _Reading:
     ) -> None:
         match event:
             case ev.ToolFinished(call):
-                key, outcome = str(call), "finished"
-            case ev.ToolFailed(call, kind):
+                key, outcome, reason = str(call), "finished", None
+            case ev.ToolFailed(call, kind, reason):
                 key, outcome = str(call), str(kind)
             case ev.PrefetchFinished(fetch):
-                key, outcome = str(fetch), "finished"
-            case ev.PrefetchFailed(fetch):
+                key, outcome, reason = str(fetch), "finished", None
+            case ev.PrefetchFailed(fetch, reason):
                 key, outcome = str(fetch), "failed"
         began = self._tools.get(key)
         if began is not None and began.took_ms is None:
             took_ms = at_ms - self._zero_ms - began.at_ms
-            self._tools[key] = ToolSeen(began.tool, began.at_ms, took_ms, outcome, began.prefetch)
+            self._tools[key] = replace(began, took_ms=took_ms, outcome=outcome, reason=reason)
 
     def _playout(self, entry: Entry) -> None:
         match entry.event:
@@ -263,10 +265,10 @@ class _Reading:
                 self._phases.append(PhaseSeen(values["phase"], self._since(at_ms), list(values["tools"])))
                 self._transcript.append(("phase", values["phase"]))
             case "StartTool":
-                self._tools[values["call"]] = ToolSeen(values["tool"], self._since(at_ms), None, "open", prefetch=False)
+                self._begin_tool(values["call"], values["tool"], at_ms, prefetch=False)
                 self._waits(at_ms)
             case "Fetch":
-                self._tools[values["fetch"]] = ToolSeen(values["tool"], self._since(at_ms), None, "open", prefetch=True)
+                self._begin_tool(values["fetch"], values["tool"], at_ms, prefetch=True)
             case "ServeFromCache":
                 self._served.append(ServedSeen(self._since(at_ms), values["how"], values["saved_ms"]))
             case "ReportProblem":
@@ -275,6 +277,9 @@ class _Reading:
                 self._waits(at_ms)
             case _:
                 pass
+
+    def _begin_tool(self, key: str, tool: str, at_ms: int, *, prefetch: bool) -> None:
+        self._tools[key] = ToolSeen(tool, self._since(at_ms), None, "open", None, prefetch)
 
     def _speak(self, values: Mapping[str, Any]) -> None:
         utterance = UtteranceId(values["utterance"])

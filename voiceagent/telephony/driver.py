@@ -133,6 +133,7 @@ class SocketLeg:
         self._transfers = transfers
         self._lead_ms = min(lead_ms, dialect.buffer_ms // 2)
         self._counts: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter()
         self._events: LegEvents | None = None
         self._early: EarlyEvents | None = None
         self._open: _Open | None = None
@@ -171,7 +172,7 @@ class SocketLeg:
     @property
     def counts(self) -> Mapping[str, int]:
         """What was refused, ignored or dropped, and how often."""
-        return self._counts
+        return self._counts + self._ignored
 
     @property
     def _opened(self) -> _Open:
@@ -225,7 +226,7 @@ class SocketLeg:
             elif isinstance(event, Refused):
                 self._refuse(event.why, fatal=event.fatal)
             elif isinstance(event, Ignored):
-                self._count(event.why)
+                self._ignored[event.why] += 1
             elif self._open is None:
                 self._refuse("before start")
             elif isinstance(event, Media):

@@ -7,12 +7,15 @@ come back too (Twilio echoes what it drops), and none of them means that anythin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from voiceagent.core.events import PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.core.ids import UtteranceId
 
 __all__ = ["PlayoutLedger"]
+
+_MARK = re.compile(r"([0-9]{1,9})\.[0-9]{1,9}")
 
 
 @dataclass(slots=True)
@@ -133,6 +136,11 @@ class PlayoutLedger:
         for pending in self._pending.values():
             pending.due_ms += late_ms  # the far side is behind our reckoning: so it is with what follows
         return told
+
+    def took_back(self, mark: str) -> bool:
+        """Return whether a mark is of an epoch that a clear has ended: some carriers send those back as well."""
+        named = _MARK.fullmatch(mark)
+        return named is not None and int(named[1]) < self._epoch
 
     def overdue(self, now_ms: int, *, grace_ms: int) -> list[PlayoutStarted | PlayoutReached]:
         """Return what must have been heard although no mark came back: it was due `grace_ms` ago."""

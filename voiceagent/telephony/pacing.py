@@ -157,10 +157,10 @@ class Pacer:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def mark_returned(self, mark: str, now_ms: int) -> bool:
-        """Take a mark from the far side; False where it means nothing (any more)."""
+        """Take a mark from the far side; False where it cannot be one of ours, or has come before."""
         told = self._ledger.acknowledge(mark, now_ms)
         self._tell(told or ())
-        return told is not None
+        return told is not None or self._ledger.took_back(mark)
 
     def advance(self, now_ms: int, *, may_send: bool = True) -> None:
         """Send what is due and tell what has been heard by now."""
