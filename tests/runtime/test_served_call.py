@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, TransferTo, Transition
 from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
+from voiceagent.cli.serve import _targets
 from voiceagent.core.events import CallEnded, CallStarted, DigitsPressed, PlayoutReached
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.journal_file import Journal, read_journal
@@ -215,6 +216,13 @@ def test_a_target_without_a_number_is_said_at_the_start_and_in_the_record(tmp_pa
     (journal,) = serve(tmp_path, scenario, flow=HELP)
     assert ended(journal) == "transfer failed: no number is given for support"
     assert "desk: phase end hands callers over to 'support', and no number is given for it" in caplog.text
+
+
+def test_targets_are_named_with_their_numbers() -> None:
+    assert _targets(["support=+15551234567", "sales=+49301"]) == {"support": "+15551234567", "sales": "+49301"}
+    for wrong in ("support", "=+15551234567", "support="):
+        with pytest.raises(OperatorError, match="support=\\+15551234567"):
+            TelephonySettings(agents=frozenset({"desk"}), transfer_targets=_targets([wrong]))
 
 
 def test_a_server_that_stops_ends_the_calls_it_has(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class TelephonySettings:
             raise OperatorError(f"lead_ms is {self.lead_ms}, but must be 200 to 500")
         for target, number in self.transfer_targets.items():
             if not _NUMBER.fullmatch(number):
-                raise OperatorError(f"{target!r} is {number!r}, but a number to transfer to looks like '+15551234567'")
+                raise OperatorError(f"target {target!r} is {number!r}; give a telephone number: support=+15551234567")
         if self.public_url is not None:
             self._check_public_url(self.public_url)
 
