@@ -16,7 +16,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.errors import OperatorError
-from voiceagent.telephony.port import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, REQUEST_DEADLINE_MS, OnePort
+from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES
+from voiceagent.telephony.port import REQUEST_DEADLINE_MS, OnePort
 
 
 async def _hello(request):
@@ -222,7 +223,7 @@ async def half_heads(port, number, count, *, address="127.0.0.1"):
     for _ in range(count):
         opened.append(await asyncio.open_connection("127.0.0.1", number, local_addr=(address, 0)))
         opened[-1][1].write(b"GET")
-    await letting_the_server_run(lambda: list(port._undecided.values()).count(address) == min(count, 10))
+    await letting_the_server_run(lambda: list(port._undecided._waiting.values()).count(address) == min(count, 10))
     return opened
 
 

@@ -25,20 +25,12 @@ from websockets.server import ServerProtocol
 
 from voiceagent.errors import OperatorError
 from voiceagent.ports import Clock
+from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
 
-__all__ = [
-    "HEAD_DEADLINE_MS",
-    "MAX_HEAD_BYTES",
-    "MAX_MESSAGE_BYTES",
-    "REQUEST_DEADLINE_MS",
-    "OnePort",
-]
+__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort"]
 
 _log = logging.getLogger(__name__)
 
-MAX_HEAD_BYTES = 16_384
-HEAD_DEADLINE_MS = 5_000
-"""For the head of the first request: whoever sends it byte by byte is cut off."""
 REQUEST_DEADLINE_MS = 10_000
 """For any whole HTTP request, from its first byte to the end of its body."""
 MAX_MESSAGE_BYTES = 65_536
@@ -75,15 +67,12 @@ class OnePort(Generic[Admitted]):
         self._serve = serve
         self._max_sockets = max_sockets
         self._max_http_connections = max_http_connections
-        # What every line at once would need; from one address half of it, so that nobody fills it alone.
-        self._max_undecided = max_sockets + max_http_connections
-        self._max_undecided_of_one = max(1, self._max_undecided // 2)
         self._live: dict[ServerConnection, None] = {}
         """Media sockets from the moment they are let in until `serve` has returned: the one notion of what is live."""
         self._none_live = asyncio.Event()
         self._none_live.set()
-        self._undecided: dict[_FirstBytes, str] = {}
-        """With the address each came from, the oldest first."""
+        # As many as all lines at once would need.
+        self._undecided = Undecided(self.protocol_for, clock=clock, most=max_sockets + max_http_connections)
         self._http = Config(
             app,
             ws="none",  # a second request on an HTTP connection cannot become a socket
@@ -104,7 +93,7 @@ class OnePort(Generic[Admitted]):
         """Listen and return the port bound. Raises OperatorError where that is not possible."""
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(lambda: _FirstBytes(self), host, port)
+            self._listener = await loop.create_server(lambda: FirstBytes(self._undecided), host, port)
         except OSError as exc:
             why = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be opened: {exc.strerror}"
             raise OperatorError(f"port {port} on {host} {why}") from exc
@@ -134,8 +123,7 @@ class OnePort(Generic[Admitted]):
             return
         listener, self._listener = self._listener, None
         listener.close()
-        for waiting in list(self._undecided):
-            waiting.cut_off()
+        self._undecided.cut_off()
         await self._close_http()
         await self._close_sockets()
         async with asyncio.timeout(_SHUTDOWN_S):
@@ -162,23 +150,6 @@ class OnePort(Generic[Admitted]):
             await _cancel(tasks)
 
     # --- a connection ------------------------------------------------------------------------------------------------
-
-    def came(self, connection: _FirstBytes, address: str) -> None:
-        """Take note of a connection whose first request is to be read.
-
-        Nobody is turned away for what others leave unsaid: where there are too many, the oldest is closed; where
-        there are too many from this address, the oldest of them.
-        """
-        of_one = [other for other, its in self._undecided.items() if its == address]
-        if len(of_one) >= self._max_undecided_of_one:
-            of_one[0].cut_off()
-        elif len(self._undecided) >= self._max_undecided:
-            next(iter(self._undecided)).cut_off()
-        self._undecided[connection] = address
-
-    def decided(self, connection: _FirstBytes) -> None:
-        """Take note that a connection has gone, or has become a socket or a web request."""
-        self._undecided.pop(connection, None)
 
     def protocol_for(self, head: bytes) -> asyncio.Protocol | None:
         """Return who speaks with a connection that begins so; None where there are too many web requests."""
@@ -252,66 +223,6 @@ async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
 
 
 # --- who speaks with a connection ------------------------------------------------------------------------------------
-
-
-class _FirstBytes(asyncio.Protocol):
-    """Reads the head of the first request and hands the connection on."""
-
-    def __init__(self, port: OnePort[Admitted]) -> None:
-        self._port = port
-        self._head = bytearray()
-        self._transport: asyncio.Transport | None = None
-        self._cancel_deadline: Callable[[], None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
-        self._port.came(self, peer[0] if peer else "")
-        clock = self._port.clock
-        self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
-
-    def data_received(self, data: bytes) -> None:
-        self._head += data
-        end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
-        if end > MAX_HEAD_BYTES or (end < 0 and len(self._head) > MAX_HEAD_BYTES):
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif end >= 0:
-            self._hand_on(bytes(self._head[:end]))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
-
-    def _hand_on(self, head: bytes) -> None:
-        protocol = self._port.protocol_for(head)
-        transport = self._transport
-        if protocol is None or transport is None:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
-            return
-        self._leave()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        protocol.data_received(bytes(self._head))
-
-    def _too_slow(self) -> None:
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        self._leave()
-        if self._transport is not None and not self._transport.is_closing():
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            self._transport.write(head.encode("ascii"))
-            self._transport.close()
-
-    def _leave(self) -> None:
-        self._port.decided(self)
-        if self._cancel_deadline is not None:
-            self._cancel_deadline()
-
-    def cut_off(self) -> None:
-        """Close without a word."""
-        self._leave()
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class _HttpConnection(H11Protocol):

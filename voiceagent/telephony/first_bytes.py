@@ -1,0 +1,114 @@
+"""First bytes: the head of a connection's first request, read until it is clear who is to speak with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import cast
+
+from voiceagent.ports import Clock
+
+__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "FirstBytes", "Undecided"]
+
+MAX_HEAD_BYTES = 16_384
+HEAD_DEADLINE_MS = 5_000
+"""For the head of the first request: whoever sends it byte by byte is cut off."""
+
+
+class Undecided:
+    """The connections whose first request is being read.
+
+    Nobody is turned away for what others leave unsaid: where there are too many, the oldest is closed; where there are
+    too many from one address (half of all), the oldest of them.
+    """
+
+    def __init__(self, protocol_for: Callable[[bytes], asyncio.Protocol | None], *, clock: Clock, most: int) -> None:
+        """`protocol_for` is given a head and returns who speaks with the connection; None where there are too many."""
+        self.protocol_for = protocol_for
+        self.clock = clock
+        self._most = most
+        self._most_of_one = max(1, most // 2)
+        self._waiting: dict[FirstBytes, str] = {}
+        """With the address each came from, the oldest first."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def came(self, connection: FirstBytes, address: str) -> None:
+        """Take note of a connection, and make room for it."""
+        of_one = [other for other, its in self._waiting.items() if its == address]
+        if len(of_one) >= self._most_of_one:
+            of_one[0].cut_off()
+        elif len(self._waiting) >= self._most:
+            next(iter(self._waiting)).cut_off()
+        self._waiting[connection] = address
+
+    def decided(self, connection: FirstBytes) -> None:
+        """Take note that a connection has gone, or has become a socket or a web request."""
+        self._waiting.pop(connection, None)
+
+    def cut_off(self) -> None:
+        """Close all of them without a word."""
+        for connection in list(self._waiting):
+            connection.cut_off()
+
+
+class FirstBytes(asyncio.Protocol):
+    """Reads the head of the first request and hands the connection on."""
+
+    def __init__(self, undecided: Undecided) -> None:
+        self._undecided = undecided
+        self._head = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._cancel_deadline: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
+        self._undecided.came(self, peer[0] if peer else "")
+        clock = self._undecided.clock
+        self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
+        if end > MAX_HEAD_BYTES or (end < 0 and len(self._head) > MAX_HEAD_BYTES):
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif end >= 0:
+            self._hand_on(bytes(self._head[:end]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def _hand_on(self, head: bytes) -> None:
+        protocol = self._undecided.protocol_for(head)
+        transport = self._transport
+        if protocol is None or transport is None:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            return
+        self._leave()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(bytes(self._head))
+
+    def _too_slow(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._leave()
+        if self._transport is not None and not self._transport.is_closing():
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            self._transport.write(head.encode("ascii"))
+            self._transport.close()
+
+    def _leave(self) -> None:
+        self._undecided.decided(self)
+        if self._cancel_deadline is not None:
+            self._cancel_deadline()
+
+    def cut_off(self) -> None:
+        """Close without a word."""
+        self._leave()
+        if self._transport is not None:
+            self._transport.abort()
