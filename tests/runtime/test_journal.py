@@ -20,7 +20,8 @@ from voiceagent.core.events import CallEnded, CallStarted, HostEvent, TimePassed
 from voiceagent.core.ids import CallId, Epoch, TurnId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError
-from voiceagent.runtime.journal import DISK_WITHIN_MS, JournalStore, JournalWriter, journal_name
+from voiceagent.runtime.journal import DISK_WITHIN_MS, JournalStore, JournalWriter
+from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import encode_header, header_of, read_journal
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow

@@ -1,0 +1,231 @@
+"""The journals' thread: it alone touches the disk, for all calls of the process, and makes nobody wait for another."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+
+from voiceagent.core.codec import encode_event, encode_outgoing
+from voiceagent.core.effects import Outgoing
+from voiceagent.core.events import Event
+from voiceagent.core.ids import CallId
+from voiceagent.runtime.journal_file import JournalHeader, encode_header
+
+__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "journal_name"]
+
+_MOST_AT_ONCE = 1_024
+"""Entries written together."""
+_MOST_LEGS = 1_000
+"""Journals of one call: more are no call."""
+_SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+
+
+def journal_name(call: CallId) -> str:
+    """Return the file name of a call's journal: its id where that is harmless, else a hash of it."""
+    if _SAFE_NAME.match(call) and not call.startswith("sha256-"):
+        return f"{call}.jsonl"
+    return f"sha256-{hashlib.sha256(call.encode('utf-8', 'replace')).hexdigest()}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """An event, before it is handled."""
+
+    at_ms: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """What the last event made necessary."""
+
+    outgoing: Sequence[Outgoing]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The file is to be made; under a numbered name where there is one of the same call already."""
+
+    tell: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Everything before this is to be on disk; with `last` the file is closed then."""
+
+    tell: Callable[[], None]
+    last: bool
+
+
+Job = Opened | JournalHeader | Handled | Caused | Synced
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """Nothing comes after this: the thread ends."""
+
+    tell: Callable[[], None]
+
+
+@dataclass(slots=True, eq=False)
+class RecordFile:
+    """A journal as the thread sees it."""
+
+    directory: Path
+    call: CallId
+    tell_broken: Callable[[str], None]
+    output: FileIO | None = None
+    named: bool = False
+    """The name is on disk as well."""
+    lines: bytearray = field(default_factory=bytearray)
+    """Encoded, not yet written."""
+    broken: str | None = None
+    jobs_done: int = 0
+    """Written by the thread only; the call compares it with what it has handed over."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.directory / journal_name(self.call)
+
+
+class Disk:
+    """The thread, and the queue before it."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[RecordFile, Job] | _Last] = queue.SimpleQueue()
+        # A daemon, so that a server that dies for another reason is not kept alive by its journals.
+        threading.Thread(target=self._write_all, name="journals", daemon=True).start()
+
+    def put(self, file: RecordFile, job: Job) -> None:
+        """Have something done, after all that was put before. Returns at once."""
+        self._jobs.put((file, job))
+
+    def end(self, tell: Callable[[], None]) -> None:
+        """End the thread once everything is written; it calls `tell` then. Returns at once."""
+        self._jobs.put(_Last(tell))
+
+    def _write_all(self) -> None:
+        open_files: dict[RecordFile, None] = {}
+        last = None
+        while last is None:
+            jobs, last = self._next_jobs()
+            syncs: dict[RecordFile, list[Synced]] = {}
+            for file, job in jobs:
+                open_files[file] = None
+                match job:
+                    case Opened(tell):
+                        self._open(file)
+                        tell()
+                    case Synced():
+                        syncs.setdefault(file, []).append(job)
+                    case _:
+                        self._encode(file, job)
+            for file in dict.fromkeys(file for file, _ in jobs):
+                self._write(file, sync=file in syncs)
+            for file, done in syncs.items():
+                if any(sync.last for sync in done):
+                    _close(file)
+                    open_files.pop(file, None)
+                for sync in done:
+                    sync.tell()
+            for file, _ in jobs:
+                file.jobs_done += 1
+        for file in open_files:
+            _close(file)
+        last.tell()
+
+    def _next_jobs(self) -> tuple[list[tuple[RecordFile, Job]], _Last | None]:
+        """Wait for something to do and take what else is there: one write and one fsync serve all of it."""
+        jobs: list[tuple[RecordFile, Job]] = []
+        taken = self._jobs.get()
+        while not isinstance(taken, _Last):
+            jobs.append(taken)
+            if len(jobs) == _MOST_AT_ONCE:
+                return jobs, None
+            try:
+                taken = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs, None
+        return jobs, taken
+
+    def _open(self, file: RecordFile) -> None:
+        try:
+            file.output = _create(file)
+        except OSError as exc:
+            _break(file, exc)
+
+    def _encode(self, file: RecordFile, job: JournalHeader | Handled | Caused) -> None:
+        if file.broken is not None:
+            return
+        try:
+            match job:
+                case JournalHeader():
+                    lines = [encode_header(job)]
+                case Handled(at_ms, event):
+                    lines = [encode_event(event, at_ms)]
+                case Caused(outgoing):
+                    lines = [encode_outgoing(effect) for effect in outgoing]
+        except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the journals of all others
+            _break(file, exc)
+            return
+        for line in lines:
+            file.lines += line
+            file.lines += b"\n"
+
+    def _write(self, file: RecordFile, *, sync: bool) -> None:
+        if file.output is None or file.broken is not None:
+            return
+        try:
+            while file.lines:
+                del file.lines[: file.output.write(file.lines)]
+            if sync:
+                os.fsync(file.output)
+                _name(file)
+        except OSError as exc:
+            _break(file, exc)
+
+
+def _create(file: RecordFile) -> FileIO:
+    """Return a new private file, unbuffered, of the first id that is free."""
+    if not file.directory.exists():
+        file.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    call = file.call
+    for number in range(2, _MOST_LEGS):
+        try:
+            return FileIO(file.path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+        except FileExistsError:
+            file.call = CallId(f"{call}.{number}")
+    raise FileExistsError(errno.EEXIST, f"there are {_MOST_LEGS} journals of this call")
+
+
+def _name(file: RecordFile) -> None:
+    """Have the file's name survive a power cut, too."""
+    if file.named or os.name != "posix":  # elsewhere a directory cannot be synced, and need not be
+        return
+    directory = os.open(file.directory, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    file.named = True
+
+
+def _break(file: RecordFile, exc: Exception) -> None:
+    file.broken = exc.strerror if isinstance(exc, OSError) and exc.strerror else type(exc).__name__
+    file.lines.clear()
+    file.tell_broken(file.broken)
+
+
+def _close(file: RecordFile) -> None:
+    if file.output is not None:
+        file.output.close()
+        file.output = None
