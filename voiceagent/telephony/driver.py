@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Protocol, assert_never
+from collections.abc import Callable, Mapping
+from typing import assert_never
 
 from voiceagent.core.events import DigitsPressed, Event, LegLost
 from voiceagent.core.ids import LegId, UtteranceId
@@ -30,6 +30,7 @@ from voiceagent.telephony.codec import (
 )
 from voiceagent.telephony.early import EarlyEvents
 from voiceagent.telephony.inbound import Allowance, InboundLine
+from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.pacing import MARK_GRACE_MS, Pacer, silence_byte
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
@@ -40,7 +41,6 @@ __all__ = [
     "SEND_DEADLINE_MS",
     "SETTLE_MS",
     "START_DEADLINE_MS",
-    "LegSocket",
     "SocketLeg",
 ]
 
@@ -63,36 +63,6 @@ MAX_MESSAGES_PER_SECOND = 1_000
 MAX_DIGITS_PER_SECOND = 20
 
 _NORMAL, _POLICY = 1000, 1008
-
-
-class LegSocket(Protocol):
-    """A message socket as the driver needs it."""
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield messages until the socket is closed, however that comes about."""
-        ...
-
-    def write(self, message: str | bytes) -> None:
-        """Put a message on the wire at once; nothing if the socket is closed."""
-        ...
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What the operating system has not taken yet."""
-        ...
-
-    @property
-    def end(self) -> str:
-        """Why it was closed, once it is."""
-        ...
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close in good order, within a bounded time."""
-        ...
-
-    def abort(self) -> None:
-        """Close at once, without a word."""
-        ...
 
 
 class _Open:

@@ -1,0 +1,38 @@
+"""The seam between the driver and whatever carries its messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+__all__ = ["LegSocket"]
+
+
+class LegSocket(Protocol):
+    """A message socket as the driver needs it."""
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield messages until the socket is closed, however that comes about."""
+        ...
+
+    def write(self, message: str | bytes) -> None:
+        """Put a message on the wire at once; nothing if the socket is closed."""
+        ...
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the operating system has not taken yet."""
+        ...
+
+    @property
+    def end(self) -> str:
+        """Why it was closed, once it is."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close in good order, within a bounded time."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once, without a word."""
+        ...
