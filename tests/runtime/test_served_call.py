@@ -20,6 +20,7 @@ from voiceagent.core.events import CallEnded, CallStarted, DigitsPressed, Playou
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.replay import replay
+from voiceagent.speech import NullRecognizer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.testing import CallerScript, CallReport, place_call
 from voiceagent.testing.caller_script import (
@@ -216,6 +217,34 @@ def test_a_target_without_a_number_is_said_at_the_start_and_in_the_record(tmp_pa
     (journal,) = serve(tmp_path, scenario, flow=HELP)
     assert ended(journal) == "transfer failed: no number is given for support"
     assert "desk: phase end hands callers over to 'support', and no number is given for it" in caplog.text
+
+
+def test_a_server_that_hears_nothing_is_not_ready_and_leaves_calls_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServerSettings(
+        telephony=TelephonySettings(
+            agents=frozenset({"desk"}), insecure=True, port=0, public_url="http://voice.example.com"
+        ),
+        journals=tmp_path,
+        engines="null",
+    )
+
+    async def statuses(here: str) -> list[int]:
+        import httpx
+
+        async with httpx.AsyncClient(base_url=here) as carrier:
+            answer = await carrier.post("/twilio/desk/answer", data={"CallSid": "CA0"})
+            return [answer.status_code, *[(await carrier.get(path)).status_code for path in ("/readyz", "/healthz")]]
+
+    async def serving() -> None:
+        async with agent_server(settings, {"desk": DESK}) as server:
+            here = f"http://127.0.0.1:{server.port}"
+            assert await statuses(here) == [200, 200, 200]
+            monkeypatch.setattr(NullRecognizer, "healthy", False)
+            assert await statuses(here) == [503, 503, 200]
+
+    asyncio.run(serving())
 
 
 def test_targets_are_named_with_their_numbers() -> None:
