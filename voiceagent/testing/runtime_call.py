@@ -22,7 +22,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import ScriptError
 from voiceagent.ports import ReplyModel
-from voiceagent.runtime.journal import journal_name
+from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.replay import replay
 from voiceagent.spec.flow import Flow

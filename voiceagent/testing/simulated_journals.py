@@ -8,12 +8,11 @@ from pathlib import Path
 
 from voiceagent.core.codec import encode_event, encode_outgoing
 from voiceagent.core.effects import Outgoing
-from voiceagent.core.events import CallStarted, Event
-from voiceagent.core.state import Inherited
+from voiceagent.core.events import Event
+from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError, ScriptError
-from voiceagent.runtime.journal import journal_name
-from voiceagent.runtime.journal_file import JournalHeader, encode_header, header_of
-from voiceagent.spec.flow import Flow
+from voiceagent.runtime.journal_disk import journal_name
+from voiceagent.runtime.journal_file import JournalHeader, encode_header
 
 __all__ = ["SimulatedJournals"]
 
@@ -31,19 +30,12 @@ class SimulatedJournals:
         for writer in self._writers:
             writer.write()
 
-    def open(
-        self,
-        flow: Flow,
-        inherited: Inherited,
-        started: CallStarted,
-        *,
-        on_broken: Callable[[str], None] = lambda _: None,
-    ) -> _SimulatedWriter:
-        """Begin the journal of a call. It never breaks: a disk that fails does so in `write`."""
+    async def open(self, call: CallId, *, on_broken: Callable[[str], None]) -> _SimulatedWriter:
+        """Make the journal of a call. It never breaks: a disk that fails does so in `write`."""
         del on_broken
-        header = header_of(flow, inherited, time_zone=started.time_zone, unix_ms=started.unix_ms)
-        writer = _SimulatedWriter(self._directory / journal_name(inherited.call), header)
+        writer = _SimulatedWriter(self._directory / journal_name(call), call)
         self._writers.append(writer)
+        await _answer_from_outside()
         return writer
 
 
@@ -52,11 +44,15 @@ class _SimulatedWriter:
 
     broken = None
 
-    def __init__(self, path: Path, header: JournalHeader) -> None:
+    def __init__(self, path: Path, call: CallId) -> None:
         self.path = path
+        self.call = call
         self._lines = bytearray()
         self._closed = False
         self._begun = False
+
+    def begin(self, header: JournalHeader) -> None:
+        """Write the first line."""
         self._put(encode_header(header))
 
     def event(self, at_ms: int, event: Event) -> None:

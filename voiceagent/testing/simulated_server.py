@@ -18,9 +18,11 @@ from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import TransferTo
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
+from voiceagent.telephony.transfers import Transfers
 from voiceagent.telephony.twilio import TwilioDialect
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_journals import SimulatedJournals
@@ -66,6 +68,7 @@ class SimulatedServer:
         self.line = SimulatedLine(self._clock, caller=caller)
         self.tools = SimulatedTools(flow, tools, clock=self._clock, failed=loop.fail)
         self.journals = SimulatedJournals(journals)
+        self._transfers = Transfers(_numbers_of(flow), self._clock)
         self._services = Services(
             engines=Engines(
                 SimulatedVad(),
@@ -125,6 +128,7 @@ class SimulatedServer:
             clock=self._clock,
             ticker=Ticker(self._clock),
             lead_ms=_LEAD_MS,
+            transfers=self._transfers,
         )
         async with asyncio.TaskGroup() as tasks:
 
@@ -156,3 +160,9 @@ def _learned(inherited: Inherited) -> Learned:
     for phrase, ms in inherited.phrase_ms.items():
         learned.phrase_is(phrase, ms)
     return learned
+
+
+def _numbers_of(flow: Flow) -> dict[str, str]:
+    """Return a number for everybody whom the flow transfers callers to: in a simulation all of them are there."""
+    targets = [phase.ends.target for phase in flow.phases if isinstance(phase.ends, TransferTo)]
+    return {target: f"+1555010{number:04}" for number, target in enumerate(dict.fromkeys(targets))}

@@ -112,6 +112,7 @@ class SimulatedRecognizer:
     def __init__(self, speech: SpokenAudio, *, transcript_ms: int) -> None:
         self._speech = speech
         self._transcript_ms = transcript_ms
+        self.healthy = True
 
     def open(self, audio: AudioFormat, *, locale: str) -> SimulatedRecognizer:
         """Return what hears every call; ScriptError for another format than telephone µ-law."""
