@@ -67,7 +67,9 @@ def prove(evidence: Evidence, kept_in: Path) -> bool:
     console = Console()
     console.print(table)
     latency = ", ".join(f"{name} {ms} ms" for name, ms in evidence.summary.response_ms.items())
-    console.print(f"first sound after the caller: {latency}; longest dead air {evidence.summary.longest_dead_air_ms} ms")
+    console.print(
+        f"first sound after the caller: {latency}; longest dead air {evidence.summary.longest_dead_air_ms} ms"
+    )
     return all(claim.kept for claim in claims)
 
 

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, assert_never
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -27,11 +27,21 @@ __all__ = ["AgentMessage", "Clear", "Mark", "Media", "NotUnderstood", "TwilioStr
 
 def check_url(url: str) -> None:
     """Raise OperatorError for what Twilio could not call."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+    parts = _parts(url)
+    if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.fragment:
         raise OperatorError(f"{url!r} is no media URL: ws://… or wss://… is needed")
     if parts.query:
         raise OperatorError(f"{url!r} has a query, which Twilio drops from stream URLs: use parameters instead")
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None where brackets, port or host could stand in none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError:
+        return None
+    return parts
 
 
 def twilio_signature(url: str, auth_token: str) -> str:
