@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 from voiceagent.errors import PhaseError, Source
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Template, TemplateError
     from jinja2.sandbox import SandboxedEnvironment
 
 __all__ = ["DEFAULT_LOCALE", "Prompt", "placeholders_in", "render"]
 
 DEFAULT_LOCALE = "en-US"
 _LATE = "---"
+_OPENING = re.compile(r"\{[{%#]")
+_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _environments: dict[str, SandboxedEnvironment] = {}
 
 
@@ -38,15 +41,38 @@ def _environment(locale: str) -> SandboxedEnvironment:
 
 @lru_cache(maxsize=2_048)
 def _template(text: str, source: Source | None, locale: str) -> Template:
-    from jinja2 import TemplateError, TemplateSyntaxError
+    from jinja2 import TemplateError
 
     try:
         return _environment(locale).from_string(text)
-    except TemplateSyntaxError as exc:
-        where = Source(source.file, source.line + exc.lineno - 1) if source and exc.lineno else source
-        raise PhaseError(f"template cannot be read: {exc.message}", source=where) from exc
     except TemplateError as exc:
-        raise PhaseError(f"template cannot be read: {exc}", source=source) from exc
+        raise _unreadable(exc, text, source) from exc
+
+
+def _unreadable(exc: TemplateError, text: str, source: Source | None) -> PhaseError:
+    unclosed = _unclosed(text)
+    if unclosed is not None:  # the engine notices it only where the words behind it make no sense
+        line, message = _line_at(text, unclosed.start()), f"`{unclosed[0]}` is never closed"
+    else:
+        line, message = getattr(exc, "lineno", None), str(exc.message)
+    where = Source(source.file, source.line + line - 1) if source and line else source
+    return PhaseError(f"template cannot be read: {message}", source=where)
+
+
+def _unclosed(text: str) -> re.Match[str] | None:
+    """Return the first bracket that is not closed before the next one opens."""
+    at = 0
+    while opened := _OPENING.search(text, at):
+        closed = text.find(_CLOSING[opened[0]], opened.end())
+        following = _OPENING.search(text, opened.end()) if opened[0] != "{#" else None
+        if closed < 0 or (following is not None and following.start() < closed):
+            return opened
+        at = closed + 2
+    return None
+
+
+def _line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def render(
@@ -85,29 +111,36 @@ class Prompt:
     source: Source = field(default_factory=lambda: Source("<inline>"))
 
     @cached_property
-    def _halves(self) -> tuple[str, str]:
-        static: list[str] = []
+    def _halves(self) -> tuple[list[str], list[str]]:
         lines = self.text.splitlines()
         for number, line in enumerate(lines):
             if line.strip() == _LATE:
-                return "\n".join(static).strip(), "\n".join(lines[number + 1 :]).strip()
-            static.append(line)
-        return "\n".join(static).strip(), ""
+                return lines[:number], lines[number + 1 :]
+        return lines, []
 
     @property
     def static(self) -> str:
         """The part that is the same in every call: it may be sent ahead, and keeps providers' prompt caches warm."""
-        return self._halves[0]
+        return "\n".join(self._halves[0]).strip()
+
+    @property
+    def static_hole(self) -> Source | None:
+        """Where the first placeholder stands in the static part, which is never filled; None where none does."""
+        static = "\n".join(self._halves[0])
+        hole = re.search(r"\{[{%]", static)
+        return Source(self.source.file, _line_at(static, hole.start())) if hole else None
 
     @property
     def late(self) -> str:
         """The template over facts, not yet filled."""
-        return self._halves[1]
+        return "\n".join(self._halves[1]).strip()
 
     @property
     def late_line(self) -> int:
-        """Line on which the late part begins, 1-based."""
-        return next((n + 2 for n, line in enumerate(self.text.splitlines()) if line.strip() == _LATE), 1)
+        """Line on which the first words of the late part stand, 1-based."""
+        static, late = self._halves
+        empty = next((number for number, line in enumerate(late) if line.strip()), 0)
+        return len(static) + 2 + empty if late else 1
 
     def late_facts(self, facts: Mapping[str, object], *, locale: str = DEFAULT_LOCALE) -> str:
         """Return the late part filled with facts; PhaseError where one is missing."""
