@@ -71,6 +71,10 @@ def call(
     Example, beside a server: voiceagent call ws://127.0.0.1:8080/media/twilio/shop --script caller.yaml
 
     Example, without one: voiceagent call shop --script caller.yaml --record call.wav
+
+    Example, beside `python demo/bank_api --port 9000`: voiceagent call bank --script demo/calls/daniel.yaml
+    --service-url http://127.0.0.1:9000 --token-url http://127.0.0.1:9000/oauth/token --client-id phone-agent
+    --client-secret …
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     plan = CallerScript.read(script)
