@@ -24,8 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bank until SIGINT or SIGTERM; print where it answers and the seed of this run."""
     # A flag and no exception: one that came while the bank is opened or closed would leave its thread behind.
     stop = threading.Event()
+
+    def told_to_stop(_signal: int, _frame: object) -> None:
+        stop.set()
+
     for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, lambda *_: stop.set())
+        signal.signal(wanted, told_to_stop)
     try:
         settings, is_secret_new = read_settings(sys.argv[1:] if arguments is None else arguments, os.environ)
         with BankApi(settings) as bank:

@@ -73,7 +73,7 @@ def test_a_call_whose_session_failed_is_told_though_the_caller_noticed_nothing(
 def test_a_server_says_where_it_can_be_called_and_stops_at_a_signal(shop: Shop) -> None:
     command = [sys.executable, "-m", "voiceagent.cli", "serve", "shop", "--insecure", "--port", "0"]
     command += ["--engines", "null", "--host", "0.0.0.0"]  # noqa: S104 - what the warning is about
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: S603 - this repository's own program
         command, cwd=shop.folder, env=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
@@ -103,5 +103,7 @@ def test_ctrl_c_while_the_command_is_still_loading_is_no_traceback(module: str) 
         "main()\n"
     )
     command = [sys.executable, "-c", program, "serve", "shop"]
-    done = subprocess.run(command, env=HERE, capture_output=True, text=True, check=False)
+    done = subprocess.run(  # noqa: S603 - this repository's own program
+        command, env=HERE, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (130, "")
