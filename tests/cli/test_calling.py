@@ -8,13 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run, Shop
+from voiceagent.cli.call import problems_of
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.events import PhaseSwapped
+from voiceagent.runtime.call_summary import CallSummary, ToolSeen
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 """A process of its own runs this package too."""
@@ -107,3 +110,29 @@ def test_ctrl_c_while_the_command_is_still_loading_is_no_traceback(module: str) 
         command, env=HERE, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_a_tool_that_crashed_is_a_problem_of_the_agents_side() -> None:
+    crashed = ToolSeen("opening_hours", 0, 10, "crashed", prefetch=False)
+    finished = ToolSeen("other", 0, 10, "finished", prefetch=False)
+    summary = CallSummary(
+        call="c",
+        flow="shop",
+        flow_sha256="",
+        duration_ms=0,
+        ended="caller hung up",
+        phases=[],
+        turns=[],
+        tools=[crashed, finished, crashed],
+        served=[],
+        fillers=[],
+        barge_ins=[],
+        problems=[],
+        longest_dead_air_ms=0,
+        response_ms={},
+        input_tokens=0,
+        output_tokens=0,
+    )
+    assert problems_of(summary) == ["the tool opening_hours crashed: see the log above"]
+    assert problems_of(replace(summary, tools=[])) == []
+    assert problems_of(replace(summary, tools=[], ended=None)) == ["the agent's session failed: its journal breaks off"]

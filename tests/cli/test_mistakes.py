@@ -98,6 +98,7 @@ def test_tools_without_their_service_are_told_before_the_first_call(
     [
         ("ws://127.0.0.1:9/media/twilio/shop", "nobody listens at 127.0.0.1:9; is voiceagent serve running?"),
         ("http://127.0.0.1:9/media/twilio/shop", "is no media URL: use ws://… or wss://…"),
+        ("http://127.0.0.1:9/twilio/shop/answer", "nobody listens at 127.0.0.1:9; is voiceagent serve running?"),
         ("ws://127.0.0.1:99999/x", "is no media URL"),
         ("ws://[::1/x", "is no media URL"),
         ("x" * 300, "there is no agent 'xxx"),

@@ -26,7 +26,7 @@ from voiceagent.runtime.journal_file import read_journal
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.testing import CallerScript, CallReport, place_call
 
-__all__ = ["call"]
+__all__ = ["call", "problems_of"]
 
 _DRAIN_S = 20
 
@@ -40,22 +40,32 @@ class _Answered:
 
     @property
     def problems(self) -> list[str]:
-        """What went wrong on the agent's side, though the caller may not have noticed."""
-        crashed = dict.fromkeys(tool.tool for tool in self.summary.tools if tool.outcome == "crashed")
-        ended = self.summary.ended or "its journal breaks off"
-        return [
-            *(f"the tool {tool} crashed" for tool in crashed),
-            *([f"the agent's session failed: {ended}"] if ended in _FAILED else []),
-        ]
+        return problems_of(self.summary)
 
 
 _FAILED = ("internal error", "too many events", "cancelled", "its journal breaks off")
 """Ends of a call that neither the caller nor the flow wanted."""
 
 
+def problems_of(summary: CallSummary) -> list[str]:
+    """Return what went wrong on the agent's side, though the caller may not have noticed."""
+    crashed = dict.fromkeys(tool.tool for tool in summary.tools if tool.outcome == "crashed")
+    ended = summary.ended or "its journal breaks off"
+    return [
+        *(f"the tool {tool} crashed: see the log above" for tool in crashed),
+        *([f"the agent's session failed: {ended}"] if ended in _FAILED else []),
+    ]
+
+
 @with_serving_options
 def call(
-    target: Annotated[str, typer.Argument(help="A media URL (ws://, wss://), or an agent to serve for this one call.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A media URL (ws://…), the webhook of a server that demands signatures (http://…/answer), or an agent "
+            "to serve for this one call."
+        ),
+    ],
     script: Annotated[Path, typer.Option(help="What the caller does, a YAML file.")],
     serving: ServingOptions,
     record: Annotated[Path | None, typer.Option(help="Write the call as heard: stereo wav, caller left.")] = None,
@@ -79,10 +89,8 @@ def call(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     plan = CallerScript.read(script)
     answered = None
-    if target.startswith(("ws://", "wss://")):
+    if "://" in target:
         report = asyncio.run(place_call(target, plan, auth_token=auth_token, record_to=record))
-    elif "://" in target:
-        raise OperatorError(f"{target!r} is no media URL: use ws://… or wss://…")
     else:
         report, answered = asyncio.run(_call_agent(target, plan, record, serving))
     if as_json:

@@ -134,6 +134,7 @@ class TwilioCarrier:
         url: str,
         *,
         caller: Caller,
+        call: str | None = None,
         auth_token: str | None = None,
         parameters: Mapping[str, str] | None = None,
         clock: Clock | None = None,
@@ -143,8 +144,8 @@ class TwilioCarrier:
     ) -> None:
         """Prepare a call. Raises OperatorError for a URL that Twilio could not call.
 
-        `parameters` arrive as `customParameters`. `on_event` is told everything as it becomes known.
-        `keep_audio` False saves 16 kB per second of call where nobody wants `heard`.
+        `call` is the id that a webhook was told. `parameters` arrive as `customParameters`. `on_event` is told
+        everything as it becomes known. `keep_audio` False saves 16 kB per second of call where nobody wants `heard`.
         """
         check_url(url)
         hearing = hearing or Hearing()
@@ -155,7 +156,7 @@ class TwilioCarrier:
         self._clock = clock or SystemClock()
         self._on_event = on_event
         self._keep_audio = keep_audio
-        self._stream = TwilioStream()
+        self._stream = TwilioStream(call)
         self._playout = PlayoutBuffer()
         self._meter = SpeechMeter(energy=hearing.energy, quiet_ms=hearing.quiet_ms)
         self._mouth = Mouth()

@@ -14,6 +14,8 @@ from voiceagent.testing.caller import ScriptedCaller
 from voiceagent.testing.caller_script import CallerScript
 from voiceagent.testing.carrier import TwilioCarrier
 from voiceagent.testing.timeline import TimelineEvent
+from voiceagent.testing.twilio_stream import new_call
+from voiceagent.testing.webhook import ask_where_to_connect, is_webhook
 
 __all__ = ["place_call"]
 
@@ -29,17 +31,26 @@ async def place_call(
 ) -> CallReport:
     """Call a media URL (`ws://…`, `wss://…`) and follow the script in real time.
 
-    With `auth_token` the upgrade is signed. `record_to` is written (stereo, 8 kHz, caller left, agent right) however
-    the call ends. A call that is refused, breaks off or leaves the script is a report with a `failure`, not an error.
-    Raises OperatorError for a URL that no carrier could call and, before the call, for a recording that cannot be
-    written; OSError where the disk fails afterwards.
+    Of a webhook (`http://…/answer`, `https://…/answer`) the media URL is asked first: a server that is not open to
+    everybody lets a call in only with the token that stands in its answer. With `auth_token` both are signed.
+    `record_to` is written (stereo, 8 kHz, caller left, agent right) however the call ends. A call that is refused,
+    breaks off or leaves the script is a report with a `failure`, not an error. Raises OperatorError before the call,
+    for a URL that no carrier could call, a webhook that does not take it, and a recording that cannot be written;
+    OSError where the disk fails afterwards.
     """
     caller = ScriptedCaller(script)
+    call, parameters = new_call(), _parameters(script)
+    if is_webhook(url):
+        url, more = await ask_where_to_connect(
+            url, call=call, caller_number=script.caller_number, auth_token=auth_token
+        )
+        parameters = {**parameters, **more}
     carrier = TwilioCarrier(
         url,
         caller=caller,
+        call=call,
         auth_token=auth_token,
-        parameters=_parameters(script),
+        parameters=parameters,
         clock=clock,
         on_event=on_event,
         keep_audio=record_to is not None,
