@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -136,17 +137,29 @@ def _plain(report: CallReport, answered: _Answered | None) -> dict[str, object]:
     return {**asdict(replace(report, failure=None)), "failure": failure, "timeline": timeline, "agent": agent}
 
 
-def _print(report: CallReport, answered: _Answered | None) -> None:
-    if not report.connected:
-        hint = "; is voiceagent serve running?" if report.closed.reason.startswith("nobody listens") else ""
-        raise OperatorError(f"{report.closed.reason}{hint}")
-    if answered is not None:
-        typer.echo(answered.summary.to_text())
+def _measured(report: CallReport) -> Iterator[tuple[int, str]]:
     for turn in report.turns:
         waited = "no answer" if turn.answered_after_ms is None else f"answered after {turn.answered_after_ms} ms"
-        typer.echo(f"{turn.from_ms / 1000:8.2f} s  {turn.said}: {waited}")
+        yield turn.from_ms, f"{turn.said}: {waited}"
     for cut in report.barge_ins:
-        typer.echo(f"{cut.at_ms / 1000:8.2f} s  barge-in, the agent was silent {cut.silent_after_ms} ms later")
+        yield cut.at_ms, f"{cut.said}: barge-in, the agent was silent {cut.silent_after_ms} ms later"
+
+
+def _hint(reason: str) -> str:
+    if reason.startswith("nobody listens"):
+        return "; is voiceagent serve running?"
+    if reason.endswith("HTTP 403"):
+        return "; a server that demands signatures is called at its webhook, http://…/answer, with --auth-token"
+    return ""
+
+
+def _print(report: CallReport, answered: _Answered | None) -> None:
+    if not report.connected:
+        raise OperatorError(f"{report.closed.reason}{_hint(report.closed.reason)}")
+    if answered is not None:
+        typer.echo(answered.summary.to_text())
+    for at_ms, measured in sorted(_measured(report)):
+        typer.echo(f"{at_ms / 1000:8.2f} s  {measured}")
     typer.echo(f"closed by the {report.closed.by} ({report.closed.reason or report.closed.code})")
     if report.recording is not None:
         typer.echo(f"recording: {report.recording}")

@@ -53,6 +53,8 @@ def serve(
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for library in ("transitions", "websockets"):  # several lines for what we say in one
+        logging.getLogger(library).setLevel(logging.WARNING)
     telephony = TelephonySettings(
         agents=frozenset(flows := agents_to_serve(agents, service_url=serving.service_url)),
         public_url=public_url,
