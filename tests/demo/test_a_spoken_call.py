@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def test_the_balance_in_the_database_is_the_balance_in_the_recording(tmp_path: P
     heard = " ".join(asyncio.run(what_the_agent_said(tmp_path / "call.wav")))
     assert spoken(balance) in language_for("en-US").digits(heard), heard
     (journal,) = (tmp_path / "journals").glob("*.jsonl")
-    words = [line for line in journal.read_text().splitlines() if "Transcript" in line or "Digits" in line]
-    assert not any("1234" in line or "4519" in line for line in words)
+    events = [json.loads(line) for line in journal.read_text().splitlines() if "Transcript" in line or "Digits" in line]
+    said = [str(value) for event in events for value in event.get("with", {}).values() if isinstance(value, str)]
+    assert said  # instants are left out: they may have any digits in them
+    assert not any("1234" in words or "4519" in words for words in said)
     assert replay(read_journal(journal), flow).same
