@@ -16,6 +16,7 @@ install: $(STAMP)  ## Create .venv with everything the other targets need
 
 $(STAMP): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "voiceagent needs Python 3.11 or newer with its venv module (Debian: apt install python3-venv)"; exit 1; }
+	@echo "installing into $(VENV): this takes about a minute the first time"
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV) && \
 		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \

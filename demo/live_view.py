@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from voiceagent.core import effects as fx
@@ -14,6 +17,17 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 
 __all__ = ["LiveView"]
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """Something the agent says, clause by clause, each shown when its first sound is heard."""
+
+    kind: str
+    clauses: list[str] = field(default_factory=list[str])
+    begun: int = 0
+    """How many clauses have begun to be heard, or will as soon as they are there."""
+    shown: int = 0
 
 
 class LiveView:
@@ -25,7 +39,8 @@ class LiveView:
         self._caller_ended_ms: int | None = None
         self._waiting_since_ms: int | None = None
         self._tools: dict[str, tuple[str, int]] = {}
-        self._kinds: dict[str, str] = {}
+        self._said: dict[str, _Utterance] = {}
+        self._hung_up = False
 
     def __enter__(self) -> Self:
         self._console.rule("[bold]a call to Harbour Bank")
@@ -46,6 +61,8 @@ class LiveView:
 
     def _event(self, now_ms: int, event: ev.Event) -> None:
         match event:
+            case ev.CallerStartedSpeaking():
+                self._waiting_since_ms = None
             case ev.CallerPaused(at_ms=at_ms):
                 self._caller_ended_ms = at_ms
             case ev.TranscriptFinal(text=text):
@@ -55,22 +72,45 @@ class LiveView:
                 self._line(now_ms, "caller", f"presses {digits}", "bold cyan")
             case ev.PlayoutStarted(utterance, at_ms):
                 self._heard(at_ms, utterance)
-            case ev.PlayoutStopped(_, heard_ms, exact):
+            case ev.PlayoutReached(utterance, clause):
+                self._begin(now_ms, utterance, clause + 1)
+            case ev.LegLost():
+                self._hung_up = True
+            case ev.PlayoutStopped(_, heard_ms, exact) if not self._hung_up:
                 how = "exactly" if exact else "about"
-                self._line(now_ms, "", f"barge-in: the agent falls silent, {how} {heard_ms} ms were heard", "magenta")
+                self._line(
+                    now_ms, "", f"barge-in: the agent falls silent, {how} {heard_ms} ms of that were heard", "magenta"
+                )
             case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
                 self._tool_ended(now_ms, event)
             case ev.CallEnded(reason):
+                self._hung_up = True
                 self._line(now_ms, "", f"the call has ended: {reason}", "dim")
             case _:
                 pass
 
     def _heard(self, at_ms: int, utterance: str) -> None:
-        if self._kinds.get(utterance) == "filler" and self._waiting_since_ms is not None:
-            self._line(at_ms, "", f"filler heard {at_ms - self._waiting_since_ms} ms into the wait", "yellow")
+        said = self._said.get(utterance)
+        if said is not None and said.kind == "filler" and self._waiting_since_ms is not None:
+            self._line(at_ms, "", f"a filler, {at_ms - self._waiting_since_ms} ms into the wait", "yellow")
         elif self._caller_ended_ms is not None:
-            self._line(at_ms, "", f"answer heard {at_ms - self._caller_ended_ms} ms after the caller", "dim")
+            self._line(at_ms, "", f"the answer, {at_ms - self._caller_ended_ms} ms after the caller", "dim")
             self._caller_ended_ms = self._waiting_since_ms = None
+        self._begin(at_ms, utterance, 0)
+
+    def _begin(self, at_ms: int, utterance: str, clause: int) -> None:
+        """Note that everything before this clause has been heard."""
+        said = self._said.get(utterance)
+        if said is not None:
+            said.begun = clause + 1
+            self._show(at_ms, said)
+
+    def _show(self, at_ms: int, said: _Utterance) -> None:
+        while said.shown < min(said.begun, len(said.clauses)):
+            text = said.clauses[said.shown]
+            said.shown += 1
+            if text:
+                self._line(at_ms, "agent", text, "yellow" if said.kind == "filler" else "bold")
 
     def _tool_ended(
         self, now_ms: int, event: ev.ToolFinished | ev.ToolFailed | ev.PrefetchFinished | ev.PrefetchFailed
@@ -87,17 +127,19 @@ class LiveView:
                 self._line(
                     now_ms, "", f"phase {phase}; the model may use: {', '.join(tools) or 'nothing'}", "bold blue"
                 )
-            case fx.Speak(utterance=utterance, text=text, kind=kind) if text:
-                self._kinds[utterance] = kind
-                self._line(now_ms, "agent", text, "yellow" if kind == "filler" else "bold")
+            case fx.Speak(utterance=utterance, text=text, kind=kind):
+                said = self._said.setdefault(utterance, _Utterance(kind))
+                said.clauses.append(text)
+                self._show(now_ms, said)
             case fx.AskModel():
-                self._waiting_since_ms = self._waiting_since_ms or now_ms
-            case fx.StartTool(call=call, tool=tool):
+                self._waits(now_ms)
+            case fx.StartTool(call=call, tool=tool, arguments=arguments):
+                self._waits(now_ms)
                 self._tools[call] = (tool, now_ms)
-                self._line(now_ms, "", f"{tool} is asked", "green")
-            case fx.Fetch(fetch=fetch, tool=tool):
-                self._tools[fetch] = (f"prefetch {tool}", now_ms)
-                self._line(now_ms, "", f"prefetch {tool} starts", "green")
+                self._line(now_ms, "", f"{tool} starts{_shown(arguments)}", "green")
+            case fx.Fetch(fetch=fetch, tool=tool, arguments=arguments):
+                self._tools[fetch] = (f"prefetch {tool}{_shown(arguments)}", now_ms)
+                self._line(now_ms, "", f"prefetch {tool} starts{_shown(arguments)}", "green")
             case fx.ServeFromCache(how=how, saved_ms=saved_ms):
                 word = "answered from memory" if how == "hit" else "joined the fetch under way"
                 self._line(now_ms, "", f"{word}: {saved_ms} ms saved, no request", "bold green")
@@ -106,6 +148,19 @@ class LiveView:
             case _:
                 pass
 
+    def _waits(self, now_ms: int) -> None:
+        if self._waiting_since_ms is None:
+            self._waiting_since_ms = now_ms
+
     def _line(self, at_ms: int, who: str, what: str, style: str) -> None:
         since_ms = at_ms - (self._zero_ms or 0)
-        self._console.print(Text(f"{since_ms / 1_000:7.2f} {who:>7}  ", style="dim") + Text(what, style=style))
+        line = Table.grid(padding=(0, 1))  # words that do not fit go on below their own beginning
+        line.add_column(width=7, justify="right", style="dim")
+        line.add_column(width=6, justify="right", style="dim")
+        line.add_column(style=style, overflow="fold")
+        line.add_row(f"{since_ms / 1_000:.2f}", who, Text(what))
+        self._console.print(line)
+
+
+def _shown(arguments: Mapping[str, object]) -> str:
+    return f" ({', '.join(f'{name} {value}' for name, value in arguments.items())})" if arguments else ""

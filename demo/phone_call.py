@@ -20,7 +20,8 @@ from live_view import LiveView
 from proof import Evidence, prove
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
-from voiceagent.errors import VoiceAgentError
+from voiceagent.cli.folders import require_writable
+from voiceagent.errors import OperatorError, VoiceAgentError
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
@@ -61,6 +62,37 @@ async def call_the_bank(flow: Flow, bank: BankApi, script: CallerScript, journal
     return report
 
 
+def place(flow: Flow, script: CallerScript, output: Path) -> Evidence:
+    """Open a bank, place the call, keep what it leaves behind in a folder of its own below `output`."""
+    with tempfile.TemporaryDirectory() as folder, BankApi(BankSettings(latencies=LATENCIES)) as bank:
+        account_number = ACCOUNT_NUMBERS.get(script.name, ACCOUNT_NUMBERS["daniel"])
+        balances = {kind: bank.balance_of(account_number, kind) for kind in ("checking", "savings")}
+        recording = Path(folder) / "call.wav"
+        report = asyncio.run(call_the_bank(flow, bank, script, Path(folder) / "journals", recording))
+        requests = bank.requests()
+        journal_file = next((Path(folder) / "journals").glob("*.jsonl"), None)
+        if journal_file is None:
+            raise OperatorError(f"the agent took no call: {report.failure}")
+        journal = read_journal(journal_file)
+        summary = inspect_journal(journal)
+        kept = output / summary.call
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.move(journal_file, kept / "journal.jsonl")  # the temporary folder may be on another disk
+        shutil.move(recording, kept / "call.wav")
+    (kept / "transcript.txt").write_text(summary.to_text(), encoding="utf-8")
+    (kept / "summary.json").write_text(summary.to_json(), encoding="utf-8")
+    return Evidence(
+        report=report,
+        summary=summary,
+        journal=journal,
+        requests=requests,
+        balances=balances,
+        flow=flow,
+        agent=AGENT,
+        folder=kept,
+    )
+
+
 def main() -> int:
     """Run one demo call; 0 only if everything that was promised can be proved from what was recorded."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -68,39 +100,18 @@ def main() -> int:
     arguments.add_argument("--output", type=Path, default=Path("demo-output"), help="where the recording goes")
     chosen = arguments.parse_args()
     logging.basicConfig(level=logging.WARNING)
+    kept = "nothing was kept"
     try:
-        script = CallerScript.read(chosen.script)
-        flow = load_flow(AGENT)
-        with tempfile.TemporaryDirectory() as folder, BankApi(BankSettings(latencies=LATENCIES)) as bank:
-            account_number = ACCOUNT_NUMBERS.get(script.name, ACCOUNT_NUMBERS["daniel"])
-            balances = {kind: bank.balance_of(account_number, kind) for kind in ("checking", "savings")}
-            recording = Path(folder) / "call.wav"
-            report = asyncio.run(call_the_bank(flow, bank, script, Path(folder) / "journals", recording))
-            requests = bank.requests()
-            journal_file = next((Path(folder) / "journals").glob("*.jsonl"))
-            journal = read_journal(journal_file)
-            summary = inspect_journal(journal)
-            kept = chosen.output / summary.call
-            kept.mkdir(parents=True, exist_ok=True)
-            shutil.move(journal_file, kept / "journal.jsonl")  # the temporary folder may be on another disk
-            shutil.move(recording, kept / "call.wav")
+        require_writable(chosen.output)  # a call takes a minute and a half: too long to be lost in the end
+        evidence = place(load_flow(AGENT), CallerScript.read(chosen.script), chosen.output)
+        kept = f"the call is kept in {evidence.folder}/"
+        return 0 if prove(evidence) else 1
     except VoiceAgentError as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return 1
-    (kept / "transcript.txt").write_text(summary.to_text(), encoding="utf-8")
-    (kept / "summary.json").write_text(summary.to_json(), encoding="utf-8")
-    evidence = Evidence(
-        report=report,
-        summary=summary,
-        journal=journal,
-        requests=requests,
-        balances=balances,
-        recording=kept / "call.wav",
-        journal_file=kept / "journal.jsonl",
-        agent=AGENT,
-        patience_ms=800,
-    )
-    return 0 if prove(evidence, kept) else 1
+    except KeyboardInterrupt:
+        print(f"demo: interrupted; {kept}", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import re
 import secrets
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from voiceagent.errors import OperatorError
@@ -22,23 +22,24 @@ __all__ = ["main", "read_settings"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bank until SIGINT or SIGTERM; print where it answers and the seed of this run."""
-    # Before anything starts, so that an early SIGTERM too ends in an orderly stop.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    with suppress(KeyboardInterrupt):
-        try:
-            settings, is_secret_new = read_settings(arguments, os.environ)
-            with BankApi(settings) as bank:
-                print(
-                    f"bank: {bank.url}  seed {settings.seed}  client {settings.client_id}",
-                    flush=True,
-                )
-                if is_secret_new:
-                    print(f"client secret of this run: {settings.client_secret}", flush=True)
-                bank.wait()
-        except OperatorError as exc:
-            print(f"bank: {exc}", file=sys.stderr)
-            return 1
+    # A flag and no exception: one that came while the bank is opened or closed would leave its thread behind.
+    stop = threading.Event()
+
+    def told_to_stop(_signal: int, _frame: object) -> None:
+        stop.set()
+
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, told_to_stop)
+    try:
+        settings, is_secret_new = read_settings(sys.argv[1:] if arguments is None else arguments, os.environ)
+        with BankApi(settings) as bank:
+            print(f"bank: {bank.url}  seed {settings.seed}  client {settings.client_id}", flush=True)
+            if is_secret_new:
+                print(f"client secret of this run: {settings.client_secret}", flush=True)
+            bank.wait(stop)
+    except OperatorError as exc:
+        print(f"bank: {exc}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -24,6 +24,7 @@ from .settings import BankSettings
 __all__ = ["BankApi"]
 
 _HOST = "127.0.0.1"
+_LOOK_EVERY_S = 1
 _GRACE_S = 2
 """How long `stop` waits for requests that are being answered; those still taking their time are refused at once."""
 
@@ -109,9 +110,11 @@ class BankApi:
         running.thread.join()
         running.ledger.close()
 
-    def wait(self) -> None:
-        """Block until the server's thread ends."""
-        self._require().thread.join()
+    def wait(self, stop: threading.Event) -> None:
+        """Block until `stop` is set or the server's thread has ended."""
+        thread = self._require().thread
+        while thread.is_alive() and not stop.wait(_LOOK_EVERY_S):
+            pass
 
     def balance_of(self, account_number: str, kind: Kind) -> Decimal:
         """Return what is on the account now, read from the books and not over HTTP.

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+import typer.core
+import typer.main
 
+from voiceagent.audio import write_wav
+from voiceagent.cli.commands import app
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.verify import verify
+from voiceagent.testing import CallerScript
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -41,7 +48,45 @@ def test_the_test_of_that_agent_passes(shop: Path) -> None:
     run()
 
 
-def test_the_agent_is_about_thirty_lines() -> None:
+@pytest.fixture
+def caller(shop: Path) -> Path:
+    """The caller's script, and the sentences that its reader is told to record."""
+    (script,) = blocks("yaml")
+    (shop / "caller.yaml").write_text(script)
+    for name in re.findall(r"say: (\S+\.wav)", script):
+        write_wav(shop / name, (b"\x00\x20" * 20 + b"\x00\xe0" * 20) * 400, rate_hz=16_000)  # a tone of 400 Hz
+    return shop / "caller.yaml"
+
+
+def test_the_callers_script_can_be_read(caller: Path) -> None:
+    pytest.importorskip("soxr", reason="needs the extra 'local'")
+    assert len(CallerScript.read(caller).steps) == 5
+
+
+def test_the_steps_that_are_named_beside_it_are_steps(caller: Path) -> None:
+    pytest.importorskip("soxr", reason="needs the extra 'local'")
+    told = re.search(r"Other steps are\n(.*?)\. Then:", README.read_text(), flags=re.DOTALL)
+    assert told is not None
+    steps = re.findall(r"`([^`]+)`", told[1])
+    shutil.copy(caller.with_name("hours.wav"), caller.with_name("stop.wav"))
+    caller.write_text("name: others\nsteps:\n" + "".join(f"  - {step}\n" for step in steps))
+    assert len(CallerScript.read(caller).steps) == len(steps) == 4
+
+
+def commands() -> list[list[str]]:
+    """Return every command line of `voiceagent` in the README."""
+    lines = README.read_text().replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if re.match(r"voiceagent [a-z]+ ", line)]
+
+
+def test_every_command_has_the_options_that_it_is_shown_with() -> None:
+    assert len(commands()) >= 5
+    tree = typer.main.get_command(app)
+    assert isinstance(tree, typer.core.TyperGroup)
+    for name, *arguments in commands():
+        tree.commands[name].make_context(name, list(arguments))
+
+
+def test_the_agent_is_thirty_lines() -> None:
     agent, _ = blocks("python")
-    code = [line for line in agent.splitlines() if line.strip()]
-    assert len(code) <= 34
+    assert len(agent.splitlines()) <= 30

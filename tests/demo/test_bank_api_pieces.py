@@ -170,7 +170,8 @@ def test_an_argument_that_cannot_be_meant_is_named(argument: str, capsys: pytest
     assert argument.partition("=")[0] in capsys.readouterr().err
 
 
-def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path):
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, told: signal.Signals):
     command = [sys.executable, str(DEMO / "bank_api"), "--port", "0", "--seed", "7"]
     command += ["--database", str(tmp_path / "bank.sqlite")]
     environment = {**os.environ, "BANK_CLIENT_SECRET": "s3"}
@@ -182,7 +183,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path):
         line = bank.stdout.readline()
         url = line.split()[1]
         assert httpx.get(f"{url}/health").json() == {"status": "ok"}
-        bank.send_signal(signal.SIGTERM)
+        bank.send_signal(told)
         rest, complaints = bank.communicate(timeout=20)
     assert "seed 7" in line
     assert (bank.returncode, rest, complaints) == (0, "", "")

@@ -347,7 +347,7 @@ def test_when_the_provider_cannot_be_reached_the_guided_model_answers():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("opneai:gpt", "did you mean 'openai'"), ("guide", "did you mean 'guided'"), ("openai:", "and the model's name")],
+    [("opneai:gpt", "did you mean 'openai'"), ("guide", "did you mean 'guided'"), ("openai:", "and the model's name$")],
 )
 def test_a_name_nobody_knows_is_refused_with_the_nearest(name: str, hint: str):
     with pytest.raises(OperatorError, match=hint):

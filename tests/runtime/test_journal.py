@@ -404,3 +404,37 @@ def test_what_is_no_journal_is_not_taken_for_one(tmp_path: Path, content: bytes)
 def test_a_missing_journal_is_a_journal_error(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="No such file"):
         read_journal(tmp_path / "none.jsonl")
+
+
+# --- what somebody has written into a journal ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b'{"seq":1', "Invalid JSON"),
+        (b'{"seq":1,"epoch":1,"turn":0,"effect":"HangUp"}', "with: Field required"),
+        (b'{"seq":1,"epoch":1,"turn":0,"effect":"HangUpp","with":{}}', "there is no effect 'HangUpp'; did you mean"),
+        (b'{"seq":1,"epoch":1,"turn":0,"effect":"HangUp","with":{"reason":"done"}}', "drain: Field required"),
+        (b'{"seq":1,"epoch":1,"turn":0,"effect":"SwapPhase","with":{"phase":7}}', "epoch: Field required"),
+        (b'{"seq":1,"epoch":1,"turn":0,"effect":"\xff"}', "not UTF-8"),
+        (b'{"seq":' + b"[" * 100_000, "recursion limit exceeded"),
+        (b'{"at":' + b"[" * 100_000, "nested too deeply"),
+    ],
+    ids=["torn", "no values", "unknown", "value missing", "value wrong", "not UTF-8", "deep effect", "deep event"],
+)
+def test_a_line_that_no_journal_would_have_is_refused_with_its_number(
+    tmp_path: Path, line: bytes, complaint: str
+) -> None:
+    path = _write_a_call(tmp_path)
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:3], line, *lines[3:]]))
+    with pytest.raises(JournalError, match=rf"call-1\.jsonl:4: .*{complaint}"):
+        read_journal(path)
+
+
+def test_a_header_that_is_nested_too_deeply_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_bytes(b"[" * 100_000 + b"\n")
+    with pytest.raises(JournalError, match=r"deep\.jsonl:1: not a line of JSON"):
+        read_journal(path)

@@ -143,6 +143,18 @@ def test_another_prompt_is_refused_by_its_name(tmp_path: Path) -> None:
         replay(journal, _flow(prompt="Be rude."))
 
 
+def test_a_refusal_says_how_to_replay_all_the_same(tmp_path: Path) -> None:
+    journal = read_journal(_take_a_call(tmp_path))
+    for other in (_flow(greeting="Good morning."), _flow(prompt="Be rude.")):
+        with pytest.raises(JournalError, match="--other-flow"):
+            replay(journal, other)
+
+
+def test_another_prompt_alone_decides_nothing_otherwise(tmp_path: Path) -> None:
+    journal = read_journal(_take_a_call(tmp_path))
+    assert replay(journal, _flow(prompt="Be rude."), other_flow=True).same
+
+
 def test_the_conversation_of_a_replay_can_go_on(tmp_path: Path) -> None:
     journal = read_journal(_take_a_call(tmp_path, _CALL[:10]))
     conversation = replay(journal, _flow()).conversation

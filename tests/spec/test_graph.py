@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from voiceagent.cli.main import app
+from voiceagent.cli.commands import app
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow

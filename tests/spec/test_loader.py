@@ -99,6 +99,11 @@ def test_an_agent_like_no_other_is_told_which_there_are(author: Write) -> None:
     assert complaint("airline")[0] == "there is no agent 'airline'; there are: shop"
 
 
+def test_a_name_that_no_folder_can_have_is_an_unknown_agent(author: Write) -> None:
+    author()
+    assert complaint("x" * 300)[0].startswith("there is no agent 'xxx")
+
+
 def test_a_folder_without_agents_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "there is no folder phases/ with agents here" in complaint("shop")[0]
@@ -116,6 +121,28 @@ def test_an_unknown_key_is_told_with_the_nearest_one_and_its_line(author: Write)
     said, file, line = complaint("shop")
     assert "promt: Extra inputs are not permitted; did you mean 'prompt'?" in said
     assert (file, line) == ("__init__.py", 9)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "field"),
+    [
+        ("HangUpAfter()),)", "HangUpAfter()))", "Flow: phases"),
+        ("ends=HangUpAfter()),)", 'filler=Filler(phrases=("Hm."))),)', "Filler: phrases"),
+    ],
+)
+def test_a_comma_that_is_missing_is_told_once(author: Write, right: str, wrong: str, field: str) -> None:
+    words = "from voiceagent import Filler\n" + WORDS
+    author(GOOD.replace("import HELLO", "import HELLO, Filler").replace(right, wrong), words)
+    name = field.rsplit(maxsplit=1)[-1]
+    said, file, _ = complaint("shop")
+    assert said.endswith(f"{field}: a comma is missing: a single one is written `{name}=(…,)`")
+    assert file == "__init__.py"
+
+
+def test_a_tool_without_its_comma_is_told_as_well(author: Write) -> None:
+    words = 'from voiceagent import tool\n\n@tool\nasync def f():\n    "Do."\n\nHELLO = ""\n'
+    author(GOOD.replace("import HELLO", "import HELLO, f").replace('name="bye",', 'name="bye", tools=(f),'), words)
+    assert "Phase: tools: a comma is missing" in complaint("shop")[0]
 
 
 def test_a_value_that_does_not_fit_is_told_with_its_key_and_line(author: Write) -> None:

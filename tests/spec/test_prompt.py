@@ -68,6 +68,21 @@ def test_a_template_that_cannot_be_read_names_its_line() -> None:
         render("One.\nTwo.\n{{ three", {}, source=HERE)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("One.\n{{ two\nthree\n{{ four }}\nfive", 2),
+        ("One.\n{{ two\n\n\nthree", 2),
+        ("{{ one }}\n{% if two\nthree", 2),
+        ("{# a {{ b #}\n{{ two", 2),
+        ("One.\nTwo.\n{# three\nfour", 3),
+    ],
+)
+def test_a_bracket_that_is_not_closed_is_told_where_it_was_opened(text: str, line: int) -> None:
+    with pytest.raises(PhaseError, match=rf"greeting\.md:{line}: template cannot be read: `.*` is never closed"):
+        syntax_of(text, source=HERE)
+
+
 def test_an_unknown_filter_is_found_when_the_template_is_read() -> None:
     with pytest.raises(PhaseError, match="template cannot be read: No filter named 'mony'"):
         syntax_of("{{ balance | mony }}", source=HERE)
@@ -109,6 +124,17 @@ def test_a_line_of_dashes_divides_what_never_changes_from_late_facts() -> None:
 def test_without_that_line_nothing_is_late() -> None:
     assert Prompt("You are kind.").static == "You are kind."
     assert Prompt("You are kind.").late_facts({}) == ""
+
+
+def test_empty_lines_above_the_late_part_are_counted() -> None:
+    prompt = Prompt("You are kind.\n---\n\n\nName: {{ name }}.", HERE)
+    assert (prompt.late, prompt.late_line) == ("Name: {{ name }}.", 5)
+
+
+@pytest.mark.parametrize("hole", ["{{ name }}", "{% if name %}", "{{ name"])
+def test_a_placeholder_in_the_static_part_has_a_place(hole: str) -> None:
+    assert Prompt(f"\nYou are kind.\nTo {hole}.\n---\n", HERE).static_hole == Source(HERE.file, 3)
+    assert WHOLE.static_hole is None
 
 
 def test_only_the_first_such_line_divides() -> None:

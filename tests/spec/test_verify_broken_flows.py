@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from voiceagent.cli.main import app
+from voiceagent.cli.commands import app
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec import verify as package
 from voiceagent.spec.verify import verify

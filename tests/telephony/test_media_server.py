@@ -563,11 +563,22 @@ def test_a_hundred_calls_at_once_hear_only_themselves(running_clock):
         {"public_url": "voice.example.com"},
         {"public_url": "http://voice.example.com"},
         {"public_url": "https://voice.example.com/?x=1"},
+        {"public_url": "https://[x"},
+        {"public_url": "https://voice.example.com:99999"},
+        {"public_url": "http://127.0.0.1.example.com"},
+        {"port": 65_536},
+        {"port": -1},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(OperatorError):
         TelephonySettings(**({"agents": frozenset({"bank"})} | wrong))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
+def test_on_this_machine_a_signed_call_can_be_tried_without_a_proxy(host):
+    settings = TelephonySettings(agents=frozenset(), public_url=f"http://{host}", twilio_auth_token=SECRET)
+    assert settings.media_base == f"ws://{host}"
 
 
 def test_the_secret_is_not_shown():

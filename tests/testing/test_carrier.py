@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -225,7 +226,16 @@ def test_the_signature_is_hmac_sha1_of_the_exact_url():
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("wss://a/m?t=1", "drops"), ("https://a/m", "no media URL"), ("ws:///m", "no media URL")]
+    ("url", "said"),
+    [
+        ("wss://a/m?t=1", "drops"),
+        ("https://a/m", "no media URL"),
+        ("ws:///m", "no media URL"),
+        ("ws://127.0.0.1:99999/m", "no media URL"),
+        ("ws://[::1/m", "no media URL"),
+        ("ws://a..b/m", "no media URL"),
+        ("ws://a/m#frag", "no media URL"),
+    ],
 )
 def test_a_url_that_twilio_could_not_call_is_refused(url: str, said: str):
     with pytest.raises(OperatorError, match=said):
@@ -354,6 +364,13 @@ def test_a_recording_ends_where_the_call_was_cleared(tmp_path: Path):
     heard_bytes = (cleared.at_ms - began.at_ms) * 8
     assert right[began.at_ms * 16 : cleared.at_ms * 16] == mulaw_to_pcm16(loud(200)[:heard_bytes])
     assert not any(right[cleared.at_ms * 16 :])
+
+
+def test_a_recording_that_cannot_be_written_is_told_before_the_call(tmp_path: Path):
+    script = CallerScript("test", (WaitStep(0),))
+    for path in (tmp_path, tmp_path / "missing" / "call.wav"):
+        with pytest.raises(OperatorError, match=f"the recording cannot be written: {path}: "):
+            asyncio.run(place_call("ws://127.0.0.1:1/", script, record_to=path))
 
 
 def test_a_call_that_breaks_is_recorded_until_then(tmp_path: Path):
@@ -495,7 +512,9 @@ def test_a_refused_call_and_a_call_to_nobody_are_reports():
     refused, nobody = asyncio.run(calls())
     assert refused.closed == Closed(0, "line", None, "the agent refused the call with HTTP 403")
     assert str(refused.failure).endswith("the agent refused the call with HTTP 403")
-    assert nobody.closed.reason.startswith("no connection: ")
+    assert re.fullmatch(r"nobody listens at 127\.0\.0\.1:\d+", nobody.closed.reason)
+    assert not refused.connected
+    assert not nobody.connected
 
 
 def test_everything_is_told_live_too():

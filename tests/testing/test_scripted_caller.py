@@ -23,6 +23,7 @@ from voiceagent.testing.timeline import (
     AgentSpeechStopped,
     CallerUtteranceEnded,
     CallerUtteranceStarted,
+    ClearReceived,
     Closed,
     DigitSent,
     TimelineEvent,
@@ -116,6 +117,35 @@ def test_a_barge_in_on_an_agent_that_never_speaks_fails():
     line = Line(BargeInStep(900, HELLO, at_most_ms=2_000))
     line.run_until(3_000)
     assert "waited 2000 ms to interrupt, but the agent never spoke" in str(line.caller.failure)
+
+
+def test_a_barge_in_that_interrupts_nobody_fails():
+    line = Line(BargeInStep(900, HELLO, source=Source("test.yaml", 4)), HangUpStep())
+    # The voice begins at 900; that the agent was silent from 800 on is known at 1200.
+    line.run_until(800, AgentSpeechStarted(0))
+    line.run_until(1_200)
+    line.run_until(3_000, AgentSpeechStopped(800))
+    expected = "test.yaml:4: step 1: nothing was interrupted: the agent had fallen silent before"
+    assert str(line.caller.failure) == expected
+
+
+def test_a_barge_in_on_an_agent_that_has_been_done_for_long_fails():
+    line = Line(BargeInStep(2_000, HELLO))
+    line.run_until(4_000, AgentSpeechStarted(0), AgentSpeechStopped(600))
+    assert "nothing was interrupted" in str(line.caller.failure)
+
+
+def test_a_barge_in_on_an_agent_that_was_drawing_breath_takes_back_what_it_was_about_to_say():
+    line = Line(BargeInStep(900, HELLO), HangUpStep())
+    line.run_until(2_000, AgentSpeechStarted(0), AgentSpeechStopped(700), ClearReceived(1_200, 3_000))
+    assert line.caller.failure is None
+
+
+def test_a_barge_in_on_an_agent_that_falls_silent_is_in_order():
+    line = Line(BargeInStep(900, HELLO), HangUpStep())
+    line.run_until(1_100, AgentSpeechStarted(0))
+    line.run_until(3_000, ClearReceived(1_180, 2_000), AgentSpeechStopped(1_180))
+    assert line.caller.failure is None
 
 
 def test_the_tail_of_an_interrupted_sentence_is_not_taken_for_the_answer():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from voiceagent.cli.main import app
+from voiceagent.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 

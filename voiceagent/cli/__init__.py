@@ -1,5 +1,18 @@
 """The command line: `voiceagent serve`, `call`, `check`, `inspect`, `replay`, `test`."""
 
-from voiceagent.cli.main import main
+from __future__ import annotations
+
+import sys
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; exit code 1 for a mistake in what was given, 130 for Ctrl-C."""
+    try:
+        # Here and not above: it takes half a second, and whoever presses Ctrl-C in it is owed no traceback.
+        from voiceagent.cli.commands import run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -19,9 +19,10 @@ def inspect(
 ) -> None:
     """Print phases, turns, tools, fillers, prefetches and latencies of a recorded call.
 
-    Example: voiceagent inspect demo-output/bank/journal.jsonl --json
+    Example, after `make demo`: voiceagent inspect demo-output/<call>/journal.jsonl
     """
-    summary = inspect_journal(read_journal(journal))
+    recorded = read_journal(journal)
+    summary = inspect_journal(recorded)
     if as_json:
         typer.echo(summary.to_json())
         return
@@ -37,4 +38,7 @@ def inspect(
         typer.echo(f"filler {filler.text!r} after {filler.onset_ms} ms")
     latencies = ", ".join(f"{name} {ms} ms" for name, ms in summary.response_ms.items())
     typer.echo(f"first sound after the caller: {latencies or 'no turns'}")
-    typer.echo(f"longest silence: {summary.longest_silence_ms} ms; ended: {summary.ended or 'journal breaks off'}")
+    ended = ", ".join(part for part in (summary.ended, None if recorded.complete else "the journal breaks off") if part)
+    typer.echo(f"longest dead air: {summary.longest_dead_air_ms} ms; ended: {ended}")
+    for problem in summary.problems:
+        typer.echo(f"problem {problem}")

@@ -23,10 +23,12 @@ def replay(
 ) -> None:
     """Replay a call, byte for byte; exit code 1 and the first difference where the effects are not the same.
 
-    Example: voiceagent replay demo-output/CA…/journal.jsonl --agent bank
+    Example, after `make demo`: voiceagent replay demo-output/<call>/journal.jsonl --agent bank
     """
-    result = replay_journal(read_journal(journal), load_flow(agent), other_flow=other_flow)
+    recorded = read_journal(journal)
+    result = replay_journal(recorded, load_flow(agent), other_flow=other_flow)
     if result.difference is not None:
         typer.echo(str(result.difference))
         raise typer.Exit(1)
-    typer.echo(f"{result.events} events: the same effects, byte for byte")
+    same = "the same effects" if other_flow else "the same effects, byte for byte"
+    typer.echo(f"{result.events} events: {same}{'' if recorded.complete else '; the journal breaks off'}")

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
-from voiceagent.errors import OperatorError, PhaseError
-from voiceagent.runtime.loader import load_flow
+from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
+from voiceagent.cli.agents import agents_to_serve
+from voiceagent.cli.folders import require_writable
+from voiceagent.cli.serving_options import ServingOptions, with_serving_options
+from voiceagent.core import events as ev
+from voiceagent.core.effects import Outgoing
+from voiceagent.core.ids import CallId
+from voiceagent.errors import OperatorError
+from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.verify import verify
 from voiceagent.telephony.settings import TelephonySettings
 
 __all__ = ["serve"]
 
+_log = logging.getLogger(__name__)
 _DRAIN_S = 120.0
 
 
+@with_serving_options
 def serve(
     agents: Annotated[list[str], typer.Argument(help="Agents: folders, or names below phases/.")],
+    serving: ServingOptions,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port for media sockets and HTTP alike; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port for media sockets and HTTP alike; 0 takes a free one.")
+    ] = 8080,
     public_url: Annotated[
         str | None,
         typer.Option(envvar="VOICEAGENT_PUBLIC_URL", help="https address under which carriers reach this server."),
@@ -34,63 +44,34 @@ def serve(
     insecure: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool, typer.Option("--insecure", help="Let anybody in: for trying things out on this machine.")
     ] = False,
-    engines: Annotated[
-        Literal["local", "null"], typer.Option(help="Speech engines: `local`, or `null` for load tests.")
-    ] = "local",
-    model: Annotated[
-        str | None,
-        typer.Option(envvar="VOICEAGENT_MODEL", help="openai:<model>; without it the guided model speaks."),
-    ] = None,
-    journals: Annotated[Path, typer.Option(envvar="VOICEAGENT_JOURNALS", help="Folder of the calls' journals.")] = Path(
-        "journals"
-    ),
-    service_url: Annotated[
-        str, typer.Option(envvar="VOICEAGENT_SERVICE_URL", help="Service that the agents' tools call.")
-    ] = "",
-    token_url: Annotated[
-        str | None, typer.Option(envvar="VOICEAGENT_TOKEN_URL", help="OAuth token endpoint of that service.")
-    ] = None,
-    client_id: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_ID", help="OAuth client.")] = "",
-    client_secret: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_SECRET", help="Its secret.")] = "",
     twilio_auth_token: Annotated[
         str | None, typer.Option(envvar="TWILIO_AUTH_TOKEN", help="Secret of the Twilio account.")
     ] = None,
-    openai_base_url: Annotated[
-        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
-    ] = None,
-    openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None,
     transfer: Annotated[
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
     ] = None,
-    time_zone: Annotated[str, typer.Option(help="IANA time zone in which callers say dates.")] = "UTC",
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
 
-    Example: voiceagent serve bank --insecure --port 8080
+    Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    flows = _checked_flows(agents)
-    settings = ServerSettings(
-        telephony=TelephonySettings(
-            agents=frozenset(flows),
-            public_url=public_url,
-            twilio_auth_token=twilio_auth_token,
-            insecure=insecure,
-            host=host,
-            port=port,
-            max_calls=max_calls,
-            transfer_targets=_targets(transfer or ()),
-        ),
-        journals=journals,
-        engines=engines,
-        model=model,
-        openai_base_url=openai_base_url,
-        openai_api_key=openai_api_key,
-        service=ServiceSettings(url=service_url, token_url=token_url, client_id=client_id, client_secret=client_secret),
-        time_zone=time_zone,
+    for library in ("transitions", "websockets"):  # several lines for what we say in one
+        logging.getLogger(library).setLevel(logging.WARNING)
+    telephony = TelephonySettings(
+        agents=frozenset(flows := agents_to_serve(agents, service_url=serving.service_url)),
+        public_url=public_url,
+        twilio_auth_token=twilio_auth_token,
+        insecure=insecure,
+        host=host,
+        port=port,
+        max_calls=max_calls,
+        transfer_targets=_targets(transfer or ()),
     )
-    forced = _run(_serve(settings, flows))
+    _require_somebody_gets_in(telephony)
+    require_writable(serving.journals)
+    forced = _run(_serve(serving.settings(telephony), flows))
     if forced:
         raise typer.Exit(1)
 
@@ -102,16 +83,25 @@ def _targets(given: Sequence[str]) -> dict[str, str]:
     return dict(pairs)
 
 
-def _checked_flows(agents: list[str]) -> dict[str, Flow]:
-    flows: dict[str, Flow] = {}
-    for agent in agents:
-        flow = load_flow(agent)
-        wrong = [finding for finding in verify(flow) if finding.severity == "error"]
-        if wrong:
-            more = f" (and {len(wrong) - 1} more: voiceagent check {agent})" if len(wrong) > 1 else ""
-            raise PhaseError(f"{wrong[0]}{more}")
-        flows[Path(agent).name] = flow
-    return flows
+def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
+    if telephony.insecure:
+        if not _is_this_machine(telephony.host):
+            _log.warning("--insecure on %s: whoever reaches this machine may call", telephony.host)
+        return
+    missing = {
+        "TWILIO_AUTH_TOKEN": telephony.twilio_auth_token,
+        "VOICEAGENT_PUBLIC_URL": telephony.public_url,
+    }
+    unset = " and ".join(name for name, value in missing.items() if not value)
+    if unset:
+        raise OperatorError(f"every call would be refused: set {unset}, or try --insecure")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _run(serving: object) -> bool:
@@ -130,11 +120,14 @@ async def _serve(settings: ServerSettings, flows: dict[str, Flow]) -> bool:
     def signalled() -> None:
         (second if first.is_set() else first).set()
 
+    def say_where(call: CallId, _now_ms: int, event: ev.Event, _outgoing: tuple[Outgoing, ...]) -> None:
+        if isinstance(event, ev.CallStarted):
+            _log.info("call %s is recorded in %s", call, settings.journals / journal_name(call))
+
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, signalled)
-    async with agent_server(settings, flows) as server:
-        names = ", ".join(sorted(flows))
-        typer.echo(f"serving {names} on {settings.telephony.host}:{server.port} (media, webhooks, /healthz)")
+    async with agent_server(settings, flows, observers=[say_where]) as server:
+        _print_addresses(settings, server)
         await first.wait()
         typer.echo(f"no new calls; {server.live_calls} still going on (signal again to cut them off)")
         draining = asyncio.ensure_future(server.drain(_DRAIN_S))
@@ -144,3 +137,15 @@ async def _serve(settings: ServerSettings, flows: dict[str, Flow]) -> bool:
         draining.cancel()
         forced.cancel()
     return cut_off
+
+
+def _print_addresses(settings: ServerSettings, server: AgentServer) -> None:
+    telephony = settings.telephony
+    host = f"[{telephony.host}]" if ":" in telephony.host else telephony.host
+    here = f"{host}:{server.port}"
+    for agent in sorted(telephony.agents):
+        if telephony.insecure:
+            typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")
+        else:
+            typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/twilio/{agent}/answer")
+    typer.echo(f"journals in {settings.journals}/; health http://{here}/healthz")

@@ -23,7 +23,7 @@ def model_from(
         return GuidedModels()
     provider, _, model = name.partition(":")
     if provider != "openai" or not model:
-        hint = nearest(provider, _PROVIDERS)
+        hint = nearest(provider, _PROVIDERS) if provider not in _PROVIDERS else ""
         raise OperatorError(f"no model {name!r}: write `guided`, or `openai:` and the model's name{hint}")
     if not api_key and not base_url:
         raise OperatorError(f"{name} needs OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint of your own")

@@ -2,116 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 from voiceagent.core import events as ev
-from voiceagent.core.agent_speech import AgentSpeech
+from voiceagent.core.agent_speech import AgentSpeech, Spoken
 from voiceagent.core.ids import UtteranceId
-from voiceagent.runtime.journal_file import Entry, Journal
+from voiceagent.runtime.call_summary import (
+    BargeInSeen,
+    CallSummary,
+    FillerSeen,
+    PhaseSeen,
+    ServedSeen,
+    ToolSeen,
+    TurnSeen,
+)
+from voiceagent.runtime.journal_file import Entry, Journal, decode_effect
 
 __all__ = ["CallSummary", "inspect_journal"]
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseSeen:
-    """One entry into a phase, and what its model could ask for. Instants are ms since the call began."""
-
-    phase: str
-    at_ms: int
-    tools: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSeen:
-    """One tool that ran, or a fetch of one."""
-
-    tool: str
-    at_ms: int
-    took_ms: int | None
-    outcome: str
-    """`finished`, or the kind of failure; `open` where the journal ends before its result."""
-    reason: str | None
-    """Why it failed."""
-    prefetch: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ServedSeen:
-    """A tool call that a prefetch answered."""
-
-    at_ms: int
-    how: str
-    saved_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class FillerSeen:
-    """A filler, and how long the caller had been waiting when it was heard."""
-
-    text: str
-    at_ms: int
-    onset_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSeen:
-    """From the end of the caller's voice to the first sound of the agent, filler or not."""
-
-    said: str
-    ended_ms: int
-    first_sound_after_ms: int | None
-    answer_after_ms: int | None
-    """Fillers left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class BargeInSeen:
-    """The caller cut in: what had been heard of the sentence."""
-
-    at_ms: int
-    utterance: str
-    heard_ms: int
-    exact: bool
-    heard: str
-    unheard: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallSummary:
-    """A call in figures. Everything can be read off the journal."""
-
-    call: str
-    flow: str
-    flow_sha256: str
-    duration_ms: int
-    ended: str | None
-    """Why the call ended; None where the journal breaks off."""
-    phases: list[PhaseSeen]
-    turns: list[TurnSeen]
-    tools: list[ToolSeen]
-    served: list[ServedSeen]
-    fillers: list[FillerSeen]
-    barge_ins: list[BargeInSeen]
-    problems: list[str]
-    longest_silence_ms: int
-    response_ms: dict[str, int]
-    """`p50`, `p95` and `max` of the turns' first sounds."""
-    input_tokens: int
-    output_tokens: int
-    transcript: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """(who, what was heard), in order; fillers in round brackets."""
-
-    def to_json(self) -> str:
-        """Return the summary for machines."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
-
-    def to_text(self) -> str:
-        """Return the transcript for people."""
-        return "\n".join(f"{who:>7}: {words}" for who, words in self.transcript) + "\n"
 
 
 def inspect_journal(journal: Journal) -> CallSummary:
@@ -119,20 +29,27 @@ def inspect_journal(journal: Journal) -> CallSummary:
     reading = _Reading(journal.entries[0].at_ms if journal.entries else 0)
     for entry in journal.entries:
         reading.event(entry)
-        for effect in _effects(entry):
-            reading.effect(entry.at_ms, effect["effect"], effect["with"])
+        for line in entry.effects:
+            name, values = decode_effect(line)
+            reading.effect(entry.at_ms, name, values)
     return reading.summary(journal)
-
-
-def _effects(entry: Entry) -> Iterator[dict[str, Any]]:
-    for line in entry.effects:
-        yield cast("dict[str, Any]", json.loads(line))
 
 
 @dataclass(slots=True)
 class _Speech:
     kind: str
     at_ms: int | None = None
+    awaited: bool = False
+    """The caller was waiting for it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Voice:
+    """A stretch in which somebody was heard."""
+
+    from_ms: int
+    until_ms: int
+    awaited: bool
 
 
 class _Reading:
@@ -150,8 +67,9 @@ class _Reading:
         self._transcript: list[tuple[str, str | UtteranceId]] = []
         self._speech = AgentSpeech()
         self._spoken: dict[UtteranceId, _Speech] = {}
-        self._voices: list[tuple[int, int]] = []
-        """Stretches in which somebody was heard."""
+        self._voices: list[_Voice] = []
+        self._unanswered = False
+        """The caller has said something, and no word but a filler has been heard since."""
         self._waiting_since_ms: int | None = None
         self._caller_ended_ms = 0
         self._words: list[str] = []
@@ -169,13 +87,15 @@ class _Reading:
                 self._waiting_since_ms = None
                 self._caller_ended_ms = at_ms
             case ev.CallerPaused(_, at_ms):
-                self._voices.append((self._caller_ended_ms, at_ms))
+                self._voices.append(_Voice(self._caller_ended_ms, at_ms, awaited=False))
                 self._caller_ended_ms = at_ms
+                self._unanswered = True
             case ev.TranscriptFinal(_, text) if text:
                 self._words.append(text)
                 self._transcript.append(("caller", text))
             case ev.DigitsPressed(digits):
                 self._caller_ended_ms = entry.at_ms
+                self._unanswered = True
                 self._words.append(f"[{digits}]")
                 self._transcript.append(("caller", f"[{digits}]"))
             case ev.CallEnded(reason):
@@ -227,6 +147,7 @@ class _Reading:
         if speech is None or speech.at_ms is not None:
             return
         speech.at_ms = at_ms
+        speech.awaited = self._unanswered or self._waiting_since_ms is not None
         self._turn_answered(at_ms, filler=speech.kind == "filler")
         if speech.kind == "filler":
             since_ms = self._waiting_since_ms if self._waiting_since_ms is not None else at_ms
@@ -235,6 +156,7 @@ class _Reading:
             self._fillers.append(FillerSeen(text, self._since(at_ms), at_ms - since_ms))
         else:
             self._waiting_since_ms = None
+            self._unanswered = False
 
     def _turn_answered(self, at_ms: int, *, filler: bool) -> None:
         if self._words:
@@ -253,7 +175,7 @@ class _Reading:
     def _silent(self, utterance: UtteranceId, at_ms: int) -> None:
         speech = self._spoken.get(utterance)
         if speech is not None and speech.at_ms is not None:
-            self._voices.append((speech.at_ms, at_ms))
+            self._voices.append(_Voice(speech.at_ms, at_ms, speech.awaited))
 
     # --- effects ---
 
@@ -314,7 +236,7 @@ class _Reading:
             fillers=self._fillers,
             barge_ins=self._barge_ins,
             problems=self._problems,
-            longest_silence_ms=_longest_gap_ms(self._voices),
+            longest_dead_air_ms=_longest_dead_air_ms(self._voices),
             response_ms=_percentiles(first_sounds),
             input_tokens=self._tokens[0],
             output_tokens=self._tokens[1],
@@ -326,22 +248,27 @@ class _Reading:
             spoken = self._speech.get(UtteranceId(what)) if who == "agent" else None
             if spoken is None:
                 yield who, what
-            elif spoken.kind == "filler":
-                yield who, f"({spoken.heard_text})"
-            elif spoken.stopped:
-                yield who, f"{spoken.heard_text} — [not heard: {spoken.unheard_text}]"
             else:
-                yield who, spoken.heard_text
+                yield who, _as_heard(spoken)
 
 
-def _longest_gap_ms(voices: list[tuple[int, int]]) -> int:
-    """Return the longest time between two voices in which nobody was heard."""
+def _as_heard(spoken: Spoken) -> str:
+    """Return what was heard of an utterance, a filler in round brackets, and in square ones what was not."""
+    heard = f"({spoken.heard_text})" if spoken.kind == "filler" and spoken.heard_text else spoken.heard_text
+    if not spoken.stopped:
+        return heard
+    unheard = f"[not heard: {spoken.unheard_text}]" if spoken.unheard_text else ""
+    return " ".join(part for part in (heard, "—", unheard) if part)
+
+
+def _longest_dead_air_ms(voices: list[_Voice]) -> int:
+    """Return the longest silence that ended with words of the agent's that the caller had been waiting for."""
     longest_ms = 0
     heard_until_ms: int | None = None
-    for begins_ms, ends_ms in sorted(voices):
-        if heard_until_ms is not None:
-            longest_ms = max(longest_ms, begins_ms - heard_until_ms)
-        heard_until_ms = max(ends_ms, heard_until_ms or ends_ms)
+    for voice in sorted(voices):
+        if heard_until_ms is not None and voice.awaited:
+            longest_ms = max(longest_ms, voice.from_ms - heard_until_ms)
+        heard_until_ms = max(voice.until_ms, heard_until_ms or voice.until_ms)
     return longest_ms
 
 

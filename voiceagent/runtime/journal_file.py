@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from voiceagent import __version__
 from voiceagent.core.codec import decode_event, to_line
+from voiceagent.core.effects import AskModel, Effect, SwapPhase
 from voiceagent.core.events import CallEnded, Event
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
-from voiceagent.errors import JournalError
+from voiceagent.errors import JournalError, nearest
 from voiceagent.spec.flow import Flow
 
-__all__ = ["SCHEMA", "Entry", "Journal", "JournalHeader", "encode_header", "header_of", "read_journal"]
+__all__ = ["SCHEMA", "Entry", "Journal", "JournalHeader", "decode_effect", "encode_header", "header_of", "read_journal"]
 
 SCHEMA = 1
 """Number of the file format. It rises when an older reader would misread a newer file."""
@@ -114,19 +117,78 @@ def read_journal(path: Path) -> Journal:
     header = _header(lines[0], path)
     entries: list[Entry] = []
     for number, line in enumerate(lines[1:], start=2):
-        if line.startswith(b'{"seq":'):
-            if not entries:
-                raise JournalError(f"{path}:{number}: an effect before the first event")
-            last = entries[-1]
-            entries[-1] = Entry(last.line, last.at_ms, last.event, last.written, (*last.effects, line))
-            continue
         try:
-            at_ms, event = decode_event(line)
+            _read_line(number, line, entries)
         except JournalError as exc:
             raise JournalError(f"{path}:{number}: {exc}") from exc
-        entries.append(Entry(number, at_ms, event, line, ()))
+        except UnicodeDecodeError as exc:
+            raise JournalError(f"{path}:{number}: not UTF-8") from exc
+        except RecursionError as exc:
+            raise JournalError(f"{path}:{number}: nested too deeply") from exc
     return Journal(header, tuple(entries), torn=bool(rest))
 
+
+def _read_line(number: int, line: bytes, entries: list[Entry]) -> None:
+    line.decode("utf-8")  # JSON may come in other encodings; a journal never does
+    if not line.startswith(b'{"seq":'):
+        at_ms, event = decode_event(line)
+        entries.append(Entry(number, at_ms, event, line, ()))
+        return
+    if not entries:
+        raise JournalError("an effect before the first event")
+    decode_effect(line)
+    last = entries[-1]
+    entries[-1] = Entry(last.line, last.at_ms, last.event, last.written, (*last.effects, line))
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _EffectLine:
+    seq: int
+    epoch: int
+    turn: int
+    effect: str
+    values: Annotated[dict[str, JsonValue], Field(alias="with")]
+
+
+_EFFECTS: dict[str, type[Effect]] = {kind.__name__: kind for kind in get_args(Effect)}
+_effect_line: TypeAdapter[_EffectLine] = TypeAdapter(_EffectLine)
+
+
+def decode_effect(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of an effect and its values, as they stand in its line: words for the model are digests there.
+
+    Raises JournalError where it is no line that a journal would have.
+    """
+    try:
+        read = _effect_line.validate_json(line, strict=True)
+        kind = _EFFECTS.get(read.effect)
+        if kind is None:
+            raise JournalError(f"there is no effect {read.effect!r}{nearest(read.effect, _EFFECTS)}")
+        if kind is not AskModel:  # of that only digests are written
+            _values_of(kind).validate_json(to_line(_with_prompt(kind, read.values)), strict=True)
+    except ValidationError as exc:
+        raise JournalError(_what_is_wrong(exc)) from exc
+    return read.effect, read.values
+
+
+@cache
+def _values_of(kind: type[Effect]) -> TypeAdapter[Effect]:
+    return TypeAdapter(kind)
+
+
+def _with_prompt(kind: type[Effect], values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {**values, "prompt": ""} if kind is SwapPhase else values
+
+
+def _what_is_wrong(exc: ValidationError) -> str:
+    first = exc.errors(include_input=False, include_url=False)[0]
+    return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
+
+
+# --- the header ------------------------------------------------------------------------------------------------------
 
 _header_values: TypeAdapter[JournalHeader] = TypeAdapter(JournalHeader)
 
@@ -134,7 +196,7 @@ _header_values: TypeAdapter[JournalHeader] = TypeAdapter(JournalHeader)
 def _header(line: bytes, path: Path) -> JournalHeader:
     try:
         raw: Any = json.loads(line)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise JournalError(f"{path}:1: not a line of JSON") from exc
     values: Any = cast("dict[str, Any]", raw).get("journal") if isinstance(raw, dict) else None
     if not isinstance(values, dict):
@@ -147,5 +209,4 @@ def _header(line: bytes, path: Path) -> JournalHeader:
     try:
         return _header_values.validate_json(to_line(values), strict=True)
     except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
-        raise JournalError(f"{path}:1: {'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
+        raise JournalError(f"{path}:1: {_what_is_wrong(exc)}") from exc

@@ -14,11 +14,13 @@ from pathlib import Path
 from types import ModuleType
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
+from voiceagent.spec.tool import Tool
 
 __all__ = ["agent_folder", "load_flow"]
 
@@ -136,12 +138,27 @@ def _place(exc: BaseException, folder: Path) -> Source:
 def _what_does_not_fit(exc: ValidationError) -> str:
     problems: list[str] = []
     for error in exc.errors():
+        if _lacks_a_comma(error):
+            # A declaration in brackets is taken for its fields: one complaint for each of them would hide the cause.
+            name = str(error["loc"][0])
+            return f"{exc.title}: {name}: a comma is missing: a single one is written `{name}=(…,)`"
         where = ".".join(str(part) for part in error["loc"])
         hint = ""
         if error["type"] == "extra_forbidden":
             hint = nearest(str(error["loc"][-1]), _fields_of(exc.title))
         problems.append(f"{where}: {error['msg']}{hint}")
     return f"{exc.title}: {'; '.join(problems)}"
+
+
+def _lacks_a_comma(error: ErrorDetails) -> bool:
+    """Whether one item in brackets, `(HELP)`, stands where several are wanted."""
+    match error:
+        case {"type": "tuple_type", "input": str() | Tool()}:
+            return True
+        case {"type": "model_type", "loc": (str(), 0), "input": (str(), _)}:
+            return True
+        case _:
+            return False
 
 
 def _fields_of(title: str) -> list[str]:

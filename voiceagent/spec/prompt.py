@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -18,6 +19,8 @@ __all__ = ["DEFAULT_LOCALE", "Prompt", "render", "syntax_of"]
 
 DEFAULT_LOCALE = "en-US"
 _LATE = "---"
+_OPENING = re.compile(r"\{[{%#]")
+_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _environments: dict[str, SandboxedEnvironment] = {}
 
 
@@ -43,7 +46,33 @@ def _template(text: str, source: Source | None, locale: str) -> Template:
     try:
         return _environment(locale).from_string(text)
     except TemplateError as exc:
-        raise _unreadable(exc, source) from exc
+        raise _unreadable(exc, text, source) from exc
+
+
+def _unreadable(exc: TemplateError, text: str, source: Source | None) -> PhaseError:
+    unclosed = _unclosed(text)
+    if unclosed is not None:  # the engine notices it only where the words behind it make no sense
+        line, message = _line_at(text, unclosed.start()), f"`{unclosed[0]}` is never closed"
+    else:
+        line, message = getattr(exc, "lineno", None), str(exc.message)
+    where = Source(source.file, source.line + line - 1) if source and line else source
+    return PhaseError(f"template cannot be read: {message}", source=where, code="bad-template")
+
+
+def _unclosed(text: str) -> re.Match[str] | None:
+    """Return the first bracket that is not closed before the next one opens."""
+    at = 0
+    while opened := _OPENING.search(text, at):
+        closed = text.find(_CLOSING[opened[0]], opened.end())
+        following = _OPENING.search(text, opened.end()) if opened[0] != "{#" else None
+        if closed < 0 or (following is not None and following.start() < closed):
+            return opened
+        at = closed + 2
+    return None
+
+
+def _line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def render(
@@ -73,7 +102,7 @@ def syntax_of(text: str, *, source: Source | None = None) -> tuple[nodes.Templat
         tree = environment.parse(text)
         return tree, tuple(sorted(_names_in(tree, environment)))
     except TemplateError as exc:
-        raise _unreadable(exc, source) from exc
+        raise _unreadable(exc, text, source) from exc
 
 
 def _names_in(tree: nodes.Template, environment: SandboxedEnvironment) -> set[str]:
@@ -96,12 +125,6 @@ def _names_in(tree: nodes.Template, environment: SandboxedEnvironment) -> set[st
     return found
 
 
-def _unreadable(exc: TemplateError, source: Source | None) -> PhaseError:
-    line = getattr(exc, "lineno", None)
-    where = Source(source.file, source.line + line - 1) if source and line else source
-    return PhaseError(f"template cannot be read: {exc.message}", source=where, code="bad-template")
-
-
 @dataclass(frozen=True)
 class Prompt:
     """A prompt file. A line `---` divides the static part from the late facts; without it all is static."""
@@ -110,30 +133,38 @@ class Prompt:
     source: Source = field(default_factory=lambda: Source("<inline>"))
 
     @cached_property
-    def _halves(self) -> tuple[str, str]:
-        static: list[str] = []
+    def _halves(self) -> tuple[list[str], list[str]]:
         lines = self.text.splitlines()
         for number, line in enumerate(lines):
             if line.strip() == _LATE:
-                return "\n".join(static).strip(), "\n".join(lines[number + 1 :]).strip()
-            static.append(line)
-        return "\n".join(static).strip(), ""
+                return lines[:number], lines[number + 1 :]
+        return lines, []
 
     @property
     def static(self) -> str:
         """The part that is the same in every call: it may be sent ahead, and keeps providers' prompt caches warm."""
-        return self._halves[0]
+        return "\n".join(self._halves[0]).strip()
+
+    @property
+    def static_hole(self) -> Source | None:
+        """Where the first placeholder stands in the static part, which is never filled; None where none does."""
+        static = "\n".join(self._halves[0])
+        hole = re.search(r"\{[{%]", static)
+        first = max(self.source.line, 1)
+        return Source(self.source.file, first + _line_at(static, hole.start()) - 1) if hole else None
 
     @property
     def late(self) -> str:
         """The template over facts, not yet filled."""
-        return self._halves[1]
+        return "\n".join(self._halves[1]).strip()
 
     @property
     def late_line(self) -> int:
-        """Line of the file on which the late part begins, 1-based."""
+        """Line of the file on which the first words of the late part stand, 1-based."""
+        static, late = self._halves
         first = max(self.source.line, 1)
-        return next((first + n + 1 for n, line in enumerate(self.text.splitlines()) if line.strip() == _LATE), first)
+        empty = next((number for number, line in enumerate(late) if line.strip()), 0)
+        return first + len(static) + 1 + empty if late else first
 
     def late_facts(self, facts: Mapping[str, object], *, locale: str = DEFAULT_LOCALE) -> str:
         """Return the late part filled with facts; PhaseError where one is missing."""

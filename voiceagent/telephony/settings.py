@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from voiceagent.errors import OperatorError
 
 __all__ = ["TelephonySettings"]
 
+_MOST_PORT = 65_535
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
 
@@ -23,7 +25,8 @@ class TelephonySettings:
     """Names that may stand in a path: small letters, digits, `_` and `-`."""
     public_url: str | None = None
     """The address under which carriers reach this server, `https://voice.example.com`, with a path if a proxy
-    takes one away. Signatures are checked against it and against nothing that a request says of itself."""
+    takes one away. Signatures are checked against it and against nothing that a request says of itself.
+    `http` will do for this machine (`http://127.0.0.1:8080`): there a signed call can be tried without a proxy."""
     twilio_auth_token: str | None = field(default=None, repr=False)
     """The account's secret. Without it nothing that claims to come from Twilio is let in."""
     insecure: bool = False
@@ -48,6 +51,8 @@ class TelephonySettings:
         for agent in sorted(self.agents):
             if not _AGENT.fullmatch(agent):
                 raise OperatorError(f"{agent!r} cannot be an agent's name in a path: use a-z, 0-9, '_' and '-'")
+        if not 0 <= self.port <= _MOST_PORT:
+            raise OperatorError(f"port is {self.port}, but must be 0 to {_MOST_PORT}")
         if not 200 <= self.lead_ms <= 500:
             raise OperatorError(f"lead_ms is {self.lead_ms}, but must be 200 to 500")
         for target, number in self.transfer_targets.items():
@@ -57,9 +62,13 @@ class TelephonySettings:
             self._check_public_url(self.public_url)
 
     def _check_public_url(self, public_url: str) -> None:
-        parts = urlsplit(public_url)
-        schemes = {"https", "http"} if self.insecure else {"https"}
-        if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+        parts = _parts(public_url)
+        if parts is None or not parts.hostname or parts.query or parts.fragment:
+            right = False
+        else:
+            plain = self.insecure or _is_this_machine(parts.hostname)
+            right = parts.scheme in ({"https", "http"} if plain else {"https"})
+        if not right:
             raise OperatorError(f"public_url is {public_url!r}, but must look like 'https://voice.example.com'")
 
     @property
@@ -72,3 +81,20 @@ class TelephonySettings:
         """The public address for WebSockets, without a slash at its end."""
         base = self.webhook_base
         return "ws" + base.removeprefix("http") if base is not None else None
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None where brackets or port could stand in none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

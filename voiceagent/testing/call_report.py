@@ -55,6 +55,8 @@ class CallReport:
     turns: tuple[CallerTurn, ...]
     barge_ins: tuple[BargeIn, ...]
     closed: Closed
+    connected: bool
+    """Whether the agent took the call; if not, `closed` says why."""
     failure: StepFailed | None
     """The step that did not come about; None: the script was followed to its end."""
     lateness: Lateness
@@ -77,6 +79,7 @@ class CallReport:
             turns=tuple(caller_turns(carried.timeline)),
             barge_ins=tuple(barge_ins(carried.timeline)),
             closed=carried.closed,
+            connected=carried.connected,
             failure=failure,
             lateness=carried.lateness,
             ignored_messages=carried.ignored_messages,

@@ -28,6 +28,7 @@ from voiceagent.testing.timeline import (
     AgentSpeechStopped,
     CallerUtteranceEnded,
     CallerUtteranceStarted,
+    ClearReceived,
     Closed,
     DigitSent,
     TimelineEvent,
@@ -37,6 +38,9 @@ __all__ = ["ScriptedCaller", "StepFailed"]
 
 _KEY_MS = 200
 """From one key to the next, as fast fingers do it."""
+
+_SETTLED_MS = 420
+"""After so long it is known whether the agent was speaking: its silence shows only after 400 ms of it."""
 
 _STUBBORN_MS = 1_000
 """An agent that goes on for so long after an interruption was not interrupted: what it says counts as an answer."""
@@ -66,6 +70,8 @@ class _AgentAsHeard:
         "_heard_out_ms",
         "_run_from_ms",
         "_run_until_ms",
+        "_taken_back",
+        "_under_the_caller",
         "turn_from_ms",
     )
 
@@ -75,12 +81,20 @@ class _AgentAsHeard:
         self._heard_out_ms = 0
         self._run_from_ms: int | None = None
         self._run_until_ms: int | None = None
+        self._under_the_caller = False
+        """The agent was audible when the caller last began to speak."""
+        self._taken_back = False
+        """It has taken back words since."""
         self.turn_from_ms: int | None = None
         """When the agent began to speak since the caller last did something or waited for it to finish."""
 
     @property
     def ever_spoke(self) -> bool:
         return self._run_from_ms is not None
+
+    @property
+    def was_cut_off(self) -> bool:
+        return self._under_the_caller or self._taken_back
 
     def agent_started(self, at_ms: int) -> None:
         self._run_from_ms, self._run_until_ms = at_ms, None
@@ -89,10 +103,17 @@ class _AgentAsHeard:
 
     def agent_stopped(self, at_ms: int) -> None:
         self._run_until_ms = at_ms
+        if at_ms <= self._caller_from_ms:  # it was silent already, which nobody could know at that moment
+            self._under_the_caller = False
+
+    def agent_took_back(self) -> None:
+        self._taken_back = True
 
     def caller_started(self, at_ms: int) -> None:
         self._caller_from_ms = self._caller_until_ms = at_ms
         self.turn_from_ms = None
+        self._under_the_caller = self.ever_spoke and self._run_until_ms is None
+        self._taken_back = False
 
     def caller_stopped(self, at_ms: int) -> None:
         self._caller_until_ms = at_ms
@@ -124,6 +145,7 @@ class ScriptedCaller:
         self._number = 0
         self._step_from_ms = 0
         self._started = False
+        self._spoken_from_ms = 0
         self._spoken = False
         self._keys_pressed = 0
         self._agent = _AgentAsHeard()
@@ -138,8 +160,11 @@ class ScriptedCaller:
                 self._agent.agent_started(at_ms)
             case AgentSpeechStopped(at_ms):
                 self._agent.agent_stopped(at_ms)
+            case ClearReceived(_, dropped_ms) if dropped_ms > 0:
+                self._agent.agent_took_back()
             case CallerUtteranceStarted(at_ms) | DigitSent(at_ms):
                 self._agent.caller_started(at_ms)
+                self._spoken_from_ms = at_ms
             case CallerUtteranceEnded(at_ms):
                 self._agent.caller_stopped(at_ms)
                 self._spoken = True
@@ -209,7 +234,11 @@ class ScriptedCaller:
 
     def _barge_in(self, step: BargeInStep, at_ms: int, acts: list[CallerAct]) -> bool:
         if self._started:
-            return self._spoken
+            if not self._spoken or at_ms < self._spoken_from_ms + _SETTLED_MS:
+                return False
+            if not self._agent.was_cut_off:
+                self._fail(at_ms, "nothing was interrupted: the agent had fallen silent before")
+            return self._agent.was_cut_off
         turn_from_ms = self._agent.turn_from_ms
         if turn_from_ms is not None:
             # The recording begins with some silence: the voice in it is what has to be on time.

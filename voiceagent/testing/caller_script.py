@@ -77,7 +77,7 @@ class WaitStep:
 class BargeInStep:
     """Speak `after_ms` after the agent's voice began: at that moment the caller's own voice begins.
 
-    It does so too where the agent was done sooner; then nothing was interrupted, and the report lists no barge-in.
+    Where the agent had fallen silent by then, nothing was interrupted, and the step has failed.
     """
 
     after_ms: int

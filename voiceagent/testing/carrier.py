@@ -7,24 +7,25 @@ does not read its socket loses some of it (warning 31930) while the call goes on
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+import errno
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from voiceagent.audio import FRAME_MS, MULAW_SILENCE
+from voiceagent.audio import FRAME_MS
 from voiceagent.ports import Clock
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.testing.lateness import Lateness
-from voiceagent.testing.playout import FRAME_BYTES, PlayoutBuffer
+from voiceagent.testing.mouth import Mouth
+from voiceagent.testing.playout import PlayoutBuffer
 from voiceagent.testing.timeline import (
     AgentAudioDiscarded,
     CallerAudioDiscarded,
-    CallerUtteranceEnded,
-    CallerUtteranceStarted,
     ClearReceived,
     Closed,
     DigitSent,
@@ -47,7 +48,6 @@ from voiceagent.testing.utterance import VOICED_ENERGY, Utterance
 
 __all__ = ["Caller", "CallerAct", "CarriedCall", "Hearing", "PressKey", "PutDown", "Say", "TwilioCarrier"]
 
-_SILENCE = bytes([MULAW_SILENCE]) * FRAME_BYTES
 _UNREAD_MESSAGES = 500  # ten seconds of caller audio that the agent has not read
 _LISTED_IGNORED = 100
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # ten minutes of µ-law in base64 fit in
@@ -94,40 +94,6 @@ class Caller(Protocol):
         ...
 
 
-class _Mouth:
-    """Turns what the caller says into one frame after the other, silence included."""
-
-    __slots__ = ("_frame", "_queue")
-
-    def __init__(self) -> None:
-        self._queue: deque[Utterance] = deque()
-        self._frame = 0
-
-    def say(self, utterance: Utterance) -> None:
-        if len(self._queue) == 1 and self._frame * FRAME_MS >= self._queue[0].voiced_until_ms:
-            self._finish()
-        self._queue.append(utterance)
-
-    def next_frame(self, at_ms: int) -> tuple[bytes, Sequence[TimelineEvent]]:
-        if not self._queue:
-            return _SILENCE, ()
-        speaking, said_ms = self._queue[0], self._frame * FRAME_MS
-        frame = speaking.frames[self._frame]
-        self._frame += 1
-        if self._frame == len(speaking.frames):
-            self._finish()
-        events: list[TimelineEvent] = []
-        if said_ms == speaking.voiced_from_ms:
-            events.append(CallerUtteranceStarted(at_ms, speaking.name))
-        if said_ms + FRAME_MS == speaking.voiced_until_ms:
-            events.append(CallerUtteranceEnded(at_ms + FRAME_MS, speaking.name))
-        return frame, events
-
-    def _finish(self) -> None:
-        self._queue.popleft()
-        self._frame = 0
-
-
 # --- the carrier -----------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +114,8 @@ class CarriedCall:
     timeline: tuple[TimelineEvent, ...]
     """In the order of `at_ms`; the last one is `closed`."""
     closed: Closed
+    connected: bool
+    """Whether the agent took the call; if not, `closed` says why."""
     lateness: Lateness
     ignored_messages: int
     discarded_frames: int
@@ -166,6 +134,7 @@ class TwilioCarrier:
         url: str,
         *,
         caller: Caller,
+        call: str | None = None,
         auth_token: str | None = None,
         parameters: Mapping[str, str] | None = None,
         clock: Clock | None = None,
@@ -175,8 +144,8 @@ class TwilioCarrier:
     ) -> None:
         """Prepare a call. Raises OperatorError for a URL that Twilio could not call.
 
-        `parameters` arrive as `customParameters`. `on_event` is told everything as it becomes known.
-        `keep_audio` False saves 16 kB per second of call where nobody wants `heard`.
+        `call` is the id that a webhook was told. `parameters` arrive as `customParameters`. `on_event` is told
+        everything as it becomes known. `keep_audio` False saves 16 kB per second of call where nobody wants `heard`.
         """
         check_url(url)
         hearing = hearing or Hearing()
@@ -187,10 +156,10 @@ class TwilioCarrier:
         self._clock = clock or SystemClock()
         self._on_event = on_event
         self._keep_audio = keep_audio
-        self._stream = TwilioStream()
+        self._stream = TwilioStream(call)
         self._playout = PlayoutBuffer()
         self._meter = SpeechMeter(energy=hearing.energy, quiet_ms=hearing.quiet_ms)
-        self._mouth = _Mouth()
+        self._mouth = Mouth()
         self._outgoing: asyncio.Queue[str | None] = asyncio.Queue()
         self._timeline: list[TimelineEvent] = []
         self._caller_heard = bytearray()
@@ -201,6 +170,7 @@ class TwilioCarrier:
         self._agent_audio_discarded = False
         self._now_ms = 0
         self._put_down: str | None = None
+        self._connected = False
         self._closed: Closed | None = None
 
     @property
@@ -221,14 +191,16 @@ class TwilioCarrier:
                 close_timeout=_GOODBYE_MS / 1000,
             )
         except (OSError, InvalidHandshake) as exc:
-            closed = Closed(0, "line", None, _why_not_connected(exc))
+            closed = Closed(0, "line", None, _why_not_connected(exc, self._url))
         else:
+            self._connected = True
             closed = await self._carry_over(connection)
         self._agent_fell_silent()
         self._note(closed)
         return CarriedCall(
             timeline=tuple(sorted(self._timeline, key=lambda event: event.at_ms)),
             closed=closed,
+            connected=self._connected,
             lateness=Lateness.of(self._late_frames),
             ignored_messages=self._ignored_messages,
             discarded_frames=self._discarded_frames,
@@ -376,7 +348,9 @@ class TwilioCarrier:
         self._note(MarkEchoed(self._now_ms, name, cleared))
 
 
-def _why_not_connected(exc: OSError | InvalidHandshake) -> str:
+def _why_not_connected(exc: OSError | InvalidHandshake, url: str) -> str:
     if isinstance(exc, InvalidStatus):
         return f"the agent refused the call with HTTP {exc.response.status_code}"
+    if f"[Errno {errno.ECONNREFUSED}]" in str(exc):  # of a name with several addresses the words are all there is
+        return f"nobody listens at {urlsplit(url).netloc}"
     return f"no connection: {str(exc) or type(exc).__name__}"

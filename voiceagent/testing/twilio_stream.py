@@ -16,28 +16,53 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, assert_never
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from voiceagent.errors import OperatorError
 
-__all__ = ["AgentMessage", "Clear", "Mark", "Media", "NotUnderstood", "TwilioStream", "check_url", "twilio_signature"]
+__all__ = [
+    "AgentMessage",
+    "Clear",
+    "Mark",
+    "Media",
+    "NotUnderstood",
+    "TwilioStream",
+    "check_url",
+    "new_call",
+    "twilio_signature",
+]
 
 
 def check_url(url: str) -> None:
     """Raise OperatorError for what Twilio could not call."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-        raise OperatorError(f"{url!r} is no media URL: ws://… or wss://… is needed")
+    parts = _parts(url)
+    if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.fragment:
+        raise OperatorError(f"{url!r} is no media URL: use ws://… or wss://…")
     if parts.query:
         raise OperatorError(f"{url!r} has a query, which Twilio drops from stream URLs: use parameters instead")
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None where brackets, port or host could stand in none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError:
+        return None
+    return parts
 
 
 def twilio_signature(url: str, auth_token: str) -> str:
     """Return the X-Twilio-Signature of a WebSocket upgrade to exactly this URL."""
     digest = hmac.new(auth_token.encode(), url.encode(), hashlib.sha1).digest()
     return base64.b64encode(digest).decode("ascii")
+
+
+def new_call() -> str:
+    """Return the id of a call, as Twilio makes them."""
+    return f"CA{secrets.token_hex(16)}"
 
 
 # --- from the agent --------------------------------------------------------------------------------------------------
@@ -109,9 +134,10 @@ class TwilioStream:
 
     __slots__ = ("_account", "_call", "_chunk", "_sequence", "_sid")
 
-    def __init__(self) -> None:
+    def __init__(self, call: str | None = None) -> None:
+        """Begin the stream of a call; one that no webhook was asked about gets an id of its own."""
         self._sid = f"MZ{secrets.token_hex(16)}"
-        self._call = f"CA{secrets.token_hex(16)}"
+        self._call = call or new_call()
         self._account = f"AC{secrets.token_hex(16)}"
         self._sequence = 0
         self._chunk = 0

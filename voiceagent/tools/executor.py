@@ -17,7 +17,7 @@ from voiceagent.core.effects import Fetch, StartTool
 from voiceagent.core.events import PrefetchFailed, PrefetchFinished, ToolFinished
 from voiceagent.core.events import ToolFailed as ToolCallFailed
 from voiceagent.core.ids import CallId, Epoch
-from voiceagent.errors import ToolFailed
+from voiceagent.errors import OperatorError, ToolFailed
 from voiceagent.ports import Clock, CredentialBroker
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
@@ -279,10 +279,11 @@ class CallTools:
         )
 
     def _crashed(self, run: _Run, exc: BaseException) -> _Failed:
-        # Where it broke, but not the exception's own words: they often quote arguments.
+        # Where it broke, but not the exception's own words, which often quote arguments; ours are for the operator.
         frames = traceback.extract_tb(exc.__traceback__)
         where = " > ".join(f"{frame.filename}:{frame.lineno}" for frame in frames[1:]) or str(run.tool.source)
-        _log.error("call %s: tool %s crashed: %s at %s", self._call, run.tool.name, type(exc).__name__, where)
+        kind = f"{type(exc).__name__}: {exc}" if isinstance(exc, OperatorError) else type(exc).__name__
+        _log.error("call %s: tool %s crashed: %s at %s", self._call, run.tool.name, kind, where)
         if run.tool.effect != "read":
             return _Failed("unknown", _UNKNOWN)
         return _Failed("crashed", _CRASHED, again=True)

@@ -43,7 +43,7 @@ def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
             prompt = flow.prompts[phase.prompt]
             if "{{" in prompt.static or "{%" in prompt.static:
                 message = f"prompt {phase.prompt!r}: placeholders belong below the line `---`"
-                yield error("static-placeholder", message, prompt.source)
+                yield error("static-placeholder", message, prompt.static_hole or prompt.source)
         yield from _said_as_they_stand(phase, ways)
         sure = held[phase.name] | start if ways.reaches(phase.name) else None
         for text in _texts(flow, ways, phase, after.get(phase.name, {})):

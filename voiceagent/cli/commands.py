@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from voiceagent import __version__
 from voiceagent.cli.call import call
 from voiceagent.cli.check import check
 from voiceagent.cli.diff import diff
@@ -18,7 +20,7 @@ from voiceagent.cli.serve import serve
 from voiceagent.cli.test import play
 from voiceagent.errors import VoiceAgentError
 
-__all__ = ["main"]
+__all__ = ["app", "run"]
 
 app = typer.Typer(
     help="Phone agents made of phases.",
@@ -37,17 +39,23 @@ app.command("test")(play)
 app.command()(schema)
 
 
-@app.callback()
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:  # noqa: FBT001, FBT003 - how Typer declares a flag
-    if version:
-        from voiceagent import __version__
-
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - how Typer calls it
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
 
 
-def main() -> None:
-    """Run the command line; exit code 1 for a mistake in what was given, 130 for Ctrl-C."""
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+def run() -> None:
+    """Run the command line; exit code 1 for a mistake in what was given."""
     try:
         app()
     except VoiceAgentError as exc:
@@ -57,5 +65,3 @@ def main() -> None:
         # Whoever read our output has gone: there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

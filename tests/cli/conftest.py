@@ -1,0 +1,79 @@
+"""An author's folder with a small agent in it, and the command line, run in it as a person would."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from voiceagent.cli import main
+
+AGENT = """
+from voiceagent import Flow, HangUpAfter, Phase, Requested, Say, ToolContext, Transition, tool
+
+
+@tool
+async def opening_hours(ctx: ToolContext) -> object:
+    "When the shop is open."
+    return {body}
+
+
+HELP = Phase(
+    name="help",
+    prompt="shop/help.md",
+    tools=(opening_hours,),
+    on_enter=Say(text="Hello."),
+    transitions=(Transition(on=Requested(name="finish", description="Done."), to="{then}"),),
+)
+GOODBYE = Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
+FLOW = Flow(name="shop", initial="help", phases=(HELP, GOODBYE))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A folder in which an agent called `shop` is."""
+
+    folder: Path
+
+    def write(self, *, body: str = '{"opens": "nine"}', then: str = "goodbye", beside: str = ".") -> None:
+        for made in (self.folder / beside / "phases" / "shop", self.folder / beside / "prompts" / "shop"):
+            made.mkdir(parents=True, exist_ok=True)
+        agent = AGENT.replace("{body}", body).replace("{then}", then)
+        (self.folder / beside / "phases" / "shop" / "__init__.py").write_text(agent)
+        (self.folder / beside / "prompts" / "shop" / "help.md").write_text("Be kind.")
+
+    def script(self, *steps: str) -> str:
+        lines = "\n".join(f"  - {step}" for step in steps)
+        (self.folder / "caller.yaml").write_text(f"name: test\nsteps:\n{lines}\n")
+        return "caller.yaml"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    made = Shop(tmp_path)
+    made.write()
+    return made
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def voiceagent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command line and returns its exit code, output and complaints."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["voiceagent", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        seen = capsys.readouterr()
+        return int(left.value.code or 0), seen.out, seen.err
+
+    return run

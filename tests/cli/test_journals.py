@@ -1,0 +1,54 @@
+"""`voiceagent inspect` and `replay`: what is left of a call, also where its journal breaks off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, Shop
+
+
+@pytest.fixture
+def journal(shop: Shop, voiceagent: Run) -> Path:
+    script = shop.script("wait_ms: 200", "hang_up")
+    assert voiceagent("call", "shop", "--engines", "null", "--script", script)[0] == 0
+    (path,) = Path("journals").glob("*.jsonl")
+    return path
+
+
+def replayed(voiceagent: Run, journal: Path, *options: str) -> tuple[int, str, str]:
+    return voiceagent("replay", str(journal), "--agent", "shop", *options)
+
+
+@pytest.mark.parametrize("kept_lines", [1, 5])
+@pytest.mark.parametrize("torn", [b"", b'{"at":12'])
+def test_a_journal_that_breaks_off_is_said_to(journal: Path, voiceagent: Run, kept_lines: int, torn: bytes) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:kept_lines]) + torn)
+    code, said, _ = replayed(voiceagent, journal)
+    assert code == 0
+    assert said.endswith(" events: the same effects, byte for byte; the journal breaks off\n")
+    code, said, _ = voiceagent("inspect", str(journal))
+    assert code == 0
+    assert said.endswith("ended: the journal breaks off\n")
+
+
+def test_after_a_prompt_was_edited_a_replay_says_how_it_goes_all_the_same(
+    shop: Shop, journal: Path, voiceagent: Run
+) -> None:
+    (shop.folder / "prompts" / "shop" / "help.md").write_text("Be rude.")
+    code, _, complained = replayed(voiceagent, journal)
+    assert code == 1
+    assert "shop/help.md" in complained
+    assert "--other-flow" in complained
+    code, said, _ = replayed(voiceagent, journal, "--other-flow")
+    assert code == 0
+    assert said.endswith(" events: the same effects\n")
+
+
+@pytest.mark.parametrize("command", [("inspect",), ("replay", "--agent", "shop")])
+def test_what_is_no_journal_is_one_line(shop: Shop, voiceagent: Run, command: tuple[str, ...]) -> None:
+    (shop.folder / "deep.jsonl").write_bytes(b"[" * 100_000 + b"\n")
+    code, said, complained = voiceagent(*command, "deep.jsonl")
+    assert (code, said, complained) == (1, "", "voiceagent: deep.jsonl:1: not a line of JSON\n")

@@ -1,0 +1,116 @@
+"""What a person gets wrong on the command line is one clear line, before anything is begun."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Run, Shop
+
+OPEN = ("serve", "shop", "--insecure", "--port", "0")
+
+
+def test_the_version_is_printed(voiceagent: Run) -> None:
+    code, said, _ = voiceagent("--version")
+    assert (code, said) == (0, "0.1.0\n")
+
+
+def complaint(run: tuple[int, str, str]) -> str:
+    code, said, complained = run
+    assert (code, said) == (1, "")
+    assert complained.startswith("voiceagent: ")
+    assert complained.count("\n") == 1
+    return complained
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ((), "TWILIO_AUTH_TOKEN and VOICEAGENT_PUBLIC_URL"),
+        (("--twilio-auth-token", "secret"), "VOICEAGENT_PUBLIC_URL"),
+        (("--public-url", "https://voice.example.com"), "TWILIO_AUTH_TOKEN"),
+    ],
+)
+def test_a_server_that_would_refuse_every_call_does_not_start(
+    shop: Shop, voiceagent: Run, options: tuple[str, ...], missing: str
+) -> None:
+    said = complaint(voiceagent("serve", "shop", *options))
+    assert said == f"voiceagent: every call would be refused: set {missing}, or try --insecure\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--openai-base-url", "notaurl"), "--openai-base-url is 'notaurl'"),
+        (("--service-url", "http://[x"), "--service-url is 'http://[x'"),
+        (("--token-url", "ftp://x"), "--token-url is 'ftp://x'"),
+        (("--public-url", "https://[x"), "public_url is 'https://[x'"),
+        (("--journals", "/proc/journals"), "nothing can be written to /proc/journals"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told_at_the_start(
+    shop: Shop, voiceagent: Run, options: tuple[str, str], expected: str
+) -> None:
+    assert expected in complaint(voiceagent(*OPEN, *options))
+
+
+def test_a_port_beyond_the_last_one_is_refused(shop: Shop, voiceagent: Run) -> None:
+    code, _, said = voiceagent("serve", "shop", "--insecure", "--port", "65536")
+    assert code == 2
+    assert "--port" in said
+
+
+def test_two_agents_of_one_name_are_refused(shop: Shop, voiceagent: Run) -> None:
+    shop.write(beside="other")
+    assert "two agents are called 'shop'" in complaint(voiceagent(*OPEN, "other/phases/shop"))
+
+
+@pytest.mark.parametrize("command", [OPEN, ("call", "shop", "--script", "caller.yaml")])
+def test_an_agent_that_check_refuses_is_neither_served_nor_called(
+    shop: Shop, voiceagent: Run, command: tuple[str, ...]
+) -> None:
+    shop.write(then="godbye")
+    shop.script("hang_up")
+    said = complaint(voiceagent(*command))
+    assert "did you mean 'goodbye'?" in said
+    assert "phases/shop/__init__.py:" in said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'await ctx.http.get("/hours")',
+        'await _hours(ctx)\n\n\nasync def _hours(ctx: ToolContext) -> object:\n    return await ctx.http.get("/hours")',
+    ],
+    ids=["directly", "through another function"],
+)
+@pytest.mark.parametrize("command", [OPEN, ("call", "shop", "--script", "caller.yaml")])
+def test_tools_without_their_service_are_told_before_the_first_call(
+    shop: Shop, voiceagent: Run, command: tuple[str, ...], body: str
+) -> None:
+    shop.write(body=body)
+    shop.script("hang_up")
+    said = complaint(voiceagent(*command))
+    assert said == "voiceagent: the tools of shop call a service (opening_hours): name it with --service-url\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("ws://127.0.0.1:9/media/twilio/shop", "nobody listens at 127.0.0.1:9; is voiceagent serve running?"),
+        ("http://127.0.0.1:9/media/twilio/shop", "is no media URL: use ws://… or wss://…"),
+        ("http://127.0.0.1:9/twilio/shop/answer", "nobody listens at 127.0.0.1:9; is voiceagent serve running?"),
+        ("ws://127.0.0.1:99999/x", "is no media URL"),
+        ("ws://[::1/x", "is no media URL"),
+        ("x" * 300, "there is no agent 'xxx"),
+    ],
+)
+def test_a_call_that_reaches_nobody_is_one_line(shop: Shop, voiceagent: Run, target: str, expected: str) -> None:
+    assert expected in complaint(voiceagent("call", target, "--script", shop.script("wait_ms: 0")))
+
+
+def test_a_recording_that_cannot_be_written_is_told_before_the_call(shop: Shop, voiceagent: Run) -> None:
+    script = shop.script("hang_up")
+    said = complaint(
+        voiceagent("call", "shop", "--engines", "null", "--script", script, "--record", "/proc/none/call.wav")
+    )
+    assert "the recording cannot be written: /proc/none/call.wav: No such file or directory" in said

@@ -1,0 +1,109 @@
+"""What whoever serves an agent decides, on the command line: declared once, for every command that serves one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import typer
+
+from voiceagent.cli.agent_server import ServerSettings, ServiceSettings
+from voiceagent.errors import OperatorError
+from voiceagent.telephony.settings import TelephonySettings
+
+__all__ = ["ServingOptions", "with_serving_options"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ServingOptions:
+    """Engines, model, journals and the tools' service. Raises OperatorError for an address that is none."""
+
+    engines: Annotated[
+        Literal["local", "null"], typer.Option(help="Speech engines: `local`, or `null` for load tests.")
+    ] = "local"
+    model: Annotated[
+        str | None,
+        typer.Option(envvar="VOICEAGENT_MODEL", help="openai:<model>; without it the guided model speaks."),
+    ] = None
+    journals: Annotated[Path, typer.Option(envvar="VOICEAGENT_JOURNALS", help="Folder of the calls' journals.")] = Path(
+        "journals"
+    )
+    service_url: Annotated[
+        str, typer.Option(envvar="VOICEAGENT_SERVICE_URL", help="Service that the agents' tools call.")
+    ] = ""
+    token_url: Annotated[
+        str | None, typer.Option(envvar="VOICEAGENT_TOKEN_URL", help="OAuth token endpoint of that service.")
+    ] = None
+    client_id: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_ID", help="OAuth client.")] = ""
+    client_secret: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_SECRET", help="Its secret.")] = ""
+    openai_base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
+    ] = None
+    openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None
+    time_zone: Annotated[str, typer.Option(help="IANA time zone in which callers say dates.")] = "UTC"
+
+    def __post_init__(self) -> None:
+        for name in ("service_url", "token_url", "openai_base_url"):
+            url = getattr(self, name)
+            if url and not _is_address(url):
+                option = f"--{name.replace('_', '-')}"
+                raise OperatorError(f"{option} is {url!r}, but must look like 'https://api.example.com'")
+
+    def settings(self, telephony: TelephonySettings) -> ServerSettings:
+        """Return what a server with these telephone lines is made from."""
+        return ServerSettings(
+            telephony=telephony,
+            journals=self.journals,
+            engines=self.engines,
+            model=self.model,
+            openai_base_url=self.openai_base_url,
+            openai_api_key=self.openai_api_key,
+            service=ServiceSettings(
+                url=self.service_url,
+                token_url=self.token_url,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
+            ),
+            time_zone=self.time_zone,
+        )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def with_serving_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ServingOptions; it takes them as its parameter `serving`."""
+    hints = typing.get_type_hints(ServingOptions, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(ServingOptions)
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: object) -> None:
+        values: dict[str, typing.Any] = {option.name: given.pop(option.name) for option in shared}
+        command(**given, serving=ServingOptions(**values))
+
+    own_hints = typing.get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own_hints[parameter.name])
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != "serving"
+    ]
+    with_options.__signature__ = inspect.Signature([*own, *shared])  # pyright: ignore[reportAttributeAccessIssue] - what Typer reads
+    with_options.__annotations__ = {option.name: option.annotation for option in (*own, *shared)}
+    return with_options
