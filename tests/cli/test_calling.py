@@ -130,8 +130,7 @@ def test_a_tool_that_crashed_is_a_problem_of_the_agents_side() -> None:
         problems=[],
         longest_dead_air_ms=0,
         response_ms={},
-        input_tokens=0,
-        output_tokens=0,
+        tokens=[],
     )
     assert problems_of(summary) == ["the tool opening_hours crashed: see the log above"]
     assert problems_of(replace(summary, tools=[])) == []

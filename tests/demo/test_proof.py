@@ -34,8 +34,7 @@ SUMMARY = CallSummary(
     problems=[],
     longest_dead_air_ms=0,
     response_ms={},
-    input_tokens=0,
-    output_tokens=0,
+    tokens=[],
 )
 
 

@@ -29,6 +29,7 @@ from voiceagent.core.events import (
 from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError
+from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.journal_file import header_of, read_journal
 from voiceagent.runtime.replay import replay
@@ -100,6 +101,22 @@ def test_a_replay_decides_the_same_byte_for_byte(tmp_path: Path) -> None:
     written = b"".join(line for entry in journal.entries for line in entry.effects)
     assert b'"effect":"AskModel"' in written
     assert b'"effect":"Speak"' in written
+
+
+def test_a_replay_can_stop_after_any_event_and_tell_how_the_call_stood(tmp_path: Path) -> None:
+    journal = read_journal(_take_a_call(tmp_path))
+    said = [len(replay(journal, _flow(), until=until).conversation.transcript.messages()) for until in (1, 5, 9, 13)]
+    assert said == sorted(said)
+    assert (said[0], said[-1]) == (0, 3)
+    assert replay(journal, _flow(), until=9).events == 9
+    assert replay(journal, _flow(), until=999).events == len(_CALL)
+
+
+def test_replies_and_tokens_are_counted_by_phase(tmp_path: Path) -> None:
+    last = (6_800, ReplyFinished(ReplyId("r1"), input_tokens=120, output_tokens=9))
+    events = tuple(last if isinstance(event, ReplyFinished) else (at_ms, event) for at_ms, event in _CALL)
+    (tokens,) = inspect_journal(read_journal(_take_a_call(tmp_path, events))).tokens
+    assert (tokens.replies, tokens.input, tokens.output) == (1, 120, 9)
 
 
 def test_the_first_difference_is_shown_with_its_event(tmp_path: Path) -> None:

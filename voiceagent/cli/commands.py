@@ -14,6 +14,7 @@ from voiceagent.cli.check import check
 from voiceagent.cli.diff import diff
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
+from voiceagent.cli.promote import promote
 from voiceagent.cli.replay import replay
 from voiceagent.cli.schema import schema
 from voiceagent.cli.serve import serve
@@ -35,6 +36,7 @@ app.command()(graph)
 app.command()(diff)
 app.command()(inspect)
 app.command()(replay)
+app.command()(promote)
 app.command("test")(play)
 app.command()(schema)
 

@@ -36,6 +36,11 @@ def inspect(
         typer.echo(f"prefetch {served.how}: {served.saved_ms} ms saved")
     for filler in summary.fillers:
         typer.echo(f"filler {filler.text!r} after {filler.onset_ms} ms")
+    for tokens in summary.tokens:
+        counted = f", {tokens.input} tokens in, {tokens.output} out" if tokens.input or tokens.output else ""
+        typer.echo(
+            f"model in {tokens.phase}: {tokens.replies} {'reply' if tokens.replies == 1 else 'replies'}{counted}"
+        )
     latencies = ", ".join(f"{name} {ms} ms" for name, ms in summary.response_ms.items())
     typer.echo(f"first sound after the caller: {latencies or 'no turns'}")
     ended = ", ".join(part for part in (summary.ended, None if recorded.complete else "the journal breaks off") if part)

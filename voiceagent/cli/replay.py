@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from voiceagent.core.conversation import Conversation
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
 from voiceagent.runtime.replay import replay as replay_journal
@@ -20,15 +21,32 @@ def replay(
     other_flow: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool, typer.Option("--other-flow", help="Replay although the flow or its prompts have changed since.")
     ] = False,
+    until: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this event, counted from 1, and tell how the call stands.")
+    ] = None,
 ) -> None:
     """Replay a call, byte for byte; exit code 1 and the first difference where the effects are not the same.
 
-    Example, after `make demo`: voiceagent replay demo-output/<call>/journal.jsonl --agent bank
+    Example, after `make demo`: voiceagent replay demo-output/<call>/journal.jsonl --agent bank --until 40
     """
     recorded = read_journal(journal)
-    result = replay_journal(recorded, load_flow(agent), other_flow=other_flow)
+    result = replay_journal(recorded, load_flow(agent), other_flow=other_flow, until=until)
     if result.difference is not None:
         typer.echo(str(result.difference))
         raise typer.Exit(1)
+    if until is not None:
+        _tell(result.conversation)
     same = "the same effects" if other_flow else "the same effects, byte for byte"
     typer.echo(f"{result.events} events: {same}{'' if recorded.complete else '; the journal breaks off'}")
+
+
+def _tell(conversation: Conversation) -> None:
+    """Print how a call stands: what was said, where it is, what holds, and when something is due."""
+    state = conversation.state
+    for message in conversation.transcript.messages():
+        about = f" {message.tool}" if message.tool else ""
+        typer.echo(f"{message.role:>12}{about}: {message.text}")
+    typer.echo(f"phase {conversation.phase} (entry {state.epoch}), turn {state.turn}")
+    typer.echo(f"facts {', '.join(state.facts.known()) or 'none'}; grants {', '.join(state.grants) or 'none'}")
+    due_ms = conversation.deadline_ms
+    typer.echo("nothing is due" if due_ms is None else f"next deadline in {due_ms - state.now_ms} ms")

@@ -10,6 +10,7 @@ __all__ = [
     "CallSummary",
     "FillerSeen",
     "PhaseSeen",
+    "PhaseTokens",
     "ServedSeen",
     "ToolSeen",
     "TurnSeen",
@@ -81,6 +82,16 @@ class BargeInSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseTokens:
+    """What a phase's replies took; a model that counts none, such as the guided one, is shown with zeros."""
+
+    phase: str
+    replies: int
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallSummary:
     """A call in figures. Everything can be read off the journal."""
 
@@ -102,8 +113,8 @@ class CallSummary:
     makes is none."""
     response_ms: dict[str, int]
     """`p50`, `p95` and `max` of the turns' first sounds."""
-    input_tokens: int
-    output_tokens: int
+    tokens: list[PhaseTokens]
+    """Phase by phase, in the order in which they were entered first; phases in which no model spoke are left out."""
     transcript: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(who, what was heard), in order; fillers in round brackets."""
 

@@ -15,6 +15,7 @@ from voiceagent.runtime.call_summary import (
     CallSummary,
     FillerSeen,
     PhaseSeen,
+    PhaseTokens,
     ServedSeen,
     ToolSeen,
     TurnSeen,
@@ -73,7 +74,9 @@ class _Reading:
         self._waiting_since_ms: int | None = None
         self._caller_ended_ms = 0
         self._words: list[str] = []
-        self._tokens = [0, 0]
+        self._phase_of: dict[str, str] = {}
+        """Reply → the phase that it was made in."""
+        self._tokens: dict[str, PhaseTokens] = {}
         self._ended: str | None = None
         self._last_ms = zero_ms
 
@@ -100,8 +103,11 @@ class _Reading:
                 self._transcript.append(("caller", f"[{digits}]"))
             case ev.CallEnded(reason):
                 self._ended = reason
-            case ev.ReplyFinished(_, _, input_tokens, output_tokens):
-                self._tokens = [self._tokens[0] + input_tokens, self._tokens[1] + output_tokens]
+            case ev.ReplyFinished(reply, _, input_tokens, output_tokens):
+                phase = self._phase_of.get(reply, "")
+                seen = self._tokens.get(phase, PhaseTokens(phase, 0, 0, 0))
+                so_far = (seen.replies + 1, seen.input + input_tokens, seen.output + output_tokens)
+                self._tokens[phase] = PhaseTokens(phase, *so_far)
             case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
                 self._tool_ended(entry.at_ms, entry.event)
             case _:
@@ -196,6 +202,7 @@ class _Reading:
             case "ReportProblem":
                 self._problems.append(f"{values['what']}: {values['reason']}")
             case "AskModel":
+                self._phase_of[values["reply"]] = values["phase"]
                 self._waits(at_ms)
             case _:
                 pass
@@ -238,8 +245,7 @@ class _Reading:
             problems=self._problems,
             longest_dead_air_ms=_longest_dead_air_ms(self._voices),
             response_ms=_percentiles(first_sounds),
-            input_tokens=self._tokens[0],
-            output_tokens=self._tokens[1],
+            tokens=list(self._tokens.values()),
             transcript=list(self._words_heard()),
         )
 

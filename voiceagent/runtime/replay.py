@@ -55,8 +55,10 @@ class ReplayResult:
         return self.difference is None
 
 
-def replay(journal: Journal, flow: Flow, *, other_flow: bool = False) -> ReplayResult:
+def replay(journal: Journal, flow: Flow, *, other_flow: bool = False, until: int | None = None) -> ReplayResult:
     """Feed a journal's events to a fresh conversation and compare its effects, up to the first that differs.
+
+    With `until`, the last event that is replayed, from 1, the conversation is left as it stood after it.
 
     Raises JournalError for a flow or prompts that are not those of the journal. With `other_flow` they may differ, and
     so may the hashes of what a model was shown: they only say that a text has changed, not that a decision has.
@@ -64,7 +66,8 @@ def replay(journal: Journal, flow: Flow, *, other_flow: bool = False) -> ReplayR
     if not other_flow:
         _require_same_flow(journal.header, flow)
     conversation = Conversation(flow, journal.header.inherited)
-    for number, entry in enumerate(journal.entries, start=1):
+    entries = journal.entries[:until]
+    for number, entry in enumerate(entries, start=1):
         replayed = [encode_outgoing(outgoing) for outgoing in conversation.handle(entry.event, entry.at_ms)]
         if number == len(journal.entries) and not journal.complete:
             # The writer was stopped: what it had not written is no difference.
@@ -72,7 +75,7 @@ def replay(journal: Journal, flow: Flow, *, other_flow: bool = False) -> ReplayR
         difference = _compare(number, entry, replayed, hashes=not other_flow)
         if difference is not None:
             return ReplayResult(conversation, number, difference)
-    return ReplayResult(conversation, len(journal.entries), None)
+    return ReplayResult(conversation, len(entries), None)
 
 
 def _compare(number: int, entry: Entry, replayed: list[bytes], *, hashes: bool) -> Difference | None:
