@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from voiceagent.console.app import control_plane
+from voiceagent.console.lines import open_lines
 from voiceagent.models.choose import model_from
 from voiceagent.models.zones import read_zone
 from voiceagent.ports import MULAW_8K, IncomingCall
@@ -23,10 +23,8 @@ from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
-from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.transfers import Transfers
 from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
@@ -136,13 +134,8 @@ async def agent_server(
             _log.info("call %s for %s", incoming.call, incoming.agent)
             await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
 
-        tokens = CallTokens(clock)
-        transfers = Transfers(settings.telephony.transfer_targets, clock)
-        app = control_plane(
-            settings.telephony, tokens=tokens, transfers=transfers, ready=lambda: media.ready and engines.healthy
-        )
-        media = MediaServer(settings.telephony, handler=take, app=app, clock=clock, tokens=tokens, transfers=transfers)
-        async with media.serving() as port:
+        lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock)
+        async with lines as (media, port):
             yield AgentServer(media, port)
 
 
