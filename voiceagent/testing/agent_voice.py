@@ -31,6 +31,8 @@ class SpokenClause:
     """Where it is heard to its end, or was cut off."""
     before_ms: int
     """How much of its utterance comes before it."""
+    takes_ms: int | None = None
+    """How long all of it takes, where that is known of its audio; None: what its letters take."""
 
     @property
     def length_ms(self) -> int:
@@ -40,9 +42,10 @@ class SpokenClause:
     def words(self) -> Iterator[tuple[str, int]]:
         """Yield each word that was heard whole and the instant of its last sound."""
         at = 0
+        whole_ms = len(self.text) * MS_PER_CHARACTER if self.takes_ms is None else self.takes_ms
         for word in self.text.split(" "):
             at += len(word)
-            ends_ms = self.starts_ms + at * MS_PER_CHARACTER
+            ends_ms = self.starts_ms + at * whole_ms // len(self.text)
             if word and ends_ms <= self.ends_ms:
                 yield word, ends_ms
             at += 1

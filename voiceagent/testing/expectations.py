@@ -18,7 +18,7 @@ from voiceagent.models.chat_messages import functions_for
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import plain_words
 from voiceagent.testing.call_script import Expect, ExpectedCall
-from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.observed_call import ObservedCall
 from voiceagent.testing.tool_answers import same_value
 
 __all__ = ["Mismatch", "Stretch", "mismatches"]
@@ -41,7 +41,7 @@ class Mismatch:
 class Stretch:
     """A part of a call: one turn, or all of it."""
 
-    def __init__(self, call: ScriptedCall, *, from_ms: int, from_entry: int) -> None:
+    def __init__(self, call: ObservedCall, *, from_ms: int, from_entry: int) -> None:
         """Look at everything from this instant and this entry of the journal up to now."""
         self.call = call
         self.from_ms = from_ms
@@ -254,7 +254,7 @@ def _contains(text: str, phrase: str) -> bool:
     return any(words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1))
 
 
-def _ending(call: ScriptedCall) -> str:
+def _ending(call: ObservedCall) -> str:
     reasons = [event.reason for _, event, _ in call.journal if isinstance(event, ev.CallEnded)]
     return f"the call is over: {reasons[-1]}" if reasons else "the call is over"
 
