@@ -37,9 +37,9 @@ from voiceagent.testing.scripted_call import ScriptedCall
 from voiceagent.testing.simulated_world import ScriptedTool
 from voiceagent.testing.tool_answers import ToolAnswers
 
-__all__ = ["CallFailure", "CallOutcome", "CallPlayer"]
+__all__ = ["BEFORE_MS", "CallFailure", "CallOutcome", "CallPlayer"]
 
-_BEFORE_MS = 4_000
+BEFORE_MS = 4_000
 """How much of the time before the failing turn the timeline shows."""
 
 
@@ -230,7 +230,7 @@ class _Run:
 
     def _failure(self, number: int, found: tuple[Mismatch, ...]) -> CallFailure:
         turn = self._script.turns[number - 1] if number else None
-        from_ms = max(0, self._begins[0] - _BEFORE_MS) if number else 0
+        from_ms = max(0, self._begins[0] - BEFORE_MS) if number else 0
         return CallFailure(
             turn=number,
             act=str(turn) if turn else "in the end",

@@ -68,6 +68,10 @@ class SimulatedTools:
             facts=lambda: cast("Mapping[str, JsonValue]", conversation.state.facts.known()),
         )
 
+    async def close(self) -> None:
+        """End what was stopped and goes on all the same, in bounded time."""
+        await self._executor.close()
+
     def asked(self, effect: fx.Effect) -> None:
         """Note which arguments the core has asked for: secrets stand in them as handles."""
         if isinstance(effect, fx.StartTool | fx.Fetch):

@@ -1,0 +1,42 @@
+"""Results of conversations in real audio, and what has to be known to read them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from voiceagent.testing.audio_plan import LATER_MS, NOT_COMPARED, left_out
+from voiceagent.testing.audio_player import AudioOutcome
+from voiceagent.testing.call_results import CallResult, failure_lines
+
+__all__ = ["READING_NOTES", "audio_result"]
+
+READING_NOTES = (
+    f"times: {LATER_MS} ms more than written are allowed, since real ears and mouths are slower",
+    "words of the agent: as it was to say them, as far as their audio was heard",
+    *(f"{key}: not compared, because {why}" for key, why in NOT_COMPARED.items()),
+)
+"""What holds for every conversation in audio."""
+
+
+def audio_result(outcome: AudioOutcome, path: Path) -> CallResult:
+    """Sum up an outcome."""
+    script, failure = outcome.script, outcome.failure
+    omitted = left_out(script)
+    text = f"not compared: {', '.join(omitted)}" if omitted else ""
+    if outcome.skipped is not None:
+        text = outcome.skipped
+    elif failure is not None:
+        again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{script.name}"', "--audio"])
+        text = "\n".join([*failure_lines(failure), f"  again: {again}"])
+    return CallResult(
+        file=str(path),
+        line=script.source.line if script.source else 0,
+        name=script.name,
+        status="skipped" if outcome.skipped is not None else "passed" if failure is None else "failed",
+        text=text,
+        schedules=0 if outcome.skipped is not None else 1,
+        simulated_ms=outcome.lasted_ms,
+        took_s=outcome.took_s,
+        seed=None,
+    )
