@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from voiceagent.cli.play_audio import audio_notes, play_in_audio
 from voiceagent.errors import AuthorError, ScriptError
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
@@ -20,7 +22,7 @@ from voiceagent.testing.selecting import selector
 
 __all__ = ["play"]
 
-_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED"}
+_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED", "skipped": "skip  "}
 
 
 def play(
@@ -35,13 +37,25 @@ def play(
     schedules: Annotated[
         int, typer.Option(min=1, help="In how many orders things that nearly coincide are let happen.")
     ] = 5,
-    jobs: Annotated[int, typer.Option(min=1, help="How many processes share the files.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="How many processes share the files; with --audio, how many calls at a time.")
+    ] = 1,
+    audio: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--audio", help="Speak them: a call per conversation, in real time, by the local engines.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --audio: keep each call as heard, and its journal.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
 
+    With --audio each is one call instead: words are spoken and recognised, and everything takes its time.
+
     Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
     """
+    if record is not None and not audio:
+        raise typer.BadParameter("only a call in audio can be recorded: add --audio", param_hint="--record")
     began = perf_counter()
     try:
         files = _read(paths, keyword)
@@ -49,16 +63,23 @@ def play(
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc
     results: list[CallResult] = []
-    for result in _played(files, seed=seed, schedules=schedules, jobs=jobs):
+
+    def tell(result: CallResult) -> None:
         results.append(result)
         if not as_json:
             _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
+
+    if audio:
+        asyncio.run(play_in_audio(files, jobs=jobs, record=record, tell=tell))
+    else:
+        for result in _played(files, seed=seed, schedules=schedules, jobs=jobs):
+            tell(result)
     summary = Summary.of(results, took_s=perf_counter() - began)
     if as_json:
         plain = {"results": [asdict(result) for result in results], "summary": asdict(summary)}
         typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"\n{summary}")
+        typer.echo(f"\n{audio_notes(summary) if audio else summary}")
     if junit is not None:
         _write(junit, junit_xml(results))
     if not all(result.ok for result in results):

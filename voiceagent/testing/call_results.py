@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from voiceagent.testing.playing import CallFailure, CallOutcome
 
-__all__ = ["CallResult", "Summary", "failure_text", "junit_xml"]
+__all__ = ["CallResult", "Summary", "failure_lines", "failure_text", "junit_xml"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,9 @@ class CallResult:
     file: str
     line: int
     name: str
-    status: Literal["passed", "failed", "known", "mended"]
-    """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so."""
+    status: Literal["passed", "failed", "known", "mended", "skipped"]
+    """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so.
+    `skipped`: it cannot be played in this way."""
     text: str
     """What is to be said about it; empty where it passed."""
     schedules: int
@@ -55,7 +56,7 @@ class CallResult:
     @property
     def ok(self) -> bool:
         """Whether nobody needs to look at it."""
-        return self.status in ("passed", "known")
+        return self.status in ("passed", "known", "skipped")
 
 
 def _counted(count: int, what: str) -> str:
@@ -64,6 +65,12 @@ def _counted(count: int, what: str) -> str:
 
 def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
     """Return what went wrong: the turn, what was expected, what came, the time around it, and how to see it again."""
+    again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{name}"', "--seed", str(failure.seed)])
+    return "\n".join([*failure_lines(failure), f"  again: {again} --schedules 1"])
+
+
+def failure_lines(failure: CallFailure) -> list[str]:
+    """Return what went wrong: the turn, what was expected, what came, and the time around it."""
     where = f"{failure.source}: " if failure.source else ""
     turn = f"turn {failure.turn}: {failure.act}" if failure.turn else failure.act
     lines = [f"{where}{turn}"]
@@ -73,9 +80,7 @@ def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
     lines += ["  what happened", *(f"  {line}" for line in failure.timeline)]
     if failure.swaps:
         lines += ["  it takes this order", *(f"    {swap}" for swap in failure.swaps)]
-    again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{name}"', "--seed", str(failure.seed)])
-    lines.append(f"  again: {again} --schedules 1")
-    return "\n".join(lines)
+    return lines
 
 
 def _indented(text: str) -> str:
@@ -91,6 +96,7 @@ class Summary:
     failed: int
     known: int
     mended: int
+    skipped: int
     calls: int
     """Every schedule is a call of its own."""
     simulated_s: float
@@ -111,22 +117,29 @@ class Summary:
             failed=count("failed"),
             known=count("known"),
             mended=count("mended"),
+            skipped=count("skipped"),
             calls=sum(result.schedules for result in results),
             simulated_s=round(simulated_s, 3),
             took_s=round(took_s, 3),
             simulated_s_per_s=round(simulated_s / max(took_s, 1e-9)),
         )
 
-    def __str__(self) -> str:
+    @property
+    def counts(self) -> str:
+        """How many there were, and what has come of them."""
         counts = {
             "passed": self.passed,
             "known to fail": self.known,
             "failed": self.failed,
             "passed although marked xfail": self.mended,
+            "skipped": self.skipped,
         }
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        return f"{_counted(self.conversations, 'conversation')}: {told}"
+
+    def __str__(self) -> str:
         return (
-            f"{_counted(self.conversations, 'conversation')}: {told}\n"
+            f"{self.counts}\n"
             f"{_counted(self.calls, 'call')}, {self.simulated_s:,.0f} s simulated in {self.took_s:.2f} s: "
             f"{self.simulated_s_per_s:,} simulated seconds per second"
         )
@@ -141,7 +154,7 @@ def junit_xml(results: Sequence[CallResult]) -> str:
             "name": file,
             "tests": len(own),
             "failures": sum(not result.ok for result in own),
-            "skipped": sum(result.status == "known" for result in own),
+            "skipped": sum(result.status in ("known", "skipped") for result in own),
             "time": f"{sum(result.took_s for result in own):.3f}",
         }
         suites.append(f"<testsuite{_attributes(attributes)}>\n{''.join(map(_case, own))}</testsuite>\n")
@@ -159,7 +172,7 @@ def _case(result: CallResult) -> str:
     match result.status:
         case "passed":
             inside = ""
-        case "known":
+        case "known" | "skipped":
             inside = f"<skipped{_attributes({'message': result.text})}/>"
         case "failed" | "mended":
             first = result.text.partition("\n")[0]
