@@ -50,7 +50,8 @@ def play(
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
 
-    With --audio each is one call instead: words are spoken and recognised, and everything takes its time.
+    With --audio each is one call instead: words are spoken and recognised, everything takes its time, and there are no
+    schedules.
 
     Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
     """

@@ -14,6 +14,7 @@ __all__ = ["READING_NOTES", "audio_result"]
 READING_NOTES = (
     f"times: {LATER_MS} ms more than written are allowed, since real ears and mouths are slower",
     "words of the agent: as it was to say them, as far as their audio was heard",
+    "lasting_ms and settings: only the model's times and the date are followed, since voices and ears are real",
     *(f"{key}: not compared, because {why}" for key, why in NOT_COMPARED.items()),
 )
 """What holds for every conversation in audio."""
