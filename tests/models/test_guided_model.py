@@ -24,6 +24,7 @@ from voiceagent import (
     Slot,
     SpokenAmount,
     SpokenDate,
+    SpokenTime,
     Transition,
     YesNo,
     tool,
@@ -40,7 +41,7 @@ UNIX_MS = 1_764_000_000_000
 
 
 @tool
-async def order_tickets(day: str, seats: str, price: str, aisle: bool, name: str) -> str:
+async def order_tickets(day: str, at: str, seats: str, price: str, aisle: bool, name: str) -> str:
     """Order tickets for the theatre."""
     raise AssertionError("tools never run here")
 
@@ -115,6 +116,7 @@ THEATRE = Flow(
                     does=order_tickets,
                     slots=(
                         Slot(name="day", expects=SpokenDate(name="day"), ask="For which day?"),
+                        Slot(name="at", expects=SpokenTime(name="at"), ask="At what time?"),
                         Slot(
                             name="seats",
                             expects=Choice(name="seats", options={"stalls": ("stalls",), "balcony": ("balcony",)}),
@@ -287,15 +289,21 @@ def test_the_last_sentence_is_repeated() -> None:
 
 
 def test_a_form_is_filled_answer_by_answer_whatever_the_kind() -> None:
-    answers = ["March fourteenth twenty twenty six", "the balcony", "forty dollars", "no", "Daniel Harris"]
-    asked = [asks(reply(*map(caller, answers[:given]), phase="order")) for given in range(5)]
-    assert asked == ["day", "seats", "price", "aisle", "name"]
-    full = {"day": "2026-03-14", "seats": "balcony", "price": "40", "aisle": False, "name": "Daniel Harris"}
+    answers = ["March fourteenth twenty twenty six", "half past seven in the evening", "the balcony", "forty dollars"]
+    answers += ["no", "Daniel Harris"]
+    asked = [asks(reply(*map(caller, answers[:given]), phase="order")) for given in range(6)]
+    assert asked == ["day", "at", "seats", "price", "aisle", "name"]
+    tickets = {"day": "2026-03-14", "at": "19:30", "seats": "balcony", "price": "40", "aisle": False}
+    full = {**tickets, "name": "Daniel Harris"}
     assert requested(reply(*map(caller, answers), phase="order")) == ("order_tickets", full)
 
 
 def test_an_answer_given_again_replaces_the_first() -> None:
-    answers = [caller("the balcony, tomorrow"), agent("At what price?"), caller("sorry, not the balcony, the stalls")]
+    answers = [
+        caller("the balcony, tomorrow at eight"),
+        agent("At what price?"),
+        caller("sorry, not the balcony, the stalls"),
+    ]
     done = reply(*answers, caller("forty dollars"), caller("yes"), caller("Daniel"), phase="order")
     found = requested(done)
     assert found is not None

@@ -10,7 +10,7 @@ from voiceagent.core.endpointing import patience_after
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.sealing import Sealing, SealingState, handle_text, handles_in, with_each_handle_once
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
@@ -290,7 +290,7 @@ class Hearing:
                     hints += [word for forms in options.values() for word in forms]
                 case YesNo():
                     hints += ["yes", "no"]
-                case Digits() | SpokenDate() | SpokenAmount():
+                case Digits() | SpokenDate() | SpokenTime() | SpokenAmount():
                     hints.append(expected.kind)
                 case _:
                     pass

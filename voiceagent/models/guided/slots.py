@@ -8,7 +8,7 @@ from datetime import date
 
 from voiceagent.core.sealing import Handle, handle_text, handles_in
 from voiceagent.language import Language, Relation
-from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.guided import Slot
 
 __all__ = ["SlotValue", "begun_in", "completed", "value_of"]
@@ -60,6 +60,9 @@ def _read(
         case SpokenDate():
             day = language.date(text, today)
             return day.isoformat() if day else None
+        case SpokenTime():
+            moment = language.time_of_day(text)
+            return moment.isoformat("minutes") if moment else None
         case YesNo():
             return language.yes_no(text) if asked else None
         case Choice(options=options):
