@@ -53,6 +53,12 @@ async def find_order(number: str) -> str:
 
 
 @tool
+async def leave_note(words: str) -> str:
+    """Leave a note for the actors."""
+    raise AssertionError("tools never run here")
+
+
+@tool
 async def opening_hours(place: str = "box office") -> str:
     """When a place is open."""
     raise AssertionError("tools never run here")
@@ -66,7 +72,7 @@ THEATRE = Flow(
     phases=(
         Phase(
             name="desk",
-            tools=(find_order, opening_hours),
+            tools=(find_order, leave_note, opening_hours),
             transitions=(
                 Transition(on=Requested(name="buy_tickets", description="They want tickets."), to="order"),
                 Transition(on=Requested(name="leave_message", description="They want to be called back."), to="bye"),
@@ -94,6 +100,11 @@ THEATRE = Flow(
                         does=opening_hours,
                         examples=("when do you open", "what are your opening hours", "when does the bar open"),
                         slots=(Slot(name="place", expects=PLACE, ask="Of what?"),),
+                    ),
+                    Intent(
+                        does=leave_note,
+                        examples=("leave a note for the actors", "write something to the actors"),
+                        slots=(Slot(name="words", expects=FreeSpeech(), ask="What shall it say?"),),
                     ),
                     Intent(does="buy_tickets", examples=("I want to buy tickets", "two seats for Hamlet please")),
                     Intent(does="leave_message", examples=("leave a message for the director",)),
@@ -126,14 +137,15 @@ THEATRE = Flow(
                         Slot(name="aisle", expects=YesNo(name="aisle"), ask="At the aisle?"),
                         Slot(name="name", expects=FreeSpeech(), ask="In whose name?"),
                     ),
-                )
+                ),
+                intents=(Intent(say="We play Hamlet.", examples=("what is on tonight", "which play do you show")),),
             ),
         ),
         Phase(name="bye", on_enter=Say(text="Bye."), ends=HangUpAfter()),
     ),
 )
 read_zone("Europe/London")
-EVERYTHING = ("find_order", "opening_hours", "buy_tickets", "leave_message", "order_tickets")
+EVERYTHING = ("find_order", "leave_note", "opening_hours", "buy_tickets", "leave_message", "order_tickets")
 
 
 def caller(text: str, *, epoch: int = 1) -> Message:
@@ -296,6 +308,24 @@ def test_a_form_is_filled_answer_by_answer_whatever_the_kind() -> None:
     tickets = {"day": "2026-03-14", "at": "19:30", "seats": "balcony", "price": "40", "aisle": False}
     full = {**tickets, "name": "Daniel Harris"}
     assert requested(reply(*map(caller, answers), phase="order")) == ("order_tickets", full)
+
+
+def test_a_wish_is_no_answer_to_a_question_that_takes_any_words() -> None:
+    answers = [caller("tomorrow at eight"), caller("the balcony"), caller("forty dollars"), caller("no")]
+    assert asks(reply(*answers, phase="order")) == "name"
+    question = reply(*answers, caller("Which play do you show?"), phase="order")
+    assert (words(question), requested(question)) == ("We play Hamlet.", None)
+
+
+def test_the_words_that_name_a_wish_are_not_what_it_asks_for() -> None:
+    wish = caller("I want to leave a note for the actors")
+    assert asks(reply(wish)) == "words"
+    assert requested(reply(wish, agent("What shall it say?"), caller("Break a leg"))) == (
+        "leave_note",
+        {"words": "Break a leg"},
+    )
+    note = reply(wish, agent("What shall it say?"), caller("A note for all actors, break a leg"))
+    assert requested(note) == ("leave_note", {"words": "A note for all actors, break a leg"})
 
 
 def test_an_answer_given_again_replaces_the_first() -> None:

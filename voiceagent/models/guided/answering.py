@@ -206,7 +206,10 @@ class Answering:
         filled = False
         for message in self._here:
             if message.role == "caller" and message.number > max(since, default=0):
-                filled = self._understanding.fill(form.slots, values, message.text, self._today, begun)
+                is_answer = self._understanding.named_in(message.text) is None
+                filled = self._understanding.fill(
+                    form.slots, values, message.text, self._today, begun, as_they_are=is_answer
+                )
         missing = next((slot for slot in form.slots if slot.name not in values), None)
         if missing is None:
             return self._request_tool(form.does, values)

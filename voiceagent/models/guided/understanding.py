@@ -129,9 +129,19 @@ class Understanding:
         return wanted
 
     def fill(
-        self, slots: Sequence[Slot], values: dict[str, SlotValue], text: str, today: date, begun: dict[str, str]
+        self,
+        slots: Sequence[Slot],
+        values: dict[str, SlotValue],
+        text: str,
+        today: date,
+        begun: dict[str, str],
+        *,
+        as_they_are: bool = False,
     ) -> bool:
-        """Take every value these words give; True if there was one. `begun` keeps numbers that are too short so far."""
+        """Take every value these words give; True if there was one. `begun` keeps numbers that are too short so far.
+
+        `as_they_are`: the words may be the answer to a slot of free speech, because they name nothing that is wanted.
+        """
         names = [slot.name for slot in slots]
         asked = next((slot for slot in slots if slot.name not in values), None)
         found = {
@@ -143,7 +153,7 @@ class Understanding:
                     text,
                     language=self.language,
                     today=today,
-                    asked=slot is asked,
+                    asked=slot is asked and (as_they_are or not isinstance(slot.expects, FreeSpeech)),
                     others=tuple(name for name in names if name != slot.name),
                 )
             )
@@ -164,11 +174,12 @@ class Understanding:
         asks = wanted.missing is not None
         named = (self.named_in(text) if asks else self.intent_of(text)) or self._by_values(text, today, wanted)
         wanted.understood = False
+        is_answer = named is None or named is wanted.intent
         if named is not None and named is not wanted.intent:
             wanted.intent, wanted.values, wanted.begun = named, {}, {}
             wanted.understood = True
         if wanted.intent is not None:
-            filled = self.fill(wanted.intent.slots, wanted.values, text, today, wanted.begun)
+            filled = self.fill(wanted.intent.slots, wanted.values, text, today, wanted.begun, as_they_are=is_answer)
             wanted.understood = wanted.understood or filled or named is wanted.intent
 
     def _by_values(self, text: str, today: date, wanted: Wanted) -> Intent | None:
