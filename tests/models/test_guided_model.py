@@ -107,7 +107,11 @@ THEATRE = Flow(
                         slots=(Slot(name="words", expects=FreeSpeech(), ask="What shall it say?"),),
                     ),
                     Intent(does="buy_tickets", examples=("I want to buy tickets", "two seats for Hamlet please")),
-                    Intent(does="leave_message", examples=("leave a message for the director",)),
+                    Intent(
+                        does="leave_message",
+                        examples=("leave a message for the director",),
+                        say="The director takes no messages now.",
+                    ),
                     Intent(say="We play Hamlet.", examples=("what is on tonight", "which play do you show")),
                 ),
                 replies={
@@ -241,6 +245,12 @@ def test_what_is_not_offered_now_is_not_asked_for() -> None:
     refused = reply(caller("Look up an order, number 451922"), tools=("opening_hours",))
     assert requested(refused) is None
     assert words(refused)
+
+
+def test_what_is_not_offered_now_may_have_words_of_its_own() -> None:
+    wish = caller("Leave a message for the director")
+    assert words(reply(wish, tools=("opening_hours",))) == "The director takes no messages now."
+    assert requested(reply(wish)) == ("leave_message", {})
 
 
 def test_words_about_nothing_here_are_not_understood() -> None:

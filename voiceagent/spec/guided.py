@@ -38,7 +38,7 @@ class Intent(Declared):
     slots: tuple[Slot, ...] = ()
     """What has to be known before `does`, taken from what the caller said where it is there already."""
     say: str | None = None
-    """An answer that needs no tool, a template over facts."""
+    """An answer that needs no tool, or what is said where `does` is not offered now; a template over facts."""
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:

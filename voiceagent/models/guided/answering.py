@@ -221,10 +221,8 @@ class Answering:
 
     def _do(self, intent: Intent, values: Mapping[str, SlotValue], missing: Slot | None) -> Sequence[ReplyPiece]:
         name = name_of(intent)
-        if name is None:
-            return self._say(self._rendered(intent.say or "", {}))
-        if name not in self._request.tools:
-            return self._say(_CANNOT)
+        if name is None or name not in self._request.tools:
+            return self._say(self._rendered(intent.say or _CANNOT, {}))
         if missing is not None:
             return self._ask(missing, values, again=False)
         return self._request_tool(intent.does if isinstance(intent.does, Tool) else name, values)
