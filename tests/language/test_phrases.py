@@ -61,6 +61,12 @@ def test_every_label_is_scored_best_first():
     assert sorted(BANK) == sorted(label for label, _ in scored)
 
 
+@pytest.mark.parametrize("day", ["the fifteenth", "the 15th", "the twenty fifth", "fifteen"])
+def test_numbers_say_nothing_about_what_is_meant(day: str):
+    index = ENGLISH.phrase_index(BANK)
+    assert index.best(f"transfer it on {day}") == index.best("transfer it")
+
+
 def test_a_refusal_starts_nothing():
     label, score = ENGLISH.phrase_index(BANK).best("I don't want to transfer money")[0]
     assert (label, score < CLEAR_SCORE) == ("transfer", True)
