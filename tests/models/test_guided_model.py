@@ -312,7 +312,7 @@ def test_the_last_sentence_is_repeated() -> None:
 
 def test_a_form_is_filled_answer_by_answer_whatever_the_kind() -> None:
     answers = ["March fourteenth twenty twenty six", "half past seven in the evening", "the balcony", "forty dollars"]
-    answers += ["no", "Daniel Harris"]
+    answers += ["no", "Daniel Harris."]
     asked = [asks(reply(*map(caller, answers[:given]), phase="order")) for given in range(6)]
     assert asked == ["day", "at", "seats", "price", "aisle", "name"]
     tickets = {"day": "2026-03-14", "at": "19:30", "seats": "balcony", "price": "40", "aisle": False}

@@ -14,6 +14,7 @@ from voiceagent.spec.guided import Slot
 __all__ = ["SlotValue", "begun_in", "completed", "value_of"]
 
 SlotValue = str | bool
+_MARKS = " .,;:!?…"
 
 
 def begun_in(slot: Slot, text: str, *, language: Language) -> str | None:
@@ -68,7 +69,8 @@ def _read(
         case Choice(options=options):
             return _choice(options, name, text, language)
         case FreeSpeech():
-            return text.strip() or None if asked else None
+            # Recognizers put a full stop after anything.
+            return text.strip().rstrip(_MARKS) or None if asked else None
 
 
 def _digits(expects: Digits, name: str, text: str, language: Language, others: tuple[str, ...]) -> str | None:
