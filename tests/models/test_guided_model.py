@@ -32,7 +32,9 @@ from voiceagent import (
 from voiceagent.core.effects import Message, ModelRequest
 from voiceagent.core.ids import Epoch
 from voiceagent.errors import VoiceFailed
+from voiceagent.language import language_for
 from voiceagent.models.guided import GuidedModels
+from voiceagent.models.guided.understanding import Understanding
 from voiceagent.models.zones import read_zone
 from voiceagent.ports import ReplyDone, ReplyPiece, SentText, ToolRequest
 
@@ -370,6 +372,16 @@ def test_a_wish_that_would_end_the_call_is_not_carried_on() -> None:
     leaving = caller("I want to leave the director a message", epoch=1)
     assert requested(reply(leaving)) == ("leave_message", {})
     assert requested(reply(leaving, epoch=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [("No.", False), ("Yes please", True), ("No, on Thursday", None), ("No, at noon", None), ("No, seven", None)],
+)
+def test_a_yes_or_no_with_a_day_or_a_number_in_it_is_more_than_an_answer(said: str, answer: bool | None) -> None:
+    dialogue = THEATRE.by_name["desk"].guided
+    assert dialogue is not None
+    assert Understanding(dialogue, language_for("en-US")).plain_answer(said) is answer
 
 
 def test_a_yes_of_an_earlier_phase_is_no_wish() -> None:

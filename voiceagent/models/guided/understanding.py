@@ -17,6 +17,7 @@ from voiceagent.spec.tool import Tool
 
 __all__ = ["Understanding", "Wanted"]
 
+_ANY_DAY = date(2000, 1, 1)
 _WORD = re.compile(r"[\w']+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _REPEAT = ("could you repeat that please", "say that again", "what did you say", "pardon", "sorry, come again")
@@ -219,7 +220,14 @@ class Understanding:
 
     def plain_answer(self, text: str) -> bool | None:
         """Return the yes or no that is all there is to these words; None where there is more, or neither."""
-        return None if self._content_of(text) or self.language.digits(text) else self.language.yes_no(text)
+        answer = self.language.yes_no(text)
+        return None if answer is None or self._content_of(text) or self._names_a_value(text) else answer
+
+    def _names_a_value(self, text: str) -> bool:
+        """Whether there is a number, a day or a time of day in these words, whichever it is."""
+        language = self.language
+        day, moment = language.date(text, _ANY_DAY), language.time_of_day(text)
+        return bool(language.digits(text)) or day is not None or moment is not None
 
     def _is_bare(self, text: str) -> bool:
         """Whether there is nothing in these words but numbers, choices and words that say nothing."""
