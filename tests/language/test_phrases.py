@@ -76,6 +76,8 @@ def test_a_flow_can_bring_its_own_synonyms():
     plain = ENGLISH.phrase_index(BANK)
     taught = ENGLISH.phrase_index(BANK, synonyms=[("transfer", "zap", "beam me over")])
     assert plain.best("zap it")[0][1] == 0
+    assert plain.best("off with it")[0][1] == 0, "a word that says nothing in most sentences"
+    assert ENGLISH.phrase_index(BANK, synonyms=[("transfer", "off")]).best("off with it")[0][0] == "transfer"
     assert taught.best("zap it")[0][0] == taught.best("beam me over please")[0][0] == "transfer"
 
 

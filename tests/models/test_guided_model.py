@@ -116,6 +116,7 @@ THEATRE = Flow(
                     ),
                     Intent(say="We play Hamlet.", examples=("what is on tonight", "which play do you show")),
                 ),
+                synonyms=(("tickets", "admission"),),
                 replies={
                     "opening_hours": "The {{ arguments.place }} opens at {{ result }}.",
                     "find_order": "{{ gone }}",
@@ -350,6 +351,10 @@ def test_an_answer_given_again_replaces_the_first() -> None:
     found = requested(done)
     assert found is not None
     assert (found[1]["seats"], found[1]["day"]) == ("stalls", "2025-11-25")
+
+
+def test_words_that_mean_the_same_here_are_understood() -> None:
+    assert requested(reply(caller("Admission for two, please"))) == ("buy_tickets", {})
 
 
 def test_a_wish_from_an_earlier_phase_is_met_on_entry() -> None:

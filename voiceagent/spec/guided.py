@@ -61,6 +61,8 @@ class GuidedDialogue(Declared):
     """Said on entry when nothing is to be answered; None: the form's first question."""
     form: Form | None = None
     intents: tuple[Intent, ...] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    """Words and phrases that callers use for one thing here, such as ("cola", "coke"); they count as the same word."""
     replies: Mapping[str, str] = Field(default_factory=dict)
     """Tool name → what is said after its success: a template over `result`, `arguments` and facts."""
     failures: Mapping[str, str] = Field(default_factory=dict)

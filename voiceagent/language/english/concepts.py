@@ -209,12 +209,17 @@ def concepts(text: str, synonyms: Synonyms) -> list[Concept]:
     at = 0
     while at < len(stems):
         length, concept = _longest(stems, at, synonyms)
-        if length > 1 or stems[at] not in _STOP_STEMS:
+        if length > 1 or stems[at] not in _STOP_STEMS or _is_taught(stems[at], synonyms):
             found.append(Concept(concept, _evidence(stems, at, length)))
         at += length
     if not found and not _SAYS_THANKS.isdisjoint(stems):
         found.append(Concept(_THANKS, 2))
     return found
+
+
+def _is_taught(stem: str, synonyms: Synonyms) -> bool:
+    """Whether a flow has given this word a meaning that it has in no other: "off", where one orders."""
+    return synonyms.get((stem,)) != _GENERAL.get((stem,))
 
 
 def _without_amounts(stems: Sequence[str]) -> list[str]:

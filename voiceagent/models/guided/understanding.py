@@ -65,7 +65,7 @@ class Understanding:
         self._answers = self._plain_answers()
 
     def _indexed(self, phrases: dict[str, Sequence[str]]) -> PhraseIndex | None:
-        return self.language.phrase_index(phrases) if phrases else None
+        return self.language.phrase_index(phrases, synonyms=self._dialogue.synonyms) if phrases else None
 
     def _words_of_choices(self) -> frozenset[str]:
         slots = [slot for intent in self._dialogue.intents for slot in intent.slots]
