@@ -1,6 +1,7 @@
 """Riverside Clinic on the phone: who is calling, which appointments they have, and which they want instead.
 
-Read the files in the order of a call: greeting, identification, appointments, reschedule, wrap_up, endings.
+Read the files in the order of a call: greeting, identification, appointments, reschedule, wrap_up, endings; how callers
+ask for each thing stands in talk.
 """
 
 from voiceagent import (
