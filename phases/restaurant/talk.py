@@ -31,7 +31,7 @@ ORDER_TOLD = (
 """The whole order, from the facts: 2 margheritas, 1 cola and 1 tiramisu."""
 
 SYNONYMS = (
-    *((words[0], *words[1:]) for words in DISHES.values()),
+    *DISHES.values(),
     ("remove", "off", "without", "leave out", "delete"),
     ("price", "how much is", "how much are", "how much for"),
     ("menu", "do you have", "have you got"),
