@@ -66,9 +66,10 @@ class Answering:
         return None
 
     def _said_since_asked(self, result: Message) -> list[Message]:
-        """Return what the caller has said since the request that this is the result of."""
-        request = request_of(result, self._here)
-        return [m for m in self._here if m.role == "caller" and m.number > (request.number if request else 0)]
+        """Return what the caller has said since the request that this is the result of, in whichever phase."""
+        request = request_of(result, [m for m in reversed(self._request.history) if m.number < result.number])
+        asked = request.number if request is not None else result.number
+        return [m for m in self._request.history if m.role == "caller" and m.number > asked]
 
     def _correction(self, result: Message | None) -> Message | None:
         """Return the words that stopped what was about to be done, if they say what is wanted instead."""
