@@ -32,6 +32,8 @@ from .talk import (
     OPENING_HOURS,
     OTHER_APPOINTMENT,
     OWN_APPOINTMENTS,
+    STAYS,
+    SYNONYMS,
     UNWELL,
     WANTS_HUMAN,
 )
@@ -58,7 +60,7 @@ async def _answer(ctx: ToolContext, path: str, **params: str) -> object:
     return answer.json()
 
 
-@tool(requires="patient_record", binds=("patient_id",), scopes="appointments:read", fresh_ms=120_000)
+@tool(requires="patient_record", binds=("patient_id",), scopes="appointments:read", fresh_ms=120_000, timeout_ms=6_000)
 async def my_appointments(patient_id: str, ctx: ToolContext) -> object:
     """Return the patient's coming appointments, the soonest first: `appointments`, each with doctor, day and at."""
     return {"appointments": await _answer(ctx, f"/patients/{patient_id}/appointments")}
@@ -67,6 +69,7 @@ async def my_appointments(patient_id: str, ctx: ToolContext) -> object:
 @tool(
     scopes="calendar:read",
     fresh_ms=60_000,
+    timeout_ms=6_000,
     filler=Filler(phrases=("Let me look at the calendar.", "I am going through the calendar.")),
 )
 async def free_times(ctx: ToolContext, day: date | None = None) -> object:
@@ -204,17 +207,7 @@ PHASE = Phase(
             ),
             Intent(
                 say="All right. What would you like instead?",
-                examples=(
-                    "no wait stop",
-                    "stop",
-                    "never mind",
-                    "oh never mind",
-                    "actually never mind",
-                    "forget it",
-                    "forget about it",
-                    "I changed my mind",
-                    "I've changed my mind",
-                ),
+                examples=(*STAYS, "no wait stop", "stop"),
             ),
             Intent(
                 does=choose_appointment,
@@ -257,6 +250,7 @@ PHASE = Phase(
                 "{% else %}I could not cancel it: {{ reason }}.{% endif %}"
             ),
         },
+        synonyms=SYNONYMS,
         not_understood="I can tell you your appointments, make one, move one or cancel one.",
     ),
 )

@@ -43,7 +43,7 @@ DATE_OF_BIRTH_BY_KEYS = Digits(name="born", length=8)
         "appointment_doctor": "appointment.doctor",
     },
     scopes="patients:identify",
-    timeout_ms=8_000,
+    timeout_ms=6_000,
 )
 async def find_patient(born: date, name: str, ctx: ToolContext) -> object:
     """Find the patient by date of birth and full name, the name as it was spoken."""

@@ -18,7 +18,17 @@ from voiceagent import (
 )
 
 from .appointments import AT, DAY, FREE_TIMES_TOLD, SPOKEN_OF, choose_appointment, free_times, my_appointments
-from .talk import CHANGES, FREE_TIMES, HOLD_ON, IN_DANGER, NOT_IN_DANGER, OTHER_APPOINTMENT, WANTS_HUMAN
+from .talk import (
+    CHANGES,
+    FREE_TIMES,
+    HOLD_ON,
+    IN_DANGER,
+    NOT_IN_DANGER,
+    OTHER_APPOINTMENT,
+    STAYS,
+    SYNONYMS,
+    WANTS_HUMAN,
+)
 
 
 @tool(
@@ -99,16 +109,7 @@ PHASE = Phase(
             ),
             Intent(
                 does="keep_appointment",
-                examples=(
-                    "forget it",
-                    "never mind",
-                    "I changed my mind",
-                    "leave it as it is",
-                    "I'll keep the appointment",
-                    "it can stay as it is",
-                    "then I'd rather come as planned",
-                    "no",
-                ),
+                examples=(*STAYS, "no"),
             ),
             Intent(
                 does=choose_appointment,
@@ -135,6 +136,7 @@ PHASE = Phase(
                 "{% endif %}"
             ),
         },
+        synonyms=SYNONYMS,
         not_understood="Please tell me a day and a time, or say that it shall stay as it is.",
     ),
 )

@@ -17,6 +17,8 @@ __all__ = [
     "OPENING_HOURS",
     "OTHER_APPOINTMENT",
     "OWN_APPOINTMENTS",
+    "STAYS",
+    "SYNONYMS",
     "UNWELL",
     "WANTS_HUMAN",
     "WANTS_TO_FINISH",
@@ -139,6 +141,31 @@ OPENING_HOURS = Intent(
         "when do you close",
     ),
 )
+
+STAYS = (
+    "forget it",
+    "never mind",
+    "I changed my mind",
+    "leave it as it is",
+    "I'll keep it",
+    "I'll keep the appointment",
+    "let the appointment stay as it is",
+    "then I'd rather come as planned",
+)
+SYNONYMS = (
+    (
+        "keep",
+        "leave it",
+        "as planned",
+        "forget it",
+        "forget about it",
+        "never mind",
+        "changed my mind",
+        "change my mind",
+        "stay",
+    ),
+)
+"""To keep an appointment is the opposite of cancelling it, though "forget it" elsewhere means to cancel."""
 
 IN_DANGER = Intent(
     does="emergency",

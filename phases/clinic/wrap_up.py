@@ -2,7 +2,17 @@
 
 from voiceagent import GuidedDialogue, Intent, Phase, Requested, Transition
 
-from .talk import DECLINED, HOLD_ON, IN_DANGER, NOT_IN_DANGER, ON_APPOINTMENTS, OPENING_HOURS, WANTS_HUMAN
+from .talk import (
+    DECLINED,
+    HOLD_ON,
+    IN_DANGER,
+    NOT_IN_DANGER,
+    ON_APPOINTMENTS,
+    OPENING_HOURS,
+    STAYS,
+    SYNONYMS,
+    WANTS_HUMAN,
+)
 
 PHASE = Phase(
     name="wrap_up",
@@ -14,7 +24,6 @@ PHASE = Phase(
         ),
     ),
     max_turns=8,
-    carry="facts_only",  # what was wanted before is done, or given up: nobody is to come back to it
     guided=GuidedDialogue(
         opening="Is there anything else I can do for you?",
         intents=(
@@ -22,6 +31,7 @@ PHASE = Phase(
             NOT_IN_DANGER,
             OPENING_HOURS,
             HOLD_ON,
+            Intent(say="All right. Is there anything else?", examples=STAYS),
             Intent(does="finish", examples=DECLINED),
             Intent(
                 does="more_help",
@@ -38,6 +48,7 @@ PHASE = Phase(
             ),
             "cancel_appointment": "Your appointment is cancelled.",
         },
+        synonyms=SYNONYMS,
         anything_else="Is there anything else?",
     ),
 )

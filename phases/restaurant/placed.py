@@ -16,7 +16,6 @@ PHASE = Phase(
         ),
     ),
     max_turns=8,
-    carry="facts_only",  # the order is placed: nothing that was said before is to be done any more
     guided=GuidedDialogue(
         opening="Your order is placed. Is there anything else?",
         intents=(
