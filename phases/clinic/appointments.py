@@ -242,7 +242,7 @@ PHASE = Phase(
                 "{% if 'not known' in reason %}I cannot tell whether it was booked; the reception can look it up."
                 "{% elif 'the caller' in reason %}All right, I have not booked anything. "
                 "Which day and time would you like?"
-                "{% else %}I could not book it: {{ reason }}. Shall I tell you what is free?{% endif %}"
+                "{% else %}I could not book it: {{ reason }}. Which other day and time would you like?{% endif %}"
             ),
             "cancel_appointment": (
                 "{% if 'not known' in reason %}I cannot tell whether it was cancelled; the reception can look it up."

@@ -2,7 +2,16 @@
 
 from voiceagent import GuidedDialogue, Intent, Phase, Requested, Say, Transition
 
-from .talk import HOLD_ON, IN_DANGER, NOT_IN_DANGER, ON_APPOINTMENTS, OPENING_HOURS, WANTS_HUMAN, WANTS_TO_FINISH
+from .talk import (
+    HOLD_ON,
+    IN_DANGER,
+    NOT_IN_DANGER,
+    ON_APPOINTMENTS,
+    OPENING_HOURS,
+    SYNONYMS,
+    WANTS_HUMAN,
+    WANTS_TO_FINISH,
+)
 
 PHASE = Phase(
     name="greeting",
@@ -28,6 +37,7 @@ PHASE = Phase(
             WANTS_TO_FINISH,
             HOLD_ON,
         ),
+        synonyms=SYNONYMS,
         not_understood="I can tell you your appointments, make one, move one or cancel one. What would you like?",
     ),
 )

@@ -23,7 +23,7 @@ from voiceagent import (
 )
 
 from .appointments import free_times, my_appointments
-from .talk import ASKS_FOR_HUMAN, HOLD_ON, IN_DANGER, WANTS_TO_FINISH
+from .talk import ASKS_FOR_HUMAN, HOLD_ON, IN_DANGER, ON_APPOINTMENTS, SYNONYMS, WANTS_TO_FINISH
 
 DATE_OF_BIRTH = SpokenDate(name="born")
 DATE_OF_BIRTH_BY_KEYS = Digits(name="born", length=8)
@@ -91,7 +91,12 @@ PHASE = Phase(
             ),
             WANTS_TO_FINISH,
             HOLD_ON,
+            Intent(
+                say="I will see to that. But first I need your date of birth, and your first and last name.",
+                examples=ON_APPOINTMENTS,
+            ),
         ),
+        synonyms=SYNONYMS,
         replies={"find_patient": "I am sorry, I cannot find anybody with that name and date of birth."},
         failures={"find_patient": "I am sorry, I could not look that up."},
     ),

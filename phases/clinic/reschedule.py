@@ -27,6 +27,7 @@ from .talk import (
     OTHER_APPOINTMENT,
     STAYS,
     SYNONYMS,
+    UNWELL,
     WANTS_HUMAN,
 )
 
@@ -77,6 +78,7 @@ PHASE = Phase(
         intents=(
             IN_DANGER,
             NOT_IN_DANGER,
+            Intent(say="I see. To which day and time shall I move it?", examples=UNWELL),
             Intent(
                 does=move_appointment,
                 examples=(

@@ -60,7 +60,7 @@ BOOKINGS = (
     "I want to come in for a check-up",
     "schedule a visit please",
     "book me in for Thursday at half past nine",
-    "I'd like to see Doctor Chen",
+    "I'd like to see my doctor",
     "I need a vaccination",
     "I want a flu shot",
     "I need a new prescription from the doctor",
@@ -68,6 +68,8 @@ BOOKINGS = (
     "I'd like a physical",
     "can I get a new appointment",
     "I want an appointment",
+    "I need a follow-up",
+    "can you squeeze me in",
 )
 CHANGES = (
     "I need to move my appointment",
@@ -197,6 +199,14 @@ IN_DANGER = Intent(
         "my throat is swelling up",
         "I am having an allergic reaction",
         "he doesn't respond",
+        "I think I am dying",
+        "somebody is dying here",
+        "I want to die",
+        "she has fainted",
+        "my water broke",
+        "I am in labor",
+        "there has been an accident",
+        "he fell down the stairs",
         "this is an emergency",
         "I need an ambulance",
         "it is a matter of life and death",
@@ -234,7 +244,7 @@ DECLINED = (*FINISHED, "no", "thank you", "I'm good", "done")
 
 WANTS_TO_FINISH = Intent(
     does="finish",
-    examples=(*FINISHED, "never mind", "forget it", "I will call back later", "wrong number"),
+    examples=(*FINISHED, "never mind", "forget it", "I will call back later"),
 )
 
 HOLD_ON = Intent(
@@ -251,6 +261,10 @@ ASKS_FOR_HUMAN = (
     "I don't want to talk to a machine",
     "is there someone who can help me",
     "I want an operator",
+    "I need my test results",
+    "I am calling about lab results",
+    "I have a question about my bill",
+    "I am running late",
 )
 
 WANTS_HUMAN = Intent(does="talk_to_human", examples=ASKS_FOR_HUMAN)

@@ -37,7 +37,7 @@ PHASE = Phase(
                 does="begin_order",
                 examples=(*ORDERS, *MENU_QUESTIONS, *DISH_QUESTIONS, *ASKS_HOURS.examples),
             ),
-            Intent(does="finish", examples=(*DECLINED, "never mind", "wrong number")),
+            Intent(does="finish", examples=(*DECLINED, "never mind")),
             ASKS_DELIVERY,
             PAYS,
             WANTS_HUMAN,
