@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 	$(BIN)/python demo/phone_call.py $(if $(SCRIPT),--script $(SCRIPT))
 
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .
