@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install demo test lint check bench bench-guided lock clean
+.PHONY: help install demo test explore lint check bench bench-guided lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2
+
+explore: $(STAMP)  ## Play every scripted conversation in many orders, on the core and through the runtime
+	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -48,8 +48,8 @@ tools:
 def test_a_conversation_is_played_to_its_end(play: Play) -> None:
     outcome = play("call: [says: one two three four, says: When are you open]")
     assert outcome.passed
-    assert outcome.schedules == 1
-    assert outcome.simulated_ms > 10_000
+    assert outcome.core.schedules == 1
+    assert outcome.core.simulated_ms > 10_000
 
 
 def test_the_same_can_be_written_in_python(desk: Flow) -> None:
@@ -141,7 +141,7 @@ def test_what_holds_in_every_order_passes_under_every_schedule(play: Play) -> No
         schedules=40,
     )
     assert outcome.failure is None
-    assert outcome.schedules == 40
+    assert outcome.core.schedules == 40
 
 
 def test_a_failure_that_takes_an_order_of_its_own_says_which(desk: Flow) -> None:
@@ -172,10 +172,10 @@ def test_a_failure_that_takes_an_order_of_its_own_says_which(desk: Flow) -> None
     assert player.play(script).failure is None, "in the plain order the left one comes last"
     failure = player.play(script, schedules=40).failure
     assert failure is not None
-    assert list(map(str, failure.swaps)) == ["ToolFinished t3 before ToolFinished t2"]
+    assert list(map(str, failure.deviations)) == ["ToolFinished t3 before ToolFinished t2"]
     again = player.play(script, seed=failure.seed).failure
     assert again is not None
-    assert again.swaps == failure.swaps
+    assert again.deviations == failure.deviations
     text = failure_text(failure, path=Path("a.call.yaml"), name="a race")
     assert "it takes this order\n    ToolFinished t3 before ToolFinished t2" in text
     assert f"--seed {failure.seed} --schedules 1" in text

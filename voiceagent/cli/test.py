@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -15,7 +16,7 @@ import typer
 from voiceagent.errors import AuthorError, ScriptError
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
-from voiceagent.testing.playing import CallPlayer
+from voiceagent.testing.playing import CallPlayer, refuse_for_the_runtime
 from voiceagent.testing.selecting import selector
 
 __all__ = ["play"]
@@ -35,21 +36,32 @@ def play(
     schedules: Annotated[
         int, typer.Option(min=1, help="In how many orders things that nearly coincide are let happen.")
     ] = 5,
+    runtime: Annotated[
+        int, typer.Option(min=0, metavar="N", help="In how many orders to play it through the whole runtime as well.")
+    ] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="How many processes share the files.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
+
+    They are played on the core of the conversation alone, which is fast, and with --runtime through all that serves
+    callers too: sessions, tools, telephone protocol.
 
     Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
     """
     began = perf_counter()
     try:
         files = _read(paths, keyword)
+        for script in (script for file in files if runtime for script in file.scripts):
+            refuse_for_the_runtime(script)
     except AuthorError as exc:
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc
     results: list[CallResult] = []
-    for result in _played(files, seed=seed, schedules=schedules, jobs=jobs):
+    # What calls log is for those who serve them; here an error that a script provokes is a part of it.
+    logging.getLogger("voiceagent").setLevel(logging.ERROR)
+    how = _How(seed, schedules, runtime)
+    for result in _played(files, how, jobs=jobs):
         results.append(result)
         if not as_json:
             _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
@@ -93,32 +105,42 @@ def _found(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _played(files: Sequence[CallFile], *, seed: int | None, schedules: int, jobs: int) -> Iterator[CallResult]:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """Under which schedules conversations are played."""
+
+    seed: int | None
+    schedules: int
+    runtime: int
+
+
+def _played(files: Sequence[CallFile], how: _How, *, jobs: int) -> Iterator[CallResult]:
     if jobs == 1:
         players: dict[int, CallPlayer] = {}
         for file in files:
             player = players.setdefault(id(file.flow), CallPlayer(file.flow))
-            yield from _play_file(file, player, seed, schedules)
+            yield from _play_file(file, player, how)
         return
     with ProcessPoolExecutor(jobs) as pool:
         tasks = [
-            pool.submit(_play_elsewhere, file.path, tuple(script.name for script in file.scripts), seed, schedules)
+            pool.submit(_play_elsewhere, file.path, tuple(script.name for script in file.scripts), how)
             for file in files
         ]
         for task in tasks:
             yield from task.result()
 
 
-def _play_file(file: CallFile, player: CallPlayer, seed: int | None, schedules: int) -> Iterator[CallResult]:
+def _play_file(file: CallFile, player: CallPlayer, how: _How) -> Iterator[CallResult]:
     for script in file.scripts:
-        yield CallResult.of(player.play(script, seed=seed, schedules=schedules), file.path)
+        outcome = player.play(script, seed=how.seed, schedules=how.schedules, runtime=how.runtime)
+        yield CallResult.of(outcome, file.path)
 
 
-def _play_elsewhere(path: Path, names: Sequence[str], seed: int | None, schedules: int) -> list[CallResult]:
+def _play_elsewhere(path: Path, names: Sequence[str], how: _How) -> list[CallResult]:
     """Play some conversations of a file, in a process of the pool."""
     file = CallFiles().read(path)
     scripts = tuple(script for script in file.scripts if script.name in names)
-    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow), seed, schedules))
+    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow), how))
 
 
 def _print(result: CallResult, *, first_of_file: bool) -> None:

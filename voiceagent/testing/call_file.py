@@ -159,6 +159,7 @@ def _script(yaml: LocatedYaml, place: Place, world: WrittenWorld, names: Names) 
         in_the_end=Expect() if row.in_the_end is None else read_in_the_end(yaml, (*place, "in_the_end"), names),
         timing=world.timing,
         faults=world.faults,
+        fault_lines=world.fault_lines,
         caller_number=world.caller_number,
         time_zone=world.time_zone,
         unix_ms=world.unix_ms,

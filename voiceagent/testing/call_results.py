@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from voiceagent.testing.playing import CallFailure, CallOutcome
+from voiceagent.testing.playing import CallFailure, CallOutcome, Level, Played
 
 __all__ = ["CallResult", "Summary", "failure_text", "junit_xml"]
 
@@ -25,9 +25,10 @@ class CallResult:
     """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so."""
     text: str
     """What is to be said about it; empty where it passed."""
-    schedules: int
-    simulated_ms: int
-    took_s: float
+    core: Played
+    runtime: Played
+    level: Level | None
+    """Where it failed."""
     seed: int | None
     """Of the schedule under which it failed."""
 
@@ -46,9 +47,9 @@ class CallResult:
             name=script.name,
             status=status,
             text=text,
-            schedules=outcome.schedules,
-            simulated_ms=outcome.simulated_ms,
-            took_s=outcome.took_s,
+            core=outcome.core,
+            runtime=outcome.runtime,
+            level=None if failure is None else failure.level,
             seed=None if failure is None else failure.seed,
         )
 
@@ -56,6 +57,11 @@ class CallResult:
     def ok(self) -> bool:
         """Whether nobody needs to look at it."""
         return self.status in ("passed", "known")
+
+    @property
+    def took_s(self) -> float:
+        """Real time, on the core and through the runtime together."""
+        return (self.core + self.runtime).took_s
 
 
 def _counted(count: int, what: str) -> str:
@@ -66,20 +72,52 @@ def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
     """Return what went wrong: the turn, what was expected, what came, the time around it, and how to see it again."""
     where = f"{failure.source}: " if failure.source else ""
     turn = f"turn {failure.turn}: {failure.act}" if failure.turn else failure.act
-    lines = [f"{where}{turn}"]
+    level = " (through the runtime)" if failure.level == "runtime" else ""
+    lines = [f"{where}{turn}{level}"]
     for found in failure.mismatches:
         at = f"  ({found.source})" if found.source and found.source != failure.source else ""
         lines += [f"  {found.what}{at}", f"    expected  {found.expected}", f"    got       {_indented(found.got)}"]
     lines += ["  what happened", *(f"  {line}" for line in failure.timeline)]
-    if failure.swaps:
-        lines += ["  it takes this order", *(f"    {swap}" for swap in failure.swaps)]
+    if failure.deviations:
+        what = "this order" if failure.level == "core" else "these to come late"
+        lines += [f"  it takes {what}", *(f"    {deviation}" for deviation in failure.deviations)]
     again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{name}"', "--seed", str(failure.seed)])
-    lines.append(f"  again: {again} --schedules 1")
+    through = " --runtime 1" if failure.level == "runtime" else ""
+    lines.append(f"  again: {again} --schedules 1{through}")
     return "\n".join(lines)
 
 
 def _indented(text: str) -> str:
     return text.replace("\n", "\n              ")
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How much was simulated, and how fast: what one process does, however many there were."""
+
+    calls: int
+    """Every schedule is a call of its own."""
+    simulated_s: float
+    took_s: float
+    simulated_s_per_s: int
+
+    @classmethod
+    def of(cls, played: Iterable[Played]) -> Speed:
+        """Add up."""
+        total = sum(played, start=Played())
+        simulated_s = total.simulated_ms / 1_000
+        return cls(
+            calls=total.schedules,
+            simulated_s=round(simulated_s, 3),
+            took_s=round(total.took_s, 3),
+            simulated_s_per_s=round(simulated_s / max(total.took_s, 1e-9)),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.simulated_s:,.0f} s simulated in {self.took_s:.1f} s: "
+            f"{self.simulated_s_per_s:,} simulated seconds per second"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +129,14 @@ class Summary:
     failed: int
     known: int
     mended: int
-    calls: int
-    """Every schedule is a call of its own."""
-    simulated_s: float
+    core: Speed
+    runtime: Speed
     took_s: float
-    simulated_s_per_s: int
+    """From the first file to the last result."""
 
     @classmethod
     def of(cls, results: Sequence[CallResult], *, took_s: float) -> Summary:
         """Add up."""
-        simulated_s = sum(result.simulated_ms for result in results) / 1_000
 
         def count(status: str) -> int:
             return sum(result.status == status for result in results)
@@ -111,10 +147,9 @@ class Summary:
             failed=count("failed"),
             known=count("known"),
             mended=count("mended"),
-            calls=sum(result.schedules for result in results),
-            simulated_s=round(simulated_s, 3),
+            core=Speed.of(result.core for result in results),
+            runtime=Speed.of(result.runtime for result in results),
             took_s=round(took_s, 3),
-            simulated_s_per_s=round(simulated_s / max(took_s, 1e-9)),
         )
 
     def __str__(self) -> str:
@@ -125,11 +160,9 @@ class Summary:
             "passed although marked xfail": self.mended,
         }
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-        return (
-            f"{_counted(self.conversations, 'conversation')}: {told}\n"
-            f"{_counted(self.calls, 'call')}, {self.simulated_s:,.0f} s simulated in {self.took_s:.2f} s: "
-            f"{self.simulated_s_per_s:,} simulated seconds per second"
-        )
+        levels = {"on the core": self.core, "through the runtime": self.runtime}
+        speeds = [f"{_counted(speed.calls, 'call')} {where}, {speed}" for where, speed in levels.items() if speed.calls]
+        return "\n".join([f"{_counted(self.conversations, 'conversation')} in {self.took_s:.1f} s: {told}", *speeds])
 
 
 def junit_xml(results: Sequence[CallResult]) -> str:

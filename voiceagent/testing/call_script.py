@@ -268,6 +268,8 @@ class CallScript:
     """What is expected of the whole call."""
     timing: Timing = field(default_factory=Timing)
     faults: Faults = field(default_factory=Faults)
+    fault_lines: Mapping[str, Source] = field(default_factory=dict[str, Source])
+    """Where each kind of fault stands."""
     caller_number: str = "+15550100"
     time_zone: str = "UTC"
     unix_ms: int = STARTS_UNIX_MS

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import JsonValue
 
-from voiceagent.errors import ScriptError, ToolFailed, nearest
+from voiceagent.errors import ScriptError, Source, ToolFailed, nearest
 from voiceagent.ports import ReplyPiece
 from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.spec.tool import Tool
@@ -42,6 +42,7 @@ class WrittenWorld:
     unix_ms: int = STARTS_UNIX_MS
     timing: Timing = field(default_factory=Timing)
     faults: Faults = field(default_factory=Faults)
+    fault_lines: Mapping[str, Source] = field(default_factory=dict[str, Source])
     model: Callable[[], ModelOfScript] | None = None
     """None: the guided model."""
     tools: Mapping[str, ToolAnswers] = field(default_factory=dict[str, ToolAnswers])
@@ -56,7 +57,8 @@ class WrittenWorld:
         if row.faults is not None:
             at = (*place, "faults")
             faults = yaml.check(FaultsRow, yaml.at(at), at).model_dump(exclude_unset=True)
-            world = replace(world, faults=replace(world.faults, **faults))
+            lines = {kind: yaml.source((*at, kind)) for kind in faults}
+            world = replace(world, faults=replace(world.faults, **faults), fault_lines={**world.fault_lines, **lines})
         tools = {name: _tool(yaml, (*place, "tools", name), names) for name in row.tools}
         return replace(world, tools={**world.tools, **tools})
 

@@ -18,12 +18,14 @@ from voiceagent.models.chat_messages import functions_for
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import plain_words
 from voiceagent.testing.call_script import Expect, ExpectedCall
-from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.simulated_call import SimulatedCall
 from voiceagent.testing.tool_answers import same_value
 
 __all__ = ["Mismatch", "Stretch", "mismatches"]
 
 _CHARACTERS_PER_TOKEN = 4
+_AT_ONCE_MS = 200
+"""Two who begin to speak so shortly one after the other begin at once: a voice is not noticed at its first sound."""
 _EffectT = TypeVar("_EffectT")
 
 
@@ -41,13 +43,13 @@ class Mismatch:
 class Stretch:
     """A part of a call: one turn, or all of it."""
 
-    def __init__(self, call: ScriptedCall, *, from_ms: int, from_entry: int) -> None:
+    def __init__(self, call: SimulatedCall, *, from_ms: int, from_entry: int) -> None:
         """Look at everything from this instant and this entry of the journal up to now."""
         self.call = call
         self.from_ms = from_ms
         self.until_ms = call.now_ms
         self.entries = call.journal[from_entry:]
-        self.voice_ends_ms = max(call.voice_ends_ms, from_ms)
+        self.voice_ends_ms = max(call.caller.ends_ms, from_ms)
         """Since when the caller waits."""
 
     def effects(self, kind: type[_EffectT]) -> Iterator[_EffectT]:
@@ -109,7 +111,9 @@ class Stretch:
             for clause in self.call.voice.said
             if not clause.before_ms
             and self.from_ms <= clause.starts_ms <= self.until_ms
-            and any(begins_ms < clause.starts_ms < ends_ms for begins_ms, ends_ms in self.call.caller_voice)
+            and any(
+                begins_ms + _AT_ONCE_MS < clause.starts_ms < ends_ms for begins_ms, ends_ms in self.call.caller.spells
+            )
         ]
 
     @property
@@ -254,7 +258,7 @@ def _contains(text: str, phrase: str) -> bool:
     return any(words[at : at + len(wanted)] == wanted for at in range(len(words) - len(wanted) + 1))
 
 
-def _ending(call: ScriptedCall) -> str:
+def _ending(call: SimulatedCall) -> str:
     reasons = [event.reason for _, event, _ in call.journal if isinstance(event, ev.CallEnded)]
     return f"the call is over: {reasons[-1]}" if reasons else "the call is over"
 

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
-from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.simulated_call import SimulatedCall
 
 __all__ = ["timeline_of"]
 
 _WIDTH = 100
 
 
-def timeline_of(call: ScriptedCall, *, from_ms: int = 0) -> list[str]:
+def timeline_of(call: SimulatedCall, *, from_ms: int = 0) -> list[str]:
     """Return one line for everything worth telling from that instant on, in the order in which it happened."""
     told = [(at_ms, line) for at_ms, line in [*_spoken(call), *_done(call)] if at_ms >= from_ms]
     return [f"{at_ms / 1000:9.3f}  {_cut(line)}" for at_ms, line in sorted(told, key=lambda entry: entry[0])]
 
 
-def _spoken(call: ScriptedCall) -> Iterator[tuple[int, str]]:
+def _spoken(call: SimulatedCall) -> Iterator[tuple[int, str]]:
     for clause in call.voice.said:
         heard = " ".join(word for word, _ in clause.words())
         who = "filler" if clause.kind == "filler" else "agent"
@@ -29,7 +29,7 @@ def _spoken(call: ScriptedCall) -> Iterator[tuple[int, str]]:
             yield clause.starts_ms, f"{who:8} {heard}{cut}"
 
 
-def _done(call: ScriptedCall) -> Iterator[tuple[int, str]]:
+def _done(call: SimulatedCall) -> Iterator[tuple[int, str]]:
     for now_ms, event, outgoing in call.journal:
         line = _event(event)
         if line is not None:

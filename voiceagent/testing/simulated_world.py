@@ -19,7 +19,7 @@ from voiceagent.core.sealing import handles_in
 from voiceagent.errors import ScriptError, ToolFailed, VoiceFailed, nearest
 from voiceagent.language import Language
 from voiceagent.ports import ReplyDone, ReplyModel, SentText, ToolRequest
-from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.loudspeaker import Loudspeaker
 from voiceagent.testing.schedule import Pending, Schedule, label_of
 from voiceagent.testing.scripted_model import ModelOfScript, pieces_of
 from voiceagent.tools.vault import Vault
@@ -88,7 +88,7 @@ class SimulatedWorld:
     timing: Timing
     faults: Faults
     vault: Vault = field(default_factory=Vault)
-    voice: AgentVoice = field(default_factory=AgentVoice)
+    loudspeaker: Loudspeaker = field(default_factory=Loudspeaker)
     tool_runs: list[tuple[str, dict[str, JsonValue]]] = field(default_factory=list[tuple[str, dict[str, JsonValue]]])
     words: dict[UtteranceId, str] = field(default_factory=dict[UtteranceId, str])
     """What the caller says in each of their utterances."""
@@ -109,7 +109,7 @@ class SimulatedWorld:
             case fx.Speak():
                 self._speak(effect)
             case fx.StopPlayout():
-                for utterance, heard_ms in self.voice.stop(self.now_ms).items():
+                for utterance, heard_ms in self.loudspeaker.stop(self.now_ms).items():
                     self._post(1, ev.PlayoutStopped(utterance, heard_ms, exact=True))
             case fx.Transcribe(utterance=utterance):
                 self._transcribe(utterance)
@@ -136,9 +136,9 @@ class SimulatedWorld:
             case ev.ToolFinished(called_off) | ev.ToolFailed(called_off):
                 return self._comes(called_off, event)
             case ev.PlayoutStarted(utterance):
-                return self.voice.is_playing(utterance)
+                return self.loudspeaker.is_playing(utterance)
             case ev.PlayoutReached(utterance, clause):
-                return self.voice.is_queued(utterance, clause)
+                return self.loudspeaker.is_queued(utterance, clause)
             case _:
                 return True
 
@@ -173,7 +173,7 @@ class SimulatedWorld:
         failed = bool(speak.text) and self._clauses in self.faults.synthesis_fails
         text = "" if failed else speak.text
         first_ms = self.now_ms + (self.timing.synthesis_ms if text else 0)
-        clause = self.voice.queue(speak, text, first_ms)
+        clause = self.loudspeaker.queue(speak, text, first_ms)
         in_ms = clause.starts_ms - self.now_ms
         if failed:
             fault = ev.SpeechFailed(speak.utterance, speak.clause, "simulated fault")
@@ -259,8 +259,8 @@ class SimulatedWorld:
     def _end(self, effect: fx.Effect) -> None:
         match effect:
             case fx.HangUp(reason=reason, drain=drain):
-                self._post(self.voice.left_to_hear_ms(self.now_ms) if drain else 0, ev.CallEnded(reason))
+                self._post(self.loudspeaker.left_to_hear_ms(self.now_ms) if drain else 0, ev.CallEnded(reason))
             case fx.Transfer(target=target):
-                self._post(self.voice.left_to_hear_ms(self.now_ms), ev.CallEnded(f"transferred to {target}"))
+                self._post(self.loudspeaker.left_to_hear_ms(self.now_ms), ev.CallEnded(f"transferred to {target}"))
             case _:
                 pass  # for the record only
