@@ -19,15 +19,13 @@ from voiceagent.testing.call_names import Names
 from voiceagent.testing.call_rows import FaultsRow, ModelRow, ReplyRow, RuleRow, SettingsRow, ToolAnswerRow, WorldRow
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript, ModelRule, RuledModel, ScriptedModel, ask_for, say
-from voiceagent.testing.simulated_world import Faults, Timing
+from voiceagent.testing.simulated_world import After, Faults, Timing
 from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
 
 __all__ = ["WrittenWorld", "read_arguments"]
 
-# What the executor says of a tool that did not answer, or whose outcome nobody knows.
-_TIMED_OUT = "it took too long"
-_UNKNOWN = "it is not known whether it was done: do not try again, and tell the caller so"
 _CRASHED = "something went wrong inside; it cannot be done at the moment"
+"""What the executor says of such a tool."""
 
 _OUTCOMES = ("result", "fails", "times_out", "crashes")
 
@@ -176,9 +174,10 @@ def _outcome(row: ToolAnswerRow, outcome: str, tool: Tool) -> tuple[ToolFailed |
         return None, "failed"
     if outcome == "fails":
         return ToolFailed(row.fails or ""), "failed"
-    if tool.effect != "read":
-        return ToolFailed(_UNKNOWN), "unknown"
-    return (ToolFailed(_TIMED_OUT), "timed_out") if outcome == "times_out" else (ToolFailed(_CRASHED), "crashed")
+    if outcome == "crashes" and tool.effect == "read":
+        return ToolFailed(_CRASHED), "crashed"
+    given_up = After.given_up(tool, tool.timeout_ms)
+    return ToolFailed(str(given_up.result)), given_up.kind
 
 
 def read_arguments(yaml: LocatedYaml, place: Place, tool: Tool) -> dict[str, JsonValue]:

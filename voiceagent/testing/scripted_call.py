@@ -67,6 +67,7 @@ class ScriptedCall:
         self.world = SimulatedWorld(
             self._pending,
             self.schedule,
+            flow,
             self.conversation.state.language,
             model,
             dict(tools or {}),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, cast
 
 from pydantic import JsonValue
@@ -19,10 +20,15 @@ from voiceagent.core.sealing import handles_in
 from voiceagent.errors import ScriptError, ToolFailed, VoiceFailed, nearest
 from voiceagent.language import Language
 from voiceagent.ports import ReplyDone, ReplyModel, SentText, ToolRequest
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.tool import Tool
 from voiceagent.testing.loudspeaker import Loudspeaker
 from voiceagent.testing.schedule import Pending, Schedule, label_of
 from voiceagent.testing.scripted_model import ModelOfScript, pieces_of
 from voiceagent.tools.vault import Vault
+
+_TIMED_OUT = "it took too long"
+_UNKNOWN = "it is not known whether it was done: do not try again, and tell the caller so"
 
 __all__ = ["After", "Faults", "ScriptedTool", "SimulatedWorld", "Timing"]
 
@@ -51,6 +57,13 @@ class After:
     result: JsonValue | ToolFailed
     kind: Literal["failed", "timed_out", "crashed", "unknown"] = "failed"
 
+    @classmethod
+    def given_up(cls, tool: Tool, after_ms: int) -> After:
+        """Return what the executor says of a tool that has not answered by then."""
+        if tool.effect == "read":
+            return cls(after_ms, ToolFailed(_TIMED_OUT), "timed_out")
+        return cls(after_ms, ToolFailed(_UNKNOWN), "unknown")
+
 
 ScriptedTool = JsonValue | After | Callable[[Mapping[str, JsonValue]], "JsonValue | After"]
 """What a tool answers: always the same, after a while, or depending on its arguments."""
@@ -76,12 +89,13 @@ class Faults:
     """The voice does not take over the prompt and tools of these phases: the first one entered is 1."""
 
 
-@dataclass(slots=True)
+@dataclass
 class SimulatedWorld:
     """The far side of one call, and everything between it and the core."""
 
     pending: Pending
     schedule: Schedule
+    flow: Flow
     language: Language
     model: ModelOfScript | ReplyModel
     tools: Mapping[str, ScriptedTool]
@@ -228,7 +242,7 @@ class SimulatedWorld:
     # --- tools ---
 
     def _run(self, effect: fx.StartTool | fx.Fetch) -> None:
-        answer = self._answer(effect.tool, effect.arguments)
+        answer = self._in_time(effect, self._answer(effect.tool, effect.arguments))
         match effect:
             case fx.StartTool(call=call) if isinstance(answer.result, ToolFailed):
                 self._post(answer.ms, ev.ToolFailed(call, answer.kind, str(answer.result)))
@@ -238,6 +252,22 @@ class SimulatedWorld:
                 self._post(answer.ms, ev.PrefetchFailed(fetch, str(answer.result)))
             case fx.Fetch(fetch=fetch):
                 self._post(answer.ms, ev.PrefetchFinished(fetch, cast("JsonValue", answer.result)))
+
+    def _in_time(self, effect: fx.StartTool | fx.Fetch, answer: After) -> After:
+        """Return the answer, or that of the executor, who waits for a tool for so long and no longer."""
+        tool = self._declared[effect.tool]
+        limit_ms = tool.timeout_ms
+        if isinstance(effect, fx.Fetch):
+            limit_ms = min(limit_ms, effect.deadline_ms - self.now_ms)
+        return answer if answer.ms <= limit_ms else After.given_up(tool, limit_ms)
+
+    @cached_property
+    def _declared(self) -> Mapping[str, Tool]:
+        flow = self.flow
+        tools = [tool for phase in flow.phases for tool in flow.tools_of(phase)]
+        edges = [edge for phase in flow.phases for edge in flow.transitions_of(phase)]
+        tools += [prefetch.tool for edge in edges for prefetch in edge.prefetch]
+        return {tool.name: tool for tool in tools}
 
     def _answer(self, tool: str, arguments: Mapping[str, JsonValue]) -> After:
         self.tool_runs.append((tool, dict(arguments)))
