@@ -82,13 +82,17 @@ def _in_our_time(value: datetime) -> datetime:
 
 _Ms = Annotated[int, Field(ge=0, le=_MOST_MS)]
 _Text = Annotated[str, Field(min_length=1)]
-_Texts = Annotated[tuple[_Text, ...], BeforeValidator(_listed)]
+_Texts = Annotated[tuple[_Text, ...], BeforeValidator(_listed, json_schema_input_type=_Text | tuple[_Text, ...])]
 _Words = Annotated[_Text, AfterValidator(_spoken)]
-_Phrases = Annotated[tuple[_Words, ...], BeforeValidator(_listed)]
+_Phrases = Annotated[tuple[_Words, ...], BeforeValidator(_listed, json_schema_input_type=_Words | tuple[_Words, ...])]
 _Pattern = Annotated[_Text, AfterValidator(_pattern)]
-_Patterns = Annotated[tuple[_Pattern, ...], BeforeValidator(_listed)]
-_Range = Annotated[Range, BeforeValidator(_range)]
-_Numbers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_numbers)]
+_Patterns = Annotated[tuple[_Pattern, ...], BeforeValidator(_listed, json_schema_input_type=_Text | tuple[_Text, ...])]
+_Ranged = Annotated[str, Field(pattern=rf"^{_RANGE.pattern}$")] | Annotated[int, Field(ge=0)]
+_Range = Annotated[Range, BeforeValidator(_range, json_schema_input_type=_Ranged)]
+_Number = Annotated[int, Field(ge=1)]
+_Numbers = Annotated[
+    tuple[_Number, ...], BeforeValidator(_numbers, json_schema_input_type=_Ranged | tuple[_Number, ...])
+]
 
 
 class _Row(BaseModel):
