@@ -101,6 +101,22 @@ def test_what_cannot_be_used_exits_with_2_and_one_line(
     assert "Traceback" not in printed
 
 
+def test_with_runtime_they_are_played_through_it_as_well(run: Run, folder: Path) -> None:
+    code, printed = run(folder, "--schedules", 2, "--runtime", 1, "-k", "good")
+    assert code == 0, printed
+    assert "2 calls on the core, " in printed
+    assert "1 call through the runtime, " in printed
+
+
+def test_what_the_runtime_cannot_play_is_refused_before_anything_is(run: Run, folder: Path) -> None:
+    calls = CALLS.replace("  - name: a good call", "  - name: a good call\n    faults: {swap_fails: 2}")
+    (folder / "desk.call.yaml").write_text(calls)
+    code, printed = run(folder, "--runtime", 1)
+    assert code == 2
+    assert "desk.call.yaml:7: through the runtime no swap fails" in printed
+    assert "ok" not in printed
+
+
 def test_machines_are_told_the_same(run: Run, folder: Path, tmp_path: Path) -> None:
     code, printed = run(folder, "--json", "--seed", 3, "--schedules", 2, "--junit", tmp_path / "new" / "junit.xml")
     told = json.loads(printed)
@@ -164,6 +180,8 @@ def test_pytest_collects_the_files_and_lends_a_call(folder: Path, place: Path) -
             "--continue-on-collection-errors",
             "--call-schedules",
             "3",
+            "--call-runtime",
+            "1",
             ".",
         ],
         cwd=folder,
