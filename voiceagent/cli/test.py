@@ -58,8 +58,6 @@ def play(
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc
     results: list[CallResult] = []
-    # What calls log is for those who serve them; here an error that a script provokes is a part of it.
-    logging.getLogger("voiceagent").setLevel(logging.ERROR)
     how = _How(seed, schedules, runtime)
     for result in _played(files, how, jobs=jobs):
         results.append(result)
@@ -131,6 +129,8 @@ def _played(files: Sequence[CallFile], how: _How, *, jobs: int) -> Iterator[Call
 
 
 def _play_file(file: CallFile, player: CallPlayer, how: _How) -> Iterator[CallResult]:
+    # Warnings are for those who serve callers: a carrier that cannot transfer in band is no news here.
+    logging.getLogger("voiceagent").setLevel(logging.ERROR)
     for script in file.scripts:
         outcome = player.play(script, seed=how.seed, schedules=how.schedules, runtime=how.runtime)
         yield CallResult.of(outcome, file.path)

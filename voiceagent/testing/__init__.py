@@ -26,12 +26,13 @@ from voiceagent.testing.call_script import (
 )
 from voiceagent.testing.caller import ScriptedCaller, StepFailed
 from voiceagent.testing.caller_script import CallerScript
+from voiceagent.testing.caller_voice import CallerVoice
 from voiceagent.testing.carrier import Caller, CarriedCall, Hearing, PressKey, PutDown, Say, TwilioCarrier
 from voiceagent.testing.cassettes import CassetteModels, RecordingModels
 from voiceagent.testing.expectations import Mismatch
 from voiceagent.testing.lateness import Lateness
 from voiceagent.testing.placing import place_call
-from voiceagent.testing.playing import CallFailure, CallOutcome, CallPlayer
+from voiceagent.testing.playing import CallFailure, CallOutcome, CallPlayer, Played
 from voiceagent.testing.runtime_call import RuntimeCall
 from voiceagent.testing.schedule import Schedule, Swap
 from voiceagent.testing.scripted_call import ScriptedCall
@@ -70,6 +71,7 @@ __all__ = [
     "Caller",
     "CallerScript",
     "CallerTurn",
+    "CallerVoice",
     "CarriedCall",
     "CassetteModels",
     "Coughs",
@@ -86,6 +88,7 @@ __all__ = [
     "Mismatch",
     "ModelRule",
     "NothingToWaitFor",
+    "Played",
     "PressKey",
     "Presses",
     "PutDown",

@@ -49,7 +49,7 @@ Level = Literal["core", "runtime"]
 Deviation = Swap | Late
 """What makes a schedule differ from the plain order."""
 
-_TRIES: Mapping[Level, int] = {"core": 200, "runtime": 60}
+_TRIES: Mapping[Level, int] = {"core": 200, "runtime": 150}
 """How often a failing call is played again at most to find out what it takes."""
 _BEFORE_MS = 4_000
 """How much of the time before the failing turn the timeline shows."""
