@@ -133,20 +133,9 @@ LINES = {
 PlaceCall = Callable[..., ScriptedCall]
 
 
-# The core takes 350 ms of voice for barge-in; that a voice is over is known 200 ms after its end. So it takes every
-# noise of more than 150 ms for barge-in, stops, and goes on with the sentence a second later.
-STOPPED_BY_A_SHORT_NOISE = (
-    "test_a_cough_does_not_stop_the_agent",
-    "test_uh_huh_is_not_a_turn",
-    "test_a_yes_that_comes_too_late_does_not_count",
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have every script of this folder played through the runtime as well, and say what is known to fail."""
+    """Have every script of this folder played through the runtime as well."""
     for item in items:
-        if item.name in STOPPED_BY_A_SHORT_NOISE:
-            item.add_marker(pytest.mark.xfail(reason="a short noise stops the agent", strict=True))
         if item.path.name.endswith(".call.yaml") and item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("through_runtime")
 
