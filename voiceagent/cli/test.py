@@ -12,15 +12,18 @@ from typing import Annotated
 
 import typer
 
-from voiceagent.errors import AuthorError, ScriptError
+from voiceagent.cli.live_model import LiveModel, live_model
+from voiceagent.errors import AuthorError, OperatorError, ScriptError
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
+from voiceagent.testing.persona_playing import PersonaPlayer
 from voiceagent.testing.playing import CallPlayer
 from voiceagent.testing.selecting import selector
 
 __all__ = ["play"]
 
-_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED"}
+_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED", "skipped": "skip  "}
+_SCHEDULES = 5
 
 
 def play(
@@ -33,42 +36,63 @@ def play(
         int | None, typer.Option(min=0, help="Seed of the first schedule; 0, the usual one, is the plain order.")
     ] = None,
     schedules: Annotated[
-        int, typer.Option(min=1, help="In how many orders things that nearly coincide are let happen.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"In how many orders things that nearly coincide are let happen; {_SCHEDULES}, or 1 with --model.",
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="How many processes share the files.")] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(help="openai:<model>: a live model speaks, whatever the scripts say, and personas call."),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the live model says, for `model: {cassette: FILE}`.")
+    ] = None,
+    openai_base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint, for --model.")
+    ] = None,
+    openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
+
+    With --model the agent's words come from a live model, which is sent what the scripts say. Conversations in which a
+    persona calls need one and are skipped otherwise.
 
     Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
     """
     began = perf_counter()
     try:
-        files = _read(paths, keyword)
-    except AuthorError as exc:
+        files = _read(paths, keyword, CallFiles(plays_cassettes=model is None))
+        speaking = live_model(model, record=record, base_url=openai_base_url, api_key=openai_api_key, jobs=jobs)
+    except (AuthorError, OperatorError) as exc:
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc
     results: list[CallResult] = []
-    for result in _played(files, seed=seed, schedules=schedules, jobs=jobs):
-        results.append(result)
-        if not as_json:
-            _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
+    with speaking as live:
+        schedules = schedules or (1 if live else _SCHEDULES)
+        for result in _played(files, live, seed=seed, schedules=schedules, jobs=jobs):
+            results.append(result)
+            if not as_json:
+                _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
     summary = Summary.of(results, took_s=perf_counter() - began)
     if as_json:
-        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary)}
+        told = {"model": {"name": live.name, **asdict(live.spent)}} if live else {}
+        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary), **told}
         typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"\n{summary}")
+        typer.echo(f"\n{summary}" + (f"\n{live.name}: {live.spent}" if live else ""))
     if junit is not None:
         _write(junit, junit_xml(results))
     if not all(result.ok for result in results):
         raise typer.Exit(1)
 
 
-def _read(paths: Sequence[Path], keyword: str) -> list[CallFile]:
+def _read(paths: Sequence[Path], keyword: str, reader: CallFiles) -> list[CallFile]:
     """Return the files with the conversations that are meant. Raises AuthorError where there are none."""
     wanted = selector(keyword) if keyword else None
-    reader = CallFiles()
     files: list[CallFile] = []
     for path in _found(paths):
         file = reader.read(path)
@@ -93,12 +117,14 @@ def _found(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _played(files: Sequence[CallFile], *, seed: int | None, schedules: int, jobs: int) -> Iterator[CallResult]:
+def _played(
+    files: Sequence[CallFile], live: LiveModel | None, *, seed: int | None, schedules: int, jobs: int
+) -> Iterator[CallResult]:
     if jobs == 1:
         players: dict[int, CallPlayer] = {}
         for file in files:
-            player = players.setdefault(id(file.flow), CallPlayer(file.flow))
-            yield from _play_file(file, player, seed, schedules)
+            player = players.setdefault(id(file.flow), CallPlayer(file.flow, live=live.models if live else None))
+            yield from _play_file(file, player, seed, schedules, live)
         return
     with ProcessPoolExecutor(jobs) as pool:
         tasks = [
@@ -109,9 +135,17 @@ def _played(files: Sequence[CallFile], *, seed: int | None, schedules: int, jobs
             yield from task.result()
 
 
-def _play_file(file: CallFile, player: CallPlayer, seed: int | None, schedules: int) -> Iterator[CallResult]:
+def _play_file(
+    file: CallFile, player: CallPlayer, seed: int | None, schedules: int, live: LiveModel | None = None
+) -> Iterator[CallResult]:
+    name = live.name if live else None
     for script in file.scripts:
-        yield CallResult.of(player.play(script, seed=seed, schedules=schedules), file.path)
+        if script.persona is None:
+            yield CallResult.of(player.play(script, seed=seed, schedules=schedules), file.path, model=name)
+        elif live is None:
+            yield CallResult.skipped(script, file.path)
+        else:
+            yield CallResult.of(PersonaPlayer(player, live.models).play(script, seed=seed), file.path, model=name)
 
 
 def _play_elsewhere(path: Path, names: Sequence[str], seed: int | None, schedules: int) -> list[CallResult]:

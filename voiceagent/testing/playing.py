@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import AuthorError, ScriptError, Source
 from voiceagent.models.guided import GuidedModels
+from voiceagent.ports import ReplyModel
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.call_script import (
     AfterPause,
@@ -31,9 +32,11 @@ from voiceagent.testing.call_script import (
     WhenToolStarts,
 )
 from voiceagent.testing.expectations import Mismatch, Stretch, mismatches
+from voiceagent.testing.live_models import LiveModels
 from voiceagent.testing.readable_timeline import timeline_of
 from voiceagent.testing.schedule import Schedule, Swap, shrink
 from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_world import ScriptedTool
 from voiceagent.testing.tool_answers import ToolAnswers
 
@@ -82,12 +85,17 @@ class CallPlayer:
     flow: Flow
     guided: GuidedModels = field(default_factory=GuidedModels)
     """Shared by all calls: what it has learned of a phase is kept."""
+    live: LiveModels | None = None
+    """Speaks instead of the models of all scripts."""
 
     def play(self, script: CallScript, *, seed: int | None = None, schedules: int = 1) -> CallOutcome:
         """Play a conversation under the schedules `seed`, `seed` + 1, …, up to the first that fails.
 
-        Without a seed the script's own is the first; 0 is the plain order.
+        Without a seed the script's own is the first; 0 is the plain order. Raises ScriptError for a persona, which
+        `PersonaPlayer` plays.
         """
+        if script.persona is not None:
+            raise ScriptError("a persona needs a model that plays it", source=script.source)
         seed = script.seed if seed is None else seed
         began = perf_counter()
         simulated_ms = 0
@@ -96,7 +104,7 @@ class CallPlayer:
             failure = run.play()
             simulated_ms += run.call.now_ms
             if failure is not None:
-                if script.xfail is None:
+                if script.xfail is None and self.live is None:  # asked again, a live model says something else
                     failure = self._explained(script, run, failure)
                 return CallOutcome(script, failure, played, simulated_ms, perf_counter() - began)
         return CallOutcome(script, None, schedules, simulated_ms, perf_counter() - began)
@@ -117,20 +125,25 @@ class CallPlayer:
 
     def place(self, script: CallScript, schedule: Schedule) -> ScriptedCall:
         """Return the call of a script, not yet begun."""
-        model = script.model() if script.model else None
         tools: Mapping[str, ScriptedTool] = {
             name: answers.for_call(schedule.seed) if isinstance(answers, ToolAnswers) else answers
             for name, answers in script.tools.items()
         }
         return ScriptedCall(
             self.flow,
-            model=model or self.guided.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone),
+            model=self._model(script),
             tools=tools,
             timing=script.timing,
             inherited=Inherited(CallId("scripted")),
             faults=script.faults,
             schedule=schedule,
         )
+
+    def _model(self, script: CallScript) -> ModelOfScript | ReplyModel:
+        models = self.live or script.model or self.guided
+        if callable(models):
+            return models()
+        return models.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone)
 
 
 class _Run:
@@ -174,7 +187,9 @@ class _Run:
             if not (number == 1 and isinstance(turn.act, Waits)):
                 self._wait_for(turn.at)
         except ScriptError as exc:
-            return (self._look_at(number - 1) if number > 1 else None) or self._broken(number, str(exc))
+            before = self._look_at(number - 1) if number > 1 else None
+            broken = self._broken(number, str(exc))
+            return replace(before, mismatches=(*broken.mismatches, *before.mismatches)) if before else broken
         failure = self._look_at(number - 1) if number > 1 else None
         if failure is not None:
             return failure
