@@ -37,14 +37,14 @@ tools:
   check_member: {{result: {{member: true}}}}
   opening_hours: {{result: {{until: six}}}}
 conversations:
+  - name: only the code
+    call: [{{says: one two three four, expect: {{hears: "What can I do for you?"}}}}]
   - name: the hours
     call:
       - says: one two three four
         expect: {{phase: desk, calls: check_member, hears: "What can I do for you?"}}
       - says: {question}
         expect: {{calls: opening_hours, hears: We are open until six.}}
-  - name: only the code
-    call: [{{says: one two three four, expect: {{hears: "What can I do for you?"}}}}]
 """
 LINES = "model: {lines: {hello: A line that is not said}}"
 CASSETTE = "model: {cassette: desk.jsonl}"
@@ -114,8 +114,8 @@ def test_a_recorded_conversation_is_the_same_to_the_byte(run: Run, endpoint: Cha
     run("--model", "openai:m", "--openai-base-url", endpoint.url, "--record", "desk.jsonl", model=CASSETTE)
     file = CallFiles().read(folder / "desk.call.yaml")
     with LiveModels(OpenAIChatModels("m", base_url=endpoint.url)) as live:
-        once = transcript(CallPlayer(file.flow, live=live), file.scripts[0])
-    assert transcript(CallPlayer(file.flow), file.scripts[0]) == once
+        once = transcript(CallPlayer(file.flow, live=live), file.scripts[-1])
+    assert transcript(CallPlayer(file.flow), file.scripts[-1]) == once
 
 
 def transcript(player: CallPlayer, script: CallScript) -> list[tuple[str, str, str | None]]:
@@ -162,7 +162,7 @@ def test_a_stale_cassette_fails_the_conversation_and_says_what_has_changed(run: 
 def test_a_stale_cassette_fails_the_turn_that_was_not_answered(run: Run, folder: Path) -> None:
     run("-k", "only", model=CASSETTE)
     file = CallFiles().read(folder / "desk.call.yaml")
-    hours = file.scripts[0]
+    hours = file.scripts[-1]
     asks = CallTurn(Says("Until when are you open?"), expect=hours.turns[1].expect)
     script = CallScript("stale", (hours.turns[0], asks, CallTurn(Says("Hello?"))), hours.model, hours.tools)
     failure = CallPlayer(file.flow).play(script).failure
@@ -176,12 +176,19 @@ def test_a_stale_cassette_fails_the_turn_that_was_not_answered(run: Run, folder:
 def test_through_the_runtime_a_stale_cassette_is_told_too(run: Run, folder: Path) -> None:
     run("-k", "only", model=CASSETTE)
     file = CallFiles().read(folder / "desk.call.yaml")
-    script = file.scripts[0]
+    script = file.scripts[-1]
     assert script.model is not None
     assert not callable(script.model)
     model = script.model.open(file.flow, locale="en-US", time_zone="UTC")
     with RuntimeCall(file.flow, model=model) as call, pytest.raises(ScriptError, match="out of date"):
         call.start().says("Who is this, please?")
+
+
+def test_a_live_conversation_that_fails_is_not_played_again_to_explain_it(run: Run, endpoint: ChatEndpoint) -> None:
+    live = ("--model", "openai:m", "--openai-base-url", endpoint.url, "-k", '"the hours"', "--seed", 35)
+    code, printed = run(*live, question="Who are you?")
+    assert code == 1
+    assert len(endpoint.bodies) == 3, "the code, what follows from it, and the question"
 
 
 # --- providers that fail ---------------------------------------------------------------------------------------------
