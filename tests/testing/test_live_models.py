@@ -186,7 +186,7 @@ def test_through_the_runtime_a_stale_cassette_is_told_too(run: Run, folder: Path
 
 def test_a_live_conversation_that_fails_is_not_played_again_to_explain_it(run: Run, endpoint: ChatEndpoint) -> None:
     live = ("--model", "openai:m", "--openai-base-url", endpoint.url, "-k", '"the hours"', "--seed", 35)
-    code, printed = run(*live, question="Who are you?")
+    code, _ = run(*live, question="Who are you?")
     assert code == 1
     assert len(endpoint.bodies) == 3, "the code, what follows from it, and the question"
 

@@ -18,7 +18,7 @@ from typing import cast
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from voiceagent.core.effects import ModelRequest
-from voiceagent.errors import ScriptError, Source
+from voiceagent.errors import OperatorError, ScriptError, Source
 from voiceagent.ports import ReplyDone, ReplyModel, ReplyModelEngine, ReplyPiece, SentText, ToolRequest
 from voiceagent.spec.flow import Flow
 
@@ -73,16 +73,19 @@ class RecordingModels:
         return _RecordingModel(flow, self._engine.open(flow, locale=locale, time_zone=time_zone), self._tape)
 
     async def close(self) -> None:
-        """Write the cassette and release the engine."""
+        """Release the engine and write the cassette. OperatorError where it cannot be written."""
         await self._engine.close()
         await asyncio.to_thread(self.write)
 
     def write(self) -> None:
-        """Write what has been recorded so far. OSError where the file cannot be written."""
+        """Write what has been recorded so far. OperatorError where the file cannot be written."""
         header = {"cassette": _SCHEMA, "replies": len(self._tape.replies)}
         lines = [header, *(_line(recorded) for recorded in self._tape.replies)]
         text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
-        self._path.write_text(text, encoding="utf-8")
+        try:
+            self._path.write_text(text, encoding="utf-8")
+        except OSError as exc:
+            raise OperatorError(f"{self._path} cannot be written: {exc.strerror}") from exc
 
 
 @dataclass(slots=True)
