@@ -13,15 +13,18 @@ from typing import Annotated
 
 import typer
 
-from voiceagent.errors import AuthorError, ScriptError
+from voiceagent.cli.live_model import LiveModel, live_model
+from voiceagent.errors import AuthorError, OperatorError, ScriptError
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
+from voiceagent.testing.persona_playing import PersonaPlayer
 from voiceagent.testing.playing import CallPlayer, refuse_for_the_runtime
 from voiceagent.testing.selecting import selector
 
 __all__ = ["play"]
 
-_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED"}
+_MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED", "skipped": "skip  "}
+_SCHEDULES = 5
 
 
 def play(
@@ -34,12 +37,27 @@ def play(
         int | None, typer.Option(min=0, help="Seed of the first schedule; 0, the usual one, is the plain order.")
     ] = None,
     schedules: Annotated[
-        int, typer.Option(min=1, help="In how many orders things that nearly coincide are let happen.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"In how many orders things that nearly coincide are let happen; {_SCHEDULES}, or 1 with --model.",
+        ),
+    ] = None,
     runtime: Annotated[
         int, typer.Option(min=0, metavar="N", help="In how many orders to play it through the whole runtime as well.")
     ] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="How many processes share the files.")] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(help="openai:<model>: a live model speaks, whatever the scripts say, and personas call."),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the live model says, for `model: {cassette: FILE}`.")
+    ] = None,
+    openai_base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint, for --model.")
+    ] = None,
+    openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
@@ -47,38 +65,45 @@ def play(
     They are played on the core of the conversation alone, which is fast, and with --runtime through all that serves
     callers too: sessions, tools, telephone protocol.
 
+    With --model the agent's words come from a live model, which is sent what the scripts say. Conversations in which a
+    persona calls need one and are skipped otherwise.
+
     Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
     """
     began = perf_counter()
     try:
-        files = _read(paths, keyword)
-        for script in (script for file in files if runtime for script in file.scripts):
+        files = _read(paths, keyword, CallFiles(plays_cassettes=model is None))
+        for script in (script for file in files if runtime for script in file.scripts if script.persona is None):
             refuse_for_the_runtime(script)
-    except AuthorError as exc:
+        speaking = live_model(
+            model, record=record, base_url=openai_base_url, api_key=openai_api_key, jobs=jobs, runtime=runtime
+        )
+    except (AuthorError, OperatorError) as exc:
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc
     results: list[CallResult] = []
-    how = _How(seed, schedules, runtime)
-    for result in _played(files, how, jobs=jobs):
-        results.append(result)
-        if not as_json:
-            _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
+    with speaking as live:
+        how = _How(seed, schedules or (1 if live else _SCHEDULES), runtime)
+        for result in _played(files, live, how, jobs=jobs):
+            results.append(result)
+            if not as_json:
+                _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
     summary = Summary.of(results, took_s=perf_counter() - began)
     if as_json:
-        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary)}
+        told = {"model": {"name": live.name, **asdict(live.spent)}} if live else {}
+        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary), **told}
         typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"\n{summary}")
+        typer.echo(f"\n{summary}" + (f"\n{live.name}: {live.spent}" if live else ""))
     if junit is not None:
         _write(junit, junit_xml(results))
     if not all(result.ok for result in results):
         raise typer.Exit(1)
 
 
-def _read(paths: Sequence[Path], keyword: str) -> list[CallFile]:
+def _read(paths: Sequence[Path], keyword: str, reader: CallFiles) -> list[CallFile]:
     """Return the files with the conversations that are meant. Raises AuthorError where there are none."""
     wanted = selector(keyword) if keyword else None
-    reader = CallFiles()
     files: list[CallFile] = []
     for path in _found(paths):
         file = reader.read(path)
@@ -112,12 +137,12 @@ class _How:
     runtime: int
 
 
-def _played(files: Sequence[CallFile], how: _How, *, jobs: int) -> Iterator[CallResult]:
+def _played(files: Sequence[CallFile], live: LiveModel | None, how: _How, *, jobs: int) -> Iterator[CallResult]:
     if jobs == 1:
         players: dict[int, CallPlayer] = {}
         for file in files:
-            player = players.setdefault(id(file.flow), CallPlayer(file.flow))
-            yield from _play_file(file, player, how)
+            player = players.setdefault(id(file.flow), CallPlayer(file.flow, live=live.models if live else None))
+            yield from _play_file(file, player, how, live)
         return
     with ProcessPoolExecutor(jobs) as pool:
         tasks = [
@@ -128,12 +153,18 @@ def _played(files: Sequence[CallFile], how: _How, *, jobs: int) -> Iterator[Call
             yield from task.result()
 
 
-def _play_file(file: CallFile, player: CallPlayer, how: _How) -> Iterator[CallResult]:
+def _play_file(file: CallFile, player: CallPlayer, how: _How, live: LiveModel | None = None) -> Iterator[CallResult]:
     # Warnings are for those who serve callers: a carrier that cannot transfer in band is no news here.
     logging.getLogger("voiceagent").setLevel(logging.ERROR)
+    name = live.name if live else None
     for script in file.scripts:
-        outcome = player.play(script, seed=how.seed, schedules=how.schedules, runtime=how.runtime)
-        yield CallResult.of(outcome, file.path)
+        if script.persona is None:
+            outcome = player.play(script, seed=how.seed, schedules=how.schedules, runtime=how.runtime)
+            yield CallResult.of(outcome, file.path, model=name)
+        elif live is None:
+            yield CallResult.skipped(script, file.path)
+        else:
+            yield CallResult.of(PersonaPlayer(player, live.models).play(script, seed=how.seed), file.path, model=name)
 
 
 def _play_elsewhere(path: Path, names: Sequence[str], how: _How) -> list[CallResult]:

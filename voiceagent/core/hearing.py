@@ -17,8 +17,8 @@ from voiceagent.spec.phase import Phase
 __all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
 
 _BARGE_IN_MS = 500
-"""Voice over the agent's speech for this long counts as barge-in even before there are words. That it has ended is known
-200 ms late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
+"""Voice over the agent's speech for this long counts as barge-in even before there are words. Its end is known 200 ms
+late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
 _BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
 OVERLAP_MS = 400

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
+from voiceagent.testing.call_script import CallScript
 from voiceagent.testing.playing import CallFailure, CallOutcome, Level, Played
 
-__all__ = ["CallResult", "Summary", "failure_text", "junit_xml"]
+__all__ = ["NEEDS_A_MODEL", "CallResult", "Summary", "failure_text", "junit_xml"]
+
+NEEDS_A_MODEL = "a persona calls: play it with voiceagent test --model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,9 @@ class CallResult:
     file: str
     line: int
     name: str
-    status: Literal["passed", "failed", "known", "mended"]
-    """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so."""
+    status: Literal["passed", "failed", "known", "mended", "skipped"]
+    """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so.
+    `skipped`: a persona calls, and there is no model that plays one."""
     text: str
     """What is to be said about it; empty where it passed."""
     core: Played
@@ -33,11 +37,11 @@ class CallResult:
     """Of the schedule under which it failed."""
 
     @classmethod
-    def of(cls, outcome: CallOutcome, path: Path) -> CallResult:
-        """Sum up an outcome."""
+    def of(cls, outcome: CallOutcome, path: Path, *, model: str | None = None) -> CallResult:
+        """Sum up an outcome; `model` is the live model that spoke, by the name that was given."""
         script, failure = outcome.script, outcome.failure
         status: Literal["passed", "failed", "known", "mended"] = "passed" if failure is None else "failed"
-        text = "" if failure is None else failure_text(failure, path=path, name=script.name)
+        text = "" if failure is None else failure_text(failure, path=path, name=script.name, model=model)
         if script.xfail is not None:
             status = "mended" if failure is None else "known"
             text = script.xfail if failure else f"it passes: take out xfail ({script.xfail})"
@@ -53,10 +57,16 @@ class CallResult:
             seed=None if failure is None else failure.seed,
         )
 
+    @classmethod
+    def skipped(cls, script: CallScript, path: Path) -> CallResult:
+        """Tell of a conversation that was not played, since a persona calls in it."""
+        line = script.source.line if script.source else 0
+        return cls(str(path), line, script.name, "skipped", NEEDS_A_MODEL, Played(), Played(), None, None)
+
     @property
     def ok(self) -> bool:
         """Whether nobody needs to look at it."""
-        return self.status in ("passed", "known")
+        return self.status in ("passed", "known", "skipped")
 
     @property
     def took_s(self) -> float:
@@ -68,7 +78,7 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
+def failure_text(failure: CallFailure, *, path: Path, name: str, model: str | None = None) -> str:
     """Return what went wrong: the turn, what was expected, what came, the time around it, and how to see it again."""
     where = f"{failure.source}: " if failure.source else ""
     turn = f"turn {failure.turn}: {failure.act}" if failure.turn else failure.act
@@ -82,6 +92,7 @@ def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
         what = "this order" if failure.level == "core" else "these to come late"
         lines += [f"  it takes {what}", *(f"    {deviation}" for deviation in failure.deviations)]
     again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{name}"', "--seed", str(failure.seed)])
+    again += f" --model {shlex.quote(model)}" if model else ""
     through = " --runtime 1" if failure.level == "runtime" else ""
     lines.append(f"  again: {again} --schedules 1{through}")
     return "\n".join(lines)
@@ -129,6 +140,7 @@ class Summary:
     failed: int
     known: int
     mended: int
+    skipped: int
     core: Speed
     runtime: Speed
     took_s: float
@@ -147,6 +159,7 @@ class Summary:
             failed=count("failed"),
             known=count("known"),
             mended=count("mended"),
+            skipped=count("skipped"),
             core=Speed.of(result.core for result in results),
             runtime=Speed.of(result.runtime for result in results),
             took_s=round(took_s, 3),
@@ -158,6 +171,7 @@ class Summary:
             "known to fail": self.known,
             "failed": self.failed,
             "passed although marked xfail": self.mended,
+            "skipped": self.skipped,
         }
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         levels = {"on the core": self.core, "through the runtime": self.runtime}
@@ -174,7 +188,7 @@ def junit_xml(results: Sequence[CallResult]) -> str:
             "name": file,
             "tests": len(own),
             "failures": sum(not result.ok for result in own),
-            "skipped": sum(result.status == "known" for result in own),
+            "skipped": sum(result.status in ("known", "skipped") for result in own),
             "time": f"{sum(result.took_s for result in own):.3f}",
         }
         suites.append(f"<testsuite{_attributes(attributes)}>\n{''.join(map(_case, own))}</testsuite>\n")
@@ -192,7 +206,7 @@ def _case(result: CallResult) -> str:
     match result.status:
         case "passed":
             inside = ""
-        case "known":
+        case "known" | "skipped":
             inside = f"<skipped{_attributes({'message': result.text})}/>"
         case "failed" | "mended":
             first = result.text.partition("\n")[0]

@@ -24,6 +24,7 @@ __all__ = [
     "HostEventRow",
     "MakesNoiseRow",
     "ModelRow",
+    "PersonaRow",
     "PressesRow",
     "ReplyRow",
     "RuleRow",
@@ -116,7 +117,8 @@ class ScriptRow(WorldRow):
 
     name: _Text
     xfail: _Text | None = None
-    call: list[JsonValue] = Field(min_length=1)
+    call: list[JsonValue] = []
+    persona: JsonValue = None
     in_the_end: JsonValue = None
 
 
@@ -129,7 +131,17 @@ class FileRow(WorldRow):
     name: _Text | None = None
     xfail: _Text | None = None
     call: list[JsonValue] = []
+    persona: JsonValue = None
     in_the_end: JsonValue = None
+
+
+class PersonaRow(_Row):
+    """A caller whom a model plays."""
+
+    who: _Text
+    goal: _Text
+    intent: _Text
+    at_most_turns: int | None = Field(default=None, ge=1, le=100)
 
 
 class SettingsRow(_Row):
@@ -151,10 +163,11 @@ class SettingsRow(_Row):
 
 
 class ModelRow(_Row):
-    """A scripted model: its lines per phase, or rules."""
+    """A scripted model: its lines per phase, or rules, or what a live one said when it was recorded."""
 
     lines: dict[str, JsonValue] | None = None
     rules: list[JsonValue] | None = None
+    cassette: _Text | None = None
 
 
 class ReplyRow(_Row):

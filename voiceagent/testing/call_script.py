@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from voiceagent.errors import Source
-from voiceagent.ports import ReplyModel
+from voiceagent.ports import ReplyModel, ReplyModelEngine
+from voiceagent.testing.persona import Persona
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
@@ -261,7 +262,8 @@ class CallScript:
 
     name: str
     turns: tuple[CallTurn, ...]
-    model: Callable[[], ModelOfScript | ReplyModel] | None = None
+    """None where a persona calls."""
+    model: Callable[[], ModelOfScript | ReplyModel] | ReplyModelEngine | None = None
     """Makes the model of one call; None: the guided model."""
     tools: Mapping[str, ToolAnswers | ScriptedTool] = field(default_factory=dict[str, ToolAnswers | ScriptedTool])
     in_the_end: Expect = field(default_factory=Expect)
@@ -275,6 +277,8 @@ class CallScript:
     unix_ms: int = STARTS_UNIX_MS
     seed: int = 0
     """Of the first schedule it is played under."""
+    persona: Persona | None = None
+    """Who calls instead of turns; a model plays them."""
     xfail: str | None = None
     """Why it is known to fail: a defect that is not mended yet."""
     source: Source | None = None

@@ -13,6 +13,7 @@ from typing import Literal
 
 from voiceagent.errors import AuthorError, ScriptError, Source
 from voiceagent.models.guided import GuidedModels
+from voiceagent.ports import ReplyModel
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.arrivals import Arrivals, Late
 from voiceagent.testing.call_script import (
@@ -34,10 +35,12 @@ from voiceagent.testing.call_script import (
     WhenToolStarts,
 )
 from voiceagent.testing.expectations import Mismatch, Stretch, mismatches
+from voiceagent.testing.live_models import LiveModels
 from voiceagent.testing.readable_timeline import timeline_of
 from voiceagent.testing.runtime_call import RuntimeCall
 from voiceagent.testing.schedule import PLAIN_SEED, Schedule, Swap, shrink
 from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_call import SimulatedCall
 from voiceagent.testing.simulated_world import ScriptedTool
 from voiceagent.testing.tool_answers import ToolAnswers
@@ -107,13 +110,18 @@ class CallPlayer:
     flow: Flow
     guided: GuidedModels = field(default_factory=GuidedModels)
     """Shared by all calls: what it has learned of a phase is kept."""
+    live: LiveModels | None = None
+    """Speaks instead of the models of all scripts."""
 
     def play(self, script: CallScript, *, seed: int | None = None, schedules: int = 1, runtime: int = 0) -> CallOutcome:
         """Play a conversation under the schedules `seed`, `seed` + 1, …, up to the first that fails.
 
         It is played on the core under `schedules` of them, then through the runtime under `runtime`. Without a seed the
-        script's own is the first; 0 is the plain order. Raises ScriptError for what the runtime cannot play.
+        script's own is the first; 0 is the plain order. Raises ScriptError for what the runtime cannot play, and for a
+        persona, which `PersonaPlayer` plays.
         """
+        if script.persona is not None:
+            raise ScriptError("a persona needs a model that plays it", source=script.source)
         if runtime:
             refuse_for_the_runtime(script)
         seed = script.seed if seed is None else seed
@@ -132,7 +140,9 @@ class CallPlayer:
             failure = run.play()
             played += Played(1, run.call.now_ms, perf_counter() - began)
             if failure is not None:
-                return (failure if script.xfail else self._explained(script, run, failure)), played
+                if script.xfail is None and self.live is None:  # asked again, a live model says something else
+                    failure = self._explained(script, run, failure)
+                return failure, played
         return None, played
 
     def _explained(self, script: CallScript, run: _Run, failure: CallFailure) -> CallFailure:
@@ -152,12 +162,11 @@ class CallPlayer:
         self, script: CallScript, level: Level, seed: int, *, only: Sequence[Deviation] | None = None
     ) -> SimulatedCall:
         """Return the call of a script, not yet begun, under a schedule or, with `only`, with just this part of it."""
-        model = script.model() if script.model else None
         tools: Mapping[str, ScriptedTool] = {
             name: answers.for_call(seed) if isinstance(answers, ToolAnswers) else answers
             for name, answers in script.tools.items()
         }
-        model = model or self.guided.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone)
+        model = self._model(script)
         if level == "core":
             swaps = None if only is None else [swap for swap in only if isinstance(swap, Swap)]
             schedule = Schedule(seed, only=swaps)
@@ -169,6 +178,12 @@ class CallPlayer:
         return RuntimeCall(
             self.flow, model=model, tools=tools, timing=script.timing, faults=script.faults, schedule=arrivals
         )
+
+    def _model(self, script: CallScript) -> ModelOfScript | ReplyModel:
+        models = self.live or script.model or self.guided
+        if callable(models):
+            return models()
+        return models.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone)
 
 
 def refuse_for_the_runtime(script: CallScript) -> None:
@@ -233,7 +248,9 @@ class _Run:
             if not (number == 1 and isinstance(turn.act, Waits)):
                 self._wait_for(turn.at)
         except ScriptError as exc:
-            return (self._look_at(number - 1) if number > 1 else None) or self._broken(number, str(exc))
+            before = self._look_at(number - 1) if number > 1 else None
+            broken = self._broken(number, str(exc))
+            return replace(before, mismatches=(*broken.mismatches, *before.mismatches)) if before else broken
         failure = self._look_at(number - 1) if number > 1 else None
         if failure is not None:
             return failure

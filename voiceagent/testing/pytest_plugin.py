@@ -17,7 +17,7 @@ from voiceagent.errors import VoiceAgentError
 from voiceagent.ports import ReplyModel
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.call_file import SUFFIX, CallFiles
-from voiceagent.testing.call_results import failure_text
+from voiceagent.testing.call_results import NEEDS_A_MODEL, failure_text
 from voiceagent.testing.call_script import CallScript
 from voiceagent.testing.playing import CallFailure, CallPlayer
 from voiceagent.testing.schedule import Schedule
@@ -83,7 +83,9 @@ class _CallItem(pytest.Item):
             self.add_marker(pytest.mark.xfail(reason=script.xfail, strict=True))
 
     def runtest(self) -> None:
-        """Play the conversation."""
+        """Play the conversation; one in which a persona calls would need a model, and is skipped."""
+        if self._script.persona is not None:
+            pytest.skip(NEEDS_A_MODEL)
         seed = cast("int | None", self.config.getoption("--call-seed"))
         schedules = cast("int", self.config.getoption("--call-schedules"))
         runtime = cast("int", self.config.getoption("--call-runtime"))

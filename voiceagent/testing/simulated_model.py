@@ -65,19 +65,18 @@ class PacedModel:
                 yield piece
 
     async def _pieces(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
-        if callable(self._model):
-            try:
-                pieces = self._model(request)
-            except VoiceFailed:
-                raise
-            except Exception as exc:
-                self._failed(exc)
-                raise
-            for piece in pieces:
-                yield piece
-        else:
-            async for piece in self._model.reply(request):
-                yield piece
+        try:
+            if callable(self._model):
+                for piece in self._model(request):
+                    yield piece
+            else:
+                async for piece in self._model.reply(request):
+                    yield piece
+        except VoiceFailed:
+            raise
+        except Exception as exc:
+            self._failed(exc)
+            raise
 
     async def close(self) -> None:
         """Forget the call."""
