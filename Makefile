@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install demo test lint check bench bench-guided lock clean
+.PHONY: help install demo test explore lint check bench bench-guided lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,7 +32,10 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 	$(BIN)/python demo/phone_call.py $(if $(SCRIPT),--script $(SCRIPT))
 
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+
+explore: $(STAMP)  ## Play every scripted conversation in many orders, on the core and through the runtime
+	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

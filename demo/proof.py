@@ -14,22 +14,20 @@ from pathlib import Path
 from statistics import median
 
 from bank_api import LoggedRequest
+from ear import hears, what_the_agent_said
 from rich.console import Console
 from rich.table import Table
 
 from voiceagent.audio import mulaw_energy, pcm16_to_mulaw, read_stereo_wav
 from voiceagent.core import events as ev
-from voiceagent.language import language_for
-from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn
 from voiceagent.runtime.call_summary import CallSummary, FillerSeen
 from voiceagent.runtime.journal_file import Journal
 from voiceagent.spec.flow import Flow
-from voiceagent.speech import open_engines
 from voiceagent.testing import CallReport
 from voiceagent.testing.timeline import AgentSpeechStarted, ClearReceived
 from voiceagent.testing.utterance import VOICED_ENERGY
 
-__all__ = ["Evidence", "prove", "what_the_agent_said"]
+__all__ = ["Evidence", "prove"]
 
 _FILLER_LATE_MS = 500
 _EARLY_MS = 100
@@ -134,17 +132,14 @@ def _replay(evidence: Evidence) -> Claim:
     return Claim("the call replays byte for byte in another process", done.returncode == 0, seen[-200:])
 
 
-def _balance_spoken(evidence: Evidence, said: Sequence[str]) -> Claim:
+def _balance_spoken(evidence: Evidence, hearings: Sequence[str]) -> Claim:
     """Each balance has to be heard behind the name of its own account."""
-    language = language_for("en-US")
-    pieces = re.split(rf"\b({'|'.join(evidence.balances)})\b", " ".join(said).lower())
     heard: dict[str, list[str]] = {kind: [] for kind in evidence.balances}
-    for kind, words in zip(pieces[1::2], pieces[2::2], strict=True):
-        heard[kind].append(language.digits(words))
-    right = all(
-        any(language.digits(language.spoken_amount(balance, "USD")) in digits for digits in heard[kind])
-        for kind, balance in evidence.balances.items()
-    )
+    for words in hearings:
+        pieces = re.split(rf"\b({'|'.join(evidence.balances)})\b", words.lower())
+        for kind, behind in zip(pieces[1::2], pieces[2::2], strict=True):
+            heard[kind].append(behind)
+    right = all(any(hears(balance, words) for words in heard[kind]) for kind, balance in evidence.balances.items())
     amounts = ", ".join(f"{kind} {balance}" for kind, balance in evidence.balances.items())
     return Claim("the balances of the database are in the recording, by ear", right, amounts)
 
@@ -243,24 +238,3 @@ def _silence_by_ear(
     loud = sum(mulaw_energy(audio[at : at + 160]) >= VOICED_ENERGY for at in range(0, len(audio), 160))
     seen = f"{loud} loud frames in {until_ms - from_ms} ms"
     yield Claim("the recording is silent from then to the answer", until_ms > from_ms and not loud, seen)
-
-
-async def what_the_agent_said(recording: Path) -> list[str]:
-    """Transcribe the agent's side of a recording, sentence by sentence, as anybody who listens to it would."""
-    engines = await asyncio.to_thread(open_engines, "local")
-    try:
-        _, agent, _ = await asyncio.to_thread(read_stereo_wav, recording)
-        audio = pcm16_to_mulaw(agent)
-        recognizer = engines.recognizer.open(MULAW_8K, locale="en-US")
-        said: list[str] = []
-        began_ms = 0
-        for change in engines.vad.open(MULAW_8K).feed(audio + b"\xff" * 8_000):
-            match change:
-                case SpeechOn(at_ms):
-                    began_ms = max(0, at_ms - 300)
-                case SpeechOff(at_ms):
-                    heard = await recognizer.transcribe(audio[began_ms * 8 : (at_ms + 300) * 8])
-                    said.append(heard.text)
-        return said
-    finally:
-        await asyncio.to_thread(engines.close)

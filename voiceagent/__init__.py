@@ -1,7 +1,7 @@
 """Phone agents made of phases: what a person who writes them needs; nothing here opens a socket."""
 
 from voiceagent.errors import AuthorError, PhaseError, ToolFailed, VoiceAgentError
-from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow, Limits, Phrases
@@ -73,6 +73,7 @@ __all__ = [
     "Slot",
     "SpokenAmount",
     "SpokenDate",
+    "SpokenTime",
     "TimedOut",
     "Tool",
     "ToolContext",

@@ -176,14 +176,22 @@ def _checking(dice: random.Random, today: date, *, disputed_cents: int | None) -
         charges[at] = Entry(charges[at].booked_on, charges[at].merchant, -disputed_cents)
     payday = Entry(charges[0].booked_on, "Payroll", dice.randint(1_800_00, 3_200_00))
     # Enough for the transfer of 250 dollars in demo/speech.
-    return DrawnAccount("checking", dice.randint(600_00, 9_500_00), (payday, *charges))
+    return DrawnAccount("checking", _balance(dice, 600_00, 9_500_00), (payday, *charges))
 
 
 def _savings(dice: random.Random, today: date) -> DrawnAccount:
     deposits = tuple(
         Entry(on, dice.choice(_SAVINGS_SOURCES), dice.randint(1_00, 400_00)) for on in _days(dice, today, 8)
     )
-    return DrawnAccount("savings", dice.randint(2_000_00, 48_000_00), deposits)
+    return DrawnAccount("savings", _balance(dice, 2_000_00, 48_000_00), deposits)
+
+
+def _balance(dice: random.Random, least_cents: int, most_cents: int) -> int:
+    """Draw a balance that sounds like no other: "eight thousand eight" and "nine cents" are taken for much else."""
+    while True:
+        cents = dice.randint(least_cents, most_cents)
+        if cents // 100_00 % 10 and cents % 100 >= 10:
+            return cents
 
 
 def _days(dice: random.Random, today: date, count: int) -> Sequence[date]:

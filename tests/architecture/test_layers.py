@@ -63,7 +63,7 @@ def test_every_module_says_in_its_first_line_what_it_is() -> None:
 def test_every_public_name_of_the_package_is_listed() -> None:
     import voiceagent
 
-    public = {name for name in vars(voiceagent) if not name.startswith("_")}
+    public = {name for name in vars(voiceagent) if name.isidentifier() and not name.startswith("_")}
     submodules = {entry.stem for entry in PACKAGE.iterdir()}
     assert public - submodules == set(voiceagent.__all__) - submodules
     assert sorted(voiceagent.__all__) == voiceagent.__all__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +131,13 @@ LINES = {
 }
 
 PlaceCall = Callable[..., ScriptedCall]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have every script of this folder played through the runtime as well."""
+    for item in items:
+        if item.path.name.endswith(".call.yaml") and item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("through_runtime")
 
 
 @pytest.fixture

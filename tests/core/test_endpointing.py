@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from voiceagent.core.endpointing import patience_after
 from voiceagent.language import language_for
-from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
 ENGLISH = language_for("en-US")
 NUMBER = Digits(name="number", length=8)
@@ -67,6 +67,11 @@ def test_a_date_may_go_on_so_its_words_are_judged_like_any_others(expected: Expe
         assert patience_ms(words, expected) == patience_ms(words)
 
 
+def test_a_time_of_day_may_go_on_too() -> None:
+    for words in ("nine", "half past nine", "half past nine in the evening", ""):
+        assert patience_ms(words, SpokenTime()) == patience_ms(words)
+
+
 def test_a_sentence_that_stops_in_the_middle_is_waited_for() -> None:
     assert patience_ms("I would like to") == 1_100
     assert patience_ms("What is my balance?") == 500
@@ -97,7 +102,7 @@ def test_a_reason_is_given() -> None:
     assert patience_after("four", expects=[NUMBER], language=ENGLISH).reason == "digits are missing"
 
 
-_anything: list[Expects] = [FreeSpeech(), NUMBER, Digits(), SpokenDate(), SpokenAmount(), YesNo(), KIND]
+_anything: list[Expects] = [FreeSpeech(), NUMBER, Digits(), SpokenDate(), SpokenTime(), SpokenAmount(), YesNo(), KIND]
 
 
 @given(st.text(max_size=40), st.lists(st.sampled_from(_anything), max_size=3), st.none() | st.integers(0, 9))

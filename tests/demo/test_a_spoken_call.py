@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from bank_api import BankApi, BankSettings
-from proof import what_the_agent_said
+from ear import hears, what_the_agent_said
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
 from voiceagent.core.events import DigitsPressed, TranscriptFinal, TranscriptPartial
-from voiceagent.language import language_for
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
 from voiceagent.runtime.replay import replay
@@ -57,11 +55,6 @@ async def call(flow: Flow, bank: BankApi, script: CallerScript, folder: Path) ->
         return report
 
 
-def spoken(amount: Decimal) -> str:
-    language = language_for("en-US")
-    return language.digits(language.spoken_amount(amount, "USD"))
-
-
 @pytest.mark.engines
 @pytest.mark.timeout(120)
 def test_the_balance_in_the_database_is_the_balance_in_the_recording(tmp_path: Path) -> None:
@@ -73,8 +66,8 @@ def test_the_balance_in_the_database_is_the_balance_in_the_recording(tmp_path: P
         balance = bank.balance_of("4519227", "checking")
         report = asyncio.run(call(flow, bank, CallerScript.read(plan), tmp_path))
     assert report.ok, report.failure
-    heard = " ".join(asyncio.run(what_the_agent_said(tmp_path / "call.wav")))
-    assert spoken(balance) in language_for("en-US").digits(heard), heard
+    hearings = asyncio.run(what_the_agent_said(tmp_path / "call.wav"))
+    assert any(hears(balance, words) for words in hearings), hearings
     (journal,) = (tmp_path / "journals").glob("*.jsonl")
     record = read_journal(journal)
     # Only the words: an instant may well have 1234 in it.

@@ -61,6 +61,12 @@ def test_every_label_is_scored_best_first():
     assert sorted(BANK) == sorted(label for label, _ in scored)
 
 
+@pytest.mark.parametrize("day", ["the fifteenth", "the 15th", "the twenty fifth", "fifteen"])
+def test_numbers_say_nothing_about_what_is_meant(day: str):
+    index = ENGLISH.phrase_index(BANK)
+    assert index.best(f"transfer it on {day}") == index.best("transfer it")
+
+
 def test_a_refusal_starts_nothing():
     label, score = ENGLISH.phrase_index(BANK).best("I don't want to transfer money")[0]
     assert (label, score < CLEAR_SCORE) == ("transfer", True)
@@ -70,6 +76,8 @@ def test_a_flow_can_bring_its_own_synonyms():
     plain = ENGLISH.phrase_index(BANK)
     taught = ENGLISH.phrase_index(BANK, synonyms=[("transfer", "zap", "beam me over")])
     assert plain.best("zap it")[0][1] == 0
+    assert plain.best("off with it")[0][1] == 0, "a word that says nothing in most sentences"
+    assert ENGLISH.phrase_index(BANK, synonyms=[("transfer", "off")]).best("off with it")[0][0] == "transfer"
     assert taught.best("zap it")[0][0] == taught.best("beam me over please")[0][0] == "transfer"
 
 

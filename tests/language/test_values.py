@@ -185,6 +185,7 @@ def test_a_date_that_was_read_back_is_understood(day: date):
         ("next Friday at half past two", (14, 30)), ("twelve thirty at night", (0, 30)), ("half nine", (9, 30)),
         ("not nine, ten thirty", (10, 30)), ("the fifteenth at noon", (12, 0)), ("10:30am", (10, 30)),
         ("two seats at nine thirty", (9, 30)), ("fifteen minutes past four", (16, 15)), ("one thirty", (13, 30)),
+        ("December fifth twenty twenty six at ten", (10, 0)), ("December fifth at nine thirty", (9, 30)),
     ],
 )  # fmt: skip
 def test_a_time_of_day_is_understood(said: str, meant: tuple[int, int]):
@@ -197,6 +198,7 @@ def test_a_time_of_day_is_understood(said: str, meant: tuple[int, int]):
         "", "between nine and ten", "from ten to five", "nine or ten", "at nine or ten", "nine fifteen or nine thirty",
         "nine dollars", "at nine people", "one moment please", "account four five one nine", "25:00", "nine sixty",
         "at nine, no, at ten", "two to five", "half a dollar",
+        "March fourteenth twenty twenty six", "the fourteenth of March nineteen fifty",
     ],
 )  # fmt: skip
 def test_what_is_no_single_time_is_asked_again(said: str):

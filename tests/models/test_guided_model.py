@@ -24,6 +24,8 @@ from voiceagent import (
     Slot,
     SpokenAmount,
     SpokenDate,
+    SpokenTime,
+    TransferTo,
     Transition,
     YesNo,
     tool,
@@ -31,7 +33,9 @@ from voiceagent import (
 from voiceagent.core.effects import Message, ModelRequest
 from voiceagent.core.ids import Epoch
 from voiceagent.errors import VoiceFailed
+from voiceagent.language import language_for
 from voiceagent.models.guided import GuidedModels
+from voiceagent.models.guided.understanding import Understanding
 from voiceagent.models.zones import read_zone
 from voiceagent.ports import ReplyDone, ReplyPiece, SentText, ToolRequest
 
@@ -40,7 +44,7 @@ UNIX_MS = 1_764_000_000_000
 
 
 @tool
-async def order_tickets(day: str, seats: str, price: str, aisle: bool, name: str) -> str:
+async def order_tickets(day: str, at: str, seats: str, price: str, aisle: bool, name: str) -> str:
     """Order tickets for the theatre."""
     raise AssertionError("tools never run here")
 
@@ -48,6 +52,12 @@ async def order_tickets(day: str, seats: str, price: str, aisle: bool, name: str
 @tool
 async def find_order(number: str) -> str:
     """Look an order up."""
+    raise AssertionError("tools never run here")
+
+
+@tool
+async def leave_note(words: str) -> str:
+    """Leave a note for the actors."""
     raise AssertionError("tools never run here")
 
 
@@ -65,10 +75,11 @@ THEATRE = Flow(
     phases=(
         Phase(
             name="desk",
-            tools=(find_order, opening_hours),
+            tools=(find_order, leave_note, opening_hours),
             transitions=(
                 Transition(on=Requested(name="buy_tickets", description="They want tickets."), to="order"),
                 Transition(on=Requested(name="leave_message", description="They want to be called back."), to="bye"),
+                Transition(on=Requested(name="call_usher", description="They want a person."), to="usher"),
             ),
             guided=GuidedDialogue(
                 opening="What can I do for you?",
@@ -94,10 +105,21 @@ THEATRE = Flow(
                         examples=("when do you open", "what are your opening hours", "when does the bar open"),
                         slots=(Slot(name="place", expects=PLACE, ask="Of what?"),),
                     ),
+                    Intent(
+                        does=leave_note,
+                        examples=("leave a note for the actors", "write something to the actors"),
+                        slots=(Slot(name="words", expects=FreeSpeech(), ask="What shall it say?"),),
+                    ),
                     Intent(does="buy_tickets", examples=("I want to buy tickets", "two seats for Hamlet please")),
-                    Intent(does="leave_message", examples=("leave a message for the director",)),
+                    Intent(does="call_usher", examples=("get me an usher", "can an usher help me")),
+                    Intent(
+                        does="leave_message",
+                        examples=("leave a message for the director",),
+                        say="The director takes no messages now.",
+                    ),
                     Intent(say="We play Hamlet.", examples=("what is on tonight", "which play do you show")),
                 ),
+                synonyms=(("buy", "admission"),),
                 replies={
                     "opening_hours": "The {{ arguments.place }} opens at {{ result }}.",
                     "find_order": "{{ gone }}",
@@ -115,6 +137,7 @@ THEATRE = Flow(
                     does=order_tickets,
                     slots=(
                         Slot(name="day", expects=SpokenDate(name="day"), ask="For which day?"),
+                        Slot(name="at", expects=SpokenTime(name="at"), ask="At what time?"),
                         Slot(
                             name="seats",
                             expects=Choice(name="seats", options={"stalls": ("stalls",), "balcony": ("balcony",)}),
@@ -124,14 +147,24 @@ THEATRE = Flow(
                         Slot(name="aisle", expects=YesNo(name="aisle"), ask="At the aisle?"),
                         Slot(name="name", expects=FreeSpeech(), ask="In whose name?"),
                     ),
-                )
+                ),
+                intents=(Intent(say="We play Hamlet.", examples=("what is on tonight", "which play do you show")),),
             ),
         ),
+        Phase(name="usher", ends=TransferTo(target="usher")),
         Phase(name="bye", on_enter=Say(text="Bye."), ends=HangUpAfter()),
     ),
 )
 read_zone("Europe/London")
-EVERYTHING = ("find_order", "opening_hours", "buy_tickets", "leave_message", "order_tickets")
+EVERYTHING = (
+    "find_order",
+    "leave_note",
+    "opening_hours",
+    "buy_tickets",
+    "call_usher",
+    "leave_message",
+    "order_tickets",
+)
 
 
 def caller(text: str, *, epoch: int = 1) -> Message:
@@ -229,6 +262,12 @@ def test_what_is_not_offered_now_is_not_asked_for() -> None:
     assert words(refused)
 
 
+def test_what_is_not_offered_now_may_have_words_of_its_own() -> None:
+    wish = caller("Leave a message for the director")
+    assert words(reply(wish, tools=("opening_hours",))) == "The director takes no messages now."
+    assert requested(reply(wish)) == ("leave_message", {})
+
+
 def test_words_about_nothing_here_are_not_understood() -> None:
     assert words(reply(caller("My cat is stuck in the washing machine"))) == "I did not understand that."
 
@@ -287,19 +326,47 @@ def test_the_last_sentence_is_repeated() -> None:
 
 
 def test_a_form_is_filled_answer_by_answer_whatever_the_kind() -> None:
-    answers = ["March fourteenth twenty twenty six", "the balcony", "forty dollars", "no", "Daniel Harris"]
-    asked = [asks(reply(*map(caller, answers[:given]), phase="order")) for given in range(5)]
-    assert asked == ["day", "seats", "price", "aisle", "name"]
-    full = {"day": "2026-03-14", "seats": "balcony", "price": "40", "aisle": False, "name": "Daniel Harris"}
+    answers = ["March fourteenth twenty twenty six", "half past seven in the evening", "the balcony", "forty dollars"]
+    answers += ["no", "Daniel Harris."]
+    asked = [asks(reply(*map(caller, answers[:given]), phase="order")) for given in range(6)]
+    assert asked == ["day", "at", "seats", "price", "aisle", "name"]
+    tickets = {"day": "2026-03-14", "at": "19:30", "seats": "balcony", "price": "40", "aisle": False}
+    full = {**tickets, "name": "Daniel Harris"}
     assert requested(reply(*map(caller, answers), phase="order")) == ("order_tickets", full)
 
 
+def test_a_wish_is_no_answer_to_a_question_that_takes_any_words() -> None:
+    answers = [caller("tomorrow at eight"), caller("the balcony"), caller("forty dollars"), caller("no")]
+    assert asks(reply(*answers, phase="order")) == "name"
+    question = reply(*answers, caller("Which play do you show?"), phase="order")
+    assert (words(question), requested(question)) == ("We play Hamlet.", None)
+
+
+def test_the_words_that_name_a_wish_are_not_what_it_asks_for() -> None:
+    wish = caller("I want to leave a note for the actors")
+    assert asks(reply(wish)) == "words"
+    assert requested(reply(wish, agent("What shall it say?"), caller("Break a leg"))) == (
+        "leave_note",
+        {"words": "Break a leg"},
+    )
+    note = reply(wish, agent("What shall it say?"), caller("A note for all actors, break a leg"))
+    assert requested(note) == ("leave_note", {"words": "A note for all actors, break a leg"})
+
+
 def test_an_answer_given_again_replaces_the_first() -> None:
-    answers = [caller("the balcony, tomorrow"), agent("At what price?"), caller("sorry, not the balcony, the stalls")]
+    answers = [
+        caller("the balcony, tomorrow at eight"),
+        agent("At what price?"),
+        caller("sorry, not the balcony, the stalls"),
+    ]
     done = reply(*answers, caller("forty dollars"), caller("yes"), caller("Daniel"), phase="order")
     found = requested(done)
     assert found is not None
     assert (found[1]["seats"], found[1]["day"]) == ("stalls", "2025-11-25")
+
+
+def test_words_that_mean_the_same_here_are_understood() -> None:
+    assert requested(reply(caller("Two admissions, please"))) == ("buy_tickets", {})
 
 
 def test_a_wish_from_an_earlier_phase_is_met_on_entry() -> None:
@@ -318,10 +385,31 @@ def test_a_wish_that_later_words_have_overtaken_is_not_met() -> None:
     assert requested(reply(*history, *later, epoch=3)) is None
 
 
+def test_a_person_who_was_asked_for_during_a_lookup_is_called_in_the_next_phase() -> None:
+    assert requested(reply(caller("Get me an usher"), epoch=2)) == ("call_usher", {})
+
+
+def test_what_is_asked_for_while_something_is_done_is_met_where_its_answer_is_told() -> None:
+    request, result = called("opening_hours", "six", place="bar")
+    both = reply(caller("When do you open the bar?"), request, caller("Get me an usher!"), result, epoch=2)
+    assert words(both) == "The bar opens at six."
+    assert requested(both) == ("call_usher", {})
+
+
 def test_a_wish_that_would_end_the_call_is_not_carried_on() -> None:
     leaving = caller("I want to leave the director a message", epoch=1)
     assert requested(reply(leaving)) == ("leave_message", {})
     assert requested(reply(leaving, epoch=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [("No.", False), ("Yes please", True), ("No, on Thursday", None), ("No, at noon", None), ("No, seven", None)],
+)
+def test_a_yes_or_no_with_a_day_or_a_number_in_it_is_more_than_an_answer(said: str, answer: bool | None) -> None:
+    dialogue = THEATRE.by_name["desk"].guided
+    assert dialogue is not None
+    assert Understanding(dialogue, language_for("en-US")).plain_answer(said) is answer
 
 
 def test_a_yes_of_an_earlier_phase_is_no_wish() -> None:

@@ -89,15 +89,17 @@ def test_an_unknown_filter_is_found_when_the_template_is_read() -> None:
 
 
 def test_values_are_said_as_people_say_them() -> None:
-    values = {"balance": "12.50", "code": "407", "day": "2025-03-01", "names": ["a", "b"]}
-    said = render("{{ balance | money }}, {{ code | spelled }}, {{ day | day }}, {{ names | listed }}", values)
+    values = {"balance": "12.50", "code": "407", "day": "2025-03-01", "at": "09:30", "names": ["a", "b"]}
+    text = "{{ balance | money }}, {{ code | spelled }}, {{ day | day }}, {{ at | time }}, {{ names | listed }}"
+    said = render(text, values)
     assert "12.50" not in said
     assert "407" not in said
     assert "2025-03-01" not in said
+    assert "9 30 in the morning" in said
     assert "a and b" in said
 
 
-@pytest.mark.parametrize("text", ["{{ name | money }}", "{{ name | day }}"])
+@pytest.mark.parametrize("text", ["{{ name | money }}", "{{ name | day }}", "{{ name | time }}"])
 def test_a_value_that_a_filter_cannot_take_is_an_error(text: str) -> None:
     with pytest.raises(PhaseError, match="template cannot be filled"):
         render(text, {"name": "Ada"})

@@ -113,7 +113,7 @@ def test_the_files_of_a_flow_fit_the_schema(library: Library) -> None:
     assert list(misfits(read(folder / "card.yaml"), {"$ref": "#/$defs/Phase"})) == []
 
 
-@pytest.mark.parametrize("agent", ["bank", "loadtest"])
+@pytest.mark.parametrize("agent", ["bank", "clinic", "loadtest", "restaurant"])
 def test_the_shipped_agents_as_written_in_yaml_fit_it(agent: str, as_written: Callable[[object], JsonValue]) -> None:
     assert list(misfits(as_written(load_flow(ROOT / "phases" / agent)), SCHEMA)) == []
 

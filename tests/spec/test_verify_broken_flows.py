@@ -70,6 +70,6 @@ def test_every_rule_has_a_flow_that_breaks_it() -> None:
     assert told <= documented
 
 
-@pytest.mark.parametrize("agent", ["bank", "loadtest"])
+@pytest.mark.parametrize("agent", ["bank", "clinic", "loadtest", "restaurant"])
 def test_the_agents_that_are_shipped_are_not_broken(agent: str) -> None:
     assert verify(load_flow(Path(__file__).parents[2] / "phases" / agent)) == []

@@ -19,7 +19,7 @@ def check(agent: str | Path, *options: str) -> Result:
     return CliRunner().invoke(app, ["check", str(agent), *options])
 
 
-@pytest.mark.parametrize("agent", ["bank", "loadtest"])
+@pytest.mark.parametrize("agent", ["bank", "clinic", "loadtest", "restaurant"])
 def test_an_agent_that_is_right_is_exit_code_0(agent: str) -> None:
     done = check(ROOT / "phases" / agent)
     assert done.exit_code == 0

@@ -71,6 +71,7 @@ def verdicts(*guards: object) -> list[str]:
         {"total": {"gt": "1.50", "lt": "1.51"}},
         {"weight": {"gt": 1.0, "lt": 1.1}},
         {"due": {"gt": "2025-03-01", "lt": "2025-03-03"}},
+        {"due": {"set": True}},
         {"town": {"gt": "Ely", "lt": "Elyz"}},
         {"town": {"ne": "Ely", "set": True}},
         {"kind": {"in": ["meal", "dessert"]}},

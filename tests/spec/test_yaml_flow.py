@@ -120,7 +120,7 @@ def sources_in(value: object) -> list[Source]:
 # --- all that Python can say -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("agent", ["bank", "loadtest"])
+@pytest.mark.parametrize("agent", ["bank", "clinic", "loadtest", "restaurant"])
 def test_everything_that_a_shipped_agent_says_can_be_said_in_yaml(
     agent: str, tmp_path: Path, as_written: Callable[[object], object]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -168,9 +168,19 @@ def mistake(read: ReadCalls, place: Path) -> Mistake:
 def play(read: ReadCalls) -> PlayCall:
     """Return a function that plays the conversation of such a file: its call is added to `LINES`."""
 
-    def play_text(call: str, *, head: str = LINES, seed: int | None = None, schedules: int = 1) -> CallOutcome:
+    def play_text(
+        call: str,
+        *,
+        head: str = LINES,
+        instead: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        schedules: int = 1,
+        runtime: int = 0,
+    ) -> CallOutcome:
+        for old, new in (instead or {}).items():
+            head = head.replace(old, new)
         file = read(f"{head}\nname: a call\n{call}")
-        return CallPlayer(file.flow).play(file.scripts[0], seed=seed, schedules=schedules)
+        return CallPlayer(file.flow).play(file.scripts[0], seed=seed, schedules=schedules, runtime=runtime)
 
     return play_text
 

@@ -16,6 +16,7 @@ from voiceagent.testing.audio_call import AudioCall
 from voiceagent.testing.audio_caller import AudioCaller
 from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.testing.simulated_tools import SimulatedTools
+from voiceagent.testing.stalls import Stalls
 
 ANSWER = UtteranceId("u1")
 Happens = Callable[..., None]
@@ -31,7 +32,7 @@ def call(desk: Flow, clock: ManualClock) -> AudioCall:
     def fail(problem: Exception) -> None:
         raise problem
 
-    return AudioCall(desk, SimulatedTools(desk, {}, clock=clock, failed=fail), clock)
+    return AudioCall(desk, SimulatedTools(desk, {}, clock=clock, stalls=Stalls(), failed=fail), clock)
 
 
 @pytest.fixture

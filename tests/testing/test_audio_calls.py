@@ -50,7 +50,7 @@ def test_a_conversation_is_spoken_recorded_and_replayed(calls: Path, monkeypatch
     pytest.importorskip("moonshine_voice", reason="needs the extra 'local'")
     monkeypatch.chdir(ROOT)
     kept = calls.parent / "kept"
-    done = CliRunner().invoke(app, ["test", str(calls), "--audio", "--record", str(kept), "--json"])
+    done = CliRunner().invoke(app, ["test", str(calls), "--audio", "--recordings", str(kept), "--json"])
     assert done.exit_code == 0, done.output
     spoken, skipped = json.loads(done.output)["results"]
     assert (spoken["status"], skipped["status"]) == ("passed", "skipped"), done.output
@@ -58,12 +58,12 @@ def test_a_conversation_is_spoken_recorded_and_replayed(calls: Path, monkeypatch
     assert "its faults are simulated" in skipped["text"]
     with wave.open(str(kept / "spoken_keys_and_words.wav")) as recording:
         assert recording.getnchannels() == 2
-        assert abs(recording.getnframes() / 8 - spoken["simulated_ms"]) < 100
+        assert abs(recording.getnframes() / 8 - spoken["runtime"]["simulated_ms"]) < 100
     journal = read_journal(kept / "spoken_keys_and_words.jsonl")
     assert replay(journal, load_flow(ROOT / "phases" / "bank")).same
 
 
 def test_only_a_spoken_call_can_be_recorded(calls: Path) -> None:
-    done = CliRunner().invoke(app, ["test", str(calls), "--record", str(calls.parent)])
+    done = CliRunner().invoke(app, ["test", str(calls), "--recordings", str(calls.parent)])
     assert done.exit_code == 2
     assert "--audio" in done.output

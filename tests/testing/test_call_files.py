@@ -205,7 +205,7 @@ MISTAKES = {
     "agent: desk\nsettings:\n  starts_at: noon": "3: starts_at: Input should be a valid datetime",
     "agent: desk\nsettings:\n  starts_at: 0001-01-01": "3: starts_at: Value error, a year from 1980 to 2200",
     "agent: desk\nmodel: guidde": "2: there is no model 'guidde': write guided; did you mean 'guided'?",
-    "agent: desk\nmodel: {lines: {}, rules: []}": "2: a model has either lines or rules",
+    "agent: desk\nmodel: {lines: {}, rules: []}": "2: a model has one of: lines, rules, cassette",
     "agent: desk\nmodel:\n  lines:\n    helo: Hi": "4: there is no phase 'helo' in this agent; did",
     "agent: desk\nmodel:\n  lines:\n    desk: [{calls: bok}]": "4: there is no tool or move 'bok'",
     "agent: desk\nmodel:\n  rules:\n  - {caller_says: '(', says: Hm}": "4: caller_says: Value error, not a regular",

@@ -10,7 +10,7 @@ import pytest
 
 from voiceagent import Flow, HangUpAfter, Phase, Prompt, Requested, Say, Transition, tool
 from voiceagent.core.effects import ModelRequest
-from voiceagent.errors import ScriptError, VoiceFailed
+from voiceagent.errors import OperatorError, ScriptError, VoiceFailed
 from voiceagent.models.guided import GuidedModels
 from voiceagent.ports import ReplyModel, ReplyPiece
 from voiceagent.testing import ScriptedCall, ask_for, say
@@ -147,6 +147,12 @@ def test_a_reply_that_failed_is_not_recorded(tmp_path: Path) -> None:
 
     asyncio.run(record())
     assert len((tmp_path / "c.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_cassette_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    models = RecordingModels(LiveModels(), tmp_path / "nowhere" / "c.jsonl")
+    with pytest.raises(OperatorError, match=r"nowhere/c.jsonl cannot be written: No such file"):
+        asyncio.run(models.close())
 
 
 @pytest.mark.parametrize(

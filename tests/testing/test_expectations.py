@@ -191,6 +191,8 @@ def test_an_agent_that_begins_while_the_callers_voice_is_on_talks_over_them(desk
     call = ScriptedCall(desk, model=ScriptedModel({"hello": [say("Pardon?")]})).start().says("Good morning")
     assert Stretch(call, from_ms=0, from_entry=0).talked_over == []
     answered_ms = next(clause.starts_ms for clause in call.voice.said if clause.text == "Pardon?")
-    call.caller_voice.append((answered_ms - 10, answered_ms + 10))
+    call.caller.spells.append((answered_ms - 100, answered_ms + 10))
+    assert Stretch(call, from_ms=0, from_entry=0).talked_over == [], "both began at once"
+    call.caller.spells.append((answered_ms - 300, answered_ms + 10))
     assert Stretch(call, from_ms=0, from_entry=0).talked_over == ["Pardon?"]
     assert Stretch(call, from_ms=answered_ms + 1, from_entry=0).talked_over == []

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from voiceagent.errors import ScriptError
 from voiceagent.spec.flow import Flow
 from voiceagent.testing import (
+    After,
     CallFile,
     CallOutcome,
     CallPlayer,
@@ -48,8 +50,8 @@ tools:
 def test_a_conversation_is_played_to_its_end(play: Play) -> None:
     outcome = play("call: [says: one two three four, says: When are you open]")
     assert outcome.passed
-    assert outcome.schedules == 1
-    assert outcome.simulated_ms > 10_000
+    assert outcome.core.schedules == 1
+    assert outcome.core.simulated_ms > 10_000
 
 
 def test_the_same_can_be_written_in_python(desk: Flow) -> None:
@@ -141,7 +143,7 @@ def test_what_holds_in_every_order_passes_under_every_schedule(play: Play) -> No
         schedules=40,
     )
     assert outcome.failure is None
-    assert outcome.schedules == 40
+    assert outcome.core.schedules == 40
 
 
 def test_a_failure_that_takes_an_order_of_its_own_says_which(desk: Flow) -> None:
@@ -172,13 +174,105 @@ def test_a_failure_that_takes_an_order_of_its_own_says_which(desk: Flow) -> None
     assert player.play(script).failure is None, "in the plain order the left one comes last"
     failure = player.play(script, schedules=40).failure
     assert failure is not None
-    assert list(map(str, failure.swaps)) == ["ToolFinished t3 before ToolFinished t2"]
+    assert list(map(str, failure.deviations)) == ["ToolFinished t3 before ToolFinished t2"]
     again = player.play(script, seed=failure.seed).failure
     assert again is not None
-    assert again.swaps == failure.swaps
+    assert again.deviations == failure.deviations
     text = failure_text(failure, path=Path("a.call.yaml"), name="a race")
     assert "it takes this order\n    ToolFinished t3 before ToolFinished t2" in text
     assert f"--seed {failure.seed} --schedules 1" in text
+
+
+# --- through the runtime ---------------------------------------------------------------------------------------------
+
+TALKS = {"until six in the evening.": "until six. The rest of it is long.\n      - All right."}
+OPEN = "says: one two three four, says: When are you open"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "call: [says: one two three four, {says: When … are you open, expect: {hears: until six, within_ms: 2500}}]",
+        f"call: [{OPEN}, {{says: No, at: {{heard: The rest}}, expect: {{history: six. The rest, hears_not: long}}}}]",
+        f"call: [{OPEN}, {{coughs: , at: {{answer_ms: 700}}, expect: {{hears: it is long}}}}]",
+        "call: [says: one two three four, {says: Open, expect: {prefetch_hits: 1, calls: opening_hours}}]",
+        'call: [{presses: "1234", expect: {phase: desk, facts: {member: true}, fillers: 0}}]',
+        "call: [says: one two three four, {waits: , at: {tool_starts: check_member}}, hangs_up, waits]",
+        "call: [{host_event: closing_time, expect: {phase: closed, ended: yes}}]",
+        "settings: {caller_number: '+4930', starts_at: '2026-05-01 10:00', time_zone: Europe/Berlin}\ncall: [waits]",
+        "call: [{stays_silent_ms: 60000, expect: {phase: closed}}]",
+    ],
+)
+def test_a_conversation_goes_through_the_runtime_as_it_does_on_the_core(play: Play, call: str) -> None:
+    outcome = play(call, instead=TALKS, schedules=3, runtime=2)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.core.schedules == 3
+    assert outcome.runtime.schedules == 2
+    assert outcome.runtime.simulated_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "expect"),
+    [
+        ("model_fails: 1", "hears: something went wrong"),
+        ("model_fails: [1, 2]", "phase: person"),
+        ("model_breaks_off: 2", "hears: [What can I do for you, something went wrong]"),
+        ("model_stalls: 1", "hears: something went wrong"),
+        ("transcript_fails: 1", "hears: say that again"),
+        ("transcript_stalls: 1", "hears: say that again"),
+        ("synthesis_fails: 2", "hears_not: What can I do for you"),
+    ],
+)
+def test_what_goes_wrong_goes_wrong_on_both_levels(play: Play, fault: str, expect: str) -> None:
+    call = f"faults: {{{fault}}}\ncall: [{{says: one two three four, expect: {{{expect}}}}}]"
+    outcome = play(call, runtime=1)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.runtime.schedules == 1
+
+
+@pytest.mark.parametrize(
+    "outcome", ["times_out: yes", "crashes: yes", "fails: it is closed", "takes_ms: 90000, result: 1"]
+)
+def test_a_tool_that_comes_to_nothing_does_so_on_both_levels(play: Play, outcome: str) -> None:
+    instead = {"{calls: opening_hours}": "{calls: look_left}", "  book:": f"  look_left: {{{outcome}}}\n  book:"}
+    call = "call: [says: one two three four, {says: Look left, expect: {hears: until six}}]"
+    played = play(call, instead=instead, runtime=1)
+    assert played.failure is None, played.failure
+
+
+def test_a_fault_that_the_runtime_cannot_have_is_refused_where_it_stands(play: Play) -> None:
+    call = "faults:\n  swap_fails: 1\ncall: [waits]"
+    play(call)
+    with pytest.raises(ScriptError, match=r"a\.call\.yaml:18: through the runtime no swap fails"):
+        play(call, runtime=1)
+
+
+def test_a_failure_through_the_runtime_says_so_and_what_has_to_be_late(desk: Flow) -> None:
+    """The tools of one reply set the same fact, the one that is asked for last a moment later."""
+    script = CallScript(
+        "a race",
+        (CallTurn(Says("one two three four")), CallTurn(Waits(), expect=Expect(facts={"side": "left"}))),
+        model=lambda: ScriptedModel(
+            {
+                "hello": [ask_for("check_member", '{"code": "⟨code⟩"}')],
+                "desk": [[*ask_for("look_right")[:-1], *ask_for("look_left")], say("Here you are.")],
+            }
+        ),
+        tools={
+            "check_member": {"member": True},
+            "opening_hours": {"until": "six"},
+            "look_right": After(100, {"side": "right"}),
+            "look_left": After(105, {"side": "left"}),
+        },
+    )
+    failure = CallPlayer(desk).play(script, runtime=40).failure
+    assert failure is not None
+    assert failure.level == "runtime"
+    assert len(failure.deviations) < 10
+    text = failure_text(failure, path=Path("a.call.yaml"), name="a race")
+    assert "(through the runtime)" in text
+    assert "it takes these to come late\n    arrival " in text
+    assert f"--seed {failure.seed} --schedules 1 --runtime 1" in text
 
 
 # --- known failures, replays -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from voiceagent.errors import ScriptError
 from voiceagent.telephony.codec import ClearAudio, Digit, Mark, Media, PlayAudio, SetMark, Started, Stopped, WireEvent
 from voiceagent.telephony.twilio import TwilioDialect
+from voiceagent.testing.heard_speech import HeardSpeech
 from voiceagent.testing.simulated_line import SimulatedLine
 from voiceagent.testing.simulated_speech import SILENT_FRAME, SpokenAudio
 from voiceagent.testing.virtual_loop import VirtualClock, VirtualLoop
@@ -21,7 +22,7 @@ class Agent:
     def __init__(self) -> None:
         self.loop = VirtualLoop()
         self.caller, self.speech = SpokenAudio(), SpokenAudio()
-        self.line = SimulatedLine(VirtualClock(self.loop), caller=self.caller)
+        self.line = SimulatedLine(VirtualClock(self.loop), caller=self.caller, heard=HeardSpeech(self.speech))
         self.dialect = TwilioDialect()
         self._came: list[WireEvent] = []
         self._reading = self.loop.create_task(self._read())

@@ -228,3 +228,30 @@ def test_what_is_called_off_while_it_comes_is_ignored_and_the_call_replays(place
         came_all_the_same += [seed for swap in call.schedule.taken if not swap.late]
         call.assert_replays()
     assert came_all_the_same
+
+
+# --- what the runtime does too ---------------------------------------------------------------------------------------
+
+
+def test_a_voice_is_noticed_and_known_to_be_over_as_late_as_a_detector_knows_it(place: Place) -> None:
+    call = place().says("one two three four")
+    (started_ms,), (paused_ms,) = call.at(ev.CallerStartedSpeaking), call.at(ev.CallerPaused)
+    ((began_ms, ended_ms),) = call.caller.spells
+    assert (started_ms - began_ms, paused_ms - ended_ms) == (60, 200)
+    assert [event.at_ms for _, event, _ in call.journal if isinstance(event, ev.CallerPaused)] == [ended_ms]
+
+
+def test_a_tool_that_takes_longer_than_it_may_is_given_up(place: Place) -> None:
+    call = place(ask_for("look_left"), say("Hm."), tools={"look_left": After(90_000, {"side": "left"})})
+    call.says("one two three four").says("Look left")
+    (started_ms,) = [at for at, _, out in call.journal if any(isinstance(o.effect, fx.StartTool) for o in out)][1:]
+    failed = [(at, event) for at, event, _ in call.journal if isinstance(event, ev.ToolFailed)]
+    assert [(at - started_ms, event.kind) for at, event in failed] == [(10_000, "timed_out")]
+
+
+def test_a_fetch_that_takes_longer_than_it_may_is_given_up(place: Place) -> None:
+    call = place(tools={"opening_hours": After(90_000, {"until": "six"})}).says("one two three four")
+    (fetch,) = call.effects(fx.Fetch)
+    call.run_ms(20_000)
+    assert call.at(ev.PrefetchFailed) == [fetch.deadline_ms]
+    assert call.at(ev.PrefetchFinished) == []

@@ -60,9 +60,9 @@ def test_calls_that_go_as_expected_exit_with_0(run: Run, folder: Path) -> None:
     assert code == 0, printed
     assert "ok      a good call" in printed
     assert "known   a known call" in printed
-    assert "2 conversations: 1 passed, 1 known to fail" in printed
+    assert "1 passed, 1 known to fail" in printed
     assert "simulated seconds per second" in printed
-    assert "6 calls" in printed, "five schedules, and one until the known failure"
+    assert "6 calls on the core" in printed, "five schedules, and one until the known failure"
 
 
 def test_one_that_does_not_exits_with_1_and_says_why(run: Run, folder: Path) -> None:
@@ -101,6 +101,22 @@ def test_what_cannot_be_used_exits_with_2_and_one_line(
     assert "Traceback" not in printed
 
 
+def test_with_runtime_they_are_played_through_it_as_well(run: Run, folder: Path) -> None:
+    code, printed = run(folder, "--schedules", 2, "--runtime", 1, "-k", "good")
+    assert code == 0, printed
+    assert "2 calls on the core, " in printed
+    assert "1 call through the runtime, " in printed
+
+
+def test_what_the_runtime_cannot_play_is_refused_before_anything_is(run: Run, folder: Path) -> None:
+    calls = CALLS.replace("  - name: a good call", "  - name: a good call\n    faults: {swap_fails: 2}")
+    (folder / "desk.call.yaml").write_text(calls)
+    code, printed = run(folder, "--runtime", 1)
+    assert code == 2
+    assert "desk.call.yaml:7: through the runtime no swap fails" in printed
+    assert "ok" not in printed
+
+
 def test_machines_are_told_the_same(run: Run, folder: Path, tmp_path: Path) -> None:
     code, printed = run(folder, "--json", "--seed", 3, "--schedules", 2, "--junit", tmp_path / "new" / "junit.xml")
     told = json.loads(printed)
@@ -116,7 +132,7 @@ def test_processes_share_the_files(run: Run, folder: Path) -> None:
     code, printed = run(folder, "--jobs", 2, "-k", "good")
     assert code == 0, printed
     assert printed.index("desk.call.yaml") < printed.index("more.call.yaml")
-    assert "2 conversations: 2 passed" in printed
+    assert ": 2 passed" in printed
 
 
 # --- pytest ----------------------------------------------------------------------------------------------------------
@@ -139,39 +155,24 @@ def test_whose_call_replays_otherwise(scripted_call, monkeypatch):
 """
 
 
-def test_pytest_collects_the_files_and_lends_a_call(folder: Path, place: Path) -> None:
-    (folder / "test_desk.py").write_text(PYTHON_TEST.format(place=str(place / "phases" / "desk")))
-    (folder / "broken.call.yaml").write_text("agent: desk\nname: a\ncal: [waits]")
-    # The plugin is loaded from here, whether or not another copy of the package is installed with it.
-    plugins = [
-        "-p",
-        "no:voiceagent",
-        "-p",
-        "voiceagent.testing.pytest_plugin",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-    ]
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-ra",
-            *plugins,
-            "--continue-on-collection-errors",
-            "--call-schedules",
-            "3",
-            ".",
-        ],
+def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest with the plugin as it is here, whether or not another copy of the package is installed."""
+    chosen = ["no:voiceagent", "voiceagent.testing.pytest_plugin", "no:randomly", "no:cacheprovider"]
+    plugins = [part for name in chosen for part in ("-p", name)]
+    return subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-m", "pytest", "-q", "-ra", *plugins, *arguments, "."],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_pytest_collects_the_files_and_lends_a_call(folder: Path, place: Path) -> None:
+    (folder / "test_desk.py").write_text(PYTHON_TEST.format(place=str(place / "phases" / "desk")))
+    (folder / "broken.call.yaml").write_text("agent: desk\nname: a\ncal: [waits]")
+    done = pytest_in(folder, "--continue-on-collection-errors", "--call-schedules", "3", "--call-runtime", "1")
     printed = done.stdout
     assert done.returncode == 1, printed + done.stderr
     assert "1 failed, 3 passed, 1 xfailed, 2 errors" in printed
@@ -179,4 +180,21 @@ def test_pytest_collects_the_files_and_lends_a_call(folder: Path, place: Path) -
     assert "broken.call.yaml:3: unknown key 'cal'; did you mean 'call'?" in printed
     assert "XFAIL desk.call.yaml::a known call - not mended yet" in printed
     assert "AssertionError: event 7" in printed
+    assert "Traceback" not in printed
+
+
+MARKS_EVERYTHING = """
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker("through_runtime")
+"""
+
+
+def test_pytest_plays_what_is_marked_through_the_runtime_as_well(folder: Path) -> None:
+    (folder / "conftest.py").write_text(MARKS_EVERYTHING)
+    calls = CALLS.replace("  - name: a good call", "  - name: a good call\n    faults: {swap_fails: 2}")
+    (folder / "desk.call.yaml").write_text(calls)
+    printed = pytest_in(folder, "-k", "good", "--strict-markers").stdout
+    assert "1 failed" in printed
+    assert "desk.call.yaml:7: through the runtime no swap fails" in printed
     assert "Traceback" not in printed

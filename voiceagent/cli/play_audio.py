@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from voiceagent.cli.folders import require_writable
+from voiceagent.cli.less_logged import less_logged
 from voiceagent.speech import open_engines
 from voiceagent.testing.audio_player import AudioOutcome, AudioPlayer
 from voiceagent.testing.audio_results import READING_NOTES, audio_result
@@ -35,7 +35,7 @@ async def play_in_audio(
     if record is not None:
         await asyncio.to_thread(require_writable, record)
     async with AsyncExitStack() as closing:
-        closing.enter_context(_less_logged())
+        closing.enter_context(less_logged())
         folder = await asyncio.to_thread(tempfile.TemporaryDirectory)
         closing.push_async_callback(asyncio.to_thread, folder.cleanup)
         engines = await asyncio.to_thread(open_engines, "local")
@@ -66,20 +66,6 @@ async def _play(
             tell(audio_result(await call, path))
 
 
-@contextmanager
-def _less_logged() -> Generator[None]:
-    """Log less: what calls log is for those who serve them; here an outage that a script provokes is a part of it."""
-    levels = {"voiceagent": logging.ERROR, "voiceagent.telephony.transfers": logging.CRITICAL}  # nobody is dialled
-    before = {name: logging.getLogger(name).level for name in levels}
-    try:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-
-
 def _recording_name(file: CallFile, script: CallScript) -> str:
     name = _UNSAFE.sub("_", f"{file.path.name.removesuffix(SUFFIX)} {script.name}".casefold()).strip("_")
     return f"{name[:_LONGEST_NAME]}.wav"
@@ -87,5 +73,5 @@ def _recording_name(file: CallFile, script: CallScript) -> str:
 
 def audio_notes(summary: Summary) -> str:
     """Return the sums over spoken calls, and how their results are to be read."""
-    spoken = f"{summary.simulated_s:,.0f} s of calls in {summary.took_s:,.0f} s"
+    spoken = f"{summary.runtime.simulated_s:,.0f} s of calls in {summary.took_s:,.0f} s"
     return "\n".join([f"{summary.counts}, {spoken}", *(f"  {note}" for note in READING_NOTES)])

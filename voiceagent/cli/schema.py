@@ -11,10 +11,11 @@ from pydantic import JsonValue
 
 from voiceagent.errors import nearest
 from voiceagent.spec.schema import flow_schema
+from voiceagent.testing.call_schema import call_schema
 
 __all__ = ["schema"]
 
-_SCHEMAS: Mapping[str, Callable[[], dict[str, JsonValue]]] = {"flow": flow_schema}
+_SCHEMAS: Mapping[str, Callable[[], dict[str, JsonValue]]] = {"flow": flow_schema, "script": call_schema}
 
 
 def schema(
@@ -24,6 +25,8 @@ def schema(
 
     An editor finds it by the first line of the file: # yaml-language-server: $schema=flow.schema.json
     or, in a file with one phase, by: # yaml-language-server: $schema=flow.schema.json#/$defs/Phase
+
+    Scripted conversations (*.call.yaml) have one too: voiceagent schema script > script.schema.json
 
     Example: voiceagent schema flow > flow.schema.json
     """

@@ -17,7 +17,7 @@ from voiceagent.cli.agent_server import ServerSettings, ServiceSettings
 from voiceagent.errors import OperatorError
 from voiceagent.telephony.settings import TelephonySettings
 
-__all__ = ["ServingOptions", "with_serving_options"]
+__all__ = ["ServingOptions", "require_address", "with_serving_options"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,10 +50,7 @@ class ServingOptions:
 
     def __post_init__(self) -> None:
         for name in ("service_url", "token_url", "openai_base_url"):
-            url = getattr(self, name)
-            if url and not _is_address(url):
-                option = f"--{name.replace('_', '-')}"
-                raise OperatorError(f"{option} is {url!r}, but must look like 'https://api.example.com'")
+            require_address(f"--{name.replace('_', '-')}", getattr(self, name))
 
     def settings(self, telephony: TelephonySettings) -> ServerSettings:
         """Return what a server with these telephone lines is made from."""
@@ -72,6 +69,12 @@ class ServingOptions:
             ),
             time_zone=self.time_zone,
         )
+
+
+def require_address(option: str, url: str | None) -> None:
+    """Raise OperatorError where what was given with an option is no address of a service."""
+    if url and not _is_address(url):
+        raise OperatorError(f"{option} is {url!r}, but must look like 'https://api.example.com'")
 
 
 def _is_address(url: str) -> bool:

@@ -6,23 +6,28 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
 import typer
 
+from voiceagent.cli.less_logged import less_logged
+from voiceagent.cli.live_model import LiveModel, live_model
 from voiceagent.cli.play_audio import audio_notes, play_in_audio
-from voiceagent.errors import AuthorError, ScriptError
+from voiceagent.errors import AuthorError, OperatorError, ScriptError
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
-from voiceagent.testing.playing import CallPlayer
+from voiceagent.testing.call_script import CallScript
+from voiceagent.testing.persona_playing import PersonaPlayer
+from voiceagent.testing.playing import CallPlayer, refuse_for_the_runtime
 from voiceagent.testing.selecting import selector
 
 __all__ = ["play"]
 
 _MARKS = {"passed": "ok    ", "known": "known ", "failed": "FAILED", "mended": "MENDED", "skipped": "skip  "}
+_SCHEDULES = 5
 
 
 def play(
@@ -35,17 +40,35 @@ def play(
         int | None, typer.Option(min=0, help="Seed of the first schedule; 0, the usual one, is the plain order.")
     ] = None,
     schedules: Annotated[
-        int, typer.Option(min=1, help="In how many orders things that nearly coincide are let happen.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"In how many orders things that nearly coincide are let happen; {_SCHEDULES}, or 1 with --model.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        int, typer.Option(min=0, metavar="N", help="In how many orders to play it through the whole runtime as well.")
+    ] = 0,
     jobs: Annotated[
         int, typer.Option(min=1, help="How many processes share the files; with --audio, how many calls at a time.")
     ] = 1,
     audio: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool, typer.Option("--audio", help="Speak them: a call per conversation, in real time, by the local engines.")
     ] = False,
-    record: Annotated[
+    recordings: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With --audio: keep each call as heard, and its journal.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="openai:<model>: a live model speaks, whatever the scripts say, and personas call."),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the live model says, for `model: {cassette: FILE}`.")
+    ] = None,
+    openai_base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint, for --model.")
+    ] = None,
+    openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
@@ -53,14 +76,27 @@ def play(
     With --audio each is one call instead: words are spoken and recognised, everything takes its time, and there are no
     schedules.
 
+    They are played on the core of the conversation alone, which is fast, and with --runtime through all that serves
+    callers too: sessions, tools, telephone protocol.
+
+    With --model the agent's words come from a live model, which is sent what the scripts say. Conversations in which a
+    persona calls need one and are skipped otherwise.
+
     Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
     """
-    if record is not None and not audio:
-        raise typer.BadParameter("only a call in audio can be recorded: add --audio", param_hint="--record")
+    if recordings is not None and not audio:
+        raise typer.BadParameter("only a call in audio can be kept: add --audio", param_hint="--recordings")
+    if audio and (model or runtime):
+        raise typer.BadParameter("it goes with neither --model nor --runtime", param_hint="--audio")
     began = perf_counter()
     try:
-        files = _read(paths, keyword)
-    except AuthorError as exc:
+        files = _read(paths, keyword, CallFiles(plays_cassettes=model is None))
+        for script in (script for file in files if runtime for script in file.scripts if script.persona is None):
+            refuse_for_the_runtime(script)
+        speaking = live_model(
+            model, record=record, base_url=openai_base_url, api_key=openai_api_key, jobs=jobs, runtime=runtime
+        )
+    except (AuthorError, OperatorError) as exc:
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc
     results: list[CallResult] = []
@@ -70,27 +106,30 @@ def play(
         if not as_json:
             _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
 
-    if audio:
-        asyncio.run(play_in_audio(files, jobs=jobs, record=record, tell=tell))
-    else:
-        for result in _played(files, seed=seed, schedules=schedules, jobs=jobs):
-            tell(result)
+    with speaking as live:
+        how = _How(seed, schedules or (1 if live else _SCHEDULES), runtime)
+        if audio:
+            asyncio.run(play_in_audio(files, jobs=jobs, record=recordings, tell=tell))
+        else:
+            for result in _played(files, live, how, jobs=jobs):
+                tell(result)
     summary = Summary.of(results, took_s=perf_counter() - began)
     if as_json:
-        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary)}
+        told = {"model": {"name": live.name, **asdict(live.spent)}} if live else {}
+        plain = {"results": [asdict(result) for result in results], "summary": asdict(summary), **told}
         typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
     else:
-        typer.echo(f"\n{audio_notes(summary) if audio else summary}")
+        told = audio_notes(summary) if audio else str(summary)
+        typer.echo(f"\n{told}" + (f"\n{live.name}: {live.spent}" if live else ""))
     if junit is not None:
         _write(junit, junit_xml(results))
     if not all(result.ok for result in results):
         raise typer.Exit(1)
 
 
-def _read(paths: Sequence[Path], keyword: str) -> list[CallFile]:
+def _read(paths: Sequence[Path], keyword: str, reader: CallFiles) -> list[CallFile]:
     """Return the files with the conversations that are meant. Raises AuthorError where there are none."""
     wanted = selector(keyword) if keyword else None
-    reader = CallFiles()
     files: list[CallFile] = []
     for path in _found(paths):
         file = reader.read(path)
@@ -115,32 +154,53 @@ def _found(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _played(files: Sequence[CallFile], *, seed: int | None, schedules: int, jobs: int) -> Iterator[CallResult]:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """Under which schedules conversations are played."""
+
+    seed: int | None
+    schedules: int
+    runtime: int
+
+
+def _played(files: Sequence[CallFile], live: LiveModel | None, how: _How, *, jobs: int) -> Iterator[CallResult]:
     if jobs == 1:
         players: dict[int, CallPlayer] = {}
         for file in files:
-            player = players.setdefault(id(file.flow), CallPlayer(file.flow))
-            yield from _play_file(file, player, seed, schedules)
+            player = players.setdefault(id(file.flow), CallPlayer(file.flow, live=live.models if live else None))
+            yield from _play_file(file, player, how, live)
         return
     with ProcessPoolExecutor(jobs) as pool:
         tasks = [
-            pool.submit(_play_elsewhere, file.path, tuple(script.name for script in file.scripts), seed, schedules)
+            pool.submit(_play_elsewhere, file.path, tuple(script.name for script in file.scripts), how)
             for file in files
         ]
         for task in tasks:
             yield from task.result()
 
 
-def _play_file(file: CallFile, player: CallPlayer, seed: int | None, schedules: int) -> Iterator[CallResult]:
+def _play_file(file: CallFile, player: CallPlayer, how: _How, live: LiveModel | None = None) -> Iterator[CallResult]:
     for script in file.scripts:
-        yield CallResult.of(player.play(script, seed=seed, schedules=schedules), file.path)
+        with less_logged():
+            result = _play_script(file.path, script, player, how, live)
+        yield result
 
 
-def _play_elsewhere(path: Path, names: Sequence[str], seed: int | None, schedules: int) -> list[CallResult]:
+def _play_script(path: Path, script: CallScript, player: CallPlayer, how: _How, live: LiveModel | None) -> CallResult:
+    name = live.name if live else None
+    if script.persona is None:
+        outcome = player.play(script, seed=how.seed, schedules=how.schedules, runtime=how.runtime)
+        return CallResult.of(outcome, path, model=name)
+    if live is None:
+        return CallResult.skipped(script, path)
+    return CallResult.of(PersonaPlayer(player, live.models).play(script, seed=how.seed), path, model=name)
+
+
+def _play_elsewhere(path: Path, names: Sequence[str], how: _How) -> list[CallResult]:
     """Play some conversations of a file, in a process of the pool."""
     file = CallFiles().read(path)
     scripts = tuple(script for script in file.scripts if script.name in names)
-    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow), seed, schedules))
+    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow), how))
 
 
 def _print(result: CallResult, *, first_of_file: bool) -> None:

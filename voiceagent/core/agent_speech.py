@@ -53,9 +53,14 @@ class Spoken:
         return not self.over and (self.complete or self.heard_clauses < len(self.clauses))
 
     @property
+    def length_ms(self) -> int:
+        """How long all that was sent takes, where its audio is known; else an estimate."""
+        return sum(clause.expected_ms for clause in self.clauses)
+
+    @property
     def left_ms(self) -> int:
         """How much of what was sent has not been heard."""
-        return sum(clause.expected_ms for clause in self.clauses) - self.heard_ms
+        return self.length_ms - self.heard_ms
 
     @property
     def text(self) -> str:

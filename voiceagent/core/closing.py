@@ -26,6 +26,8 @@ class Closing:
         self._hearing = hearing
         self._since_ms: int | None = None
         """Since when the last words are being said; None before that, and once the line is let go."""
+        self._let_go = False
+        """The line has been let go: nobody is asked to do it twice."""
         self._reason: str | None = None
         """Set where the framework ends the call; a phase that ends it has its own way."""
 
@@ -53,7 +55,9 @@ class Closing:
         self._doing.prefetch.close()
         self._state.closing = True
         self._since_ms = None
-        self._out.emit(HangUp(reason, drain=False))
+        if not self._let_go:
+            self._let_go = True
+            self._out.emit(HangUp(reason, drain=False))
 
     def deadline_ms(self) -> int | None:
         """When the last words have had long enough, or the call has lasted too long."""
@@ -74,9 +78,11 @@ class Closing:
             return
         if self._reason is not None:
             self._since_ms = None
+            self._let_go = True
             self._out.emit(HangUp(self._reason, drain=True))
         elif idle:
             self._since_ms = None
+            self._let_go = True
             self._state.closing = True
             self._leave()
 

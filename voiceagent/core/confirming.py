@@ -6,7 +6,7 @@ from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.confirmations import Confirmation, pressed_answer
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ReportProblem
-from voiceagent.core.hearing import TurnTaken
+from voiceagent.core.hearing import OVERLAP_MS, TurnTaken
 from voiceagent.core.tool_calls import ToolCall
 from voiceagent.errors import PhaseError
 
@@ -69,10 +69,17 @@ class Confirming:
         """Take a key as the answer: 1 is yes, 2 is no; False where it is none."""
         confirmation = self._doing.confirmation
         answer = pressed_answer(digits)
-        if confirmation is None or not confirmation.heard or answer is None:
+        if confirmation is None or answer is None or not self._is_heard(confirmation):
             return False
         self._doing.confirmed(yes=answer, reason="the caller pressed no")
         return True
+
+    def _is_heard(self, confirmation: Confirmation) -> bool:
+        """Whether the caller knows the question: it was said, or its last syllable is being said."""
+        spoken = self._saying.speech.get(confirmation.read_back)
+        if confirmation.heard or spoken is None or spoken.started_ms is None or not spoken.complete:
+            return confirmation.heard
+        return spoken.started_ms + spoken.length_ms - self._state.now_ms <= OVERLAP_MS
 
     def heard(self, spoken: Spoken) -> None:
         """An utterance was heard to its end: if it was the read-back, a yes counts from here on."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from voiceagent.core.sealing import handles_in
 from voiceagent.language import Completeness, Language
-from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
 __all__ = ["Patience", "patience_after"]
 
@@ -69,8 +69,8 @@ def _slot(expected: Expects, text: str, language: Language, digits_missing: int 
             words = " ".join(_WORD.findall(text.casefold()))
             forms = (" ".join(_WORD.findall(form.casefold())) for forms in options.values() for form in forms)
             complete = any(f" {form} " in f" {words} " for form in forms if form)
-        case SpokenDate() | FreeSpeech():
-            # A date may go on ("March fourteenth … nineteen eighty seven"): its words are judged like any others.
+        case SpokenDate() | SpokenTime() | FreeSpeech():
+            # These may go on ("March fourteenth … nineteen eighty seven", "nine … thirty"): judged like any words.
             return None
     if not complete or language.completeness(text) is Completeness.INCOMPLETE:
         return None  # "two hundred and" is an amount too

@@ -10,14 +10,15 @@ from voiceagent.core.endpointing import patience_after
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.sealing import Sealing, SealingState, handle_text, handles_in, with_each_handle_once
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
 __all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
 
-_BARGE_IN_MS = 350
-"""Voice over the agent's speech for this long counts as barge-in even before there are words."""
+_BARGE_IN_MS = 500
+"""Voice over the agent's speech for this long counts as barge-in even before there are words. Its end is known 200 ms
+late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
 _BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
 OVERLAP_MS = 400
@@ -290,7 +291,7 @@ class Hearing:
                     hints += [word for forms in options.values() for word in forms]
                 case YesNo():
                     hints += ["yes", "no"]
-                case Digits() | SpokenDate() | SpokenAmount():
+                case Digits() | SpokenDate() | SpokenTime() | SpokenAmount():
                     hints.append(expected.kind)
                 case _:
                     pass

@@ -48,8 +48,6 @@ _GRAM_SIZES = (2, 3, 4)
 _ENOUGH_EVIDENCE = 2
 _BORROWED_SHARE = 0.5
 
-_Vector = Mapping[str, float]
-
 
 class Concept(NamedTuple):
     """What one or several words of a text are about."""
@@ -57,6 +55,22 @@ class Concept(NamedTuple):
     name: str
     evidence: int
     """How much it says by itself: 1 for an everyday word such as "move", 2 for one that is about few things."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Vector:
+    weights: Mapping[str, float]
+    square: float
+    """Of its length: taken once, since a vector is compared many times."""
+
+    @classmethod
+    def of(cls, weights: Mapping[str, float]) -> _Vector:
+        return cls(weights, sum(weight * weight for weight in weights.values()))
+
+    def cosine(self, other: _Vector) -> float:
+        known = other.weights
+        product = sum(weight * known[key] for key, weight in self.weights.items() if key in known)
+        return product / math.sqrt(self.square * other.square) if product else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +112,25 @@ class PhraseIndex:
         for name, evidence in self._concepts(text):
             known = self._known(name)
             query[known] = max(evidence, query.get(known, 0))
-        scores = [(label.name, self._score(label, query)) for label in self._labels]
+        words, letters = self._weigh(query), _letter_grams(list(query))
+        scores = [(label.name, self._score(label, query, words, letters)) for label in self._labels]
         return sorted(scores, key=lambda scored: -scored[1])
 
     def content_of(self, text: str) -> tuple[str, ...]:
         """Return the names of the concepts in a text; none where it has no words but numbers and stop words."""
         return tuple(concept.name for concept in self._concepts(text))
 
-    def _score(self, label: _Label, query: Mapping[str, int]) -> float:
-        words, letters = self._weigh(query), _letter_grams(list(query))
-        shared = [concept for concept in words if concept in label.vocabulary]
+    def _score(self, label: _Label, query: Mapping[str, int], words: _Vector, letters: _Vector) -> float:
+        weights = words.weights
+        shared = [concept for concept in weights if concept in label.vocabulary]
         telling = [concept for concept in shared if self._tells_apart(concept)]
         if not telling:
             return 0.0
-        explained = sum(words[concept] for concept in shared) / sum(words.values())
+        explained = sum(weights[concept] for concept in shared) / sum(weights.values())
         score = (
-            _WORDS_SHARE * max(_cosine(words, phrase.words) for phrase in label.phrases)
+            _WORDS_SHARE * max(words.cosine(phrase.words) for phrase in label.phrases)
             + _COVERAGE_SHARE * explained
-            + _LETTERS_SHARE * max(_cosine(letters, phrase.letters) for phrase in label.phrases)
+            + _LETTERS_SHARE * max(letters.cosine(phrase.letters) for phrase in label.phrases)
         )
         return min(1.0, score) * (_BORROWED_SHARE if self._is_borrowed(telling, query) else 1)
 
@@ -134,7 +149,7 @@ class PhraseIndex:
         return math.log(2) / math.log(1 + len(self._labels))
 
     def _weigh(self, concepts: Iterable[str]) -> _Vector:
-        return {concept: self._weight(concept) for concept in concepts}
+        return _Vector.of({concept: self._weight(concept) for concept in concepts})
 
     def _weight(self, concept: str) -> float:
         return _REFUSAL_WEIGHT if concept.startswith("!") else self._weights.get(concept, _UNKNOWN_WEIGHT)
@@ -146,7 +161,7 @@ class PhraseIndex:
         grams = _letter_grams([concept])
         likeness, nearest = max(
             (
-                (_cosine(grams, known), name)
+                (grams.cosine(known), name)
                 for name, known in self._grams.items()
                 if name[0] == concept[0] and " " not in name
             ),
@@ -169,15 +184,4 @@ def _letter_grams(words: Sequence[str]) -> _Vector:
         padded = f" {word} "
         for size in _GRAM_SIZES:
             grams.update(padded[at : at + size] for at in range(len(padded) - size + 1))
-    return grams
-
-
-def _cosine(one: _Vector, other: _Vector) -> float:
-    product = sum(weight * other[key] for key, weight in one.items() if key in other)
-    if not product:
-        return 0.0
-    return product / math.sqrt(_square(one) * _square(other))
-
-
-def _square(vector: _Vector) -> float:
-    return sum(weight * weight for weight in vector.values())
+    return _Vector.of(grams)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from voiceagent.spec.declared import Declared
 
-__all__ = ["Choice", "Digits", "Expects", "FreeSpeech", "SpokenAmount", "SpokenDate", "YesNo"]
+__all__ = ["Choice", "Digits", "Expects", "FreeSpeech", "SpokenAmount", "SpokenDate", "SpokenTime", "YesNo"]
 
 
 class FreeSpeech(Declared):
@@ -37,6 +37,13 @@ class SpokenDate(Declared):
 
     kind: Literal["date"] = "date"
     name: str = "date"
+
+
+class SpokenTime(Declared):
+    """A time of day: when an appointment begins, when a table is wanted."""
+
+    kind: Literal["time"] = "time"
+    name: str = "time"
 
 
 class SpokenAmount(Declared):
@@ -67,4 +74,6 @@ class Choice(Declared):
         return self
 
 
-Expects = Annotated[FreeSpeech | Digits | SpokenDate | SpokenAmount | YesNo | Choice, Field(discriminator="kind")]
+Expects = Annotated[
+    FreeSpeech | Digits | SpokenDate | SpokenTime | SpokenAmount | YesNo | Choice, Field(discriminator="kind")
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from datetime import time as Time  # noqa: N812 - `time` is the name of the filter here
 from decimal import Decimal, InvalidOperation
 
 from voiceagent.language import language_for
@@ -12,7 +13,7 @@ __all__ = ["filters_for"]
 
 
 def filters_for(locale: str) -> dict[str, Callable[..., str]]:
-    """Return `money`, `spelled`, `day` and `listed` for one locale."""
+    """Return `money`, `spelled`, `day`, `time` and `listed` for one locale."""
     language = language_for(locale)
 
     def money(value: object, currency: str = "USD") -> str:
@@ -28,7 +29,10 @@ def filters_for(locale: str) -> dict[str, Callable[..., str]]:
     def day(value: object) -> str:
         return language.spoken_date(value if isinstance(value, date) else date.fromisoformat(str(value)))
 
+    def time(value: object) -> str:
+        return language.spoken_time(value if isinstance(value, Time) else Time.fromisoformat(str(value)))
+
     def listed(items: Sequence[object]) -> str:
         return language.spoken_list([str(item) for item in items])
 
-    return {"money": money, "spelled": spelled, "day": day, "listed": listed}
+    return {"money": money, "spelled": spelled, "day": day, "time": time, "listed": listed}

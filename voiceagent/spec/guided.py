@@ -38,7 +38,7 @@ class Intent(Declared):
     slots: tuple[Slot, ...] = ()
     """What has to be known before `does`, taken from what the caller said where it is there already."""
     say: str | None = None
-    """An answer that needs no tool, a template over facts."""
+    """An answer that needs no tool, or what is said where `does` is not offered now; a template over facts."""
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -61,6 +61,8 @@ class GuidedDialogue(Declared):
     """Said on entry when nothing is to be answered; None: the form's first question."""
     form: Form | None = None
     intents: tuple[Intent, ...] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    """Words and phrases that callers use for one thing here, such as ("cola", "coke"); they count as the same word."""
     replies: Mapping[str, str] = Field(default_factory=dict)
     """Tool name → what is said after its success: a template over `result`, `arguments` and facts."""
     failures: Mapping[str, str] = Field(default_factory=dict)

@@ -26,12 +26,17 @@ from voiceagent.testing.call_script import (
 )
 from voiceagent.testing.caller import ScriptedCaller, StepFailed
 from voiceagent.testing.caller_script import CallerScript
+from voiceagent.testing.caller_voice import CallerVoice
 from voiceagent.testing.carrier import Caller, CarriedCall, Hearing, PressKey, PutDown, Say, TwilioCarrier
 from voiceagent.testing.cassettes import CassetteModels, RecordingModels
 from voiceagent.testing.expectations import Mismatch
+from voiceagent.testing.judge import JUDGE_FLOW, Verdict, judge
 from voiceagent.testing.lateness import Lateness
+from voiceagent.testing.live_models import CountedModels, LiveModels, Spent
+from voiceagent.testing.persona import CALLER_FLOW, Persona, PersonaCaller, PersonaTurn
+from voiceagent.testing.persona_playing import PersonaPlayer
 from voiceagent.testing.placing import place_call
-from voiceagent.testing.playing import CallFailure, CallOutcome, CallPlayer
+from voiceagent.testing.playing import CallFailure, CallOutcome, CallPlayer, Played
 from voiceagent.testing.runtime_call import RuntimeCall
 from voiceagent.testing.schedule import Schedule, Swap
 from voiceagent.testing.scripted_call import ScriptedCall
@@ -52,6 +57,8 @@ from voiceagent.testing.virtual_loop import (
 )
 
 __all__ = [
+    "CALLER_FLOW",
+    "JUDGE_FLOW",
     "After",
     "AfterPause",
     "AgentVoice",
@@ -70,9 +77,11 @@ __all__ = [
     "Caller",
     "CallerScript",
     "CallerTurn",
+    "CallerVoice",
     "CarriedCall",
     "CassetteModels",
     "Coughs",
+    "CountedModels",
     "DuringAnswer",
     "DuringFiller",
     "Expect",
@@ -82,10 +91,16 @@ __all__ = [
     "Hearing",
     "HostSays",
     "Lateness",
+    "LiveModels",
     "MakesNoise",
     "Mismatch",
     "ModelRule",
     "NothingToWaitFor",
+    "Persona",
+    "PersonaCaller",
+    "PersonaPlayer",
+    "PersonaTurn",
+    "Played",
     "PressKey",
     "Presses",
     "PutDown",
@@ -102,6 +117,7 @@ __all__ = [
     "ScriptedModel",
     "ScriptedTool",
     "SimulatedCall",
+    "Spent",
     "StaysSilent",
     "StepFailed",
     "Summary",
@@ -113,6 +129,7 @@ __all__ = [
     "ToolAnswers",
     "TwilioCarrier",
     "Utterance",
+    "Verdict",
     "VirtualClock",
     "VirtualLoop",
     "Waits",
@@ -120,6 +137,7 @@ __all__ = [
     "WhenToolStarts",
     "ask_for",
     "explore",
+    "judge",
     "place_call",
     "read_utterance",
     "run_virtual",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from voiceagent.core.effects import Speak, SpeechKind
+from voiceagent.core.effects import SpeechKind
 from voiceagent.core.ids import UtteranceId
 
 __all__ = ["MS_PER_CHARACTER", "AgentVoice", "SpokenClause", "plain_words"]
@@ -56,59 +56,13 @@ class AgentVoice:
 
     def __init__(self) -> None:
         self.said: list[SpokenClause] = []
-        """What was heard, is heard or is queued; what was dropped before it was heard is not there."""
-        self._queue: list[SpokenClause] = []
-        self._free_ms = 0
-        self._length_ms: dict[UtteranceId, int] = {}
+        """What was heard, is heard or is on its way; what was dropped before it was heard is not there."""
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is heard or queued."""
-        return bool(self._queue)
-
-    def is_playing(self, utterance: UtteranceId) -> bool:
-        """Whether anything of an utterance is heard or queued."""
-        return any(clause.utterance == utterance for clause in self._queue)
-
-    def left_to_hear_ms(self, now_ms: int) -> int:
-        """How long what is queued goes on."""
-        return max(0, self._free_ms - now_ms)
-
-    def queue(self, speak: Speak, text: str, first_ms: int) -> SpokenClause:
-        """Say a clause after everything that is queued, not before `first_ms`."""
-        length_ms = len(text) * MS_PER_CHARACTER
-        before_ms = self._length_ms.get(speak.utterance, 0)
-        starts_ms = max(first_ms, self._free_ms)
-        self._free_ms = starts_ms + length_ms
-        self._length_ms[speak.utterance] = before_ms + length_ms
-        clause = SpokenClause(
-            speak.utterance, speak.clause, text, speak.kind, starts_ms, starts_ms + length_ms, before_ms
-        )
-        self._queue.append(clause)
-        if text:
-            self.said.append(clause)
-        return clause
-
-    def is_queued(self, utterance: UtteranceId, clause: int) -> bool:
-        """Whether this clause has not been heard to its end yet and was not dropped."""
-        return any((queued.utterance, queued.clause) == (utterance, clause) for queued in self._queue)
-
-    def reached(self, utterance: UtteranceId, clause: int) -> None:
-        """A clause was heard to its end."""
-        self._queue = [queued for queued in self._queue if (queued.utterance, queued.clause) != (utterance, clause)]
-
-    def stop(self, now_ms: int) -> dict[UtteranceId, int]:
-        """Be silent now; returns how much of each unfinished utterance has been heard."""
-        heard_ms: dict[UtteranceId, int] = {}
-        for clause in self._queue:
-            heard_ms.setdefault(
-                clause.utterance, clause.before_ms + min(max(0, now_ms - clause.starts_ms), clause.length_ms)
-            )
+    def cut(self, now_ms: int) -> None:
+        """Nothing more is heard of what is said by now."""
+        for clause in self.said:
             clause.ends_ms = min(clause.ends_ms, max(now_ms, clause.starts_ms))
         self.said = [clause for clause in self.said if clause.starts_ms < now_ms]
-        self._queue.clear()
-        self._free_ms = now_ms
-        return heard_ms
 
     # --- what can be heard ---
 
@@ -148,6 +102,11 @@ class AgentVoice:
             ),
             None,
         )
+
+    def heard_for(self, ms: int, from_ms: int, *, filler: bool) -> int | None:
+        """Return when a filler, or anything else, that begins from `from_ms` on is heard for so long; None: not yet."""
+        begins_ms = self.begins(from_ms, filler=filler)
+        return None if begins_ms is None else begins_ms + ms
 
 
 def plain_words(text: str) -> list[str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from voiceagent.testing.schedule import shrink
+
 __all__ = ["Arrivals", "ArrivalsFailed", "Late", "explore"]
 
 _MOST_RERUNS = 300
@@ -101,34 +103,19 @@ def _problem(run: Callable[[Arrivals], object], schedule: Arrivals) -> Exception
 
 
 def _smallest(run: Callable[[Arrivals], object], schedule: Arrivals, problem: Exception) -> tuple[Arrivals, Exception]:
-    """Leave out ever smaller parts of what is late, for as long as it fails in the same way (Zeller's ddmin)."""
+    """Return the schedule with the fewest late arrivals that still fails in the same way, and how."""
     kind = type(problem)
-    reruns = 0
-    smallest = schedule
-    parts = 1
-    while reruns < _MOST_RERUNS:
-        late = [held.number for held in smallest.late]
-        for kept in _without_one_part(late, parts):
-            tried = replace(schedule, only=kept)
-            reruns += 1
-            failed = _problem(run, tried)
-            if isinstance(failed, kind):
-                smallest, problem = tried, failed
-                parts = max(parts - 1, 1)
-                break
-            if reruns == _MOST_RERUNS:
-                break
-        else:
-            if parts >= len(late):
-                break
-            parts = min(2 * parts, len(late))
-    return smallest, problem
+    failed: dict[tuple[int, ...], tuple[Arrivals, Exception]] = {}
 
+    def fails(late: Sequence[Late]) -> bool:
+        tried = replace(schedule, only=tuple(held.number for held in late))
+        again = _problem(run, tried)
+        if isinstance(again, kind):
+            failed[tried.only or ()] = (tried, again)
+        return isinstance(again, kind)
 
-def _without_one_part(numbers: Sequence[int], parts: int) -> list[tuple[int, ...]]:
-    """Return what is left of the numbers without the first part, without the second, and so on."""
-    size = -(-len(numbers) // parts) if numbers else 0
-    return [(*numbers[:begin], *numbers[begin + size :]) for begin in range(0, len(numbers), size)] if size else []
+    needed = shrink(schedule.late, fails, at_most=_MOST_RERUNS)
+    return failed.get(tuple(held.number for held in needed), (schedule, problem))
 
 
 def _told(schedule: Arrivals, problem: Exception) -> str:

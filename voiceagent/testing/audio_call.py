@@ -16,6 +16,7 @@ from voiceagent.ports import Clock
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice, SpokenClause
 from voiceagent.testing.call_record import CallRecord, RecordEntry
+from voiceagent.testing.caller_voice import CallerVoice
 from voiceagent.testing.simulated_tools import SimulatedTools
 from voiceagent.testing.timeline import CallerUtteranceEnded, CallerUtteranceStarted, DigitSent, TimelineEvent
 
@@ -33,8 +34,7 @@ class AudioCall:
         """The id by which it is recorded; None until the agent has taken it."""
         self.problem: Exception | None = None
         """What the script had no answer to: the call is broken off over it."""
-        self.voice_ends_ms = 0
-        self.caller_voice: list[tuple[int, int]] = []
+        self.caller = CallerVoice()
         self._tools = tools
         self._clock = clock
         self._began_ms = clock.now_ms()
@@ -66,12 +66,12 @@ class AudioCall:
         """Note what has been heard on the line."""
         match moment:
             case CallerUtteranceStarted(at_ms):
-                self.caller_voice.append((at_ms, at_ms))
+                self.caller.spells.append((at_ms, at_ms))
             case CallerUtteranceEnded(at_ms):
-                self.caller_voice[-1] = (self.caller_voice[-1][0], at_ms)
-                self.voice_ends_ms = at_ms
+                self.caller.spells[-1] = (self.caller.spells[-1][0], at_ms)
+                self.caller.ends_ms = at_ms
             case DigitSent(at_ms):
-                self.voice_ends_ms = at_ms
+                self.caller.pressed(at_ms)
             case _:
                 pass
 

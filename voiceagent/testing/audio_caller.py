@@ -170,7 +170,7 @@ class AudioCaller:
 
     def _act(self, turn: CallTurn, utterance: Utterance | None) -> Iterator[None]:
         if utterance is not None:
-            spoken = len(self._call.caller_voice)
+            spoken = len(self._call.caller.spells)
             self._acts.append(Say(utterance))
             yield from self._until(lambda: self._said(spoken), "the caller could not finish")
         match turn.act:
@@ -193,7 +193,7 @@ class AudioCaller:
 
     def _said(self, spoken: int) -> bool:
         """Whether the utterance after so many others has been said to its end."""
-        voice = self._call.caller_voice[spoken:]
+        voice = self._call.caller.spells[spoken:]
         return bool(voice) and voice[0][1] > voice[0][0]
 
     # --- time ---
@@ -201,7 +201,7 @@ class AudioCaller:
     def _quiet(self) -> bool:
         call = self._call
         since_ms = call.journal[-1][0] if call.journal else call.now_ms
-        settled_ms = max(since_ms, call.voice_ends_ms) + _SETTLED_MS
+        settled_ms = max(since_ms, call.caller.ends_ms) + _SETTLED_MS
         return call.ended or (call.idle and call.now_ms >= settled_ms)
 
     def _pass(self, ms: int) -> Iterator[None]:

@@ -119,6 +119,8 @@ def left_out(script: CallScript) -> tuple[str, ...]:
 
 def why_not(script: CallScript, *, locale: str) -> str | None:
     """Return why a conversation cannot be played in audio; None where it can."""
+    if script.persona is not None:
+        return "a persona calls, and no model plays it here"
     if script.faults != Faults():
         return "its faults are simulated: real engines do not fail when they are told to"
     if script.xfail is not None:

@@ -41,6 +41,7 @@ from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_model import PacedModel
 from voiceagent.testing.simulated_tools import SimulatedTools
 from voiceagent.testing.simulated_world import ScriptedTool
+from voiceagent.testing.stalls import Stalls
 from voiceagent.testing.tool_answers import ToolAnswers
 from voiceagent.tools.executor import ToolExecutor
 
@@ -131,7 +132,7 @@ class _ServerOfOneCall:
             name: tool.for_call(script.seed) if isinstance(tool, ToolAnswers) else tool
             for name, tool in script.tools.items()
         }
-        self._tools = SimulatedTools(player.flow, answers, clock=self._clock, failed=self._fail)
+        self._tools = SimulatedTools(player.flow, answers, clock=self._clock, stalls=Stalls(), failed=self._fail)
         self._session: Session | None = None
         self._over = asyncio.Event()
         self.call = AudioCall(player.flow, self._tools, self._clock)
@@ -187,10 +188,18 @@ class _ServerOfOneCall:
 
     def _model(self) -> PacedModel:
         flow, script = self._player.flow, self._script
-        made = script.model() if script.model else None
-        guided = self._player.guided.open(flow, locale=flow.locale, time_zone=script.time_zone)
-        model: ModelOfScript | ReplyModel = made or guided
-        return PacedModel(model, script.timing, language=language_for(flow.locale), failed=self._fail)
+        models = script.model or self._player.guided
+        model: ModelOfScript | ReplyModel = (
+            models() if callable(models) else models.open(flow, locale=flow.locale, time_zone=script.time_zone)
+        )
+        return PacedModel(
+            model,
+            script.timing,
+            faults=script.faults,
+            stalls=Stalls(),
+            language=language_for(flow.locale),
+            failed=self._fail,
+        )
 
     @property
     def journal(self) -> Path | None:

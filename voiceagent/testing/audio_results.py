@@ -8,6 +8,7 @@ from pathlib import Path
 from voiceagent.testing.audio_plan import LATER_MS, NOT_COMPARED, left_out
 from voiceagent.testing.audio_player import AudioOutcome
 from voiceagent.testing.call_results import CallResult, failure_lines
+from voiceagent.testing.playing import Played
 
 __all__ = ["READING_NOTES", "audio_result"]
 
@@ -36,8 +37,8 @@ def audio_result(outcome: AudioOutcome, path: Path) -> CallResult:
         name=script.name,
         status="skipped" if outcome.skipped is not None else "passed" if failure is None else "failed",
         text=text,
-        schedules=0 if outcome.skipped is not None else 1,
-        simulated_ms=outcome.lasted_ms,
-        took_s=outcome.took_s,
+        core=Played(),
+        runtime=Played(0 if outcome.skipped is not None else 1, outcome.lasted_ms, outcome.took_s),
+        level=None,
         seed=None,
     )

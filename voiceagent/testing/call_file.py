@@ -3,7 +3,7 @@
 agent: bank
 include: the_bank.yaml                  # tools and settings that several files share
 settings: {first_token_ms: 400}         # also seed, caller_number, time_zone, starts_at, transcript_ms…
-model: guided                           # or {lines: {greeting: [Hello., {calls: a_tool}]}}, or {rules: […]}
+model: guided                           # or {lines: {greeting: [Hello., {calls: a_tool}]}}, {rules: […]}, {cassette: …}
 tools:                                  # the first answer that fits is given
   get_accounts: {takes_ms: 300..900, result: {accounts: [{kind: checking, balance: "12.50"}]}}
   transfer:
@@ -20,6 +20,8 @@ call:                                   # a turn begins once the agent has spoke
     expect: {phase: authentication, within_ms: 1500}
   - says: No, wait. Stop.
     at: {heard: your account number}    # or answer_ms, filler_ms, tool_starts, after_ms: begins there and then
+# instead of call, a caller whom a model plays, so that it needs one: voiceagent test --model
+# persona: {who: …, goal: …, intent: what the agent is judged by, at_most_turns: 20}
 in_the_end: {calls_not: transfer}       # what is expected of the whole call; every key is in ExpectRow
 
 Texts keep their zeros and plus signs; only in results, arguments and facts unquoted numbers, true, false and null are
@@ -37,15 +39,16 @@ from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.testing.call_names import Names
-from voiceagent.testing.call_rows import FileRow, ScriptRow
+from voiceagent.testing.call_rows import FileRow, PersonaRow, ScriptRow
 from voiceagent.testing.call_script import CallScript, Expect
 from voiceagent.testing.call_turns import read_in_the_end, read_turn
 from voiceagent.testing.call_world import WrittenWorld
+from voiceagent.testing.persona import Persona
 
 __all__ = ["SUFFIX", "CallFile", "CallFiles"]
 
 SUFFIX = ".call.yaml"
-_OF_A_SCRIPT = ("name", "xfail", "call", "in_the_end")
+_OF_A_SCRIPT = ("name", "xfail", "call", "persona", "in_the_end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,9 @@ class CallFile:
 class CallFiles:
     """Reads files, and every agent and every included file once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plays_cassettes: bool = True) -> None:
+        """Where a live model will speak, cassettes are not opened: they may be about to be recorded."""
+        self._plays_cassettes = plays_cassettes
         self._flows: dict[Path, tuple[Flow, Names]] = {}
         self._included: dict[Path, tuple[LocatedYaml, FileRow]] = {}
 
@@ -70,7 +75,7 @@ class CallFiles:
         row = yaml.check(FileRow, yaml.content, ())
         parts = [*self._parts_of(yaml, row, (path.resolve(),)), (yaml, row)]
         flow, names = self._agent(parts, path)
-        world = WrittenWorld()
+        world = WrittenWorld(plays_cassettes=self._plays_cassettes)
         for part_yaml, part in parts:
             world = world.with_row(part, part_yaml, (), names)
         places = _scripts(yaml, row)
@@ -133,14 +138,15 @@ def _folder_of(agent: str, near: Path) -> Path | None:
 
 def _scripts(yaml: LocatedYaml, row: FileRow) -> list[Place]:
     """Return where the conversations stand: the whole file, or the items of its list."""
-    if row.call and row.conversations:
+    calls = bool(row.call) or row.persona is not None
+    if calls and row.conversations:
         raise ScriptError("a file has either a call or conversations", source=yaml.source(("conversations",)))
     if row.conversations:
         for key in _OF_A_SCRIPT:
             if key in row.model_fields_set:
                 raise ScriptError(f"{key!r} belongs into one of the conversations", source=yaml.source((key,)))
         return yaml.items_at(("conversations",))
-    if not row.call:
+    if not calls:
         raise ScriptError("there is no conversation in this file: write call, or conversations", source=yaml.source(()))
     return [()]
 
@@ -150,6 +156,8 @@ def _script(yaml: LocatedYaml, place: Place, world: WrittenWorld, names: Names) 
     if not place and isinstance(content, dict):
         content = {key: value for key, value in content.items() if key in _OF_A_SCRIPT}
     row = yaml.check(ScriptRow, content, place)
+    if bool(row.call) == (row.persona is not None):
+        raise ScriptError("a conversation has either a call or a persona", source=yaml.source(place))
     world = world.with_row(row, yaml, place, names)
     return CallScript(
         name=row.name,
@@ -159,13 +167,19 @@ def _script(yaml: LocatedYaml, place: Place, world: WrittenWorld, names: Names) 
         in_the_end=Expect() if row.in_the_end is None else read_in_the_end(yaml, (*place, "in_the_end"), names),
         timing=world.timing,
         faults=world.faults,
+        fault_lines=world.fault_lines,
         caller_number=world.caller_number,
         time_zone=world.time_zone,
         unix_ms=world.unix_ms,
         seed=world.seed,
+        persona=None if row.persona is None else _persona(yaml, (*place, "persona")),
         xfail=row.xfail,
         source=yaml.source((*place, "name")),
     )
+
+
+def _persona(yaml: LocatedYaml, place: Place) -> Persona:
+    return Persona(**yaml.check(PersonaRow, yaml.at(place), place).model_dump(exclude_none=True))
 
 
 def _refuse_same_names(scripts: tuple[CallScript, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import UtteranceId
 
-__all__ = ["CallRecord", "RecordEntry"]
+__all__ = ["CallRecord", "RecordEntry", "has", "starts"]
 
 _EffectT = TypeVar("_EffectT")
 
@@ -48,11 +49,11 @@ class CallRecord:
 
     def at(self, kind: type[ev.Event | fx.Effect]) -> list[int]:
         """The instants of every event or effect of one class."""
-        return [
-            now
-            for now, event, outgoing in self.entries
-            if isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
-        ]
+        return [now for now, event, outgoing in self.entries if has((now, event, outgoing), kind)]
+
+    def tool_started_since(self, entry: int, tool: str) -> int | None:
+        """Return when this tool was started for the model, from this entry of the record on; None: not yet."""
+        return next((now for now, _, outgoing in self.entries[entry:] if starts(outgoing, tool)), None)
 
     def timeline(self) -> str:
         """Everything that happened, one line each."""
@@ -61,3 +62,14 @@ class CallRecord:
             lines.append(f"{now:>8} {event}")
             lines += [f"{'':>8}   → {out.effect}" for out in outgoing]
         return "\n".join(lines)
+
+
+def has(entry: RecordEntry, kind: type[ev.Event | fx.Effect]) -> bool:
+    """Whether an entry is an event of this class, or made an effect of this class necessary."""
+    _, event, outgoing = entry
+    return isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
+
+
+def starts(outgoing: Iterable[fx.Outgoing], tool: str) -> bool:
+    """Whether this tool is among what is started for the model."""
+    return any(isinstance(out.effect, fx.StartTool) and out.effect.tool == tool for out in outgoing)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from voiceagent.testing.playing import CallFailure, CallOutcome
+from voiceagent.testing.call_script import CallScript
+from voiceagent.testing.playing import CallFailure, CallOutcome, Level, Played
 
-__all__ = ["CallResult", "Summary", "failure_lines", "failure_text", "junit_xml"]
+__all__ = ["NEEDS_A_MODEL", "CallResult", "Summary", "failure_lines", "failure_text", "junit_xml"]
+
+NEEDS_A_MODEL = "a persona calls: play it with voiceagent test --model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +26,22 @@ class CallResult:
     name: str
     status: Literal["passed", "failed", "known", "mended", "skipped"]
     """`known`: it failed, and its author said that it would. `mended`: it passed although the author said so.
-    `skipped`: it cannot be played in this way."""
+    `skipped`: it cannot be played in this way, or a persona calls, and there is no model that plays one."""
     text: str
     """What is to be said about it; empty where it passed."""
-    schedules: int
-    simulated_ms: int
-    took_s: float
+    core: Played
+    runtime: Played
+    level: Level | None
+    """Where it failed."""
     seed: int | None
     """Of the schedule under which it failed."""
 
     @classmethod
-    def of(cls, outcome: CallOutcome, path: Path) -> CallResult:
-        """Sum up an outcome."""
+    def of(cls, outcome: CallOutcome, path: Path, *, model: str | None = None) -> CallResult:
+        """Sum up an outcome; `model` is the live model that spoke, by the name that was given."""
         script, failure = outcome.script, outcome.failure
         status: Literal["passed", "failed", "known", "mended"] = "passed" if failure is None else "failed"
-        text = "" if failure is None else failure_text(failure, path=path, name=script.name)
+        text = "" if failure is None else failure_text(failure, path=path, name=script.name, model=model)
         if script.xfail is not None:
             status = "mended" if failure is None else "known"
             text = script.xfail if failure else f"it passes: take out xfail ({script.xfail})"
@@ -47,44 +51,88 @@ class CallResult:
             name=script.name,
             status=status,
             text=text,
-            schedules=outcome.schedules,
-            simulated_ms=outcome.simulated_ms,
-            took_s=outcome.took_s,
+            core=outcome.core,
+            runtime=outcome.runtime,
+            level=None if failure is None else failure.level,
             seed=None if failure is None else failure.seed,
         )
+
+    @classmethod
+    def skipped(cls, script: CallScript, path: Path) -> CallResult:
+        """Tell of a conversation that was not played, since a persona calls in it."""
+        line = script.source.line if script.source else 0
+        return cls(str(path), line, script.name, "skipped", NEEDS_A_MODEL, Played(), Played(), None, None)
 
     @property
     def ok(self) -> bool:
         """Whether nobody needs to look at it."""
         return self.status in ("passed", "known", "skipped")
 
+    @property
+    def took_s(self) -> float:
+        """Real time, on the core and through the runtime together."""
+        return (self.core + self.runtime).took_s
+
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def failure_text(failure: CallFailure, *, path: Path, name: str) -> str:
+def failure_text(failure: CallFailure, *, path: Path, name: str, model: str | None = None) -> str:
     """Return what went wrong: the turn, what was expected, what came, the time around it, and how to see it again."""
     again = shlex.join(["voiceagent", "test", str(path), "-k", f'"{name}"', "--seed", str(failure.seed)])
-    return "\n".join([*failure_lines(failure), f"  again: {again} --schedules 1"])
+    again += f" --model {shlex.quote(model)}" if model else ""
+    through = " --runtime 1" if failure.level == "runtime" else ""
+    return "\n".join([*failure_lines(failure), f"  again: {again} --schedules 1{through}"])
 
 
 def failure_lines(failure: CallFailure) -> list[str]:
     """Return what went wrong: the turn, what was expected, what came, and the time around it."""
     where = f"{failure.source}: " if failure.source else ""
     turn = f"turn {failure.turn}: {failure.act}" if failure.turn else failure.act
-    lines = [f"{where}{turn}"]
+    level = " (through the runtime)" if failure.level == "runtime" else ""
+    lines = [f"{where}{turn}{level}"]
     for found in failure.mismatches:
         at = f"  ({found.source})" if found.source and found.source != failure.source else ""
         lines += [f"  {found.what}{at}", f"    expected  {found.expected}", f"    got       {_indented(found.got)}"]
     lines += ["  what happened", *(f"  {line}" for line in failure.timeline)]
-    if failure.swaps:
-        lines += ["  it takes this order", *(f"    {swap}" for swap in failure.swaps)]
+    if failure.deviations:
+        what = "this order" if failure.level == "core" else "these to come late"
+        lines += [f"  it takes {what}", *(f"    {deviation}" for deviation in failure.deviations)]
     return lines
 
 
 def _indented(text: str) -> str:
     return text.replace("\n", "\n              ")
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How much was simulated, and how fast: what one process does, however many there were."""
+
+    calls: int
+    """Every schedule is a call of its own."""
+    simulated_s: float
+    took_s: float
+    simulated_s_per_s: int
+
+    @classmethod
+    def of(cls, played: Iterable[Played]) -> Speed:
+        """Add up."""
+        total = sum(played, start=Played())
+        simulated_s = total.simulated_ms / 1_000
+        return cls(
+            calls=total.schedules,
+            simulated_s=round(simulated_s, 3),
+            took_s=round(total.took_s, 3),
+            simulated_s_per_s=round(simulated_s / max(total.took_s, 1e-9)),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.simulated_s:,.0f} s simulated in {self.took_s:.1f} s: "
+            f"{self.simulated_s_per_s:,} simulated seconds per second"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +145,14 @@ class Summary:
     known: int
     mended: int
     skipped: int
-    calls: int
-    """Every schedule is a call of its own."""
-    simulated_s: float
+    core: Speed
+    runtime: Speed
     took_s: float
-    simulated_s_per_s: int
+    """From the first file to the last result."""
 
     @classmethod
     def of(cls, results: Sequence[CallResult], *, took_s: float) -> Summary:
         """Add up."""
-        simulated_s = sum(result.simulated_ms for result in results) / 1_000
 
         def count(status: str) -> int:
             return sum(result.status == status for result in results)
@@ -118,10 +164,9 @@ class Summary:
             known=count("known"),
             mended=count("mended"),
             skipped=count("skipped"),
-            calls=sum(result.schedules for result in results),
-            simulated_s=round(simulated_s, 3),
+            core=Speed.of(result.core for result in results),
+            runtime=Speed.of(result.runtime for result in results),
             took_s=round(took_s, 3),
-            simulated_s_per_s=round(simulated_s / max(took_s, 1e-9)),
         )
 
     @property
@@ -135,14 +180,12 @@ class Summary:
             "skipped": self.skipped,
         }
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-        return f"{_counted(self.conversations, 'conversation')}: {told}"
+        return f"{_counted(self.conversations, 'conversation')} in {self.took_s:.1f} s: {told}"
 
     def __str__(self) -> str:
-        return (
-            f"{self.counts}\n"
-            f"{_counted(self.calls, 'call')}, {self.simulated_s:,.0f} s simulated in {self.took_s:.2f} s: "
-            f"{self.simulated_s_per_s:,} simulated seconds per second"
-        )
+        levels = {"on the core": self.core, "through the runtime": self.runtime}
+        speeds = [f"{_counted(speed.calls, 'call')} {where}, {speed}" for where, speed in levels.items() if speed.calls]
+        return "\n".join([self.counts, *speeds])
 
 
 def junit_xml(results: Sequence[CallResult]) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "HostEventRow",
     "MakesNoiseRow",
     "ModelRow",
+    "PersonaRow",
     "PressesRow",
     "ReplyRow",
     "RuleRow",
@@ -82,13 +83,17 @@ def _in_our_time(value: datetime) -> datetime:
 
 _Ms = Annotated[int, Field(ge=0, le=_MOST_MS)]
 _Text = Annotated[str, Field(min_length=1)]
-_Texts = Annotated[tuple[_Text, ...], BeforeValidator(_listed)]
+_Texts = Annotated[tuple[_Text, ...], BeforeValidator(_listed, json_schema_input_type=_Text | tuple[_Text, ...])]
 _Words = Annotated[_Text, AfterValidator(_spoken)]
-_Phrases = Annotated[tuple[_Words, ...], BeforeValidator(_listed)]
+_Phrases = Annotated[tuple[_Words, ...], BeforeValidator(_listed, json_schema_input_type=_Words | tuple[_Words, ...])]
 _Pattern = Annotated[_Text, AfterValidator(_pattern)]
-_Patterns = Annotated[tuple[_Pattern, ...], BeforeValidator(_listed)]
-_Range = Annotated[Range, BeforeValidator(_range)]
-_Numbers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_numbers)]
+_Patterns = Annotated[tuple[_Pattern, ...], BeforeValidator(_listed, json_schema_input_type=_Text | tuple[_Text, ...])]
+_Ranged = Annotated[str, Field(pattern=rf"^{_RANGE.pattern}$")] | Annotated[int, Field(ge=0)]
+_Range = Annotated[Range, BeforeValidator(_range, json_schema_input_type=_Ranged)]
+_Number = Annotated[int, Field(ge=1)]
+_Numbers = Annotated[
+    tuple[_Number, ...], BeforeValidator(_numbers, json_schema_input_type=_Ranged | tuple[_Number, ...])
+]
 
 
 class _Row(BaseModel):
@@ -112,7 +117,8 @@ class ScriptRow(WorldRow):
 
     name: _Text
     xfail: _Text | None = None
-    call: list[JsonValue] = Field(min_length=1)
+    call: list[JsonValue] = []
+    persona: JsonValue = None
     in_the_end: JsonValue = None
 
 
@@ -125,7 +131,17 @@ class FileRow(WorldRow):
     name: _Text | None = None
     xfail: _Text | None = None
     call: list[JsonValue] = []
+    persona: JsonValue = None
     in_the_end: JsonValue = None
+
+
+class PersonaRow(_Row):
+    """A caller whom a model plays."""
+
+    who: _Text
+    goal: _Text
+    intent: _Text
+    at_most_turns: int | None = Field(default=None, ge=1, le=100)
 
 
 class SettingsRow(_Row):
@@ -147,10 +163,11 @@ class SettingsRow(_Row):
 
 
 class ModelRow(_Row):
-    """A scripted model: its lines per phase, or rules."""
+    """A scripted model: its lines per phase, or rules, or what a live one said when it was recorded."""
 
     lines: dict[str, JsonValue] | None = None
     rules: list[JsonValue] | None = None
+    cassette: _Text | None = None
 
 
 class ReplyRow(_Row):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from voiceagent.errors import Source
-from voiceagent.ports import ReplyModel
+from voiceagent.ports import ReplyModel, ReplyModelEngine
+from voiceagent.testing.persona import Persona
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
@@ -261,18 +262,23 @@ class CallScript:
 
     name: str
     turns: tuple[CallTurn, ...]
-    model: Callable[[], ModelOfScript | ReplyModel] | None = None
+    """None where a persona calls."""
+    model: Callable[[], ModelOfScript | ReplyModel] | ReplyModelEngine | None = None
     """Makes the model of one call; None: the guided model."""
     tools: Mapping[str, ToolAnswers | ScriptedTool] = field(default_factory=dict[str, ToolAnswers | ScriptedTool])
     in_the_end: Expect = field(default_factory=Expect)
     """What is expected of the whole call."""
     timing: Timing = field(default_factory=Timing)
     faults: Faults = field(default_factory=Faults)
+    fault_lines: Mapping[str, Source] = field(default_factory=dict[str, Source])
+    """Where each kind of fault stands."""
     caller_number: str = "+15550100"
     time_zone: str = "UTC"
     unix_ms: int = STARTS_UNIX_MS
     seed: int = 0
     """Of the first schedule it is played under."""
+    persona: Persona | None = None
+    """Who calls instead of turns; a model plays them."""
     xfail: str | None = None
     """Why it is known to fail: a defect that is not mended yet."""
     source: Source | None = None

@@ -6,28 +6,28 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC
+from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import JsonValue
 
-from voiceagent.errors import ScriptError, ToolFailed, nearest
-from voiceagent.ports import ReplyPiece
+from voiceagent.errors import ScriptError, Source, ToolFailed, nearest
+from voiceagent.ports import ReplyModelEngine, ReplyPiece
 from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.spec.tool import Tool
 from voiceagent.testing.call_names import Names
 from voiceagent.testing.call_rows import FaultsRow, ModelRow, ReplyRow, RuleRow, SettingsRow, ToolAnswerRow, WorldRow
+from voiceagent.testing.cassettes import CassetteModels
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript, ModelRule, RuledModel, ScriptedModel, ask_for, say
-from voiceagent.testing.simulated_world import Faults, Timing
+from voiceagent.testing.simulated_world import After, Faults, Timing
 from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
 
 __all__ = ["WrittenWorld", "read_arguments"]
 
-# What the executor says of a tool that did not answer, or whose outcome nobody knows.
-_TIMED_OUT = "it took too long"
-_UNKNOWN = "it is not known whether it was done: do not try again, and tell the caller so"
 _CRASHED = "something went wrong inside; it cannot be done at the moment"
+"""What the executor says of such a tool."""
 
 _OUTCOMES = ("result", "fails", "times_out", "crashes")
 
@@ -36,13 +36,16 @@ _OUTCOMES = ("result", "fails", "times_out", "crashes")
 class WrittenWorld:
     """How the world of one conversation answers, as far as it has been read."""
 
+    plays_cassettes: bool = True
+    """If not, a live model will speak: what it is to record need not be there yet."""
     seed: int = 0
     caller_number: str = "+15550100"
     time_zone: str = "UTC"
     unix_ms: int = STARTS_UNIX_MS
     timing: Timing = field(default_factory=Timing)
     faults: Faults = field(default_factory=Faults)
-    model: Callable[[], ModelOfScript] | None = None
+    fault_lines: Mapping[str, Source] = field(default_factory=dict[str, Source])
+    model: Callable[[], ModelOfScript] | ReplyModelEngine | None = None
     """None: the guided model."""
     tools: Mapping[str, ToolAnswers] = field(default_factory=dict[str, ToolAnswers])
 
@@ -52,11 +55,12 @@ class WrittenWorld:
         if row.settings is not None:
             world = _with_settings(world, yaml, (*place, "settings"))
         if row.model is not None:
-            world = replace(world, model=_model(yaml, (*place, "model"), names))
+            world = replace(world, model=_model(yaml, (*place, "model"), names, plays_cassettes=self.plays_cassettes))
         if row.faults is not None:
             at = (*place, "faults")
             faults = yaml.check(FaultsRow, yaml.at(at), at).model_dump(exclude_unset=True)
-            world = replace(world, faults=replace(world.faults, **faults))
+            lines = {kind: yaml.source((*at, kind)) for kind in faults}
+            world = replace(world, faults=replace(world.faults, **faults), fault_lines={**world.fault_lines, **lines})
         tools = {name: _tool(yaml, (*place, "tools", name), names) for name in row.tools}
         return replace(world, tools={**world.tools, **tools})
 
@@ -84,16 +88,21 @@ def _with_settings(world: WrittenWorld, yaml: LocatedYaml, place: Place) -> Writ
 # --- model -----------------------------------------------------------------------------------------------------------
 
 
-def _model(yaml: LocatedYaml, place: Place, names: Names) -> Callable[[], ModelOfScript] | None:
+def _model(
+    yaml: LocatedYaml, place: Place, names: Names, *, plays_cassettes: bool
+) -> Callable[[], ModelOfScript] | ReplyModelEngine | None:
     content = yaml.at(place)
     if content == "guided":
         return None
     if isinstance(content, str):
-        hint = nearest(content, ("guided",)) or ", or lines, or rules"
+        hint = nearest(content, ("guided",)) or ", or lines, or rules, or a cassette"
         raise ScriptError(f"there is no model {content!r}: write guided{hint}", source=yaml.source(place))
     row = yaml.check(ModelRow, content, place)
-    if (row.lines is None) == (row.rules is None):
-        raise ScriptError("a model has either lines or rules", source=yaml.source(place))
+    if sum(given is not None for given in (row.lines, row.rules, row.cassette)) != 1:
+        raise ScriptError("a model has one of: lines, rules, cassette", source=yaml.source(place))
+    if row.cassette is not None:
+        source = yaml.source((*place, "cassette"))
+        return _cassette(row.cassette, Path(yaml.file).parent, source) if plays_cassettes else None
     if row.lines is not None:
         lines = {
             names.phase(phase, yaml.source((*place, "lines", phase))): [
@@ -104,6 +113,14 @@ def _model(yaml: LocatedYaml, place: Place, names: Names) -> Callable[[], ModelO
         return lambda: ScriptedModel(lines)
     rules = [_rule(yaml, at, names) for at in yaml.items_at((*place, "rules"))]
     return lambda: RuledModel(rules)
+
+
+def _cassette(name: str, folder: Path, source: Source) -> CassetteModels:
+    path = folder / name
+    if not path.is_file():
+        near = nearest(path.name, [beside.name for beside in path.parent.glob("*.jsonl")])
+        raise ScriptError(f"there is no cassette {name!r}{near}", source=source)
+    return CassetteModels(path)
 
 
 def _reply(yaml: LocatedYaml, place: Place, names: Names) -> list[ReplyPiece]:
@@ -174,9 +191,10 @@ def _outcome(row: ToolAnswerRow, outcome: str, tool: Tool) -> tuple[ToolFailed |
         return None, "failed"
     if outcome == "fails":
         return ToolFailed(row.fails or ""), "failed"
-    if tool.effect != "read":
-        return ToolFailed(_UNKNOWN), "unknown"
-    return (ToolFailed(_TIMED_OUT), "timed_out") if outcome == "times_out" else (ToolFailed(_CRASHED), "crashed")
+    if outcome == "crashes" and tool.effect == "read":
+        return ToolFailed(_CRASHED), "crashed"
+    given_up = After.given_up(tool, tool.timeout_ms)
+    return ToolFailed(str(given_up.result)), given_up.kind
 
 
 def read_arguments(yaml: LocatedYaml, place: Place, tool: Tool) -> dict[str, JsonValue]:

@@ -18,7 +18,7 @@ from typing import cast
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from voiceagent.core.effects import ModelRequest
-from voiceagent.errors import ScriptError, Source
+from voiceagent.errors import OperatorError, ScriptError, Source
 from voiceagent.ports import ReplyDone, ReplyModel, ReplyModelEngine, ReplyPiece, SentText, ToolRequest
 from voiceagent.spec.flow import Flow
 
@@ -39,45 +39,76 @@ class _Recorded:
     pieces: tuple[ReplyPiece, ...]
 
 
+class _Tape:
+    """Recorded replies in their order, found by what they answered."""
+
+    def __init__(self) -> None:
+        self.replies: list[_Recorded] = []
+        self._by_key: dict[str, list[_Recorded]] = {}
+
+    def add(self, recorded: _Recorded) -> None:
+        self.replies.append(recorded)
+        self._by_key.setdefault(_key(recorded.shown), []).append(recorded)
+
+    def answers_to(self, shown: Shown) -> list[_Recorded]:
+        """Return every reply to the same request, the first first."""
+        return self._by_key.get(_key(shown), [])
+
+
 class RecordingModels:
-    """Asks another engine and records what it says; fulfils `ReplyModelEngine`."""
+    """Asks another engine and records what it says; fulfils `ReplyModelEngine`.
+
+    A call that shows what an earlier one has shown gets what that one got, as it will from the cassette: two calls that
+    begin alike would otherwise be recorded with two beginnings, of which a cassette can tell only one.
+    """
 
     def __init__(self, engine: ReplyModelEngine, path: Path) -> None:
         """Take the engine over; the cassette is written when this is closed. Replies that failed are not in it."""
         self._engine = engine
         self._path = path
-        self._recorded: list[_Recorded] = []
+        self._tape = _Tape()
 
     def open(self, flow: Flow, *, locale: str, time_zone: str) -> ReplyModel:
         """Return a handle for one call of this flow."""
-        return _RecordingModel(flow, self._engine.open(flow, locale=locale, time_zone=time_zone), self._recorded)
+        return _RecordingModel(flow, self._engine.open(flow, locale=locale, time_zone=time_zone), self._tape)
 
     async def close(self) -> None:
-        """Write the cassette and release the engine."""
+        """Release the engine and write the cassette. OperatorError where it cannot be written."""
         await self._engine.close()
         await asyncio.to_thread(self.write)
 
     def write(self) -> None:
-        """Write what has been recorded so far. OSError where the file cannot be written."""
-        header = {"cassette": _SCHEMA, "replies": len(self._recorded)}
-        lines = [header, *(_line(recorded) for recorded in self._recorded)]
+        """Write what has been recorded so far. OperatorError where the file cannot be written."""
+        header = {"cassette": _SCHEMA, "replies": len(self._tape.replies)}
+        lines = [header, *(_line(recorded) for recorded in self._tape.replies)]
         text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
-        self._path.write_text(text, encoding="utf-8")
+        try:
+            self._path.write_text(text, encoding="utf-8")
+        except OSError as exc:
+            raise OperatorError(f"{self._path} cannot be written: {exc.strerror}") from exc
 
 
+@dataclass(slots=True)
 class _RecordingModel:
-    def __init__(self, flow: Flow, model: ReplyModel, recorded: list[_Recorded]) -> None:
-        self._flow = flow
-        self._model = model
-        self._recorded = recorded
+    _flow: Flow
+    _model: ReplyModel
+    _tape: _Tape
+    _used: dict[str, int] = field(default_factory=dict[str, int])
 
     async def reply(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
         """Stream the reply, and keep it once it is whole."""
+        shown = _shown(self._flow, request)
+        known = self._tape.answers_to(shown)[self._used.get(_key(shown), 0) :]
+        self._used[_key(shown)] = self._used.get(_key(shown), 0) + 1
+        if known:
+            for piece in known[0].pieces:
+                yield piece
+            return
         pieces: list[ReplyPiece] = []
         async for piece in self._model.reply(request):
             pieces.append(piece)
             if isinstance(piece, ReplyDone):
-                self._recorded.append(_Recorded(_shown(self._flow, request), tuple(pieces)))
+                self._tape.add(_Recorded(shown, tuple(pieces)))
             yield piece
 
     async def close(self) -> None:
@@ -91,12 +122,12 @@ class CassetteModels:
     def __init__(self, path: Path) -> None:
         """Read the cassette. ScriptError, with file and line, for what is none."""
         self._path = path
-        self._recorded = _read(path)
+        self._tape = _read(path)
 
     def open(self, flow: Flow, *, locale: str, time_zone: str) -> ReplyModel:
         """Return a handle for one call of this flow; every call begins with the first recording of a request."""
         del locale, time_zone
-        return _CassetteModel(flow, self._recorded, self._path)
+        return _CassetteModel(flow, self._tape, self._path)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -105,7 +136,7 @@ class CassetteModels:
 @dataclass(slots=True)
 class _CassetteModel:
     _flow: Flow
-    _recorded: list[_Recorded]
+    _tape: _Tape
     _path: Path
     _used: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -113,7 +144,7 @@ class _CassetteModel:
         """Yield what the model said to this request; asked the same again, what it said then, the last for ever."""
         shown = _shown(self._flow, request)
         key = _key(shown)
-        matching = [recorded for recorded in self._recorded if _key(recorded.shown) == key]
+        matching = self._tape.answers_to(shown)
         if not matching:
             raise ScriptError(self._what_changed(shown), source=Source(str(self._path)))
         number = self._used.get(key, 0)
@@ -126,7 +157,7 @@ class _CassetteModel:
 
     def _what_changed(self, shown: Shown) -> str:
         phase = shown["phase"]
-        there = [recorded for recorded in self._recorded if recorded.shown["phase"] == phase]
+        there = [recorded for recorded in self._tape.replies if recorded.shown["phase"] == phase]
         if not there:
             return f"nothing was recorded in phase {phase!r}: record the cassette again"
         text = _key(shown)
@@ -199,7 +230,7 @@ def _line(recorded: _Recorded) -> dict[str, object]:
 _LINE: TypeAdapter[tuple[Shown, list[dict[str, object]]]] = TypeAdapter(tuple[Shown, list[dict[str, object]]])
 
 
-def _read(path: Path) -> list[_Recorded]:
+def _read(path: Path) -> _Tape:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ScriptError(f"a cassette of more than {_MOST_BYTES >> 20} MB", source=Source(str(path)))
@@ -210,7 +241,10 @@ def _read(path: Path) -> list[_Recorded]:
         raise ScriptError("not a cassette: it is not text", source=Source(str(path))) from exc
     if not lines or _json(lines[0], path, 1).get("cassette") != _SCHEMA:
         raise ScriptError(f"not a cassette of schema {_SCHEMA}", source=Source(str(path), 1))
-    return [_recorded(_json(line, path, number), path, number) for number, line in enumerate(lines[1:], start=2)]
+    tape = _Tape()
+    for number, line in enumerate(lines[1:], start=2):
+        tape.add(_recorded(_json(line, path, number), path, number))
+    return tape
 
 
 def _json(line: str, path: Path, number: int) -> Mapping[str, object]:

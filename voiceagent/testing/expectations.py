@@ -24,6 +24,8 @@ from voiceagent.testing.tool_answers import same_value
 __all__ = ["Mismatch", "Stretch", "mismatches"]
 
 _CHARACTERS_PER_TOKEN = 4
+_AT_ONCE_MS = 200
+"""Two who begin to speak so shortly one after the other begin at once: a voice is not noticed at its first sound."""
 _EffectT = TypeVar("_EffectT")
 
 
@@ -47,7 +49,7 @@ class Stretch:
         self.from_ms = from_ms
         self.until_ms = call.now_ms
         self.entries = call.journal[from_entry:]
-        self.voice_ends_ms = max(call.voice_ends_ms, from_ms)
+        self.voice_ends_ms = max(call.caller.ends_ms, from_ms)
         """Since when the caller waits."""
 
     def effects(self, kind: type[_EffectT]) -> Iterator[_EffectT]:
@@ -109,7 +111,9 @@ class Stretch:
             for clause in self.call.voice.said
             if not clause.before_ms
             and self.from_ms <= clause.starts_ms <= self.until_ms
-            and any(begins_ms < clause.starts_ms < ends_ms for begins_ms, ends_ms in self.call.caller_voice)
+            and any(
+                begins_ms + _AT_ONCE_MS < clause.starts_ms < ends_ms for begins_ms, ends_ms in self.call.caller.spells
+            )
         ]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
@@ -11,6 +11,7 @@ from voiceagent.core.conversation import Conversation
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice
 from voiceagent.testing.call_record import RecordEntry
+from voiceagent.testing.caller_voice import CallerVoice
 
 __all__ = ["ObservedCall"]
 
@@ -46,13 +47,8 @@ class ObservedCall(Protocol):
         ...
 
     @property
-    def voice_ends_ms(self) -> int:
-        """When the caller last stopped speaking or pressing keys."""
-        ...
-
-    @property
-    def caller_voice(self) -> Iterable[tuple[int, int]]:
-        """From when to when the caller's voice was on, in order."""
+    def caller(self) -> CallerVoice:
+        """When the caller's voice was on."""
         ...
 
     @property

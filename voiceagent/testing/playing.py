@@ -1,17 +1,21 @@
-"""Playing scripted conversations: each under several schedules, every journal replayed, the first failure explained."""
+"""Playing scripted conversations: on the core and through the runtime, each under several schedules.
+
+Every journal is replayed, and the first failure is explained.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Literal
 
-from voiceagent.core.ids import CallId
-from voiceagent.core.state import Inherited
 from voiceagent.errors import AuthorError, ScriptError, Source
 from voiceagent.models.guided import GuidedModels
+from voiceagent.ports import ReplyModel
 from voiceagent.spec.flow import Flow
+from voiceagent.testing.arrivals import Arrivals, Late
 from voiceagent.testing.call_script import (
     AfterPause,
     At,
@@ -31,14 +35,25 @@ from voiceagent.testing.call_script import (
     WhenToolStarts,
 )
 from voiceagent.testing.expectations import Mismatch, Stretch, mismatches
+from voiceagent.testing.live_models import LiveModels
 from voiceagent.testing.readable_timeline import timeline_of
-from voiceagent.testing.schedule import Schedule, Swap, shrink
+from voiceagent.testing.runtime_call import RuntimeCall
+from voiceagent.testing.schedule import PLAIN_SEED, Schedule, Swap, shrink
 from voiceagent.testing.scripted_call import ScriptedCall
+from voiceagent.testing.scripted_model import ModelOfScript
+from voiceagent.testing.simulated_call import SimulatedCall
 from voiceagent.testing.simulated_world import ScriptedTool
 from voiceagent.testing.tool_answers import ToolAnswers
 
-__all__ = ["BEFORE_MS", "CallFailure", "CallOutcome", "CallPlayer"]
+__all__ = ["BEFORE_MS", "CallFailure", "CallOutcome", "CallPlayer", "Level", "Played", "refuse_for_the_runtime"]
 
+Level = Literal["core", "runtime"]
+"""On the core alone, or through the runtime."""
+Deviation = Swap | Late
+"""What makes a schedule differ from the plain order."""
+
+_TRIES: Mapping[Level, int] = {"core": 200, "runtime": 150}
+"""How often a failing call is played again at most to find out what it takes."""
 BEFORE_MS = 4_000
 """How much of the time before the failing turn the timeline shows."""
 
@@ -54,8 +69,23 @@ class CallFailure:
     timeline: tuple[str, ...]
     source: Source | None
     seed: int
-    swaps: tuple[Swap, ...] = ()
-    """What must overtake what for it to fail; none: it fails in the plain order too."""
+    level: Level = "core"
+    deviations: tuple[Deviation, ...] = ()
+    """What must overtake what, or come late, for it to fail; nothing: it fails in the plain order too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How much of a conversation was played in one way."""
+
+    schedules: int = 0
+    simulated_ms: int = 0
+    took_s: float = 0.0
+
+    def __add__(self, other: Played) -> Played:
+        return Played(
+            self.schedules + other.schedules, self.simulated_ms + other.simulated_ms, self.took_s + other.took_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +94,8 @@ class CallOutcome:
 
     script: CallScript
     failure: CallFailure | None
-    schedules: int
-    """Under how many schedules it was played."""
-    simulated_ms: int
-    took_s: float
+    core: Played
+    runtime: Played = Played()
 
     @property
     def passed(self) -> bool:
@@ -82,65 +110,109 @@ class CallPlayer:
     flow: Flow
     guided: GuidedModels = field(default_factory=GuidedModels)
     """Shared by all calls: what it has learned of a phase is kept."""
+    live: LiveModels | None = None
+    """Speaks instead of the models of all scripts."""
 
-    def play(self, script: CallScript, *, seed: int | None = None, schedules: int = 1) -> CallOutcome:
+    def play(self, script: CallScript, *, seed: int | None = None, schedules: int = 1, runtime: int = 0) -> CallOutcome:
         """Play a conversation under the schedules `seed`, `seed` + 1, …, up to the first that fails.
 
-        Without a seed the script's own is the first; 0 is the plain order.
+        It is played on the core under `schedules` of them, then through the runtime under `runtime`. Without a seed the
+        script's own is the first; 0 is the plain order. Raises ScriptError for what the runtime cannot play, and for a
+        persona, which `PersonaPlayer` plays.
         """
+        if script.persona is not None:
+            raise ScriptError("a persona needs a model that plays it", source=script.source)
+        if runtime:
+            refuse_for_the_runtime(script)
         seed = script.seed if seed is None else seed
-        began = perf_counter()
-        simulated_ms = 0
-        for played, number in enumerate(range(seed, seed + schedules), start=1):
-            run = _Run(self, script, Schedule(number))
+        failure, core = self._played(script, "core", range(seed, seed + schedules))
+        if failure is not None or not runtime:
+            return CallOutcome(script, failure, core)
+        failure, through_the_runtime = self._played(script, "runtime", range(seed, seed + runtime))
+        return CallOutcome(script, failure, core, through_the_runtime)
+
+    def _played(self, script: CallScript, level: Level, seeds: range) -> tuple[CallFailure | None, Played]:
+        """Play it under these schedules, up to the first that fails."""
+        played = Played()
+        for seed in seeds:
+            began = perf_counter()
+            run = _Run(self, script, level, seed)
             failure = run.play()
-            simulated_ms += run.call.now_ms
+            played += Played(1, run.call.now_ms, perf_counter() - began)
             if failure is not None:
-                if script.xfail is None:
+                if script.xfail is None and self.live is None:  # asked again, a live model says something else
                     failure = self._explained(script, run, failure)
-                return CallOutcome(script, failure, played, simulated_ms, perf_counter() - began)
-        return CallOutcome(script, None, schedules, simulated_ms, perf_counter() - began)
+                return failure, played
+        return None, played
 
     def _explained(self, script: CallScript, run: _Run, failure: CallFailure) -> CallFailure:
-        """Return the failure under the fewest swaps that bring one about."""
-        failures: dict[tuple[Swap, ...], CallFailure] = {}
+        """Return the failure under the fewest deviations from the plain order that bring one about."""
+        failures: dict[tuple[Deviation, ...], CallFailure] = {}
 
-        def fails(swaps: Sequence[Swap]) -> bool:
-            again = _Run(self, script, Schedule(failure.seed, only=swaps)).play()
+        def fails(deviations: Sequence[Deviation]) -> bool:
+            again = _Run(self, script, failure.level, failure.seed, only=deviations).play()
             if again is not None:
-                failures[tuple(swaps)] = again
+                failures[tuple(deviations)] = again
             return again is not None
 
-        needed = shrink(run.call.schedule.taken, fails)
-        found = failures.get(needed, failure)
-        return CallFailure(found.turn, found.act, found.mismatches, found.timeline, found.source, failure.seed, needed)
+        needed = shrink(run.call.deviations, fails, at_most=_TRIES[failure.level])
+        return replace(failures.get(needed, failure), deviations=needed)
 
-    def place(self, script: CallScript, schedule: Schedule) -> ScriptedCall:
-        """Return the call of a script, not yet begun."""
-        model = script.model() if script.model else None
+    def place(
+        self, script: CallScript, level: Level, seed: int, *, only: Sequence[Deviation] | None = None
+    ) -> SimulatedCall:
+        """Return the call of a script, not yet begun, under a schedule or, with `only`, with just this part of it."""
         tools: Mapping[str, ScriptedTool] = {
-            name: answers.for_call(schedule.seed) if isinstance(answers, ToolAnswers) else answers
+            name: answers.for_call(seed) if isinstance(answers, ToolAnswers) else answers
             for name, answers in script.tools.items()
         }
-        return ScriptedCall(
-            self.flow,
-            model=model or self.guided.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone),
-            tools=tools,
-            timing=script.timing,
-            inherited=Inherited(CallId("scripted")),
-            faults=script.faults,
-            schedule=schedule,
+        model = self._model(script)
+        if level == "core":
+            swaps = None if only is None else [swap for swap in only if isinstance(swap, Swap)]
+            schedule = Schedule(seed, only=swaps)
+            return ScriptedCall(
+                self.flow, model=model, tools=tools, timing=script.timing, faults=script.faults, schedule=schedule
+            )
+        late = None if only is None else tuple(late.number for late in only if isinstance(late, Late))
+        arrivals = Arrivals(None if seed == PLAIN_SEED else seed, only=late)
+        return RuntimeCall(
+            self.flow, model=model, tools=tools, timing=script.timing, faults=script.faults, schedule=arrivals
+        )
+
+    def _model(self, script: CallScript) -> ModelOfScript | ReplyModel:
+        models = self.live or script.model or self.guided
+        if callable(models):
+            return models()
+        return models.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone)
+
+
+def refuse_for_the_runtime(script: CallScript) -> None:
+    """Raise ScriptError, with file and line, for what can be played on the core only."""
+    if script.faults.swap_fails:
+        raise ScriptError(
+            "through the runtime no swap fails, since a cascade takes over every phase: play this on the core only",
+            source=script.fault_lines.get("swap_fails", script.source),
         )
 
 
 class _Run:
     """One call under one schedule."""
 
-    def __init__(self, player: CallPlayer, script: CallScript, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        player: CallPlayer,
+        script: CallScript,
+        level: Level,
+        seed: int,
+        *,
+        only: Sequence[Deviation] | None = None,
+    ) -> None:
         self._script = script
+        self._level: Level = level
+        self._seed = seed
         self._begins: tuple[int, int] = (0, 0)
         """Instant and entry of the journal at which the current turn begins."""
-        self.call = player.place(script, schedule)
+        self.call = player.place(script, level, seed, only=only)
 
     def play(self) -> CallFailure | None:
         """Play the call to its end or to the first turn that goes wrong."""
@@ -153,12 +225,14 @@ class _Run:
                     return failure
             self.call.until_quiet()
             failure = self._look_at(number) or self._look_at(0)
+            difference = self.call.replay_difference()
         except AuthorError as exc:
             return self._broken(number, str(exc))
         except Exception as exc:  # noqa: BLE001 - a call's outermost frame: what broke it is told like any failure
             frame = traceback.extract_tb(exc.__traceback__)[-1]
             return self._broken(number, f"{type(exc).__name__}: {exc}, at {frame.filename}:{frame.lineno}")
-        difference = self.call.replay_difference()
+        finally:
+            self.call.close()
         return failure or (self._broken(0, f"the journal replays otherwise: {difference}") if difference else None)
 
     def _begin(self) -> None:
@@ -174,7 +248,9 @@ class _Run:
             if not (number == 1 and isinstance(turn.act, Waits)):
                 self._wait_for(turn.at)
         except ScriptError as exc:
-            return (self._look_at(number - 1) if number > 1 else None) or self._broken(number, str(exc))
+            before = self._look_at(number - 1) if number > 1 else None
+            broken = self._broken(number, str(exc))
+            return replace(before, mismatches=(*broken.mismatches, *before.mismatches)) if before else broken
         failure = self._look_at(number - 1) if number > 1 else None
         if failure is not None:
             return failure
@@ -237,5 +313,6 @@ class _Run:
             mismatches=found,
             timeline=tuple(timeline_of(self.call, from_ms=from_ms)),
             source=(turn.source if turn else None) or self._script.source,
-            seed=self.call.schedule.seed,
+            seed=self._seed,
+            level=self._level,
         )

@@ -1,7 +1,8 @@
 """The pytest plugin: collects `*.call.yaml`, and lends tests written in Python a scripted call.
 
 Every conversation that either of them plays is replayed from its journal afterwards and must decide the same, byte for
-byte. Options: `--call-schedules N` (default 5) and `--call-seed N`.
+byte. Options: `--call-schedules N` (default 5), `--call-runtime N` (default 0: on the core only) and `--call-seed N`.
+What is marked `through_runtime` (by a `conftest.py`, say) is played through the runtime at least once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from voiceagent.errors import VoiceAgentError
 from voiceagent.ports import ReplyModel
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.call_file import SUFFIX, CallFiles
-from voiceagent.testing.call_results import failure_text
+from voiceagent.testing.call_results import NEEDS_A_MODEL, failure_text
 from voiceagent.testing.call_script import CallScript
 from voiceagent.testing.playing import CallFailure, CallPlayer
 from voiceagent.testing.schedule import Schedule
@@ -34,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's options."""
     group = parser.getgroup("voiceagent", "scripted conversations")
     group.addoption("--call-schedules", type=int, default=5, help="under how many schedules *.call.yaml are played")
+    group.addoption("--call-runtime", type=int, default=0, help="under how many through the whole runtime as well")
     group.addoption("--call-seed", type=int, default=None, help="seed of the first schedule; 0 is the plain order")
 
 
@@ -41,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Prepare what all files share."""
     config.stash[_files] = CallFiles()
     config.stash[_players] = {}
+    config.addinivalue_line("markers", "through_runtime: a *.call.yaml that is played through the runtime as well")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -80,10 +83,15 @@ class _CallItem(pytest.Item):
             self.add_marker(pytest.mark.xfail(reason=script.xfail, strict=True))
 
     def runtest(self) -> None:
-        """Play the conversation."""
+        """Play the conversation; one in which a persona calls would need a model, and is skipped."""
+        if self._script.persona is not None:
+            pytest.skip(NEEDS_A_MODEL)
         seed = cast("int | None", self.config.getoption("--call-seed"))
         schedules = cast("int", self.config.getoption("--call-schedules"))
-        outcome = self._player.play(self._script, seed=seed, schedules=schedules)
+        runtime = cast("int", self.config.getoption("--call-runtime"))
+        if self.get_closest_marker("through_runtime") is not None:
+            runtime = max(runtime, 1)
+        outcome = self._player.play(self._script, seed=seed, schedules=schedules, runtime=runtime)
         if outcome.failure is not None:
             raise _CallFailed(outcome.failure)
 
@@ -91,6 +99,8 @@ class _CallItem(pytest.Item):
         """Tell a failure as somebody would who writes conversations."""
         if isinstance(excinfo.value, _CallFailed):
             return failure_text(excinfo.value.failure, path=self.path, name=self._script.name)
+        if isinstance(excinfo.value, VoiceAgentError):
+            return str(excinfo.value)
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

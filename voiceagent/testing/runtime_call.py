@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -26,19 +26,21 @@ from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.replay import replay
 from voiceagent.spec.flow import Flow
-from voiceagent.testing.arrivals import Arrivals
-from voiceagent.testing.call_record import CallRecord, RecordEntry
+from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.arrivals import Arrivals, Late
+from voiceagent.testing.call_record import CallRecord, RecordEntry, has, starts
+from voiceagent.testing.caller_voice import BREATH_MS, CallerVoice
+from voiceagent.testing.runtime_time import RuntimeTime
+from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_server import SimulatedServer
-from voiceagent.testing.simulated_speech import MS_PER_CHARACTER
-from voiceagent.testing.simulated_world import ScriptedTool, Timing
+from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
 from voiceagent.testing.virtual_loop import VirtualLoop
 from voiceagent.tools.vault import Vault
 
 __all__ = ["RuntimeCall"]
 
 _EffectT = TypeVar("_EffectT")
-_SHORTEST_SAYING_MS = 300
 _ENDS_WITHIN_MS = 120_000
 """Writes under way and the leg have bounded time after a call; this is beyond it."""
 
@@ -46,8 +48,9 @@ _ENDS_WITHIN_MS = 120_000
 class RuntimeCall:
     """One simulated call through the runtime; fulfils `SimulatedCall`.
 
-    It is over with `assert_replays`, or at the end of a `with` block, which asserts it too. Raises out of whatever it
-    is told to do: ScriptError where the script has no answer, RealWorldTouched where something did not stay simulated.
+    It is over with `assert_replays` or `close`, or at the end of a `with` block, which asserts it too. Raises out of
+    whatever it is told to do: ScriptError where the script has no answer, RealWorldTouched where something did not
+    stay simulated.
     """
 
     def __init__(
@@ -58,19 +61,26 @@ class RuntimeCall:
         tools: Mapping[str, ScriptedTool] | None = None,
         timing: Timing | None = None,
         inherited: Inherited | None = None,
+        faults: Faults | None = None,
         schedule: Arrivals | None = None,
         journals: Path | None = None,
     ) -> None:
         """`journals` is where the journal stays; None: nowhere.
 
-        `timing.swap_ms` does not count here: a cascade's swap takes no time.
+        A cascade's swap takes no time and cannot fail: `timing.swap_ms` does not count here, and ScriptError is raised
+        for `faults.swap_fails`. Nor does `timing.partial_ms`: its recognizer has no partials.
         """
         inherited = inherited or Inherited(CallId("scripted"))
         if inherited.voice_speaks or inherited.replies_unasked:
             raise ScriptError("the runtime's voice is a cascade, which neither speaks nor replies by itself")
+        if faults is not None and faults.swap_fails:
+            raise ScriptError("a cascade takes over every phase: swap_fails can be played on the core only")
         self._flow = flow
+        self.caller = CallerVoice()
+        """When the caller's voice was on."""
+        self._schedule = schedule or Arrivals()
         self._record = CallRecord()
-        self._loop = VirtualLoop(schedule)
+        self._loop = VirtualLoop(self._schedule)
         self._folder = tempfile.TemporaryDirectory()
         self._path = (journals or Path(self._folder.name)) / journal_name(inherited.call)
         self._server = SimulatedServer(
@@ -79,34 +89,46 @@ class RuntimeCall:
             model=model,
             tools=tools or {},
             timing=timing or Timing(),
+            faults=faults or Faults(),
             inherited=inherited,
             journals=self._path.parent,
             observer=self._observe,
         )
-        self._wanted: type[ev.Event | fx.Effect] | None = None
-        """What `until` waits for."""
+        self._time = RuntimeTime(self._loop, self._server, self._record)
 
     def _observe(self, call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
         del call
         entry = (now_ms, event, outgoing)
         self._record.entries.append(entry)
         for out in outgoing:
-            self._server.tools.asked(out.effect)
-        if self._wanted is not None and _has(entry, self._wanted):
-            self._loop.stop()
+            self._server.asked(out.effect)
+        self._time.recorded(entry)
 
     # --- what the caller does ----------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
+    def start(
+        self,
+        *,
+        caller_number: str = "+15550100",
+        time_zone: str = "UTC",
+        unix_ms: int = STARTS_UNIX_MS,
+        then_wait: bool = True,
+    ) -> Self:
         """The call comes in; returns when the agent has said its first words, or waits."""
-        self._server.begin()
-        return self.until_quiet()
+        self._server.begin(caller_number=caller_number, time_zone=time_zone, unix_ms=unix_ms)
+        return self.until_quiet() if then_wait else self.run_ms(0)
 
     def says(self, text: str, *, lasting_ms: int | None = None, then_wait: bool = True) -> Self:
-        """The caller says this from now on; returns when the agent has answered and nothing is under way."""
-        lasting_ms = lasting_ms if lasting_ms is not None else max(_SHORTEST_SAYING_MS, len(text) * MS_PER_CHARACTER)
-        self._server.line.say(text, lasting_ms)
-        return self.until_quiet() if then_wait else self.run_ms(lasting_ms)
+        """The caller says this from now on; returns when the agent has answered and nothing is under way.
+
+        An ellipsis (…) in it is a pause to breathe.
+        """
+        breaths = self.caller.says(text, self.now_ms, lasting_ms=lasting_ms)
+        for number, breath in enumerate(breaths):
+            if number:
+                self._server.line.pause(BREATH_MS)
+            self._server.line.say(breath.words, breath.lasting_ms)
+        return self.until_quiet() if then_wait else self.run_until(breaths[-1].ends_ms)
 
     def coughs(self) -> Self:
         """A short noise without words."""
@@ -114,19 +136,22 @@ class RuntimeCall:
 
     def presses(self, keys: str, *, every_ms: int = 200, then_wait: bool = True) -> Self:
         """The caller presses keys, one after the other."""
-        for key in keys:
+        for number, key in enumerate(keys):
+            self.run_ms(every_ms if number else 0)
             self._server.line.press(key)
-            self.run_ms(every_ms)
+        self.caller.pressed(self.now_ms)
+        self.run_ms(every_ms)
         return self.until_quiet() if then_wait else self
 
     def hangs_up(self) -> Self:
         """The caller is gone, from one moment to the next."""
         self._server.line.hang_up()
-        return self.run_ms(1)
+        return self.run_ms(1 + self._schedule.window_ms)
 
-    def host_says(self, name: str) -> Self:
+    def host_says(self, name: str, *, then_wait: bool = True) -> Self:
         """The host application sends a named event."""
-        return self.happens(ev.HostEvent(name)).until_quiet()
+        self.happens(ev.HostEvent(name))
+        return self.until_quiet() if then_wait else self
 
     def happens(self, event: ev.Event) -> Self:
         """Anything else happens, now: for what a script has no words for."""
@@ -142,30 +167,47 @@ class RuntimeCall:
 
     def run_ms(self, ms: int) -> Self:
         """Let this much time pass."""
-        return self._pass(ms)
+        self._time.pass_ms(ms)
+        return self
+
+    def run_until(self, end_ms: int) -> Self:
+        """Let time pass up to this instant."""
+        self._time.pass_ms(end_ms - self.now_ms)
+        return self
 
     def until_quiet(self, at_most_ms: int = 120_000) -> Self:
         """Let time pass until the agent has said everything and nothing is being worked on, or the call is over."""
-        return self._pass(at_most_ms, lambda: self.ended or self._server.idle)
+        self._time.pass_ms(at_most_ms, lambda: self.ended or self._server.idle)
+        return self
 
     def until(self, event: type[ev.Event | fx.Effect], at_most_ms: int = 120_000) -> Self:
         """Let time pass until an event or effect of this class has come by; ScriptError if it never does."""
-        already = len(self._record.entries)
-        self._wanted = event
-        self._pass(at_most_ms, lambda: self.ended)
-        self._wanted = None
-        if not any(_has(entry, event) for entry in self._record.entries[already:]):
+        if not self._time.until_entry(lambda entry: has(entry, event), at_most_ms):
             raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.timeline()}")
         return self
 
-    def _pass(self, ms: int, enough: Callable[[], bool] = lambda: False) -> Self:
-        if self._loop.is_closed():
-            return self
-        try:
-            self._loop.pass_time(until_ms=self._loop.now_ms + ms, enough=enough)
-        finally:
-            self._server.journals.write()
-        self._server.raise_failure()
+    def until_heard(self, phrase: str, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until the last sound of these words of the agent; ScriptError if it never says them."""
+        from_ms = self.now_ms
+        self._time.until_known(
+            lambda: self.voice.end_of(phrase, from_ms), f"the agent did not say {phrase!r}", at_most_ms
+        )
+        return self
+
+    def until_speaking(self, for_ms: int, *, filler: bool = False, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until the agent has been heard for so long, with a filler or with anything else."""
+        from_ms = self.now_ms
+        self._time.until_known(
+            lambda: self.voice.heard_for(for_ms, from_ms, filler=filler),
+            f"the agent said no {'filler' if filler else 'answer'}",
+            at_most_ms,
+        )
+        return self
+
+    def until_tool(self, tool: str, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until this tool is started for the model; ScriptError if it never is."""
+        if not self._time.until_entry(lambda entry: starts(entry[2], tool), at_most_ms):
+            raise ScriptError(f"the tool {tool!r} was not started")
         return self
 
     # --- what came of it ---------------------------------------------------------------------------------------------
@@ -202,7 +244,7 @@ class RuntimeCall:
     @property
     def ended(self) -> bool:
         """Whether the call is over."""
-        return self._server.tools.conversation is not None and self._server.tools.conversation.state.ended
+        return self._server.ended
 
     @property
     def phase(self) -> str:
@@ -228,6 +270,16 @@ class RuntimeCall:
     def really_heard(self) -> str:
         """The words that have come out of the caller's telephone, fillers included."""
         return self._server.words_heard
+
+    @property
+    def voice(self) -> AgentVoice:
+        """What the caller hears, to the word."""
+        return self._server.voice
+
+    @property
+    def deviations(self) -> list[Late]:
+        """What has come late so far."""
+        return self._schedule.late
 
     @property
     def fillers(self) -> list[str]:
@@ -257,29 +309,40 @@ class RuntimeCall:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def assert_replays(self) -> None:
-        """Bring the call to its end and see that its journal gives the same effects again, byte for byte."""
+    def replay_difference(self) -> str | None:
+        """Bring the call to its end; returns where its journal gives other effects than the call had, if anywhere."""
         if self._loop.is_closed():
-            return
+            return None
         try:
             journal = self._finished()
         finally:
-            self._close()
-        assert journal.complete, "the journal has no end"
-        assert self.journal[-1][1] != ev.CallEnded("internal error"), "the session broke: see the log"
-        assert [entry.event for entry in journal.entries] == [event for _, event, _ in self.journal]
+            self.close()
+        if not journal.complete:
+            return "the journal has no end"
+        if self.journal[-1][1] == ev.CallEnded("internal error"):
+            return "the session broke: see the log"
+        if [entry.event for entry in journal.entries] != [event for _, event, _ in self.journal]:
+            return "the journal has other events than the call had"
         result = replay(journal, self._flow)
-        assert result.same, str(result.difference)
+        return None if result.same else str(result.difference)
+
+    def assert_replays(self) -> None:
+        """Bring the call to its end and see that its journal gives the same effects again, byte for byte."""
+        difference = self.replay_difference()
+        assert difference is None, difference
 
     def _finished(self) -> Journal:
         """Hang up if that has not been done, let everything come to its end, and return the journal."""
         if not self.ended:
             self._server.line.hang_up()
-        self._pass(_ENDS_WITHIN_MS, lambda: self._server.over)
+        self._time.pass_ms(_ENDS_WITHIN_MS, lambda: self._server.over)
         assert self._server.over, f"the call has left behind: {asyncio.all_tasks(self._loop)}"
         return read_journal(self._path)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Leave nothing of the call behind, wherever it stands."""
+        if self._loop.is_closed():
+            return
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         try:
@@ -301,10 +364,5 @@ class RuntimeCall:
         """End the call."""
         if kind is None:
             self.assert_replays()
-        elif not self._loop.is_closed():
-            self._close()
-
-
-def _has(entry: RecordEntry, kind: type[ev.Event | fx.Effect]) -> bool:
-    _, event, outgoing = entry
-    return isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
+        else:
+            self.close()

@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from voiceagent.core import events as ev
 
@@ -23,8 +24,7 @@ PLAIN_SEED = 0
 _WINDOW_MS = 60
 """How late something may be handled: what an event loop under load and a queue of a few events amount to."""
 _SWAP_RATE = 0.3
-_MOST_TRIES = 200
-"""How often a failing call is played again at most to find out which swaps it needs."""
+_PartT = TypeVar("_PartT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +148,14 @@ class Pending:
         return taken[0], taken[2]
 
 
-def shrink(swaps: Sequence[Swap], fails: Callable[[Sequence[Swap]], bool]) -> tuple[Swap, ...]:
-    """Return a smallest part of the swaps with which `fails` still says yes: none of what is left can be left out.
+def shrink(
+    parts: Sequence[_PartT], fails: Callable[[Sequence[_PartT]], bool], *, at_most: int = 200
+) -> tuple[_PartT, ...]:
+    """Return a smallest selection of the parts with which `fails` still says yes: none of it can be left out.
 
-    After a bounded number of tries it is whatever part has been reached.
+    After `at_most` tries it is whatever selection has been reached.
     """
-    needed = list(swaps)
+    needed = list(parts)
     tries = itertools.count()
     if not needed or fails(()):
         return ()
@@ -163,7 +165,7 @@ def shrink(swaps: Sequence[Swap], fails: Callable[[Sequence[Swap]], bool]) -> tu
         start, shorter = 0, False
         while start < len(needed):
             rest = needed[:start] + needed[start + size :]
-            if next(tries) >= _MOST_TRIES:
+            if next(tries) >= at_most:
                 return tuple(needed)
             if rest and fails(rest):
                 needed, shorter = rest, True

@@ -22,8 +22,10 @@ from voiceagent.errors import ScriptError
 from voiceagent.ports import ReplyModel
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.spec.flow import Flow
-from voiceagent.testing.agent_voice import MS_PER_CHARACTER, AgentVoice
-from voiceagent.testing.schedule import Pending, Schedule
+from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.call_record import CallRecord, RecordEntry, has
+from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS, Breath, CallerVoice
+from voiceagent.testing.schedule import Pending, Schedule, Swap
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, SimulatedWorld, Timing
 from voiceagent.tools.vault import Vault
@@ -35,8 +37,6 @@ STARTS_UNIX_MS = 1_764_000_000_000
 
 _EffectT = TypeVar("_EffectT")
 _LEG = LegId("leg1")
-_PAUSE = "…"
-_PAUSE_MS = 600
 _BETWEEN_PARTIALS_MS = 400
 _AT_MOST_MS = 120_000
 
@@ -59,16 +59,15 @@ class ScriptedCall:
         self.flow = flow
         self.inherited = inherited or Inherited(CallId("scripted"))
         self.conversation = Conversation(flow, self.inherited)
-        self.journal: list[tuple[int, ev.Event, tuple[fx.Outgoing, ...]]] = []
         self.schedule = schedule or Schedule()
-        self.voice_ends_ms = 0
-        """When the caller last stopped speaking or pressing keys."""
-        self.caller_voice: list[tuple[int, int]] = []
-        """From when to when the caller's voice was on, in order."""
+        self.caller = CallerVoice()
+        """When the caller's voice was on."""
+        self._record = CallRecord()
         self._pending = Pending(self.schedule)
         self.world = SimulatedWorld(
             self._pending,
             self.schedule,
+            flow,
             self.conversation.state.language,
             model,
             dict(tools or {}),
@@ -96,7 +95,12 @@ class ScriptedCall:
     @property
     def voice(self) -> AgentVoice:
         """What the caller hears, to the word."""
-        return self.world.voice
+        return self.world.loudspeaker.voice
+
+    @property
+    def deviations(self) -> list[Swap]:
+        """What has overtaken what so far."""
+        return self.schedule.taken
 
     # --- what the caller does ---
 
@@ -121,15 +125,10 @@ class ScriptedCall:
 
         An ellipsis (…) in it is a pause to breathe.
         """
-        parts = text.split(_PAUSE)
-        in_ms = 0
-        for part in parts:
-            words = part.strip()
-            takes_ms = max(300, len(words) * MS_PER_CHARACTER) if lasting_ms is None else lasting_ms // len(parts)
-            self._utter(words, in_ms, takes_ms)
-            in_ms += takes_ms + _PAUSE_MS
-        self.voice_ends_ms = self.now_ms + in_ms - _PAUSE_MS
-        return self.until_quiet() if then_wait else self.run_ms(in_ms - _PAUSE_MS)
+        breaths = self.caller.says(text, self.now_ms, lasting_ms=lasting_ms)
+        for breath in breaths:
+            self._utter(breath)
+        return self.until_quiet() if then_wait else self.run_until(breaths[-1].ends_ms)
 
     def coughs(self) -> ScriptedCall:
         """A short noise without words."""
@@ -140,7 +139,7 @@ class ScriptedCall:
         for number, key in enumerate(keys):
             self.run_ms(every_ms if number else 0)
             self._post(0, ev.DigitsPressed(key))
-        self.voice_ends_ms = self.now_ms
+        self.caller.pressed(self.now_ms)
         self.run_ms(every_ms)
         return self.until_quiet() if then_wait else self
 
@@ -184,7 +183,7 @@ class ScriptedCall:
         """Let time pass until an event or effect of this class has come by; ScriptError if it never does."""
         end_ms = self.now_ms + at_most_ms
         while self._step(end_ms):
-            if self._came_by(event):
+            if has(self.journal[-1], event):
                 return self
         raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.timeline()}")
 
@@ -198,26 +197,18 @@ class ScriptedCall:
     def until_speaking(self, for_ms: int, *, filler: bool = False, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
         """Let time pass until the agent has been heard for so long, with a filler or with anything else."""
         from_ms = self.now_ms
-
-        def known() -> int | None:
-            begins_ms = self.voice.begins(from_ms, filler=filler)
-            return None if begins_ms is None else begins_ms + for_ms
-
-        return self._until_known(known, f"the agent said no {'filler' if filler else 'answer'}", at_most_ms)
+        return self._until_known(
+            lambda: self.voice.heard_for(for_ms, from_ms, filler=filler),
+            f"the agent said no {'filler' if filler else 'answer'}",
+            at_most_ms,
+        )
 
     def until_tool(self, tool: str, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
         """Let time pass until this tool is started for the model; ScriptError if it never is."""
         seen = len(self.journal)
-
-        def known() -> int | None:
-            nonlocal seen
-            for now_ms, _, outgoing in self.journal[seen:]:
-                if any(isinstance(out.effect, fx.StartTool) and out.effect.tool == tool for out in outgoing):
-                    return now_ms
-            seen = len(self.journal)
-            return None
-
-        return self._until_known(known, f"the tool {tool!r} was not started", at_most_ms)
+        return self._until_known(
+            lambda: self._record.tool_started_since(seen, tool), f"the tool {tool!r} was not started", at_most_ms
+        )
 
     def _until_known(self, known: Callable[[], int | None], otherwise: str, at_most_ms: int) -> ScriptedCall:
         """Let time pass until an instant is known, then up to it; ScriptError where that never comes."""
@@ -244,9 +235,14 @@ class ScriptedCall:
         return self.conversation.phase
 
     @property
+    def journal(self) -> list[RecordEntry]:
+        """Every instant, what happened at it, and what was done about it."""
+        return self._record.entries
+
+    @property
     def phases(self) -> list[str]:
         """Every phase entered, in order."""
-        return [swap.phase for swap in self.effects(fx.SwapPhase)]
+        return self._record.phases
 
     @property
     def facts(self) -> dict[str, JsonValue]:
@@ -261,28 +257,20 @@ class ScriptedCall:
     @property
     def fillers(self) -> list[str]:
         """The filler phrases, whole."""
-        clauses: dict[UtteranceId, list[str]] = {}
-        for speak in self.effects(fx.Speak):
-            if speak.kind == "filler" and speak.text:
-                clauses.setdefault(speak.utterance, []).append(speak.text)
-        return [" ".join(parts) for parts in clauses.values()]
+        return self._record.fillers
 
     @property
     def shown(self) -> list[fx.ModelRequest]:
         """Everything the model was shown."""
-        return [ask.request for ask in self.effects(fx.AskModel)]
+        return self._record.shown
 
     def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
         """Every effect of one class, in order."""
-        return [out.effect for _, _, outgoing in self.journal for out in outgoing if isinstance(out.effect, kind)]
+        return self._record.effects(kind)
 
     def at(self, kind: type[ev.Event | fx.Effect]) -> list[int]:
         """The instants of every event or effect of one class."""
-        return [
-            now
-            for now, event, outgoing in self.journal
-            if isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
-        ]
+        return self._record.at(kind)
 
     def ran(self, tool: str) -> int:
         """How often a tool really ran, prefetches included."""
@@ -290,11 +278,7 @@ class ScriptedCall:
 
     def timeline(self) -> str:
         """Everything that happened, one line each: what a failing test prints."""
-        lines: list[str] = []
-        for now, event, outgoing in self.journal:
-            lines.append(f"{now:>8} {event}")
-            lines += [f"{'':>8}   → {out.effect}" for out in outgoing]
-        return "\n".join(lines)
+        return self._record.timeline()
 
     def replay_difference(self) -> str | None:
         """Feed the events to a fresh conversation; returns the first that has other effects, byte for byte, if any."""
@@ -310,28 +294,26 @@ class ScriptedCall:
         difference = self.replay_difference()
         assert difference is None, difference
 
+    def close(self) -> None:
+        """Nothing of a call on the core is left anywhere."""
+
     # --- the loop ---
 
     def _busy(self) -> bool:
-        return self.voice.is_busy or self.conversation.is_working
+        return self.world.loudspeaker.is_busy or self.conversation.is_working
 
-    def _came_by(self, kind: type[ev.Event | fx.Effect]) -> bool:
-        _, event, outgoing = self.journal[-1]
-        return isinstance(event, kind) or any(isinstance(out.effect, kind) for out in outgoing)
-
-    def _utter(self, words: str, in_ms: int, takes_ms: int) -> None:
+    def _utter(self, breath: Breath) -> None:
         """Let the caller's voice be on for so long, with its words understood bit by bit."""
         utterance = UtteranceId(f"c{next(self._utterances)}")
-        self.world.words[utterance] = words
-        starts_ms = self.now_ms + in_ms
-        self.caller_voice.append((starts_ms, starts_ms + takes_ms))
-        self._post(in_ms, ev.CallerStartedSpeaking(utterance, starts_ms))
+        self.world.words[utterance] = breath.words
+        in_ms, takes_ms = breath.begins_ms - self.now_ms, breath.lasting_ms
+        self._post(in_ms + NOTICED_AFTER_MS, ev.CallerStartedSpeaking(utterance, breath.begins_ms))
         lag_ms = self.world.timing.partial_ms
         for at_ms in range(_BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):
-            so_far = words[: len(words) * at_ms // takes_ms].rpartition(" ")[0]
+            so_far = breath.words[: len(breath.words) * at_ms // takes_ms].rpartition(" ")[0]
             if so_far:
                 self._post(in_ms + at_ms + lag_ms, ev.TranscriptPartial(utterance, so_far))
-        self._post(in_ms + takes_ms, ev.CallerPaused(utterance, starts_ms + takes_ms))
+        self._post(in_ms + takes_ms + OVER_AFTER_MS, ev.CallerPaused(utterance, breath.ends_ms))
 
     def _post(self, in_ms: int, event: ev.Event) -> None:
         self._pending.add(self.now_ms + in_ms, event)
@@ -349,7 +331,7 @@ class ScriptedCall:
         if not world.still_comes(event):
             return True
         if isinstance(event, ev.PlayoutReached):
-            world.voice.reached(event.utterance, event.clause)
+            world.loudspeaker.reached(event.utterance, event.clause)
         event = sealed(event, self.conversation, world.vault)
         outgoing = self.conversation.handle(event, world.now_ms)
         self.journal.append((world.now_ms, event, outgoing))

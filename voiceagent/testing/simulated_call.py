@@ -11,6 +11,10 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.conversation import Conversation
 from voiceagent.spec.flow import Flow
+from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.arrivals import Late
+from voiceagent.testing.caller_voice import CallerVoice
+from voiceagent.testing.schedule import Swap
 from voiceagent.tools.vault import Vault
 
 __all__ = ["SimulatedCall"]
@@ -26,7 +30,9 @@ class SimulatedCall(Protocol):
 
     # --- what the caller does ---
 
-    def start(self) -> Self:
+    def start(
+        self, *, caller_number: str = ..., time_zone: str = ..., unix_ms: int = ..., then_wait: bool = True
+    ) -> Self:
         """The call comes in; returns when the agent has said its first words, or waits."""
         ...
 
@@ -34,6 +40,7 @@ class SimulatedCall(Protocol):
         """The caller says this from now on; returns when the agent has answered and nothing is under way.
 
         Without `then_wait` it returns when the last word has been said. It lasts 65 ms per character if not told else.
+        An ellipsis (…) in it is a pause to breathe.
         """
         ...
 
@@ -49,7 +56,7 @@ class SimulatedCall(Protocol):
         """The caller is gone, from one moment to the next."""
         ...
 
-    def host_says(self, name: str) -> Self:
+    def host_says(self, name: str, *, then_wait: bool = True) -> Self:
         """The host application sends a named event."""
         ...
 
@@ -76,7 +83,34 @@ class SimulatedCall(Protocol):
         """Let time pass until an event or effect of this class has come by; ScriptError if it never does."""
         ...
 
+    def until_heard(self, phrase: str, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until the last sound of these words of the agent; ScriptError if it never says them."""
+        ...
+
+    def until_speaking(self, for_ms: int, *, filler: bool = False, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until the agent has been heard for so long, with a filler or with anything else."""
+        ...
+
+    def until_tool(self, tool: str, at_most_ms: int = 120_000) -> Self:
+        """Let time pass until this tool is started for the model; ScriptError if it never is."""
+        ...
+
     # --- what came of it ---
+
+    @property
+    def caller(self) -> CallerVoice:
+        """When the caller's voice was on."""
+        ...
+
+    @property
+    def voice(self) -> AgentVoice:
+        """What the caller hears, to the word."""
+        ...
+
+    @property
+    def deviations(self) -> Sequence[Swap | Late]:
+        """What has come in another order, or later, than without a schedule."""
+        ...
 
     @property
     def flow(self) -> Flow:
@@ -154,6 +188,17 @@ class SimulatedCall(Protocol):
         """Everything that happened, one line each: what a failing test prints."""
         ...
 
+    def replay_difference(self) -> str | None:
+        """See whether what was recorded, fed to a fresh conversation, gives other effects; returns the first that does.
+
+        Through the runtime it brings the call to its end.
+        """
+        ...
+
     def assert_replays(self) -> None:
         """See that what was recorded, fed to a fresh conversation, gives the same effects, byte for byte."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing of the call behind, wherever it stands."""
         ...

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from voiceagent.audio import FRAME_MS
 from voiceagent.errors import ScriptError
 from voiceagent.ports import MULAW_8K, Clock
+from voiceagent.testing.heard_speech import HeardSpeech
 from voiceagent.testing.simulated_speech import SILENT_FRAME, SpokenAudio
 from voiceagent.testing.twilio_stream import Clear, Mark, Media, TwilioStream
 
@@ -24,12 +25,12 @@ _FRAME_BYTES = len(SILENT_FRAME)
 class SimulatedLine:
     """One caller's line; fulfils `LegSocket` on the agent's side."""
 
-    def __init__(self, clock: Clock, *, caller: SpokenAudio) -> None:
-        """`caller` has the words that the caller says."""
+    def __init__(self, clock: Clock, *, caller: SpokenAudio, heard: HeardSpeech) -> None:
+        """`caller` has the words that the caller says; `heard` is told of all audio that they are going to hear."""
         self._clock = clock
         self._caller = caller
         self._stream = TwilioStream()
-        self._ear = _Ear(clock, self._mark_heard)
+        self._ear = _Ear(clock, heard, self._mark_heard)
         self._to_say = bytearray()
         self._began_ms = 0
         self._next_frame: Callable[[], None] | None = None
@@ -60,6 +61,10 @@ class SimulatedLine:
         """Begin to say this, after what is being said."""
         self._to_say += self._caller.say(text, lasting_ms)
         self._to_say += SILENT_FRAME[: -len(self._to_say) % _FRAME_BYTES]
+
+    def pause(self, ms: int) -> None:
+        """Say nothing for so long, after what is being said."""
+        self._to_say += SILENT_FRAME * (ms // FRAME_MS)
 
     def press(self, key: str) -> None:
         """Press a key."""
@@ -149,8 +154,9 @@ class SimulatedLine:
 class _Ear:
     """What the caller hears: audio one after the other, marks when all before them was heard, dropped or not."""
 
-    def __init__(self, clock: Clock, mark_heard: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, heard: HeardSpeech, mark_heard: Callable[[str], None]) -> None:
         self._clock = clock
+        self._heard = heard
         self._mark_heard = mark_heard
         self._pieces: list[tuple[int, bytes]] = []
         """When each begins to be heard."""
@@ -169,6 +175,7 @@ class _Ear:
     def play(self, audio: bytes) -> None:
         at_ms = max(self._free_ms, self._clock.now_ms())
         self._pieces.append((at_ms, audio))
+        self._heard.played(audio, at_ms)
         self._free_ms = at_ms + len(audio) // MULAW_8K.bytes_per_ms
 
     def set_mark(self, name: str) -> None:
@@ -190,6 +197,7 @@ class _Ear:
         begun = [(at_ms, audio) for at_ms, audio in self._pieces if at_ms < now_ms]
         self._pieces = [(at_ms, audio[: (now_ms - at_ms) * MULAW_8K.bytes_per_ms]) for at_ms, audio in begun]
         self._free_ms = min(self._free_ms, now_ms)
+        self._heard.cut(now_ms)
         if self._cancel is not None:
             self._cancel()
             self._cancel = None

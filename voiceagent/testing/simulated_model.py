@@ -10,7 +10,9 @@ from voiceagent.errors import VoiceFailed
 from voiceagent.language import Language
 from voiceagent.ports import ReplyModel, ReplyPiece, SentText
 from voiceagent.spec.flow import Flow
-from voiceagent.testing.scripted_call import ModelOfScript, Timing
+from voiceagent.testing.scripted_model import ModelOfScript
+from voiceagent.testing.simulated_world import Faults, Timing
+from voiceagent.testing.stalls import Stalls
 
 __all__ = ["PacedModel"]
 
@@ -23,6 +25,8 @@ class PacedModel:
         model: ModelOfScript | ReplyModel,
         timing: Timing,
         *,
+        faults: Faults,
+        stalls: Stalls,
         language: Language,
         failed: Callable[[Exception], None],
     ) -> None:
@@ -31,6 +35,9 @@ class PacedModel:
         self._failed = failed
         self._language = language
         self._timing = timing
+        self._faults = faults
+        self._stalls = stalls
+        self._replies = 0
 
     def open(self, flow: Flow, *, locale: str, time_zone: str) -> PacedModel:
         """Return what makes the replies of the one call."""
@@ -38,31 +45,38 @@ class PacedModel:
         return self
 
     async def reply(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
-        """Stream one reply. Raises what the model raises."""
+        """Stream one reply. Raises what the model raises, and VoiceFailed where a fault says so."""
+        self._replies += 1
+        number = self._replies
         splitter = self._language.clause_splitter()
+        if number in self._faults.model_stalls:
+            await self._stalls.wait()
         await asyncio.sleep(self._timing.first_token_ms / 1_000)
+        if number in self._faults.model_fails:
+            raise VoiceFailed("simulated fault")
         async for piece in self._pieces(request):
             if isinstance(piece, SentText):
                 for clause in [*splitter.feed(piece.text), *splitter.flush()]:
                     await asyncio.sleep(self._timing.token_ms / 1_000)
                     yield SentText(f"{clause} ")
+                    if number in self._faults.model_breaks_off:
+                        return
             else:
                 yield piece
 
     async def _pieces(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
-        if callable(self._model):
-            try:
-                pieces = self._model(request)
-            except VoiceFailed:
-                raise
-            except Exception as exc:
-                self._failed(exc)
-                raise
-            for piece in pieces:
-                yield piece
-        else:
-            async for piece in self._model.reply(request):
-                yield piece
+        try:
+            if callable(self._model):
+                for piece in self._model(request):
+                    yield piece
+            else:
+                async for piece in self._model.reply(request):
+                    yield piece
+        except VoiceFailed:
+            raise
+        except Exception as exc:
+            self._failed(exc)
+            raise
 
     async def close(self) -> None:
         """Forget the call."""

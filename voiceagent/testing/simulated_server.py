@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import LegId
 from voiceagent.core.state import Inherited
@@ -24,13 +25,16 @@ from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
 from voiceagent.telephony.twilio import TwilioDialect
+from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.testing.heard_speech import HeardSpeech
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_journals import SimulatedJournals
 from voiceagent.testing.simulated_line import SimulatedLine
 from voiceagent.testing.simulated_model import PacedModel
 from voiceagent.testing.simulated_speech import SimulatedRecognizer, SimulatedSynthesizer, SimulatedVad, SpokenAudio
 from voiceagent.testing.simulated_tools import SimulatedTools
-from voiceagent.testing.simulated_world import ScriptedTool, Timing
+from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
+from voiceagent.testing.stalls import Stalls
 from voiceagent.testing.virtual_loop import VirtualClock, VirtualLoop
 from voiceagent.tools.executor import ToolExecutor
 
@@ -53,6 +57,7 @@ class SimulatedServer:
         model: ModelOfScript | ReplyModel,
         tools: Mapping[str, ScriptedTool],
         timing: Timing,
+        faults: Faults,
         inherited: Inherited,
         journals: Path,
         observer: Observer,
@@ -64,18 +69,29 @@ class SimulatedServer:
         self._clock = VirtualClock(loop)
         self._session: Session | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._stalls = Stalls()
         caller, self._agent = SpokenAudio(), SpokenAudio()
-        self.line = SimulatedLine(self._clock, caller=caller)
-        self.tools = SimulatedTools(flow, tools, clock=self._clock, failed=loop.fail)
+        self._heard = HeardSpeech(self._agent)
+        self.line = SimulatedLine(self._clock, caller=caller, heard=self._heard)
+        self.tools = SimulatedTools(flow, tools, clock=self._clock, stalls=self._stalls, failed=loop.fail)
         self.journals = SimulatedJournals(journals)
         self._transfers = Transfers(_numbers_of(flow), self._clock)
         self._services = Services(
             engines=Engines(
                 SimulatedVad(),
-                SimulatedRecognizer(caller, transcript_ms=timing.transcript_ms),
-                SimulatedSynthesizer(self._agent, synthesis_ms=timing.synthesis_ms),
+                SimulatedRecognizer(caller, transcript_ms=timing.transcript_ms, faults=faults, stalls=self._stalls),
+                SimulatedSynthesizer(
+                    self._agent, synthesis_ms=timing.synthesis_ms, faults=faults, begins=self._heard.begins
+                ),
             ),
-            models=PacedModel(model, timing, language=language_for(flow.locale), failed=loop.fail),
+            models=PacedModel(
+                model,
+                timing,
+                faults=faults,
+                stalls=self._stalls,
+                language=language_for(flow.locale),
+                failed=loop.fail,
+            ),
             # Both have the methods that a session uses, and are no subclasses: what they inherited would be real.
             tools=cast("ToolExecutor", self.tools),
             journals=cast("JournalStore", self.journals),
@@ -90,21 +106,37 @@ class SimulatedServer:
         return self._agent.words_in(self.line.heard)
 
     @property
+    def voice(self) -> AgentVoice:
+        """What comes out of the caller's telephone, to the word."""
+        return self._heard.voice
+
+    @property
     def idle(self) -> bool:
         """Whether the caller is silent, has heard everything, and nothing is under way for the call."""
         conversation = self.tools.conversation
         if conversation is None or conversation.is_working or not self.line.quiet:
             return False
-        return len(asyncio.all_tasks(self._loop)) <= _OWN_TASKS
+        return len(asyncio.all_tasks(self._loop)) <= _OWN_TASKS + self._stalls.waiting
+
+    @property
+    def ended(self) -> bool:
+        """Whether the conversation is over."""
+        return self.tools.conversation is not None and self.tools.conversation.state.ended
 
     @property
     def over(self) -> bool:
         """Whether the call is over and nothing of it is left."""
         return self._serving is not None and self._serving.done() and not asyncio.all_tasks(self._loop)
 
-    def begin(self) -> None:
-        """Have the caller dial as soon as the loop runs."""
-        self._serving = self._loop.create_task(self._serve())
+    def begin(self, *, caller_number: str, time_zone: str, unix_ms: int) -> None:
+        """Have the caller dial as soon as the loop runs; `unix_ms` is what the wall clock shows then."""
+        self._clock.began_unix_ms = unix_ms - self._loop.now_ms
+        self._serving = self._loop.create_task(self._serve(caller_number, time_zone))
+
+    def asked(self, effect: fx.Effect) -> None:
+        """Note what the core asks for, before it is done."""
+        self.tools.asked(effect)
+        self._heard.asked(effect)
 
     def post(self, event: ev.Event) -> None:
         """Let something happen to the call. Raises ScriptError before there is one."""
@@ -119,7 +151,7 @@ class SimulatedServer:
 
     # --- what a server does with a connection ------------------------------------------------------------------------
 
-    async def _serve(self) -> None:
+    async def _serve(self, caller_number: str, time_zone: str) -> None:
         await render_ahead(self._flow, self._services.engines.synthesizer, self._services.learned, MULAW_8K)
         leg = SocketLeg(
             LegId("leg1"),
@@ -134,9 +166,9 @@ class SimulatedServer:
 
             def on_start(started: Started) -> None:
                 incoming = IncomingCall(
-                    self._call, leg, self._flow.name, "+15550100", "+15550199", dict(started.parameters)
+                    self._call, leg, self._flow.name, caller_number, "+15550199", dict(started.parameters)
                 )
-                self._session = Session(self._flow, incoming, self._services)
+                self._session = Session(self._flow, incoming, self._services, time_zone=time_zone)
                 tasks.create_task(self._take(self._session, leg))
 
             self.line.dial()

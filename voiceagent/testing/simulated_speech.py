@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import re
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import groupby
 
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE
-from voiceagent.errors import ScriptError
+from voiceagent.errors import ScriptError, VoiceFailed
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcript
 from voiceagent.speech.gate import VoiceGate
+from voiceagent.testing.agent_voice import MS_PER_CHARACTER
+from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS
+from voiceagent.testing.simulated_world import Faults
+from voiceagent.testing.stalls import Stalls
 
 __all__ = [
-    "MS_PER_CHARACTER",
     "SILENT_FRAME",
     "SimulatedRecognizer",
     "SimulatedSynthesizer",
@@ -25,15 +29,11 @@ __all__ = [
     "SpokenAudio",
 ]
 
-MS_PER_CHARACTER = 65
-"""English at an agent's pace: 15 characters a second."""
 SILENT_FRAME = bytes([MULAW_SILENCE]) * MULAW_8K.bytes_per_ms * FRAME_MS
 
 _FRAME_BYTES = len(SILENT_FRAME)
 _SILENT_MS = int.from_bytes(bytes([MULAW_SILENCE]) * 8, "little")
 _SAYING_SHIFT = 32
-_ONSET_MS, _PAUSE_MS = 60, 200
-"""What the energy detector waits for."""
 _PIECE_MS = 1_000
 _WORD = re.compile(r"\S+")
 
@@ -49,6 +49,24 @@ class SpokenAudio:
         first = len(self._sayings) << _SAYING_SHIFT
         self._sayings.append((text, lasting_ms))
         return array("Q", range(first, first + lasting_ms)).tobytes()
+
+    @property
+    def sayings(self) -> int:
+        """How much has been said: the number of the next saying."""
+        return len(self._sayings)
+
+    def length_ms(self, saying: int) -> int:
+        """How long a saying is."""
+        return self._sayings[saying][1]
+
+    def parts_of(self, audio: bytes) -> Iterator[tuple[int | None, int]]:
+        """Yield the number of each saying in this audio, None for silence, and its milliseconds."""
+        moments = memoryview(audio).cast("Q")
+        if len(moments) and moments[-1] - moments[0] == len(moments) - 1:
+            yield moments[0] >> _SAYING_SHIFT, len(moments)
+            return
+        for saying, part in groupby(moments, lambda moment: None if moment == _SILENT_MS else moment >> _SAYING_SHIFT):
+            yield saying, sum(1 for _ in part)
 
     def words_in(self, audio: bytes) -> str:
         """Return the words of which at least the middle lies in this audio, in the order of the audio."""
@@ -85,7 +103,7 @@ class SimulatedVad:
 
 class _VadHandle:
     def __init__(self) -> None:
-        self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=_PAUSE_MS)
+        self._gate = VoiceGate(onset_ms=NOTICED_AFTER_MS, pause_ms=OVER_AFTER_MS)
         self._pending = b""
         self._now_ms = 0
 
@@ -109,10 +127,14 @@ class _VadHandle:
 class SimulatedRecognizer:
     """Understands the words that are in the audio, after a while; fulfils `RecognizerEngine`."""
 
-    def __init__(self, speech: SpokenAudio, *, transcript_ms: int) -> None:
+    def __init__(
+        self, speech: SpokenAudio, *, transcript_ms: int, faults: Faults | None = None, stalls: Stalls | None = None
+    ) -> None:
         self._speech = speech
         self._transcript_ms = transcript_ms
         self.healthy = True
+        self._faults = faults or Faults()
+        self._stalls = stalls or Stalls()
 
     def open(self, audio: AudioFormat, *, locale: str) -> SimulatedRecognizer:
         """Return what hears every call; ScriptError for another format than telephone µ-law."""
@@ -121,9 +143,14 @@ class SimulatedRecognizer:
         return self
 
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
-        """Return the words in one utterance."""
+        """Return the words in one utterance. Raises VoiceFailed where a fault says so."""
         del hints
+        number = next((saying + 1 for saying, _ in self._speech.parts_of(audio) if saying is not None), 0)
+        if number in self._faults.transcript_stalls:
+            await self._stalls.wait()
         await asyncio.sleep(self._transcript_ms / 1_000)
+        if number in self._faults.transcript_fails:
+            raise VoiceFailed("simulated fault")
         return Transcript(self._speech.words_in(audio))
 
     def close(self) -> None:
@@ -133,10 +160,22 @@ class SimulatedRecognizer:
 class SimulatedSynthesizer:
     """Speaks 65 ms per character, a second of audio at a time; fulfils `SynthesizerEngine`."""
 
-    def __init__(self, speech: SpokenAudio, *, synthesis_ms: int) -> None:
-        """`synthesis_ms` is what every piece takes, but for what was rendered ahead."""
+    def __init__(
+        self,
+        speech: SpokenAudio,
+        *,
+        synthesis_ms: int,
+        faults: Faults | None = None,
+        begins: Callable[[str, int], int] = lambda _text, _saying: 0,
+    ) -> None:
+        """`synthesis_ms` is what every piece takes, but for what was rendered ahead.
+
+        `begins` is told of every text and its saying, and returns which clause of the call it is, for the faults.
+        """
         self._speech = speech
         self._synthesis_ms = synthesis_ms
+        self._faults = faults or Faults()
+        self._begins = begins
         self._rendered: dict[str, None] = {}
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SimulatedSynthesizer:
@@ -146,7 +185,10 @@ class SimulatedSynthesizer:
         return self
 
     async def speak(self, text: str) -> AsyncIterator[bytes]:
-        """Yield the audio of `text`."""
+        """Yield the audio of `text`. Raises VoiceFailed where a fault says so."""
+        if self._begins(text, self._speech.sayings) in self._faults.synthesis_fails:
+            await asyncio.sleep(self._synthesis_ms / 1_000)
+            raise VoiceFailed("simulated fault")
         audio = self._speech.say(text, len(text) * MS_PER_CHARACTER)
         piece_bytes = _PIECE_MS * MULAW_8K.bytes_per_ms
         for begin in range(0, len(audio), piece_bytes):

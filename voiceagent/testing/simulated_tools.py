@@ -18,6 +18,7 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase, Transition
 from voiceagent.spec.tool import Tool
 from voiceagent.testing.simulated_world import After, ScriptedTool
+from voiceagent.testing.stalls import Stalls
 from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import CallTools, ToolExecutor
 from voiceagent.tools.service import ConnectionPool
@@ -41,12 +42,14 @@ class SimulatedTools:
         answers: Mapping[str, ScriptedTool],
         *,
         clock: Clock,
+        stalls: Stalls,
         failed: Callable[[Exception], None],
     ) -> None:
         """`failed` is told of a tool that runs without the script having an answer for it."""
         self._flow = _with_tools(flow, self._stand_in)
         self._answers = answers
         self._clock = clock
+        self._stalls = stalls
         self._failed = failed
         self._executor = ToolExecutor(clock=clock, broker=NoCredentials(), pool=_pool())
         self._asked: dict[str, list[dict[str, JsonValue]]] = {}
@@ -86,7 +89,11 @@ class SimulatedTools:
                 self._failed(problem)
                 raise problem
             after = self._scripted(self._answers[tool.name], arguments)
+            if after.kind == "timed_out" or (after.kind == "unknown" and after.ms >= tool.timeout_ms):
+                await self._stalls.wait()  # whether the time is up is for the executor to say
             await self._clock.sleep(after.ms)
+            if after.kind in ("crashed", "unknown"):
+                raise RuntimeError(f"{tool.name} crashes in this script")
             if isinstance(after.result, ToolFailed):
                 raise after.result
             return after.result

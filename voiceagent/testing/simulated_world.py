@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, cast
 
 from pydantic import JsonValue
@@ -19,10 +20,15 @@ from voiceagent.core.sealing import handles_in
 from voiceagent.errors import ScriptError, ToolFailed, VoiceFailed, nearest
 from voiceagent.language import Language
 from voiceagent.ports import ReplyDone, ReplyModel, SentText, ToolRequest
-from voiceagent.testing.agent_voice import AgentVoice
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.tool import Tool
+from voiceagent.testing.loudspeaker import Loudspeaker
 from voiceagent.testing.schedule import Pending, Schedule, label_of
 from voiceagent.testing.scripted_model import ModelOfScript, pieces_of
 from voiceagent.tools.vault import Vault
+
+_TIMED_OUT = "it took too long"
+_UNKNOWN = "it is not known whether it was done: do not try again, and tell the caller so"
 
 __all__ = ["After", "Faults", "ScriptedTool", "SimulatedWorld", "Timing"]
 
@@ -51,6 +57,13 @@ class After:
     result: JsonValue | ToolFailed
     kind: Literal["failed", "timed_out", "crashed", "unknown"] = "failed"
 
+    @classmethod
+    def given_up(cls, tool: Tool, after_ms: int) -> After:
+        """Return what the executor says of a tool that has not answered by then."""
+        if tool.effect == "read":
+            return cls(after_ms, ToolFailed(_TIMED_OUT), "timed_out")
+        return cls(after_ms, ToolFailed(_UNKNOWN), "unknown")
+
 
 ScriptedTool = JsonValue | After | Callable[[Mapping[str, JsonValue]], "JsonValue | After"]
 """What a tool answers: always the same, after a while, or depending on its arguments."""
@@ -76,19 +89,20 @@ class Faults:
     """The voice does not take over the prompt and tools of these phases: the first one entered is 1."""
 
 
-@dataclass(slots=True)
+@dataclass
 class SimulatedWorld:
     """The far side of one call, and everything between it and the core."""
 
     pending: Pending
     schedule: Schedule
+    flow: Flow
     language: Language
     model: ModelOfScript | ReplyModel
     tools: Mapping[str, ScriptedTool]
     timing: Timing
     faults: Faults
     vault: Vault = field(default_factory=Vault)
-    voice: AgentVoice = field(default_factory=AgentVoice)
+    loudspeaker: Loudspeaker = field(default_factory=Loudspeaker)
     tool_runs: list[tuple[str, dict[str, JsonValue]]] = field(default_factory=list[tuple[str, dict[str, JsonValue]]])
     words: dict[UtteranceId, str] = field(default_factory=dict[UtteranceId, str])
     """What the caller says in each of their utterances."""
@@ -109,7 +123,7 @@ class SimulatedWorld:
             case fx.Speak():
                 self._speak(effect)
             case fx.StopPlayout():
-                for utterance, heard_ms in self.voice.stop(self.now_ms).items():
+                for utterance, heard_ms in self.loudspeaker.stop(self.now_ms).items():
                     self._post(1, ev.PlayoutStopped(utterance, heard_ms, exact=True))
             case fx.Transcribe(utterance=utterance):
                 self._transcribe(utterance)
@@ -136,9 +150,9 @@ class SimulatedWorld:
             case ev.ToolFinished(called_off) | ev.ToolFailed(called_off):
                 return self._comes(called_off, event)
             case ev.PlayoutStarted(utterance):
-                return self.voice.is_playing(utterance)
+                return self.loudspeaker.is_playing(utterance)
             case ev.PlayoutReached(utterance, clause):
-                return self.voice.is_queued(utterance, clause)
+                return self.loudspeaker.is_queued(utterance, clause)
             case _:
                 return True
 
@@ -173,7 +187,7 @@ class SimulatedWorld:
         failed = bool(speak.text) and self._clauses in self.faults.synthesis_fails
         text = "" if failed else speak.text
         first_ms = self.now_ms + (self.timing.synthesis_ms if text else 0)
-        clause = self.voice.queue(speak, text, first_ms)
+        clause = self.loudspeaker.queue(speak, text, first_ms)
         in_ms = clause.starts_ms - self.now_ms
         if failed:
             fault = ev.SpeechFailed(speak.utterance, speak.clause, "simulated fault")
@@ -228,7 +242,7 @@ class SimulatedWorld:
     # --- tools ---
 
     def _run(self, effect: fx.StartTool | fx.Fetch) -> None:
-        answer = self._answer(effect.tool, effect.arguments)
+        answer = self._in_time(effect, self._answer(effect.tool, effect.arguments))
         match effect:
             case fx.StartTool(call=call) if isinstance(answer.result, ToolFailed):
                 self._post(answer.ms, ev.ToolFailed(call, answer.kind, str(answer.result)))
@@ -238,6 +252,22 @@ class SimulatedWorld:
                 self._post(answer.ms, ev.PrefetchFailed(fetch, str(answer.result)))
             case fx.Fetch(fetch=fetch):
                 self._post(answer.ms, ev.PrefetchFinished(fetch, cast("JsonValue", answer.result)))
+
+    def _in_time(self, effect: fx.StartTool | fx.Fetch, answer: After) -> After:
+        """Return the answer, or that of the executor, who waits for a tool for so long and no longer."""
+        tool = self._declared[effect.tool]
+        limit_ms = tool.timeout_ms
+        if isinstance(effect, fx.Fetch):
+            limit_ms = min(limit_ms, effect.deadline_ms - self.now_ms)
+        return answer if answer.ms <= limit_ms else After.given_up(tool, limit_ms)
+
+    @cached_property
+    def _declared(self) -> Mapping[str, Tool]:
+        flow = self.flow
+        tools = [tool for phase in flow.phases for tool in flow.tools_of(phase)]
+        edges = [edge for phase in flow.phases for edge in flow.transitions_of(phase)]
+        tools += [prefetch.tool for edge in edges for prefetch in edge.prefetch]
+        return {tool.name: tool for tool in tools}
 
     def _answer(self, tool: str, arguments: Mapping[str, JsonValue]) -> After:
         self.tool_runs.append((tool, dict(arguments)))
@@ -259,8 +289,8 @@ class SimulatedWorld:
     def _end(self, effect: fx.Effect) -> None:
         match effect:
             case fx.HangUp(reason=reason, drain=drain):
-                self._post(self.voice.left_to_hear_ms(self.now_ms) if drain else 0, ev.CallEnded(reason))
+                self._post(self.loudspeaker.left_to_hear_ms(self.now_ms) if drain else 0, ev.CallEnded(reason))
             case fx.Transfer(target=target):
-                self._post(self.voice.left_to_hear_ms(self.now_ms), ev.CallEnded(f"transferred to {target}"))
+                self._post(self.loudspeaker.left_to_hear_ms(self.now_ms), ev.CallEnded(f"transferred to {target}"))
             case _:
                 pass  # for the record only

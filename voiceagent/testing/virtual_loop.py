@@ -217,9 +217,9 @@ class VirtualClock:
     """The `Clock` port on a virtual loop."""
 
     def __init__(self, loop: VirtualLoop, *, unix_ms: int = _UNIX_MS) -> None:
-        """`unix_ms` is the wall clock at the loop's beginning."""
         self._loop = loop
-        self._unix_ms = unix_ms
+        self.began_unix_ms = unix_ms
+        """The wall clock at the loop's beginning."""
 
     def now_ms(self) -> int:
         """Virtual milliseconds since the loop's beginning."""
@@ -227,7 +227,7 @@ class VirtualClock:
 
     def unix_ms(self) -> int:
         """Wall clock at that instant."""
-        return self._unix_ms + self._loop.now_ms
+        return self.began_unix_ms + self._loop.now_ms
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back once when `now_ms` has reached `at_ms`, never before; returns what cancels it."""

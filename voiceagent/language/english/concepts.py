@@ -13,7 +13,7 @@ __all__ = ["Synonyms", "concepts", "synonym_table"]
 Synonyms = Mapping[tuple[str, ...], str]
 """From a sequence of stems to the concept that stands for it."""
 
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+")
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:st|nd|rd|th)?\b|\d+")
 
 _CONTRACTIONS = {
     "can't": "can not", "cannot": "can not", "won't": "will not", "shan't": "shall not",
@@ -184,6 +184,8 @@ _NUMBER_WORDS = word_set(
     zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
     sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
     hundred thousand
+    third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
+    sixteenth seventeenth eighteenth nineteenth twentieth thirtieth
     """
 )
 
@@ -197,7 +199,7 @@ _REFUSALS: Sequence[str] = (
 
 
 def concepts(text: str, synonyms: Synonyms) -> list[Concept]:
-    """Return the concepts in `text`, in order, with repetitions; numbers and amounts of money are none.
+    """Return the concepts in `text`, in order, with repetitions; numbers, ordinals and amounts of money are none.
 
     "I don't want" is a concept of its own, which begins with "!": it turns the others around. Thanks are courtesy, but
     where nothing else is said they are what the sentence is about.
@@ -207,12 +209,17 @@ def concepts(text: str, synonyms: Synonyms) -> list[Concept]:
     at = 0
     while at < len(stems):
         length, concept = _longest(stems, at, synonyms)
-        if length > 1 or stems[at] not in _STOP_STEMS:
+        if length > 1 or stems[at] not in _STOP_STEMS or _is_taught(stems[at], synonyms):
             found.append(Concept(concept, _evidence(stems, at, length)))
         at += length
     if not found and not _SAYS_THANKS.isdisjoint(stems):
         found.append(Concept(_THANKS, 2))
     return found
+
+
+def _is_taught(stem: str, synonyms: Synonyms) -> bool:
+    """Whether a flow has given this word a meaning that it has in no other: "off", where one orders."""
+    return synonyms.get((stem,)) != _GENERAL.get((stem,))
 
 
 def _without_amounts(stems: Sequence[str]) -> list[str]:
@@ -269,7 +276,7 @@ _BEFORE_IS = frozenset({"what", "that", "where", "it", "who", "how", "there", "h
 
 def _stem(word: str) -> str:
     """Return a light stem: plural, -ing, -ed and -ly go; what is left need not be a word."""
-    if word.isdigit() or word in _NUMBER_WORDS:
+    if word[0].isdigit() or word in _NUMBER_WORDS:
         return _NUMBER
     if word in _IRREGULAR:
         return _IRREGULAR[word]

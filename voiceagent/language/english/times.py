@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import time
 
+from voiceagent.language.english.dates import MONTHS
 from voiceagent.language.english.hesitations import without_hesitations
 from voiceagent.language.english.numerals import with_numerals
 from voiceagent.language.english.pronouns import PRONOUN_ONE
@@ -46,6 +47,9 @@ _RANGE = re.compile(
 _TAKEN_BACK = re.compile(
     r"\b(?:not|instead of|rather than) (?:at )?(?:half past |quarter (?:past|to) )?\d{1,2}(?:[: ]\d\d)?\b"
 )
+_MONTH = rf"(?:{'|'.join(MONTHS).lower()})"
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+_YEAR_OF_A_DATE = re.compile(rf"\b({_MONTH},?(?: the)? {_DAY}|{_DAY}(?: of)? {_MONTH}),? (?:19|20) \d\d\b")
 _OH = re.compile(r"(?<=\d )(?:oh|o) (?=\d\b)")
 _ZERO_FIRST = re.compile(r"\b(?:oh|0) (?=[1-9](?!\d))|\boh (?=\d00\b)")
 _MINUTES_OF_A_STEP = {"half": 30, "quarter": 15}
@@ -58,7 +62,7 @@ def time_of_day(text: str) -> time | None:
     Where nothing tells the half of the day the hours 7 to 11 are in the morning and 12 to 6 in the afternoon, as
     people speak of appointments. A bare number is a time only where it stands alone or after "at".
     """
-    plain = _TAKEN_BACK.sub(" ", _numerals(text))
+    plain = _TAKEN_BACK.sub(" ", _YEAR_OF_A_DATE.sub(r"\1", _numerals(text)))
     parts = list(dict.fromkeys(match["part"] for match in _PART_OF_THE_DAY.finditer(plain)))
     said = list(dict.fromkeys(_times(plain, parts[0] if len(parts) == 1 else None)))
     return said[0] if len(said) == 1 else None

@@ -66,9 +66,10 @@ class Answering:
         return None
 
     def _said_since_asked(self, result: Message) -> list[Message]:
-        """Return what the caller has said since the request that this is the result of."""
-        request = request_of(result, self._here)
-        return [m for m in self._here if m.role == "caller" and m.number > (request.number if request else 0)]
+        """Return what the caller has said since the request that this is the result of, in whichever phase."""
+        request = request_of(result, [m for m in reversed(self._request.history) if m.number < result.number])
+        asked = request.number if request is not None else result.number
+        return [m for m in self._request.history if m.role == "caller" and m.number > asked]
 
     def _correction(self, result: Message | None) -> Message | None:
         """Return the words that stopped what was about to be done, if they say what is wanted instead."""
@@ -206,7 +207,10 @@ class Answering:
         filled = False
         for message in self._here:
             if message.role == "caller" and message.number > max(since, default=0):
-                filled = self._understanding.fill(form.slots, values, message.text, self._today, begun)
+                is_answer = self._understanding.named_in(message.text) is None
+                filled = self._understanding.fill(
+                    form.slots, values, message.text, self._today, begun, as_they_are=is_answer
+                )
         missing = next((slot for slot in form.slots if slot.name not in values), None)
         if missing is None:
             return self._request_tool(form.does, values)
@@ -218,10 +222,8 @@ class Answering:
 
     def _do(self, intent: Intent, values: Mapping[str, SlotValue], missing: Slot | None) -> Sequence[ReplyPiece]:
         name = name_of(intent)
-        if name is None:
-            return self._say(self._rendered(intent.say or "", {}))
-        if name not in self._request.tools:
-            return self._say(_CANNOT)
+        if name is None or name not in self._request.tools:
+            return self._say(self._rendered(intent.say or _CANNOT, {}))
         if missing is not None:
             return self._ask(missing, values, again=False)
         return self._request_tool(intent.does if isinstance(intent.does, Tool) else name, values)

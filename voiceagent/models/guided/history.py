@@ -12,7 +12,7 @@ from voiceagent.core.effects import Message
 from voiceagent.models.guided.understanding import Understanding
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import Intent
-from voiceagent.spec.phase import Requested
+from voiceagent.spec.phase import HangUpAfter, Requested
 from voiceagent.spec.tool import Tool
 
 __all__ = ["arguments_in", "is_move", "name_of", "request_of", "unmet_wish"]
@@ -46,12 +46,12 @@ def unmet_wish(understanding: Understanding, flow: Flow, earlier: Sequence[Messa
     """Return the newest words of an earlier phase that want something of this one, unless they have had their effect.
 
     A move uses no words up: it is only the way to where they can be acted upon. A yes or a no was the answer to a
-    question of its own phase, and is no wish. Neither is what would end the call: who stayed on the line wants more.
+    question of its own phase, and is no wish. Neither is a goodbye: who stayed on the line wants more.
     """
     for at in range(len(earlier) - 1, -1, -1):
         message, since = earlier[at], earlier[at + 1 :]
         intent = understanding.named_in(message.text) if message.role == "caller" else None
-        if intent is None or intent.does is None or _ends_call(flow, name_of(intent)):
+        if intent is None or intent.does is None or _hangs_up(flow, name_of(intent)):
             continue
         if _had_effect(intent, flow, since) or _is_overtaken(message, flow, since):
             return None
@@ -59,11 +59,11 @@ def unmet_wish(understanding: Understanding, flow: Flow, earlier: Sequence[Messa
     return None
 
 
-def _ends_call(flow: Flow, name: str | None) -> bool:
-    """Whether a request of this name leads, somewhere in the flow, to a phase that ends the call."""
+def _hangs_up(flow: Flow, name: str | None) -> bool:
+    """Whether a request of this name leads, somewhere in the flow, to a phase that hangs up."""
     edges = [*flow.transitions, *(edge for phase in flow.phases for edge in phase.transitions)]
     targets = {edge.to for edge in edges if isinstance(edge.on, Requested) and edge.on.name == name}
-    return any(flow.by_name[target].ends is not None for target in targets)
+    return any(isinstance(flow.by_name[target].ends, HangUpAfter) for target in targets)
 
 
 def _had_effect(intent: Intent, flow: Flow, since: Sequence[Message]) -> bool:

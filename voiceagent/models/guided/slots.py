@@ -8,12 +8,13 @@ from datetime import date
 
 from voiceagent.core.sealing import Handle, handle_text, handles_in
 from voiceagent.language import Language, Relation
-from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, YesNo
+from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.guided import Slot
 
 __all__ = ["SlotValue", "begun_in", "completed", "value_of"]
 
 SlotValue = str | bool
+_MARKS = " .,;:!?…"
 
 
 def begun_in(slot: Slot, text: str, *, language: Language) -> str | None:
@@ -60,12 +61,16 @@ def _read(
         case SpokenDate():
             day = language.date(text, today)
             return day.isoformat() if day else None
+        case SpokenTime():
+            moment = language.time_of_day(text)
+            return moment.isoformat("minutes") if moment else None
         case YesNo():
             return language.yes_no(text) if asked else None
         case Choice(options=options):
             return _choice(options, name, text, language)
         case FreeSpeech():
-            return text.strip() or None if asked else None
+            # Recognizers put a full stop after anything.
+            return text.strip().rstrip(_MARKS) or None if asked else None
 
 
 def _digits(expects: Digits, name: str, text: str, language: Language, others: tuple[str, ...]) -> str | None:

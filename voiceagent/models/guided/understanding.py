@@ -17,6 +17,7 @@ from voiceagent.spec.tool import Tool
 
 __all__ = ["Understanding", "Wanted"]
 
+_ANY_DAY = date(2000, 1, 1)
 _WORD = re.compile(r"[\w']+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _REPEAT = ("could you repeat that please", "say that again", "what did you say", "pardon", "sorry, come again")
@@ -64,7 +65,7 @@ class Understanding:
         self._answers = self._plain_answers()
 
     def _indexed(self, phrases: dict[str, Sequence[str]]) -> PhraseIndex | None:
-        return self.language.phrase_index(phrases) if phrases else None
+        return self.language.phrase_index(phrases, synonyms=self._dialogue.synonyms) if phrases else None
 
     def _words_of_choices(self) -> frozenset[str]:
         slots = [slot for intent in self._dialogue.intents for slot in intent.slots]
@@ -129,9 +130,19 @@ class Understanding:
         return wanted
 
     def fill(
-        self, slots: Sequence[Slot], values: dict[str, SlotValue], text: str, today: date, begun: dict[str, str]
+        self,
+        slots: Sequence[Slot],
+        values: dict[str, SlotValue],
+        text: str,
+        today: date,
+        begun: dict[str, str],
+        *,
+        as_they_are: bool = False,
     ) -> bool:
-        """Take every value these words give; True if there was one. `begun` keeps numbers that are too short so far."""
+        """Take every value these words give; True if there was one. `begun` keeps numbers that are too short so far.
+
+        `as_they_are`: the words may be the answer to a slot of free speech, because they name nothing that is wanted.
+        """
         names = [slot.name for slot in slots]
         asked = next((slot for slot in slots if slot.name not in values), None)
         found = {
@@ -143,7 +154,7 @@ class Understanding:
                     text,
                     language=self.language,
                     today=today,
-                    asked=slot is asked,
+                    asked=slot is asked and (as_they_are or not isinstance(slot.expects, FreeSpeech)),
                     others=tuple(name for name in names if name != slot.name),
                 )
             )
@@ -164,11 +175,12 @@ class Understanding:
         asks = wanted.missing is not None
         named = (self.named_in(text) if asks else self.intent_of(text)) or self._by_values(text, today, wanted)
         wanted.understood = False
+        is_answer = named is None or named is wanted.intent
         if named is not None and named is not wanted.intent:
             wanted.intent, wanted.values, wanted.begun = named, {}, {}
             wanted.understood = True
         if wanted.intent is not None:
-            filled = self.fill(wanted.intent.slots, wanted.values, text, today, wanted.begun)
+            filled = self.fill(wanted.intent.slots, wanted.values, text, today, wanted.begun, as_they_are=is_answer)
             wanted.understood = wanted.understood or filled or named is wanted.intent
 
     def _by_values(self, text: str, today: date, wanted: Wanted) -> Intent | None:
@@ -208,7 +220,14 @@ class Understanding:
 
     def plain_answer(self, text: str) -> bool | None:
         """Return the yes or no that is all there is to these words; None where there is more, or neither."""
-        return None if self._content_of(text) or self.language.digits(text) else self.language.yes_no(text)
+        answer = self.language.yes_no(text)
+        return None if answer is None or self._content_of(text) or self._names_a_value(text) else answer
+
+    def _names_a_value(self, text: str) -> bool:
+        """Whether there is a number, a day or a time of day in these words, whichever it is."""
+        language = self.language
+        day, moment = language.date(text, _ANY_DAY), language.time_of_day(text)
+        return bool(language.digits(text)) or day is not None or moment is not None
 
     def _is_bare(self, text: str) -> bool:
         """Whether there is nothing in these words but numbers, choices and words that say nothing."""

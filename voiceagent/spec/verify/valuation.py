@@ -201,12 +201,20 @@ def _instants(kind: type, named: Sequence[Any]) -> list[object]:
         ordered = sorted(set(named))
     except TypeError:
         return list(named)  # with and without a time zone: they have no order, so nothing lies between them
+    if not ordered:
+        return [_any_instant(kind)]  # a guard that asks only whether there is one
     if not issubclass(kind, date | timedelta):
         return ordered
     found: list[Any] = [*ordered, *(moved for value in ordered for moved in _neighbours(value))]
     if issubclass(kind, datetime | timedelta):
         found += [low + (high - low) / 2 for low, high in itertools.pairwise(ordered)]
     return found
+
+
+def _any_instant(kind: type) -> object:
+    if issubclass(kind, timedelta):
+        return kind(0)
+    return kind(12, 0) if issubclass(kind, time) else kind(2000, 1, 1)
 
 
 def _neighbours(value: Any) -> Iterator[object]:
