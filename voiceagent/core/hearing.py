@@ -21,7 +21,7 @@ _BARGE_IN_MS = 500
 late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
 _BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
-OVERLAP_MS = 400
+OVERLAP_MS = 500
 """People answer before the last syllable of a question is over: what begins so shortly before its end answers it."""
 _LEFT_BEHIND = Sealing(slots=(("digits#0", 0),), counts=())
 """Where digits go that were spoken in a sensitive phase and are transcribed after its end."""
