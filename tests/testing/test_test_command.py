@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,9 +37,8 @@ Run = Callable[..., tuple[int, str]]
 @pytest.fixture
 def folder(place: Path) -> Path:
     folder = place / "tests"
-    folder.mkdir(exist_ok=True)
-    for old in folder.glob("*"):
-        old.unlink()
+    shutil.rmtree(folder, ignore_errors=True)  # a run of pytest in it leaves its cache behind
+    folder.mkdir()
     (folder / "desk.call.yaml").write_text(CALLS)
     return folder
 
