@@ -133,12 +133,13 @@ def _replay(evidence: Evidence) -> Claim:
 
 
 def _balance_spoken(evidence: Evidence, hearings: Sequence[str]) -> Claim:
-    """Each balance has to be heard behind the name of its own account."""
+    """Each balance has to be heard behind the name of its own account; an s before "account" is easily lost."""
+    kinds = {kind.removesuffix("s"): kind for kind in evidence.balances}
     heard: dict[str, list[str]] = {kind: [] for kind in evidence.balances}
     for words in hearings:
-        pieces = re.split(rf"\b({'|'.join(evidence.balances)})\b", words.lower())
-        for kind, behind in zip(pieces[1::2], pieces[2::2], strict=True):
-            heard[kind].append(behind)
+        pieces = re.split(rf"\b({'|'.join(kinds)})s?\b", words.lower())
+        for name, behind in zip(pieces[1::2], pieces[2::2], strict=True):
+            heard[kinds[name]].append(behind)
     right = all(any(hears(balance, words) for words in heard[kind]) for kind, balance in evidence.balances.items())
     amounts = ", ".join(f"{kind} {balance}" for kind, balance in evidence.balances.items())
     return Claim("the balances of the database are in the recording, by ear", right, amounts)

@@ -64,6 +64,13 @@ def test_each_balance_is_heard_behind_the_name_of_its_own_account(evidence: Evid
     assert not proof._balance_spoken(evidence, right[:1]).kept
 
 
+def test_a_name_that_lost_its_last_letter_by_ear_is_still_that_account(evidence: Evidence) -> None:
+    heard = "You're checking account holds 12 dollars and 50 cents. You're saving. Account holds 407 dollars."
+    swapped = "You're checking account holds 407 dollars. You're saving. Account holds 12 dollars and 50 cents."
+    assert proof._balance_spoken(evidence, [heard]).kept
+    assert not proof._balance_spoken(evidence, [swapped]).kept
+
+
 def broken(evidence: Evidence) -> list[str]:
     return [claim.promise for claim in proof._fillers(evidence) if not claim.kept]
 
