@@ -94,7 +94,7 @@ class MoonshineRecognizer:
         self._decoder = _Decoder(lambda: _load(self._files))
         try:
             self._decoder.load().result()
-        except BaseException:
+        except BaseException:  # an interrupt too: its thread must not be left behind
             self._decoder.close()
             raise
         self._waiting = 0

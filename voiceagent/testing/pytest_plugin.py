@@ -50,7 +50,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Collect files of scripted conversations."""
     if not file_path.name.endswith(SUFFIX):
         return None
-    return _CallFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType]
+    return _CallFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType] - untyped
 
 
 class _CallFile(pytest.File):
@@ -63,7 +63,7 @@ class _CallFile(pytest.File):
             raise self.CollectError(str(exc)) from exc
         player = stash[_players].setdefault(id(file.flow), CallPlayer(file.flow))
         for script in file.scripts:
-            yield _CallItem.from_parent(  # pyright: ignore[reportUnknownMemberType]
+            yield _CallItem.from_parent(  # pyright: ignore[reportUnknownMemberType] - pytest leaves it untyped
                 self, name=script.name, script=script, player=player
             )
 
@@ -76,7 +76,7 @@ class _CallFailed(Exception):
 
 class _CallItem(pytest.Item):
     def __init__(self, *, script: CallScript, player: CallPlayer, **more: object) -> None:
-        super().__init__(**more)  # pyright: ignore[reportUnknownMemberType, reportArgumentType]
+        super().__init__(**more)  # pyright: ignore[reportUnknownMemberType, reportArgumentType] - pytest's own
         self._script = script
         self._player = player
         if script.xfail is not None:

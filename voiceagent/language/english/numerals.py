@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 # Compiled, without type stubs: the cast below says what its docstring does.
-from text_to_num import alpha2digit  # pyright: ignore[reportUnknownVariableType]
+from text_to_num import alpha2digit  # pyright: ignore[reportUnknownVariableType] - untyped
 
 __all__ = ["with_numerals"]
 
