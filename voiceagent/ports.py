@@ -11,15 +11,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from voiceagent.core.effects import ModelRequest, SwapPhase
+from pydantic import JsonValue
+
+from voiceagent.core.effects import Message, ModelRequest, SwapPhase
 from voiceagent.core.events import Event
-from voiceagent.core.ids import CallId, LegId, ReplyId, UtteranceId
+from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.spec.flow import Flow
 
 __all__ = [
     "MULAW_8K",
     "AudioFormat",
     "CallHandler",
+    "CallerTranscribed",
     "Clock",
     "CredentialBroker",
     "Engines",
@@ -27,15 +30,31 @@ __all__ = [
     "Leg",
     "LegEvents",
     "LegFeatures",
+    "ModelInterrupted",
+    "ModelReplyAudio",
+    "ModelReplyBegan",
+    "ModelReplyEnded",
+    "ModelReplyText",
+    "ModelToolRequested",
+    "OfferedTool",
     "RecognizerEngine",
     "RecognizerHandle",
     "ReplyDone",
     "ReplyModel",
     "ReplyModelEngine",
     "ReplyPiece",
+    "RequestsWithdrawn",
     "SentText",
+    "SessionEnding",
+    "SessionLost",
+    "SessionSetup",
+    "SetupInForce",
+    "SpeechCapabilities",
+    "SpeechModelEngine",
+    "SpeechModelEvent",
     "SpeechOff",
     "SpeechOn",
+    "SpeechSession",
     "SynthesizerEngine",
     "SynthesizerHandle",
     "ToolRequest",
@@ -251,6 +270,226 @@ class ReplyModelEngine(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+# --- speech models ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechCapabilities:
+    """What a speech-to-speech model can do: one row per provider, the same questions for all of them."""
+
+    name: str
+    swap: Literal["in_place", "new_session"]
+    """How prompt and tools are replaced: `update` on the live session, or another session is connected."""
+    audio_in: tuple[AudioFormat, ...]
+    """What it hears, best first; a leg's own format is taken where it is among them."""
+    audio_out: tuple[AudioFormat, ...]
+    """What it speaks, best first."""
+    transcribes: bool
+    """Whether the caller's words come as text, at least late."""
+    truncates: bool
+    """Whether its history can be cut to what was heard of a reply; where not, it knows by itself, or never."""
+    filler: Literal["own_audio", "nudge"] = "own_audio"
+    """What covers a wait: our own audio, or a line of text that has the model say something."""
+    session_limit_ms: int | None = None
+    """After this a provider ends the session; it is renewed before."""
+    idle_limit_ms: int | None = None
+    """Without speech for so long a provider ends the session."""
+    history_messages: int | None = None
+    """How many messages a new session can be told; None is any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTool:
+    """A tool or a move as a model is shown it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, JsonValue]
+    """JSON schema of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSetup:
+    """What a model session is given to begin with, or is updated to: one phase's prompt and tools, never the flow."""
+
+    epoch: Epoch
+    prompt: str
+    """Static part: the same for every call of the phase."""
+    late_facts: str
+    """Late part; empty where the session is primed ahead, then it follows as a note."""
+    tools: tuple[OfferedTool, ...]
+    voice: str | None
+    """A voice of the provider's; None is its default."""
+    audio_in: AudioFormat
+    audio_out: AudioFormat
+
+
+@dataclass(frozen=True, slots=True)
+class SetupInForce:
+    """`update` has been confirmed: what it asked for holds for every reply that begins from here on."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReplyBegan:
+    """The model has begun a reply, asked for or by itself; `reply` is its own id, unique within the session."""
+
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReplyAudio:
+    """The next audio of a reply, in the setup's format, usually faster than it is heard."""
+
+    reply: str
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReplyText:
+    """The next words of what a reply says aloud; they may come before their audio or after it."""
+
+    reply: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelToolRequested:
+    """The model asks for a tool or a move; `arguments` is the JSON text as it wrote it."""
+
+    reply: str
+    request: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReplyEnded:
+    """Nothing follows of a reply: it is complete, was cancelled or broken off, or failed for `reason`."""
+
+    reply: str
+    outcome: Literal["complete", "cancelled", "failed"]
+    reason: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInterrupted:
+    """The model has heard the caller cut in and gives up what it was saying: what is queued of it is stale."""
+
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscribed:
+    """Words of the caller as the model heard them. A final follows its partials and repeats none of another final."""
+
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsWithdrawn:
+    """The model no longer wants the results of these requests; nothing is to be sent for them."""
+
+    requests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnding:
+    """The provider will end the session in so many milliseconds: another one is due."""
+
+    left_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The session is over and nobody here asked for it; nothing follows. `permanent`: another would fare the same."""
+
+    reason: str
+    permanent: bool
+
+
+SpeechModelEvent = (
+    SetupInForce
+    | ModelReplyBegan
+    | ModelReplyAudio
+    | ModelReplyText
+    | ModelToolRequested
+    | ModelReplyEnded
+    | ModelInterrupted
+    | CallerTranscribed
+    | RequestsWithdrawn
+    | SessionEnding
+    | SessionLost
+)
+
+
+class SpeechSession(Protocol):
+    """One connection to a speech model that hears, decides when the caller has finished, and speaks.
+
+    Methods queue what is to be sent and return at once, in order; what cannot be sent ends the session: SessionLost.
+    """
+
+    def hear(self, audio: bytes) -> None:
+        """Take the next caller audio, in the setup's format, any length."""
+        ...
+
+    def update(self, setup: SessionSetup) -> None:
+        """Replace prompt and tools; SetupInForce follows. Only where `swap` is `in_place`, and no reply is being made.
+
+        Formats cannot change, nor the voice once it has spoken.
+        """
+        ...
+
+    def tell(self, messages: Sequence[Message]) -> None:
+        """Let the model know what happened, in order, without making it speak.
+
+        A result of one of this session's own open requests answers it; all else is told in words, in the provider's
+        shape and within its limits. Before the first audio this is the history of the call.
+        """
+        ...
+
+    def ask(self) -> None:
+        """Have the model reply to what it knows. While a reply is being made this waits for its end."""
+        ...
+
+    def cancel(self) -> None:
+        """Break off the reply that is being made, and forget an `ask` not sent yet. ModelReplyEnded follows."""
+        ...
+
+    def truncate(self, reply: str, heard_ms: int) -> None:
+        """Cut what the model believes to have said to what was heard of it. Nothing where it cannot, or at 0."""
+        ...
+
+    async def close(self) -> None:
+        """End the session; nothing is posted after this has been called. Returns in bounded time."""
+        ...
+
+
+class SpeechModelEngine(Protocol):
+    """A speech-to-speech model, for all calls of the process."""
+
+    @property
+    def capabilities(self) -> SpeechCapabilities:
+        """The provider's row."""
+        ...
+
+    async def connect(self, setup: SessionSetup, post: Callable[[SpeechModelEvent], None]) -> SpeechSession:
+        """Return a session in which the setup is in force, ready for history and audio.
+
+        `post` is called on the event loop, never before this returns. Raises VoiceFailed; abandoning the call
+        (cancellation) leaves no connection behind.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what the engine holds."""
         ...
 
 
