@@ -537,7 +537,15 @@ class Voice(Protocol):
         ...
 
     def cancel(self, reply: ReplyId) -> None:
-        """Stop making a reply."""
+        """Stop making a reply, and let nothing more of it be heard."""
+        ...
+
+    def play(self, reply: ReplyId) -> None:
+        """Let the caller hear a reply that was begun unasked."""
+        ...
+
+    def truncate(self, reply: ReplyId, heard_ms: int) -> None:
+        """A reply that the voice spoke itself was stopped: this much of it was heard."""
         ...
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:

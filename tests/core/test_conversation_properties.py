@@ -110,6 +110,8 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ),
     ev.ReplyFinished: st.builds(ev.ReplyFinished, _replies, st.sampled_from([None, "number", "code", "stray"])),
     ev.ReplyFailed: st.builds(ev.ReplyFailed, _replies, st.just("overloaded")),
+    ev.ReplyInterrupted: st.builds(ev.ReplyInterrupted, _replies),
+    ev.VoiceChanged: st.builds(ev.VoiceChanged, st.booleans(), st.booleans(), st.just("lost")),
     ev.ToolFinished: st.builds(ev.ToolFinished, _calls, _results),
     ev.ToolFailed: st.builds(ev.ToolFailed, _calls, _kinds_of_failure, st.just("no answer")),
     ev.PrefetchFinished: st.builds(ev.PrefetchFinished, _fetches, _results),
@@ -124,7 +126,7 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.HostEvent: st.builds(ev.HostEvent, st.sampled_from(["closing_time", "unheard_of"])),
     ev.TimePassed: st.just(ev.TimePassed()),
 }
-_RARE = (ev.CallEnded, ev.LegLost)
+_RARE = (ev.CallEnded, ev.LegLost, ev.VoiceChanged)
 _often = st.one_of([strategy for kind, strategy in _ANYTHING.items() if kind not in _RARE])
 
 
@@ -198,6 +200,14 @@ def _answers_to(effect: fx.Effect) -> Sequence[ev.Event]:
                 _ask(reply, "list_visits"),
                 ev.ReplyStarted(reply, request.epoch),
                 ev.ReplyFailed(reply, "overloaded"),
+            )
+        case fx.PlayReply(reply=reply):
+            return (
+                ev.ReplyText(reply, "You have two visits."),
+                ev.ReplyFinished(reply),
+                _ask(reply, "list_visits"),
+                ev.ReplyInterrupted(reply),
+                ev.PlayoutStopped(UtteranceId(reply), 400, exact=True),
             )
         case fx.StartTool(call=call):
             return (
@@ -399,6 +409,11 @@ class Call:
                         self.happens(ev.PlayoutStopped(spoken.id, 400, exact=True))
                 case _:
                     pass
+        for spoken in self.conversation._saying.speech.unfinished:  # pyright: ignore[reportPrivateUsage]
+            if spoken.kind == "reply" and spoken.complete and not spoken.id.startswith("a"):
+                # A speech model's own audio: the voice reports that it was heard, and no Speak asks for it.
+                self.happens(ev.PlayoutReached(spoken.id, 0, 900, finished=True))
+                heard = heard or bool(spoken.text)
         return heard
 
     def replays(self) -> None:
@@ -493,12 +508,12 @@ def test_whatever_happens_the_promises_hold(
 
 
 @pytest.mark.parametrize("begin", [_welcomed, _at_the_desk, _before_the_yes])
-@given(steps=_steps)
+@given(steps=_steps, voice=st.sampled_from(["cascade", "speech model"]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_has_happened_the_caller_is_never_left_in_silence(
-    clinic_flow: Flow, begin: Callable[[Flow, Inherited], Call], steps: list[Step]
+    clinic_flow: Flow, begin: Callable[[Flow, Inherited], Call], steps: list[Step], voice: str
 ) -> None:
-    call = begin(clinic_flow, _VOICES["cascade"])
+    call = begin(clinic_flow, _VOICES[voice] if begin is _welcomed else _VOICES["cascade"])
     for step in steps:
         call.take(step)
     call.is_never_silent_for_long()

@@ -105,9 +105,9 @@ def test_a_line_that_is_not_an_event_says_what_is_wrong_with_it(line: bytes, com
         decode_event(line)
 
 
-def _asked(text: str) -> bytes:
+def _request(text: str) -> ModelRequest:
     message = Message(1, "caller", text, Epoch(1))
-    request = ModelRequest(
+    return ModelRequest(
         phase="greeting",
         epoch=Epoch(1),
         prompt="Be kind.",
@@ -117,7 +117,10 @@ def _asked(text: str) -> bytes:
         facts={"name": "Ada"},
         unix_ms=5,
     )
-    return encode_outgoing(Outgoing(1, Epoch(1), TurnId(1), AskModel(ReplyId("r1"), request)))
+
+
+def _asked(text: str) -> bytes:
+    return encode_outgoing(Outgoing(1, Epoch(1), TurnId(1), AskModel(ReplyId("r1"), _request(text))))
 
 
 def test_what_a_model_was_shown_is_written_without_its_words() -> None:
@@ -135,7 +138,7 @@ def test_other_words_give_another_digest() -> None:
 
 
 def test_a_swap_is_written_with_the_hash_of_its_prompt() -> None:
-    line = encode_outgoing(Outgoing(1, Epoch(1), TurnId(0), SwapPhase(Epoch(1), "greeting", "Be kind.", (), None)))
+    line = encode_outgoing(Outgoing(1, Epoch(1), TurnId(0), SwapPhase(_request("yes"), None)))
     assert b"Be kind." not in line
     assert b"prompt_sha256" in line
 

@@ -134,3 +134,13 @@ class CallerTurn:
         self.utterances.clear()
         self._taken = [*self._taken, *(utterance.id for utterance in taken)][-_REMEMBERED:]
         return taken
+
+    def take_paused(self, now_ms: int) -> list[Utterance]:
+        """End the turn, except for a voice that is still on: from now on it speaks into the answer."""
+        on = [utterance for utterance in self.utterances.values() if utterance.ended_ms is None]
+        for utterance in on:
+            del self.utterances[utterance.id]
+        taken = self.take()
+        for utterance in on:
+            self.utterances[utterance.id] = Utterance(utterance.id, now_ms, over_speech=True)
+        return taken

@@ -101,10 +101,9 @@ def _parts_of(effect: Effect) -> dict[str, object]:
     match effect:
         case AskModel(reply=reply, request=request):
             return {"reply": reply, **_shown(request)}
-        case SwapPhase(prompt=prompt):
-            parts = _fields_of(effect)
-            del parts["prompt"]
-            return {**parts, "prompt_sha256": _sha256(prompt.encode("utf-8", "replace"))}
+        case SwapPhase(request=request, voice=voice):
+            prompt_sha256 = _sha256(request.prompt.encode("utf-8", "replace"))
+            return {**_shown(request), "prompt_sha256": prompt_sha256, "voice": voice}
         case _:
             return _fields_of(effect)
 

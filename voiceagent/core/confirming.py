@@ -50,7 +50,7 @@ class Confirming:
         if answer is None or not confirmation.heard:
             self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
             return False
-        self._transcript.caller(turn.text, self._state.epoch)
+        self._transcript.caller(turn.text, self._state.epoch, in_audio=turn.in_audio)
         self._doing.confirmed(yes=answer, reason="the caller said no")
         return True
 

@@ -22,6 +22,7 @@ from voiceagent.core.phase_machine import Signal
 from voiceagent.core.replying import Replying
 from voiceagent.core.sealing import Sealing
 from voiceagent.core.state import CallState, Inherited
+from voiceagent.core.unasked import Unasked
 from voiceagent.language import language_for
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import (
@@ -41,7 +42,15 @@ class Conversation:
 
     def __init__(self, flow: Flow, inherited: Inherited) -> None:
         phase = flow.phase(flow.initial)
-        self.state = CallState(flow, inherited, language_for(flow.locale), flow.facts(), phase)
+        self.state = CallState(
+            flow,
+            inherited,
+            language_for(flow.locale),
+            flow.facts(),
+            phase,
+            voice_speaks=inherited.voice_speaks,
+            voice_takes_turns=inherited.replies_unasked,
+        )
         desks = Desks.of(self.state)
         self.transcript = desks.transcript
         self._out = desks.out
@@ -54,6 +63,7 @@ class Conversation:
         self._confirming = Confirming(desks)
         self._replying = Replying(desks, confirming=self._confirming)
         self._listening = Listening(desks, replying=self._replying, confirming=self._confirming)
+        self._unasked = Unasked(desks, listening=self._listening)
         self._speech_failures = 0
 
     # --- what the outside may know -----------------------------------------------------------------------------------
@@ -68,6 +78,7 @@ class Conversation:
             None if self._saying.speech.sounding else self._saying.fillers.deadline_ms,
             self._silence.deadline_ms(self.state.phase.no_input.after_ms),
             self._replying.deadline_ms(),
+            self._unasked.deadline_ms(),
             self._confirming.deadline_ms(),
             self._phasing.deadline_ms(),
             self._phasing.swap_deadline_ms(),
@@ -136,8 +147,14 @@ class Conversation:
                 self._hearing.transcribed(utterance, "")
             case ev.DigitsPressed(digits, handle):
                 self._listening.pressed(digits, handle)
-            case ev.ReplyStarted() | ev.ReplyText() | ev.ToolRequested() | ev.ReplyFinished() | ev.ReplyFailed():
+            case ev.ReplyStarted():
+                self._unasked.begun(event)
+            case ev.ReplyInterrupted():
+                self._unasked.interrupted()
+            case ev.ReplyText() | ev.ToolRequested() | ev.ReplyFinished() | ev.ReplyFailed():
                 self._replying.made(event)
+            case ev.VoiceChanged():
+                self._replying.voice_changed(event)
             case ev.ToolFinished(call, result):
                 self._doing.finished(call, result)
             case ev.ToolFailed():
@@ -262,6 +279,8 @@ class Conversation:
             self._confirming.expired()
         if _due(self._replying.deadline_ms(), now_ms):
             self._replying.timed_out()
+        if _due(self._unasked.deadline_ms(), now_ms):
+            self._unasked.overdue()
         if _due(self._phasing.swap_deadline_ms(), now_ms):
             self._replying.swap_failed("the voice did not answer in time")
         if _due(self._phasing.deadline_ms(), now_ms):
@@ -307,7 +326,7 @@ class Conversation:
             return
         signals, self._doing.signals = self._doing.signals, []
         if reply is not None and reply.finished:
-            self._saying.owed = self._saying.owed or reply.requests > 0
+            self._saying.owed = self._saying.owed or reply.requests > 0 or bool(signals)
             self._saying.reply = None
         elif signals:
             self._saying.owed = True
@@ -349,7 +368,8 @@ class Conversation:
         """Whether the caller waits for something."""
         reply = self._saying.reply
         thinking = reply is not None and not reply.finished and not reply.held
-        return thinking or bool(self._doing.calls.outstanding) or self.state.swapping
+        awaited = self._saying.awaited_since_ms is not None
+        return thinking or awaited or bool(self._doing.calls.outstanding) or self.state.swapping
 
     def _settle_silence(self) -> None:
         idle = not (

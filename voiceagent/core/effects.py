@@ -21,6 +21,7 @@ __all__ = [
     "Message",
     "ModelRequest",
     "Outgoing",
+    "PlayReply",
     "ReportProblem",
     "ServeFromCache",
     "Speak",
@@ -29,6 +30,7 @@ __all__ = [
     "SwapPhase",
     "Transcribe",
     "Transfer",
+    "TruncateReply",
 ]
 
 SpeechKind = Literal["reply", "filler", "said", "read_back"]
@@ -53,6 +55,8 @@ class Message:
     """Tool of a request or a result."""
     failed: bool = False
     """A tool result that is an error."""
+    in_audio: bool = False
+    """It went through the voice as audio: a speech model that was there heard the caller say it, or said it itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +126,42 @@ class CancelReply:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayReply:
+    """Let the caller hear a reply that a speech model has begun by itself; until then its audio is kept back."""
+
+    reply: ReplyId
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateReply:
+    """Have a speech model know how much of its own reply was heard before it was stopped."""
+
+    reply: ReplyId
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwapPhase:
     """Put the prompt and tools of this phase in force; answered with PhaseSwapped or SwapFailed."""
 
-    epoch: Epoch
-    phase: str
-    prompt: str
-    tools: tuple[str, ...]
+    request: ModelRequest
+    """What a model is to know from now on: a speech model may reply before it is asked."""
     voice: str | None
+
+    @property
+    def epoch(self) -> Epoch:
+        """The phase epoch that begins."""
+        return self.request.epoch
+
+    @property
+    def phase(self) -> str:
+        """The phase that begins."""
+        return self.request.phase
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Names of the tools and moves that it offers."""
+        return self.request.tools
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------
@@ -215,6 +247,8 @@ Effect = (
     | Transcribe
     | AskModel
     | CancelReply
+    | PlayReply
+    | TruncateReply
     | SwapPhase
     | StartTool
     | CancelTool

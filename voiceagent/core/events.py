@@ -33,6 +33,7 @@ __all__ = [
     "PrefetchFinished",
     "ReplyFailed",
     "ReplyFinished",
+    "ReplyInterrupted",
     "ReplyStarted",
     "ReplyText",
     "SpeechFailed",
@@ -45,6 +46,7 @@ __all__ = [
     "TranscriptFailed",
     "TranscriptFinal",
     "TranscriptPartial",
+    "VoiceChanged",
 ]
 
 
@@ -203,6 +205,24 @@ class ReplyFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyInterrupted:
+    """A speech model has heard the caller cut in, and has given up the rest of its reply."""
+
+    reply: ReplyId
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceChanged:
+    """Another voice has taken over in mid-call: a speech model was lost, a cascade goes on in its place."""
+
+    speaks: bool
+    """Replies come as audio of the voice's own: they are not synthesised."""
+    replies_unasked: bool
+    """It ends the caller's turns by itself."""
+    reason: str
+
+
 # --- tools and fetches -----------------------------------------------------------------------------------------------
 
 
@@ -339,6 +359,8 @@ Event = (
     | ToolRequested
     | ReplyFinished
     | ReplyFailed
+    | ReplyInterrupted
+    | VoiceChanged
     | ToolFinished
     | ToolFailed
     | PrefetchFinished

@@ -41,6 +41,8 @@ class TurnTaken:
     """The words that did not fall into the agent's."""
     was_noise: bool
     """Too short to have been words."""
+    in_audio: bool
+    """A speech model has heard it too."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -148,10 +150,23 @@ class Hearing:
             over_speech=self._turn.over_speech,
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
+            in_audio=self._state.voice_hears,
         )
         self._turn.take()
         self._close_handles()
         return turn
+
+    def answered(self) -> tuple[str, tuple[UtteranceId, ...]]:
+        """End the turn because a speech model has begun to answer it.
+
+        Returns the words that are known, and the utterances whose words are still to come. A voice that is still on
+        speaks into the answer from here on.
+        """
+        taken = self._turn.take_paused(self._state.now_ms)
+        self._barge_in_at_ms = self._state.now_ms + _BARGE_IN_MS if self._turn.open else None
+        self._close_handles()
+        text = " ".join(utterance.text for utterance in taken if utterance.text)
+        return with_each_handle_once(text), tuple(utterance.id for utterance in taken if utterance.text is None)
 
     def drop(self) -> None:
         """Nobody listens any more."""

@@ -30,6 +30,8 @@ class Listening:
         self._silence = desks.silence
         self._replying = replying
         self._confirming = confirming
+        self.answer_is_owed = False
+        """A speech model's own answer to the turn was turned down: it has to be asked for."""
 
     def heard(
         self, event: ev.CallerStartedSpeaking | ev.CallerPaused | ev.TranscriptPartial | ev.TranscriptFinal
@@ -54,9 +56,9 @@ class Listening:
                 known = self._hearing.transcribed(utterance, text)
                 if known and self._hearing.has_words(text):
                     self.barge_in()
-                elif not known and text:
+                elif not known and text and not self._transcript.words_came(utterance, text):
                     self._out.emit(ReportProblem("late transcript", utterance))
-                    self._transcript.caller(text, self._state.epoch)
+                    self._transcript.caller(text, self._state.epoch, in_audio=self._state.voice_hears)
 
     def barge_in(self) -> None:
         """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
@@ -68,17 +70,28 @@ class Listening:
     def turn_over(self) -> None:
         """The caller has been silent long enough: decide what their turn was."""
         turn = self._hearing.take_turn()
+        turned_down, self.answer_is_owed = self.answer_is_owed, False
         if not turn.text or (turn.over_speech and self._state.language.is_backchannel(turn.text)):
             self._nothing_said(turn)
             return
         self._turn_taken()
         if self._confirming.answered_by(turn):
             return
-        self._transcript.caller(turn.text, self._state.epoch)
-        self._answer_or_ask_again()
+        self._transcript.caller(turn.text, self._state.epoch, in_audio=turn.in_audio)
+        self._answer_or_ask_again(by_itself=turn.in_audio and self._state.replies_unasked and not turned_down)
+
+    def answered_by_voice(self) -> None:
+        """A speech model has begun to answer: the caller's turn is over, whether its words are known yet or not."""
+        if not self._hearing.turn_open:
+            return  # its words were known first, or nothing was said
+        text, awaited = self._hearing.answered()
+        self._turn_taken()
+        self._transcript.caller(text, self._state.epoch, in_audio=True, awaits=awaited)
+        self._count_turns()
 
     def _turn_taken(self) -> None:
         """The caller has had their turn: what they cut off is not said again."""
+        self._saying.awaited_since_ms = None
         self._state.turn = TurnId(self._state.turn + 1)
         self._state.phase_turns += 1
         self._silence.answered()
@@ -132,12 +145,15 @@ class Listening:
         self._turn_taken()
         self._transcript.caller(entry, self._state.epoch)
         self._doing.confirmed(yes=False, reason="the caller pressed keys instead of answering")
-        self._answer_or_ask_again()
+        self._answer_or_ask_again(by_itself=False)
 
-    def _answer_or_ask_again(self) -> None:
-        if not self._state.phase.has_model and not self._state.inherited.replies_unasked:
+    def _answer_or_ask_again(self, *, by_itself: bool) -> None:
+        if not self._state.phase.has_model:
             self._not_understood()
             return
         self._saying.words_unanswered = True
-        self._saying.owed = self._saying.owed or not self._state.inherited.replies_unasked
+        if by_itself:
+            self._saying.awaited_since_ms = self._state.now_ms
+        else:
+            self._saying.owed = True
         self._count_turns()

@@ -82,9 +82,7 @@ class Phasing:
         state.entered_ms = state.now_ms
         self.timed_out = False
         self._hearing.enter_phase(state.phase)
-        voice = state.phase.voice or state.flow.voice
-        prompt = state.flow.prompt_of(state.phase).static
-        self._out.emit(SwapPhase(state.epoch, state.phase.name, prompt, self._offered(), voice))
+        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
 
     def swapped(self, epoch: Epoch) -> bool:
         """Prompt and tools are in force: begin; False where this is news of another epoch."""

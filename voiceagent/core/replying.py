@@ -28,16 +28,9 @@ class Replying:
         self._confirming = confirming
         self._voice_failures = 0
 
-    def made(
-        self, event: ev.ReplyStarted | ev.ReplyText | ev.ToolRequested | ev.ReplyFinished | ev.ReplyFailed
-    ) -> None:
+    def made(self, event: ev.ReplyText | ev.ToolRequested | ev.ReplyFinished | ev.ReplyFailed) -> None:
         """A reply goes on."""
         reply = self._saying.current(event.reply)
-        if isinstance(event, ev.ReplyStarted):
-            if reply is None and self._state.inherited.replies_unasked and event.epoch == self._state.epoch:
-                self._saying.words_unanswered = False
-                self._saying.unasked(event.reply, event.epoch)
-            return
         if reply is None:
             return  # cut off by the caller or by a transition: nothing of it counts any more
         reply.heard_from_ms = self._state.now_ms
@@ -56,7 +49,7 @@ class Replying:
                 self._reply_failed(reply, reason)
 
     def _reply_finished(self, reply: Reply, event: ev.ReplyFinished) -> None:
-        if reply.is_empty and not self._state.inherited.voice_speaks:
+        if reply.is_empty and not (reply.in_audio and self._hearing.turn_open):
             self._reply_failed(reply, "the reply was empty")
             return
         self._voice_failures = 0
@@ -109,6 +102,20 @@ class Replying:
             self._saying.say(self._state.flow.phrases.apology)
         else:
             self._closing.politely(f"swap failed: {reason}", self._state.flow.phrases.not_available)
+
+    def voice_changed(self, event: ev.VoiceChanged) -> None:
+        """Another voice has taken over: what the old one had begun to say, or should have begun, the new one says."""
+        self._out.emit(ReportProblem("voice changed", event.reason))
+        state, saying = self._state, self._saying
+        state.voice_speaks = event.speaks
+        state.voice_takes_turns = event.replies_unasked
+        cut_short = saying.reply is not None and not saying.reply.finished
+        awaited = saying.awaited_since_ms is not None
+        saying.awaited_since_ms = None
+        if cut_short:
+            saying.drop_reply()
+        if (cut_short or awaited) and not state.closing:
+            saying.owed = True
 
     def ask_model(self) -> None:
         """Have the next reply made."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from voiceagent.core.agent_speech import AgentSpeech, Spoken
-from voiceagent.core.effects import AskModel, CancelReply, ModelRequest, SpeechKind, StopPlayout
+from voiceagent.core.effects import (
+    AskModel,
+    CancelReply,
+    ModelRequest,
+    PlayReply,
+    SpeechKind,
+    StopPlayout,
+    TruncateReply,
+)
 from voiceagent.core.events import ToolRequested
 from voiceagent.core.fillers import FillerPolicy
 from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
@@ -14,6 +22,8 @@ from voiceagent.core.transcript import Transcript
 
 __all__ = ["Reply", "Saying"]
 
+_GO_ON = "[A noise cut you off, the caller said nothing. Go on from where you were heard last.]"
+
 
 @dataclass(slots=True)
 class Reply:
@@ -21,6 +31,8 @@ class Reply:
 
     id: ReplyId
     epoch: Epoch
+    in_audio: bool = False
+    """A speech model says it itself: its audio does not come from here."""
     spoken: Spoken | None = None
     held: bool = False
     """The caller cut in and nobody knows yet whether they meant it: what comes is kept back."""
@@ -54,6 +66,8 @@ class Saying:
         """The model owes the caller a reply: to their words or to a result."""
         self.words_unanswered = False
         """The caller has said something that no model was shown yet."""
+        self.awaited_since_ms: int | None = None
+        """Since when a speech model that heard the caller could have begun its reply."""
         self._state = state
         self._out = out
         self._transcript = transcript
@@ -81,6 +95,9 @@ class Saying:
         splitter = self._state.language.clause_splitter()
         first, *rest = [*splitter.feed(text), *splitter.flush()] or [text]
         self._filler = self.speech.begin("filler", interruptible=True)
+        if self._state.voice_speaks:
+            # What it has not said itself a speech model must be told, or it wonders what the caller talks about.
+            self._transcript.agent(self._filler, self._state.epoch)
         self._filler_rest = rest
         self._out.emit(self.speech.add(self._filler, first, last=not rest))
 
@@ -99,15 +116,22 @@ class Saying:
         """Ask the model for a reply; one that is still being made is no longer wanted."""
         self.drop_reply()
         self.owed = self.words_unanswered = False
+        self.awaited_since_ms = None
         self._replies += 1
-        self.reply = Reply(ReplyId(f"r{self._replies}"), self._state.epoch, heard_from_ms=self._state.now_ms)
+        self.reply = self._new(ReplyId(f"r{self._replies}"), self._state.epoch)
         self._out.emit(AskModel(self.reply.id, request))
         return self.reply
 
     def unasked(self, reply: ReplyId, epoch: Epoch) -> Reply:
-        """A speech model has begun a reply by itself."""
-        self.reply = Reply(reply, epoch, heard_from_ms=self._state.now_ms)
+        """A speech model has begun a reply by itself, and the caller is to hear it."""
+        self.words_unanswered = False
+        self.awaited_since_ms = None
+        self.reply = self._new(reply, epoch)
+        self._out.emit(PlayReply(reply))
         return self.reply
+
+    def _new(self, reply: ReplyId, epoch: Epoch) -> Reply:
+        return Reply(reply, epoch, in_audio=self._state.voice_speaks, heard_from_ms=self._state.now_ms)
 
     def current(self, reply: ReplyId) -> Reply | None:
         """Return the reply if it is the one that is wanted and belongs to this phase."""
@@ -121,7 +145,7 @@ class Saying:
             return
         spoken = self._open(reply)
         effect = self.speech.add(spoken, text, last=False)
-        if not self._state.inherited.voice_speaks:
+        if not reply.in_audio:
             self._out.emit(effect)
 
     def finish(self, reply: Reply) -> None:
@@ -141,15 +165,15 @@ class Saying:
 
     def _open(self, reply: Reply) -> Spoken:
         if reply.spoken is None:
-            own = UtteranceId(reply.id) if self._state.inherited.voice_speaks else None
+            own = UtteranceId(reply.id) if reply.in_audio else None
             reply.spoken = self.speech.begin("reply", interruptible=self._may_interrupt, utterance=own)
-            self._transcript.agent(reply.spoken, reply.epoch)
+            self._transcript.agent(reply.spoken, reply.epoch, in_audio=reply.in_audio)
         return reply.spoken
 
     def _complete(self, reply: Reply) -> None:
         if reply.spoken and not reply.spoken.complete:
             effect = self.speech.add(reply.spoken, "", last=True)
-            if not self._state.inherited.voice_speaks:
+            if not reply.in_audio:
                 self._out.emit(effect)
 
     # --- barge-in ---
@@ -159,22 +183,36 @@ class Saying:
         self._filler_rest.clear()
         self._meant = None
         self._out.emit(StopPlayout())
+        if self.reply and self.reply.in_audio and not self.reply.finished:
+            self.drop_reply()  # its audio is gone with the rest
         self.hold()
 
     def hold(self) -> None:
         """The caller has the floor: a reply that is being made is kept back until it is known whether they meant it."""
-        if self.reply and not self.reply.finished and not self._state.inherited.voice_speaks:
+        if self.reply and not self.reply.finished and not self.reply.in_audio:
             self.reply.held = True
 
     def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:
         """Playout of an utterance was cut off here; None where it was over already."""
         spoken = self.speech.stopped(utterance, heard_ms)
+        if spoken and spoken.kind == "reply" and self._state.voice_speaks:
+            self._out.emit(TruncateReply(ReplyId(spoken.id), heard_ms))
         if spoken and spoken.kind in ("reply", "said"):
             if self._meant is None:
                 self.cut_off.append(spoken)
             elif not self._meant and spoken.unheard_text:
-                self.say(spoken.unheard_text)  # the cough was over before anybody knew where it had fallen
+                self._go_on_with([spoken])  # the cough was over before anybody knew where it had fallen
         return spoken
+
+    def _go_on_with(self, stopped: list[Spoken]) -> None:
+        """Say what was not heard of these; what a speech model said, only it can say again."""
+        if self._state.voice_speaks and any(spoken.kind == "reply" for spoken in stopped):
+            self._transcript.note(_GO_ON, self._state.epoch)
+            self.owed = True
+            return
+        rest = " ".join(spoken.unheard_text for spoken in stopped if spoken.unheard_text)
+        if rest:
+            self.say(rest)
 
     def forget_cut_off(self) -> None:
         """The caller meant it: what was cut off is not said again, the rest of the reply not at all."""
@@ -186,13 +224,13 @@ class Saying:
     def resume(self) -> list[ToolRequested]:
         """It was a cough: go on where the sentence stopped; returns the tool requests that were kept back."""
         self._meant = False
-        rest = " ".join(spoken.unheard_text for spoken in self.cut_off if spoken.unheard_text)
+        cut_off = list(self.cut_off)
         self.cut_off.clear()
         reply = self.reply
         if reply is None or not reply.held:
-            if rest:
-                self.say(rest)
+            self._go_on_with(cut_off)
             return []
+        rest = " ".join(spoken.unheard_text for spoken in cut_off if spoken.unheard_text)
         reply.held = False
         reply.spoken = None
         for text in [rest, *reply.held_text]:
@@ -211,4 +249,5 @@ class Saying:
         self.drop_reply()
         self.forget_cut_off()
         self._filler_rest.clear()
+        self.awaited_since_ms = None
         self.owed = self.words_unanswered

@@ -44,6 +44,10 @@ class CallState:
     language: Language
     facts: Facts
     phase: Phase
+    voice_speaks: bool = False
+    """Replies come as audio of the voice's own: they are not synthesised."""
+    voice_takes_turns: bool = False
+    """The voice ends the caller's turns and begins replies by itself, where it hears the caller."""
     epoch: Epoch = _NO_EPOCH
     turn: TurnId = _NO_TURN
     now_ms: int = 0
@@ -79,6 +83,16 @@ class CallState:
             tool_calls=self.tool_calls,
             ended=self.ended,
         )
+
+    @property
+    def voice_hears(self) -> bool:
+        """Whether a speech model hears the caller now: where secrets are said, their audio is withheld from it."""
+        return self.voice_speaks and not self.phase.sensitive
+
+    @property
+    def replies_unasked(self) -> bool:
+        """Whether a reply to the caller's words begins without being asked for."""
+        return self.voice_takes_turns and not self.phase.sensitive
 
     @property
     def unix_ms(self) -> int:

@@ -8,10 +8,13 @@ from typing import Literal
 
 from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.effects import Message
-from voiceagent.core.ids import Epoch
+from voiceagent.core.ids import Epoch, UtteranceId
 from voiceagent.spec.phase import Carry, LastMessages
 
 __all__ = ["Transcript"]
+
+_AWAITED_WITHIN = 40
+"""Entries: words that come later than that are of no use any more."""
 
 Role = Literal["caller", "agent", "tool_request", "tool_result", "note"]
 
@@ -25,14 +28,17 @@ class _Entry:
     request: str | None = None
     tool: str | None = None
     failed: bool = False
+    in_audio: bool = False
     spoken: Spoken | None = None
     """The agent's words are read from here as long as they may still be cut short."""
+    awaits: tuple[UtteranceId, ...] = ()
+    """Utterances of the caller whose words belong here and have not come yet."""
 
     def message(self) -> Message | None:
         text = self.spoken.heard_text if self.spoken else self.text
         if not text and self.role in ("caller", "agent"):
             return None
-        return Message(self.number, self.role, text, self.epoch, self.request, self.tool, self.failed)
+        return Message(self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio)
 
 
 class Transcript:
@@ -42,17 +48,30 @@ class Transcript:
         self._entries: list[_Entry] = []
         self._count = 0
 
-    def caller(self, text: str, epoch: Epoch) -> None:
-        """The caller said this; words that follow before anybody has answered go on with what was said."""
-        last = self._entries[-1] if self._entries else None
-        if last is not None and last.role == "caller" and last.epoch == epoch:
-            last.text = f"{last.text} {text}"
-        else:
-            self._add("caller", epoch, text)
+    def caller(self, text: str, epoch: Epoch, *, in_audio: bool = False, awaits: tuple[UtteranceId, ...] = ()) -> None:
+        """The caller said this; words that follow before anybody has answered go on with what was said.
 
-    def agent(self, spoken: Spoken, epoch: Epoch) -> None:
+        Of utterances in `awaits` the words are still to come: they will stand here, before the answer to them.
+        """
+        last = self._entries[-1] if self._entries else None
+        if last is not None and last.role == "caller" and last.epoch == epoch and last.in_audio == in_audio:
+            last.text = f"{last.text} {text}".strip()
+            last.awaits += awaits
+        else:
+            self._add("caller", epoch, text, in_audio=in_audio, awaits=awaits)
+
+    def words_came(self, utterance: UtteranceId, text: str) -> bool:
+        """The words of an utterance that was answered before they were known; False where nobody awaits them."""
+        for entry in reversed(self._entries[-_AWAITED_WITHIN:]):
+            if utterance in entry.awaits:
+                entry.awaits = tuple(other for other in entry.awaits if other != utterance)
+                entry.text = f"{entry.text} {text}".strip()
+                return True
+        return False
+
+    def agent(self, spoken: Spoken, epoch: Epoch, *, in_audio: bool = False) -> None:
         """The agent says this; what counts is what is heard of it."""
-        self._add("agent", epoch, "", spoken=spoken)
+        self._add("agent", epoch, "", spoken=spoken, in_audio=in_audio)
 
     def requested(self, request: str, tool: str, arguments: str, epoch: Epoch) -> None:
         """The model asked for a tool or a move."""

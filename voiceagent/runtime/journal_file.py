@@ -167,20 +167,37 @@ def decode_effect(line: bytes) -> tuple[str, Mapping[str, Any]]:
         kind = _EFFECTS.get(read.effect)
         if kind is None:
             raise JournalError(f"there is no effect {read.effect!r}{nearest(read.effect, _EFFECTS)}")
-        if kind is not AskModel:  # of that only digests are written
-            _values_of(kind).validate_json(to_line(_with_prompt(kind, read.values)), strict=True)
+        _values_of(kind).validate_json(to_line(read.values), strict=True)
     except ValidationError as exc:
         raise JournalError(_what_is_wrong(exc)) from exc
     return read.effect, read.values
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a model was shown, as it is written: digests for words."""
+
+    phase: str
+    epoch: int
+    tools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked(_Shown):
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Swapped(_Shown):
+    voice: str | None
+
+
+_IN_DIGESTS: dict[type[Effect], type[_Shown]] = {AskModel: _Asked, SwapPhase: _Swapped}
+
+
 @cache
-def _values_of(kind: type[Effect]) -> TypeAdapter[Effect]:
-    return TypeAdapter(kind)
-
-
-def _with_prompt(kind: type[Effect], values: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return {**values, "prompt": ""} if kind is SwapPhase else values
+def _values_of(kind: type[Effect]) -> TypeAdapter[Any]:
+    return TypeAdapter(_IN_DIGESTS.get(kind, kind))
 
 
 def _what_is_wrong(exc: ValidationError) -> str:

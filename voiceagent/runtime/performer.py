@@ -72,6 +72,10 @@ class Performer:
                 self._voice.ask(reply, request)
             case fx.CancelReply(reply):
                 self._voice.cancel(reply)
+            case fx.PlayReply(reply):
+                self._voice.play(reply)
+            case fx.TruncateReply(reply, heard_ms):
+                self._voice.truncate(reply, heard_ms)
             case fx.SwapPhase():
                 self._voice.swap(effect)
             case fx.StartTool():

@@ -17,6 +17,7 @@ from voiceagent.errors import CallLost, JournalError
 from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
+from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
@@ -157,7 +158,7 @@ class Session:
     def _voice_of(self, tasks: CallTasks) -> CascadeVoice:
         engines, flow, leg = self._services.engines, self._flow, self._leg
         return CascadeVoice(
-            vad=engines.vad.open(leg.audio_in),
+            ears=Ears(engines.vad.open(leg.audio_in), leg.audio_in, self._services.clock, self.post),
             recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
             synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),

@@ -1,0 +1,188 @@
+"""The mouth: everything the caller is to hear, one thing after the other, from text or from a speech model's audio."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from voiceagent.core import events as ev
+from voiceagent.core.ids import ReplyId, UtteranceId
+from voiceagent.errors import VoiceFailed
+from voiceagent.ports import Clock, Leg, SynthesizerHandle
+from voiceagent.runtime.call_tasks import CallTasks, within
+
+__all__ = ["Mouth", "SpokenReply", "recordable"]
+
+_log = logging.getLogger(__name__)
+_STALLED_MS = 15_000
+"""A synthesizer that gives nothing for so long has failed, and so has a speech model in the middle of a reply."""
+
+
+class SpokenReply:
+    """A reply whose audio comes from a speech model, usually faster than it is heard."""
+
+    def __init__(self, reply: ReplyId) -> None:
+        self.reply = reply
+        self.utterance = UtteranceId(reply)
+        """Speech of a speech model has its reply's id."""
+        self.clauses: list[str] = []
+        """What it says, in the pieces in which the core knows it."""
+        self.received_bytes = 0
+        self._pieces: deque[bytes] = deque()
+        self._changed = asyncio.Event()
+        self._complete = False
+
+    def add(self, audio: bytes) -> None:
+        """The next audio of it."""
+        if audio and not self._complete:
+            self.received_bytes += len(audio)
+            self._pieces.append(audio)
+            self._changed.set()
+
+    def end(self) -> None:
+        """No more of it comes: what has come is heard to its end."""
+        self._complete = True
+        self._changed.set()
+
+    async def next(self) -> bytes | None:
+        """Return all the audio that is there, as soon as there is any; None after the last."""
+        while not self._pieces:
+            if self._complete:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        audio = b"".join(self._pieces)
+        self._pieces.clear()
+        return audio
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    utterance: UtteranceId
+    number: int
+    text: str
+    last: bool
+
+
+class Mouth:
+    """Hands audio to the leg in the order in which it was asked for; the next is made while this one is heard."""
+
+    def __init__(
+        self,
+        synthesizer: SynthesizerHandle,
+        leg: Leg,
+        *,
+        clock: Clock,
+        tasks: CallTasks,
+        post: Callable[[ev.Event], None],
+    ) -> None:
+        self._synthesizer = synthesizer
+        self._leg = leg
+        self._clock = clock
+        self._tasks = tasks
+        self._post = post
+        self._waiting: deque[_Clause | SpokenReply] = deque()
+        self._speaking: asyncio.Task[None] | None = None
+        self._now: _Clause | SpokenReply | None = None
+        """What is being made or handed over."""
+
+    def say(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
+        """Say a clause after everything before it."""
+        self._enqueue(_Clause(utterance, clause, text, last))
+
+    def play(self, reply: SpokenReply) -> None:
+        """Play a speech model's reply after everything before it, as it comes."""
+        self._enqueue(reply)
+
+    def silence(self) -> tuple[UtteranceId, ...]:
+        """Drop everything that has not been handed to the leg; returns whose it was."""
+        parts = [self._now, *self._waiting] if self._now is not None else [*self._waiting]
+        for part in parts:
+            if isinstance(part, SpokenReply):
+                part.end()
+                self._post_lengths(part)  # where it was cut off can be told by them
+        self._waiting.clear()
+        self._now = None
+        if self._speaking is not None:
+            self._speaking.cancel()
+            self._speaking = None
+        return tuple(dict.fromkeys(part.utterance for part in parts))
+
+    def close(self) -> None:
+        """Be silent for good."""
+        self.silence()
+        self._synthesizer.close()
+
+    def _enqueue(self, part: _Clause | SpokenReply) -> None:
+        self._waiting.append(part)
+        if self._speaking is None:
+            self._speaking = self._tasks.start(self._speak())
+
+    async def _speak(self) -> None:
+        while self._waiting:
+            self._now = part = self._waiting.popleft()
+            if isinstance(part, _Clause):
+                await self._say(part)
+            else:
+                await self._play(part)
+            self._now = None
+        self._speaking = None
+
+    async def _say(self, clause: _Clause) -> None:
+        said_bytes = 0
+        try:
+            if clause.text:
+                pieces = aiter(self._synthesizer.speak(clause.text))
+                while (audio := await self._piece(pieces)) is not None:
+                    said_bytes += len(audio)
+                    self._leg.play(clause.utterance, audio)
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+            self._post(ev.SpeechFailed(clause.utterance, clause.number, recordable(exc)))
+        else:
+            duration_ms = said_bytes // self._leg.audio_out.bytes_per_ms
+            self._post(ev.SpeechQueued(clause.utterance, clause.number, duration_ms))
+        self._leg.end_clause(clause.utterance, clause.number, last=clause.last)
+
+    async def _piece(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        """Return the next audio, None after the last. Raises VoiceFailed where it does not come."""
+        try:
+            async with within(_STALLED_MS, self._clock):
+                return await anext(pieces, None)
+        except TimeoutError as exc:
+            raise VoiceFailed("the synthesizer has stalled") from exc
+
+    async def _play(self, reply: SpokenReply) -> None:
+        try:
+            while True:
+                async with within(_STALLED_MS, self._clock):
+                    audio = await reply.next()
+                if audio is None:
+                    break
+                self._leg.play(reply.utterance, audio)
+        except TimeoutError:
+            reply.end()  # that the model has stalled is for the core to notice: it counts from the last it was told
+        self._post_lengths(reply)
+        self._leg.end_clause(reply.utterance, len(reply.clauses), last=True)
+
+    def _post_lengths(self, reply: SpokenReply) -> None:
+        """Tell how long each clause is: a speech model does not say, so its audio is shared out by their letters."""
+        total_ms = reply.received_bytes // self._leg.audio_out.bytes_per_ms
+        letters = sum(map(len, reply.clauses)) or 1
+        told_ms = told_letters = 0
+        for number, clause in enumerate(reply.clauses):
+            told_letters += len(clause)
+            until_ms = total_ms * told_letters // letters
+            self._post(ev.SpeechQueued(reply.utterance, number, until_ms - told_ms))
+            told_ms = until_ms
+
+
+def recordable(exc: Exception) -> str:
+    """Return what may be recorded: our own words as they are, of anything else only its kind."""
+    if not isinstance(exc, VoiceFailed):
+        _log.error("an engine failed", exc_info=exc)
+        return type(exc).__name__
+    _log.warning("an engine failed: %s", exc)
+    return str(exc)
