@@ -91,6 +91,9 @@ class ToolFailed(VoiceAgentError):
 class VoiceFailed(VoiceAgentError):
     """A recognizer, synthesizer or model failed in a way that its adapter could not mend."""
 
+    permanent: bool = False
+    """Trying again will not help until somebody mends a key, a name or a bill."""
+
 
 class CallLost(VoiceAgentError):
     """The far side of a leg is gone."""

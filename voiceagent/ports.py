@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from voiceagent.core.effects import Message, ModelRequest, SwapPhase
+from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.spec.flow import Flow
@@ -532,6 +532,14 @@ class Voice(Protocol):
         """Replace prompt and tools: PhaseSwapped or SwapFailed follows."""
         ...
 
+    def prime(self, prime: PrimePhase) -> None:
+        """Make ready for a phase that may come next."""
+        ...
+
+    def renew(self, renew: RenewVoice) -> None:
+        """Replace the model session, which VoiceExpiring was posted for."""
+        ...
+
     def ask(self, reply: ReplyId, request: ModelRequest) -> None:
         """Make a reply."""
         ...
@@ -540,8 +548,8 @@ class Voice(Protocol):
         """Stop making a reply, and let nothing more of it be heard."""
         ...
 
-    def play(self, reply: ReplyId) -> None:
-        """Let the caller hear a reply that was begun unasked."""
+    def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
+        """Let the caller hear a reply that was begun unasked, or again from where it was cut off."""
         ...
 
     def truncate(self, reply: ReplyId, heard_ms: int) -> None:

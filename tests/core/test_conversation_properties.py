@@ -111,6 +111,8 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.ReplyFinished: st.builds(ev.ReplyFinished, _replies, st.sampled_from([None, "number", "code", "stray"])),
     ev.ReplyFailed: st.builds(ev.ReplyFailed, _replies, st.just("overloaded")),
     ev.ReplyInterrupted: st.builds(ev.ReplyInterrupted, _replies),
+    ev.VoiceExpiring: st.builds(ev.VoiceExpiring, st.sampled_from([0, 60_000]), st.just("nearly over")),
+    ev.StandbyClosed: st.builds(ev.StandbyClosed, st.just("desk"), _lengths, st.booleans()),
     ev.VoiceChanged: st.builds(ev.VoiceChanged, st.booleans(), st.booleans(), st.just("lost")),
     ev.ToolFinished: st.builds(ev.ToolFinished, _calls, _results),
     ev.ToolFailed: st.builds(ev.ToolFailed, _calls, _kinds_of_failure, st.just("no answer")),
@@ -201,13 +203,13 @@ def _answers_to(effect: fx.Effect) -> Sequence[ev.Event]:
                 ev.ReplyStarted(reply, request.epoch),
                 ev.ReplyFailed(reply, "overloaded"),
             )
-        case fx.PlayReply(reply=reply):
+        case fx.PlayReply(reply=reply, utterance=utterance):
             return (
                 ev.ReplyText(reply, "You have two visits."),
                 ev.ReplyFinished(reply),
                 _ask(reply, "list_visits"),
                 ev.ReplyInterrupted(reply),
-                ev.PlayoutStopped(UtteranceId(reply), 400, exact=True),
+                ev.PlayoutStopped(utterance, 400, exact=True),
             )
         case fx.StartTool(call=call):
             return (

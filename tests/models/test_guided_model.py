@@ -36,8 +36,8 @@ from voiceagent.errors import VoiceFailed
 from voiceagent.language import language_for
 from voiceagent.models.guided import GuidedModels
 from voiceagent.models.guided.understanding import Understanding
-from voiceagent.models.zones import read_zone
 from voiceagent.ports import ReplyDone, ReplyPiece, SentText, ToolRequest
+from voiceagent.zones import read_zone
 
 UNIX_MS = 1_764_000_000_000
 """November 24th, 2025."""

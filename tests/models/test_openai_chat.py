@@ -22,11 +22,11 @@ from voiceagent.core.ids import Epoch
 from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
 from voiceagent.models.failures import ModelUnavailable, ReplyRefused
 from voiceagent.models.openai_chat import OpenAIChatModels
-from voiceagent.models.zones import read_zone
 from voiceagent.ports import ReplyDone, ReplyModel, ReplyPiece, SentText, ToolRequest
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase, Requested, Transition
 from voiceagent.spec.tool import tool
+from voiceagent.zones import read_zone
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 

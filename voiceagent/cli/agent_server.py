@@ -12,7 +12,6 @@ from typing import Literal
 
 from voiceagent.console.lines import open_lines
 from voiceagent.models.choose import model_from
-from voiceagent.models.zones import read_zone
 from voiceagent.ports import MULAW_8K, IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -28,6 +27,7 @@ from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
+from voiceagent.zones import read_zone
 
 __all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server"]
 

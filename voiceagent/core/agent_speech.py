@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from voiceagent.core.effects import Speak, SpeechKind
-from voiceagent.core.ids import UtteranceId
+from voiceagent.core.ids import ReplyId, UtteranceId
 
 __all__ = ["AgentSpeech", "Clause", "Spoken"]
 
@@ -43,6 +43,10 @@ class Spoken:
     """How many clauses have been heard to their end."""
     over: bool = False
     """Played to its end, or stopped."""
+    said_by: ReplyId | None = None
+    """The reply in which a speech model says it itself."""
+    skipped_ms: int = 0
+    """How much of a speech model's audio comes before what was sent here: it was heard before a noise cut it off."""
     stopped: bool = False
     whole: bool = False
     """It was stopped when all its clauses were known: what is left of it can be told."""

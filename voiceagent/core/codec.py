@@ -17,7 +17,7 @@ from typing import Any, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from voiceagent.core.effects import AskModel, Effect, Message, ModelRequest, Outgoing, SwapPhase
+from voiceagent.core.effects import AskModel, Effect, Message, ModelRequest, Outgoing, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.events import Event
 from voiceagent.errors import JournalError, nearest
 
@@ -101,9 +101,13 @@ def _parts_of(effect: Effect) -> dict[str, object]:
     match effect:
         case AskModel(reply=reply, request=request):
             return {"reply": reply, **_shown(request)}
-        case SwapPhase(request=request, voice=voice):
+        case SwapPhase(request=request, voice=voice) | RenewVoice(request=request, voice=voice):
             prompt_sha256 = _sha256(request.prompt.encode("utf-8", "replace"))
             return {**_shown(request), "prompt_sha256": prompt_sha256, "voice": voice}
+        case PrimePhase():
+            parts = _fields_of(effect)
+            del parts["prompt"]
+            return {**parts, "prompt_sha256": _sha256(effect.prompt.encode("utf-8", "replace"))}
         case _:
             return _fields_of(effect)
 

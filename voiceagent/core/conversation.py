@@ -19,6 +19,7 @@ from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.core.listening import Listening
 from voiceagent.core.phase_machine import Signal
+from voiceagent.core.renewal import Renewal
 from voiceagent.core.replying import Replying
 from voiceagent.core.sealing import Sealing
 from voiceagent.core.state import CallState, Inherited
@@ -63,7 +64,8 @@ class Conversation:
         self._confirming = Confirming(desks)
         self._replying = Replying(desks, confirming=self._confirming)
         self._listening = Listening(desks, replying=self._replying, confirming=self._confirming)
-        self._unasked = Unasked(desks, listening=self._listening)
+        self._unasked = Unasked(desks, listening=self._listening, replying=self._replying)
+        self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
         self._speech_failures = 0
 
     # --- what the outside may know -----------------------------------------------------------------------------------
@@ -79,6 +81,7 @@ class Conversation:
             self._silence.deadline_ms(self.state.phase.no_input.after_ms),
             self._replying.deadline_ms(),
             self._unasked.deadline_ms(),
+            self._renewal.deadline_ms(),
             self._confirming.deadline_ms(),
             self._phasing.deadline_ms(),
             self._phasing.swap_deadline_ms(),
@@ -150,11 +153,19 @@ class Conversation:
             case ev.ReplyStarted():
                 self._unasked.begun(event)
             case ev.ReplyInterrupted():
-                self._unasked.interrupted()
+                self._unasked.interrupted(event)
             case ev.ReplyText() | ev.ToolRequested() | ev.ReplyFinished() | ev.ReplyFailed():
-                self._replying.made(event)
+                if not self._unasked.keeps(event):
+                    self._replying.made(event)
             case ev.VoiceChanged():
                 self._replying.voice_changed(event)
+            case ev.VoiceExpiring(left_ms, reason):
+                self._out.emit(ReportProblem("session ends", reason))
+                self._renewal.wanted(left_ms)
+                if left_ms == 0:
+                    self._replying.session_lost()
+            case ev.StandbyClosed():
+                pass  # for the record
             case ev.ToolFinished(call, result):
                 self._doing.finished(call, result)
             case ev.ToolFailed():
@@ -280,7 +291,7 @@ class Conversation:
         if _due(self._replying.deadline_ms(), now_ms):
             self._replying.timed_out()
         if _due(self._unasked.deadline_ms(), now_ms):
-            self._unasked.overdue()
+            self._unasked.due()
         if _due(self._phasing.swap_deadline_ms(), now_ms):
             self._replying.swap_failed("the voice did not answer in time")
         if _due(self._phasing.deadline_ms(), now_ms):
@@ -308,12 +319,14 @@ class Conversation:
 
     def _settle(self) -> None:
         """Draw the consequences: transitions that finished tools ask for, replies owed, fillers, silence, the end."""
+        self._unasked.settle()
         self._settle_tools()
         self._settle_reply()
         self._settle_waiting()
         self._settle_silence()
         saying, hearing = self._saying, self._hearing
         at_work = saying.owed or saying.reply is not None or bool(self._doing.calls.outstanding) or hearing.turn_open
+        self._renewal.settle(quiet=not at_work and saying.awaited_since_ms is None)
         self._closing.settle(silent=not self._saying.speech.busy, idle=not at_work)
 
     def _settle_tools(self) -> None:

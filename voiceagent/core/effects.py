@@ -22,6 +22,8 @@ __all__ = [
     "ModelRequest",
     "Outgoing",
     "PlayReply",
+    "PrimePhase",
+    "RenewVoice",
     "ReportProblem",
     "ServeFromCache",
     "Speak",
@@ -127,9 +129,13 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class PlayReply:
-    """Let the caller hear a reply that a speech model has begun by itself; until then its audio is kept back."""
+    """Let the caller hear a reply of a speech model: one that it has begun by itself, or the rest of one."""
 
     reply: ReplyId
+    utterance: UtteranceId
+    """What it is heard as."""
+    from_ms: int
+    """Where to begin: what is before this was heard already, when a noise cut it off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,25 @@ class SwapPhase:
     def tools(self) -> tuple[str, ...]:
         """Names of the tools and moves that it offers."""
         return self.request.tools
+
+
+@dataclass(frozen=True, slots=True)
+class PrimePhase:
+    """Make ready for a phase that is likely to come next: a session with its prompt and tools waits for the swap."""
+
+    phase: str
+    prompt: str
+    """Static part: what is known only then follows with the swap."""
+    tools: tuple[str, ...]
+    voice: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewVoice:
+    """Replace the model session, which is about to end, by another one that knows the same."""
+
+    request: ModelRequest
+    voice: str | None
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------
@@ -250,6 +275,8 @@ Effect = (
     | PlayReply
     | TruncateReply
     | SwapPhase
+    | PrimePhase
+    | RenewVoice
     | StartTool
     | CancelTool
     | Fetch

@@ -38,6 +38,7 @@ __all__ = [
     "ReplyText",
     "SpeechFailed",
     "SpeechQueued",
+    "StandbyClosed",
     "SwapFailed",
     "TimePassed",
     "ToolFailed",
@@ -47,6 +48,7 @@ __all__ = [
     "TranscriptFinal",
     "TranscriptPartial",
     "VoiceChanged",
+    "VoiceExpiring",
 ]
 
 
@@ -223,6 +225,24 @@ class VoiceChanged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceExpiring:
+    """The model session will end in so many milliseconds; 0: it has ended, and the caller's words are being kept."""
+
+    left_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyClosed:
+    """A session that was made ready for a phase is no longer waiting: it was needed, or it was not."""
+
+    phase: str
+    open_ms: int
+    """How long it was kept open, which providers may charge for."""
+    used: bool
+
+
 # --- tools and fetches -----------------------------------------------------------------------------------------------
 
 
@@ -361,6 +381,8 @@ Event = (
     | ReplyFailed
     | ReplyInterrupted
     | VoiceChanged
+    | VoiceExpiring
+    | StandbyClosed
     | ToolFinished
     | ToolFailed
     | PrefetchFinished

@@ -67,6 +67,8 @@ class Hearing:
         self._seal: SealingState | None = None
         self._serial = 1
         self._begun_in_secret: dict[UtteranceId, None] = {}
+        self._answered: dict[UtteranceId, None] = {}
+        """What was answered before it was transcribed, and was said where nobody asks for secrets."""
         self._unasked = _unasked(state.flow)
         self.asks: str | None = None
         """The expected answer that the last reply asked for, where the model said so."""
@@ -77,6 +79,11 @@ class Hearing:
     def turn_open(self) -> bool:
         """Whether the caller has said or pressed something that is not a finished turn yet."""
         return self._turn.open or bool(self._keys)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the caller has said something into the agent's words, and nobody knows whether it was meant."""
+        return self._turn.open and self._turn.over_speech
 
     @property
     def deadline_ms(self) -> int | None:
@@ -166,6 +173,7 @@ class Hearing:
         self._barge_in_at_ms = self._state.now_ms + _BARGE_IN_MS if self._turn.open else None
         self._close_handles()
         text = " ".join(utterance.text for utterance in taken if utterance.text)
+        self._answered = {utterance.id: None for utterance in taken if utterance.id not in self._begun_in_secret}
         return with_each_handle_once(text), tuple(utterance.id for utterance in taken if utterance.text is None)
 
     def drop(self) -> None:
@@ -242,6 +250,8 @@ class Hearing:
         if utterance is None or self._turn.waits_for(utterance):
             unasked = self._unasked if utterance is not None else None
             return self._seal.sealing() if self._seal is not None else unasked
+        if utterance in self._answered:
+            return self._unasked
         # Words of a turn that is over: their digits belong to nothing any more, and are nobody's business.
         return _LEFT_BEHIND if self._seal is not None or utterance in self._begun_in_secret else self._unasked
 

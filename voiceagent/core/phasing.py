@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from voiceagent.core.doing import Doing
-from voiceagent.core.effects import ModelRequest, ReportProblem, SwapPhase
+from voiceagent.core.effects import ModelRequest, PrimePhase, ReportProblem, SwapPhase
 from voiceagent.core.hearing import Hearing
 from voiceagent.core.ids import Epoch
 from voiceagent.core.phase_machine import PhaseMachine, Signal
@@ -12,7 +14,7 @@ from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
 from voiceagent.spec.guards import holds
-from voiceagent.spec.phase import Ask, Requested, Say, Wait
+from voiceagent.spec.phase import Ask, Phase, Requested, Say, ToolSucceeds, Wait
 from voiceagent.spec.prompt import render
 
 __all__ = ["Phasing"]
@@ -91,6 +93,7 @@ class Phasing:
             return False
         state.swapping = False
         self._in_force = state.phase.name
+        self._prime()
         if state.closing:
             return False  # nobody is left to begin it with
         state.entered_ms = state.now_ms
@@ -109,6 +112,19 @@ class Phasing:
             case Wait():
                 pass
         return True
+
+    def _prime(self) -> None:
+        """Have what is likely to come next made ready, where the flow says that it is worth its price."""
+        state = self._state
+        if not state.voice_speaks:
+            return
+        for edge in state.flow.transitions_of(state.phase):
+            if edge.standby and edge.to != state.phase.name:
+                phase = state.flow.by_name[edge.to]
+                given = edge.on.tool.grants if isinstance(edge.on, ToolSucceeds) else ()
+                tools = self._offered(phase, given=given)
+                prompt = state.flow.prompt_of(phase).static
+                self._out.emit(PrimePhase(phase.name, prompt, tools, phase.voice or state.flow.voice))
 
     def lead_back(self) -> bool:
         """The phase could not be put in force: return to the one that is; False where that cannot be done either."""
@@ -167,24 +183,30 @@ class Phasing:
             epoch=state.epoch,
             prompt=prompt.static,
             late_facts=late,
-            tools=self._offered(),
-            history=self._transcript.window(state.epoch, state.phase.carry, state.flow.limits.max_history_messages),
+            tools=self._offered(state.phase),
+            history=self._transcript.window(
+                state.epoch, state.phase.carry, state.flow.limits.max_history_messages, awaited=state.voice_speaks
+            ),
             facts=known,
             unix_ms=state.unix_ms,
         )
 
-    def _offered(self) -> tuple[str, ...]:
-        """Names of what the model may ask for now: what could not run is not shown either."""
+    def _offered(self, phase: Phase, *, given: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Names of what the model may ask for in the phase: what could not run is not shown either.
+
+        With `given` the phase is yet to come: these grants are held then, and whatever facts its tools need are known.
+        """
         state = self._state
+        grants = {*state.grants, *(given or ())}
         known = state.facts.known()
         tools = [
             tool.name
-            for tool in state.flow.tools_of(state.phase)
-            if set(tool.requires) <= state.grants.keys() and set(tool.binds.values()) <= known.keys()
+            for tool in state.flow.tools_of(phase)
+            if set(tool.requires) <= grants and (given is not None or set(tool.binds.values()) <= known.keys())
         ]
         moves = [
             edge.on.name
-            for edge in state.flow.transitions_of(state.phase)
+            for edge in state.flow.transitions_of(phase)
             if isinstance(edge.on, Requested) and holds(edge.when, state.facts)
         ]
         return tuple(dict.fromkeys([*tools, *moves]))

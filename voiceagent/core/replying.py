@@ -106,15 +106,19 @@ class Replying:
     def voice_changed(self, event: ev.VoiceChanged) -> None:
         """Another voice has taken over: what the old one had begun to say, or should have begun, the new one says."""
         self._out.emit(ReportProblem("voice changed", event.reason))
-        state, saying = self._state, self._saying
-        state.voice_speaks = event.speaks
-        state.voice_takes_turns = event.replies_unasked
+        self._state.voice_speaks = event.speaks
+        self._state.voice_takes_turns = event.replies_unasked
+        self.session_lost()
+
+    def session_lost(self) -> None:
+        """What a model was saying, or was about to begin, it will not: it has to be asked for."""
+        saying = self._saying
         cut_short = saying.reply is not None and not saying.reply.finished
         awaited = saying.awaited_since_ms is not None
         saying.awaited_since_ms = None
         if cut_short:
             saying.drop_reply()
-        if (cut_short or awaited) and not state.closing:
+        if (cut_short or awaited) and not self._state.closing:
             saying.owed = True
 
     def ask_model(self) -> None:

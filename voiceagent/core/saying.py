@@ -22,8 +22,6 @@ from voiceagent.core.transcript import Transcript
 
 __all__ = ["Reply", "Saying"]
 
-_GO_ON = "[A noise cut you off, the caller said nothing. Go on from where you were heard last.]"
-
 
 @dataclass(slots=True)
 class Reply:
@@ -127,7 +125,7 @@ class Saying:
         self.words_unanswered = False
         self.awaited_since_ms = None
         self.reply = self._new(reply, epoch)
-        self._out.emit(PlayReply(reply))
+        self._out.emit(PlayReply(reply, UtteranceId(reply), 0))
         return self.reply
 
     def _new(self, reply: ReplyId, epoch: Epoch) -> Reply:
@@ -167,6 +165,7 @@ class Saying:
         if reply.spoken is None:
             own = UtteranceId(reply.id) if reply.in_audio else None
             reply.spoken = self.speech.begin("reply", interruptible=self._may_interrupt, utterance=own)
+            reply.spoken.said_by = reply.id if reply.in_audio else None
             self._transcript.agent(reply.spoken, reply.epoch, in_audio=reply.in_audio)
         return reply.spoken
 
@@ -183,40 +182,55 @@ class Saying:
         self._filler_rest.clear()
         self._meant = None
         self._out.emit(StopPlayout())
-        if self.reply and self.reply.in_audio and not self.reply.finished:
-            self.drop_reply()  # its audio is gone with the rest
         self.hold()
 
     def hold(self) -> None:
         """The caller has the floor: a reply that is being made is kept back until it is known whether they meant it."""
-        if self.reply and not self.reply.finished and not self.reply.in_audio:
+        if self.reply and not self.reply.finished and (self.reply.spoken or not self.reply.in_audio):
             self.reply.held = True
 
     def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:
         """Playout of an utterance was cut off here; None where it was over already."""
         spoken = self.speech.stopped(utterance, heard_ms)
-        if spoken and spoken.kind == "reply" and self._state.voice_speaks:
-            self._out.emit(TruncateReply(ReplyId(spoken.id), heard_ms))
         if spoken and spoken.kind in ("reply", "said"):
             if self._meant is None:
                 self.cut_off.append(spoken)
-            elif not self._meant and spoken.unheard_text:
+            elif self._meant:
+                self._truncate(spoken)
+            elif spoken.unheard_text:
                 self._go_on_with([spoken])  # the cough was over before anybody knew where it had fallen
         return spoken
 
+    def _truncate(self, spoken: Spoken) -> None:
+        """Have a speech model know how much of its reply was heard."""
+        if spoken.said_by is not None:
+            self._out.emit(TruncateReply(spoken.said_by, spoken.skipped_ms + spoken.heard_ms))
+
     def _go_on_with(self, stopped: list[Spoken]) -> None:
-        """Say what was not heard of these; what a speech model said, only it can say again."""
-        if self._state.voice_speaks and any(spoken.kind == "reply" for spoken in stopped):
-            self._transcript.note(_GO_ON, self._state.epoch)
-            self.owed = True
-            return
-        rest = " ".join(spoken.unheard_text for spoken in stopped if spoken.unheard_text)
+        """Say what was not heard of these; what a speech model said is played from where it stopped."""
+        for spoken in stopped:
+            if spoken.said_by is not None and spoken.unheard_text:
+                self._play_on(spoken.said_by, spoken, spoken.unheard_text, complete=True)
+        rest = " ".join(spoken.unheard_text for spoken in stopped if spoken.unheard_text and not spoken.said_by)
         if rest:
             self.say(rest)
+
+    def _play_on(self, reply: ReplyId, stopped: Spoken, text: str, *, complete: bool) -> Spoken:
+        """Have a speech model's reply heard from where it stopped; these are its words from there on."""
+        utterance = UtteranceId(f"{stopped.id}+")  # a leg has nothing more to do with an utterance that was stopped
+        spoken = self.speech.begin("reply", interruptible=self._may_interrupt, utterance=utterance)
+        spoken.said_by = reply
+        spoken.skipped_ms = stopped.skipped_ms + stopped.heard_ms
+        self.speech.add(spoken, text, last=complete)
+        self._transcript.agent(spoken, self._state.epoch, in_audio=True)
+        self._out.emit(PlayReply(reply, spoken.id, spoken.skipped_ms))
+        return spoken
 
     def forget_cut_off(self) -> None:
         """The caller meant it: what was cut off is not said again, the rest of the reply not at all."""
         self._meant = True
+        for spoken in self.cut_off:
+            self._truncate(spoken)
         self.cut_off.clear()
         if self.reply and self.reply.held:
             self.drop_reply()
@@ -232,6 +246,14 @@ class Saying:
             return []
         rest = " ".join(spoken.unheard_text for spoken in cut_off if spoken.unheard_text)
         reply.held = False
+        if reply.in_audio:
+            stopped = next((spoken for spoken in cut_off if spoken is reply.spoken), None)
+            if stopped is not None:
+                text = " ".join([stopped.unheard_text, *reply.held_text])
+                reply.spoken = self._play_on(reply.id, stopped, text, complete=reply.finished)
+            reply.held_text.clear()
+            requests, reply.held_requests = reply.held_requests, []
+            return requests
         reply.spoken = None
         for text in [rest, *reply.held_text]:
             if text:

@@ -86,13 +86,13 @@ class CallState:
 
     @property
     def voice_hears(self) -> bool:
-        """Whether a speech model hears the caller now: where secrets are said, their audio is withheld from it."""
-        return self.voice_speaks and not self.phase.sensitive
+        """Whether a speech model hears the caller now: where nobody wants its replies it does not."""
+        return self.voice_speaks and self.phase.heard_by_model
 
     @property
     def replies_unasked(self) -> bool:
         """Whether a reply to the caller's words begins without being asked for."""
-        return self.voice_takes_turns and not self.phase.sensitive
+        return self.voice_takes_turns and self.phase.heard_by_model
 
     @property
     def unix_ms(self) -> int:

@@ -34,9 +34,9 @@ class _Entry:
     awaits: tuple[UtteranceId, ...] = ()
     """Utterances of the caller whose words belong here and have not come yet."""
 
-    def message(self) -> Message | None:
+    def message(self, *, awaited: bool = False) -> Message | None:
         text = self.spoken.heard_text if self.spoken else self.text
-        if not text and self.role in ("caller", "agent"):
+        if not text and self.role in ("caller", "agent") and not (awaited and self.awaits):
             return None
         return Message(self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio)
 
@@ -96,10 +96,14 @@ class Transcript:
         """Return everything, as it was heard."""
         return tuple(message for entry in self._entries if (message := entry.message()) is not None)
 
-    def window(self, epoch: Epoch, carry: Carry, at_most: int) -> tuple[Message, ...]:
-        """Return what the model of this phase is shown: the newest messages, a result never without its request."""
+    def window(self, epoch: Epoch, carry: Carry, at_most: int, *, awaited: bool = False) -> tuple[Message, ...]:
+        """Return what the model of this phase is shown: the newest messages, a result never without its request.
+
+        With `awaited` a message without text stands where the caller said something that is still being transcribed.
+        """
         # Only the tail can be shown, so only the tail is read: cost per turn stays the same in a long call.
-        recent = [message for entry in self._entries[-2 * at_most :] if (message := entry.message()) is not None]
+        entries = self._entries[-2 * at_most :]
+        recent = [message for entry in entries if (message := entry.message(awaited=awaited)) is not None]
         before = [message for message in recent if message.epoch < epoch]
         here = [message for message in recent if message.epoch >= epoch]
         match carry:

@@ -20,9 +20,9 @@ from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
 from voiceagent.models.chat_messages import functions_for, messages_for
 from voiceagent.models.chat_replies import ReplyAssembly
 from voiceagent.models.failures import ModelUnavailable, ReplyRefused
-from voiceagent.models.zones import zone_of
 from voiceagent.ports import ReplyPiece
 from voiceagent.spec.flow import Flow
+from voiceagent.zones import zone_of
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, AsyncStream

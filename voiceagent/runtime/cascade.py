@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from voiceagent.core import events as ev
 from voiceagent.core.arguments import parsed_arguments
-from voiceagent.core.effects import ModelRequest, SwapPhase
+from voiceagent.core.effects import ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.ids import ReplyId, UtteranceId
 from voiceagent.language import Language
 from voiceagent.ports import (
@@ -71,6 +71,12 @@ class CascadeVoice:
     def swap(self, swap: SwapPhase) -> None:
         """The next request carries the new prompt and tools by itself."""
         self._post(ev.PhaseSwapped(swap.epoch))
+
+    def prime(self, prime: PrimePhase) -> None:
+        """Nothing has to be made ready: the next request carries it all."""
+
+    def renew(self, renew: RenewVoice) -> None:
+        """There is no session that could end."""
 
     # --- hearing ---
 
@@ -136,7 +142,7 @@ class CascadeVoice:
         """Drop everything that has not been handed to the leg; returns whose it was."""
         return self.mouth.silence()
 
-    def play(self, reply: ReplyId) -> None:
+    def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
         """Nothing is begun unasked: there is nothing to let be heard."""
 
     def truncate(self, reply: ReplyId, heard_ms: int) -> None:

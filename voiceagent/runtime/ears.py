@@ -51,6 +51,16 @@ class Ears:
                     self._voice_off(at_ms)
         self._forget()
 
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller's voice is on, as far as is known."""
+        return self._current is not None
+
+    @property
+    def began_ms(self) -> int | None:
+        """Audio time at which the utterance begins that is being spoken, with what leads up to it; None in silence."""
+        return None if self._current is None else self._current[1]
+
     def take(self, utterance: UtteranceId) -> bytes:
         """Return the audio of an utterance that has paused, once; one that goes on and on ends here."""
         if self._current is not None and self._current[0] == utterance:

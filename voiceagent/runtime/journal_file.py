@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from voiceagent import __version__
 from voiceagent.core.codec import decode_event, to_line
-from voiceagent.core.effects import AskModel, Effect, SwapPhase
+from voiceagent.core.effects import AskModel, Effect, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.events import CallEnded, Event
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
@@ -192,7 +192,19 @@ class _Swapped(_Shown):
     voice: str | None
 
 
-_IN_DIGESTS: dict[type[Effect], type[_Shown]] = {AskModel: _Asked, SwapPhase: _Swapped}
+@dataclass(frozen=True, slots=True)
+class _Primed:
+    phase: str
+    tools: tuple[str, ...]
+    voice: str | None
+
+
+_IN_DIGESTS: dict[type[Effect], type[_Shown | _Primed]] = {
+    AskModel: _Asked,
+    SwapPhase: _Swapped,
+    RenewVoice: _Swapped,
+    PrimePhase: _Primed,
+}
 
 
 @cache

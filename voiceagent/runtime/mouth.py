@@ -28,18 +28,25 @@ class SpokenReply:
         self.reply = reply
         self.utterance = UtteranceId(reply)
         """Speech of a speech model has its reply's id."""
-        self.clauses: list[str] = []
-        """What it says, in the pieces in which the core knows it."""
-        self.received_bytes = 0
-        self._pieces: deque[bytes] = deque()
+        self.letters: list[int] = []
+        """How many letters each clause has, in the pieces in which the core knows what is to be heard."""
+        self._audio = bytearray()
+        self._from = 0
+        """Position from which on it is played."""
+        self._next = 0
+        """Position of what is played next."""
         self._changed = asyncio.Event()
         self._complete = False
+
+    @property
+    def length_bytes(self) -> int:
+        """How much has come of what is to be heard."""
+        return len(self._audio) - self._from
 
     def add(self, audio: bytes) -> None:
         """The next audio of it."""
         if audio and not self._complete:
-            self.received_bytes += len(audio)
-            self._pieces.append(audio)
+            self._audio += audio
             self._changed.set()
 
     def end(self) -> None:
@@ -47,15 +54,30 @@ class SpokenReply:
         self._complete = True
         self._changed.set()
 
+    def begin(self, utterance: UtteranceId, position: int) -> None:
+        """It is played from here on, as this utterance. What of its words is left then is one clause."""
+        self.utterance = utterance
+        position = min(position, len(self._audio))
+        if position:
+            left = sum(self.letters) * (len(self._audio) - position) // len(self._audio)
+            self.letters = [left]
+        self._from = self._next = position
+
+    def forget(self) -> None:
+        """It is not played a second time: what has been played need not be kept."""
+        if self._complete and self._next == len(self._audio):
+            self._audio.clear()
+            self._from = self._next = 0
+
     async def next(self) -> bytes | None:
         """Return all the audio that is there, as soon as there is any; None after the last."""
-        while not self._pieces:
+        while self._next == len(self._audio):
             if self._complete:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        audio = b"".join(self._pieces)
-        self._pieces.clear()
+        audio = bytes(self._audio[self._next :])
+        self._next = len(self._audio)
         return audio
 
 
@@ -102,7 +124,6 @@ class Mouth:
         parts = [self._now, *self._waiting] if self._now is not None else [*self._waiting]
         for part in parts:
             if isinstance(part, SpokenReply):
-                part.end()
                 self._post_lengths(part)  # where it was cut off can be told by them
         self._waiting.clear()
         self._now = None
@@ -165,16 +186,16 @@ class Mouth:
         except TimeoutError:
             reply.end()  # that the model has stalled is for the core to notice: it counts from the last it was told
         self._post_lengths(reply)
-        self._leg.end_clause(reply.utterance, len(reply.clauses), last=True)
+        self._leg.end_clause(reply.utterance, len(reply.letters), last=True)
 
     def _post_lengths(self, reply: SpokenReply) -> None:
         """Tell how long each clause is: a speech model does not say, so its audio is shared out by their letters."""
-        total_ms = reply.received_bytes // self._leg.audio_out.bytes_per_ms
-        letters = sum(map(len, reply.clauses)) or 1
+        total_ms = reply.length_bytes // self._leg.audio_out.bytes_per_ms
+        all_letters = sum(reply.letters) or 1
         told_ms = told_letters = 0
-        for number, clause in enumerate(reply.clauses):
-            told_letters += len(clause)
-            until_ms = total_ms * told_letters // letters
+        for number, letters in enumerate(reply.letters):
+            told_letters += letters
+            until_ms = total_ms * told_letters // all_letters
             self._post(ev.SpeechQueued(reply.utterance, number, until_ms - told_ms))
             told_ms = until_ms
 

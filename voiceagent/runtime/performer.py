@@ -72,12 +72,16 @@ class Performer:
                 self._voice.ask(reply, request)
             case fx.CancelReply(reply):
                 self._voice.cancel(reply)
-            case fx.PlayReply(reply):
-                self._voice.play(reply)
+            case fx.PlayReply(reply, utterance, from_ms):
+                self._voice.play(reply, utterance, from_ms=from_ms)
             case fx.TruncateReply(reply, heard_ms):
                 self._voice.truncate(reply, heard_ms)
             case fx.SwapPhase():
                 self._voice.swap(effect)
+            case fx.PrimePhase():
+                self._voice.prime(effect)
+            case fx.RenewVoice():
+                self._voice.renew(effect)
             case fx.StartTool():
                 self._start_tool(effect, outgoing.epoch)
             case fx.CancelTool(call):

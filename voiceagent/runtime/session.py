@@ -14,15 +14,17 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
-from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine
+from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.sealed_events import sealed
+from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
@@ -51,6 +53,8 @@ class Services:
     clock: Clock
     learned: Learned
     observers: tuple[Observer, ...] = ()
+    speech_model: SpeechModelEngine | None = None
+    """Hears and speaks in place of recognizer, model and synthesizer, which stand behind it."""
 
 
 class Session:
@@ -69,7 +73,7 @@ class Session:
         self._wake_at_ms: int | None = None
         self._conversation: Conversation
         self._observers = list(services.observers)
-        self._voice: CascadeVoice | None = None
+        self._voice: Voice | None = None
         self._listening = True
         self._overflowed = False
         self._failure: Exception | None = None
@@ -155,10 +159,40 @@ class Session:
                 tasks.start(_synced(journal))
             self._wake_me()
 
-    def _voice_of(self, tasks: CallTasks) -> CascadeVoice:
+    def _voice_of(self, tasks: CallTasks) -> Voice:
+        engine = self._services.speech_model
+        if engine is None:
+            return self._cascade_of(self._ears_of(self.post), tasks)
+        ears = self._ears_of(lambda event: voice.heard(event))  # noqa: PLW0108 - it is made below, of these ears
+        setups = Setups(
+            self._flow,
+            engine.capabilities,
+            audio_in=self._leg.audio_in,
+            audio_out=self._leg.audio_out,
+            time_zone=self._time_zone,
+        )
+        voice = SpeechVoice(
+            engine,
+            cascade=self._cascade_of(ears, tasks),
+            ears=ears,
+            setups=setups,
+            flow=self._flow,
+            leg=self._leg,
+            language=self._conversation.state.language,
+            clock=self._services.clock,
+            tasks=tasks,
+            post=self.post,
+        )
+        return voice
+
+    def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
+        vad = self._services.engines.vad.open(self._leg.audio_in)
+        return Ears(vad, self._leg.audio_in, self._services.clock, post)
+
+    def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
         engines, flow, leg = self._services.engines, self._flow, self._leg
         return CascadeVoice(
-            ears=Ears(engines.vad.open(leg.audio_in), leg.audio_in, self._services.clock, self.post),
+            ears=ears,
             recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
             synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
@@ -169,7 +203,7 @@ class Session:
             post=self.post,
         )
 
-    def _performer_of(self, voice: CascadeVoice, journal: JournalWriter, tasks: CallTasks) -> Performer:
+    def _performer_of(self, voice: Voice, journal: JournalWriter, tasks: CallTasks) -> Performer:
         services = self._services
         return Performer(
             voice=voice,
@@ -187,7 +221,14 @@ class Session:
         """Begin the conversation, under the id that it is recorded by: keys that make writes unique are made of it."""
         learned = self._services.learned
         self._call = journal.call
-        inherited = Inherited(self._call, tool_latency_ms=learned.tool_latency_ms, phrase_ms=learned.phrase_ms)
+        speaks = self._services.speech_model is not None
+        inherited = Inherited(
+            self._call,
+            voice_speaks=speaks,
+            replies_unasked=speaks,
+            tool_latency_ms=learned.tool_latency_ms,
+            phrase_ms=learned.phrase_ms,
+        )
         self._conversation = Conversation(self._flow, inherited)
         journal.begin(header_of(self._flow, inherited, time_zone=started.time_zone, unix_ms=started.unix_ms))
 
@@ -286,7 +327,7 @@ class Session:
             async with within(_LET_GO_WITHIN_MS, self._services.clock):
                 await self._leg.hang_up(drain=False)
 
-    async def _close_voice(self, voice: CascadeVoice) -> None:
+    async def _close_voice(self, voice: Voice) -> None:
         with self._unharmed("has an engine that cannot be left in good order"):
             async with within(_LET_GO_WITHIN_MS, self._services.clock):
                 await voice.close()

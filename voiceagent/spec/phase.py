@@ -133,6 +133,9 @@ class Transition(Declared):
     """A sentence said on the way: it hides the swap. A template over facts."""
     prefetch: tuple[Prefetch, ...] = ()
     """What is fetched ahead the moment the transition is decided."""
+    standby: bool = False
+    """A speech model whose sessions cannot be changed has one ready for the target as long as this phase lasts: nobody
+    hears the swap, and the provider may charge for the second session."""
 
     if TYPE_CHECKING:
         # What authors may write is wider than what is kept: a bare tool for its success, a dict for a guard.
@@ -145,6 +148,7 @@ class Transition(Declared):
             priority: int = 0,
             say: str | None = None,
             prefetch: tuple[Prefetch, ...] = (),
+            standby: bool = False,
         ) -> None: ...
 
 
@@ -247,6 +251,11 @@ class Phase(Declared):
     def has_model(self) -> bool:
         """Whether anybody can make replies here: a language model by the prompt, or the guided one by its dialogue."""
         return self.prompt is not None or self.guided is not None
+
+    @property
+    def heard_by_model(self) -> bool:
+        """Whether a speech model may hear the caller: not where secrets are said, nor where nobody wants its answer."""
+        return self.has_model and not self.sensitive
 
     @field_validator("name")
     @classmethod

@@ -42,6 +42,7 @@ from voiceagent.testing.schedule import Schedule, Swap
 from voiceagent.testing.scripted_call import ScriptedCall
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ScriptedModel, ask_for, say
 from voiceagent.testing.simulated_call import SimulatedCall
+from voiceagent.testing.simulated_provider import ProviderFaults, ProviderTiming, SimulatedProvider
 from voiceagent.testing.simulated_world import After, Faults, ScriptedTool, Timing
 from voiceagent.testing.timeline import TimelineEvent
 from voiceagent.testing.tool_answers import Range, ToolAnswer, ToolAnswers
@@ -103,6 +104,8 @@ __all__ = [
     "Played",
     "PressKey",
     "Presses",
+    "ProviderFaults",
+    "ProviderTiming",
     "PutDown",
     "Range",
     "RealWorldTouched",
@@ -117,6 +120,7 @@ __all__ = [
     "ScriptedModel",
     "ScriptedTool",
     "SimulatedCall",
+    "SimulatedProvider",
     "Spent",
     "StaysSilent",
     "StepFailed",

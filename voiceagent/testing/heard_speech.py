@@ -47,6 +47,10 @@ class HeardSpeech:
                 return number
         return 0
 
+    def model_says(self, reply: str, clause: int, saying: int, text: str) -> None:
+        """A speech model says a clause itself: no effect has asked for it."""
+        self._spoken[saying] = fx.Speak(UtteranceId(reply), clause, text, "reply", last=False)
+
     # --- the line ----------------------------------------------------------------------------------------------------
 
     def played(self, audio: bytes, at_ms: int) -> None:

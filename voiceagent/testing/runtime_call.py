@@ -33,6 +33,7 @@ from voiceagent.testing.caller_voice import BREATH_MS, CallerVoice
 from voiceagent.testing.runtime_time import RuntimeTime
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript
+from voiceagent.testing.simulated_provider import SimulatedProvider
 from voiceagent.testing.simulated_server import SimulatedServer
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
 from voiceagent.testing.virtual_loop import VirtualLoop
@@ -64,15 +65,17 @@ class RuntimeCall:
         faults: Faults | None = None,
         schedule: Arrivals | None = None,
         journals: Path | None = None,
+        provider: SimulatedProvider | None = None,
     ) -> None:
-        """`journals` is where the journal stays; None: nowhere.
+        """`journals` is where the journal stays; None: nowhere. With a `provider` its speech model hears and speaks,
+        and `model` stands behind it.
 
         A cascade's swap takes no time and cannot fail: `timing.swap_ms` does not count here, and ScriptError is raised
         for `faults.swap_fails`. Nor does `timing.partial_ms`: its recognizer has no partials.
         """
         inherited = inherited or Inherited(CallId("scripted"))
         if inherited.voice_speaks or inherited.replies_unasked:
-            raise ScriptError("the runtime's voice is a cascade, which neither speaks nor replies by itself")
+            raise ScriptError("a voice that speaks by itself is given by its `provider`")
         if faults is not None and faults.swap_fails:
             raise ScriptError("a cascade takes over every phase: swap_fails can be played on the core only")
         self._flow = flow
@@ -93,6 +96,7 @@ class RuntimeCall:
             inherited=inherited,
             journals=self._path.parent,
             observer=self._observe,
+            provider=provider,
         )
         self._time = RuntimeTime(self._loop, self._server, self._record)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import JsonValue
+
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import LegId
@@ -31,6 +33,7 @@ from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_journals import SimulatedJournals
 from voiceagent.testing.simulated_line import SimulatedLine
 from voiceagent.testing.simulated_model import PacedModel
+from voiceagent.testing.simulated_provider import SimulatedProvider
 from voiceagent.testing.simulated_speech import SimulatedRecognizer, SimulatedSynthesizer, SimulatedVad, SpokenAudio
 from voiceagent.testing.simulated_tools import SimulatedTools
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, Timing
@@ -61,7 +64,9 @@ class SimulatedServer:
         inherited: Inherited,
         journals: Path,
         observer: Observer,
+        provider: SimulatedProvider | None = None,
     ) -> None:
+        """With a `provider` its speech model hears and speaks."""
         loop.set_exception_handler(_fail)
         self._flow = flow
         self._loop = loop
@@ -98,7 +103,22 @@ class SimulatedServer:
             clock=self._clock,
             learned=_learned(inherited),
             observers=(observer,),
+            speech_model=provider,
         )
+        if provider is not None:
+            provider.belongs_to(
+                clock=self._clock,
+                caller=caller,
+                agent=self._agent,
+                language=language_for(flow.locale),
+                facts=self._facts,
+                begins=self._heard.model_says,
+                failed=loop.fail,
+            )
+
+    def _facts(self) -> dict[str, JsonValue]:
+        conversation = self.tools.conversation
+        return {} if conversation is None else conversation.state.facts.known()
 
     @property
     def words_heard(self) -> str:

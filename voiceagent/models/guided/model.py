@@ -10,11 +10,11 @@ from voiceagent.errors import VoiceFailed
 from voiceagent.language import Language, language_for
 from voiceagent.models.guided.answering import Answering
 from voiceagent.models.guided.understanding import Understanding
-from voiceagent.models.zones import zone_of
 from voiceagent.ports import ReplyPiece
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import GuidedDialogue
 from voiceagent.spec.phase import Phase
+from voiceagent.zones import zone_of
 
 __all__ = ["GuidedModel", "GuidedModels"]
 

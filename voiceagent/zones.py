@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from voiceagent.errors import OperatorError
 
-__all__ = ["read_zone", "zone_of"]
+__all__ = ["date_at", "read_zone", "zone_of"]
 
 
 @cache
@@ -26,3 +26,8 @@ def read_zone(name: str) -> None:
     """Have a zone at hand. Raises OperatorError for a name nobody knows."""
     if name != "UTC" and zone_of(name) is UTC:
         raise OperatorError(f"there is no time zone {name!r}; write it as in 'Europe/Berlin'")
+
+
+def date_at(unix_ms: int, zone: str) -> date:
+    """Return which day it is there when the wall clock shows this."""
+    return datetime.fromtimestamp(unix_ms / 1_000, zone_of(zone)).date()

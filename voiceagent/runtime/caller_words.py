@@ -1,0 +1,95 @@
+"""The caller's words where a speech model hears them: they come late, in one piece for several utterances, or never."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from voiceagent.core import events as ev
+from voiceagent.core.effects import Message
+from voiceagent.core.ids import UtteranceId
+from voiceagent.ports import CallerTranscribed, Clock
+from voiceagent.runtime.call_tasks import within
+
+__all__ = ["CallerWords"]
+
+_WITHIN_MS = 1_500
+"""After a pause. A speech model says nothing of a cough; what comes later still finds its place in the history."""
+
+_LATE_WITHIN_MS = 800
+"""A session that begins without the caller's last words cannot answer them: that is worth a short wait."""
+
+
+class CallerWords:
+    """Knows which utterances the model may still have words for."""
+
+    def __init__(self, clock: Clock, post: Callable[[ev.Event], None]) -> None:
+        self._clock = clock
+        self._post = post
+        self._latest: UtteranceId | None = None
+        self._awaited: dict[UtteranceId, tuple[Sequence[str], Callable[[], None]]] = {}
+        """With the phase's hints, and what stops the waiting."""
+        self._unnoticed = 0
+        self._late: list[str] = []
+        """Words that came since a change began, which what was asked for then does not know of."""
+        self._came = asyncio.Event()
+
+    def change_begins(self) -> None:
+        """Another session is to be told what has been said up to here."""
+        self._late.clear()
+
+    async def with_late(self, history: Sequence[Message], clock: Clock) -> list[Message]:
+        """Return what was said, with the words that were not known when it was written down; they are waited for."""
+        gaps = sum(1 for message in history if _is_gap(message))
+        with suppress(TimeoutError):
+            async with within(_LATE_WITHIN_MS, clock):
+                while len(self._late) < gaps:
+                    self._came.clear()
+                    await self._came.wait()
+        late = iter(self._late)
+        filled = [replace(message, text=next(late, "")) if _is_gap(message) else message for message in history]
+        return [message for message in filled if not _is_gap(message)]
+
+    def began(self, utterance: UtteranceId) -> None:
+        """The caller's voice came on."""
+        self._latest = utterance
+
+    def wait_for(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        """An utterance has paused: its words should come."""
+        stop = self._clock.call_at(self._clock.now_ms() + _WITHIN_MS, lambda: self._none_came(utterance))
+        self._awaited[utterance] = (hints, stop)
+
+    def came(self, event: CallerTranscribed) -> None:
+        """The model says what it has heard: all that was said since it last did."""
+        first, *others = [*self._awaited] or [self._latest or self._noticed_by_the_model_only()]
+        if not event.final:
+            self._post(ev.TranscriptPartial(self._latest or first, event.text))
+            return
+        self._late.append(event.text)
+        self._came.set()
+        self._post(ev.TranscriptFinal(first, event.text))
+        for utterance in others:
+            self._post(ev.TranscriptFinal(utterance, ""))
+        self.give_up()
+
+    def give_up(self) -> dict[UtteranceId, Sequence[str]]:
+        """Wait no longer; returns the utterances that were waited for, with their hints."""
+        awaited = {utterance: hints for utterance, (hints, _) in self._awaited.items()}
+        for _, stop in self._awaited.values():
+            stop()
+        self._awaited.clear()
+        return awaited
+
+    def _none_came(self, utterance: UtteranceId) -> None:
+        if self._awaited.pop(utterance, None) is not None:
+            self._post(ev.TranscriptFinal(utterance, ""))
+
+    def _noticed_by_the_model_only(self) -> UtteranceId:
+        self._unnoticed += 1
+        return UtteranceId(f"m{self._unnoticed}")
+
+
+def _is_gap(message: Message) -> bool:
+    return message.role == "caller" and not message.text

@@ -1,0 +1,151 @@
+"""A live model session of one call: what it was given to begin with, what it was told, and what it has asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import JsonValue
+
+from voiceagent.audio import ALAW_SILENCE, MULAW_SILENCE
+from voiceagent.core.effects import Message, ModelRequest, PrimePhase
+from voiceagent.core.ids import Epoch, ReplyId
+from voiceagent.ports import (
+    AudioFormat,
+    OfferedTool,
+    SessionSetup,
+    SpeechCapabilities,
+    SpeechModelEngine,
+    SpeechModelEvent,
+    SpeechSession,
+)
+from voiceagent.runtime.conversion import Converter
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import Requested
+from voiceagent.spec.tool import Tool
+from voiceagent.zones import date_at
+
+__all__ = ["LiveSession", "Setups"]
+
+_NO_PARAMETERS: Mapping[str, JsonValue] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+class Setups:
+    """Says for one call what a model session is given: a phase's prompt and tools, in formats that both sides speak."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        capabilities: SpeechCapabilities,
+        *,
+        audio_in: AudioFormat,
+        audio_out: AudioFormat,
+        time_zone: str,
+    ) -> None:
+        """The formats are the leg's; `time_zone` is where the caller's days begin."""
+        self._flow = flow
+        self._audio_in = audio_in if audio_in in capabilities.audio_in else capabilities.audio_in[0]
+        self._audio_out = audio_out if audio_out in capabilities.audio_out else capabilities.audio_out[0]
+        self._time_zone = time_zone
+
+    def of(self, request: ModelRequest, voice: str | None) -> SessionSetup:
+        """Return what is to be in force for this request."""
+        return self._setup(request.phase, request.epoch, request.prompt, self.late(request), request.tools, voice)
+
+    def ahead_of(self, prime: PrimePhase) -> SessionSetup:
+        """Return what a session can be given before anybody knows more: no late facts, and an epoch that is none."""
+        return self._setup(prime.phase, Epoch(0), prime.prompt, "", prime.tools, prime.voice)
+
+    def late(self, request: ModelRequest) -> str:
+        """Return the facts that were not known when the prompt was written, and what day it is."""
+        today = date_at(request.unix_ms, self._time_zone)
+        return "\n\n".join(part for part in (request.late_facts, f"Today is {today:%A}, {today.isoformat()}.") if part)
+
+    def _setup(
+        self, phase: str, epoch: Epoch, prompt: str, late_facts: str, tools: Sequence[str], voice: str | None
+    ) -> SessionSetup:
+        declared = self._flow.by_name[phase]
+        offered: dict[str, Tool | Requested] = {
+            **self._flow.requests_of(declared),
+            **{tool.name: tool for tool in self._flow.tools_of(declared)},
+        }
+        return SessionSetup(
+            epoch=epoch,
+            prompt=prompt,
+            late_facts=late_facts,
+            tools=tuple(_offered(offered[name]) for name in tools),
+            voice=voice,
+            audio_in=self._audio_in,
+            audio_out=self._audio_out,
+        )
+
+
+def _offered(tool: Tool | Requested) -> OfferedTool:
+    return OfferedTool(tool.name, tool.description, tool.parameters if isinstance(tool, Tool) else _NO_PARAMETERS)
+
+
+class LiveSession:
+    """A connected session, and what this call has done with it."""
+
+    def __init__(self, phase: str, setup: SessionSetup, audio_in: AudioFormat) -> None:
+        self.phase = phase
+        self.session: SpeechSession
+        self.setup = setup
+        """What is in force."""
+        self.asked: deque[ReplyId] = deque()
+        """Replies that the core has asked for and that have not begun."""
+        self.requests: dict[str, None] = {}
+        """Ids of what the model has asked for in it."""
+        self._told = 0
+        """Number of the last message that it knows."""
+        self._to_model = Converter(audio_in, setup.audio_in)
+        self._silence = bytes([_SILENCE[audio_in.encoding]])
+
+    @classmethod
+    async def connect(
+        cls,
+        engine: SpeechModelEngine,
+        phase: str,
+        setup: SessionSetup,
+        *,
+        audio_in: AudioFormat,
+        heard: Callable[[LiveSession, SpeechModelEvent], None],
+    ) -> LiveSession:
+        """Return a session in which the setup is in force; `heard` is told what happens in it. Raises VoiceFailed."""
+        live = cls(phase, setup, audio_in)
+        live.session = await engine.connect(setup, lambda event: heard(live, event))
+        return live
+
+    def hear(self, audio: bytes) -> None:
+        """Let it hear the caller, in the leg's format."""
+        self.session.hear(self._to_model.feed(audio))
+
+    def hear_nothing(self, size_bytes: int) -> None:
+        """Let it hear silence for so long: what the caller says now is not for it."""
+        self.session.hear(self._to_model.feed(self._silence * size_bytes))
+
+    def tell(self, messages: Sequence[Message]) -> None:
+        """Let it know what has happened since it was last told, but for what it has heard, said or asked for itself."""
+        new = [message for message in messages if message.number > self._told]
+        self._told = max((message.number for message in messages), default=self._told)
+        self._send([message for message in new if not (message.in_audio or self._is_its_own_request(message))])
+
+    def tell_all(self, late_facts: str, messages: Sequence[Message]) -> None:
+        """Let it know what another session knew; `late_facts` where it was opened before they were known."""
+        self._told = max((message.number for message in messages), default=self._told)
+        late = [Message(0, "note", late_facts, self.setup.epoch)] if late_facts else []
+        self._send([*late, *messages])
+
+    def tell_late(self, late_facts: str) -> None:
+        """Let it know the facts that were not known when it was opened, as they are by now."""
+        self._send([Message(0, "note", late_facts, self.setup.epoch)])
+
+    def _is_its_own_request(self, message: Message) -> bool:
+        return message.role == "tool_request" and message.request in self.requests
+
+    def _send(self, messages: list[Message]) -> None:
+        if messages:
+            self.session.tell(messages)
+
+
+_SILENCE = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}
