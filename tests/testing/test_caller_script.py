@@ -143,7 +143,7 @@ def test_a_mistake_in_a_step_has_a_line(folder: Path, steps: str, said: str):
         ("steps: [hang_up]\n", "script.yaml:1: the key 'name' is missing"),
         ("name: a\nsteps: [hang_up\n", "script.yaml:3: is not YAML"),
         ("name: a\n\tsteps: 1\n", "script.yaml:2: is not YAML"),
-        ("- a\n- b\n", "script.yaml:1: Input should be a valid dictionary"),
+        ("- a\n- b\n", "script.yaml:1: keys are expected here"),
         ("", "script.yaml: is empty"),
         ("name: \x00\n", "script.yaml: is not YAML"),
         ("? [a]\n: b\n", "script.yaml:1: a key must be text"),
