@@ -14,6 +14,7 @@ from voiceagent.testing import (
     AfterPause,
     CallFile,
     CallFiles,
+    CallPlayer,
     Coughs,
     DuringAnswer,
     DuringFiller,
@@ -182,6 +183,8 @@ def test_an_agent_is_loaded_once_however_many_files_call_it(read: Read) -> None:
 # --- mistakes --------------------------------------------------------------------------------------------------------
 
 CALL = "name: a call\ncall:\n"
+LONG = "x" * 5_000
+"""A name that no disk knows."""
 MISTAKES = {
     # the file
     "name: a call\ncall: [waits]": "1: the key 'agent' is missing: which agent is called?",
@@ -199,6 +202,11 @@ MISTAKES = {
     "": " is empty",
     "agent: desk\ninclude: nowhere.yaml": "2: there is no file 'nowhere.yaml' to include",
     # settings, model, faults
+    'agent: desk\ninclude: "nowhere\\0.yaml"': "2: there is no file 'nowhere\\x00.yaml' to include",
+    f"agent: desk\ninclude: {LONG}": "2: there is no file 'xxx",
+    f"agent: {LONG}\nname: a call\ncall: [waits]": "1: there is no agent 'xxx",
+    f"agent: desk\nmodel:\n  cassette: {LONG}": "3: there is no cassette 'xxx",
+    "agent: desk\nsettings: 5": "2: keys are expected here, written `key: value`",
     "agent: desk\nsettings: {sed: 1}": "2: unknown key 'sed'; did you mean 'seed'?",
     "agent: desk\nsettings: {seed: one}": "2: seed: Input should be a valid integer",
     "agent: desk\nsettings:\n  time_zone: Berlin": "3: there is no time zone 'Berlin'",
@@ -219,6 +227,9 @@ MISTAKES = {
     "agent: desk\ntools:\n  book: {given: {seat: 1}, result: 1}": "3: book has no argument 'seat'; did you mean",
     "agent: desk\ntools:\n  book: {given: two, result: 1}": "3: arguments are written `name: value`",
     "agent: desk\ntools:\n  book: {takes_ms: 9..1, result: 1}": "3: takes_ms: a number such as 300",
+    "agent: desk\ntools:\n  book: {result: {booked: '{{ seat }}'}}": "3: book has no argument 'seat'; did you",
+    "agent: desk\ntools:\n  book: {result: ['{{ seats']}": "3: template cannot be read: `{{` is never closed",
+    "agent: desk\ntools:\n  book: {result: '{{ seats | loud }}'}": "3: template cannot be read: No filter named 'loud'",
     "agent: desk\ntools:\n  book: {takes_ms: 5, times_out: yes}": "3: book times out after its own 10000 ms",
 }
 TURNS = {
@@ -275,6 +286,36 @@ def test_a_file_that_includes_itself_is_told_with_the_way_round(mistake: Mistake
         ring_two="include: ring_one.yaml",
     )
     assert told == "ring_two.yaml:1: the file includes itself: ring_one.yaml → ring_two.yaml → ring_one.yaml"
+
+
+def test_files_that_include_each_other_again_and_again_are_read_once(read: Read) -> None:
+    files = {
+        f"twice_{depth}_{side}": f"include: [twice_{depth + 1}_a.yaml, twice_{depth + 1}_b.yaml]"
+        for depth in range(14)
+        for side in "ab"
+    }
+    last = {f"twice_14_{side}": f"settings: {{first_token_ms: {ms}}}" for side, ms in (("a", 10), ("b", 20))}
+    text = f"agent: desk\ninclude: twice_0_a.yaml\n{CALL}- waits"
+    assert read(text, **files, **last).scripts[0].timing.first_token_ms == 20
+
+
+def test_files_are_not_included_without_end(mistake: Mistake) -> None:
+    files = {f"deeper_{depth}": f"include: deeper_{depth + 1}.yaml" for depth in range(1_500)}
+    told = mistake(f"agent: desk\ninclude: deeper_0.yaml\n{CALL}- waits", **files)
+    assert told == "deeper_15.yaml:1: files are included more than 16 deep"
+
+
+def test_an_agent_whose_flow_is_in_yaml_is_called_like_any_other(place: Path) -> None:
+    folder = place / "phases" / "written"
+    folder.mkdir()
+    (folder / "flow.yaml").write_text(
+        "name: written\ninitial: hello\nphases:\n"
+        "  - {name: hello, on_enter: {say: Hello from the written desk.}, ends: {hang_up_after: {}}}"
+    )
+    path = place / "written.call.yaml"
+    path.write_text(f"agent: written\n{CALL}- waits:\n  expect: {{hears: the written desk, ended: yes}}")
+    file = CallFiles().read(path)
+    assert CallPlayer(file.flow).play(file.scripts[0], runtime=1).passed
 
 
 def test_what_is_included_holds_no_conversation_of_its_own(mistake: Mistake) -> None:

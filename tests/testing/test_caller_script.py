@@ -124,7 +124,7 @@ def test_a_recording_of_another_rate_is_brought_to_the_telephones(folder: Path):
         ("- say: hello.wav\n  press: 1", "script.yaml:3: say and press are two steps"),
         ("- [say]", "script.yaml:3: a step is one of: say, wait_for"),
         ("- {}", "script.yaml:3: unknown step ''"),
-        ("- wait_ms: 5\n- say: absent.wav", "script.yaml:4: absent.wav: cannot be read: No such file"),
+        ("- wait_ms: 5\n- say: absent.wav", "script.yaml:4: there is no file 'absent.wav'"),
         ("- say: silent.wav", "script.yaml:3: silent.wav: holds nothing but silence"),
         ("- say: script.yaml", "script.yaml:3: script.yaml: is not a PCM wave file"),
         ("  []", "script.yaml:2: steps: List should have at least 1 item"),

@@ -108,8 +108,8 @@ def test_nobody_acts_after_the_end(play: Play) -> None:
             "the script has no answer for run 1 of check_member(code=1234)",
         ),
         (
-            PASSES_THE_CODE + "tools: {check_member: {result: '{{ pin }}'}}",
-            "template cannot be filled: 'pin' is undefined",
+            PASSES_THE_CODE + "tools: {check_member: {result: '{{ code.pin }}'}}",
+            "template cannot be filled: 'str object' has no attribute 'pin'",
         ),
     ],
 )
