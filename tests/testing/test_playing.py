@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from voiceagent import Requested, Transition
 from voiceagent.errors import ScriptError
 from voiceagent.spec.flow import Flow
 from voiceagent.testing import (
@@ -14,6 +17,7 @@ from voiceagent.testing import (
     CallFile,
     CallOutcome,
     CallPlayer,
+    CallResult,
     CallScript,
     CallTurn,
     Expect,
@@ -302,13 +306,37 @@ def test_a_failure_is_told_with_turn_expectation_and_time_line(play: Play) -> No
     assert told[-1] == """  again: voiceagent test calls/a.call.yaml -k '"a call"' --seed 0 --schedules 1"""
 
 
-def test_a_journal_that_replays_otherwise_is_a_failure(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from voiceagent.testing import ScriptedCall
+@pytest.fixture
+def fickle(desk: Flow) -> Iterator[Flow]:
+    """The agent, with an intent of its own that says something else every time it is asked: no function may do that."""
+    times = itertools.count()
+    fickle = Transition(on=Requested(name="leave", description="They go."), to="closed", when=lambda _: not next(times))
+    hello = desk.by_name["hello"]
+    phases = tuple(
+        phase.model_copy(update={"transitions": (fickle, *hello.transitions)}) if phase is hello else phase
+        for phase in desk.phases
+    )
+    parts: dict[str, Any] = {name: getattr(desk, name) for name in Flow.model_fields}
+    return Flow(**parts | {"phases": phases})
 
-    monkeypatch.setattr(ScriptedCall, "replay_difference", lambda _: "event 3")
-    failure = CallPlayer(desk).play(CallScript("a call", (CallTurn(Waits()),))).failure
-    assert failure is not None
-    assert failure.mismatches[0].got == "the journal replays otherwise: event 3"
+
+@pytest.mark.parametrize("runtime", [0, 1])
+@pytest.mark.parametrize("xfail", [None, "it is known to be rude"])
+def test_a_journal_that_replays_otherwise_is_a_failure_of_the_best_known_call(
+    fickle: Flow, runtime: int, xfail: str | None
+) -> None:
+    rude = Expect(hears=("Please", "come in")) if xfail else Expect()
+    script = CallScript(
+        "a call",
+        (CallTurn(Waits()), CallTurn(Says("I want to leave."), expect=rude)),
+        model=lambda: ScriptedModel({"hello": [ask_for("leave"), say("Stay.")]}),
+        xfail=xfail,
+    )
+    outcome = CallPlayer(fickle).play(script, runtime=runtime)
+    assert outcome.failure is not None
+    assert not outcome.passed
+    assert outcome.failure.mismatches[0].what == "the journal"
+    assert CallResult.of(outcome, Path("a.call.yaml")).status == "failed"
 
 
 def test_a_defect_of_the_core_is_a_failure_with_its_place(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
