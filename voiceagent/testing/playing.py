@@ -36,6 +36,7 @@ from voiceagent.testing.call_script import (
 )
 from voiceagent.testing.expectations import Mismatch, Stretch, mismatches
 from voiceagent.testing.live_models import LiveModels
+from voiceagent.testing.promises import broken_promises, history_as_heard
 from voiceagent.testing.readable_timeline import timeline_of
 from voiceagent.testing.runtime_call import RuntimeCall
 from voiceagent.testing.schedule import PLAIN_SEED, Schedule, Swap, shrink
@@ -240,8 +241,9 @@ class _Run:
 
     def _converse(self) -> CallFailure | None:
         self._begin()
-        for self._turn in range(1, len(self._script.turns) + 1):
-            failure = self._take(self._turn)
+        for number in range(1, len(self._script.turns) + 1):
+            self._turn = number
+            failure = self._take(number)
             if failure is not None:
                 return failure
         self.call.until_quiet()
@@ -307,10 +309,11 @@ class _Run:
                 self.call.until_quiet()
 
     def _look_at(self, number: int) -> CallFailure | None:
-        """Compare a turn, or with 0 the whole call, with what is expected of it."""
+        """Compare a turn, or with 0 the whole call, with what is expected of it and of every call."""
         begins_ms, entry = self._begins if number else (0, 0)
         expect = self._script.turns[number - 1].expect if number else self._script.in_the_end
         found = mismatches(expect, Stretch(self.call, from_ms=begins_ms, from_entry=entry))
+        found += history_as_heard(self.call, from_entry=entry) if number else broken_promises(self.call)
         return self._failure(number, tuple(found)) if found else None
 
     def _replays_otherwise(self, difference: str, failure: CallFailure | None) -> CallFailure:
