@@ -60,7 +60,7 @@ def test_nothing_irreversible_is_done_before_its_question_was_heard(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def started(doing: Doing, call: object) -> None:
-        doing._start(call, "key")  # noqa: SLF001  # pyright: ignore - the defect is in there
+        doing._start(call, "key")
 
     monkeypatch.setattr(Doing, "_confirmable", started)
     assert broken(play, BOOKING)[0][0] == "book"

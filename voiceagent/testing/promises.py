@@ -64,7 +64,7 @@ def _fillers(call: ObservedCall) -> Iterator[Mismatch]:
 
 
 def _irreversible(call: ObservedCall) -> Iterator[Mismatch]:
-    """What cannot be undone is done after its read-back was heard and something was said to it, and under its own key."""
+    """What cannot be undone is done after a word to its read-back, which was heard, and under a key of its own."""
     tools = {tool.name: tool for phase in call.flow.phases for tool in call.flow.tools_of(phase)}
     keys: dict[str | None, None] = {}
     answered_ms: int | None = None
