@@ -174,7 +174,7 @@ def authenticated(place_call: PlaceCall) -> PlaceCall:
     def place(lines: list[list[object]], **more: object) -> ScriptedCall:
         call = place_call({"inquiry": lines}, **more)
         call.says("I want to know my balance").says("four five one nine two two seven").says("one two three four")
-        assert call.phase == "inquiry", call.timeline()
+        assert call.phase == "inquiry", call.record.timeline()
         return call
 
     return place

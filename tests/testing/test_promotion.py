@@ -65,7 +65,7 @@ def took_place(folder: Path, act: Callable[[RuntimeCall], object], model: object
     with RuntimeCall(BANK, model=speaks, tools=TOOLS, inherited=inherited, journals=folder) as call:  # pyright: ignore[reportArgumentType]
         call.start()
         act(call)
-        phases = call.phases
+        phases = call.record.phases
     text = promoted(read_journal(folder / "CA77.jsonl"), BANK, agent=str(FOLDER))
     file = folder / "promoted.call.yaml"
     file.write_text(text)

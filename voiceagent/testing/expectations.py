@@ -64,7 +64,7 @@ class Stretch:
 
     def calls(self) -> list[ExpectedCall]:
         """Return every tool that the model got, answered by the tool or by a prefetch."""
-        fetches = {fetch.fetch: fetch for fetch in self.call.effects(fx.Fetch)}
+        fetches = {fetch.fetch: fetch for fetch in self.call.record.effects(fx.Fetch)}
         calls: list[ExpectedCall] = []
         for _, _, outgoing in self.entries:
             for out in outgoing:
