@@ -158,7 +158,7 @@ def place_call() -> Iterator[PlaceCall]:
             "send_money": After(200, {"sent": True}),
         }
         model = ScriptedModel({**LINES, **(lines or {})})  # pyright: ignore[reportArgumentType] - lists of lines
-        call = ScriptedCall(SMALL_BANK, model=model, tools=answers | (tools or {}), **more)  # pyright: ignore[reportArgumentType]
+        call = ScriptedCall(SMALL_BANK, model=model, tools=answers | (tools or {}), **more)  # pyright: ignore[reportArgumentType] - what `ScriptedCall` takes
         placed.append(call)
         return call.start()
 

@@ -232,7 +232,7 @@ def at_the_desk(lines: list[list[object]]) -> ScriptedCall:
         "check": lambda given: {"proved": given["who"] != "B", "customer": given["who"]},
         "mine": lambda given: After(400, f"{given['customer']}'s things"),
     }
-    return ScriptedCall(DESK, model=ScriptedModel({"desk": lines}), tools=tools).start()  # pyright: ignore[reportArgumentType]
+    return ScriptedCall(DESK, model=ScriptedModel({"desk": lines}), tools=tools).start()  # pyright: ignore[reportArgumentType] - lists of lines
 
 
 def test_a_second_identity_that_is_not_proved_takes_away_the_first() -> None:

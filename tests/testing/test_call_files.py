@@ -143,16 +143,16 @@ def test_every_expectation_can_be_written_and_none_is_forgotten(read: Read) -> N
 
 
 def test_results_are_json_and_quoted_numbers_are_text(read: Read) -> None:
-    answers = read(EVERYTHING).scripts[0].tools["opening_hours"].answers  # pyright: ignore[reportAttributeAccessIssue]
+    answers = read(EVERYTHING).scripts[0].tools["opening_hours"].answers  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert answers[1].result == {"until": 18, "late": False, "none": None, "text": "18"}
     assert answers[1].takes_ms == Range(300, 900)
 
 
 def test_a_tool_that_times_out_takes_its_time_and_a_write_is_then_unknown(read: Read) -> None:
     tools = read(EVERYTHING).scripts[0].tools
-    slow = tools["opening_hours"].answers[2]  # pyright: ignore[reportAttributeAccessIssue]
+    slow = tools["opening_hours"].answers[2]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert (slow.failure, str(slow.result), slow.takes_ms) == ("timed_out", "it took too long", Range(10_000, 10_000))
-    crashed = tools["book"].answers[0]  # pyright: ignore[reportAttributeAccessIssue]
+    crashed = tools["book"].answers[0]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert crashed.failure == "unknown"
     assert "not known" in str(crashed.result)
 
@@ -169,7 +169,7 @@ conversations:
         world_inner="tools: {look_left: {result: inner}, look_right: {result: inner}}",
     )
     told = {
-        script.name: [script.tools[tool].answers[0].result for tool in ("look_left", "look_right")]  # pyright: ignore[reportAttributeAccessIssue]
+        script.name: [script.tools[tool].answers[0].result for tool in ("look_left", "look_right")]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
         for script in file.scripts
     }
     assert told == {"own": ["own", "inner"], "shared": ["outer", "inner"]}

@@ -131,7 +131,7 @@ def test_a_host_event_changes_the_phase(play: Play) -> None:
 def test_the_latency_of_a_tool_is_drawn_by_the_seed(read: Read) -> None:
     file = read("agent: desk\ntools: {look_left: {takes_ms: 100..900, result: 1}}\nname: a call\ncall: [waits]")
     answers = file.scripts[0].tools["look_left"]
-    taken = [answers.for_call(seed)({}).ms for seed in (1, 1, 2, 3)]  # pyright: ignore[reportAttributeAccessIssue]
+    taken = [answers.for_call(seed)({}).ms for seed in (1, 1, 2, 3)]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert taken[0] == taken[1]
     assert len(set(taken)) > 1
     assert all(100 <= ms <= 900 for ms in taken)

@@ -103,8 +103,8 @@ def desk(tmp_path: Path) -> Iterator[Callable[..., RuntimeCall]]:
     placed: list[RuntimeCall] = []
 
     def place(*lines: object, **more: object) -> RuntimeCall:
-        model = ScriptedModel({"talk": lines or [say("Yes?")]})  # pyright: ignore[reportArgumentType]
-        call = RuntimeCall(DESK, model=model, journals=tmp_path, **more)  # pyright: ignore[reportArgumentType]
+        model = ScriptedModel({"talk": lines or [say("Yes?")]})  # pyright: ignore[reportArgumentType] - lists of lines
+        call = RuntimeCall(DESK, model=model, journals=tmp_path, **more)  # pyright: ignore[reportArgumentType] - what `RuntimeCall` takes
         placed.append(call)
         return call.start()
 
@@ -300,7 +300,7 @@ def test_a_voice_that_speaks_by_itself_is_not_simulated() -> None:
 
 
 def test_a_session_that_breaks_is_no_success() -> None:
-    call = RuntimeCall(DESK, model=ScriptedModel({})).start().happens("nothing that a call knows")  # pyright: ignore[reportArgumentType]
+    call = RuntimeCall(DESK, model=ScriptedModel({})).start().happens("nothing that a call knows")  # pyright: ignore[reportArgumentType] - no event, on purpose
     with pytest.raises(AssertionError, match="the session broke: see the log"):
         call.assert_replays()
 

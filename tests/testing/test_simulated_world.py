@@ -39,7 +39,7 @@ def place(desk: Flow) -> Place:
         model = ScriptedModel({"hello": [CODE], "desk": lines or [say("Yes?")]})
         more = {"model": model, **more}
         tools = {"check_member": {"member": True}, "opening_hours": {"until": "six"}, "look_left": {"side": "left"}}
-        return ScriptedCall(desk, tools={**tools, **more.pop("tools", {})}, **more).start()  # pyright: ignore[reportArgumentType]
+        return ScriptedCall(desk, tools={**tools, **more.pop("tools", {})}, **more).start()  # pyright: ignore[reportArgumentType] - what `ScriptedCall` takes
 
     return place_call
 
@@ -182,7 +182,7 @@ def test_each_fault_is_the_event_that_it_stands_for(place: Place) -> None:
         "swap_fails": ([2], ev.SwapFailed),
     }
     for name, (numbers, event) in faults.items():
-        call = place(faults=Faults(**{name: numbers})).says("one two three four")  # pyright: ignore[reportArgumentType]
+        call = place(faults=Faults(**{name: numbers})).says("one two three four")  # pyright: ignore[reportArgumentType] - the names are its fields
         assert len(call.record.at(event)) == 1, name
         call.assert_replays()
 

@@ -83,7 +83,7 @@ class Call:
         )
 
     def becomes(self, **changes: object) -> None:
-        self.authority = dataclasses.replace(self.authority, **changes)  # pyright: ignore[reportArgumentType]
+        self.authority = dataclasses.replace(self.authority, **changes)  # pyright: ignore[reportArgumentType] - the changes are its fields
 
     def run(
         self, of: Tool, arguments: Mapping[str, JsonValue] | None = None, *, key: str | None = None
