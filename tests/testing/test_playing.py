@@ -23,12 +23,14 @@ from voiceagent.testing import (
     Expect,
     Says,
     ScriptedModel,
+    TimeStandsStill,
     Waits,
     WhenHeard,
     ask_for,
     say,
 )
 from voiceagent.testing.call_results import failure_text
+from voiceagent.testing.playing import Level
 
 Play = Callable[..., CallOutcome]
 Read = Callable[..., CallFile]
@@ -337,6 +339,19 @@ def test_a_journal_that_replays_otherwise_is_a_failure_of_the_best_known_call(
     assert not outcome.passed
     assert outcome.failure.mismatches[0].what == "the journal"
     assert CallResult.of(outcome, Path("a.call.yaml")).status == "failed"
+
+
+@pytest.mark.parametrize("level", ["core", "runtime"])
+def test_a_deadline_that_nothing_is_done_about_is_a_failure_and_no_hang(
+    desk: Flow, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    from voiceagent.core.conversation import Conversation
+
+    monkeypatch.setattr(Conversation, "deadline_ms", property(lambda _: 70))
+    call = CallPlayer(desk).place(CallScript("a call", (CallTurn(Waits()),)), level, 0)
+    with pytest.raises(TimeStandsStill, match="took no time"):
+        call.start()
+    call.close()
 
 
 def test_a_defect_of_the_core_is_a_failure_with_its_place(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS, Bre
 from voiceagent.testing.schedule import Pending, Schedule, Swap
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, SimulatedWorld, Timing
+from voiceagent.testing.virtual_loop import TimeStandsStill
 from voiceagent.tools.vault import Vault
 
 __all__ = ["STARTS_UNIX_MS", "ScriptedCall"]
@@ -37,6 +38,8 @@ STARTS_UNIX_MS = 1_764_000_000_000
 _LEG = LegId("leg1")
 _BETWEEN_PARTIALS_MS = 400
 _AT_MOST_MS = 120_000
+_MOST_AT_ONCE = 10_000
+"""At one instant; the busiest instant of a call takes a few dozen."""
 
 
 class ScriptedCall:
@@ -75,6 +78,8 @@ class ScriptedCall:
         )
         """Everything but the core; its timing, its model and what it knows may be changed in mid-call."""
         self._utterances = itertools.count(1)
+        self._at_once = 0
+        """How much has been handled at the present instant."""
 
     @property
     def now_ms(self) -> int:
@@ -299,6 +304,9 @@ class ScriptedCall:
             return False
         at_ms, event = coming
         world = self.world
+        self._at_once = self._at_once + 1 if at_ms <= world.now_ms else 0
+        if self._at_once > _MOST_AT_ONCE:
+            raise TimeStandsStill(f"at {world.now_ms} ms {_MOST_AT_ONCE} events took no time, the last of them {event}")
         world.now_ms = max(at_ms, world.now_ms)  # what was overtaken comes late
         if not world.still_comes(event):
             return True
