@@ -55,6 +55,8 @@ Deviation = Swap | Late
 
 _TRIES: Mapping[Level, int] = {"core": 200, "runtime": 150}
 """How often a failing call is played again at most to find out what it takes."""
+_CARRIER_KNOWS_MS: Mapping[Level, int] = {"core": 0, "runtime": 60}
+"""How exactly it is known what was heard: a frame or two, and what a schedule is late."""
 BEFORE_MS = 4_000
 """How much of the time before the failing turn the timeline shows."""
 
@@ -313,7 +315,10 @@ class _Run:
         begins_ms, entry = self._begins if number else (0, 0)
         expect = self._script.turns[number - 1].expect if number else self._script.in_the_end
         found = mismatches(expect, Stretch(self.call, from_ms=begins_ms, from_entry=entry))
-        found += history_as_heard(self.call, from_entry=entry) if number else broken_promises(self.call)
+        within_ms = _CARRIER_KNOWS_MS[self._level]
+        found += (
+            history_as_heard(self.call, from_entry=entry, within_ms=within_ms) if number else broken_promises(self.call)
+        )
         return self._failure(number, tuple(found)) if found else None
 
     def _replays_otherwise(self, difference: str, failure: CallFailure | None) -> CallFailure:

@@ -6,7 +6,7 @@ so a defect that no author thought of is found in whatever conversation happens 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
@@ -22,26 +22,35 @@ _NEARLY_HEARD_MS = 600
 """Whoever answers over the last syllable knows the question; the core's own measure, and what a schedule is late."""
 
 
-def history_as_heard(call: ObservedCall, *, from_entry: int) -> list[Mismatch]:
+def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0) -> list[Mismatch]:
     """Return where the model's history has other words of the agent than the caller has heard, to the word.
 
-    It is looked at where something was cut off since that entry of the journal, and once the agent has finished.
+    It is looked at where something was cut off since that entry of the journal, and once the agent has finished. A word
+    that ends within so many ms of the cut may be in it or not: a carrier tells no more exactly what was heard.
     """
     cut = any(isinstance(event, ev.PlayoutStopped) for _, event, _ in call.journal[from_entry:])
     if not cut or call.ended or call.conversation.is_working:
         return []
     messages = call.conversation.transcript.messages()
     kept = plain_words(" ".join(message.text for message in messages if message.role == "agent"))
-    heard = plain_words(call.voice.heard(-1, call.now_ms, fillers=False))
-    if kept == heard:
-        return []
-    at = next(
-        (number for number, pair in enumerate(zip(kept, heard, strict=False)) if pair[0] != pair[1]),
-        min(len(kept), len(heard)),
-    )
-    where = max(0, at - 3)
-    wanted, got = " ".join(heard[where : at + 3]), " ".join(kept[where : at + 3])
-    return [Mismatch("the history", f"what was heard: … {wanted!r}", f"… {got!r}", None)]
+    at = 0
+    for clause in call.voice.said:
+        if clause.kind == "filler":
+            continue
+        for spoken, ends_ms in clause.all_words():
+            words = plain_words(spoken)
+            there = kept[at : at + len(words)] == words
+            if ends_ms > clause.ends_ms + within_ms or (not there and ends_ms > clause.ends_ms - within_ms):
+                break
+            if not there:
+                return [_not_as_heard(f"{spoken!r}, heard at {ends_ms} ms", kept, at)]
+            at += len(words)
+    return [_not_as_heard("nothing more", kept, at)] if at < len(kept) else []
+
+
+def _not_as_heard(expected: str, kept: Sequence[str], at: int) -> Mismatch:
+    before, after = " ".join(kept[max(0, at - 3) : at]), " ".join(kept[at : at + 3])
+    return Mismatch("the history", f"what was heard: after {before!r} {expected}", repr(after), None)
 
 
 def broken_promises(call: ObservedCall) -> list[Mismatch]:
