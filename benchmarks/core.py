@@ -76,7 +76,7 @@ def _call(flow: Flow) -> ScriptedCall:
         call.says(line)
     call.until_quiet()
     if not call.ended:
-        raise AssertionError(call.timeline())
+        raise AssertionError(call.record.timeline())
     return call
 
 

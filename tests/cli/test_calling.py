@@ -64,7 +64,7 @@ def test_a_call_whose_session_failed_is_told_though_the_caller_noticed_nothing(
     def breaks(conversation: Conversation, event: object, now_ms: int) -> object:
         if isinstance(event, PhaseSwapped):
             raise ZeroDivisionError
-        return handle(conversation, event, now_ms)  # pyright: ignore[reportArgumentType]
+        return handle(conversation, event, now_ms)  # pyright: ignore[reportArgumentType] - the method it stands for
 
     monkeypatch.setattr(Conversation, "handle", breaks)
     code, _, complained = voiceagent(*placed(shop, "wait_ms: 100"))

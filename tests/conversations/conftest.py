@@ -158,7 +158,7 @@ def place_call() -> Iterator[PlaceCall]:
             "send_money": After(200, {"sent": True}),
         }
         model = ScriptedModel({**LINES, **(lines or {})})  # pyright: ignore[reportArgumentType] - lists of lines
-        call = ScriptedCall(SMALL_BANK, model=model, tools=answers | (tools or {}), **more)  # pyright: ignore[reportArgumentType]
+        call = ScriptedCall(SMALL_BANK, model=model, tools=answers | (tools or {}), **more)  # pyright: ignore[reportArgumentType] - what `ScriptedCall` takes
         placed.append(call)
         return call.start()
 
@@ -174,7 +174,7 @@ def authenticated(place_call: PlaceCall) -> PlaceCall:
     def place(lines: list[list[object]], **more: object) -> ScriptedCall:
         call = place_call({"inquiry": lines}, **more)
         call.says("I want to know my balance").says("four five one nine two two seven").says("one two three four")
-        assert call.phase == "inquiry", call.timeline()
+        assert call.phase == "inquiry", call.record.timeline()
         return call
 
     return place

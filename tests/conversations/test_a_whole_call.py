@@ -16,19 +16,19 @@ def test_a_caller_is_greeted_authenticated_answered_and_let_go(authenticated: Pl
     call = authenticated([ask_for("balance"), say("You have twelve dollars fifty."), ask_for("finish")])
     assert call.heard[-1] == "You have twelve dollars fifty."
     call.says("Thank you, goodbye.")
-    assert call.phases == ["greeting", "authentication", "inquiry", "goodbye"]
+    assert call.record.phases == ["greeting", "authentication", "inquiry", "goodbye"]
     assert call.heard[-1] == "Goodbye."
     assert call.ended
 
 
 def test_each_phase_shows_the_model_its_own_prompt_and_tools_only(authenticated: Place) -> None:
     call = authenticated([say("Hello again.")])
-    offered = {request.phase: request.tools for request in call.shown}
+    offered = {request.phase: request.tools for request in call.record.shown}
     assert offered["greeting"] == ("authenticate", "human") or set(offered["greeting"]) == {"authenticate", "human"}
     assert set(offered["authentication"]) == {"verify", "human"}
     assert set(offered["inquiry"]) == {"balance", "transactions", "send_money", "finish", "human"}
-    assert call.shown[-1].prompt == "Answer questions."
-    assert call.shown[-1].late_facts == "Customer cust-1."
+    assert call.record.shown[-1].prompt == "Answer questions."
+    assert call.record.shown[-1].late_facts == "Customer cust-1."
 
 
 def test_a_wrong_pin_three_times_leads_to_a_person(place_call: Place) -> None:
@@ -47,7 +47,7 @@ def test_a_wrong_pin_three_times_leads_to_a_person(place_call: Place) -> None:
         call.says("nine nine nine nine")
     assert call.phase == "human"
     assert call.heard[-1] == "I will put you through."
-    assert call.effects(fx.Transfer) == [fx.Transfer("desk")]
+    assert call.record.effects(fx.Transfer) == [fx.Transfer("desk")]
     assert call.facts["verified"] is False
 
 
@@ -55,8 +55,8 @@ def test_a_tool_of_another_phase_is_refused_whatever_the_model_says(place_call: 
     call = place_call({"greeting": [ask_for("balance"), say("I cannot do that yet.")]})
     call.says("My balance, now")
     assert call.ran("balance") == 0
-    assert call.effects(fx.StartTool) == []
-    refused = call.shown[-1].history[-1]
+    assert call.record.effects(fx.StartTool) == []
+    refused = call.record.shown[-1].history[-1]
     assert refused.failed
     assert "no function" in refused.text
 
@@ -79,8 +79,8 @@ def test_a_generation_that_the_caller_interrupted_starts_no_tool(authenticated: 
 
 def test_an_answer_that_is_not_known_yet_is_covered_by_two_tiers_of_fillers(authenticated: Place) -> None:
     call = authenticated([ask_for("transactions"), say("Rent and food.")], tools={"transactions": After(9_000, [])})
-    waiting_since_ms = call.at(fx.AskModel)[-3]  # the caller has said the last digit of the PIN
-    assert call.fillers == ["One moment.", "Still looking, thank you for waiting."]
+    waiting_since_ms = call.record.at(fx.AskModel)[-3]  # the caller has said the last digit of the PIN
+    assert call.record.fillers == ["One moment.", "Still looking, thank you for waiting."]
     spoken = [(now, out.effect) for now, _, outgoing in call.journal for out in outgoing]
     onset_ms = next(now for now, effect in spoken if isinstance(effect, fx.Speak) and effect.kind == "filler")
     assert 800 <= onset_ms - waiting_since_ms <= 1_300
@@ -92,10 +92,10 @@ def test_a_filler_that_the_caller_talks_over_stops_and_the_lookup_goes_on(authen
         [say("Yes?"), ask_for("transactions"), say("Of course.")], tools={"transactions": After(6_000, ["rent"])}
     )
     call.says("My last transactions", then_wait=False).until(ev.PlayoutStarted)
-    stops = len(call.effects(fx.StopPlayout))
+    stops = len(call.record.effects(fx.StopPlayout))
     call.run_ms(100).says("Take your time, I am in no hurry at all.")
-    assert len(call.effects(fx.StopPlayout)) == stops + 1
-    assert call.effects(fx.CancelTool) == []
+    assert len(call.record.effects(fx.StopPlayout)) == stops + 1
+    assert call.record.effects(fx.CancelTool) == []
     results = [
         m for m in call.conversation.transcript.messages() if m.role == "tool_result" and m.tool == "transactions"
     ]
@@ -108,7 +108,7 @@ def test_a_failing_tool_is_told_to_the_model_and_the_call_goes_on(authenticated:
         tools={"transactions": After(100, ToolFailed("the service is down"))},
     )
     assert call.heard[-1] == "I cannot see them right now."
-    assert "the service is down" in call.shown[-1].history[-1].text
+    assert "the service is down" in call.record.shown[-1].history[-1].text
 
 
 def test_hanging_up_while_a_tool_runs_ends_everything(authenticated: Place) -> None:
@@ -116,7 +116,7 @@ def test_hanging_up_while_a_tool_runs_ends_everything(authenticated: Place) -> N
     call.says("My last transactions", then_wait=False).until(fx.StartTool)
     call.hangs_up()
     assert call.ended
-    assert len(call.effects(fx.CancelTool)) == 1
+    assert len(call.record.effects(fx.CancelTool)) == 1
     assert call.conversation.handle(ev.TimePassed(), call.now_ms + 60_000) == ()
 
 
@@ -124,7 +124,7 @@ def test_a_model_that_fails_twice_hands_the_call_to_a_person(place_call: Place) 
     call = place_call()
     call.says("Hello", then_wait=False).until(fx.AskModel)
     for _ in range(2):
-        asked = call.effects(fx.AskModel)[-1].reply
+        asked = call.record.effects(fx.AskModel)[-1].reply
         call.happens(ev.ReplyFailed(asked, "503"))
     call.until_quiet()
     assert call.phase == "human"

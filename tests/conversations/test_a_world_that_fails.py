@@ -32,14 +32,14 @@ SENDS = [say("How can I help?"), ask_for("send_money", '{"amount": 250}'), say("
 
 def spoken(call: ScriptedCall) -> list[str]:
     """Everything the agent has begun to say, fillers included."""
-    return [speak.text for speak in call.effects(fx.Speak) if speak.text]
+    return [speak.text for speak in call.record.effects(fx.Speak) if speak.text]
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
 def begun_reply(call: ScriptedCall) -> ReplyId:
-    return call.effects(fx.AskModel)[-1].reply
+    return call.record.effects(fx.AskModel)[-1].reply
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_model_that_stalls_in_mid_sentence_is_covered_and_given_up(mute: Scrip
     reply = begun_reply(call)
     call.run_ms(300).happens(ev.ReplyStarted(reply, call.conversation.state.epoch))
     call.happens(ev.ReplyText(reply, "Let me see,")).run_ms(4_000)
-    assert call.fillers == ["One moment."]
+    assert call.record.fillers == ["One moment."]
     call.run_ms(40_000)
     assert "I am sorry, something went wrong on my side." in spoken(call)
     assert call.phase == "human"
@@ -75,13 +75,13 @@ def test_a_model_that_fails_after_its_first_words_every_time_is_given_up(mute: S
         reply = begun_reply(call)
         call.happens(ev.ReplyText(reply, "Let me see.")).happens(ev.ReplyFailed(reply, "overloaded"))
     call.until_quiet()
-    assert call.phases[-1] == "human"
+    assert call.record.phases[-1] == "human"
     assert spoken(call).count("I am sorry, something went wrong on my side.") == 1
 
 
 def test_an_empty_reply_has_failed(authenticated: Place) -> None:
     call = authenticated([say("How can I help?"), [ReplyDone()]]).says("What is my balance?")
-    assert call.phases[-1] == "human"
+    assert call.record.phases[-1] == "human"
     assert "I am sorry, something went wrong on my side." in spoken(call)
 
 
@@ -90,7 +90,7 @@ def test_a_model_that_never_understands_leads_to_a_person(authenticated: Place) 
     call = authenticated([say("How can I help?"), confused])
     for _ in range(3):
         call.says("Mumble mumble jumble")
-    assert call.phases[-1] == "human"
+    assert call.record.phases[-1] == "human"
 
 
 def test_one_answer_that_was_understood_makes_up_for_those_that_were_not(authenticated: Place) -> None:
@@ -126,9 +126,9 @@ def test_a_phase_without_a_model_ends_the_call_as_it_says() -> None:
     call = ScriptedCall(SHORT, model=ScriptedModel({"desk": [say("From nine to six.")]})).start()
     call.says("When are you open?").says("And on Sundays?", then_wait=False).until(fx.SwapPhase).run_ms(100)
     call.says("Hello? Is anybody there?").until_quiet()
-    assert [ask.request.phase for ask in call.effects(fx.AskModel)] == ["desk"]
+    assert [ask.request.phase for ask in call.record.effects(fx.AskModel)] == ["desk"]
     assert spoken(call)[-1] == "I will put you through."
-    assert [transfer.target for transfer in call.effects(fx.Transfer)] == ["desk"]
+    assert [transfer.target for transfer in call.record.effects(fx.Transfer)] == ["desk"]
 
 
 # --- swaps -----------------------------------------------------------------------------------------------------------
@@ -148,8 +148,8 @@ def test_a_swap_that_fails_leads_back_to_the_phase_that_is_in_force(place_call: 
     assert call.phase == "greeting"
     call.happens(ev.PhaseSwapped(Epoch(3))).run_ms(5_000)
     assert call.heard[-2:] == ["I am sorry, something went wrong on my side.", "Where were we?"]
-    assert "[moving on to authentication was not possible]" in [m.text for m in call.shown[-1].history]
-    assert "authenticate" in call.shown[-1].tools
+    assert "[moving on to authentication was not possible]" in [m.text for m in call.record.shown[-1].history]
+    assert "authenticate" in call.record.shown[-1].tools
 
 
 def test_a_swap_that_nobody_answers_has_failed(place_call: Place) -> None:
@@ -232,7 +232,7 @@ def at_the_desk(lines: list[list[object]]) -> ScriptedCall:
         "check": lambda given: {"proved": given["who"] != "B", "customer": given["who"]},
         "mine": lambda given: After(400, f"{given['customer']}'s things"),
     }
-    return ScriptedCall(DESK, model=ScriptedModel({"desk": lines}), tools=tools).start()  # pyright: ignore[reportArgumentType]
+    return ScriptedCall(DESK, model=ScriptedModel({"desk": lines}), tools=tools).start()  # pyright: ignore[reportArgumentType] - lists of lines
 
 
 def test_a_second_identity_that_is_not_proved_takes_away_the_first() -> None:
@@ -242,7 +242,7 @@ def test_a_second_identity_that_is_not_proved_takes_away_the_first() -> None:
     call.says("I am A").says("I am B")
     assert call.facts["customer"] == "B"
     assert call.conversation.state.grants == {}
-    assert "mine" not in call.shown[-1].tools
+    assert "mine" not in call.record.shown[-1].tools
 
 
 def test_what_is_looked_up_for_one_identity_is_not_told_to_the_next() -> None:
@@ -251,9 +251,9 @@ def test_what_is_looked_up_for_one_identity_is_not_told_to_the_next() -> None:
         [ask_for("check", '{"who": "A"}'), say("Hello A."), both, say("Well."), ask_for("mine"), say("So.")]
     )
     call.says("I am A").says("I am C, and what have I got?")
-    assert "A's things" not in " ".join(m.text for m in call.shown[-1].history if m.role == "tool_result")
+    assert "A's things" not in " ".join(m.text for m in call.record.shown[-1].history if m.role == "tool_result")
     call.says("What have I got?")
-    assert call.effects(fx.ServeFromCache) == []
+    assert call.record.effects(fx.ServeFromCache) == []
     assert call.tool_runs[-1] == ("mine", {"customer": "C"})
 
 
@@ -261,7 +261,7 @@ def test_a_write_whose_outcome_nobody_knows_makes_remembered_answers_stale(authe
     lines = [*SENDS[:2], say("I do not know."), ask_for("balance"), say("So.")]
     call = authenticated(lines, tools={"send_money": After(600_000, None)}).says("Send two hundred and fifty")
     call.says("Yes", then_wait=False).until(fx.StartTool)
-    started = call.effects(fx.StartTool)[-1].call
+    started = call.record.effects(fx.StartTool)[-1].call
     call.happens(ev.ToolFailed(started, "unknown", "no answer came")).run_ms(3_000)
     ran = call.ran("balance")
     call.says("What is left?", then_wait=False).run_ms(3_000)
@@ -293,15 +293,15 @@ def test_news_of_a_stop_that_comes_after_the_turn_is_judged_by_what_the_turn_was
     call.world.words[caller] = words
     call.run_ms(250).happens(ev.CallerPaused(caller, call.now_ms)).run_ms(3_000).happens(stopped[0]).until_quiet()
     assert any("good order" in text for text in spoken(call)[-2:]) is (words == "")
-    asked = len(call.shown)
+    asked = len(call.record.shown)
     call.says("", lasting_ms=600)
-    assert len(call.shown) == asked
+    assert len(call.record.shown) == asked
     assert sum("good order" in text for text in spoken(call)) <= 2
 
 
 def test_a_yes_on_the_last_syllable_of_the_question_counts(authenticated: Place) -> None:
     call = authenticated(SENDS).says("Send two hundred and fifty", then_wait=False).until(ev.PlayoutStarted)
-    length_ms = call.effects(fx.Speak)[-1].text.__len__() * 65
+    length_ms = call.record.effects(fx.Speak)[-1].text.__len__() * 65
     call.run_ms(length_ms - 250).says("Yeah.", lasting_ms=300)
     assert call.ran("send_money") == 1
 
@@ -329,7 +329,7 @@ def test_last_words_are_heard_whatever_noise_there_is(authenticated: Place) -> N
     call.says("That was all, thank you", then_wait=False).until(fx.SwapPhase).until(ev.PlayoutStarted)
     call.says("", lasting_ms=450).until_quiet()
     assert call.ended
-    assert call.effects(fx.StopPlayout) == []
+    assert call.record.effects(fx.StopPlayout) == []
     assert call.heard[-1] == "Goodbye."
 
 
@@ -339,13 +339,13 @@ def test_last_words_are_heard_whatever_noise_there_is(authenticated: Place) -> N
 def test_a_number_begun_aloud_and_finished_on_the_keys_is_one_number(place_call: Place) -> None:
     call = place_call().says("My balance please")
     call.says("four five one", then_wait=False).run_ms(400).presses("9227")
-    assert call.shown[-1].history[-1].text == "⟨account#1: 7 digits⟩"
+    assert call.record.shown[-1].history[-1].text == "⟨account#1: 7 digits⟩"
 
 
 def test_a_key_and_a_long_sentence_do_not_make_time_stand_still(authenticated: Place) -> None:
     call = authenticated([say("How can I help?"), say("I see.")]).presses("9", then_wait=False).run_ms(1_000)
     call.says("Well, this is something that I really have to explain to you at some length", lasting_ms=5_000)
-    assert call.shown[-1].history[-1].text.endswith("length 9")
+    assert call.record.shown[-1].history[-1].text.endswith("length 9")
 
 
 def test_a_key_and_words_that_never_come_do_not_make_time_stand_still(authenticated: Place) -> None:
@@ -353,19 +353,19 @@ def test_a_key_and_words_that_never_come_do_not_make_time_stand_still(authentica
     caller = UtteranceId("c90")
     call.happens(ev.CallerStartedSpeaking(caller, call.now_ms)).run_ms(1_000)
     call.happens(ev.CallerPaused(caller, call.now_ms)).run_ms(2_500).happens(ev.DigitsPressed("5")).run_ms(4_000)
-    assert call.shown[-1].history[-1].text == "5"
+    assert call.record.shown[-1].history[-1].text == "5"
 
 
 def test_the_hash_key_behind_a_complete_number_is_no_answer(place_call: Place) -> None:
     call = place_call().says("My balance please").presses("4519227")
-    asked = len(call.shown)
+    asked = len(call.record.shown)
     call.presses("#")
-    assert len(call.shown) == asked
+    assert len(call.record.shown) == asked
 
 
 def test_a_wrong_key_before_the_right_one_does_no_harm(authenticated: Place) -> None:
     call = authenticated([say("How can I help?")]).presses("*0")
-    assert call.phases[-1] == "human"
+    assert call.record.phases[-1] == "human"
 
 
 def test_a_pin_that_is_transcribed_too_late_is_not_added_to_the_next(place_call: Place) -> None:
@@ -391,7 +391,7 @@ def test_a_pin_that_is_transcribed_too_late_is_not_added_to_the_next(place_call:
 def test_a_leg_that_is_lost_twice_is_hung_up_once(authenticated: Place) -> None:
     call = authenticated([say("How can I help?")])
     call.happens(ev.LegLost(LegId("leg1"), "gone")).happens(ev.LegLost(LegId("leg1"), "gone"))
-    assert len(call.effects(fx.HangUp)) == 1
+    assert len(call.record.effects(fx.HangUp)) == 1
 
 
 def test_nothing_happens_before_somebody_is_there(place_call: Place) -> None:
@@ -400,7 +400,7 @@ def test_nothing_happens_before_somebody_is_there(place_call: Place) -> None:
     for event in (ev.DigitsPressed("0"), ev.CallerStartedSpeaking(UtteranceId("c1"), 0), ev.TimePassed()):
         assert fresh.conversation.handle(event, 0) == ()
     fresh.happens(ev.LegAttached(LegId("leg1"), "script"))
-    assert fresh.phases == []
+    assert fresh.record.phases == []
     fresh.happens(ev.CallStarted(locale="en-US", time_zone="Europe/Berlin", unix_ms=7)).run_ms(10)
-    assert fresh.phases == ["greeting"]
+    assert fresh.record.phases == ["greeting"]
     assert fresh.conversation.state.time_zone == "Europe/Berlin"

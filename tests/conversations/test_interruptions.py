@@ -23,7 +23,7 @@ def speaking(place: Place, *more: list[object]) -> ScriptedCall:
 def test_a_caller_who_speaks_up_silences_the_agent_and_is_answered(authenticated: Place) -> None:
     call = speaking(authenticated, say("A hundred dollars."))
     call.says("No wait, what is my limit?")
-    assert len(call.effects(fx.StopPlayout)) == 1
+    assert len(call.record.effects(fx.StopPlayout)) == 1
     assert call.heard[-1] == "A hundred dollars."
 
 
@@ -33,41 +33,41 @@ def test_the_history_holds_what_was_heard_not_what_was_sent(authenticated: Place
     cut = next(words for words in call.heard if words.startswith("Your account was"))
     assert LONG.startswith(cut)
     assert 20 <= len(cut) <= 60
-    assert cut in [message.text for message in call.shown[-1].history]
+    assert cut in [message.text for message in call.record.shown[-1].history]
 
 
 def test_a_cough_does_not_stop_the_agent(authenticated: Place) -> None:
     call = speaking(authenticated)
     call.coughs().until_quiet()
-    assert call.effects(fx.StopPlayout) == []
+    assert call.record.effects(fx.StopPlayout) == []
     assert call.heard[-1] == LONG
 
 
 def test_a_long_noise_stops_the_agent_who_then_goes_on_where_the_sentence_stopped(authenticated: Place) -> None:
     call = speaking(authenticated)
-    asked = len(call.shown)
+    asked = len(call.record.shown)
     call.says("", lasting_ms=600)
-    assert len(call.effects(fx.StopPlayout)) == 1
-    assert len(call.shown) == asked
+    assert len(call.record.effects(fx.StopPlayout)) == 1
+    assert len(call.record.shown) == asked
     first, rest = call.heard[-2:]
     assert f"{first} {rest}" == LONG
 
 
 def test_uh_huh_is_not_a_turn(authenticated: Place) -> None:
     call = speaking(authenticated)
-    asked = len(call.shown)
+    asked = len(call.record.shown)
     call.says("Uh-huh.", lasting_ms=300)
-    assert len(call.shown) == asked
+    assert len(call.record.shown) == asked
     assert call.heard[-1] == LONG
 
 
 def test_a_number_read_out_with_a_pause_is_one_turn(place_call: Place) -> None:
     call = place_call()
     call.says("My balance please")
-    asked = len(call.shown)
+    asked = len(call.record.shown)
     call.says("four five one nine", then_wait=False).run_ms(700).says("two two seven")
-    assert len(call.shown) == asked + 1
-    assert call.shown[-1].history[-1].text == "⟨account#1: 7 digits⟩"
+    assert len(call.record.shown) == asked + 1
+    assert call.record.shown[-1].history[-1].text == "⟨account#1: 7 digits⟩"
 
 
 def test_the_agent_answers_sooner_when_all_digits_are_there(place_call: Place) -> None:
@@ -83,15 +83,15 @@ def test_the_agent_answers_sooner_when_all_digits_are_there(place_call: Place) -
 
 def test_words_that_come_after_the_turn_are_kept_but_start_nothing(authenticated: Place) -> None:
     call = authenticated([say("What else?")])
-    asked = len(call.shown)
+    asked = len(call.record.shown)
     call.happens(ev.TranscriptFinal(ev.UtteranceId("c99"), "one more thing")).until_quiet()
-    assert len(call.shown) == asked
+    assert len(call.record.shown) == asked
     assert call.conversation.transcript.messages()[-1].text == "one more thing"
 
 
 def test_an_echo_of_a_mark_after_the_stop_is_not_heard(authenticated: Place) -> None:
     call = speaking(authenticated, say("Fine."))
-    utterance = call.effects(fx.Speak)[-1].utterance
+    utterance = call.record.effects(fx.Speak)[-1].utterance
     call.says("No wait, stop it")
     before = call.heard
     call.happens(ev.PlayoutReached(utterance, 0, 99_000, finished=True))

@@ -15,8 +15,8 @@ def test_a_prefetched_answer_needs_no_second_request(authenticated: Place) -> No
     call = authenticated([say("How can I help?"), ask_for("balance"), say("Twelve fifty.")])
     call.says("What is my balance?")
     assert call.ran("balance") == 1
-    assert [served.how for served in call.effects(fx.ServeFromCache)] == ["hit"]
-    assert call.effects(fx.StartTool)[-1].tool == "verify"
+    assert [served.how for served in call.record.effects(fx.ServeFromCache)] == ["hit"]
+    assert call.record.effects(fx.StartTool)[-1].tool == "verify"
 
 
 def test_a_question_that_comes_before_the_answer_joins_the_fetch_under_way(authenticated: Place) -> None:
@@ -24,8 +24,8 @@ def test_a_question_that_comes_before_the_answer_joins_the_fetch_under_way(authe
         [ask_for("balance"), say("Twelve fifty.")], tools={"balance": After(3_000, {"balance": "12.50"})}
     )
     assert call.ran("balance") == 1
-    assert [served.how for served in call.effects(fx.ServeFromCache)] == ["joined"]
-    assert call.fillers == ["One moment."]
+    assert [served.how for served in call.record.effects(fx.ServeFromCache)] == ["joined"]
+    assert call.record.fillers == ["One moment."]
 
 
 def test_an_answer_that_is_too_old_is_fetched_again(authenticated: Place) -> None:
@@ -73,4 +73,4 @@ def test_a_fetch_that_fails_is_not_remembered(authenticated: Place) -> None:
 
 def test_nothing_is_fetched_before_the_caller_is_known(place_call: Place) -> None:
     call = place_call().says("My balance please").says("four five one nine two two seven")
-    assert call.effects(fx.Fetch) == []
+    assert call.record.effects(fx.Fetch) == []

@@ -15,7 +15,7 @@ Place = Callable[..., ScriptedCall]
 
 def seen_by_the_core(call: ScriptedCall) -> str:
     """Everything that could be logged, journalled or shown to a model."""
-    return call.timeline() + repr(call.conversation.transcript.messages()) + repr(call.tool_runs)
+    return call.record.timeline() + repr(call.conversation.transcript.messages()) + repr(call.tool_runs)
 
 
 def test_a_spoken_pin_is_a_handle_before_it_is_an_event(authenticated: Place) -> None:
@@ -56,6 +56,6 @@ def test_a_pin_can_be_pressed(place_call: Place) -> None:
 
 def test_secrets_die_with_their_phase(authenticated: Place) -> None:
     call = authenticated([say("How can I help?")])
-    assert call.effects(fx.ForgetSealed) == [fx.ForgetSealed(("account#1", "pin#2"))]
+    assert call.record.effects(fx.ForgetSealed) == [fx.ForgetSealed(("account#1", "pin#2"))]
     with pytest.raises(ToolFailed, match="no longer there"):
         call.vault.resolve("⟨pin#2: 4 digits⟩")

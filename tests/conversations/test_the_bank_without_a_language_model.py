@@ -93,7 +93,7 @@ Place = Callable[..., ScriptedCall]
 
 def asked_for(call: ScriptedCall, tool: str) -> list[dict[str, JsonValue]]:
     """Return the arguments of every run of a tool that was no prefetch."""
-    return [dict(effect.arguments) for effect in call.effects(fx.StartTool) if effect.tool == tool]
+    return [dict(effect.arguments) for effect in call.record.effects(fx.StartTool) if effect.tool == tool]
 
 
 def transferred(call: ScriptedCall) -> list[tuple[JsonValue, JsonValue]]:
@@ -105,7 +105,7 @@ def transferred(call: ScriptedCall) -> list[tuple[JsonValue, JsonValue]]:
 
 def test_what_was_asked_for_first_is_answered_after_the_pin_without_asking_again(place: Place) -> None:
     call = place(BALANCE, NUMBER, PIN)
-    assert call.phases == ["greeting", "authentication", "account_inquiry"]
+    assert call.record.phases == ["greeting", "authentication", "account_inquiry"]
     assert "1,234 dollars and 50 cents" in call.heard[-1]
     assert call.ran("get_accounts") == 1, "the prefetch answers"
 
@@ -220,8 +220,8 @@ def test_the_caller_can_say_goodbye_at_any_time(place: Place, before: tuple[str,
 def test_a_pin_that_nobody_asked_for_stands_nowhere(place: Place, words: str) -> None:
     call = place(words)
     assert call.phase == "authentication"
-    assert "1234" not in call.timeline()
-    assert "one two three four" not in call.timeline()
+    assert "1234" not in call.record.timeline()
+    assert "one two three four" not in call.record.timeline()
 
 
 def test_an_amount_is_no_secret(place: Place) -> None:

@@ -21,7 +21,7 @@ def test_a_transfer_is_read_back_and_done_after_a_yes(authenticated: Place) -> N
     assert call.ran("send_money") == 0
     call.says("Yes, that's correct.")
     assert call.ran("send_money") == 1
-    started = call.effects(fx.StartTool)[-1]
+    started = call.record.effects(fx.StartTool)[-1]
     assert started.idempotency_key == "scripted:1"
     assert started.arguments == {"customer_id": "cust-1", "amount": 250, "to": "savings"}
 
@@ -32,7 +32,7 @@ def test_a_transfer_is_read_back_and_done_after_a_yes(authenticated: Place) -> N
 def test_a_transfer_without_a_clear_yes_is_refused(authenticated: Place, words: str) -> None:
     call = authenticated(ASKS).says("Send two hundred and fifty").says(words)
     assert call.ran("send_money") == 0
-    results = [m for m in call.shown[-1].history if m.role == "tool_result" and m.tool == "send_money"]
+    results = [m for m in call.record.shown[-1].history if m.role == "tool_result" and m.tool == "send_money"]
     assert [m.failed for m in results] == [True]
 
 
@@ -67,4 +67,4 @@ def test_a_write_that_ends_after_its_phase_is_reported_once(authenticated: Place
     call.run_ms(3_900)
     notes = [m.text for m in call.conversation.transcript.messages() if m.role == "note"]
     assert len(notes) <= 1
-    assert call.effects(fx.CancelTool) == []
+    assert call.record.effects(fx.CancelTool) == []

@@ -261,7 +261,7 @@ class Call:
     @property
     def desk(self) -> Doing:
         """Where calls of tools wait: not public, and the only place that knows which of them wait for a yes."""
-        return self.conversation._doing  # pyright: ignore[reportPrivateUsage]
+        return self.conversation._doing  # pyright: ignore[reportPrivateUsage] - what no effect tells
 
     def take(self, step: Step) -> None:
         """Let one step happen."""
@@ -407,7 +407,7 @@ class Call:
                     heard = heard or bool(text)
                     self.happens(ev.PlayoutReached(utterance, clause, 900 * (clause + 1), finished=last))
                 case fx.StopPlayout():
-                    for spoken in self.conversation._saying.speech.unfinished:  # pyright: ignore[reportPrivateUsage]
+                    for spoken in self.conversation._saying.speech.unfinished:  # pyright: ignore[reportPrivateUsage] - what no effect tells
                         self.happens(ev.PlayoutStopped(spoken.id, 400, exact=True))
                 case _:
                     pass

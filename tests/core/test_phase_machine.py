@@ -225,7 +225,7 @@ def test_a_closed_call_is_forgotten() -> None:
 
 def test_a_flow_that_nobody_uses_is_forgotten_with_its_machine() -> None:
     flow = flow_of(Transition(on=knock, to="a"))
-    shared = weakref.ref(PhaseMachine(flow)._machine)  # pyright: ignore[reportPrivateUsage]
+    shared = weakref.ref(PhaseMachine(flow)._machine)  # pyright: ignore[reportPrivateUsage] - whether it is let go of
     forgotten = weakref.ref(flow)
     del flow
     gc.collect()

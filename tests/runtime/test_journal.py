@@ -231,7 +231,7 @@ class _StuckDisk:
         def fsync(file: object) -> None:
             self.reached.set()
             self.go_on.wait()
-            real(file)  # pyright: ignore[reportArgumentType]
+            real(file)  # pyright: ignore[reportArgumentType] - what `os.fsync` is given
 
         monkeypatch.setattr(os, "fsync", fsync)
 
@@ -329,7 +329,7 @@ def test_when_the_thread_falls_behind_the_journal_stops_and_says_so(tmp_path: Pa
         broken = _Broken()
         stuck = _Stuck()
         journal: JournalWriter = await _begun(store, on_broken=broken)
-        journal.event(0, HostEvent("stuck", stuck))  # pyright: ignore[reportArgumentType]
+        journal.event(0, HostEvent("stuck", stuck))  # pyright: ignore[reportArgumentType] - no JSON, on purpose
         for number in range(1, 5_000):
             journal.event(number, TimePassed())
         stuck.go_on.set()
@@ -349,7 +349,7 @@ def test_what_cannot_be_encoded_stops_only_the_journal_of_its_own_call(tmp_path:
         broken = _Broken()
         bad = await _begun(store, "bad", on_broken=broken)
         good = await _begun(store, "good", on_broken=_never)
-        bad.event(1, HostEvent("odd", {"odd": {1, 2}}))  # pyright: ignore[reportArgumentType]
+        bad.event(1, HostEvent("odd", {"odd": {1, 2}}))  # pyright: ignore[reportArgumentType] - no JSON, on purpose
         good.event(1, TimePassed())
         await good.sync()
         await broken.told.wait()

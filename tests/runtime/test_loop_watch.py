@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from voiceagent import Flow, HangUpAfter, Phase, tool
 from voiceagent.runtime.loop_watch import HELD_UP_MS, LoopWatch
 
+told: list[str] = []
+"""What the watch has said so far in this test."""
 
-def _compute(ms: int) -> None:
-    until_s = time.monotonic() + ms / 1_000
-    while time.monotonic() < until_s:
+
+class Ear(logging.Handler):
+    """Hears what the watch says, on the watch's own thread, and lets whoever waits for it go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: Callable[[], object] = lambda: None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told.append(record.getMessage())
+        self.waiting()
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    told.clear()
+    ear, log = Ear(), logging.getLogger("voiceagent.runtime.loop_watch")
+    log.addHandler(ear)
+    yield ear
+    log.removeHandler(ear)
+
+
+def compute_until_told() -> None:
+    while not told:
         pass
 
 
 @tool
 async def brood() -> str:
-    """Compute for a while."""
-    _compute(HELD_UP_MS + 1_000)
+    """Compute until somebody complains."""
+    compute_until_told()
     return "done"
 
 
@@ -32,32 +55,54 @@ FLOW = Flow(
 )
 
 
-def _watched(work: Callable[[], asyncio.Future[object]], caplog: pytest.LogCaptureFixture) -> list[str]:
+def watched(ear: Ear, work: Callable[[], Awaitable[object]]) -> list[str]:
+    """Do something on a loop that is watched, and wait until the watch has said that it goes on."""
+
     async def main() -> None:
+        loop, twice = asyncio.get_running_loop(), asyncio.Event()
+        ear.waiting = lambda: len(told) == 2 and loop.call_soon_threadsafe(twice.set)
         with LoopWatch((FLOW,)):
             await work()
-            await asyncio.sleep(0.3)
+            await twice.wait()
 
     asyncio.run(main())
-    return [record.getMessage() for record in caplog.records]
+    return told
 
 
-def test_a_tool_that_never_awaits_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    held_up, goes_on = _watched(lambda: asyncio.ensure_future(brood.run()), caplog)
+def test_a_tool_that_never_awaits_is_named(ear: Ear) -> None:
+    held_up, goes_on = watched(ear, brood.run)
     assert f"held up for more than {HELD_UP_MS} ms" in held_up
     assert f"tool brood at {__file__}:" in held_up
-    assert "(_compute)" in held_up
+    assert "(compute_until_told)" in held_up
     assert "goes on after" in goes_on
 
 
-def test_whatever_else_holds_it_up_is_named_by_its_place(caplog: pytest.LogCaptureFixture) -> None:
+def test_whatever_else_holds_it_up_is_named_by_its_place(ear: Ear) -> None:
     async def work() -> None:
-        _compute(HELD_UP_MS + 1_000)
+        compute_until_told()
 
-    held_up, _ = _watched(lambda: asyncio.ensure_future(work()), caplog)
+    held_up, _ = watched(ear, work)
     assert "tool" not in held_up
     assert f"{__file__}:" in held_up
 
 
-def test_a_loop_that_goes_on_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    assert _watched(lambda: asyncio.ensure_future(asyncio.sleep(0.8)), caplog) == []
+@pytest.mark.usefixtures("ear")
+def test_a_loop_that_goes_on_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> int:
+        loop, enough = asyncio.get_running_loop(), asyncio.Event()
+        knocks: list[int] = []
+        hand_over = loop.call_soon_threadsafe
+
+        def knock(open_the_door: Callable[[], object]) -> asyncio.Handle:
+            knocks.append(len(knocks))
+            if len(knocks) == 3:
+                hand_over(enough.set)
+            return hand_over(open_the_door)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", knock)
+        with LoopWatch((FLOW,)):
+            await enough.wait()
+        return len(knocks)
+
+    assert asyncio.run(main()) == 3, "the watch has had two answers before it knocked again"
+    assert told == []

@@ -185,7 +185,7 @@ def with_edge(flow: Flow, phase: Phase, edge: Transition, **changes: object) -> 
 
 def with_tool(flow: Flow, used: Tool, **changes: object) -> Flow:
     """Return the flow with one of its tools changed wherever it is named."""
-    changed = dataclasses.replace(used, **changes)  # pyright: ignore[reportArgumentType]
+    changed = dataclasses.replace(used, **changes)  # pyright: ignore[reportArgumentType] - the changes are fields of a tool
 
     def mapped(value: object) -> object:
         match value:

@@ -31,7 +31,7 @@ def test_a_call_starts_without_knowing_anything() -> None:
 def test_a_fact_without_a_default_is_refused_since_a_call_starts_without_it() -> None:
     with pytest.raises(PhaseError, match="a default, since a call starts without them: name") as wrong:
 
-        class Bad(Facts):  # pyright: ignore[reportUnusedClass]
+        class Bad(Facts):  # pyright: ignore[reportUnusedClass] - declaring it is what is refused
             name: str
 
     assert str(wrong.value).startswith(f"{__file__}:")
@@ -40,8 +40,8 @@ def test_a_fact_without_a_default_is_refused_since_a_call_starts_without_it() ->
 def test_a_fact_cannot_take_the_name_of_what_facts_can_do() -> None:
     with pytest.raises(PhaseError, match="a fact cannot be called known") as wrong:
 
-        class Bad(Facts):  # pyright: ignore[reportUnusedClass]
-            known: bool = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+        class Bad(Facts):  # pyright: ignore[reportUnusedClass] - declaring it is what is refused
+            known: bool = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType] - the mistake it is about
 
     assert str(wrong.value).startswith(f"{__file__}:")
 
@@ -59,7 +59,7 @@ def test_facts_do_not_change_they_are_replaced() -> None:
     after = before.with_values({"name": "Ada"})
     assert (before.name, after.name) == (None, "Ada")
     with pytest.raises(ValidationError):
-        before.name = "Eve"  # pyright: ignore[reportAttributeAccessIssue]
+        before.name = "Eve"  # pyright: ignore[reportAttributeAccessIssue] - the mistake it is about
 
 
 def test_a_value_is_read_as_the_type_of_its_fact() -> None:

@@ -86,7 +86,7 @@ def test_a_predicate_that_raises_does_not_permit() -> None:
 
 def test_a_predicate_permits_with_true_and_not_with_what_looks_like_it() -> None:
     assert not holds(lambda _: 1, SOME)  # pyright: ignore[reportArgumentType] - an author's mistake
-    assert not holds(lambda _: "yes", SOME)  # pyright: ignore[reportArgumentType]
+    assert not holds(lambda _: "yes", SOME)  # pyright: ignore[reportArgumentType] - the mistake it is about
 
 
 def test_the_facts_that_a_guard_reads_are_known_before_any_call() -> None:

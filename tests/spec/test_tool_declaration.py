@@ -150,10 +150,10 @@ def test_a_tool_without_a_docstring_is_refused_since_the_model_chooses_by_it() -
 
 
 def test_a_parameter_without_a_type_is_refused() -> None:
-    async def look(where) -> None:  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
+    async def look(where) -> None:  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType] - the mistake it is about
         """Look."""
 
-    refused(look, "parameter 'where' needs a type")  # pyright: ignore[reportUnknownArgumentType]
+    refused(look, "parameter 'where' needs a type")  # pyright: ignore[reportUnknownArgumentType] - the mistake it is about
 
 
 def test_open_parameters_are_refused() -> None:
@@ -168,10 +168,10 @@ def test_open_parameters_are_refused() -> None:
 
 
 def test_an_annotation_that_cannot_be_read_is_refused() -> None:
-    async def look(where: Nowhere) -> None:  # noqa: F821  # pyright: ignore[reportUndefinedVariable, reportUnknownParameterType]
+    async def look(where: Nowhere) -> None:  # noqa: F821  # pyright: ignore[reportUndefinedVariable, reportUnknownParameterType] - the mistake it is about
         """Look."""
 
-    refused(look, "annotation cannot be read: name 'Nowhere'")  # pyright: ignore[reportUnknownArgumentType]
+    refused(look, "annotation cannot be read: name 'Nowhere'")  # pyright: ignore[reportUnknownArgumentType] - the mistake it is about
 
 
 def test_a_name_that_a_model_could_not_write_is_refused() -> None:

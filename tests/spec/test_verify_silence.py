@@ -38,7 +38,7 @@ def desk(
     """A phase with one tool that takes its time."""
 
     @tool(
-        effect=effect,  # pyright: ignore[reportArgumentType]
+        effect=effect,  # pyright: ignore[reportArgumentType] - one of the three effects
         timeout_ms=timeout_ms,
         filler=own,
         confirm="Shall I?" if effect == "irreversible" else None,

@@ -14,6 +14,7 @@ from voiceagent.testing import (
     AfterPause,
     CallFile,
     CallFiles,
+    CallPlayer,
     Coughs,
     DuringAnswer,
     DuringFiller,
@@ -142,16 +143,16 @@ def test_every_expectation_can_be_written_and_none_is_forgotten(read: Read) -> N
 
 
 def test_results_are_json_and_quoted_numbers_are_text(read: Read) -> None:
-    answers = read(EVERYTHING).scripts[0].tools["opening_hours"].answers  # pyright: ignore[reportAttributeAccessIssue]
+    answers = read(EVERYTHING).scripts[0].tools["opening_hours"].answers  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert answers[1].result == {"until": 18, "late": False, "none": None, "text": "18"}
     assert answers[1].takes_ms == Range(300, 900)
 
 
 def test_a_tool_that_times_out_takes_its_time_and_a_write_is_then_unknown(read: Read) -> None:
     tools = read(EVERYTHING).scripts[0].tools
-    slow = tools["opening_hours"].answers[2]  # pyright: ignore[reportAttributeAccessIssue]
+    slow = tools["opening_hours"].answers[2]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert (slow.failure, str(slow.result), slow.takes_ms) == ("timed_out", "it took too long", Range(10_000, 10_000))
-    crashed = tools["book"].answers[0]  # pyright: ignore[reportAttributeAccessIssue]
+    crashed = tools["book"].answers[0]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert crashed.failure == "unknown"
     assert "not known" in str(crashed.result)
 
@@ -168,7 +169,7 @@ conversations:
         world_inner="tools: {look_left: {result: inner}, look_right: {result: inner}}",
     )
     told = {
-        script.name: [script.tools[tool].answers[0].result for tool in ("look_left", "look_right")]  # pyright: ignore[reportAttributeAccessIssue]
+        script.name: [script.tools[tool].answers[0].result for tool in ("look_left", "look_right")]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
         for script in file.scripts
     }
     assert told == {"own": ["own", "inner"], "shared": ["outer", "inner"]}
@@ -182,6 +183,8 @@ def test_an_agent_is_loaded_once_however_many_files_call_it(read: Read) -> None:
 # --- mistakes --------------------------------------------------------------------------------------------------------
 
 CALL = "name: a call\ncall:\n"
+LONG = "x" * 5_000
+"""A name that no disk knows."""
 MISTAKES = {
     # the file
     "name: a call\ncall: [waits]": "1: the key 'agent' is missing: which agent is called?",
@@ -192,23 +195,28 @@ MISTAKES = {
     "agent: desk\nname: a\nconversations: [{name: b, call: [waits]}]": "2: 'name' belongs into one of the",
     "agent: desk\nconversations:\n- {name: b, call: [waits]}\n- {name: b, call: [waits]}": "4: there are two",
     "agent: desk\ntool: {}": "2: unknown key 'tool'; did you mean 'tools'?",
-    "agent: desk\ncall: waits": "2: call: Input should be a valid list",
+    "agent: desk\ncall: waits": "2: call: a list is expected here",
     "agent: desk\nname: &a x": "",
     "agent: !!python/object/apply:os.system [ls]": "1: tags (!!python/object/apply:os.system) are not allowed",
     "agent: [": "1: is not YAML",
     "": " is empty",
     "agent: desk\ninclude: nowhere.yaml": "2: there is no file 'nowhere.yaml' to include",
     # settings, model, faults
+    'agent: desk\ninclude: "nowhere\\0.yaml"': "2: there is no file 'nowhere\\x00.yaml' to include",
+    f"agent: desk\ninclude: {LONG}": "2: there is no file 'xxx",
+    f"agent: {LONG}\nname: a call\ncall: [waits]": "1: there is no agent 'xxx",
+    f"agent: desk\nmodel:\n  cassette: {LONG}": "3: there is no cassette 'xxx",
+    "agent: desk\nsettings: 5": "2: keys are expected here, written `key: value`",
     "agent: desk\nsettings: {sed: 1}": "2: unknown key 'sed'; did you mean 'seed'?",
     "agent: desk\nsettings: {seed: one}": "2: seed: Input should be a valid integer",
     "agent: desk\nsettings:\n  time_zone: Berlin": "3: there is no time zone 'Berlin'",
     "agent: desk\nsettings:\n  starts_at: noon": "3: starts_at: Input should be a valid datetime",
-    "agent: desk\nsettings:\n  starts_at: 0001-01-01": "3: starts_at: Value error, a year from 1980 to 2200",
+    "agent: desk\nsettings:\n  starts_at: 0001-01-01": "3: starts_at: a year from 1980 to 2200",
     "agent: desk\nmodel: guidde": "2: there is no model 'guidde': write guided; did you mean 'guided'?",
     "agent: desk\nmodel: {lines: {}, rules: []}": "2: a model has one of: lines, rules, cassette",
     "agent: desk\nmodel:\n  lines:\n    helo: Hi": "4: there is no phase 'helo' in this agent; did",
     "agent: desk\nmodel:\n  lines:\n    desk: [{calls: bok}]": "4: there is no tool or move 'bok'",
-    "agent: desk\nmodel:\n  rules:\n  - {caller_says: '(', says: Hm}": "4: caller_says: Value error, not a regular",
+    "agent: desk\nmodel:\n  rules:\n  - {caller_says: '(', says: Hm}": "4: caller_says: not a regular",
     "agent: desk\nmodel:\n  rules:\n  - {after_tool: bok, says: Hm}": "4: there is no tool or move 'bok'",
     "agent: desk\nfaults:\n  model_fail: 1": "3: unknown key 'model_fail'; did you mean 'model_fails'?",
     "agent: desk\nfaults:\n  model_fails: 0": "3: model_fails.0: Input should be greater than or equal to 1",
@@ -218,7 +226,10 @@ MISTAKES = {
     "agent: desk\ntools:\n  book: {result: 1, fails: no}": "3: an answer has one of: result, fails, times_out",
     "agent: desk\ntools:\n  book: {given: {seat: 1}, result: 1}": "3: book has no argument 'seat'; did you mean",
     "agent: desk\ntools:\n  book: {given: two, result: 1}": "3: arguments are written `name: value`",
-    "agent: desk\ntools:\n  book: {takes_ms: 9..1, result: 1}": "3: takes_ms: Value error, a number such as 300",
+    "agent: desk\ntools:\n  book: {takes_ms: 9..1, result: 1}": "3: takes_ms: a number such as 300",
+    "agent: desk\ntools:\n  book: {result: {booked: '{{ seat }}'}}": "3: book has no argument 'seat'; did you",
+    "agent: desk\ntools:\n  book: {result: ['{{ seats']}": "3: template cannot be read: `{{` is never closed",
+    "agent: desk\ntools:\n  book: {result: '{{ seats | loud }}'}": "3: template cannot be read: No filter named 'loud'",
     "agent: desk\ntools:\n  book: {takes_ms: 5, times_out: yes}": "3: book times out after its own 10000 ms",
 }
 TURNS = {
@@ -241,10 +252,10 @@ TURNS = {
     "- says: hi\n  expect:\n    offered: bok": "6: there is no tool or move 'bok'",
     "- says: hi\n  expect:\n    facts: {membr: true}": "6: there is no fact 'membr' in this agent; did",
     "- says: hi\n  expect:\n    transferred_to: ofice": "6: there is no transfer target 'ofice' in this agent; did you",
-    "- says: hi\n  expect:\n    hears_matching: '('": "6: hears_matching.0: Value error, not a regular expression",
-    "- says: hi\n  expect:\n    hears: '…'": "6: hears.0: Value error, there is no word in this that could be heard",
-    "- {says: hi, at: {heard: '?'}}": "4: heard: Value error, there is no word in this",
-    "- says: hi\n  expect:\n    fillers: some": "6: fillers: Value error, a number such as 300",
+    "- says: hi\n  expect:\n    hears_matching: '('": "6: hears_matching.0: not a regular expression",
+    "- says: hi\n  expect:\n    hears: '…'": "6: hears.0: there is no word in this that could be heard",
+    "- {says: hi, at: {heard: '?'}}": "4: heard: there is no word in this",
+    "- says: hi\n  expect:\n    fillers: some": "6: fillers: a number such as 300",
     "- says: hi\n  expect: {hears: one, two}": "5: unknown key 'two'",
     "- says: hi\n  expect: {hears: one, two three}": "5: unknown key 'two three'; inside { } a text with a comma",
     "- says: hi\n  expect: {hears: who? me}": "",
@@ -275,6 +286,36 @@ def test_a_file_that_includes_itself_is_told_with_the_way_round(mistake: Mistake
         ring_two="include: ring_one.yaml",
     )
     assert told == "ring_two.yaml:1: the file includes itself: ring_one.yaml → ring_two.yaml → ring_one.yaml"
+
+
+def test_files_that_include_each_other_again_and_again_are_read_once(read: Read) -> None:
+    files = {
+        f"twice_{depth}_{side}": f"include: [twice_{depth + 1}_a.yaml, twice_{depth + 1}_b.yaml]"
+        for depth in range(14)
+        for side in "ab"
+    }
+    last = {f"twice_14_{side}": f"settings: {{first_token_ms: {ms}}}" for side, ms in (("a", 10), ("b", 20))}
+    text = f"agent: desk\ninclude: twice_0_a.yaml\n{CALL}- waits"
+    assert read(text, **files, **last).scripts[0].timing.first_token_ms == 20
+
+
+def test_files_are_not_included_without_end(mistake: Mistake) -> None:
+    files = {f"deeper_{depth}": f"include: deeper_{depth + 1}.yaml" for depth in range(1_500)}
+    told = mistake(f"agent: desk\ninclude: deeper_0.yaml\n{CALL}- waits", **files)
+    assert told == "deeper_15.yaml:1: files are included more than 16 deep"
+
+
+def test_an_agent_whose_flow_is_in_yaml_is_called_like_any_other(place: Path) -> None:
+    folder = place / "phases" / "written"
+    folder.mkdir()
+    (folder / "flow.yaml").write_text(
+        "name: written\ninitial: hello\nphases:\n"
+        "  - {name: hello, on_enter: {say: Hello from the written desk.}, ends: {hang_up_after: {}}}"
+    )
+    path = place / "written.call.yaml"
+    path.write_text(f"agent: written\n{CALL}- waits:\n  expect: {{hears: the written desk, ended: yes}}")
+    file = CallFiles().read(path)
+    assert CallPlayer(file.flow).play(file.scripts[0], runtime=1).passed
 
 
 def test_what_is_included_holds_no_conversation_of_its_own(mistake: Mistake) -> None:

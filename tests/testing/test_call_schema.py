@@ -57,7 +57,7 @@ def others_fit(value: JsonValue, wanted: JsonValue, schema: Schema) -> bool:
         if isinstance(value, dict)
         else []
     )
-    return not others if wanted is False else all(fits(value[name], wanted) for name in others)  # pyright: ignore[reportArgumentType, reportCallIssue, reportIndexIssue, reportOptionalSubscript]
+    return not others if wanted is False else all(fits(value[name], wanted) for name in others)  # pyright: ignore[reportArgumentType, reportCallIssue, reportIndexIssue, reportOptionalSubscript] - JSON of any shape
 
 
 CHECKS: dict[str, Callable[..., bool]] = {

@@ -143,7 +143,7 @@ def test_a_reply_that_failed_is_not_recorded(tmp_path: Path) -> None:
 
     async def _request() -> ModelRequest:
         call = ScriptedCall(shop(), model=GuidedModels().open(shop(), locale="en-US", time_zone="UTC"))
-        return call.start().conversation._phasing.model_request()  # pyright: ignore[reportPrivateUsage]
+        return call.start().conversation._phasing.model_request()  # pyright: ignore[reportPrivateUsage] - what a model would be shown now
 
     asyncio.run(record())
     assert len((tmp_path / "c.jsonl").read_text().splitlines()) == 2

@@ -78,7 +78,9 @@ MISSED = {
     ("first", "calls: book"): ("calls", "book()", "no calls"),
     ("first", "fillers: 1..2"): ("fillers", "1..2", "0"),
     ("first", "filler_after_ms: 0..9000"): ("filler_after_ms", "0..9000 ms", "no filler"),
-    ("first", "offered: book"): ("offered", "book", "nothing"),
+    ("first", "offered: book"): ("offered", "book", "the model was not asked"),
+    ("first", "offered_not: book"): ("offered_not", "no book", "the model was not asked"),
+    ("first", "tokens_at_most: 600"): ("tokens_at_most", "at most 600", "the model was not asked"),
     ("second", "facts: {member: false}"): ("facts", "member: false", "member: true"),
     ("second", "facts: {side: left}"): ("facts", 'side: "left"', "side: null"),
     ("second", "calls_not: check_member"): ("calls_not", "no check_member", "check_member(code=⟨code#1: 4 digits⟩)"),
@@ -185,6 +187,62 @@ def test_a_filler_is_no_answer(play: Play) -> None:
     failure = play("", head=SLOW % ("6000", "within_ms: 3000")).failure
     assert failure is not None
     assert failure.mismatches[0].what == "within_ms"
+
+
+TELLING = """
+agent: desk
+model:
+  rules:
+    - {phase: hello, calls: check_member, arguments: {code: ⟨code⟩}}
+    - {caller_says: story, says: "Once upon a time, there was a desk, and everybody who came to it was served."}
+    - {caller_says: hours, calls: opening_hours}
+    - says: Yes?
+tools:
+  check_member: {result: {member: true}}
+  opening_hours: {takes_ms: 3000, result: {until: six}}
+call:
+  - says: one two three four
+  - says: Tell me a story.
+  - says: The hours, please, as quickly as you can.
+    at: {heard: a time}
+    expect: {%s}
+"""
+
+
+def test_the_rest_of_an_old_answer_is_none(play: Play) -> None:
+    fast = TELLING.replace("hours, calls: opening_hours", "hours, says: Until six.")
+    assert play("", head=fast % "within_ms: 1500").failure is None
+    slow = fast.replace("tools:", "settings: {first_token_ms: 4000}\ntools:")
+    failure = play("", head=slow % "within_ms: 1500").failure
+    assert failure is not None, "what is on when the caller interrupts begins before they have spoken"
+    assert failure.mismatches[0].what == "within_ms"
+
+
+@pytest.mark.parametrize(
+    ("turn", "at_most_ms", "got"),
+    [
+        ("coughs: ", 9_000, "nothing is heard"),
+        ("stays_silent_ms: 3000", 2_900, "3000 ms"),
+        ("hangs_up: ", 9_000, None),
+        ("stays_silent_ms: 3000", 3_000, None),
+    ],
+)
+def test_silence_without_an_end_is_the_longest(play: Play, turn: str, at_most_ms: int, got: str | None) -> None:
+    failure = play(f"call: [waits, {{{turn}, expect: {{longest_silence_ms: {at_most_ms}}}}}]").failure
+    assert (failure and failure.mismatches[0].got) == got
+
+
+def test_a_number_without_its_zeros_is_another(play: Play) -> None:
+    head = SLOW % ("100", "facts: {side: %s}")
+    for side, wanted, same in (
+        ("'007'", "'007'", True),
+        ("'007'", "7", False),
+        ("'007'", "'07'", False),
+        ("'7.50'", "7.5", True),
+    ):
+        text = head.replace("calls: opening_hours", "calls: look_left")
+        text = text.replace("opening_hours: {", f"look_left: {{result: {{side: {side}}}}}\n  opening_hours: {{")
+        assert play("", head=text % wanted).passed is same, (side, wanted)
 
 
 def test_an_agent_that_begins_while_the_callers_voice_is_on_talks_over_them(desk: Flow) -> None:

@@ -285,7 +285,7 @@ HEAD = "agent: desk\nname: a call\n"
         (f"{HEAD}persona: {{who: Jo, goal: Hours.}}", "3: the key 'intent' is missing"),
         (f"{HEAD}persona: {{who: Jo, gaol: Hours., intent: Tell.}}", "3: unknown key 'gaol'; did you mean 'goal'?"),
         (f"{HEAD}persona: {{who: Jo, goal: Hours., intent: Tell., at_most_turns: 0}}", "3: at_most_turns: "),
-        (f"{HEAD}persona: Jo", "3: Input should be a valid dictionary"),
+        (f"{HEAD}persona: Jo", "3: keys are expected here"),
         (
             f"{HEAD}persona: {{who: Jo, goal: Hours., intent: Tell.}}\nconversations: [{{}}]",
             "4: a file has either a call",

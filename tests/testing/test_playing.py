@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from voiceagent import Requested, Transition
 from voiceagent.errors import ScriptError
 from voiceagent.spec.flow import Flow
 from voiceagent.testing import (
@@ -14,17 +17,20 @@ from voiceagent.testing import (
     CallFile,
     CallOutcome,
     CallPlayer,
+    CallResult,
     CallScript,
     CallTurn,
     Expect,
     Says,
     ScriptedModel,
+    TimeStandsStill,
     Waits,
     WhenHeard,
     ask_for,
     say,
 )
 from voiceagent.testing.call_results import failure_text
+from voiceagent.testing.playing import Level
 
 Play = Callable[..., CallOutcome]
 Read = Callable[..., CallFile]
@@ -108,8 +114,8 @@ def test_nobody_acts_after_the_end(play: Play) -> None:
             "the script has no answer for run 1 of check_member(code=1234)",
         ),
         (
-            PASSES_THE_CODE + "tools: {check_member: {result: '{{ pin }}'}}",
-            "template cannot be filled: 'pin' is undefined",
+            PASSES_THE_CODE + "tools: {check_member: {result: '{{ code.pin }}'}}",
+            "template cannot be filled: 'str object' has no attribute 'pin'",
         ),
     ],
 )
@@ -127,7 +133,7 @@ def test_a_host_event_changes_the_phase(play: Play) -> None:
 def test_the_latency_of_a_tool_is_drawn_by_the_seed(read: Read) -> None:
     file = read("agent: desk\ntools: {look_left: {takes_ms: 100..900, result: 1}}\nname: a call\ncall: [waits]")
     answers = file.scripts[0].tools["look_left"]
-    taken = [answers.for_call(seed)({}).ms for seed in (1, 1, 2, 3)]  # pyright: ignore[reportAttributeAccessIssue]
+    taken = [answers.for_call(seed)({}).ms for seed in (1, 1, 2, 3)]  # pyright: ignore[reportAttributeAccessIssue] - a file makes ToolAnswers
     assert taken[0] == taken[1]
     assert len(set(taken)) > 1
     assert all(100 <= ms <= 900 for ms in taken)
@@ -302,13 +308,50 @@ def test_a_failure_is_told_with_turn_expectation_and_time_line(play: Play) -> No
     assert told[-1] == """  again: voiceagent test calls/a.call.yaml -k '"a call"' --seed 0 --schedules 1"""
 
 
-def test_a_journal_that_replays_otherwise_is_a_failure(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from voiceagent.testing import ScriptedCall
+@pytest.fixture
+def fickle(desk: Flow) -> Iterator[Flow]:
+    """The agent, with an intent of its own that says something else every time it is asked: no function may do that."""
+    times = itertools.count()
+    fickle = Transition(on=Requested(name="leave", description="They go."), to="closed", when=lambda _: not next(times))
+    hello = desk.by_name["hello"]
+    phases = tuple(
+        phase.model_copy(update={"transitions": (fickle, *hello.transitions)}) if phase is hello else phase
+        for phase in desk.phases
+    )
+    parts: dict[str, Any] = {name: getattr(desk, name) for name in Flow.model_fields}
+    return Flow(**parts | {"phases": phases})
 
-    monkeypatch.setattr(ScriptedCall, "replay_difference", lambda _: "event 3")
-    failure = CallPlayer(desk).play(CallScript("a call", (CallTurn(Waits()),))).failure
-    assert failure is not None
-    assert failure.mismatches[0].got == "the journal replays otherwise: event 3"
+
+@pytest.mark.parametrize("runtime", [0, 1])
+@pytest.mark.parametrize("xfail", [None, "it is known to be rude"])
+def test_a_journal_that_replays_otherwise_is_a_failure_of_the_best_known_call(
+    fickle: Flow, runtime: int, xfail: str | None
+) -> None:
+    rude = Expect(hears=("Please", "come in")) if xfail else Expect()
+    script = CallScript(
+        "a call",
+        (CallTurn(Waits()), CallTurn(Says("I want to leave."), expect=rude)),
+        model=lambda: ScriptedModel({"hello": [ask_for("leave"), say("Stay.")]}),
+        xfail=xfail,
+    )
+    outcome = CallPlayer(fickle).play(script, runtime=runtime)
+    assert outcome.failure is not None
+    assert not outcome.passed
+    assert outcome.failure.mismatches[0].what == "the journal"
+    assert CallResult.of(outcome, Path("a.call.yaml")).status == "failed"
+
+
+@pytest.mark.parametrize("level", ["core", "runtime"])
+def test_a_deadline_that_nothing_is_done_about_is_a_failure_and_no_hang(
+    desk: Flow, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    from voiceagent.core.conversation import Conversation
+
+    monkeypatch.setattr(Conversation, "deadline_ms", property(lambda _: 70))
+    call = CallPlayer(desk).place(CallScript("a call", (CallTurn(Waits()),)), level, 0)
+    with pytest.raises(TimeStandsStill, match="took no time"):
+        call.start()
+    call.close()
 
 
 def test_a_defect_of_the_core_is_a_failure_with_its_place(desk: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

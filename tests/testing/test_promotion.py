@@ -62,10 +62,10 @@ def took_place(folder: Path, act: Callable[[RuntimeCall], object], model: object
     """Let a call take place through the runtime; return it promoted, and see that it goes the same way again."""
     speaks = model or GuidedModels().open(BANK, locale="en-US", time_zone="UTC")
     inherited = Inherited(CallId("CA77"))
-    with RuntimeCall(BANK, model=speaks, tools=TOOLS, inherited=inherited, journals=folder) as call:  # pyright: ignore[reportArgumentType]
+    with RuntimeCall(BANK, model=speaks, tools=TOOLS, inherited=inherited, journals=folder) as call:  # pyright: ignore[reportArgumentType] - a model of lines or of rules
         call.start()
         act(call)
-        phases = call.phases
+        phases = call.record.phases
     text = promoted(read_journal(folder / "CA77.jsonl"), BANK, agent=str(FOLDER))
     file = folder / "promoted.call.yaml"
     file.write_text(text)
@@ -162,7 +162,7 @@ def test_a_name_is_the_same_everywhere(name: str, others: int) -> None:
 
 @pytest.mark.parametrize("kept", ["checking", "Current Account", True, None, 5, 2.5])
 def test_what_decides_the_flow_stays(kept: object) -> None:
-    assert Pseudonyms(seed="a", kept=("checking", "Current Account")).of(kept) == kept  # pyright: ignore[reportArgumentType]
+    assert Pseudonyms(seed="a", kept=("checking", "Current Account")).of(kept) == kept  # pyright: ignore[reportArgumentType] - JSON, as a journal has it
 
 
 def test_dates_stay_dates_and_keep_their_distance() -> None:

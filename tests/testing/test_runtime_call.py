@@ -103,8 +103,8 @@ def desk(tmp_path: Path) -> Iterator[Callable[..., RuntimeCall]]:
     placed: list[RuntimeCall] = []
 
     def place(*lines: object, **more: object) -> RuntimeCall:
-        model = ScriptedModel({"talk": lines or [say("Yes?")]})  # pyright: ignore[reportArgumentType]
-        call = RuntimeCall(DESK, model=model, journals=tmp_path, **more)  # pyright: ignore[reportArgumentType]
+        model = ScriptedModel({"talk": lines or [say("Yes?")]})  # pyright: ignore[reportArgumentType] - lists of lines
+        call = RuntimeCall(DESK, model=model, journals=tmp_path, **more)  # pyright: ignore[reportArgumentType] - what `RuntimeCall` takes
         placed.append(call)
         return call.start()
 
@@ -125,11 +125,11 @@ def test_a_call_to_the_bank_goes_as_it_does_on_the_core_alone() -> None:
     on_the_core, through_the_runtime = calls
     assert on_the_core.ended
     assert through_the_runtime.ended
-    assert through_the_runtime.phases == on_the_core.phases
+    assert through_the_runtime.record.phases == on_the_core.record.phases
     assert through_the_runtime.heard == on_the_core.heard
     assert through_the_runtime.tool_runs == on_the_core.tool_runs
     assert through_the_runtime.facts == on_the_core.facts
-    assert through_the_runtime.fillers == on_the_core.fillers
+    assert through_the_runtime.record.fillers == on_the_core.record.fillers
 
 
 def test_what_the_agent_believes_was_heard_has_come_out_of_the_telephone() -> None:
@@ -137,7 +137,7 @@ def test_what_the_agent_believes_was_heard_has_come_out_of_the_telephone() -> No
         call.start()
         for line in LINES:
             call.says(line)
-        assert call.fillers == []
+        assert call.record.fillers == []
         assert call.really_heard == " ".join(call.heard)
 
 
@@ -149,7 +149,7 @@ def test_numbers_may_be_pressed_and_secrets_stay_handles() -> None:
             "verify_caller",
             {"account_number": "⟨account_number#1: 7 digits⟩", "pin": "⟨pin#2: 4 digits⟩"},
         )
-        assert "4519227" not in call.timeline()
+        assert "4519227" not in call.record.timeline()
 
 
 def test_both_kinds_of_calls_have_all_verbs_and_views() -> None:
@@ -166,8 +166,8 @@ def test_a_caller_who_interrupts_has_heard_the_words_up_to_there(desk: Callable[
     call = desk(say("The first thing is this, the second is that, and there is a third one as well."), say("Sorry."))
     call.says("What is there?", then_wait=False).until(ev.PlayoutStarted)
     call.run_ms(1_500).says("No, stop it")
-    (stopped_ms,) = call.at(fx.StopPlayout)
-    assert stopped_ms > call.at(ev.CallerStartedSpeaking)[-1]
+    (stopped_ms,) = call.record.at(fx.StopPlayout)
+    assert stopped_ms > call.record.at(ev.CallerStartedSpeaking)[-1]
     assert call.heard[1:] == ["The first thing is this, the", "Sorry."]
     assert call.really_heard == " ".join(call.heard)
 
@@ -183,7 +183,7 @@ def test_a_caller_who_hangs_up_while_a_read_runs_ends_the_call(desk: Callable[..
     call = desk(ask_for("look_up", '{"what": "it"}'), tools={"look_up": After(5_000, "found")})
     call.says("Look it up", then_wait=False).until(fx.StartTool).run_ms(500).hangs_up()
     assert call.ended
-    assert call.at(ev.ToolFinished) == []
+    assert call.record.at(ev.ToolFinished) == []
 
 
 def test_a_write_that_runs_when_the_caller_hangs_up_comes_to_its_end(desk: Callable[..., RuntimeCall]) -> None:
@@ -191,7 +191,9 @@ def test_a_write_that_runs_when_the_caller_hangs_up_comes_to_its_end(desk: Calla
     call.says("Note it down", then_wait=False).until(fx.StartTool).run_ms(500).hangs_up()
     assert call.ended
     call.assert_replays()
-    assert [entry for _, entry, _ in call.journal][-1] == ev.ToolFinished(call.effects(fx.StartTool)[0].call, "noted")
+    assert [entry for _, entry, _ in call.journal][-1] == ev.ToolFinished(
+        call.record.effects(fx.StartTool)[0].call, "noted"
+    )
 
 
 def test_the_agent_hangs_up_when_its_last_words_were_heard(desk: Callable[..., RuntimeCall]) -> None:
@@ -202,7 +204,7 @@ def test_the_agent_hangs_up_when_its_last_words_were_heard(desk: Callable[..., R
 
 def test_the_host_may_send_anything(desk: Callable[..., RuntimeCall]) -> None:
     call = desk().host_says("closing time")
-    assert call.at(ev.HostEvent) == [call.now_ms]
+    assert call.record.at(ev.HostEvent) == [call.now_ms]
 
 
 # --- what the world does ---------------------------------------------------------------------------------------------
@@ -212,10 +214,11 @@ def test_a_slow_tool_is_covered_by_fillers_from_the_threshold_on(desk: Callable[
     call = desk(
         ask_for("look_up", '{"what": "it"}'), say("There it is."), tools={"look_up": After(9_000, "found")}
     ).says("Look it up")
-    assert call.fillers == ["One moment.", "Still looking, thank you for waiting."]
+    assert call.record.fillers == ["One moment.", "Still looking, thank you for waiting."]
     assert call.heard[-1] == "There it is."
     waited_ms = (
-        next(at for at in call.at(ev.PlayoutStarted) if at > call.at(fx.Transcribe)[0]) - call.at(fx.AskModel)[0]
+        next(at for at in call.record.at(ev.PlayoutStarted) if at > call.record.at(fx.Transcribe)[0])
+        - call.record.at(fx.AskModel)[0]
     )
     assert 800 <= waited_ms <= 820, "rendered ahead, it starts at the threshold"
 
@@ -230,7 +233,7 @@ def test_a_tool_that_takes_longer_than_it_may_is_given_up(desk: Callable[..., Ru
 def test_why_a_tool_failed_reaches_the_model(desk: Callable[..., RuntimeCall]) -> None:
     call = desk(ask_for("note", '{"text": "it"}'), say("No."), tools={"note": After(50, ToolFailed("no paper"))})
     call.says("Note it down")
-    assert "no paper" in call.shown[-1].history[-1].text
+    assert "no paper" in call.record.shown[-1].history[-1].text
 
 
 def test_a_tool_without_an_answer_is_a_mistake_of_the_script(desk: Callable[..., RuntimeCall]) -> None:
@@ -297,7 +300,7 @@ def test_a_voice_that_speaks_by_itself_is_not_simulated() -> None:
 
 
 def test_a_session_that_breaks_is_no_success() -> None:
-    call = RuntimeCall(DESK, model=ScriptedModel({})).start().happens("nothing that a call knows")  # pyright: ignore[reportArgumentType]
+    call = RuntimeCall(DESK, model=ScriptedModel({})).start().happens("nothing that a call knows")  # pyright: ignore[reportArgumentType] - no event, on purpose
     with pytest.raises(AssertionError, match="the session broke: see the log"):
         call.assert_replays()
 
@@ -325,7 +328,7 @@ def test_a_call_to_the_bank_goes_the_same_way_in_fifty_orders() -> None:
             call.start()
             for line in lines:
                 call.says(line)
-            assert call.phases == ["greeting", "authentication", "account_inquiry", "transfer_money", "wrap_up"]
+            assert call.record.phases == ["greeting", "authentication", "account_inquiry", "transfer_money", "wrap_up"]
             assert call.ran("verify_caller") == call.ran("transfer") == 1
             assert call.really_heard.endswith("Done: 250 dollars to your savings account. Is there anything else?")
 

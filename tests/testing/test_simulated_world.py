@@ -39,7 +39,7 @@ def place(desk: Flow) -> Place:
         model = ScriptedModel({"hello": [CODE], "desk": lines or [say("Yes?")]})
         more = {"model": model, **more}
         tools = {"check_member": {"member": True}, "opening_hours": {"until": "six"}, "look_left": {"side": "left"}}
-        return ScriptedCall(desk, tools={**tools, **more.pop("tools", {})}, **more).start()  # pyright: ignore[reportArgumentType]
+        return ScriptedCall(desk, tools={**tools, **more.pop("tools", {})}, **more).start()  # pyright: ignore[reportArgumentType] - what `ScriptedCall` takes
 
     return place_call
 
@@ -65,7 +65,7 @@ def test_no_digit_of_a_secret_is_seen_in_a_partial(place: Place) -> None:
 
 def test_an_ellipsis_is_a_pause_to_breathe(place: Place) -> None:
     call = place().says("one two … three four")
-    assert len(call.at(ev.CallerPaused)) == 2
+    assert len(call.record.at(ev.CallerPaused)) == 2
     assert call.phase == "desk"
 
 
@@ -182,8 +182,8 @@ def test_each_fault_is_the_event_that_it_stands_for(place: Place) -> None:
         "swap_fails": ([2], ev.SwapFailed),
     }
     for name, (numbers, event) in faults.items():
-        call = place(faults=Faults(**{name: numbers})).says("one two three four")  # pyright: ignore[reportArgumentType]
-        assert len(call.at(event)) == 1, name
+        call = place(faults=Faults(**{name: numbers})).says("one two three four")  # pyright: ignore[reportArgumentType] - the names are its fields
+        assert len(call.record.at(event)) == 1, name
         call.assert_replays()
 
 
@@ -196,12 +196,12 @@ def test_a_model_that_breaks_off_has_said_something_before(place: Place) -> None
 
 def test_a_reply_that_never_begins_is_given_up_by_the_core(place: Place) -> None:
     call = place(faults=Faults(model_stalls=[1])).says("one two three four")
-    assert call.at(ev.ReplyStarted)[0] - call.at(fx.AskModel)[0] >= 15_000
+    assert call.record.at(ev.ReplyStarted)[0] - call.record.at(fx.AskModel)[0] >= 15_000
 
 
 def test_a_transcript_that_never_comes_is_given_up_by_the_core(place: Place) -> None:
     call = place(faults=Faults(transcript_stalls=[1])).says("one two three four")
-    assert call.at(ev.TranscriptFinal) == []
+    assert call.record.at(ev.TranscriptFinal) == []
     assert call.heard[-1].startswith("Sorry")
 
 
@@ -235,7 +235,7 @@ def test_what_is_called_off_while_it_comes_is_ignored_and_the_call_replays(place
 
 def test_a_voice_is_noticed_and_known_to_be_over_as_late_as_a_detector_knows_it(place: Place) -> None:
     call = place().says("one two three four")
-    (started_ms,), (paused_ms,) = call.at(ev.CallerStartedSpeaking), call.at(ev.CallerPaused)
+    (started_ms,), (paused_ms,) = call.record.at(ev.CallerStartedSpeaking), call.record.at(ev.CallerPaused)
     ((began_ms, ended_ms),) = call.caller.spells
     assert (started_ms - began_ms, paused_ms - ended_ms) == (60, 200)
     assert [event.at_ms for _, event, _ in call.journal if isinstance(event, ev.CallerPaused)] == [ended_ms]
@@ -251,7 +251,7 @@ def test_a_tool_that_takes_longer_than_it_may_is_given_up(place: Place) -> None:
 
 def test_a_fetch_that_takes_longer_than_it_may_is_given_up(place: Place) -> None:
     call = place(tools={"opening_hours": After(90_000, {"until": "six"})}).says("one two three four")
-    (fetch,) = call.effects(fx.Fetch)
+    (fetch,) = call.record.effects(fx.Fetch)
     call.run_ms(20_000)
-    assert call.at(ev.PrefetchFailed) == [fetch.deadline_ms]
-    assert call.at(ev.PrefetchFinished) == []
+    assert call.record.at(ev.PrefetchFailed) == [fetch.deadline_ms]
+    assert call.record.at(ev.PrefetchFinished) == []

@@ -183,11 +183,39 @@ def test_pytest_collects_the_files_and_lends_a_call(folder: Path, place: Path) -
     assert "Traceback" not in printed
 
 
+REPLAYS_OTHERWISE = """
+from voiceagent.core.agent_speech import AgentSpeech
+
+begin, begun = AgentSpeech.begin, []
+
+def counted_for_all_calls(self, kind, *, interruptible, utterance=None):
+    begun.append(kind)
+    return begin(self, kind, interruptible=interruptible, utterance=f"a{len(begun)}")
+
+AgentSpeech.begin = counted_for_all_calls
+"""
 MARKS_EVERYTHING = """
 def pytest_collection_modifyitems(items):
     for item in items:
         item.add_marker("through_runtime")
 """
+
+
+@pytest.mark.parametrize("option", ["--call-schedules=0", "--call-runtime=-1", "--call-seed=-1"])
+def test_pytest_does_not_play_nothing(folder: Path, option: str) -> None:
+    done = pytest_in(folder, option)
+    assert done.returncode == 4
+    assert "is less than" in done.stderr
+    assert "passed" not in done.stdout
+
+
+def test_pytest_lets_nothing_pass_that_replays_otherwise(folder: Path) -> None:
+    (folder / "test_desk.py").write_text("")
+    (folder / "conftest.py").write_text(REPLAYS_OTHERWISE)
+    done = pytest_in(folder, "--call-schedules", "1")
+    assert "3 failed" in done.stdout, done.stdout
+    assert "xfailed" not in done.stdout
+    assert "the journal\n    expected  to give the same effects again, byte for byte" in done.stdout
 
 
 def test_pytest_plays_what_is_marked_through_the_runtime_as_well(folder: Path) -> None:

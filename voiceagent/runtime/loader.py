@@ -22,7 +22,7 @@ from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Tool
 
-__all__ = ["agent_folder", "load_flow"]
+__all__ = ["agent_folder", "is_agent", "load_flow"]
 
 _MOST_PROMPT_BYTES = 64 * 1024
 _PACKAGE_FILE = "__init__.py"
@@ -45,7 +45,7 @@ def load_flow(agent: str | Path) -> Flow:
     return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
 
 
-def _is_agent(folder: Path) -> bool:
+def is_agent(folder: Path) -> bool:
     """Whether a folder declares an agent."""
     try:
         return (folder / _PACKAGE_FILE).is_file() or (folder / _FLOW_FILE).is_file()
@@ -60,9 +60,9 @@ def _digest(folder: Path) -> str:
 def agent_folder(agent: str | Path) -> Path:
     """Return the folder of an agent that is given as a folder or as the name of one below `phases/`."""
     given = Path(agent)
-    folder = given if _is_agent(given) else Path("phases") / given
-    if not _is_agent(folder):
-        known = sorted(entry.name for entry in Path("phases").glob("*/") if _is_agent(entry))
+    folder = given if is_agent(given) else Path("phases") / given
+    if not is_agent(folder):
+        known = sorted(entry.name for entry in Path("phases").glob("*/") if is_agent(entry))
         listed = f"; there are: {', '.join(known)}" if known else "; there is no folder phases/ with agents here"
         message = f"there is no agent {str(agent)!r}{nearest(str(agent), known) or listed}"
         raise PhaseError(message, code="unknown-agent")

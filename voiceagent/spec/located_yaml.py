@@ -26,6 +26,15 @@ MAX_FILE_BYTES = 256 * 1024
 _MAX_DEPTH = 16
 _JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
 
+_SAID: Mapping[str, str] = {
+    "dict_type": "keys are expected here, written `key: value`",
+    "list_type": "a list is expected here, written `[one, two]` or with a dash before each",
+    "tuple_type": "a list is expected here, written `[one, two]` or with a dash before each",
+    "model_type": "keys are expected here, written `key: value`",
+    "string_type": "a text is expected here",
+}
+"""What is wrong with a value of another type, for somebody who does not program; by pydantic's name for it."""
+
 Place = tuple[str | int, ...]
 """The way from the top of a file to one of its values: keys and positions."""
 
@@ -124,7 +133,8 @@ class LocatedYaml:
             errors = exc.errors(include_url=False)
             first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
         inside = first["loc"]
-        message = f"{'.'.join(map(str, inside))}: {first['msg']}" if inside else first["msg"]
+        said = _SAID.get(first["type"], first["msg"].removeprefix("Value error, "))
+        message = f"{'.'.join(map(str, inside))}: {said}" if inside else said
         if first["type"] == "extra_forbidden":
             known = _keys_at(model, inside[:-1])
             message = f"unknown key {inside[-1]!r}{nearest(str(inside[-1]), known)}"

@@ -3,6 +3,7 @@
 from voiceagent.testing.agent_voice import AgentVoice
 from voiceagent.testing.arrivals import Arrivals, ArrivalsFailed, explore
 from voiceagent.testing.call_file import CallFile, CallFiles
+from voiceagent.testing.call_record import CallRecord
 from voiceagent.testing.call_report import BargeIn, CallerTurn, CallReport
 from voiceagent.testing.call_results import CallResult, Summary
 from voiceagent.testing.call_script import (
@@ -71,6 +72,7 @@ __all__ = [
     "CallFiles",
     "CallOutcome",
     "CallPlayer",
+    "CallRecord",
     "CallReport",
     "CallResult",
     "CallScript",

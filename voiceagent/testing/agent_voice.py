@@ -41,13 +41,16 @@ class SpokenClause:
 
     def words(self) -> Iterator[tuple[str, int]]:
         """Yield each word that was heard whole and the instant of its last sound."""
+        return ((word, ends_ms) for word, ends_ms in self.all_words() if ends_ms <= self.ends_ms)
+
+    def all_words(self) -> Iterator[tuple[str, int]]:
+        """Yield each word and the instant of its last sound, where it had been heard."""
         at = 0
         whole_ms = len(self.text) * MS_PER_CHARACTER if self.takes_ms is None else self.takes_ms
         for word in self.text.split(" "):
             at += len(word)
-            ends_ms = self.starts_ms + at * whole_ms // len(self.text)
-            if word and ends_ms <= self.ends_ms:
-                yield word, ends_ms
+            if word:
+                yield word, self.starts_ms + at * whole_ms // len(self.text)
             at += 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -22,8 +21,6 @@ from voiceagent.testing.timeline import CallerUtteranceEnded, CallerUtteranceSta
 
 __all__ = ["AudioCall"]
 
-_EffectT = TypeVar("_EffectT")
-
 
 class AudioCall:
     """One call; fulfils `ObservedCall`. Its first moment is that in which the caller begins to listen."""
@@ -38,7 +35,7 @@ class AudioCall:
         self._tools = tools
         self._clock = clock
         self._began_ms = clock.now_ms()
-        self._record = CallRecord()
+        self.record = CallRecord()
         self._ear = _Ear()
         self._fetching: set[str] = set()
 
@@ -52,7 +49,7 @@ class AudioCall:
         """Note what has happened to the call and what was done about it; an observer of its session."""
         self.call = call
         at_ms = now_ms - self._began_ms
-        self._record.entries.append((at_ms, event, outgoing))
+        self.record.entries.append((at_ms, event, outgoing))
         self._ear.happened(event, at_ms, began_ms=self._began_ms)
         if isinstance(event, ev.PrefetchFinished | ev.PrefetchFailed):
             self._fetching.discard(event.fetch)
@@ -102,7 +99,7 @@ class AudioCall:
     @property
     def journal(self) -> list[RecordEntry]:
         """Every instant, what happened at it, and what was done about it."""
-        return self._record.entries
+        return self.record.entries
 
     @property
     def voice(self) -> AgentVoice:
@@ -123,10 +120,6 @@ class AudioCall:
     def facts(self) -> dict[str, JsonValue]:
         """The facts that are known."""
         return self.conversation.state.facts.known()
-
-    def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
-        """Every effect of one class, in order."""
-        return self._record.effects(kind)
 
 
 @dataclass(slots=True)

@@ -30,12 +30,11 @@ what they look like.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from voiceagent.errors import ScriptError, Source, nearest
-from voiceagent.runtime.loader import load_flow
+from voiceagent.runtime.loader import is_agent, load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.located_yaml import LocatedYaml, Place
 from voiceagent.testing.call_names import Names
@@ -43,12 +42,17 @@ from voiceagent.testing.call_rows import FileRow, PersonaRow, ScriptRow
 from voiceagent.testing.call_script import CallScript, Expect
 from voiceagent.testing.call_turns import read_in_the_end, read_turn
 from voiceagent.testing.call_world import WrittenWorld
+from voiceagent.testing.named_files import named_file
 from voiceagent.testing.persona import Persona
 
 __all__ = ["SUFFIX", "CallFile", "CallFiles"]
 
 SUFFIX = ".call.yaml"
+_MOST_INCLUDES = 16
 _OF_A_SCRIPT = ("name", "xfail", "call", "persona", "in_the_end")
+
+
+_Parts = dict[Path, tuple[LocatedYaml, FileRow]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,9 @@ class CallFiles:
         """Read a file. Raises ScriptError, with file and line, and PhaseError where its agent cannot be loaded."""
         yaml = LocatedYaml.read(path)
         row = yaml.check(FileRow, yaml.content, ())
-        parts = [*self._parts_of(yaml, row, (path.resolve(),)), (yaml, row)]
+        included: _Parts = {}
+        self._add_included(included, yaml, row, (path.resolve(),))
+        parts = [*included.values(), (yaml, row)]
         flow, names = self._agent(parts, path)
         world = WrittenWorld(plays_cassettes=self._plays_cassettes)
         for part_yaml, part in parts:
@@ -83,22 +89,24 @@ class CallFiles:
         _refuse_same_names(scripts)
         return CallFile(path, flow, scripts)
 
-    def _parts_of(
-        self, yaml: LocatedYaml, row: FileRow, inside: tuple[Path, ...]
-    ) -> Iterator[tuple[LocatedYaml, FileRow]]:
-        """Yield what a file includes, innermost first: what includes has the last word."""
+    def _add_included(self, parts: _Parts, yaml: LocatedYaml, row: FileRow, inside: tuple[Path, ...]) -> None:
+        """Add what a file includes, every file once and innermost first: what includes has the last word."""
         for place, name in zip(yaml.items_at(("include",)) if row.include else (), row.include, strict=True):
-            path = (Path(yaml.file).parent / name).resolve()
             source = yaml.source(place)
+            named = named_file(name, beside=Path(yaml.file))
+            if named is None:
+                near = nearest(name, [entry.name for entry in Path(yaml.file).parent.glob("*.yaml")])
+                raise ScriptError(f"there is no file {name!r} to include{near}", source=source)
+            path = named.resolve()
             if path in inside:
                 way = " → ".join(known.name for known in (*inside[inside.index(path) :], path))
                 raise ScriptError(f"the file includes itself: {way}", source=source)
-            if not path.is_file():
-                near = nearest(name, [entry.name for entry in Path(yaml.file).parent.glob("*.yaml")])
-                raise ScriptError(f"there is no file {name!r} to include{near}", source=source)
-            included, included_row = self._include(path)
-            yield from self._parts_of(included, included_row, (*inside, path))
-            yield included, included_row
+            if len(inside) > _MOST_INCLUDES:
+                raise ScriptError(f"files are included more than {_MOST_INCLUDES} deep", source=source)
+            if path not in parts:
+                included, included_row = self._include(path)
+                self._add_included(parts, included, included_row, (*inside, path))
+                parts[path] = (included, included_row)
 
     def _include(self, path: Path) -> tuple[LocatedYaml, FileRow]:
         if path not in self._included:
@@ -121,7 +129,7 @@ class CallFiles:
         folder = _folder_of(agent, near)
         if folder is None:
             known = sorted(
-                entry.parent.name for up in near.resolve().parents for entry in up.glob("phases/*/__init__.py")
+                entry.name for up in near.resolve().parents for entry in up.glob("phases/*/") if is_agent(entry)
             )
             raise ScriptError(f"there is no agent {agent!r}{nearest(agent, known)}", source=source)
         if folder not in self._flows:
@@ -133,7 +141,7 @@ class CallFiles:
 def _folder_of(agent: str, near: Path) -> Path | None:
     """Return the agent's folder: beside the file, or below the nearest `phases/` in or above the file's folder."""
     folders = [near.parent / agent, *(up / "phases" / agent for up in near.resolve().parents)]
-    return next((folder.resolve() for folder in folders if (folder / "__init__.py").is_file()), None)
+    return next((folder.resolve() for folder in folders if is_agent(folder)), None)
 
 
 def _scripts(yaml: LocatedYaml, row: FileRow) -> list[Place]:

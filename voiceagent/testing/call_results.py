@@ -42,7 +42,7 @@ class CallResult:
         script, failure = outcome.script, outcome.failure
         status: Literal["passed", "failed", "known", "mended"] = "passed" if failure is None else "failed"
         text = "" if failure is None else failure_text(failure, path=path, name=script.name, model=model)
-        if script.xfail is not None:
+        if script.xfail is not None and (failure is None or failure.replays):
             status = "mended" if failure is None else "known"
             text = script.xfail if failure else f"it passes: take out xfail ({script.xfail})"
         return cls(

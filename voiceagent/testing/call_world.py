@@ -12,13 +12,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import JsonValue
 
-from voiceagent.errors import ScriptError, Source, ToolFailed, nearest
+from voiceagent.errors import PhaseError, ScriptError, Source, ToolFailed, nearest
 from voiceagent.ports import ReplyModelEngine, ReplyPiece
 from voiceagent.spec.located_yaml import LocatedYaml, Place
+from voiceagent.spec.prompt import syntax_of
 from voiceagent.spec.tool import Tool
 from voiceagent.testing.call_names import Names
 from voiceagent.testing.call_rows import FaultsRow, ModelRow, ReplyRow, RuleRow, SettingsRow, ToolAnswerRow, WorldRow
 from voiceagent.testing.cassettes import CassetteModels
+from voiceagent.testing.named_files import named_file
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
 from voiceagent.testing.scripted_model import ModelOfScript, ModelRule, RuledModel, ScriptedModel, ask_for, say
 from voiceagent.testing.simulated_world import After, Faults, Timing
@@ -102,7 +104,7 @@ def _model(
         raise ScriptError("a model has one of: lines, rules, cassette", source=yaml.source(place))
     if row.cassette is not None:
         source = yaml.source((*place, "cassette"))
-        return _cassette(row.cassette, Path(yaml.file).parent, source) if plays_cassettes else None
+        return _cassette(row.cassette, Path(yaml.file), source) if plays_cassettes else None
     if row.lines is not None:
         lines = {
             names.phase(phase, yaml.source((*place, "lines", phase))): [
@@ -115,10 +117,10 @@ def _model(
     return lambda: RuledModel(rules)
 
 
-def _cassette(name: str, folder: Path, source: Source) -> CassetteModels:
-    path = folder / name
-    if not path.is_file():
-        near = nearest(path.name, [beside.name for beside in path.parent.glob("*.jsonl")])
+def _cassette(name: str, file: Path, source: Source) -> CassetteModels:
+    path = named_file(name, beside=file)
+    if path is None:
+        near = nearest(Path(name).name, [beside.name for beside in file.parent.glob("*.jsonl")])
         raise ScriptError(f"there is no cassette {name!r}{near}", source=source)
     return CassetteModels(path)
 
@@ -171,6 +173,8 @@ def _answer(yaml: LocatedYaml, place: Place, tool: Tool) -> ToolAnswer:
         raise ScriptError(
             f"{tool.name} times out after its own {tool.timeout_ms} ms", source=yaml.source((*place, "takes_ms"))
         )
+    if outcomes == ["result"]:
+        _refuse_bad_holes(yaml, (*place, "result"), tool)
     result, failure = _outcome(row, outcomes[0], tool)
     usual = tool.timeout_ms if outcomes == ["times_out"] else 100
     return ToolAnswer(
@@ -180,6 +184,27 @@ def _answer(yaml: LocatedYaml, place: Place, tool: Tool) -> ToolAnswer:
         run=row.run,
         failure=failure,
     )
+
+
+def _refuse_bad_holes(yaml: LocatedYaml, place: Place, tool: Tool) -> None:
+    """Raise ScriptError for a text with a hole that no argument of the tool could fill."""
+    content = yaml.at(place)
+    match content:
+        case str() if "{" in content:
+            try:
+                _, names = syntax_of(content)
+            except PhaseError as exc:
+                raise ScriptError(str(exc), source=yaml.source(place)) from exc
+            known = tool.arguments.model_fields
+            for name in names:
+                if name not in known:
+                    hint = nearest(name, known) or f"; there are: {', '.join(known) or 'none'}"
+                    raise ScriptError(f"{tool.name} has no argument {name!r}{hint}", source=yaml.source(place))
+        case dict() | list():
+            for inside in content if isinstance(content, dict) else range(len(content)):
+                _refuse_bad_holes(yaml, (*place, inside), tool)
+        case _:
+            pass
 
 
 _Failure = Literal["failed", "timed_out", "crashed", "unknown"]

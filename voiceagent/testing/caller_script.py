@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from voiceagent.errors import ScriptError, Source, nearest
 from voiceagent.spec.located_yaml import LocatedYaml, Place
+from voiceagent.testing.named_files import named_file
 from voiceagent.testing.utterance import Utterance, read_utterance
 
 __all__ = [
@@ -259,7 +260,11 @@ def _as_performed(row: _StepRow, yaml: LocatedYaml, place: Place) -> CallerStep:
 
 
 def _utterance(yaml: LocatedYaml, name: str, place: Place) -> Utterance:
+    path = named_file(name, beside=Path(yaml.file))
+    if path is None:
+        near = nearest(name, [entry.name for entry in Path(yaml.file).parent.glob("*.wav")])
+        raise ScriptError(f"there is no file {name!r}{near}", source=yaml.source(place))
     try:
-        return read_utterance(Path(yaml.file).parent / name)
+        return read_utterance(path)
     except ScriptError as exc:
         raise ScriptError(str(exc), source=yaml.source(place)) from exc

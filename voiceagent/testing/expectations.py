@@ -26,6 +26,7 @@ __all__ = ["Mismatch", "Stretch", "mismatches"]
 _CHARACTERS_PER_TOKEN = 4
 _AT_ONCE_MS = 200
 """Two who begin to speak so shortly one after the other begin at once: a voice is not noticed at its first sound."""
+_NOT_ASKED = "the model was not asked"
 _EffectT = TypeVar("_EffectT")
 
 
@@ -63,7 +64,7 @@ class Stretch:
 
     def calls(self) -> list[ExpectedCall]:
         """Return every tool that the model got, answered by the tool or by a prefetch."""
-        fetches = {fetch.fetch: fetch for fetch in self.call.effects(fx.Fetch)}
+        fetches = {fetch.fetch: fetch for fetch in self.call.record.effects(fx.Fetch)}
         calls: list[ExpectedCall] = []
         for _, _, outgoing in self.entries:
             for out in outgoing:
@@ -79,9 +80,20 @@ class Stretch:
         return sum(1 for served in self.effects(fx.ServeFromCache) if served.how == how)
 
     def answer_after_ms(self, *, filler: bool) -> int | None:
-        """Return how soon after the caller's last word a filler, or anything else, can be heard; None: not at all."""
-        begins_ms = self.call.voice.begins(self.from_ms, filler=filler)
-        return None if begins_ms is None or begins_ms > self.until_ms else begins_ms - self.voice_ends_ms
+        """Return how soon after the caller's last word a filler, or anything else, begins; None: it does not.
+
+        What was being said when they began to speak answers nothing, however much of it follows.
+        """
+        return next(
+            (
+                clause.starts_ms - self.voice_ends_ms
+                for clause in self.call.voice.said
+                if self.voice_ends_ms <= clause.starts_ms <= self.until_ms
+                and not clause.clause
+                and (clause.kind == "filler") == filler
+            ),
+            None,
+        )
 
     @property
     def fillers(self) -> list[str]:
@@ -93,14 +105,23 @@ class Stretch:
         ]
 
     @property
-    def longest_silence_ms(self) -> int:
-        """The longest time in which the caller, done speaking, hears nothing before the agent's last word."""
+    def longest_silence_ms(self) -> int | None:
+        """The longest time in which the caller, done speaking, hears nothing before the agent's last word.
+
+        None where there is no such word: whoever has spoken is left in silence for good. A caller who has not waits
+        for nothing but the time they stay silent.
+        """
         silent_ms, quiet_since_ms = 0, self.voice_ends_ms
-        for clause in self.call.voice.said:
-            if clause.ends_ms <= quiet_since_ms or clause.starts_ms > self.until_ms:
-                continue
+        heard = [
+            clause
+            for clause in self.call.voice.said
+            if clause.ends_ms > quiet_since_ms and clause.starts_ms <= self.until_ms
+        ]
+        if not heard and not self.call.ended:
+            return None if self.call.caller.ends_ms >= self.from_ms else self.until_ms - self.from_ms
+        for clause in heard:
             silent_ms = max(silent_ms, clause.starts_ms - quiet_since_ms)
-            quiet_since_ms = clause.ends_ms
+            quiet_since_ms = max(quiet_since_ms, clause.ends_ms)
         return silent_ms
 
     @property
@@ -117,15 +138,15 @@ class Stretch:
         ]
 
     @property
-    def tokens(self) -> int:
-        """An estimate of what the model is shown for one reply, the largest of this stretch."""
-        return max((_tokens(self.call.flow, ask.request) for ask in self.effects(fx.AskModel)), default=0)
+    def tokens(self) -> int | None:
+        """An estimate of what the model is shown for one reply, the largest of this stretch; None: it was not asked."""
+        return max((_tokens(self.call.flow, ask.request) for ask in self.effects(fx.AskModel)), default=None)
 
     @property
-    def offered(self) -> tuple[str, ...]:
-        """What the model could ask for when it was last asked; none where it was not asked at all."""
+    def offered(self) -> tuple[str, ...] | None:
+        """What the model could ask for when it was last asked; None where it was not asked at all."""
         asked = list(self.effects(fx.AskModel))
-        return asked[-1].request.tools if asked else ()
+        return asked[-1].request.tools if asked else None
 
     @property
     def history(self) -> list[str]:
@@ -220,8 +241,9 @@ def _compare_times(expect: Expect, stretch: Stretch, compare: _Compare) -> None:
         compare("within_ms", f"an answer within {expect.within_ms} ms", got, met=met)
     if expect.longest_silence_ms is not None:
         silent_ms = stretch.longest_silence_ms
-        met = silent_ms <= expect.longest_silence_ms
-        compare("longest_silence_ms", f"at most {expect.longest_silence_ms} ms", f"{silent_ms} ms", met=met)
+        met = silent_ms is not None and silent_ms <= expect.longest_silence_ms
+        got = "nothing is heard" if silent_ms is None else f"{silent_ms} ms"
+        compare("longest_silence_ms", f"at most {expect.longest_silence_ms} ms", got, met=met)
     if expect.interrupts_caller is not None:
         over = stretch.talked_over
         got = f"begins over the caller's voice: {'; '.join(over)}" if over else "no"
@@ -232,7 +254,9 @@ def _compare_times(expect: Expect, stretch: Stretch, compare: _Compare) -> None:
 def _compare_shown(expect: Expect, stretch: Stretch, compare: _Compare) -> None:
     if expect.tokens_at_most is not None:
         tokens = stretch.tokens
-        compare("tokens_at_most", f"at most {expect.tokens_at_most}", tokens, met=tokens <= expect.tokens_at_most)
+        got = _NOT_ASKED if tokens is None else str(tokens)
+        met = tokens is not None and tokens <= expect.tokens_at_most
+        compare("tokens_at_most", f"at most {expect.tokens_at_most}", got, met=met)
     history = stretch.history if expect.history or expect.history_not else []
     shown = "\n" + "\n".join(history)
     for words in expect.history:
@@ -241,11 +265,11 @@ def _compare_shown(expect: Expect, stretch: Stretch, compare: _Compare) -> None:
         met = not any(_contains(entry, words) for entry in history)
         compare("history_not", f"nothing like {words!r}", shown, met=met)
     offered = stretch.offered
-    got = ", ".join(offered) or "nothing"
+    got = _NOT_ASKED if offered is None else ", ".join(offered) or "nothing"
     for name in expect.offered:
-        compare("offered", name, got, met=name in offered)
+        compare("offered", name, got, met=offered is not None and name in offered)
     for name in expect.offered_not:
-        compare("offered_not", f"no {name}", got, met=name not in offered)
+        compare("offered_not", f"no {name}", got, met=offered is not None and name not in offered)
 
 
 def _fits(wanted: ExpectedCall, call: ExpectedCall) -> bool:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from pydantic import JsonValue
 
 from voiceagent.core.conversation import Conversation
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice
-from voiceagent.testing.call_record import RecordEntry
+from voiceagent.testing.call_record import CallRecord, RecordEntry
 from voiceagent.testing.caller_voice import CallerVoice
 
 __all__ = ["ObservedCall"]
-
-_EffectT = TypeVar("_EffectT")
 
 
 class ObservedCall(Protocol):
@@ -34,6 +32,11 @@ class ObservedCall(Protocol):
     @property
     def now_ms(self) -> int:
         """The present instant."""
+        ...
+
+    @property
+    def record(self) -> CallRecord:
+        """Everything that has happened, and what can be asked about it."""
         ...
 
     @property
@@ -64,8 +67,4 @@ class ObservedCall(Protocol):
     @property
     def ended(self) -> bool:
         """Whether the call is over."""
-        ...
-
-    def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
-        """Every effect of one class, in order."""
         ...

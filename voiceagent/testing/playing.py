@@ -36,6 +36,7 @@ from voiceagent.testing.call_script import (
 )
 from voiceagent.testing.expectations import Mismatch, Stretch, mismatches
 from voiceagent.testing.live_models import LiveModels
+from voiceagent.testing.promises import broken_promises, history_as_heard
 from voiceagent.testing.readable_timeline import timeline_of
 from voiceagent.testing.runtime_call import RuntimeCall
 from voiceagent.testing.schedule import PLAIN_SEED, Schedule, Swap, shrink
@@ -54,6 +55,8 @@ Deviation = Swap | Late
 
 _TRIES: Mapping[Level, int] = {"core": 200, "runtime": 150}
 """How often a failing call is played again at most to find out what it takes."""
+_CARRIER_KNOWS_MS: Mapping[Level, int] = {"core": 0, "runtime": 60}
+"""How exactly it is known what was heard: a frame or two, and what a schedule is late."""
 BEFORE_MS = 4_000
 """How much of the time before the failing turn the timeline shows."""
 
@@ -72,6 +75,8 @@ class CallFailure:
     level: Level = "core"
     deviations: tuple[Deviation, ...] = ()
     """What must overtake what, or come late, for it to fail; nothing: it fails in the plain order too."""
+    replays: bool = True
+    """Whether the journal gives the same effects again: nobody knows beforehand that it will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +104,10 @@ class CallOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether it went as expected; one that is known to fail must fail."""
-        return (self.failure is None) == (self.script.xfail is None)
+        """Whether it went as expected; one that is known to fail must fail, and its journal replays all the same."""
+        if self.failure is None:
+            return self.script.xfail is None
+        return self.script.xfail is not None and self.failure.replays
 
 
 @dataclass(slots=True)
@@ -120,6 +127,8 @@ class CallPlayer:
         script's own is the first; 0 is the plain order. Raises ScriptError for what the runtime cannot play, and for a
         persona, which `PersonaPlayer` plays.
         """
+        if schedules < 1:
+            raise ValueError("a conversation that is not played at all proves nothing")
         if script.persona is not None:
             raise ScriptError("a persona needs a model that plays it", source=script.source)
         if runtime:
@@ -212,28 +221,35 @@ class _Run:
         self._seed = seed
         self._begins: tuple[int, int] = (0, 0)
         """Instant and entry of the journal at which the current turn begins."""
+        self._turn = 0
+        """The current turn, from 1."""
         self.call = player.place(script, level, seed, only=only)
 
     def play(self) -> CallFailure | None:
-        """Play the call to its end or to the first turn that goes wrong."""
-        number = 0
+        """Play the call to its end or to the first turn that goes wrong; wherever that is, its journal must replay."""
+        failure: CallFailure | None = None
         try:
-            self._begin()
-            for number in range(1, len(self._script.turns) + 1):
-                failure = self._take(number)
-                if failure is not None:
-                    return failure
-            self.call.until_quiet()
-            failure = self._look_at(number) or self._look_at(0)
+            failure = self._converse()
             difference = self.call.replay_difference()
         except AuthorError as exc:
-            return self._broken(number, str(exc))
+            return failure or self._broken(self._turn, str(exc))
         except Exception as exc:  # noqa: BLE001 - a call's outermost frame: what broke it is told like any failure
             frame = traceback.extract_tb(exc.__traceback__)[-1]
-            return self._broken(number, f"{type(exc).__name__}: {exc}, at {frame.filename}:{frame.lineno}")
+            problem = f"{type(exc).__name__}: {exc}, at {frame.filename}:{frame.lineno}"
+            return failure or self._broken(self._turn, problem)
         finally:
             self.call.close()
-        return failure or (self._broken(0, f"the journal replays otherwise: {difference}") if difference else None)
+        return failure if difference is None else self._replays_otherwise(difference, failure)
+
+    def _converse(self) -> CallFailure | None:
+        self._begin()
+        for number in range(1, len(self._script.turns) + 1):
+            self._turn = number
+            failure = self._take(number)
+            if failure is not None:
+                return failure
+        self.call.until_quiet()
+        return self._look_at(self._turn) or self._look_at(0)
 
     def _begin(self) -> None:
         script = self._script
@@ -295,11 +311,20 @@ class _Run:
                 self.call.until_quiet()
 
     def _look_at(self, number: int) -> CallFailure | None:
-        """Compare a turn, or with 0 the whole call, with what is expected of it."""
+        """Compare a turn, or with 0 the whole call, with what is expected of it and of every call."""
         begins_ms, entry = self._begins if number else (0, 0)
         expect = self._script.turns[number - 1].expect if number else self._script.in_the_end
         found = mismatches(expect, Stretch(self.call, from_ms=begins_ms, from_entry=entry))
+        within_ms = _CARRIER_KNOWS_MS[self._level]
+        found += (
+            history_as_heard(self.call, from_entry=entry, within_ms=within_ms) if number else broken_promises(self.call)
+        )
         return self._failure(number, tuple(found)) if found else None
+
+    def _replays_otherwise(self, difference: str, failure: CallFailure | None) -> CallFailure:
+        found = Mismatch("the journal", "to give the same effects again, byte for byte", difference, None)
+        failure = failure or self._failure(0, ())
+        return replace(failure, mismatches=(found, *failure.mismatches), replays=False)
 
     def _broken(self, number: int, problem: str) -> CallFailure:
         return self._failure(number, (Mismatch("the call", "to go on", problem, None),))

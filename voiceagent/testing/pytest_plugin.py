@@ -7,7 +7,8 @@ What is marked `through_runtime` (by a `conftest.py`, say) is played through the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -34,9 +35,22 @@ _players = pytest.StashKey[dict[int, CallPlayer]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the plugin's options."""
     group = parser.getgroup("voiceagent", "scripted conversations")
-    group.addoption("--call-schedules", type=int, default=5, help="under how many schedules *.call.yaml are played")
-    group.addoption("--call-runtime", type=int, default=0, help="under how many through the whole runtime as well")
-    group.addoption("--call-seed", type=int, default=None, help="seed of the first schedule; 0 is the plain order")
+    group.addoption(
+        "--call-schedules", type=_from(1), default=5, help="under how many schedules *.call.yaml are played"
+    )
+    group.addoption("--call-runtime", type=_from(0), default=0, help="under how many through the whole runtime as well")
+    group.addoption("--call-seed", type=_from(0), default=None, help="seed of the first schedule; 0 is the plain order")
+
+
+def _from(least: int) -> Callable[[str], int]:
+    """Return what reads a number: without any schedule nothing would be played, and everything pass."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    return number
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,13 +88,21 @@ class _CallFailed(Exception):
         self.failure = failure
 
 
+class _ReplaysOtherwise(Exception):
+    """Fails even a conversation that is known to fail."""
+
+    def __init__(self, failure: CallFailure) -> None:
+        super().__init__(failure.act)
+        self.failure = failure
+
+
 class _CallItem(pytest.Item):
     def __init__(self, *, script: CallScript, player: CallPlayer, **more: object) -> None:
         super().__init__(**more)  # pyright: ignore[reportUnknownMemberType, reportArgumentType] - pytest's own
         self._script = script
         self._player = player
         if script.xfail is not None:
-            self.add_marker(pytest.mark.xfail(reason=script.xfail, strict=True))
+            self.add_marker(pytest.mark.xfail(reason=script.xfail, strict=True, raises=_CallFailed))
 
     def runtest(self) -> None:
         """Play the conversation; one in which a persona calls would need a model, and is skipped."""
@@ -93,11 +115,11 @@ class _CallItem(pytest.Item):
             runtime = max(runtime, 1)
         outcome = self._player.play(self._script, seed=seed, schedules=schedules, runtime=runtime)
         if outcome.failure is not None:
-            raise _CallFailed(outcome.failure)
+            raise (_CallFailed if outcome.failure.replays else _ReplaysOtherwise)(outcome.failure)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """Tell a failure as somebody would who writes conversations."""
-        if isinstance(excinfo.value, _CallFailed):
+        if isinstance(excinfo.value, _CallFailed | _ReplaysOtherwise):
             return failure_text(excinfo.value.failure, path=self.path, name=self._script.name)
         if isinstance(excinfo.value, VoiceAgentError):
             return str(excinfo.value)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from pydantic import JsonValue
 
@@ -41,7 +41,6 @@ from voiceagent.tools.vault import Vault
 
 __all__ = ["RuntimeCall"]
 
-_EffectT = TypeVar("_EffectT")
 _ENDS_WITHIN_MS = 120_000
 """Writes under way and the leg have bounded time after a call; this is beyond it."""
 
@@ -82,7 +81,8 @@ class RuntimeCall:
         self.caller = CallerVoice()
         """When the caller's voice was on."""
         self._schedule = schedule or Arrivals()
-        self._record = CallRecord()
+        self.record = CallRecord()
+        """Everything that has happened, and what can be asked about it."""
         self._loop = VirtualLoop(self._schedule)
         self._folder = tempfile.TemporaryDirectory()
         self._path = (journals or Path(self._folder.name)) / journal_name(inherited.call)
@@ -98,12 +98,12 @@ class RuntimeCall:
             observer=self._observe,
             provider=provider,
         )
-        self._time = RuntimeTime(self._loop, self._server, self._record)
+        self._time = RuntimeTime(self._loop, self._server, self.record)
 
     def _observe(self, call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
         del call
         entry = (now_ms, event, outgoing)
-        self._record.entries.append(entry)
+        self.record.entries.append(entry)
         for out in outgoing:
             self._server.asked(out.effect)
         self._time.recorded(entry)
@@ -187,7 +187,7 @@ class RuntimeCall:
     def until(self, event: type[ev.Event | fx.Effect], at_most_ms: int = 120_000) -> Self:
         """Let time pass until an event or effect of this class has come by; ScriptError if it never does."""
         if not self._time.until_entry(lambda entry: has(entry, event), at_most_ms):
-            raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.timeline()}")
+            raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.record.timeline()}")
         return self
 
     def until_heard(self, phrase: str, at_most_ms: int = 120_000) -> Self:
@@ -238,7 +238,7 @@ class RuntimeCall:
     @property
     def journal(self) -> list[RecordEntry]:
         """Every instant, what happened at it, and what was done about it."""
-        return self._record.entries
+        return self.record.entries
 
     @property
     def tool_runs(self) -> list[tuple[str, dict[str, JsonValue]]]:
@@ -254,11 +254,6 @@ class RuntimeCall:
     def phase(self) -> str:
         """The current phase."""
         return self.conversation.phase
-
-    @property
-    def phases(self) -> list[str]:
-        """Every phase entered, in order."""
-        return self._record.phases
 
     @property
     def facts(self) -> dict[str, JsonValue]:
@@ -285,31 +280,9 @@ class RuntimeCall:
         """What has come late so far."""
         return self._schedule.late
 
-    @property
-    def fillers(self) -> list[str]:
-        """The filler phrases, whole."""
-        return self._record.fillers
-
-    @property
-    def shown(self) -> list[fx.ModelRequest]:
-        """Everything the model was shown."""
-        return self._record.shown
-
-    def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
-        """Every effect of one class, in order."""
-        return self._record.effects(kind)
-
-    def at(self, kind: type[ev.Event | fx.Effect]) -> list[int]:
-        """The instants of every event or effect of one class."""
-        return self._record.at(kind)
-
     def ran(self, tool: str) -> int:
         """How often a tool really ran, prefetches included."""
         return sum(1 for name, _ in self.tool_runs if name == tool)
-
-    def timeline(self) -> str:
-        """Everything that happened, one line each: what a failing test prints."""
-        return self._record.timeline()
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

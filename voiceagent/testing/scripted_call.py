@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -28,6 +27,7 @@ from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS, Bre
 from voiceagent.testing.schedule import Pending, Schedule, Swap
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_world import Faults, ScriptedTool, SimulatedWorld, Timing
+from voiceagent.testing.virtual_loop import TimeStandsStill
 from voiceagent.tools.vault import Vault
 
 __all__ = ["STARTS_UNIX_MS", "ScriptedCall"]
@@ -35,10 +35,11 @@ __all__ = ["STARTS_UNIX_MS", "ScriptedCall"]
 STARTS_UNIX_MS = 1_764_000_000_000
 """A fixed wall clock (2025-11-24, 16:00 UTC), so that two runs are the same."""
 
-_EffectT = TypeVar("_EffectT")
 _LEG = LegId("leg1")
 _BETWEEN_PARTIALS_MS = 400
 _AT_MOST_MS = 120_000
+_MOST_AT_ONCE = 10_000
+"""At one instant; the busiest instant of a call takes a few dozen."""
 
 
 class ScriptedCall:
@@ -62,7 +63,8 @@ class ScriptedCall:
         self.schedule = schedule or Schedule()
         self.caller = CallerVoice()
         """When the caller's voice was on."""
-        self._record = CallRecord()
+        self.record = CallRecord()
+        """Everything that has happened, and what can be asked about it."""
         self._pending = Pending(self.schedule)
         self.world = SimulatedWorld(
             self._pending,
@@ -76,6 +78,8 @@ class ScriptedCall:
         )
         """Everything but the core; its timing, its model and what it knows may be changed in mid-call."""
         self._utterances = itertools.count(1)
+        self._at_once = 0
+        """How much has been handled at the present instant."""
 
     @property
     def now_ms(self) -> int:
@@ -185,7 +189,7 @@ class ScriptedCall:
         while self._step(end_ms):
             if has(self.journal[-1], event):
                 return self
-        raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.timeline()}")
+        raise ScriptError(f"{event.__name__} did not come within {at_most_ms} ms\n{self.record.timeline()}")
 
     def until_heard(self, phrase: str, at_most_ms: int = _AT_MOST_MS) -> ScriptedCall:
         """Let time pass until the last sound of these words of the agent; ScriptError if it never says them."""
@@ -207,7 +211,7 @@ class ScriptedCall:
         """Let time pass until this tool is started for the model; ScriptError if it never is."""
         seen = len(self.journal)
         return self._until_known(
-            lambda: self._record.tool_started_since(seen, tool), f"the tool {tool!r} was not started", at_most_ms
+            lambda: self.record.tool_started_since(seen, tool), f"the tool {tool!r} was not started", at_most_ms
         )
 
     def _until_known(self, known: Callable[[], int | None], otherwise: str, at_most_ms: int) -> ScriptedCall:
@@ -237,12 +241,7 @@ class ScriptedCall:
     @property
     def journal(self) -> list[RecordEntry]:
         """Every instant, what happened at it, and what was done about it."""
-        return self._record.entries
-
-    @property
-    def phases(self) -> list[str]:
-        """Every phase entered, in order."""
-        return self._record.phases
+        return self.record.entries
 
     @property
     def facts(self) -> dict[str, JsonValue]:
@@ -254,31 +253,9 @@ class ScriptedCall:
         """What the caller has heard of the agent, fillers left out."""
         return [m.text for m in self.conversation.transcript.messages() if m.role == "agent"]
 
-    @property
-    def fillers(self) -> list[str]:
-        """The filler phrases, whole."""
-        return self._record.fillers
-
-    @property
-    def shown(self) -> list[fx.ModelRequest]:
-        """Everything the model was shown."""
-        return self._record.shown
-
-    def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
-        """Every effect of one class, in order."""
-        return self._record.effects(kind)
-
-    def at(self, kind: type[ev.Event | fx.Effect]) -> list[int]:
-        """The instants of every event or effect of one class."""
-        return self._record.at(kind)
-
     def ran(self, tool: str) -> int:
         """How often a tool really ran, prefetches included."""
         return sum(1 for name, _ in self.tool_runs if name == tool)
-
-    def timeline(self) -> str:
-        """Everything that happened, one line each: what a failing test prints."""
-        return self._record.timeline()
 
     def replay_difference(self) -> str | None:
         """Feed the events to a fresh conversation; returns the first that has other effects, byte for byte, if any."""
@@ -327,6 +304,9 @@ class ScriptedCall:
             return False
         at_ms, event = coming
         world = self.world
+        self._at_once = self._at_once + 1 if at_ms <= world.now_ms else 0
+        if self._at_once > _MOST_AT_ONCE:
+            raise TimeStandsStill(f"at {world.now_ms} ms {_MOST_AT_ONCE} events took no time, the last of them {event}")
         world.now_ms = max(at_ms, world.now_ms)  # what was overtaken comes late
         if not world.still_comes(event):
             return True

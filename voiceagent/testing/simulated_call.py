@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from pydantic import JsonValue
 
@@ -13,13 +13,12 @@ from voiceagent.core.conversation import Conversation
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice
 from voiceagent.testing.arrivals import Late
+from voiceagent.testing.call_record import CallRecord, RecordEntry
 from voiceagent.testing.caller_voice import CallerVoice
 from voiceagent.testing.schedule import Swap
 from voiceagent.tools.vault import Vault
 
 __all__ = ["SimulatedCall"]
-
-_EffectT = TypeVar("_EffectT")
 
 
 class SimulatedCall(Protocol):
@@ -128,7 +127,12 @@ class SimulatedCall(Protocol):
         ...
 
     @property
-    def journal(self) -> Sequence[tuple[int, ev.Event, tuple[fx.Outgoing, ...]]]:
+    def record(self) -> CallRecord:
+        """Everything that has happened, and what can be asked about it."""
+        ...
+
+    @property
+    def journal(self) -> Sequence[RecordEntry]:
         """Every instant, what happened at it, and what was done about it."""
         ...
 
@@ -148,11 +152,6 @@ class SimulatedCall(Protocol):
         ...
 
     @property
-    def phases(self) -> list[str]:
-        """Every phase entered, in order."""
-        ...
-
-    @property
     def facts(self) -> dict[str, JsonValue]:
         """The facts that are known."""
         ...
@@ -162,30 +161,8 @@ class SimulatedCall(Protocol):
         """What the caller has heard of the agent, fillers left out."""
         ...
 
-    @property
-    def fillers(self) -> list[str]:
-        """The filler phrases, whole."""
-        ...
-
-    @property
-    def shown(self) -> list[fx.ModelRequest]:
-        """Everything the model was shown."""
-        ...
-
-    def effects(self, kind: type[_EffectT]) -> list[_EffectT]:
-        """Every effect of one class, in order."""
-        ...
-
-    def at(self, kind: type[ev.Event | fx.Effect]) -> list[int]:
-        """The instants of every event or effect of one class."""
-        ...
-
     def ran(self, tool: str) -> int:
         """How often a tool really ran, prefetches included."""
-        ...
-
-    def timeline(self) -> str:
-        """Everything that happened, one line each: what a failing test prints."""
         ...
 
     def replay_difference(self) -> str | None:

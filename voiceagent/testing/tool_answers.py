@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal, cast
 
 from pydantic import JsonValue
@@ -15,6 +16,8 @@ from voiceagent.spec.prompt import render
 from voiceagent.testing.simulated_world import After, ScriptedTool
 
 __all__ = ["Range", "ToolAnswer", "ToolAnswers", "same_value"]
+
+_AMOUNT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class ToolAnswers:
 
 
 def same_value(expected: object, got: object) -> bool:
-    """Whether `got` is what was expected: of a mapping only the keys that are named; 250 is "250" and "250.00"."""
+    """Whether `got` is what was expected: of a mapping only the keys named; 250 is "250" and "250.00", not "0250"."""
     match expected:
         case Mapping():
             named = cast("Mapping[object, object]", expected)
@@ -106,12 +109,10 @@ def same_value(expected: object, got: object) -> bool:
 
 
 def _number(value: object) -> Decimal | None:
+    """Return an amount; an account number with its zeros in front is a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return None
+    return Decimal(str(value)) if _AMOUNT.fullmatch(str(value)) else None
 
 
 def _filled(value: JsonValue, arguments: Mapping[str, JsonValue]) -> JsonValue:

@@ -1,0 +1,96 @@
+"""Promises: what holds in every call, whatever its script expects of it.
+
+A script looks at what its author thought of. These are looked at in all of them, under every schedule, on both levels:
+so a defect that no author thought of is found in whatever conversation happens to meet it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from voiceagent.core import effects as fx
+from voiceagent.core import events as ev
+from voiceagent.testing.agent_voice import SpokenClause, plain_words
+from voiceagent.testing.expectations import Mismatch
+from voiceagent.testing.observed_call import ObservedCall
+
+__all__ = ["broken_promises", "history_as_heard"]
+
+_AT_ONCE_MS = 200
+"""A voice is not noticed at its first sound."""
+_NEARLY_HEARD_MS = 600
+"""Whoever answers over the last syllable knows the question; the core's own measure, and what a schedule is late."""
+
+
+def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0) -> list[Mismatch]:
+    """Return where the model's history has other words of the agent than the caller has heard, to the word.
+
+    It is looked at where something was cut off since that entry of the journal, and once the agent has finished. A word
+    that ends within so many ms of the cut may be in it or not: a carrier tells no more exactly what was heard.
+    """
+    cut = any(isinstance(event, ev.PlayoutStopped) for _, event, _ in call.journal[from_entry:])
+    if not cut or call.ended or call.conversation.is_working:
+        return []
+    messages = call.conversation.transcript.messages()
+    kept = plain_words(" ".join(message.text for message in messages if message.role == "agent"))
+    at = 0
+    for clause in call.voice.said:
+        if clause.kind == "filler":
+            continue
+        for spoken, ends_ms in clause.all_words():
+            words = plain_words(spoken)
+            there = kept[at : at + len(words)] == words
+            if ends_ms > clause.ends_ms + within_ms or (not there and ends_ms > clause.ends_ms - within_ms):
+                break
+            if not there:
+                return [_not_as_heard(f"{spoken!r}, heard at {ends_ms} ms", kept, at)]
+            at += len(words)
+    return [_not_as_heard("nothing more", kept, at)] if at < len(kept) else []
+
+
+def _not_as_heard(expected: str, kept: Sequence[str], at: int) -> Mismatch:
+    before, after = " ".join(kept[max(0, at - 3) : at]), " ".join(kept[at : at + 3])
+    return Mismatch("the history", f"what was heard: after {before!r} {expected}", repr(after), None)
+
+
+def broken_promises(call: ObservedCall) -> list[Mismatch]:
+    """Return what did not hold in a call that is over, or has nothing under way."""
+    return [*_fillers(call), *_irreversible(call)]
+
+
+def _fillers(call: ObservedCall) -> Iterator[Mismatch]:
+    """Never the same twice in a row, and never over the caller."""
+    last = ""
+    for clause in call.voice.said:
+        if clause.kind != "filler":
+            continue
+        if not clause.clause:
+            if clause.text == last:
+                yield Mismatch("fillers", "never the same twice in a row", f"{clause.text!r} again", None)
+            last = clause.text
+        if any(begins + _AT_ONCE_MS < clause.starts_ms < ends for begins, ends in call.caller.spells):
+            yield Mismatch("fillers", "none over the caller's voice", repr(clause.text), None)
+
+
+def _irreversible(call: ObservedCall) -> Iterator[Mismatch]:
+    """What cannot be undone is done after a word to its read-back, which was heard, and under a key of its own."""
+    tools = {tool.name: tool for phase in call.flow.phases for tool in call.flow.tools_of(phase)}
+    keys: dict[str | None, None] = {}
+    answered_ms: int | None = None
+    for now_ms, event, outgoing in call.journal:
+        if isinstance(event, ev.TranscriptFinal | ev.DigitsPressed):
+            answered_ms = now_ms
+        for out in outgoing:
+            start = out.effect
+            if not isinstance(start, fx.StartTool) or tools[start.tool].effect != "irreversible":
+                continue
+            asked = [clause for clause in call.voice.said if clause.kind == "read_back" and clause.starts_ms <= now_ms]
+            if not asked or answered_ms is None or not _heard_by(asked[-1], answered_ms):
+                yield Mismatch(start.tool, "a yes to its read-back, heard to the end", f"done at {now_ms} ms", None)
+            if start.idempotency_key is None or start.idempotency_key in keys:
+                yield Mismatch(start.tool, "an idempotency key of its own", str(start.idempotency_key), None)
+            keys[start.idempotency_key] = None
+
+
+def _heard_by(asked: SpokenClause, answered_ms: int) -> bool:
+    return len(list(asked.words())) >= len(asked.text.split()) - 1 and answered_ms >= asked.ends_ms - _NEARLY_HEARD_MS
