@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from voiceagent.errors import PhaseError
@@ -218,3 +221,15 @@ def test_a_prompt_that_is_too_large_is_refused(author: Write) -> None:
 def test_a_prompt_that_is_just_small_enough_is_taken(author: Write) -> None:
     author(prompt=b"a" * (64 * 1024))
     assert len(load_flow("shop").prompts["shop/bye.md"].text) == 64 * 1024
+
+
+def test_a_line_is_the_authors_where_packages_are_reached_by_a_link(tmp_path: Path) -> None:
+    linked = tmp_path / "site-packages"
+    linked.symlink_to(Path(pydantic.__file__).parents[1])
+    flow = tmp_path / "written.py"
+    flow.write_text("import voiceagent\n\nPHASE = voiceagent.Phase(name='talk')\nprint(PHASE.source)\n")
+    paths = os.pathsep.join([str(linked), str(Path(__file__).parents[2])])
+    said = subprocess.run(  # noqa: S603 - no shell, nothing that anybody gave
+        [sys.executable, str(flow)], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=True, text=True
+    )
+    assert said.stdout == f"{flow}:3\n"

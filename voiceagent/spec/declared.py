@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from types import FrameType
 from typing import Self
@@ -14,7 +15,8 @@ from voiceagent.errors import Source
 
 __all__ = ["Declared", "author_frame", "written_at"]
 
-_OWN_CODE = (str(Path(__file__).resolve().parent), str(Path(pydantic.__file__).resolve().parent))
+# As they are imported, and not where links to them lead: that is what frames say.
+_OWN_CODE = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, pydantic.__file__))
 
 
 def author_frame() -> FrameType | None:
