@@ -8,7 +8,7 @@ from voiceagent.errors import nearest
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Transition
 from voiceagent.spec.prefetch import FromFact, FromItem, Prefetch
-from voiceagent.spec.verify.certain import facts_of, granted_by, known_from_the_start
+from voiceagent.spec.verify.certain import certain_facts, certain_grants, known_from_the_start
 from voiceagent.spec.verify.finding import Finding, error
 from voiceagent.spec.ways import Ways
 
@@ -61,20 +61,19 @@ def _arguments(prefetch: Prefetch) -> Iterator[Finding]:
 
 
 def _too_early(flow: Flow, ways: Ways) -> Iterator[Finding]:
-    granted = granted_by(flow)
-    grants, facts = ways.held(granted), ways.held(facts_of)
+    grants, facts = certain_grants(flow, ways), certain_facts(ways)
     start = known_from_the_start(flow)
     for phase in ways.reached:
         for edge in ways.edges[phase.name]:
             for prefetch in edge.prefetch:
                 tool, where = prefetch.tool, (prefetch.source, (*ways.to(phase.name), edge.to))
-                lacking = [grant for grant in tool.requires if grant not in grants[phase.name] | granted(edge)]
+                lacking = [grant for grant in tool.requires if grant not in grants.before(phase.name, edge)]
                 if lacking:
                     message = f"{tool.name!r} is fetched before {lacking[0]!r} is granted"
                     yield error("prefetch-early", message, *where)
                     continue
                 taken = [value.fact for value in prefetch.arguments.values() if isinstance(value, FromFact)]
-                known = facts[phase.name] | facts_of(edge) | start
+                known = facts.before(phase.name, edge) | start
                 unknown = [fact for fact in (*tool.binds.values(), *taken) if fact not in known]
                 if unknown:
                     message = f"{tool.name!r} is fetched before {unknown[0]!r} is known on every way"

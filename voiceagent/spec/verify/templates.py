@@ -10,10 +10,10 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import GuidedDialogue, Slot
 from voiceagent.spec.phase import Phase, Say
 from voiceagent.spec.tool import Tool
-from voiceagent.spec.verify.certain import ever_known, facts_of, known_from_the_start
+from voiceagent.spec.verify.certain import certain_facts, ever_known, facts_of, known_from_the_start
 from voiceagent.spec.verify.finding import Finding, error
 from voiceagent.spec.verify.guided import spoken_after
-from voiceagent.spec.ways import Ways
+from voiceagent.spec.ways import Established, Ways
 
 __all__ = ["templates"]
 
@@ -36,7 +36,7 @@ class _Text:
 def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
     """Look at every template of every phase."""
     ever, start = ever_known(flow), known_from_the_start(flow)
-    held = ways.held(facts_of)
+    certain = certain_facts(ways)
     after = spoken_after(ways)
     for phase in flow.phases:
         if phase.prompt is not None:
@@ -45,9 +45,9 @@ def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
                 message = f"prompt {phase.prompt!r}: placeholders belong below the line `---`"
                 yield error("static-placeholder", message, prompt.static_hole or prompt.source)
         yield from _said_as_they_stand(phase, ways)
-        sure = held[phase.name] | start if ways.reaches(phase.name) else None
+        sure = certain.on_entry[phase.name] | start if ways.reaches(phase.name) else None
         for text in _texts(flow, ways, phase, after.get(phase.name, {})):
-            yield from _look_at(flow, ways, phase, text, ever=ever, sure=sure)
+            yield from _look_at(flow, certain, phase, text, ever=ever, sure=sure)
 
 
 def _said_as_they_stand(phase: Phase, ways: Ways) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _said_as_they_stand(phase: Phase, ways: Ways) -> Iterator[Finding]:
 
 
 def _look_at(
-    flow: Flow, ways: Ways, phase: Phase, text: _Text, *, ever: frozenset[str], sure: frozenset[str] | None
+    flow: Flow, certain: Established, phase: Phase, text: _Text, *, ever: frozenset[str], sure: frozenset[str] | None
 ) -> Iterator[Finding]:
     from voiceagent.spec.verify.holes import holes_in  # the template engine is for those who look at templates
 
@@ -86,7 +86,7 @@ def _look_at(
         elif name not in ever:
             yield error("placeholder-never-set", f"{hole} is a fact that no tool ever sets", text.source)
         elif sure is not None and name not in sure:
-            way = ways.without(phase.name, name, facts_of)
+            way = certain.way_without(phase.name, name)
             message = f"{hole} has no value where phase {phase.name!r} is entered on another way"
             yield error("placeholder-missing", message, text.source, way)
 
