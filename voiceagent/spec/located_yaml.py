@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
+from yaml.reader import ReaderError
 
 from voiceagent.errors import AuthorError, ScriptError, Source, nearest
 
@@ -25,6 +26,8 @@ MAX_FILE_BYTES = 256 * 1024
 
 _MAX_DEPTH = 16
 _JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
+
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 Place = tuple[str | int, ...]
 """The way from the top of a file to one of its values: keys and positions."""
@@ -60,8 +63,10 @@ class LocatedYaml:
         (`!!python/…`) or aliases: those let a few lines of text unfold to gigabytes.
         """
         try:
-            _refuse_bombs(text, file, wrong)
-            node = yaml.compose(text, Loader=yaml.BaseLoader)
+            node = _composed(text, file, wrong)
+        except ReaderError as exc:
+            line = text.count("\n", 0, exc.position) + 1
+            raise wrong(f"is not YAML: it has the character #x{exc.character:04x}", source=Source(file, line)) from exc
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 0
             hint = "; inside { } and [ ] a text with , ? or : in it needs quotes" if "got '?'" in str(exc) else ""
@@ -152,15 +157,30 @@ def read_text(path: Path, *, wrong: type[AuthorError], max_bytes: int) -> str:
         raise wrong("is not UTF-8 text", source=Source(file, line)) from exc
 
 
-def _refuse_bombs(text: str, file: str, wrong: type[AuthorError]) -> None:
+def _composed(text: str, file: str, wrong: type[AuthorError]) -> yaml.Node | None:
+    """Return the tree of a text, by the quick parser; what that one refuses the other may tell better."""
+    quick = getattr(yaml, "CBaseLoader", None)
+    if quick is not None:
+        try:
+            _refuse_bombs(text, file, wrong, quick)
+            return yaml.compose(text, Loader=quick)
+        except (yaml.YAMLError, UnicodeEncodeError):
+            pass
+    _refuse_bombs(text, file, wrong, yaml.BaseLoader)
+    return yaml.compose(text, Loader=yaml.BaseLoader)
+
+
+def _refuse_bombs(text: str, file: str, wrong: type[AuthorError], loader: type[yaml.BaseLoader]) -> None:
     """Raise `wrong` for aliases, tags and deep nesting, before anything is built or recursed into."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):
+    for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             complaint = "aliases (*name) are not allowed"
         elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             complaint = f"tags ({event.tag.replace('tag:yaml.org,2002:', '!!')}) are not allowed"
+        elif isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
+            complaint = "holds half a character (\\ud800 to \\udfff), which is no text"
         elif depth > _MAX_DEPTH:
             complaint = f"is nested more than {_MAX_DEPTH} deep"
         else:
@@ -183,7 +203,7 @@ class _Reading:
         self.lines[place] = node.start_mark.line + 1
         match node:
             case yaml.ScalarNode():
-                if node.style is None:
+                if not node.style:  # the two parsers say so in two ways
                     self.unquoted[place] = None
                 return node.value
             case yaml.SequenceNode():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from voiceagent.errors import PhaseError, Source, nearest
@@ -35,12 +34,14 @@ def references(flow: Flow) -> Iterator[Finding]:
     try:
         language_for(flow.locale)
     except PhaseError as exc:
-        yield error("unknown-locale", str(exc), flow.source)
+        yield error("unknown-locale", str(exc), flow.source_of("locale"))
     hints = _Hints()
-    counts = Counter(phase.name for phase in flow.phases)
+    seen: dict[str, Source] = {}
     for phase in flow.phases:
-        if counts[phase.name] > 1:
-            yield error("duplicate-phase", f"there are several phases {phase.name!r}", phase.source)
+        if phase.name in seen:
+            message = f"there is a phase {phase.name!r} already, in {seen[phase.name]}"
+            yield error("duplicate-phase", message, phase.source)
+        seen.setdefault(phase.name, phase.source)
         yield from _prompt(flow, phase, hints)
         yield from _tool_names(flow, phase)
         offered = flow.tools_of(phase)
@@ -50,14 +51,17 @@ def references(flow: Flow) -> Iterator[Finding]:
     for edge in flow.transitions:
         yield from _transition_names(flow, edge, hints, whose="every phase", offered=everywhere)
     yield from _invalidated(flow, everywhere)
-    if flow.initial not in counts:
-        yield error("unknown-phase", f"the call begins in {flow.initial!r}{nearest(flow.initial, counts)}", flow.source)
+    if flow.initial not in flow.by_name:
+        message = f"the call begins in {flow.initial!r}{nearest(flow.initial, flow.by_name)}"
+        yield error("unknown-phase", message, flow.source_of("initial"))
 
 
 def _prompt(flow: Flow, phase: Phase, hints: _Hints) -> Iterator[Finding]:
     if phase.prompt is not None and phase.prompt not in flow.prompts:
         hint = hints(phase.prompt, flow.prompts)
-        yield error("missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source)
+        yield error(
+            "missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source_of("prompt")
+        )
     moves = [edge for edge in phase.transitions if isinstance(edge.on, Requested)]
     if not phase.has_model and not phase.ends and (phase.tools or moves):
         message = (
@@ -82,13 +86,13 @@ def _transition_names(
 ) -> Iterator[Finding]:
     if edge.to not in flow.by_name:
         hint = hints(edge.to, flow.by_name)
-        yield error("unknown-phase", f"{whose} leads to {edge.to!r}, which is none{hint}", edge.source)
+        yield error("unknown-phase", f"{whose} leads to {edge.to!r}, which is none{hint}", edge.source_of("to"))
     match edge.on:
         case ToolSucceeds(tool=tool) | ToolFails(tool=tool):
             if tool not in offered:
                 hint = nearest(tool.name, [other.name for other in offered])
                 message = f"{whose} waits for {tool.name!r}, which it does not offer{hint}"
-                yield error("unknown-tool", message, edge.source)
+                yield error("unknown-tool", message, edge.source_of("on"))
         case _:
             pass
 
@@ -123,10 +127,10 @@ def _facts_named(flow: Flow) -> Iterator[tuple[str, str, Source]]:
             yield f"tool {tool.name!r}", fact, tool.source
     for edge in (*edges, *flow.transitions):
         for fact in facts_read_by(edge.when):
-            yield "the guard", fact, edge.source
+            yield "the guard", fact, edge.source_of("when")
         for prefetch in edge.prefetch:
             for fact in prefetch.tool.binds.values():
                 yield f"tool {prefetch.tool.name!r}", fact, prefetch.tool.source
             for value in prefetch.arguments.values():
                 if isinstance(value, FromFact):
-                    yield f"the prefetch of {prefetch.tool.name!r}", value.fact, prefetch.source
+                    yield f"the prefetch of {prefetch.tool.name!r}", value.fact, prefetch.source_of("arguments")
