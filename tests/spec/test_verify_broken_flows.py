@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.spec.rules import ONLY_WARNINGS, told_rules
 from voiceagent.cli.commands import app
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec import verify as package
@@ -24,7 +25,6 @@ HERE = Path(__file__).parent / "broken_flows"
 AGENTS = sorted(entry.name for entry in (HERE / "phases").iterdir() if entry.is_dir() and entry.name[0] != "_")
 IN_YAML = [agent for agent in AGENTS if (HERE / "phases" / agent / "flow.yaml").is_file()]
 IN_PYTHON = [agent for agent in AGENTS if agent not in IN_YAML]
-ONLY_WARNINGS = {"fact-missing", "unknown-guard", "not-decided"}
 
 
 def expected(agent: str) -> str:
@@ -63,14 +63,6 @@ def test_an_error_is_told_once_and_points_at_the_line_that_is_wrong(agent: str) 
 def test_there_are_many_of_them_in_either_notation() -> None:
     assert len(IN_PYTHON) >= 40
     assert len(IN_YAML) >= 40
-
-
-def told_rules() -> set[str]:
-    """Return the codes that stand in the verifier's source."""
-    told: set[str] = set()
-    for file in Path(package.__file__).parent.glob("*.py"):
-        told |= set(re.findall(r'\b(?:error|warning)\(\s*"([a-z-]+)"', file.read_text()))
-    return told
 
 
 @pytest.mark.parametrize("agents", [IN_PYTHON, IN_YAML], ids=["Python", "YAML"])
