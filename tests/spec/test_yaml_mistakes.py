@@ -335,6 +335,12 @@ def test_a_file_of_a_megabyte_is_read_by_the_quick_parser(library: Library) -> N
     assert yaml.__with_libyaml__ is (not asked)
 
 
+def test_a_file_of_nothing_but_commas_is_not_looked_at_to_its_end(library: Library) -> None:
+    folder = library()
+    (folder / "flow.yaml").write_text(f"name: library\nphases: [{'a,' * 100_001}]")
+    assert complaint(folder) == "flow.yaml:2: holds more than 100000 values"
+
+
 def test_a_flow_of_unreasonable_size_is_not_read(library: Library) -> None:
     folder = library()
     (folder / "flow.yaml").write_text("#" * (MAX_FLOW_BYTES + 1))

@@ -25,6 +25,8 @@ MAX_FILE_BYTES = 256 * 1024
 """A larger file is refused unread."""
 
 _MAX_DEPTH = 16
+_MOST_VALUES = 100_000
+"""Three times what five hundred phases need; a megabyte of commas would be looked at for half a minute."""
 _JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
 
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -172,8 +174,9 @@ def _composed(text: str, file: str, wrong: type[AuthorError]) -> yaml.Node | Non
 
 def _refuse_bombs(text: str, file: str, wrong: type[AuthorError], loader: type[yaml.BaseLoader]) -> None:
     """Raise `wrong` for aliases, tags and deep nesting, before anything is built or recursed into."""
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=loader):
+        values += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             complaint = "aliases (*name) are not allowed"
@@ -181,6 +184,8 @@ def _refuse_bombs(text: str, file: str, wrong: type[AuthorError], loader: type[y
             complaint = f"tags ({event.tag.replace('tag:yaml.org,2002:', '!!')}) are not allowed"
         elif isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
             complaint = "holds half a character (\\ud800 to \\udfff), which is no text"
+        elif values > _MOST_VALUES:
+            complaint = f"holds more than {_MOST_VALUES} values"
         elif depth > _MAX_DEPTH:
             complaint = f"is nested more than {_MAX_DEPTH} deep"
         else:
