@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -314,25 +311,6 @@ def test_what_is_no_file_is_not_proposed(library: Library) -> None:
     said = complaint(folder)
     assert said.startswith("flow.yaml:11: there is no file 'rooms.yaml'")
     assert "'room.yaml'" not in said
-
-
-def test_a_file_of_a_megabyte_is_read_by_the_quick_parser(library: Library) -> None:
-    """By the other one it takes half a minute; that one is asked only for the words of a complaint."""
-    folder = library()
-    (folder / "flow.yaml").write_text(f"phases: [{'a,' * 2_000}]\n")
-    asked: list[str] = []
-
-    def seen(frame: FrameType, event: str, argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.endswith("yaml/scanner.py"):
-            asked.append(frame.f_code.co_name)
-
-    before = sys.getprofile()
-    sys.setprofile(seen)
-    try:
-        assert complaint(folder).startswith("flow.yaml:1: keys and values are expected here")
-    finally:
-        sys.setprofile(before)
-    assert yaml.__with_libyaml__ is (not asked)
 
 
 def test_a_file_of_nothing_but_commas_is_not_looked_at_to_its_end(library: Library) -> None:

@@ -65,7 +65,8 @@ class LocatedYaml:
         (`!!python/…`) or aliases: those let a few lines of text unfold to gigabytes.
         """
         try:
-            node = _composed(text, file, wrong)
+            _refuse_bombs(text, file, wrong)
+            node = yaml.compose(text, Loader=yaml.BaseLoader)
         except ReaderError as exc:
             line = text.count("\n", 0, exc.position) + 1
             raise wrong(f"is not YAML: it has the character #x{exc.character:04x}", source=Source(file, line)) from exc
@@ -159,23 +160,10 @@ def read_text(path: Path, *, wrong: type[AuthorError], max_bytes: int) -> str:
         raise wrong("is not UTF-8 text", source=Source(file, line)) from exc
 
 
-def _composed(text: str, file: str, wrong: type[AuthorError]) -> yaml.Node | None:
-    """Return the tree of a text, by the quick parser; what that one refuses the other may tell better."""
-    quick = getattr(yaml, "CBaseLoader", None)
-    if quick is not None:
-        try:
-            _refuse_bombs(text, file, wrong, quick)
-            return yaml.compose(text, Loader=quick)
-        except (yaml.YAMLError, UnicodeEncodeError):
-            pass
-    _refuse_bombs(text, file, wrong, yaml.BaseLoader)
-    return yaml.compose(text, Loader=yaml.BaseLoader)
-
-
-def _refuse_bombs(text: str, file: str, wrong: type[AuthorError], loader: type[yaml.BaseLoader]) -> None:
+def _refuse_bombs(text: str, file: str, wrong: type[AuthorError]) -> None:
     """Raise `wrong` for aliases, tags and deep nesting, before anything is built or recursed into."""
     depth = values = 0
-    for event in yaml.parse(text, Loader=loader):
+    for event in yaml.parse(text, Loader=yaml.BaseLoader):
         values += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
@@ -208,7 +196,7 @@ class _Reading:
         self.lines[place] = node.start_mark.line + 1
         match node:
             case yaml.ScalarNode():
-                if not node.style:  # the two parsers say so in two ways
+                if node.style is None:
                     self.unquoted[place] = None
                 return node.value
             case yaml.SequenceNode():
