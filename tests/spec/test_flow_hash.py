@@ -223,3 +223,11 @@ def test_a_second_load_in_the_same_process_has_the_same_hash(tmp_path: Path) -> 
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(_AGENT)
     assert load_flow(folder).sha256 == load_flow(folder).sha256
+
+
+def test_a_changed_copy_of_a_flow_remembers_nothing_of_the_original() -> None:
+    flow = Flow(name="shop", initial="bye", phases=(Phase(name="bye", ends=HangUpAfter()),))
+    known, named = flow.sha256, dict(flow.by_name)
+    changed = flow.model_copy(update={"phases": (*flow.phases, Phase(name="talk"))})
+    assert changed.sha256 != known
+    assert [*changed.by_name] == [*named, "talk"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from voiceagent.errors import PhaseError
@@ -218,3 +221,56 @@ def test_a_prompt_that_is_too_large_is_refused(author: Write) -> None:
 def test_a_prompt_that_is_just_small_enough_is_taken(author: Write) -> None:
     author(prompt=b"a" * (64 * 1024))
     assert len(load_flow("shop").prompts["shop/bye.md"].text) == 64 * 1024
+
+
+def test_a_line_is_the_authors_where_packages_are_reached_by_a_link(tmp_path: Path) -> None:
+    linked = tmp_path / "site-packages"
+    linked.symlink_to(Path(pydantic.__file__).parents[1])
+    flow = tmp_path / "written.py"
+    flow.write_text("import voiceagent\n\nPHASE = voiceagent.Phase(name='talk')\nprint(PHASE.source)\n")
+    paths = os.pathsep.join([str(linked), str(Path(__file__).parents[2])])
+    said = subprocess.run(  # noqa: S603 - no shell, nothing that anybody gave
+        [sys.executable, str(flow)], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=True, text=True
+    )
+    assert said.stdout == f"{flow}:3\n"
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ('tries: int = "many"', "no call can begin with these facts: tries: Input should be a valid integer"),
+        ('picture: bytes = b"\\xff"', "these facts cannot be kept as JSON: 'utf-8' codec"),
+        ('tries: int = Field(default=0, alias="attempts")', "these facts cannot be kept as JSON: fact tries: Extra"),
+    ],
+)
+def test_facts_that_no_call_can_begin_with_are_refused_before_one_does(author: Write, field: str, said: str) -> None:
+    facts = f"from pydantic import Field\nfrom voiceagent import Facts\n\nclass Known(Facts):\n    {field}\n"
+    folder = author(facts + GOOD.replace("phases=(", "facts=Known,\n    phases=("))
+    with pytest.raises(PhaseError) as refusal:
+        load_flow(folder)
+    assert str(refusal.value).startswith(f"{folder}/__init__.py:4: {said}")
+
+
+def test_an_exception_of_several_lines_is_told_in_one(author: Write) -> None:
+    with pytest.raises(PhaseError, match=r"__init__\.py:1: ValueError: one two$"):
+        load_flow(author('raise ValueError("one\\ntwo")\n'))
+
+
+def test_a_flow_of_another_name_is_named(author: Write) -> None:
+    with pytest.raises(PhaseError, match="the package has no FLOW: Shop must be called so"):
+        load_flow(author(GOOD.replace("FLOW =", "Shop =")))
+
+
+def test_an_agents_folder_may_have_any_name(author: Write) -> None:
+    folder = author()
+    assert load_flow(folder.rename(folder.parent / "shop.v2 (new)")).name == "shop"
+
+
+def test_only_files_are_prompts(author: Write) -> None:
+    folder = author()
+    prompts = folder.parent.parent / "prompts" / "shop"
+    (prompts / "old.md").mkdir()
+    assert list(load_flow(folder).prompts) == ["shop/bye.md"]
+    (prompts / "lost.md").symlink_to("nowhere.md")
+    with pytest.raises(PhaseError, match=r"lost\.md: the prompt is no file that can be read"):
+        load_flow(folder)

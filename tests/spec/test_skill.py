@@ -142,6 +142,19 @@ def test_a_skill_without_text_has_no_prompt(library: Library, python: bool) -> N
 
 
 @pytest.mark.parametrize(
+    ("matter", "said"),
+    [
+        ("", "loans/SKILL.md:1: the front matter is empty: `name` and `description` are missing"),
+        ("- loans\n", "loans/SKILL.md:2: the front matter is keys and values: name, description, allowed-tools"),
+    ],
+)
+def test_front_matter_that_is_none_is_told_as_such(library: Library, matter: str, said: str) -> None:
+    folder = library()
+    (folder / "loans" / "SKILL.md").write_text(f"---\n{matter}---\nBe kind.\n")
+    assert complaint(folder) == said
+
+
+@pytest.mark.parametrize(
     ("python", "name", "place"),
     [(True, "init", "__init__.py:82"), (False, "flow", "flow.yaml:12")],
     ids=["in Python", "in YAML"],

@@ -200,3 +200,40 @@ def test_a_write_is_never_repeated_by_itself() -> None:
         """Write."""
 
     refused(write, "writes, so it cannot be retried", effect="write", retries=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"effect": "wirte"}, "effect: Input should be 'read', 'write' or 'irreversible'; did you mean 'write'?"),
+        ({"timeout_ms": "10s"}, "timeout_ms: Input should be a valid integer"),
+        ({"timeout_ms": 0}, "timeout_ms: Input should be greater than or equal to 1"),
+        ({"retries": -1}, "retries: Input should be greater than or equal to 0"),
+        ({"sets": "name"}, "sets: Input should be a valid dictionary, or Input should be a valid tuple"),
+        ({"filler": "One moment."}, "filler: Input should be a valid dictionary or instance of Filler"),
+        ({"requires": (5,)}, "requires: Input should be a valid string"),
+        ({"invalidates": (5,)}, "invalidates: Input should be a dictionary or an instance of Tool"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_before_anything_relies_on_it(
+    options: dict[str, object], complaint: str
+) -> None:
+    async def find() -> None:
+        """Find."""
+
+    refused(find, f"tool 'find': {complaint}", **options)
+
+
+def test_a_parameter_that_would_be_lost_is_refused() -> None:
+    async def find(_title: str) -> None:
+        """Find."""
+
+    async def find_by(model_config: str) -> None:
+        """Find by something."""
+
+    refused(find, "no parameter can be called '_title'")
+    refused(find_by, "no parameter can be called 'model_config'")
+
+
+def test_what_is_no_function_is_no_tool() -> None:
+    refused(int, "@tool stands before an `async def`, not before <class 'int'>")

@@ -1,6 +1,7 @@
 """Every rule has a flow that breaks it: an agent in `broken_flows/` that says which, and on which line.
 
-An agent's first comment is `breaks <code>`; the line that is wrong, in its phases or its prompts, ends in `← wrong`.
+Agents in YAML are called `…_in_yaml`. A comment says `breaks <code>`; the line that is wrong, in the agent's phases or
+its prompts, ends in `← wrong`.
 `cd tests/spec/broken_flows && voiceagent check <agent>` shows what an author would read.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.spec.rules import ONLY_WARNINGS, told_rules
 from voiceagent.cli.commands import app
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec import verify as package
@@ -21,7 +23,8 @@ from voiceagent.spec.verify import verify
 
 HERE = Path(__file__).parent / "broken_flows"
 AGENTS = sorted(entry.name for entry in (HERE / "phases").iterdir() if entry.is_dir() and entry.name[0] != "_")
-ONLY_WARNINGS = {"fact-missing", "unknown-guard", "not-decided"}
+IN_YAML = [agent for agent in AGENTS if (HERE / "phases" / agent / "flow.yaml").is_file()]
+IN_PYTHON = [agent for agent in AGENTS if agent not in IN_YAML]
 
 
 def expected(agent: str) -> str:
@@ -57,17 +60,19 @@ def test_an_error_is_told_once_and_points_at_the_line_that_is_wrong(agent: str) 
     assert linecache.getline(source["file"], source["line"]).rstrip().endswith("← wrong"), errors
 
 
-def test_there_are_many_of_them() -> None:
-    assert len(AGENTS) >= 40
+def test_there_are_many_of_them_in_either_notation() -> None:
+    assert len(IN_PYTHON) >= 40
+    assert len(IN_YAML) >= 40
 
 
-def test_every_rule_has_a_flow_that_breaks_it() -> None:
-    told: set[str] = set()
-    for file in Path(package.__file__).parent.glob("*.py"):
-        told |= set(re.findall(r'\b(?:error|warning)\(\s*"([a-z-]+)"', file.read_text()))
-    assert told - ONLY_WARNINGS == {expected(agent) for agent in AGENTS} - {"unloadable"}
+@pytest.mark.parametrize("agents", [IN_PYTHON, IN_YAML], ids=["Python", "YAML"])
+def test_every_rule_has_a_flow_that_breaks_it_in_either_notation(agents: list[str]) -> None:
+    assert told_rules() - ONLY_WARNINGS == {expected(agent) for agent in agents} - {"unloadable"}
+
+
+def test_every_rule_is_documented() -> None:
     documented = set(re.findall(r"[a-z]+(?:-[a-z]+)*", package.__doc__ or ""))
-    assert told <= documented
+    assert told_rules() <= documented
 
 
 @pytest.mark.parametrize("agent", ["bank", "clinic", "loadtest", "restaurant"])

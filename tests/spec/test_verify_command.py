@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,35 @@ def test_machines_read_findings_and_waits() -> None:
 def test_machines_read_what_cannot_be_built_in_the_same_form() -> None:
     written = json.loads(check(BROKEN / "phases" / "no_confirmation", "--json").output)
     assert [finding["code"] for finding in written["findings"]] == ["no-confirmation"]
+
+
+SAYS = """
+from voiceagent import Flow, HangUpAfter, Phase
+
+print("loading {")
+FLOW = Flow(name=%r, initial="bye", phases=(Phase(name="bye", ends=HangUpAfter()),))
+"""
+
+
+def written(folder: Path, name: str) -> Path:
+    agent = folder / "phases" / "shop"
+    agent.mkdir(parents=True)
+    (agent / "__init__.py").write_text(SAYS % name)
+    return agent
+
+
+@pytest.mark.parametrize("command", [["check", "--json"], ["graph", "--format", "json"]])
+def test_what_an_agents_module_prints_is_not_taken_for_our_output(tmp_path: Path, command: list[str]) -> None:
+    name, *options = command
+    done = CliRunner().invoke(app, [name, str(written(tmp_path, "shop")), *options])
+    assert json.loads(done.stdout)
+    assert done.stderr == "loading {\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_half_a_character_is_spelled_out(tmp_path: Path, options: list[str]) -> None:
+    agent = written(tmp_path, "caf\ud800é")
+    command = [sys.executable, "-m", "voiceagent.cli", "check", str(agent), *options]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)  # noqa: S603 - our own
+    assert r"caf\ud800é" in done.stdout

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Literal
+from typing import Annotated, Any, Literal, NewType
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +27,9 @@ class Size(Enum):
     LARGE = "large"
 
 
+Table = NewType("Table", int)
+
+
 class OrderFacts(Facts):
     paid: bool = False
     items: int = 0
@@ -38,6 +41,12 @@ class OrderFacts(Facts):
     size: Size = Size.SMALL
     extras: tuple[str, ...] = ()
     weight: float = 0.0
+    at: time | None = None
+    seen: datetime | None = None
+    code: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
+    tip: Annotated[Decimal, Field(ge=100, multiple_of=5)] | None = None
+    table: Table | None = None
+    note: Any = None
 
 
 ALL = frozenset(OrderFacts.model_fields)
@@ -77,6 +86,16 @@ def verdicts(*guards: object) -> list[str]:
         {"kind": {"in": ["meal", "dessert"]}},
         {"stars": {"gt": 4}},
         {"extras": {"ne": None}},
+        {"extras": {"ne": ["cheese"], "set": True}},
+        {"at": {"gt": "11:00", "lt": "12:00"}},
+        {"at": {"gt": "23:00"}},
+        {"seen": {"gt": "2025-03-01T00:00:00", "lt": "2026-03-01T00:00:00"}},
+        {"code": {"ne": "ABC", "set": True}},
+        {"tip": {"gt": 50}},
+        {"tip": {"gt": 101, "lt": 106}},
+        {"table": {"lt": 5}},
+        {"note": {"gt": 3, "lt": 4}},
+        {"total": {"gt": "8e999999", "lt": "9e999999"}},
         {"any_of": [{"items": {"lt": 0}}, {"paid": True}]},
         {"not": {"paid": True, "items": 0}},
     ],
@@ -98,6 +117,8 @@ def test_a_guard_that_some_facts_fit_is_possible(guard: object) -> None:
         {"town": {"in": "Ely"}},
         {"due": "2025-03-01"},
         {"extras": {"lt": 3}},
+        {"tip": {"lt": 100}},
+        {"at": {"gt": "11:00", "lt": "11:00"}},
         {"any_of": []},
         {"all_of": [{"paid": True}, {"not": {"paid": True}}]},
     ],
@@ -123,6 +144,10 @@ def test_a_guard_that_no_facts_fit_is_dead(guard: object) -> None:
 )
 def test_a_transition_that_is_always_beaten_is_found(guards: list[object], wrong: list[str]) -> None:
     assert verdicts(*guards) == wrong
+
+
+def test_times_with_and_without_a_zone_are_ordered_among_themselves() -> None:
+    assert verdicts({"seen": {"lt": "2025-03-01T00:00:00Z"}}, {"seen": {"gt": "2025-03-01T00:00:00"}}) == []
 
 
 def test_the_message_names_the_guard_and_what_comes_before() -> None:

@@ -76,7 +76,7 @@ def test_what_is_wrong_with_a_yaml_flow_has_the_line_of_the_file_it_stands_in(li
         finding.message: finding.source for finding in verify(load_flow(folder)) if finding.code == "unknown-phase"
     }
     assert found == {
-        "phase 'card' leads to 'laons', which is none; did you mean 'loans'?": Source(str(folder / "card.yaml"), 9),
+        "phase 'card' leads to 'laons', which is none; did you mean 'loans'?": Source(str(folder / "card.yaml"), 10),
         "every phase leads to 'by', which is none; did you mean 'bye'?": Source(str(folder / "flow.yaml"), 36),
     }
 
@@ -85,7 +85,7 @@ def test_the_check_prints_the_line_of_the_yaml_file(library: Library, voiceagent
     folder = library(card={"to: loans": "to: laons"})
     code, printed, _ = voiceagent("check", "library")
     assert code == 1
-    assert f"{folder}/card.yaml:9: error: phase 'card' leads to 'laons'" in printed
+    assert f"{folder}/card.yaml:10: error: phase 'card' leads to 'laons'" in printed
     folder = library(card={"to: loans": "ot: loans"})
     code, printed, _ = voiceagent("check", "library")
     assert code == 1

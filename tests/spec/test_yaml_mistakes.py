@@ -97,7 +97,15 @@ MISTAKES = {
     ),
     "a trigger like no other": (
         {"flow": {"on: silent": "on: [silent]"}},
-        "flow.yaml:36: on: Input should be",
+        "flow.yaml:36: on: there are: tool_succeeds, tool_fails,",
+    ),
+    "two triggers": (
+        {"flow": {"on: silent": 'on: {silent: {}, pressed: "1"}'}},
+        "flow.yaml:36: on: one of silent, pressed is too many",
+    ),
+    "a trigger that is a number": (
+        {"flow": {"on: silent": "on: 5"}},
+        "flow.yaml:36: on: there are: tool_succeeds, tool_fails,",
     ),
     "an end that does not exist": (
         {"flow": {"ends: hang_up_after": "ends: hangup"}},
@@ -115,6 +123,10 @@ MISTAKES = {
         {"card": {"name: card": "name: The Card"}},
         "card.yaml:1: name: a phase name is lower case letters, digits and underscores, at most 64",
     ),
+    "a name with a line's end in it": (
+        {"card": {"name: card": 'name: "card\\n"'}},
+        "card.yaml:1: name: a phase name is lower case letters, digits and underscores, at most 64",
+    ),
     "an intent that does nothing": (
         {"talk": {"say: Of course, take your time.\n ": ""}},
         "talk.yaml:1: Intent: an intent needs `does` or `say`",
@@ -122,6 +134,18 @@ MISTAKES = {
     "a guard that is none": (
         {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when: recognised"}},
         "card.yaml:11: a guard is written as `fact: value` or `fact: {operator: value}`",
+    ),
+    "a guard that would permit everything": (
+        {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when: {}"}},
+        "card.yaml:11: an empty guard would permit everything",
+    ),
+    "alternatives that are no list": (
+        {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when: {any_of: recognised}"}},
+        "card.yaml:11: guard: 'any_of' takes a list of guards",
+    ),
+    "alternatives with company": (
+        {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when: {any_of: [{owes: 1}], recognised: true}"}},
+        "card.yaml:11: guard: 'any_of' stands alone",
     ),
     "a guard that is left empty": (
         {"card": {"when: {recognised: true, owes: {le: 5, ge: 0}}": "when:"}},
@@ -275,6 +299,26 @@ def test_the_size_of_a_file_counts_as_often_as_it_is_included(library: Library) 
     assert complaint(folder) == "flow.yaml:5: the flow is larger than 1024 KiB, with all that it includes"
 
 
+def test_a_link_that_leads_to_itself_is_no_file(library: Library) -> None:
+    folder = library(flow={"include: card.yaml": "include: round.yaml"})
+    (folder / "round.yaml").symlink_to("round.yaml")
+    assert complaint(folder) == "flow.yaml:11: no file can be called 'round.yaml'"
+
+
+def test_what_is_no_file_is_not_proposed(library: Library) -> None:
+    folder = library(flow={"include: card.yaml": "include: rooms.yaml"})
+    (folder / "room.yaml").mkdir()
+    said = complaint(folder)
+    assert said.startswith("flow.yaml:11: there is no file 'rooms.yaml'")
+    assert "'room.yaml'" not in said
+
+
+def test_a_file_of_nothing_but_commas_is_not_looked_at_to_its_end(library: Library) -> None:
+    folder = library()
+    (folder / "flow.yaml").write_text(f"name: library\nphases: [{'a,' * 100_001}]")
+    assert complaint(folder) == "flow.yaml:2: holds more than 100000 values"
+
+
 def test_a_flow_of_unreasonable_size_is_not_read(library: Library) -> None:
     folder = library()
     (folder / "flow.yaml").write_text("#" * (MAX_FLOW_BYTES + 1))
@@ -286,7 +330,9 @@ def test_a_flow_of_unreasonable_size_is_not_read(library: Library) -> None:
     [
         (b"", "flow.yaml: is empty"),
         (b"name: a\nvoice: \xff\xfe\n", "flow.yaml:2: is not UTF-8 text"),
-        (b"name: \x00", "flow.yaml: is not YAML"),
+        (b"name: \x00", "flow.yaml:1: is not YAML: it has the character #x0000"),
+        (b"name: a\nvoice: \x07\n", "flow.yaml:2: is not YAML: it has the character #x0007"),
+        (b'name: "\\ud800"', "flow.yaml:1: holds half a character"),
         (b"just text", "flow.yaml:1: keys and values are expected here: name, initial, phases"),
         (b"{}", "flow.yaml:1: Flow: the key 'name' is missing"),
         (b"? [a]\n: b\n", "flow.yaml:1: a key must be text"),

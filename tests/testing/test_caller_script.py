@@ -145,7 +145,7 @@ def test_a_mistake_in_a_step_has_a_line(folder: Path, steps: str, said: str):
         ("name: a\n\tsteps: 1\n", "script.yaml:2: is not YAML"),
         ("- a\n- b\n", "script.yaml:1: keys are expected here"),
         ("", "script.yaml: is empty"),
-        ("name: \x00\n", "script.yaml: is not YAML"),
+        ("name: \x00\n", "script.yaml:1: is not YAML"),
         ("? [a]\n: b\n", "script.yaml:1: a key must be text"),
         ("name: &a x\nvoice: *a\n", "script.yaml:2: aliases (*name) are not allowed"),
         ("name: " + "[" * 50_000 + "\n", "script.yaml:1: is nested more than 16 deep"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -27,7 +29,8 @@ def check(
     Exit code 0: it may be called. 1: there are errors. 2: there is no such agent. Example: voiceagent check bank
     """
     try:
-        flow = load_flow(agent)
+        with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is read by machines
+            flow = load_flow(agent)
     except PhaseError as exc:
         if exc.code == "unknown-agent":
             typer.echo(f"voiceagent: {exc}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -58,6 +59,9 @@ def _root(
 
 def run() -> None:
     """Run the command line; exit code 1 for a mistake in what was given."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what an author wrote may hold letters that a terminal does not have
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except VoiceAgentError as exc:

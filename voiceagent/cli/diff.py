@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import json
 import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,8 @@ def diff(
     Exit code 0: nothing. 1: something. 2: a version that cannot be read. Example: voiceagent diff git:HEAD bank
     """
     try:
-        changes = differences(_load(before, other=after), _load(after, other=before))
+        with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is read by machines
+            changes = differences(_load(before, other=after), _load(after, other=before))
     except VoiceAgentError as exc:
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc

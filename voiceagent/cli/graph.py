@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated, Literal
 
 import typer
@@ -28,7 +30,8 @@ def graph(
     Exit code 1: a name leads nowhere, so it cannot be drawn. Example: voiceagent graph bank --format svg > bank.svg
     """
     try:
-        flow = load_flow(agent)
+        with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is a picture
+            flow = load_flow(agent)
     except PhaseError as exc:
         if exc.code != "unknown-agent":
             raise

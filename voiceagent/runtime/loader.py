@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import itertools
+import re
 import sys
 import traceback
 from collections.abc import Generator
@@ -38,9 +39,10 @@ def load_flow(agent: str | Path) -> Flow:
     changed agent can be loaded beside the old one. Raises PhaseError, with file and line, for whatever is wrong.
     """
     folder = agent_folder(agent)
-    package = f"voiceagent_agent_{folder.name}_{_digest(folder)}_{next(_loads)}"
+    package = f"voiceagent_agent_{re.sub(r'[^a-zA-Z0-9_]', '_', folder.name)}_{_digest(folder)}_{next(_loads)}"
     with _in_the_authors_words(folder, package):
         flow = _flow_in(folder, package)
+        flow.facts.try_to_begin()
     prompts = _prompts(folder.parent.parent / "prompts", folder.name)
     return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
 
@@ -80,7 +82,13 @@ def _flow_in(folder: Path, package: str) -> Flow:
 
         return read_flow(folder / _FLOW_FILE, package)
     if not isinstance(declared, Flow):
-        raise PhaseError("the package has no FLOW", source=Source(str(folder / _PACKAGE_FILE)))
+        where = Source(str(folder / _PACKAGE_FILE))
+        if declared is not None:
+            message = f"the package has no FLOW of the type Flow, but one of the type {type(declared).__name__!r}"
+            raise PhaseError(message, source=where)
+        others = [name for name, value in vars(module).items() if isinstance(value, Flow)]
+        hint = f": {others[0]} must be called so" if others else ""
+        raise PhaseError(f"the package has no FLOW{hint}", source=where)
     return declared
 
 
@@ -120,7 +128,9 @@ def _in_the_authors_words(folder: Path, name: str) -> Generator[None]:
         ) from exc
     except (Exception, SystemExit) as exc:  # an author's module may raise anything; they get its line, not a traceback
         _forget(name)
-        raise PhaseError(f"{type(exc).__name__}: {exc}", source=_place(exc, folder)) from exc
+        said = " ".join(str(exc).split())  # one line, whatever it was
+        message = f"{type(exc).__name__}: {said}" if said else type(exc).__name__
+        raise PhaseError(message, source=_place(exc, folder)) from exc
 
 
 def _forget(name: str) -> None:
@@ -140,8 +150,9 @@ def _what_does_not_fit(exc: ValidationError) -> str:
     for error in exc.errors():
         if _lacks_a_comma(error):
             # A declaration in brackets is taken for its fields: one complaint for each of them would hide the cause.
-            name = str(error["loc"][0])
-            return f"{exc.title}: {name}: a comma is missing: a single one is written `{name}=(…,)`"
+            name = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
+            written = "(…,)" if "." in name else f"{name}=(…,)"
+            return f"{exc.title}: {name}: a comma is missing: a single one is written `{written}`"
         where = ".".join(str(part) for part in error["loc"])
         hint = ""
         if error["type"] == "extra_forbidden":
@@ -173,6 +184,10 @@ def _prompts(root: Path, agent: str) -> dict[str, Prompt]:
     prompts: dict[str, Prompt] = {}
     inside = (root / agent).resolve()
     for file in sorted((root / agent).rglob("*.md")):
+        if file.is_dir():
+            continue
+        if not file.is_file():  # a link that leads nowhere, or round in a circle
+            raise PhaseError("the prompt is no file that can be read", source=Source(str(file)))
         if not file.resolve().is_relative_to(inside):
             raise PhaseError("the prompt leads out of its folder", source=Source(str(file)))
         if file.stat().st_size > _MOST_PROMPT_BYTES:

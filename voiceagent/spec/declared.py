@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Self
@@ -14,7 +16,8 @@ from voiceagent.errors import Source
 
 __all__ = ["Declared", "author_frame", "written_at"]
 
-_OWN_CODE = (str(Path(__file__).resolve().parent), str(Path(pydantic.__file__).resolve().parent))
+# As they are imported, and not where links to them lead: that is what frames say.
+_OWN_CODE = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, pydantic.__file__))
 
 
 def author_frame() -> FrameType | None:
@@ -41,12 +44,21 @@ class Declared(BaseModel):
 
     _source: Source = PrivateAttr(default_factory=written_at)
 
+    _lines: Mapping[str, Source] | None = PrivateAttr(default=None)
+
     @property
     def source(self) -> Source:
         """File and line of the declaration."""
         return self._source
 
-    def standing_at(self, source: Source) -> Self:
-        """Say where this was written, for what was not written in Python; return it."""
-        self._source = source
+    def source_of(self, *way: str) -> Source:
+        """File and line of a field, or of an entry of one; where that is not known, of the declaration."""
+        return (self._lines or {}).get(".".join(way), self._source)
+
+    def standing_at(self, source: Source, lines: Mapping[str, Source] | None = None) -> Self:
+        """Say where this was written, for what was not written in Python; return it.
+
+        `lines` says so of its fields, and, as `field.entry`, of the entries of mappings.
+        """
+        self._source, self._lines = source, lines
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any, Self
 
 from pydantic import Field, JsonValue
 
@@ -76,6 +77,14 @@ class Flow(Declared):
     """A promise, proved before a call: whatever the phase, the caller can get to one that transfers them."""
     prompts: Mapping[str, Prompt] = Field(default_factory=dict)
     """Prompt file → its text; the loader fills this in."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with some fields changed; what has been worked out of the old ones does not come along."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name, value in vars(Flow).items():
+            if isinstance(value, cached_property):
+                vars(copied).pop(name, None)
+        return copied
 
     @cached_property
     def by_name(self) -> dict[str, Phase]:

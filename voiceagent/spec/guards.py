@@ -53,13 +53,17 @@ def _from_short_form(value: object) -> object:
     if not isinstance(value, dict):
         return value
     entries = cast("dict[str, object]", value)
-    if len(entries) == 1:
+    together = [word for word in ("any_of", "all_of", "not") if word in entries]
+    if together and len(entries) > 1:
+        raise ValueError(f"{together[0]!r} stands alone: put the rest beside it into an `all_of`")
+    if together:
         word, operand = next(iter(entries.items()))
-        if word in ("any_of", "all_of") and isinstance(operand, list | tuple):
+        if word in ("any_of", "all_of"):
+            if not isinstance(operand, list | tuple):
+                raise ValueError(f"{word!r} takes a list of guards")
             parts = [_from_short_form(part) for part in cast("Sequence[object]", operand)]
             return (AnyOf if word == "any_of" else AllOf).model_validate({word: parts})
-        if word == "not":
-            return Not.model_validate({"not_": _from_short_form(operand)})
+        return Not.model_validate({"not_": _from_short_form(operand)})
     comparisons = [
         Compare.model_validate({"fact": fact, "is_": is_, "value": operand})
         for fact, wanted in entries.items()

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
+from yaml.reader import ReaderError
 
 from voiceagent.errors import AuthorError, ScriptError, Source, nearest
 
@@ -24,8 +25,11 @@ MAX_FILE_BYTES = 256 * 1024
 """A larger file is refused unread."""
 
 _MAX_DEPTH = 16
+_MOST_VALUES = 100_000
+"""Three times what five hundred phases need; a megabyte of commas would be looked at for half a minute."""
 _JSON_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
 
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 _SAID: Mapping[str, str] = {
     "dict_type": "keys are expected here, written `key: value`",
     "list_type": "a list is expected here, written `[one, two]` or with a dash before each",
@@ -71,6 +75,9 @@ class LocatedYaml:
         try:
             _refuse_bombs(text, file, wrong)
             node = yaml.compose(text, Loader=yaml.BaseLoader)
+        except ReaderError as exc:
+            line = text.count("\n", 0, exc.position) + 1
+            raise wrong(f"is not YAML: it has the character #x{exc.character:04x}", source=Source(file, line)) from exc
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 0
             hint = "; inside { } and [ ] a text with , ? or : in it needs quotes" if "got '?'" in str(exc) else ""
@@ -164,13 +171,18 @@ def read_text(path: Path, *, wrong: type[AuthorError], max_bytes: int) -> str:
 
 def _refuse_bombs(text: str, file: str, wrong: type[AuthorError]) -> None:
     """Raise `wrong` for aliases, tags and deep nesting, before anything is built or recursed into."""
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
+        values += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             complaint = "aliases (*name) are not allowed"
         elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             complaint = f"tags ({event.tag.replace('tag:yaml.org,2002:', '!!')}) are not allowed"
+        elif isinstance(event, yaml.ScalarEvent) and _HALF_A_CHARACTER.search(event.value):
+            complaint = "holds half a character (\\ud800 to \\udfff), which is no text"
+        elif values > _MOST_VALUES:
+            complaint = f"holds more than {_MOST_VALUES} values"
         elif depth > _MAX_DEPTH:
             complaint = f"is nested more than {_MAX_DEPTH} deep"
         else:

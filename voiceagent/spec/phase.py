@@ -260,6 +260,6 @@ class Phase(Declared):
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise ValueError("a phase name is lower case letters, digits and underscores, at most 64")
         return name

@@ -47,6 +47,8 @@ def _template(text: str, source: Source | None, locale: str) -> Template:
         return _environment(locale).from_string(text)
     except TemplateError as exc:
         raise _unreadable(exc, text, source) from exc
+    except RecursionError as exc:
+        raise PhaseError("template cannot be read: it is nested too deep", source=source, code="bad-template") from exc
 
 
 def _unreadable(exc: TemplateError, text: str, source: Source | None) -> PhaseError:
@@ -103,6 +105,8 @@ def syntax_of(text: str, *, source: Source | None = None) -> tuple[nodes.Templat
         return tree, tuple(sorted(_names_in(tree, environment)))
     except TemplateError as exc:
         raise _unreadable(exc, text, source) from exc
+    except RecursionError as exc:
+        raise PhaseError("template cannot be read: it is nested too deep", source=source, code="bad-template") from exc
 
 
 def _names_in(tree: nodes.Template, environment: SandboxedEnvironment) -> set[str]:
@@ -117,6 +121,8 @@ def _names_in(tree: nodes.Template, environment: SandboxedEnvironment) -> set[st
                 raise TemplateAssertionError(f"No filter named {name!r}.", node.lineno)
             case nodes.Test(name=name) if name not in environment.tests:
                 raise TemplateAssertionError(f"No test named {name!r}.", node.lineno)
+            case nodes.Include() | nodes.Import() | nodes.FromImport() | nodes.Extends():
+                raise TemplateAssertionError("a template takes nothing in from other files.", node.lineno)
             case nodes.Stmt() if not isinstance(node, nodes.Output | nodes.If):
                 # It may give names a value of its own, or none of this: have the code made, which takes its time.
                 return meta.find_undeclared_variables(tree)

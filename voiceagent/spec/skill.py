@@ -121,9 +121,14 @@ def _halves(file: Path) -> tuple[_FrontMatter, LocatedYaml, Prompt]:
         raise PhaseError(f"a skill begins with a line `{_FENCE}` and its front matter", source=Source(str(file), 1))
     if len(fences) < 2:
         raise PhaseError(f"the front matter does not end: a line `{_FENCE}` is missing", source=Source(str(file), 1))
+    if not any(line.strip() for line in lines[1 : fences[1]]):
+        raise PhaseError("the front matter is empty: `name` and `description` are missing", source=Source(str(file), 1))
     # An empty line instead of the fence, so that every line has the number that it has in the file.
     yaml = LocatedYaml.parse("\n".join(["", *lines[1 : fences[1]]]), str(file), wrong=PhaseError)
     body = Prompt("\n".join(lines[fences[1] + 1 :]), Source(str(file), fences[1] + 2))
     if not body.static:
         raise PhaseError("the skill has no text below its front matter: that is the prompt", source=body.source)
+    if not isinstance(yaml.content, dict):
+        message = "the front matter is keys and values: name, description, allowed-tools"
+        raise PhaseError(message, source=yaml.source(()))
     return yaml.check(_FrontMatter, yaml.content, ()), yaml, body

@@ -7,12 +7,23 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, overload
+from typing import Annotated, Any, Literal, get_args, overload
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PydanticUserError,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic.fields import FieldInfo
 
 from voiceagent.errors import PhaseError, Source, nearest
+from voiceagent.spec.declared import written_at
 from voiceagent.spec.filler import Filler
 
 __all__ = ["Effect", "Sealed", "Tool", "tool"]
@@ -164,8 +175,13 @@ def tool(
     parameter and fact, have the same name. Raises PhaseError, with the function's line, for what cannot be a tool.
     """
 
+    options = {name: value for name, value in locals().items() if name != "function"}
+
     def declare(run: _Function) -> Tool:
+        if not inspect.isfunction(run):
+            raise PhaseError(f"@tool stands before an `async def`, not before {run!r}", source=written_at())
         source = Source(run.__code__.co_filename, run.__code__.co_firstlineno)
+        _check_options(run.__name__, options, source)
         if not inspect.iscoroutinefunction(run):
             raise PhaseError(f"tool {run.__name__!r} must be an `async def`", source=source)
         if not _NAME.match(run.__name__):
@@ -224,6 +240,37 @@ def tool(
     return declare(function) if function is not None else declare
 
 
+class _Options(BaseModel):
+    """What may be said of a tool beside its function; the checker of types knows, but not everybody asks it."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    effect: Effect
+    requires: str | tuple[str, ...]
+    grants: str | tuple[str, ...]
+    grants_when: str | None
+    sets: dict[str, str] | tuple[str, ...]
+    binds: dict[str, str] | tuple[str, ...]
+    timeout_ms: StrictInt = Field(ge=1)
+    retries: StrictInt = Field(ge=0)
+    filler: Filler | None
+    invalidates: tuple[Tool | str, ...]
+    fresh_ms: StrictInt = Field(ge=0)
+    confirm: str | None
+    scopes: str | tuple[str, ...]
+
+
+def _check_options(name: str, options: Mapping[str, object], source: Source) -> None:
+    try:
+        _Options.model_validate(options)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        option = str(first["loc"][0])
+        said = dict.fromkeys(error["msg"] for error in exc.errors() if error["loc"][0] == option)
+        hint = nearest(str(options[option]), get_args(Effect)) if option == "effect" else ""
+        raise PhaseError(f"tool {name!r}: {option}: {', or '.join(said)}{hint}", source=source) from exc
+
+
 def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -236,7 +283,7 @@ def _arguments_of(run: _Function, source: Source) -> tuple[type[BaseModel], tupl
     """Return the model of the parameters, which of them are sealed, and whether there is a `ctx`."""
     try:
         hints = typing.get_type_hints(run, include_extras=True)
-    except NameError as exc:
+    except (NameError, AttributeError, SyntaxError, TypeError) as exc:
         raise PhaseError(f"tool {run.__name__!r}: annotation cannot be read: {exc}", source=source) from exc
     fields: dict[str, Any] = {}
     sealed: list[str] = []
@@ -245,6 +292,9 @@ def _arguments_of(run: _Function, source: Source) -> tuple[type[BaseModel], tupl
         if name == _CONTEXT:
             takes_context = True
             continue
+        if name.startswith("_") or name == "model_config":
+            message = f"tool {run.__name__!r}: no parameter can be called {name!r}"
+            raise PhaseError(message, source=source)
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             message = f"tool {run.__name__!r}: *args and **kwargs cannot be described to a model"
             raise PhaseError(message, source=source, code="untyped-parameter")
@@ -259,5 +309,11 @@ def _arguments_of(run: _Function, source: Source) -> tuple[type[BaseModel], tupl
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hint, default)
     config = ConfigDict(extra="forbid", str_max_length=4_000)
-    model: type[BaseModel] = create_model(f"{run.__name__}_arguments", __config__=config, **fields)
+    try:
+        model: type[BaseModel] = create_model(f"{run.__name__}_arguments", __config__=config, **fields)
+        model.model_json_schema()
+    except PydanticUserError as exc:
+        first, *_ = str(exc).splitlines()
+        message = f"tool {run.__name__!r}: a parameter has a type that a model cannot be told of: {first}"
+        raise PhaseError(message, source=source, code="untyped-parameter") from exc
     return model, tuple(sealed), takes_context

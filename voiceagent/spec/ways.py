@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase, Requested, TimedOut, ToolFails, ToolSucceeds, Transition, TurnLimitReached
 from voiceagent.spec.tool import Tool
 
-__all__ = ["Given", "Ways", "loops_in", "way_round"]
+__all__ = ["Established", "Given", "Taken", "Ways", "loops_in", "way_round"]
+
+Place = TypeVar("Place")
 
 Given = Callable[[Transition], Collection[str]]
 """What is certain once an edge was taken: grants, or facts that are known."""
+Taken = Callable[[Tool], Collection[str]]
+"""What a run of a tool may take away again."""
 
 
 class Ways:
@@ -39,26 +45,33 @@ class Ways:
         """Return a shortest way from the first phase to one that can be reached."""
         return _way(self._from, name)
 
-    def without(self, name: str, item: str, given: Given) -> tuple[str, ...]:
-        """Return a way to a phase on which the grant or fact is never given; a shortest way where there is none."""
-        came = self._spread(lambda edge: item not in given(edge))
-        return _way(came, name) if name in came else self.to(name)
+    def established(self, given: Given, taken: Taken) -> Established:
+        """Return what is certain in each phase whatever way was taken to it.
 
-    def held(self, given: Given) -> dict[str, frozenset[str]]:
-        """Return what is established on entry to each phase whatever way was taken: the greatest fixed point."""
-        bits: dict[str, int] = {}
-        masks: dict[int, int] = {}
-        out: dict[str, list[tuple[str, int]]] = {}
+        A tool that may take something away can have done so by the time its phase is left, whatever leads out of it:
+        only the edge itself may say that it is still there.
+        """
+        gains: dict[int, frozenset[str]] = {}
         for name in self._from:
             for edge in self.edges[name]:
-                if id(edge) not in masks:  # a transition that every phase has is looked at once
-                    masks[id(edge)] = sum(1 << bits.setdefault(item, len(bits)) for item in set(given(edge)))
-            # Coming back to the first phase takes nothing away from what a call begins with: nothing.
-            out[name] = [(edge.to, masks[id(edge)]) for edge in self.edges[name] if edge.to != self.flow.initial]
+                if id(edge) not in gains:  # a transition that every phase has is looked at once
+                    gains[id(edge)] = frozenset(given(edge))
+        lost = {name: frozenset(item for tool in self.tools[name] for item in taken(tool)) for name in self._from}
+        bits: dict[str, int] = {}
+        for item in (item for items in (*gains.values(), *lost.values()) for item in sorted(items)):
+            bits.setdefault(item, len(bits))
+        masks = {edge: _mask(items, bits) for edge, items in gains.items()}
+        # Coming back to the first phase takes nothing away from what a call begins with: nothing.
+        out = {
+            name: [(edge.to, masks[id(edge)]) for edge in self.edges[name] if edge.to != self.flow.initial]
+            for name in self._from
+        }
         values = dict.fromkeys(self._from, (1 << len(bits)) - 1)
         values[self.flow.initial] = 0
-        _settle(values, out, lambda before, gained, known: known & (before | gained))
-        return {name: _named(mask, bits) for name, mask in values.items()}
+        kept = {name: ~_mask(items, bits) for name, items in lost.items()}
+        _settle(values, out, lambda name, before, gained, known: known & ((before & kept[name]) | gained))
+        on_entry = {name: _named(mask, bits) for name, mask in values.items()}
+        return Established(self, on_entry, gains, lost, {})
 
     def possible(self, of_tool: Callable[[Tool], Iterable[str]]) -> dict[str, frozenset[str]]:
         """Return what the tools on any way to a phase, or in it, may give by the time the phase is left."""
@@ -70,7 +83,7 @@ class Ways:
             for name in self._from
         }
         out = {name: [(edge.to, 0) for edge in self.edges[name]] for name in self._from}
-        _settle(values, out, lambda before, _, known: known | before)
+        _settle(values, out, lambda _, before, gained, known: known | before | gained)
         return {name: _named(mask, bits) for name, mask in values.items()}
 
     def leading_to(self, targets: Iterable[str], by: Callable[[Transition], bool] = lambda _: True) -> set[str]:
@@ -115,6 +128,55 @@ class Ways:
                     came[edge.to] = name
                     queue.append(edge.to)
         return came
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """What is certain in each phase, and how a call may come there without something."""
+
+    ways: Ways
+    on_entry: Mapping[str, frozenset[str]]
+    """Phase that can be reached → what is certain when it begins."""
+    gains: Mapping[int, frozenset[str]]
+    """Identity of an edge → what is certain once it was taken."""
+    lost: Mapping[str, frozenset[str]]
+    """Phase → what may be gone when it is left."""
+    _came: dict[str, dict[_At, _At | None]]
+    """What has been asked for so far → how every phase is come to with it and without."""
+
+    def before(self, name: str, edge: Transition) -> frozenset[str]:
+        """Return what is certain at the moment an edge out of a phase is taken."""
+        return (self.on_entry[name] - self.lost[name]) | self.gains[id(edge)]
+
+    def way_without(self, name: str, item: str) -> tuple[str, ...]:
+        """Return a shortest way to a phase that begins without the grant or fact; any way where there is none."""
+        return tuple(phase for phase, _ in self._without(name, item)) or self.ways.to(name)
+
+    def lost_by(self, name: str, item: str) -> str | None:
+        """Return the phase on that way in which the grant or fact was there last; None where it never was."""
+        return next((phase for phase, has in reversed(self._without(name, item)) if has), None)
+
+    def _without(self, name: str, item: str) -> tuple[_At, ...]:
+        if item not in self._came:  # many phases lack the same thing
+            self._came[item] = self._spread(item)
+        return _way(self._came[item], (name, False)) if (name, False) in self._came[item] else ()
+
+    def _spread(self, item: str) -> dict[_At, _At | None]:
+        first: _At = (self.ways.flow.initial, False)
+        came: dict[_At, _At | None] = {first: None}
+        queue: list[_At] = [first]
+        for name, has in queue:
+            kept = has and item not in self.lost[name]
+            for edge in self.ways.edges[name]:
+                there = (edge.to, kept or item in self.gains[id(edge)])
+                if there not in came:
+                    came[there] = (name, has)
+                    queue.append(there)
+        return came
+
+
+_At = tuple[str, bool]
+"""A phase, entered with something or without it."""
 
 
 def loops_in(successors: Mapping[str, Collection[str]]) -> tuple[tuple[str, ...], ...]:
@@ -172,9 +234,9 @@ def way_round(successors: Mapping[str, Collection[str]], loop: Sequence[str]) ->
     raise ValueError("not a loop")
 
 
-def _way(came: Mapping[str, str | None], name: str) -> tuple[str, ...]:
-    way: list[str] = []
-    at: str | None = name
+def _way(came: Mapping[Place, Place | None], place: Place) -> tuple[Place, ...]:
+    way: list[Place] = []
+    at: Place | None = place
     while at is not None:
         way.append(at)
         at = came[at]
@@ -182,7 +244,7 @@ def _way(came: Mapping[str, str | None], name: str) -> tuple[str, ...]:
 
 
 def _settle(
-    values: dict[str, int], out: Mapping[str, Sequence[tuple[str, int]]], step: Callable[[int, int, int], int]
+    values: dict[str, int], out: Mapping[str, Sequence[tuple[str, int]]], step: Callable[[str, int, int, int], int]
 ) -> None:
     """Carry sets, as bits, along the edges until nothing changes."""
     queue = deque(values)
@@ -191,12 +253,16 @@ def _settle(
         name = queue.popleft()
         queued.discard(name)
         for to, gained in out[name]:
-            new = step(values[name], gained, values[to])
+            new = step(name, values[name], gained, values[to])
             if new != values[to]:
                 values[to] = new
                 if to not in queued:
                     queued.add(to)
                     queue.append(to)
+
+
+def _mask(items: Iterable[str], bits: Mapping[str, int]) -> int:
+    return sum(1 << bits[item] for item in items)
 
 
 def _named(mask: int, bits: Mapping[str, int]) -> frozenset[str]:

@@ -59,7 +59,7 @@ def place_in(folder: Path, name: str, asked_at: Source | None) -> Path:
     try:
         path = (folder / name).resolve()
         path.is_file()
-    except (OSError, ValueError) as exc:  # too long, or with a character that no name may have
+    except (OSError, ValueError, RuntimeError) as exc:  # too long, impossible, or a link that leads to itself
         raise PhaseError(f"no file can be called {name!r}", source=asked_at) from exc
     if not path.is_relative_to(folder):
         raise PhaseError(f"{name!r} leads out of the agent's folder", source=asked_at)
@@ -97,7 +97,9 @@ class _Files:
         return self._read[here]
 
     def _names(self) -> list[str]:
-        return [file.relative_to(self._folder).as_posix() for file in sorted(self._folder.rglob("*.yaml"))]
+        return [
+            file.relative_to(self._folder).as_posix() for file in sorted(self._folder.rglob("*.yaml")) if file.is_file()
+        ]
 
     def _written(self, yaml: LocatedYaml, value: JsonValue, place: Place, within: tuple[str, ...]) -> Written:
         source = yaml.source(place)

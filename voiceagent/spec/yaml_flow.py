@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar, cast, get_origin
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from voiceagent.errors import PhaseError, nearest
+from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.declared import Declared
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
@@ -70,7 +70,7 @@ class _Reader:
             default = getattr(made, name)
             if name not in entries and isinstance(default, Declared):
                 default.standing_at(written.source)
-        return made.standing_at(written.source)
+        return made.standing_at(written.source, dict(_lines_of(entries)))
 
     def _skill(self, folder: Written) -> Skill:
         if not isinstance(folder.value, str):
@@ -107,18 +107,24 @@ class _Reader:
 
     def _one_of(self, parts: tuple[object, ...], written: Written, key: str) -> object:
         variants, words = variants_of(parts), words_of(parts)
+        known = [*variants, *words]
         match written.value:
             case str(word) if word in variants:
                 return self.declared(variants[word], Written({}, written.source))
             case dict(entries) if len(entries) == 1 and (word := next(iter(entries))) in variants:
                 return self.declared(variants[word], _with_its_key(variants[word], entries[word]))
+            case dict(entries) if variants and JsonValue not in parts and set(entries) & set(variants):
+                raise written.refused(f"{key}: one of {', '.join(entries)} is too many")
             case dict(entries) if variants and JsonValue not in parts:
                 wanted = next(iter(entries), "")
             case str(word) if (variants or words) and word not in words and {str, JsonValue}.isdisjoint(parts):
                 wanted = word
+            case str(word) if word in words:
+                return word
+            case _ if variants and {str, Tool, JsonValue}.isdisjoint(parts):
+                raise written.refused(f"{key}: there are: {', '.join(known)}; {written.plain()!r} is none of them")
             case _:
                 return written.plain()
-        known = [*variants, *words]
         hint = nearest(wanted, known) or f"; there are: {', '.join(known)}"
         raise written.refused(f"{key}: there is no {wanted!r}{hint}")
 
@@ -143,6 +149,8 @@ class _Reader:
             if not callable(predicate):
                 raise written.refused(f"{written.value!r} is not a function over facts")
             return cast("Callable[[Facts], bool]", predicate)
+        if written.value == {}:
+            raise written.refused("an empty guard would permit everything: leave out `when` for that")
         if not isinstance(written.value, dict):
             raise written.refused("a guard is written as `fact: value` or `fact: {operator: value}`")
         try:
@@ -151,6 +159,13 @@ class _Reader:
             raise written.refused(f"guard: {_said(exc.errors()[0]['msg'])}") from exc
         _stand_together(guard, written)
         return guard
+
+
+def _lines_of(entries: Mapping[str, Written]) -> Iterator[tuple[str, Source]]:
+    for key, part in entries.items():
+        yield key, part.source
+        if isinstance(part.value, dict):
+            yield from ((f"{key}.{name}", inner.source) for name, inner in part.value.items())
 
 
 def _with_its_key(kind: type[Declared], body: Written) -> Written:

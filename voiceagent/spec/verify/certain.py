@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import AllOf, AnyOf, Compare
 from voiceagent.spec.phase import ToolSucceeds, Transition
 from voiceagent.spec.tool import Tool
+from voiceagent.spec.ways import Established, Given, Ways
 
-__all__ = ["ever_known", "facts_of", "granted_by", "known_from_the_start"]
+__all__ = ["certain_facts", "certain_grants", "ever_known", "facts_of", "known_from_the_start"]
 
 
 def known_from_the_start(flow: Flow) -> frozenset[str]:
@@ -22,11 +21,29 @@ def ever_known(flow: Flow) -> frozenset[str]:
     return known_from_the_start(flow) | {fact for tool in _all_tools(flow) for fact in tool.sets}
 
 
-def granted_by(flow: Flow) -> Callable[[Transition], frozenset[str]]:
+def certain_grants(flow: Flow, ways: Ways) -> Established:
+    """Return the grants that are held in each phase; whoever is asked for them again may say no and lose them."""
+    return ways.established(granted_by(flow), lambda tool: () if tool.grants_when is None else tool.grants)
+
+
+def certain_facts(ways: Ways) -> Established:
+    """Return the facts that are known in each phase."""
+    return ways.established(facts_of, _may_be_forgotten)
+
+
+def _may_be_forgotten(tool: Tool) -> tuple[str, ...]:
+    """Return the facts that a tool which says no may have nothing to say of: they are no longer known."""
+    if tool.grants_when is None:
+        return ()
+    return tuple(fact for fact, path in tool.sets.items() if path != tool.grants_when)
+
+
+def granted_by(flow: Flow) -> Given:
     """Return what says which grants are certain once an edge was taken.
 
     Its tool gave them, and where that depends on the result, the guard says that the result meant yes. A guard on any
-    edge says so too, where every tool that writes the fact gives the grant along with a yes.
+    edge says so too, where every tool that writes the fact gives the grant along with a yes, and none takes it away
+    without a no to that fact.
     """
     by_fact = _grants_by_fact(flow)
 
@@ -53,6 +70,10 @@ def _grants_by_fact(flow: Flow) -> dict[str, frozenset[str]]:
         for fact, path in tool.sets.items():
             given = frozenset(tool.grants if tool.grants_when in (None, path) else ())
             found[fact] = found[fact] & given if fact in found else given
+    taking = [tool for tool in _all_tools(flow) if tool.grants_when is not None]
+    for fact, grants in found.items():
+        gone = {grant for tool in taking if tool.sets.get(fact) != tool.grants_when for grant in tool.grants}
+        found[fact] = grants - gone
     true_anyway = {fact for fact, value in flow.facts().known().items() if value is True}
     return {fact: grants for fact, grants in found.items() if grants and fact not in true_anyway}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from voiceagent.spec.flow import Flow
@@ -61,7 +62,9 @@ def _told(edge: Transition, verdict: _Verdict, why: str, *, whose: str, way: tup
         case "possible":
             return
         case "dead":
-            yield error("dead-guard", f"{what} is never taken: no facts fit its guard{why}", edge.source, way)
+            yield error(
+                "dead-guard", f"{what} is never taken: no facts fit its guard{why}", edge.source_of("when"), way
+            )
         case "shadowed":
             yield error(
                 "shadowed-guard", f"{what} is never taken: before it always comes that to {why}", edge.source, way
@@ -109,5 +112,23 @@ def _predicates(flow: Flow) -> Iterator[Finding]:
     for edge in edges:
         if callable(edge.when):
             name = getattr(edge.when, "__qualname__", type(edge.when).__name__)
+            if inspect.iscoroutinefunction(edge.when):
+                message = f"the guard {name!r} is `async`: nobody waits for its answer, so it never permits"
+                yield error("dead-guard", message, edge.source_of("when"))
+                continue
+            if not _takes_facts(edge.when):
+                message = f"the guard {name!r} does not take the facts as its only argument, so it never permits"
+                yield error("dead-guard", message, edge.source_of("when"))
+                continue
             message = f"the guard {name!r} is Python: it counts as unknown, nothing is proved of it"
-            yield warning("unknown-guard", message, edge.source)
+            yield warning("unknown-guard", message, edge.source_of("when"))
+
+
+def _takes_facts(predicate: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(predicate).bind(None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # it is not written in Python, and does not say
+    return True

@@ -48,18 +48,18 @@ def _intents(flow: Flow, phase: Phase, dialogue: GuidedDialogue) -> Iterator[Fin
         if not intent.examples:
             what = intent.does.name if isinstance(intent.does, Tool) else intent.does or "an answer"
             message = f"phase {phase.name!r}: the intent for {what!r} has no examples, so no words ever mean it"
-            yield error("no-examples", message, intent.source)
+            yield error("no-examples", message, intent.source_of("examples"))
         match intent.does:
             case None:
                 pass
             case Tool() as tool:
                 if tool not in offered:
-                    yield _not_offered(phase, tool.name, names, intent.source)
+                    yield _not_offered(phase, tool.name, names, intent.source_of("does"))
                 else:
                     yield from _slots(tool, intent.slots, intent.source)
             case name:
                 if name not in moves:
-                    yield _not_offered(phase, name, names, intent.source)
+                    yield _not_offered(phase, name, names, intent.source_of("does"))
                 elif intent.slots:
                     message = f"the move {name!r} takes no arguments, so {intent.slots[0].name!r} is asked for in vain"
                     yield error("unknown-slot", message, intent.slots[0].source)
@@ -95,4 +95,4 @@ def _answers(
         for name in answers:
             if name not in known:
                 message = f"phase {phase.name!r}: `{field}` has words for {name!r}, whose outcome never gets there"
-                yield error("unknown-tool", f"{message}{nearest(name, known)}", dialogue.source)
+                yield error("unknown-tool", f"{message}{nearest(name, known)}", dialogue.source_of(field, name))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.language import language_for
@@ -16,34 +15,53 @@ from voiceagent.spec.verify.finding import Finding, error
 
 __all__ = ["fact_names", "references"]
 
+_MOST_HINTS = 50
+
+
+class _Hints:
+    """The nearest name for the first mistakes: among hundreds of names it takes milliseconds to find."""
+
+    def __init__(self) -> None:
+        self._given = 0
+
+    def __call__(self, name: str, known: Iterable[str]) -> str:
+        self._given += 1
+        return nearest(name, known) if self._given <= _MOST_HINTS else ""
+
 
 def references(flow: Flow) -> Iterator[Finding]:
     """Look at the names of phases, prompts, tools and moves, and at the locale."""
     try:
         language_for(flow.locale)
     except PhaseError as exc:
-        yield error("unknown-locale", str(exc), flow.source)
-    counts = Counter(phase.name for phase in flow.phases)
+        yield error("unknown-locale", str(exc), flow.source_of("locale"))
+    hints = _Hints()
+    seen: dict[str, Source] = {}
     for phase in flow.phases:
-        if counts[phase.name] > 1:
-            yield error("duplicate-phase", f"there are several phases {phase.name!r}", phase.source)
-        yield from _prompt(flow, phase)
+        if phase.name in seen:
+            message = f"there is a phase {phase.name!r} already, in {seen[phase.name]}"
+            yield error("duplicate-phase", message, phase.source)
+        seen.setdefault(phase.name, phase.source)
+        yield from _prompt(flow, phase, hints)
         yield from _tool_names(flow, phase)
         offered = flow.tools_of(phase)
         for edge in phase.transitions:
-            yield from _transition_names(flow, edge, whose=f"phase {phase.name!r}", offered=offered)
+            yield from _transition_names(flow, edge, hints, whose=f"phase {phase.name!r}", offered=offered)
     everywhere = tuple(dict.fromkeys(tool for phase in flow.phases for tool in flow.tools_of(phase)))
     for edge in flow.transitions:
-        yield from _transition_names(flow, edge, whose="every phase", offered=everywhere)
+        yield from _transition_names(flow, edge, hints, whose="every phase", offered=everywhere)
     yield from _invalidated(flow, everywhere)
-    if flow.initial not in counts:
-        yield error("unknown-phase", f"the call begins in {flow.initial!r}{nearest(flow.initial, counts)}", flow.source)
+    if flow.initial not in flow.by_name:
+        message = f"the call begins in {flow.initial!r}{nearest(flow.initial, flow.by_name)}"
+        yield error("unknown-phase", message, flow.source_of("initial"))
 
 
-def _prompt(flow: Flow, phase: Phase) -> Iterator[Finding]:
+def _prompt(flow: Flow, phase: Phase, hints: _Hints) -> Iterator[Finding]:
     if phase.prompt is not None and phase.prompt not in flow.prompts:
-        hint = nearest(phase.prompt, flow.prompts)
-        yield error("missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source)
+        hint = hints(phase.prompt, flow.prompts)
+        yield error(
+            "missing-prompt", f"phase {phase.name!r}: no prompt {phase.prompt!r}{hint}", phase.source_of("prompt")
+        )
     moves = [edge for edge in phase.transitions if isinstance(edge.on, Requested)]
     if not phase.has_model and not phase.ends and (phase.tools or moves):
         message = (
@@ -63,16 +81,18 @@ def _tool_names(flow: Flow, phase: Phase) -> Iterator[Finding]:
             yield error("duplicate-tool", f"phase {phase.name!r}: {name!r} is both a tool and a move", phase.source)
 
 
-def _transition_names(flow: Flow, edge: Transition, *, whose: str, offered: Sequence[Tool]) -> Iterator[Finding]:
+def _transition_names(
+    flow: Flow, edge: Transition, hints: _Hints, *, whose: str, offered: Sequence[Tool]
+) -> Iterator[Finding]:
     if edge.to not in flow.by_name:
-        hint = nearest(edge.to, flow.by_name)
-        yield error("unknown-phase", f"{whose} leads to {edge.to!r}, which is none{hint}", edge.source)
+        hint = hints(edge.to, flow.by_name)
+        yield error("unknown-phase", f"{whose} leads to {edge.to!r}, which is none{hint}", edge.source_of("to"))
     match edge.on:
         case ToolSucceeds(tool=tool) | ToolFails(tool=tool):
             if tool not in offered:
                 hint = nearest(tool.name, [other.name for other in offered])
                 message = f"{whose} waits for {tool.name!r}, which it does not offer{hint}"
-                yield error("unknown-tool", message, edge.source)
+                yield error("unknown-tool", message, edge.source_of("on"))
         case _:
             pass
 
@@ -107,10 +127,10 @@ def _facts_named(flow: Flow) -> Iterator[tuple[str, str, Source]]:
             yield f"tool {tool.name!r}", fact, tool.source
     for edge in (*edges, *flow.transitions):
         for fact in facts_read_by(edge.when):
-            yield "the guard", fact, edge.source
+            yield "the guard", fact, edge.source_of("when")
         for prefetch in edge.prefetch:
             for fact in prefetch.tool.binds.values():
                 yield f"tool {prefetch.tool.name!r}", fact, prefetch.tool.source
             for value in prefetch.arguments.values():
                 if isinstance(value, FromFact):
-                    yield f"the prefetch of {prefetch.tool.name!r}", value.fact, prefetch.source
+                    yield f"the prefetch of {prefetch.tool.name!r}", value.fact, prefetch.source_of("arguments")

@@ -10,10 +10,10 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import GuidedDialogue, Slot
 from voiceagent.spec.phase import Phase, Say
 from voiceagent.spec.tool import Tool
-from voiceagent.spec.verify.certain import ever_known, facts_of, known_from_the_start
+from voiceagent.spec.verify.certain import certain_facts, ever_known, facts_of, known_from_the_start
 from voiceagent.spec.verify.finding import Finding, error
 from voiceagent.spec.verify.guided import spoken_after
-from voiceagent.spec.ways import Ways
+from voiceagent.spec.ways import Established, Ways
 
 __all__ = ["templates"]
 
@@ -36,7 +36,7 @@ class _Text:
 def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
     """Look at every template of every phase."""
     ever, start = ever_known(flow), known_from_the_start(flow)
-    held = ways.held(facts_of)
+    certain = certain_facts(ways)
     after = spoken_after(ways)
     for phase in flow.phases:
         if phase.prompt is not None:
@@ -45,9 +45,9 @@ def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
                 message = f"prompt {phase.prompt!r}: placeholders belong below the line `---`"
                 yield error("static-placeholder", message, prompt.static_hole or prompt.source)
         yield from _said_as_they_stand(phase, ways)
-        sure = held[phase.name] | start if ways.reaches(phase.name) else None
+        sure = certain.on_entry[phase.name] | start if ways.reaches(phase.name) else None
         for text in _texts(flow, ways, phase, after.get(phase.name, {})):
-            yield from _look_at(flow, ways, phase, text, ever=ever, sure=sure)
+            yield from _look_at(flow, certain, phase, text, ever=ever, sure=sure)
 
 
 def _said_as_they_stand(phase: Phase, ways: Ways) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _said_as_they_stand(phase: Phase, ways: Ways) -> Iterator[Finding]:
 
 
 def _look_at(
-    flow: Flow, ways: Ways, phase: Phase, text: _Text, *, ever: frozenset[str], sure: frozenset[str] | None
+    flow: Flow, certain: Established, phase: Phase, text: _Text, *, ever: frozenset[str], sure: frozenset[str] | None
 ) -> Iterator[Finding]:
     from voiceagent.spec.verify.holes import holes_in  # the template engine is for those who look at templates
 
@@ -86,7 +86,7 @@ def _look_at(
         elif name not in ever:
             yield error("placeholder-never-set", f"{hole} is a fact that no tool ever sets", text.source)
         elif sure is not None and name not in sure:
-            way = ways.without(phase.name, name, facts_of)
+            way = certain.way_without(phase.name, name)
             message = f"{hole} has no value where phase {phase.name!r} is entered on another way"
             yield error("placeholder-missing", message, text.source, way)
 
@@ -97,10 +97,10 @@ def _texts(flow: Flow, ways: Ways, phase: Phase, after: Mapping[str, Tool]) -> I
         where = Source(prompt.source.file, prompt.late_line) if prompt.late else prompt.source
         yield _Text(prompt.late, where, f"prompt {phase.prompt!r}")
     if isinstance(phase.on_enter, Say):
-        yield _Text(phase.on_enter.text, phase.on_enter.source, "`on_enter`")
+        yield _Text(phase.on_enter.text, phase.on_enter.source_of("text"), "`on_enter`")
     for edge in ways.edges[phase.name]:
         if edge.say:
-            yield _Text(edge.say, edge.source, f"`say` on the way to {edge.to!r}", facts=facts_of(edge))
+            yield _Text(edge.say, edge.source_of("say"), f"`say` on the way to {edge.to!r}", facts=facts_of(edge))
     offered = ways.tools[phase.name]
     for tool in offered:
         if tool.confirm:
@@ -112,18 +112,20 @@ def _texts(flow: Flow, ways: Ways, phase: Phase, after: Mapping[str, Tool]) -> I
 
 def _guided(dialogue: GuidedDialogue, offered: Mapping[str, Tool], after: Mapping[str, Tool]) -> Iterator[_Text]:
     for field in ("opening", "not_understood", "anything_else"):
-        yield _Text(getattr(dialogue, field) or "", dialogue.source, f"`{field}`")
+        yield _Text(getattr(dialogue, field) or "", dialogue.source_of(field), f"`{field}`")
     if dialogue.form is not None:
         yield from _asks(dialogue.form.slots, None)
     for intent in dialogue.intents:
-        yield _Text(intent.say or "", intent.source, "`say` of an intent")
+        yield _Text(intent.say or "", intent.source_of("say"), "`say` of an intent")
         yield from _asks(intent.slots, intent.does if isinstance(intent.does, Tool) else None)
     for name, text in dialogue.replies.items():
         # Where the tool is offered its success has just set its facts; told in the phase after, they are old news.
         facts = tuple(offered[name].sets) if name in offered and name not in after else ()
-        yield _Text(text, dialogue.source, f"`replies` for {name!r}", facts, ("result", "arguments"))
+        yield _Text(
+            text, dialogue.source_of("replies", name), f"`replies` for {name!r}", facts, ("result", "arguments")
+        )
     for name, text in dialogue.failures.items():
-        yield _Text(text, dialogue.source, f"`failures` for {name!r}", (), ("reason", "arguments"))
+        yield _Text(text, dialogue.source_of("failures", name), f"`failures` for {name!r}", (), ("reason", "arguments"))
 
 
 def _asks(slots: tuple[Slot, ...], tool: Tool | None) -> Iterator[_Text]:
@@ -132,7 +134,7 @@ def _asks(slots: tuple[Slot, ...], tool: Tool | None) -> Iterator[_Text]:
     names = [slot.name for slot in slots]
     fields = tool.arguments.model_fields if tool is not None else {}
     for slot in slots:
-        for text in (slot.ask, slot.ask_again or ""):
-            yield _Text(text, slot.source, f"the question for {slot.name!r}", (), tuple(filled), names)
+        for field, text in (("ask", slot.ask), ("ask_again", slot.ask_again or "")):
+            yield _Text(text, slot.source_of(field), f"the question for {slot.name!r}", (), tuple(filled), names)
         if slot.name not in fields or fields[slot.name].is_required():
             filled.append(slot.name)

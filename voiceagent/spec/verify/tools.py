@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
-from voiceagent.spec.expects import Digits, SpokenAmount, SpokenDate
+from voiceagent.spec.expects import Digits, SpokenAmount, SpokenDate, SpokenTime
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import Slot
 from voiceagent.spec.phase import Phase
@@ -27,15 +28,25 @@ def tools(flow: Flow, ways: Ways) -> Iterator[Finding]:
             message = f"irreversible tool {tool.name!r} needs `confirm`, the read-back of its arguments"
             yield error("no-confirmation", message, tool.source)
         for name, schema in tool.arguments.model_json_schema().get("properties", {}).items():
-            if not any(key in schema for key in _SAYS_A_TYPE):
+            if not _says_a_type(schema):
                 message = f"tool {tool.name!r}: parameter {name!r} needs a type that says what fits"
                 yield error("untyped-parameter", message, tool.source)
+
+
+def _says_a_type(schema: dict[str, object]) -> bool:
+    """Whether a schema says what fits; "anything, or nothing" says nothing."""
+    alternatives = cast("list[dict[str, object]]", schema.get("anyOf", []))
+    return any(key in schema for key in _SAYS_A_TYPE) and all(map(_says_a_type, alternatives))
 
 
 def secrets(flow: Flow, ways: Ways) -> Iterator[Finding]:
     """Look at secrets: who expects one, who asks for one, who takes one."""
     for phase in flow.phases:
         slots = list(_slots(phase))
+        asked = {slot.name for _, slot in slots}
+        for expected in phase.expects if phase.sensitive else ():
+            if isinstance(expected, SpokenDate | SpokenTime | SpokenAmount) and expected.name not in asked:
+                yield error("secret-misplaced", _not_heard(expected.name, expected.kind), expected.source)
         if not phase.sensitive:
             yield from _exposed(phase, slots, ways.tools[phase.name])
         for tool, slot in slots:
@@ -50,13 +61,14 @@ def _misplaced(phase: Phase, tool: Tool | None, slot: Slot) -> Iterator[Finding]
             if slot.name in tool.arguments.model_fields and slot.name not in tool.sealed:
                 message = f"the digits of {slot.name!r} are sealed, but {tool.name!r} does not take it as `Sealed`"
                 yield error("secret-misplaced", message, slot.source)
-        case SpokenDate() | SpokenAmount() if phase.sensitive:
-            message = (
-                f"the numbers of {slot.name!r} are sealed in a sensitive phase: no {slot.expects.kind} is heard there"
-            )
-            yield error("secret-misplaced", message, slot.source)
+        case SpokenDate() | SpokenTime() | SpokenAmount() if phase.sensitive:
+            yield error("secret-misplaced", _not_heard(slot.name, slot.expects.kind), slot.source)
         case _:
             pass
+
+
+def _not_heard(name: str, kind: str) -> str:
+    return f"the numbers of {name!r} are sealed in a sensitive phase: no {kind} is heard there"
 
 
 def _slots(phase: Phase) -> Iterator[tuple[Tool | None, Slot]]:

@@ -24,7 +24,7 @@ def triggers(flow: Flow, ways: Ways) -> Iterator[Finding]:
                         yield error("dead-trigger", message, edge.source)
             elif not any(isinstance(edge.on, kind) for edge in ways.edges[phase.name]):
                 message = f"phase {phase.name!r} has a `{field}`, but no transition on {kind.__name__}: nothing happens"
-                yield error("limit-ignored", message, phase.source)
+                yield error("limit-ignored", message, phase.source_of(field))
         for name, request in flow.requests_of(phase).items():
             if not request.description.strip():
                 yield error("no-description", f"the move {name!r} needs a description", request.source)

@@ -6,14 +6,16 @@ import contextlib
 import enum
 import itertools
 import json
+import operator
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.guards import AllOf, AnyOf, Compare, Guard, Not, holds
@@ -36,6 +38,7 @@ class Valuations:
         self._facts = facts
         self._defaults = facts()
         self._known: dict[tuple[bool, tuple[str, ...]], list[dict[str, bool]]] = {}
+        self._keys: dict[int, tuple[Compare, str]] = {}
 
     def satisfiable(self, clauses: Sequence[Clause], changeable: frozenset[str]) -> bool | None:
         """Return whether some facts fit all clauses; None where more than `MOST_ATOMS` comparisons hang together.
@@ -44,15 +47,15 @@ class Valuations:
         """
         undecided = False
         for component in _components(clauses):
-            atoms = {_key(atom): atom for guard, _ in component for atom in _atoms(guard)}
+            atoms = {self._key(atom): atom for guard, _ in component for atom in _atoms(guard)}
             if len(atoms) > MOST_ATOMS:
                 undecided = True
-            elif not any(_fit(component, truth) for truth in self._truths(atoms, changeable)):
+            elif not self._fit(component, self._truths(atoms, changeable), {}):
                 return False
         return None if undecided else True
 
-    def _truths(self, atoms: Mapping[str, Compare], changeable: frozenset[str]) -> Iterator[_Truth]:
-        """Return every combination of answers to the comparisons that some facts give."""
+    def _truths(self, atoms: Mapping[str, Compare], changeable: frozenset[str]) -> Sequence[list[dict[str, bool]]]:
+        """Return for each fact every combination of answers to its comparisons that some value gives."""
         by_fact: dict[str, dict[str, Compare]] = {}
         for key, atom in atoms.items():
             by_fact.setdefault(atom.fact, {})[key] = atom
@@ -62,13 +65,62 @@ class Valuations:
             if known not in self._known:
                 self._known[known] = self._answers(fact, asked, changes=fact in changeable)
             answers.append(self._known[known])
-        for combination in itertools.product(*answers):
-            yield {key: answer for part in combination for key, answer in part.items()}
+        return answers
+
+    def _fit(self, clauses: Sequence[Clause], answers: Sequence[list[dict[str, bool]]], truth: _Truth) -> bool:
+        """Whether answers for the facts that are left make all clauses come out as wanted.
+
+        One fact after the other, and no further where a clause cannot come out any more. Facts stand in the order in
+        which the clauses ask for them, so the clauses behind one that is open are not yet worth a look.
+        """
+        for at, (guard, wanted) in enumerate(clauses):
+            value = self._value(guard, truth)
+            if value is None:
+                return any(self._fit(clauses[at:], answers[1:], {**truth, **answer}) for answer in answers[0])
+            if value is not wanted:
+                return False
+        return True
+
+    def _value(self, guard: Guard, truth: _Truth) -> bool | None:
+        """Return whether a guard holds; None where that hangs on comparisons without an answer yet."""
+        match guard:
+            case Compare():
+                return truth.get(self._key(guard))
+            case AllOf(all_of=parts):
+                return self._all(parts, truth, wanted=True)
+            case AnyOf(any_of=parts):
+                found = self._all(parts, truth, wanted=False)
+                return None if found is None else not found
+            case Not(not_=part):
+                inner = self._value(part, truth)
+                return None if inner is None else not inner
+
+    def _all(self, parts: Sequence[Guard], truth: _Truth, *, wanted: bool) -> bool | None:
+        unknown = False
+        for part in parts:
+            value = self._value(part, truth)
+            if value is None:
+                unknown = True
+            elif value is not wanted:
+                return False
+        return None if unknown else True
+
+    def _key(self, atom: Compare) -> str:
+        if id(atom) not in self._keys:
+            # With the comparison itself, so that no other is ever made in its place.
+            self._keys[id(atom)] = (atom, json.dumps([atom.fact, atom.is_, atom.value], sort_keys=True))
+        return self._keys[id(atom)][1]
 
     def _answers(self, fact: str, asked: Mapping[str, Compare], *, changes: bool) -> list[dict[str, bool]]:
+        field = self._facts.model_fields[fact]
+        if changes and any(_is_opaque(kind) for kind, _ in _kinds(field.annotation, _bounds_of(field))):
+            # Nobody knows what such a value answers: it may be anything.
+            return [
+                dict(zip(asked, answer, strict=True)) for answer in itertools.product((True, False), repeat=len(asked))
+            ]
         values: list[object] = [getattr(self._defaults, fact)]
         if changes:
-            values += _representatives(fact, list(asked.values()), self._facts)
+            values += _representatives(field, list(asked.values()))
         found: dict[tuple[bool, ...], dict[str, bool]] = {}
         for value in values:
             # The very comparison that a call makes decides, over facts that hold this value.
@@ -90,22 +142,6 @@ def _components(clauses: Sequence[Clause]) -> list[list[Clause]]:
     return [part for _, part in parts]
 
 
-def _fit(clauses: Sequence[Clause], truth: _Truth) -> bool:
-    return all(_value(guard, truth) is wanted for guard, wanted in clauses)
-
-
-def _value(guard: Guard, truth: _Truth) -> bool:
-    match guard:
-        case Compare():
-            return truth[_key(guard)]
-        case AllOf(all_of=parts):
-            return all(_value(part, truth) for part in parts)
-        case AnyOf(any_of=parts):
-            return any(_value(part, truth) for part in parts)
-        case Not(not_=part):
-            return not _value(part, truth)
-
-
 def _atoms(guard: Guard) -> Iterator[Compare]:
     match guard:
         case Compare():
@@ -117,30 +153,22 @@ def _atoms(guard: Guard) -> Iterator[Compare]:
             yield from _atoms(part)
 
 
-def _key(atom: Compare) -> str:
-    return json.dumps([atom.fact, atom.is_, atom.value], sort_keys=True)
-
-
 # --- values that stand for all others --------------------------------------------------------------------------------
 
 
-def _representatives(fact: str, asked: Sequence[Compare], facts: type[Facts]) -> Iterator[object]:
-    """Return values of the fact's type: every one that is compared with, its neighbours, and one like none of them."""
-    field = facts.model_fields[fact]
+def _representatives(field: FieldInfo, asked: Sequence[Compare]) -> Iterator[object]:
+    """Return values of the fact's type: every one that is compared with, its neighbours, and one like none of them.
+
+    What else the author demands of a value, a pattern or a validator, is not asked: it may well be fulfilled.
+    """
     named: list[object] = []
     for atom in asked:
-        named += cast("list[object]", atom.value) if isinstance(atom.value, list) else [atom.value]
-    for kind in _kinds(field.annotation):
+        named += [atom.value, *(cast("list[object]", atom.value) if isinstance(atom.value, list) else ())]
+    for kind, bounds in _kinds(field.annotation, _bounds_of(field)):
         adapter: TypeAdapter[object] = TypeAdapter(cast("Any", kind))
-        fitting = [
-            value for value in (_read(adapter, value) for value in named) if value is not None and value == value
-        ]
-        for value in _of_kind(kind, fitting):
-            try:
-                facts.model_validate({fact: value})
-            except ValidationError:
-                continue  # the fact's own constraints exclude it
-            yield value
+        compared = (_read(adapter, value) for value in (*named, *(bound for _, bound in bounds)))
+        fitting = [value for value in compared if value is not None and value == value]
+        yield from (value for value in _of_kind(kind, fitting) if _is_within(value, bounds))
         if not _is_plain(kind):
             yield object()  # something else, whatever it is
 
@@ -148,24 +176,64 @@ def _representatives(fact: str, asked: Sequence[Compare], facts: type[Facts]) ->
 def _read(adapter: TypeAdapter[object], value: object) -> object:
     try:
         return adapter.validate_python(value)
-    except ValidationError:
+    except (ValidationError, OverflowError):
         return None
 
 
-def _kinds(annotation: object) -> list[object]:
-    """Return the types a fact may have, unions taken apart."""
+def _kinds(annotation: object, bounds: _Bounds) -> Iterator[tuple[object, _Bounds]]:
+    """Return the types a fact may have, unions taken apart, each with its bounds."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        return _kinds(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [kind for part in typing.get_args(annotation) for kind in _kinds(part)]
-    return [annotation]
+        inner, *marks = typing.get_args(annotation)
+        yield from _kinds(inner, (*bounds, *(bound for mark in marks for bound in _bounds_of(mark))))
+    elif origin in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _kinds(part, bounds)
+    elif isinstance(annotation, typing.NewType):
+        yield from _kinds(annotation.__supertype__, bounds)
+    else:
+        yield annotation, bounds
+
+
+_Bounds = tuple[tuple[str, object], ...]
+"""(`gt`, `ge`, `lt` or `le`, than what)."""
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+}
+
+
+def _bounds_of(mark: object) -> _Bounds:
+    """Return the bounds that a field, or a mark in `Annotated`, sets."""
+    if isinstance(mark, FieldInfo):
+        return tuple(bound for inner in mark.metadata for bound in _bounds_of(inner))
+    bounds = ((name, getattr(mark, name, None)) for name in _ORDERS)
+    return tuple((name, value) for name, value in bounds if value is not None)
+
+
+def _is_within(value: object, bounds: _Bounds) -> bool:
+    try:
+        return all(_ORDERS[name](value, bound) for name, bound in bounds)
+    except TypeError:  # another one of the fact's types is meant
+        return True
 
 
 def _is_plain(kind: object) -> bool:
     if kind is type(None) or typing.get_origin(kind) is Literal:
         return True
     return isinstance(kind, type) and issubclass(kind, bool | int | float | str | Decimal | date | enum.Enum)
+
+
+def _is_opaque(kind: object) -> bool:
+    """Whether nothing is known of how such a value compares: it is anything, or has an order of its own."""
+    if typing.get_origin(kind) is not None:
+        return False
+    if not isinstance(kind, type) or kind is object:
+        return True
+    known = (date, time, timedelta, BaseModel, list, tuple, set, frozenset, dict)
+    return not (_is_plain(kind) or kind is type(None) or issubclass(kind, known))
 
 
 def _of_kind(kind: object, named: Sequence[object]) -> list[object]:
@@ -192,23 +260,36 @@ def _of_kind(kind: object, named: Sequence[object]) -> list[object]:
 
 def _numbers(kind: type, named: Sequence[Any]) -> list[object]:
     ordered = sorted(set(named))
-    between = [] if issubclass(kind, int) else [(low + high) / 2 for low, high in itertools.pairwise(ordered)]
+    # Halves first: the sum of two large numbers may be one too many.
+    between = [] if issubclass(kind, int) else [low / 2 + high / 2 for low, high in itertools.pairwise(ordered)]
     return [kind(0), *ordered, *(value - 1 for value in ordered), *(value + 1 for value in ordered), *between]
 
 
 def _instants(kind: type, named: Sequence[Any]) -> list[object]:
-    try:
-        ordered = sorted(set(named))
-    except TypeError:
-        return list(named)  # with and without a time zone: they have no order, so nothing lies between them
-    if not ordered:
+    if not named:
         return [_any_instant(kind)]  # a guard that asks only whether there is one
-    if not issubclass(kind, date | timedelta):
-        return ordered
-    found: list[Any] = [*ordered, *(moved for value in ordered for moved in _neighbours(value))]
-    if issubclass(kind, datetime | timedelta):
-        found += [low + (high - low) / 2 for low, high in itertools.pairwise(ordered)]
+    # With and without a time zone they have no order, so nothing lies between them.
+    zoned = [value for value in named if getattr(value, "tzinfo", None) is not None]
+    found: list[object] = []
+    for comparable in (zoned, [value for value in named if value not in zoned]):
+        ordered = sorted(set(comparable))
+        found += ordered
+        if issubclass(kind, date | timedelta):
+            found += [moved for value in ordered for moved in _neighbours(value)]
+        if issubclass(kind, datetime | timedelta):
+            found += [low + (high - low) / 2 for low, high in itertools.pairwise(ordered)]
+        if issubclass(kind, time):
+            found += _times_around(ordered)
     return found
+
+
+def _times_around(ordered: Sequence[time]) -> list[time]:
+    """Return a time between any two, and the first and the last of the day."""
+    if not ordered:
+        return []
+    moments = [datetime.combine(date.min, moment) for moment in ordered]
+    between = [(low + (high - low) / 2).timetz() for low, high in itertools.pairwise(moments)]
+    return [*between, time.min.replace(tzinfo=ordered[0].tzinfo), time.max.replace(tzinfo=ordered[0].tzinfo)]
 
 
 def _any_instant(kind: type) -> object:
