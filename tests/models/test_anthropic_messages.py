@@ -44,7 +44,7 @@ def test_the_body_is_what_the_protocol_asks_for() -> None:
     TOOLS.validate_python(body["tools"])
     SYSTEM.validate_python(body["system"])
     MESSAGE_PARAMS.validate_python(body["messages"])
-    assert (body["model"], body["stream"], body["max_tokens"]) == ("m", True, 2_048)
+    assert (body["model"], body["stream"], body["max_tokens"]) == ("m", True, 4_096)
     assert set(body) == {"model", "stream", "max_tokens", "system", "messages", "tools"}
 
 

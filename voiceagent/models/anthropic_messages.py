@@ -34,8 +34,8 @@ _NO_KEY = "none"
 """Sent to servers that ask for no key. Left out, the SDK would send them one of the environment's."""
 _IDLE_CONNECTION_S = 60.0
 """As for OpenAI: connections outlive a caller's turn."""
-_MOST_TOKENS = 2_048
-"""The protocol asks for a bound. This is ten minutes of speech, so it is reached by models that go round in circles."""
+_MOST_TOKENS = 4_096
+"""The protocol asks for a bound, and what a model thinks counts too. Of speech it is twenty minutes."""
 _CALLER_IS_THERE = "[The caller is on the line.]"
 _STATUS_OF = {
     "invalid_request_error": 400,
