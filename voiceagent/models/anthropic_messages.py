@@ -69,6 +69,8 @@ class AnthropicModels:
         if not api_key and not base_url:
             raise OperatorError(f"the model {model!r} needs a key: set ANTHROPIC_API_KEY, or name another server")
         self._client = _client(base_url or _ANTHROPIC_URL, api_key or _NO_KEY, patience.request_timeout_ms)
+        # The SDK imports this part when it is first named: in the middle of a call that would hold up the loop.
+        self._messages = self._client.messages
         self._model = model
         self._patience = patience
 
@@ -88,7 +90,7 @@ class AnthropicModels:
         tools = _tools(shown.tools)
 
         async def send() -> AsyncStream[RawMessageStreamEvent]:
-            return await self._client.messages.create(
+            return await self._messages.create(
                 model=self._model,
                 max_tokens=_MOST_TOKENS,
                 system=system,

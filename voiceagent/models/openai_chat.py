@@ -32,6 +32,8 @@ class OpenAIChatModels:
     ) -> None:
         """Prepare connections as `openai_client` does. Raises MissingExtra, OperatorError."""
         self._client = openai_client(model, base_url=base_url, api_key=api_key, timeout_ms=patience.request_timeout_ms)
+        # The SDK imports this part when it is first named: in the middle of a call that would hold up the loop.
+        self._completions = self._client.chat.completions
         self._model = model
         self._patience = patience
         self._is_openai = not base_url
@@ -67,7 +69,7 @@ class OpenAIChatModels:
 
         counts_tokens = self._counts_tokens
         try:
-            return await self._client.chat.completions.create(
+            return await self._completions.create(
                 model=self._model,
                 messages=messages,
                 tools=functions or omit,

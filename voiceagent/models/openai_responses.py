@@ -49,6 +49,8 @@ class OpenAIResponsesModels:
     ) -> None:
         """Prepare connections as `openai_client` does. Raises MissingExtra, OperatorError."""
         self._client = openai_client(model, base_url=base_url, api_key=api_key, timeout_ms=patience.request_timeout_ms)
+        # The SDK imports this part when it is first named: in the middle of a call that would hold up the loop.
+        self._responses = self._client.responses
         self._model = model
         self._patience = patience
 
@@ -67,7 +69,7 @@ class OpenAIResponsesModels:
         functions = _functions(shown.tools)
 
         async def send() -> AsyncStream[ResponseStreamEvent]:
-            return await self._client.responses.create(
+            return await self._responses.create(
                 model=self._model,
                 instructions=shown.prompt or omit,
                 input=items,
