@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.dialects import DIALECTS, Asks, Dialect, Question
-from tests.models.provider_server import Answer, Body, provider_elsewhere, streams
+from tests.models.dialects import CHAT, DIALECTS, MESSAGES, Asks, Dialect, Question
+from tests.models.provider_server import Answer, Body, provider_elsewhere, refuses, streams
+from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.testing import CallFile, CallFiles, CallPlayer, LiveModels, Says
+from voiceagent.testing.manual_clock import ManualClock
 
 BANK = Path(__file__).parents[1] / "conversations" / "bank"
 BALANCE = (
@@ -101,6 +103,35 @@ def test_every_provider_takes_the_call_the_same_way_as_the_guided_model() -> Non
             traces[dialect.name] = trace_of(live)
     assert traces["guided"].phases == ["greeting", "authentication", "account_inquiry", "goodbye"]
     assert traces == dict.fromkeys(traces, traces["guided"])
+
+
+# --- providers that go down in mid-call ------------------------------------------------------------------------------
+
+
+def goes_down_after(replies: int, dialect: Dialect) -> Callable[[Body], Answer]:
+    """Work at the bank for so many replies; then there is no server any more, only its load balancer."""
+    left = iter(range(replies))
+
+    def answer(body: Body) -> Answer:
+        if next(left, None) is None:
+            return refuses(503)
+        return streams(dialect.says(bank_mind(dialect.asked(body))))
+
+    return answer
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 9), (1, 9), (2, 9), (3, 9), (4, 9), (1, 1), (2, 1), (0, 0)])
+def test_whoever_stands_in_goes_on_where_the_others_stopped(first: int, second: int) -> None:
+    with (
+        provider_elsewhere(goes_down_after(first, CHAT)) as openai,
+        provider_elsewhere(goes_down_after(second, MESSAGES)) as anthropic,
+    ):
+        access = ProviderAccess(openai_base_url=openai.url + CHAT.path, anthropic_base_url=anthropic.url)
+        with LiveModels(model_from("openai:a,anthropic:b", clock=ManualClock(), access=access)) as live:
+            trace = trace_of(live)
+    assert trace == trace_of(None)
+    assert len(openai.bodies) > first
+    assert anthropic.bodies
 
 
 # --- arguments that do not validate ----------------------------------------------------------------------------------

@@ -138,20 +138,20 @@ def test_events_that_nobody_knows_are_passed_over(dialect: Dialect):
 @pytest.mark.parametrize("begins", [False, True], ids=["never answers", "opens and stalls"])
 def test_a_model_that_does_not_begin_is_given_up(dialect: Dialect, begins: bool):
     hang = stalls_after(dialect.opening) if begins else never_answers
-    failure, server, _ = failure_of(dialect, hang, first_piece_ms=400)
+    failure, server, _ = failure_of(dialect, hang, first_piece_ms=600)
     assert isinstance(failure, ModelUnavailable)
-    assert str(failure) == "m did not begin within 400 ms"
+    assert str(failure) == "m did not begin within 600 ms"
     assert (failure.permanent, len(server.bodies)) == (False, 1)
 
 
 def test_a_second_attempt_gets_what_is_left_of_the_time(dialect: Dialect):
-    failure, server, _ = failure_of(dialect, refuses(500), never_answers, first_piece_ms=400)
-    assert (str(failure), len(server.bodies)) == ("m did not begin within 400 ms", 2)
+    failure, server, _ = failure_of(dialect, refuses(500), never_answers, first_piece_ms=1_200)
+    assert (str(failure), len(server.bodies)) == ("m did not begin within 1200 ms", 2)
 
 
 def test_a_model_that_does_not_finish_is_given_up(dialect: Dialect):
-    failure, _, pieces = failure_of(dialect, stalls_after(dialect.begins("Well, ")), request_timeout_ms=300)
-    assert (str(failure), pieces) == ("m did not finish within 300 ms", [SentText("Well, ")])
+    failure, _, pieces = failure_of(dialect, stalls_after(dialect.begins("Well, ")), request_timeout_ms=800)
+    assert (str(failure), pieces) == ("m did not finish within 800 ms", [SentText("Well, ")])
 
 
 def test_a_model_that_pauses_in_mid_reply_is_given_up(dialect: Dialect):
