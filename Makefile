@@ -52,7 +52,7 @@ bench-guided: $(STAMP)  ## How well the guided model understands phrasings it ha
 	$(BIN)/python -m benchmarks.guided
 
 lock:  ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --group dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --group dev \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made

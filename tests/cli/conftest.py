@@ -55,8 +55,11 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.chdir(tmp_path)
-    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL", "OPENAI_BASE_URL"):
+    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL"):
         monkeypatch.delenv(name, raising=False)
+    for provider in ("OPENAI", "ANTHROPIC"):
+        monkeypatch.delenv(f"{provider}_BASE_URL", raising=False)
+        monkeypatch.delenv(f"{provider}_API_KEY", raising=False)
     made = Shop(tmp_path)
     made.write()
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.cli.conftest import Run, Shop
@@ -41,6 +43,7 @@ def test_a_server_that_would_refuse_every_call_does_not_start(
     ("options", "expected"),
     [
         (("--openai-base-url", "notaurl"), "--openai-base-url is 'notaurl'"),
+        (("--anthropic-base-url", "notaurl"), "--anthropic-base-url is 'notaurl'"),
         (("--service-url", "http://[x"), "--service-url is 'http://[x'"),
         (("--token-url", "ftp://x"), "--token-url is 'ftp://x'"),
         (("--public-url", "https://[x"), "public_url is 'https://[x'"),
@@ -114,3 +117,30 @@ def test_a_recording_that_cannot_be_written_is_told_before_the_call(shop: Shop, 
         voiceagent("call", "shop", "--engines", "null", "--script", script, "--record", "/proc/none/call.wav")
     )
     assert "the recording cannot be written: /proc/none/call.wav: No such file or directory" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        ("openai:m", "openai:m needs OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint of your own"),
+        ("anthropic:m", "anthropic:m needs ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL for an endpoint of your own"),
+        ("openai:m,anthropic:n", "OPENAI_BASE_URL for an endpoint of your own; anthropic:n needs ANTHROPIC_API_KEY"),
+        ("claude", "no model 'claude': write `guided`, or one of `openai:`, `openai-responses:`, `anthropic:`"),
+    ],
+)
+@pytest.mark.parametrize("command", [OPEN, ("call", "shop", "--script", "caller.yaml")])
+def test_a_model_that_nobody_lets_us_ask_is_told_at_the_start(
+    shop: Shop, voiceagent: Run, command: tuple[str, ...], names: str, missing: str
+) -> None:
+    shop.script("hang_up")
+    assert missing in complaint(voiceagent(*command, "--engines", "null", "--model", names))
+
+
+@pytest.mark.parametrize(("names", "extra"), [("openai:m", "openai"), ("openai:m,anthropic:n", "anthropic")])
+def test_a_model_without_its_library_is_told_at_the_start(
+    shop: Shop, voiceagent: Run, monkeypatch: pytest.MonkeyPatch, names: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, extra, None)
+    keys = ("--openai-api-key", "sk-1", "--anthropic-api-key", "sk-2")
+    said = complaint(voiceagent(*OPEN, "--engines", "null", "--model", names, *keys))
+    assert f"pip install 'voiceagent[{extra}]'" in said

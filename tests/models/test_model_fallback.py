@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
 from voiceagent.core.effects import ModelRequest
 from voiceagent.core.ids import Epoch
-from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
-from voiceagent.models.choose import model_from
+from voiceagent.errors import VoiceFailed
 from voiceagent.models.failures import ModelUnavailable, ReplyRefused
 from voiceagent.models.fallback import FallbackModels
-from voiceagent.models.guided import GuidedModels
 from voiceagent.ports import ReplyDone, ReplyModel, ReplyModelEngine, ReplyPiece, SentText, ToolRequest
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.guided import GuidedDialogue
 from voiceagent.spec.phase import Phase
 from voiceagent.testing.manual_clock import ManualClock
 
-FLOW = Flow(
-    name="bank", initial="inquiry", phases=(Phase(name="inquiry", guided=GuidedDialogue(opening="How may I help?")),)
-)
+FLOW = Flow(name="bank", initial="inquiry", phases=(Phase(name="inquiry"),))
 REQUEST = ModelRequest("inquiry", Epoch(1), "", "", (), (), {}, 1_796_126_400_000)
 
 DOWN = ModelUnavailable("down")
@@ -321,45 +315,3 @@ def test_closing_closes_every_engine_and_every_handle():
         return [engine.closed for engine in engines]
 
     assert asyncio.run(close()) == [2, 2]
-
-
-# --- choosing --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [None, "guided"])
-def test_without_a_name_the_guided_model_speaks_alone(name: str | None):
-    assert isinstance(model_from(name, clock=ManualClock()), GuidedModels)
-
-
-def test_when_the_provider_cannot_be_reached_the_guided_model_answers():
-    pytest.importorskip("openai", reason="needs the extra 'openai'")
-    # Port 9 discards: nothing listens there.
-    models = model_from("openai:m", clock=ManualClock(), base_url="http://127.0.0.1:9/v1")
-
-    async def call() -> str:
-        try:
-            return await heard(opened(models))
-        finally:
-            await models.close()
-
-    assert asyncio.run(call()) == "How may I help?"
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("opneai:gpt", "did you mean 'openai'"), ("guide", "did you mean 'guided'"), ("openai:", "and the model's name$")],
-)
-def test_a_name_nobody_knows_is_refused_with_the_nearest(name: str, hint: str):
-    with pytest.raises(OperatorError, match=hint):
-        model_from(name, clock=ManualClock(), api_key="sk-12345")
-
-
-def test_a_missing_key_is_named():
-    with pytest.raises(OperatorError, match="OPENAI_API_KEY"):
-        model_from("openai:m", clock=ManualClock())
-
-
-def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtra, match=r"voiceagent\[openai\]"):
-        model_from("openai:m", clock=ManualClock(), api_key="sk-12345")

@@ -27,6 +27,7 @@ from voiceagent.testing import (
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
+from voiceagent.models.asking import Patience
 from voiceagent.models.openai_chat import OpenAIChatModels
 
 HOURS = """
@@ -69,6 +70,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that writes the conversations, runs the command, and returns exit code and output."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.delenv("ANTHROPIC_BASE_URL", raising=False)
     monkeypatch.chdir(folder)
 
     def run_command(*options: object, model: str = LINES, question: str = "When are you open?") -> tuple[int, str]:
@@ -212,7 +215,7 @@ def test_a_provider_that_fails_fails_the_conversation(run: Run, answer: Refused 
 def test_a_provider_that_never_answers_fails_the_conversation(desk: Flow) -> None:
     script = CallScript("a call", (CallTurn(Says("hello there")), CallTurn(StaysSilent(10))))
     with chat_endpoint(lambda _: Stalled()) as endpoint:
-        models = OpenAIChatModels("m", base_url=endpoint.url, first_piece_ms=100)
+        models = OpenAIChatModels("m", base_url=endpoint.url, patience=Patience(first_piece_ms=100))
         with LiveModels(models) as live:
             failure = CallPlayer(desk, live=live).play(script).failure
     assert failure is not None
@@ -232,10 +235,14 @@ def test_nobody_listening_fails_the_conversation(run: Run) -> None:
     ("options", "said"),
     [
         (["--model", "openai:m"], "openai:m needs OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint of your own"),
-        (["--model", "opnai:m"], "no model 'opnai:m': write `guided`, or `openai:` and the model's name; did you mean"),
-        (["--model", "guided"], "--model takes `openai:` and a model's name"),
+        (["--model", "anthropic:m"], "anthropic:m needs ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL for an endpoint"),
+        (["--model", "opnai:m"], "no model 'opnai:m': write `guided`, or one of `openai:`, `openai-responses:`"),
+        (["--model", "opnai:m"], "and the model's name; did you mean 'openai'?"),
+        (["--model", "openai:m,anthropic:n"], "one model is tried at a time, not 'openai:m,anthropic:n'"),
+        (["--model", "guided"], "--model takes a provider and a model's name, `openai:…`"),
         (["--record", "a.jsonl"], "name one with --model"),
         (["--model", "openai:m", "--openai-base-url", "nowhere"], "--openai-base-url is 'nowhere', but must look like"),
+        (["--model", "anthropic:m", "--anthropic-base-url", "no"], "--anthropic-base-url is 'no', but must look like"),
         (["--model", "openai:m", "--openai-api-key", "k", "--jobs", "2"], "leave out --jobs"),
         (["--model", "openai:m", "--openai-api-key", "k", "--record", "."], ". cannot be written"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from voiceagent.console.lines import open_lines
-from voiceagent.models.choose import model_from
+from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.ports import MULAW_8K, IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -55,9 +55,8 @@ class ServerSettings:
     """Folder of the calls' journals."""
     engines: Literal["local", "null"] = "local"
     model: str | None = None
-    """`openai:<model>`, or None for the guided model alone."""
-    openai_base_url: str | None = None
-    openai_api_key: str | None = field(default=None, repr=False)
+    """Names as `model_from` takes them, or None for the guided model alone."""
+    access: ProviderAccess = field(default_factory=ProviderAccess)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     time_zone: str = "UTC"
 
@@ -99,19 +98,13 @@ async def agent_server(
     learned = Learned()
     async with AsyncExitStack() as closing:
         await asyncio.to_thread(read_zone, settings.time_zone)
+        # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
+        models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
+        closing.push_async_callback(models.close)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         pool = await asyncio.to_thread(ConnectionPool)
         closing.push_async_callback(pool.close)
-        # In a thread: a provider's SDK takes half a second to import.
-        models = await asyncio.to_thread(
-            model_from,
-            settings.model,
-            clock=clock,
-            api_key=settings.openai_api_key,
-            base_url=settings.openai_base_url,
-        )
-        closing.push_async_callback(models.close)
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
         _warn_of_targets_without_number(flows, settings.telephony)

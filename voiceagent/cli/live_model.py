@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voiceagent.cli.serving_options import require_address
 from voiceagent.errors import OperatorError
-from voiceagent.models.choose import live_model_from
+from voiceagent.models.choose import ProviderAccess, live_model_from
 from voiceagent.testing.cassettes import RecordingModels
 from voiceagent.testing.live_models import CountedModels, LiveModels, Spent
 
@@ -26,7 +26,7 @@ class LiveModel:
 
 
 def live_model(
-    name: str | None, *, record: Path | None, base_url: str | None, api_key: str | None, jobs: int, runtime: int
+    name: str | None, *, record: Path | None, access: ProviderAccess, jobs: int, runtime: int
 ) -> AbstractContextManager[LiveModel | None]:
     """Return the model for as long as it is needed; what was recorded is written at the end. None: no model is named.
 
@@ -39,14 +39,15 @@ def live_model(
         return nullcontext()
     if name == "guided":
         raise OperatorError(
-            "the guided model is none that is asked for real: --model takes `openai:` and a model's name"
+            "the guided model is none that is asked for real: --model takes a provider and a model's name, `openai:…`"
         )
     if jobs > 1:
         raise OperatorError("a live model is asked by one process: leave out --jobs, or --model")
     if runtime:
         raise OperatorError("no live model answers on the runtime's virtual clock: leave out --runtime, or --model")
-    require_address("--openai-base-url", base_url)
-    counted = CountedModels(live_model_from(name, api_key=api_key, base_url=base_url))
+    require_address("--openai-base-url", access.openai_base_url)
+    require_address("--anthropic-base-url", access.anthropic_base_url)
+    counted = CountedModels(live_model_from(name, access=access))
     if record is None:
         return _open(LiveModel(name, LiveModels(counted), counted.spent))
     _require_writable(record)

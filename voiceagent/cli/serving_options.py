@@ -15,6 +15,7 @@ import typer
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings
 from voiceagent.errors import OperatorError
+from voiceagent.models.choose import ProviderAccess
 from voiceagent.telephony.settings import TelephonySettings
 
 __all__ = ["ServingOptions", "require_address", "with_serving_options"]
@@ -29,7 +30,12 @@ class ServingOptions:
     ] = "local"
     model: Annotated[
         str | None,
-        typer.Option(envvar="VOICEAGENT_MODEL", help="openai:<model>; without it the guided model speaks."),
+        typer.Option(
+            envvar="VOICEAGENT_MODEL",
+            metavar="NAME[,NAME…]",
+            help="openai:<model>, openai-responses:<model> or anthropic:<model>; of several, separated by commas, "
+            "each speaks where those before it fail. The guided model is behind them, or speaks alone.",
+        ),
     ] = None
     journals: Annotated[Path, typer.Option(envvar="VOICEAGENT_JOURNALS", help="Folder of the calls' journals.")] = Path(
         "journals"
@@ -46,10 +52,16 @@ class ServingOptions:
         str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
     ] = None
     openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None
+    anthropic_base_url: Annotated[
+        str | None, typer.Option(envvar="ANTHROPIC_BASE_URL", help="An endpoint other than Anthropic's own.")
+    ] = None
+    anthropic_api_key: Annotated[str | None, typer.Option(envvar="ANTHROPIC_API_KEY", help="Key of that endpoint.")] = (
+        None
+    )
     time_zone: Annotated[str, typer.Option(help="IANA time zone in which callers say dates.")] = "UTC"
 
     def __post_init__(self) -> None:
-        for name in ("service_url", "token_url", "openai_base_url"):
+        for name in ("service_url", "token_url", "openai_base_url", "anthropic_base_url"):
             require_address(f"--{name.replace('_', '-')}", getattr(self, name))
 
     def settings(self, telephony: TelephonySettings) -> ServerSettings:
@@ -59,8 +71,12 @@ class ServingOptions:
             journals=self.journals,
             engines=self.engines,
             model=self.model,
-            openai_base_url=self.openai_base_url,
-            openai_api_key=self.openai_api_key,
+            access=ProviderAccess(
+                openai_api_key=self.openai_api_key,
+                openai_base_url=self.openai_base_url,
+                anthropic_api_key=self.anthropic_api_key,
+                anthropic_base_url=self.anthropic_base_url,
+            ),
             service=ServiceSettings(
                 url=self.service_url,
                 token_url=self.token_url,

@@ -17,6 +17,7 @@ from voiceagent.cli.less_logged import less_logged
 from voiceagent.cli.live_model import LiveModel, live_model
 from voiceagent.cli.play_audio import audio_notes, play_in_audio
 from voiceagent.errors import AuthorError, OperatorError, ScriptError
+from voiceagent.models.choose import ProviderAccess
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
 from voiceagent.testing.call_script import CallScript
@@ -60,7 +61,10 @@ def play(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="openai:<model>: a live model speaks, whatever the scripts say, and personas call."),
+        typer.Option(
+            help="openai:<model>, openai-responses:<model> or anthropic:<model>: a live model speaks, whatever the "
+            "scripts say, and personas call."
+        ),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what the live model says, for `model: {cassette: FILE}`.")
@@ -69,6 +73,13 @@ def play(
         str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint, for --model.")
     ] = None,
     openai_api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Key of that endpoint.")] = None,
+    anthropic_base_url: Annotated[
+        str | None,
+        typer.Option(envvar="ANTHROPIC_BASE_URL", help="An endpoint other than Anthropic's own, for --model."),
+    ] = None,
+    anthropic_api_key: Annotated[
+        str | None, typer.Option(envvar="ANTHROPIC_API_KEY", help="Key of that endpoint.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Play scripted conversations, each under several schedules; nothing is heard, nothing leaves the machine.
@@ -93,9 +104,13 @@ def play(
         files = _read(paths, keyword, CallFiles(plays_cassettes=model is None))
         for script in (script for file in files if runtime for script in file.scripts if script.persona is None):
             refuse_for_the_runtime(script)
-        speaking = live_model(
-            model, record=record, base_url=openai_base_url, api_key=openai_api_key, jobs=jobs, runtime=runtime
+        access = ProviderAccess(
+            openai_api_key=openai_api_key,
+            openai_base_url=openai_base_url,
+            anthropic_api_key=anthropic_api_key,
+            anthropic_base_url=anthropic_base_url,
         )
+        speaking = live_model(model, record=record, access=access, jobs=jobs, runtime=runtime)
     except (AuthorError, OperatorError) as exc:
         typer.echo(f"voiceagent: {exc}", err=True)
         raise typer.Exit(2) from exc

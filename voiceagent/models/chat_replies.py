@@ -1,4 +1,4 @@
-"""Puts a chat model's reply together from the crumbs in which it is streamed.
+"""Reads a chat model's reply from the chunks in which it is streamed.
 
 Servers stray from the protocol in how they number streamed tool calls: Ollama calls all of them 0
 (https://github.com/ollama/ollama/issues/15457), Gemini leaves the number out
@@ -7,18 +7,19 @@ Servers stray from the protocol in how they number streamed tool calls: Ollama c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from voiceagent.core.effects import Message
-from voiceagent.ports import ReplyDone, SentText, ToolRequest
+from voiceagent.models.reply_assembly import Called, Crumb, Ended, Tokens, Writing
+from voiceagent.ports import SentText
 
 if TYPE_CHECKING:
+    from openai.types import CompletionUsage
     from openai.types.chat import ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
-__all__ = ["ReplyAssembly"]
+__all__ = ["ChatReader"]
 
 
 @dataclass(slots=True)
@@ -30,40 +31,32 @@ class _Call:
     arguments: str = ""
 
 
-class ReplyAssembly:
-    """One reply in the making."""
+class ChatReader:
+    """Understands the chunks of one reply."""
 
-    def __init__(self, history: Sequence[Message]) -> None:
-        """Begin the reply to this history: requests are told apart from those that are in it."""
-        self.finished = False
-        """Whether the model has said that this is all."""
-        self.empty = True
-        """Whether nothing has come of it: neither words nor a request."""
-        self.done = ReplyDone()
-        """The last piece, as far as the tokens are known."""
-        self._taken = {message.request for message in history}
-        self._newest = history[-1].number if history else 0
+    def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
 
-    def take(self, chunk: ChatCompletionChunk) -> Iterator[SentText | ToolRequest]:
-        """Yield what the chunk completes: text at once, tool requests when all of them are there."""
-        self.count(chunk)
-        for choice in chunk.choices:
+    def read(self, event: ChatCompletionChunk, /) -> Iterator[Crumb]:
+        """Yield what the chunk adds: text at once, tool requests when all of them are there."""
+        if event.usage is not None:
+            yield _tokens(event.usage)
+        for choice in event.choices:
             text = (choice.delta.content or "") + (choice.delta.refusal or "")
             if text:
-                self.empty = False
                 yield SentText(text)
             for delta in choice.delta.tool_calls or ():
                 self._add(delta)
-            self.finished = self.finished or choice.finish_reason is not None
-        if self.finished:
-            yield from self._requests()
+                yield Writing()
+            if choice.finish_reason is not None:
+                yield from self._end()
 
-    def count(self, chunk: ChatCompletionChunk) -> None:
-        """Note the tokens, where the chunk counts them."""
-        if chunk.usage is not None:
-            self.done = ReplyDone(input_tokens=chunk.usage.prompt_tokens, output_tokens=chunk.usage.completion_tokens)
+    def _end(self) -> Iterator[Crumb]:
+        for call in self._calls:
+            yield Called(call.id, call.name, call.arguments)
+        self._calls.clear()
+        yield Ended()
 
     def _add(self, delta: ChoiceDeltaToolCall) -> None:
         call = self._call_of(delta)
@@ -83,18 +76,15 @@ class ReplyAssembly:
         call.id = call.id or delta.id or ""
         return call
 
-    def _requests(self) -> Iterator[ToolRequest]:
-        for number, call in enumerate(self._calls):
-            self.empty = False
-            # Some servers count from 0 in every reply, but results find their requests by these ids all through a call.
-            request = call.id if call.id and call.id not in self._taken else f"n{self._newest}-{number}"
-            self._taken.add(request)
-            yield ToolRequest(request, call.name, call.arguments)
-        self._calls.clear()
-
 
 def _begins_another(delta: ChoiceDeltaToolCall, call: _Call, *, numbered: bool) -> bool:
     """Whether a delta that seems to go on with a call is another one: it says so by its id, or else by a name."""
     if delta.id:
         return bool(call.id) and delta.id != call.id
     return not numbered and delta.function is not None and bool(delta.function.name)
+
+
+def _tokens(usage: CompletionUsage) -> Tokens:
+    details = usage.prompt_tokens_details
+    cached = details.cached_tokens if details is not None else None
+    return Tokens(usage.prompt_tokens, usage.completion_tokens, cached or 0)

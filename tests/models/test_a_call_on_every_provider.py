@@ -1,0 +1,182 @@
+"""The same scripted call to the bank on every protocol: real SDKs, real HTTP, a scripted mind at the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.models.dialects import CHAT, DIALECTS, MESSAGES, Asks, Dialect, Question
+from tests.models.provider_server import Answer, Body, provider_elsewhere, refuses, streams
+from voiceagent.models.choose import ProviderAccess, model_from
+from voiceagent.testing import CallFile, CallFiles, CallPlayer, LiveModels, Says
+from voiceagent.testing.manual_clock import ManualClock
+
+BANK = Path(__file__).parents[1] / "conversations" / "bank"
+BALANCE = (
+    "Your checking account holds 2,540 dollars and 75 cents. Your savings account holds 800 dollars. Anything else?"
+)
+
+Mind = Callable[[Question], str | Asks]
+
+
+@cache
+def balance_calls() -> CallFile:
+    return CallFiles().read(BANK / "balance.call.yaml")
+
+
+def bank_mind(asked: Question) -> str | Asks:
+    """Work at the bank as its prompts say, from nothing but what is on the wire."""
+    if "begin_authentication" in asked.tools:
+        return Asks("a1", "begin_authentication")
+    if "verify_caller" in asked.tools:
+        if "⟨pin#" not in asked.newest:
+            return (
+                "Thank you. And your four digit PIN?" if "⟨" in asked.newest else "Sure. What is your account number?"
+            )
+        return Asks("a2", "verify_caller", tuple(_handles(asked.newest)))
+    if "goodbye" in asked.newest.lower():
+        return Asks("a3", "finish", ("{}",))
+    if asked.is_result and "2540.75" in asked.newest:
+        return BALANCE
+    return Asks("a4", "get_accounts", ("{}",))
+
+
+def _handles(words: str) -> Iterator[str]:
+    """Yield the arguments crumb by crumb; the account's handle is the one before the PIN's."""
+    pin = words[words.index("⟨pin#") : words.rindex("⟩") + 1]
+    number = int(pin[len("⟨pin#") : pin.index(":")]) - 1
+    text = json.dumps({"account_number": f"⟨account_number#{number}: 7 digits⟩", "pin": pin}, ensure_ascii=False)
+    yield text[:9]
+    yield text[9:]
+
+
+@contextmanager
+def at_work(dialect: Dialect, mind: Mind) -> Iterator[LiveModels]:
+    def answer(body: Body) -> Answer:
+        return streams(dialect.says(mind(dialect.asked(body))))
+
+    with (
+        provider_elsewhere(answer) as server,
+        LiveModels(dialect.engine("m", base_url=server.url + dialect.path)) as live,
+    ):
+        yield live
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+def test_the_scripted_call_goes_as_it_is_written(dialect: Dialect) -> None:
+    file = balance_calls()
+    with at_work(dialect, bank_mind) as live:
+        failure = CallPlayer(file.flow, live=live).play(file.scripts[0]).failure
+    assert failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What is the same whoever speaks."""
+
+    phases: list[str]
+    tools: list[str]
+    heard: list[str]
+
+
+def trace_of(live: LiveModels | None) -> Trace:
+    """Place the usual call; without a model the guided one speaks."""
+    file = balance_calls()
+    script = file.scripts[0]
+    call = CallPlayer(file.flow, live=live).place(script, "core", 0).start()
+    for turn in script.turns:
+        if isinstance(turn.act, Says):
+            call.says(turn.act.text)
+    return Trace(call.phases, [tool for tool, _ in call.tool_runs], call.heard)
+
+
+def test_every_provider_takes_the_call_the_same_way_as_the_guided_model() -> None:
+    traces: dict[str, Trace] = {"guided": trace_of(None)}
+    for dialect in DIALECTS:
+        with at_work(dialect, bank_mind) as live:
+            traces[dialect.name] = trace_of(live)
+    assert traces["guided"].phases == ["greeting", "authentication", "account_inquiry", "goodbye"]
+    assert traces == dict.fromkeys(traces, traces["guided"])
+
+
+# --- providers that go down in mid-call ------------------------------------------------------------------------------
+
+
+def goes_down_after(replies: int, dialect: Dialect) -> Callable[[Body], Answer]:
+    """Work at the bank for so many replies; then there is no server any more, only its load balancer."""
+    left = iter(range(replies))
+
+    def answer(body: Body) -> Answer:
+        if next(left, None) is None:
+            return refuses(503)
+        return streams(dialect.says(bank_mind(dialect.asked(body))))
+
+    return answer
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 9), (1, 9), (2, 9), (3, 9), (4, 9), (1, 1), (2, 1), (0, 0)])
+def test_whoever_stands_in_goes_on_where_the_others_stopped(first: int, second: int) -> None:
+    with (
+        provider_elsewhere(goes_down_after(first, CHAT)) as openai,
+        provider_elsewhere(goes_down_after(second, MESSAGES)) as anthropic,
+    ):
+        access = ProviderAccess(openai_base_url=openai.url + CHAT.path, anthropic_base_url=anthropic.url)
+        with LiveModels(model_from("openai:a,anthropic:b", clock=ManualClock(), access=access)) as live:
+            trace = trace_of(live)
+    assert trace == trace_of(None)
+    assert len(openai.bodies) > first
+    assert anthropic.bodies
+
+
+# --- arguments that do not validate ----------------------------------------------------------------------------------
+
+NOT_JSON = '{"account_number": '
+NO_OBJECT = "[1]"
+NOT_ALL = '{"pin": "⟨pin#2: 4 digits⟩"}'
+
+
+class Clumsy:
+    """Works at the bank, but asks for the caller's check with arguments that do not fit, so many times."""
+
+    def __init__(self, arguments: str, times: int) -> None:
+        self.told: list[str] = []
+        """What it was told about its requests."""
+        self._arguments = arguments
+        self._times = times
+
+    def __call__(self, asked: Question) -> str | Asks:
+        if "verify_caller" not in asked.tools:
+            return bank_mind(asked)
+        errors = [result for result in asked.results if "the arguments do not fit" in result]
+        self.told = errors
+        if "⟨pin#" in asked.newest or (errors and len(errors) < self._times):
+            return Asks(f"b{len(errors)}", "verify_caller", (self._arguments,))
+        return Asks("c", "verify_caller", tuple(_handles(asked.words))) if errors else bank_mind(asked)
+
+
+@pytest.mark.parametrize("arguments", [NOT_JSON, NO_OBJECT, NOT_ALL], ids=["no JSON", "no object", "one is missing"])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+def test_arguments_that_do_not_fit_are_told_to_the_model_twice_and_then_a_person_takes_over(
+    dialect: Dialect, arguments: str
+) -> None:
+    mind = Clumsy(arguments, times=3)
+    with at_work(dialect, mind) as live:
+        trace = trace_of(live)
+    assert trace.phases == ["greeting", "authentication", "human"]
+    assert len(mind.told) == 2
+    assert trace.tools == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+def test_a_model_that_mends_its_arguments_goes_on_with_the_call(dialect: Dialect) -> None:
+    mind = Clumsy(NOT_JSON, times=2)
+    with at_work(dialect, mind) as live:
+        trace = trace_of(live)
+    assert len(mind.told) == 2
+    assert trace == trace_of(None)
