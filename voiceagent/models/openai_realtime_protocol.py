@@ -375,12 +375,12 @@ class RealtimeProtocol:
         code = _code(error)
         self.counts[f"error {code}"] += 1
         _log.debug("%s reports an error: %s", self._name, code)
-        about = error.get("event_id")
-        if about in self._updates or self._is_about_an_update(error):
+        about = _text(error.get("event_id")) or None
+        if about in self._updates or (about is None and self._is_about_an_update(error)):
             self._lose(f"refused the setup ({code})", permanent=_FATAL.get(code, _is_ours(error)))
         elif about is not None and about in (self._asking, self._doomed, self._taken):
-            self._ask_refused(cast("str", about), error)
-        elif isinstance(about, str) and about in self._unconfirmed:
+            self._ask_refused(about, error)
+        elif about is not None and about in self._unconfirmed:
             self._item_refused(self._unconfirmed.pop(about))
         elif code in _FATAL:
             self._lose(f"ended the session ({code})", permanent=_FATAL[code])
@@ -390,10 +390,7 @@ class RealtimeProtocol:
 
     def _is_about_an_update(self, error: Fields) -> bool:
         """Say whether an error without an event id is about an update: not every server passes the id back."""
-        if error.get("event_id") is not None or not self._updates:
-            return False
-        param = error.get("param")
-        return not self.ready or (isinstance(param, str) and param.startswith("session"))
+        return not self.ready or (bool(self._updates) and _text(error.get("param")).startswith("session"))
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
