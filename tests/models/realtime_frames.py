@@ -195,7 +195,7 @@ class Wire:
         first: SessionSetup | None = None,
         *,
         turns: Turns | None = None,
-        transcription: str | None = "gpt-4o-mini-transcribe",
+        transcription: str | None = "gpt-realtime-whisper",
         language: str | None = None,
     ) -> None:
         self.protocol = RealtimeProtocol(

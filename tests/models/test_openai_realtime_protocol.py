@@ -111,7 +111,7 @@ def test_the_first_update_says_all_that_we_depend_on():
                     "create_response": True,
                     "interrupt_response": False,
                 },
-                "transcription": {"model": "gpt-4o-mini-transcribe", "language": "de"},
+                "transcription": {"model": "gpt-realtime-whisper", "language": "de"},
             },
             "output": {"format": {"type": "audio/pcmu"}, "voice": "marin"},
         },
@@ -221,7 +221,7 @@ def test_an_update_that_is_refused_ends_the_session(kind: str, permanent: bool):
 
     events = wire.receive(error("invalid_value", about=frame["event_id"], kind=kind))
 
-    assert events == [SessionLost("a model refused the setup (invalid_value)", permanent=permanent)]
+    assert events == [SessionLost("a model refused the new setup (invalid_value)", permanent=permanent)]
     assert wire.receive(session_updated(), began("resp_1")) == []
 
 
@@ -248,7 +248,7 @@ def test_a_session_that_is_refused_from_the_start_is_lost_with_the_reason():
     wire = Wire()
 
     assert wire.receive(session_created(), error("invalid_model")) == [
-        SessionLost("a model refused the setup (invalid_model)", permanent=True)
+        SessionLost("a model refused the session (invalid_model)", permanent=True)
     ]
     assert not wire.protocol.ready
 

@@ -271,7 +271,7 @@ def test_a_setup_that_is_refused_says_why_and_leaves_no_connection():
     async def run() -> None:
         async with provider(refuse) as here:
             models = OpenAIRealtimeModels(openai_endpoint("gpt-realtime-2", api_key=KEY, base_url=here.url))
-            with pytest.raises(ModelUnavailable, match=r"refused the setup \(invalid_value\)") as failure:
+            with pytest.raises(ModelUnavailable, match=r"refused the session \(invalid_value\)") as failure:
                 await models.connect(setup(), Posted())
             assert failure.value.permanent
             await here.gone.wait()
@@ -289,6 +289,21 @@ def test_a_key_that_is_refused_after_the_handshake_is_permanent():
             with pytest.raises(ModelUnavailable, match=r"closed the session \(3000 invalid_api_key\)") as failure:
                 await models.connect(setup(), Posted())
             assert failure.value.permanent
+
+    asyncio.run(run())
+
+
+def test_a_refusal_is_heard_though_the_socket_is_closed_right_after_it():
+    async def refuse(far: Far) -> None:
+        await far.say(error(None, kind="session_limit_reached"))
+        await far.socket.close(1008, "All session slots are in use")
+
+    async def run() -> None:
+        async with provider(refuse) as here:
+            models = OpenAIRealtimeModels(openai_endpoint("m", api_key=KEY, base_url=here.url))
+            with pytest.raises(ModelUnavailable, match=r"refused the session \(session_limit_reached\)") as failure:
+                await models.connect(setup(), Posted())
+            assert not failure.value.permanent
 
     asyncio.run(run())
 
@@ -483,7 +498,7 @@ def test_an_update_that_is_refused_loses_the_session_and_closes_its_socket():
             live.update(setup(epoch=2))
             lost = await posted.until(SessionLost)
             await here.gone.wait()
-        assert lost == SessionLost("gpt-realtime-2 refused the setup (invalid_value)", permanent=True)
+        assert lost == SessionLost("gpt-realtime-2 refused the new setup (invalid_value)", permanent=True)
 
     asyncio.run(run())
 

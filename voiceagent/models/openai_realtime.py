@@ -103,7 +103,7 @@ class OpenAIRealtimeModels:
         endpoint: RealtimeEndpoint,
         *,
         turns: Turns | None = None,
-        transcription: str | None = "gpt-4o-mini-transcribe",
+        transcription: str | None = "gpt-realtime-whisper",
         language: str | None = None,
         connect_ms: int = 5_000,
         setup_ms: int = 5_000,
@@ -171,8 +171,9 @@ class _ConnectHere(connect):
 
 
 async def _set_up(socket: ClientConnection, protocol: RealtimeProtocol, setup: SessionSetup) -> None:
-    for frame in protocol.open(setup):
-        await socket.send(frame)
+    with suppress(ConnectionClosed):  # what was said before the close, and why, is read below
+        for frame in protocol.open(setup):
+            await socket.send(frame)
     while not protocol.ready:
         for event in protocol.receive(await socket.recv()).events:
             if isinstance(event, SessionLost):

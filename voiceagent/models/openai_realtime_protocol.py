@@ -377,7 +377,8 @@ class RealtimeProtocol:
         _log.debug("%s reports an error: %s", self._name, code)
         about = _text(error.get("event_id")) or None
         if about in self._updates or (about is None and self._is_about_an_update(error)):
-            self._lose(f"refused the setup ({code})", permanent=_FATAL.get(code, _is_ours(error)))
+            what = "new setup" if self.ready else "session"
+            self._lose(f"refused the {what} ({code})", permanent=_FATAL.get(code, _is_ours(error)))
         elif about is not None and about in (self._asking, self._doomed, self._taken):
             self._ask_refused(about, error)
         elif about is not None and about in self._unconfirmed:
