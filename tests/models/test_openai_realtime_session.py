@@ -312,7 +312,7 @@ def test_a_setup_that_is_never_confirmed_is_given_up_in_time():
     async def run() -> None:
         async with provider(Far.stay) as here:
             models = OpenAIRealtimeModels(
-                openai_endpoint("gpt-realtime-2", api_key=KEY, base_url=here.url), setup_ms=50
+                openai_endpoint("gpt-realtime-2", api_key=KEY, base_url=here.url), answer_ms=50
             )
             with pytest.raises(ModelUnavailable, match="did not confirm the setup within 50 ms"):
                 await models.connect(setup(), Posted())
@@ -473,6 +473,60 @@ def test_a_session_that_the_provider_closes_is_lost_in_our_own_words(code: int, 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("call", "late"),
+    [
+        (lambda live: live.update(setup(epoch=2)), "the new setup"),
+        (lambda live: live.ask(), "the beginning of a reply"),
+        (lambda live: live.cancel(), "the end of a reply"),
+    ],
+)
+def test_an_answer_that_does_not_come_loses_the_session(call: Callable[[SpeechSession], None], late: str):
+    async def script(far: Far) -> None:
+        await far.set_up()
+        await far.say(began("resp_1"))
+        if late != "the end of a reply":
+            await far.say(done("resp_1"))
+        await far.stay()
+
+    async def run() -> None:
+        async with provider(script) as here:
+            models = OpenAIRealtimeModels(openai_endpoint("m", api_key=KEY, base_url=here.url), answer_ms=200)
+            posted = Posted()
+            live = await models.connect(setup(), posted)
+            await posted.until(ModelReplyBegan)
+            if late != "the end of a reply":
+                await posted.until(ModelReplyEnded)
+            call(live)
+            lost = await posted.until(SessionLost)
+            await live.close()
+            assert lost == SessionLost(f"m did not confirm {late} within 200 ms", permanent=False)
+
+    asyncio.run(run())
+
+
+def test_an_answer_in_time_is_all_that_is_asked():
+    async def script(far: Far) -> None:
+        await far.set_up()
+        await far.next("session.update")
+        await far.say(session_updated())
+        await far.stay()
+
+    async def run() -> None:
+        async with provider(script) as here:
+            models = OpenAIRealtimeModels(openai_endpoint("m", api_key=KEY, base_url=here.url), answer_ms=200)
+            posted = Posted()
+            live = await models.connect(setup(), posted)
+            live.update(setup(epoch=2))
+            await posted.until(SetupInForce)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.4):
+                    await posted.until(SessionLost)
+            await live.close()
+
+    asyncio.run(run())
+
+
 def test_a_connection_that_drops_is_lost_without_a_word():
     async def script(far: Far) -> None:
         await far.set_up()
@@ -512,8 +566,10 @@ async def deaf(far: Far) -> None:
 def test_a_far_side_that_takes_nothing_is_lost_before_memory_is():
     async def run() -> None:
         async with session(deaf) as (live, posted, here):
-            while not posted.events:
+            for _ in range(100):
                 live.hear(bytes(48_000))
+            assert posted.events == []
+            await posted.until(SessionLost)
             assert posted.events == [SessionLost("gpt-realtime-2 takes too little of what is sent", permanent=False)]
             here.far[0].socket.transport.abort()
 

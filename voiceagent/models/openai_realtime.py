@@ -106,19 +106,20 @@ class OpenAIRealtimeModels:
         transcription: str | None = "gpt-realtime-whisper",
         language: str | None = None,
         connect_ms: int = 5_000,
-        setup_ms: int = 5_000,
+        answer_ms: int = 5_000,
     ) -> None:
         """Prepare sessions; nothing is sent. Reads certificates from disk.
 
         `transcription` names the model that writes down the caller's words, None for none; `language` is its hint, as
-        in `de`. A session fails that is not connected after `connect_ms`, or not set up `setup_ms` after that.
+        in `de`. A session fails that is not connected after `connect_ms`, or in which the provider leaves a setup, an
+        ask or a cancel unanswered for `answer_ms`.
         """
         self._endpoint = endpoint
         self._turns = turns or ServerTurns()
         self._transcription = transcription
         self._language = language
         self._connect_ms = connect_ms
-        self._setup_ms = setup_ms
+        self._answer_ms = answer_ms
         self._tls = ssl.create_default_context() if endpoint.url.startswith("wss:") else None
         self._capabilities = capabilities_of(endpoint.name, transcribes=transcription is not None)
 
@@ -137,13 +138,13 @@ class OpenAIRealtimeModels:
             async with asyncio.timeout(self._connect_ms / 1_000):
                 socket = await self._open_socket()
         try:
-            with _own_words(model, late=f"did not confirm the setup within {self._setup_ms} ms"):
-                async with asyncio.timeout(self._setup_ms / 1_000):
+            with _own_words(model, late=f"did not confirm the setup within {self._answer_ms} ms"):
+                async with asyncio.timeout(self._answer_ms / 1_000):
                     await _set_up(socket, protocol, setup)
         except BaseException:  # cancellation too: a socket left open costs a session
             socket.transport.abort()
             raise
-        return _Session(model, socket, protocol, post)
+        return _Session(model, socket, protocol, post, answer_ms=self._answer_ms)
 
     async def close(self) -> None:
         """Nothing is held: sockets belong to their sessions."""
@@ -192,8 +193,11 @@ class _Session:
         socket: ClientConnection,
         protocol: RealtimeProtocol,
         post: Callable[[SpeechModelEvent], None],
+        *,
+        answer_ms: int,
     ) -> None:
         self._model = model
+        self._answer_ms = answer_ms
         self._socket = socket
         self._protocol = protocol
         self._post = post
@@ -202,6 +206,8 @@ class _Session:
         self._unsent_chars = 0
         self._has_unsent = asyncio.Event()
         self._asking_again: asyncio.TimerHandle | None = None
+        self._awaits: tuple[str, str] | None = None
+        self._answer_due: asyncio.TimerHandle | None = None
         self._tasks = (
             asyncio.create_task(self._read(), name="realtime session, reading"),
             asyncio.create_task(self._write(), name="realtime session, writing"),
@@ -258,9 +264,24 @@ class _Session:
             self._unsent.append(frame)
             self._unsent_chars += len(frame)
         if self._unsent_chars > _MAX_UNSENT_CHARS:
-            self._lose("takes too little of what is sent")
+            self._unsent.clear()
+            self._unsent_chars = 0
+            # Not from in here: whoever sends does not expect an event before it returns.
+            asyncio.get_running_loop().call_soon(self._lose, "takes too little of what is sent")
         elif self._unsent:
             self._has_unsent.set()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Give the provider its time for the answer that it owes now."""
+        if (awaits := self._protocol.awaits) == self._awaits:
+            return
+        self._awaits = awaits
+        if self._answer_due is not None:
+            self._answer_due.cancel()
+        if awaits is not None:
+            late = f"did not confirm {awaits[0]} within {self._answer_ms} ms"
+            self._answer_due = asyncio.get_running_loop().call_later(self._answer_ms / 1_000, self._lose, late)
 
     async def _write(self) -> None:
         with suppress(ConnectionClosed):  # the reader knows why
@@ -319,8 +340,9 @@ class _Session:
         self._post(lost)
 
     def _stop(self) -> None:
-        if self._asking_again is not None:
-            self._asking_again.cancel()
+        for timer in (self._asking_again, self._answer_due):
+            if timer is not None:
+                timer.cancel()
         for task in self._tasks:
             task.cancel()
 

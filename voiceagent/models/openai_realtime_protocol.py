@@ -238,6 +238,16 @@ class RealtimeProtocol:
         return self._drain()
 
     @property
+    def awaits(self) -> tuple[str, str] | None:
+        """What the provider owes an answer to at once, in words, and which one: a setup, a cancel, an ask."""
+        if self._updates:
+            return "the new setup", next(iter(self._updates))
+        if self._made is not None:
+            return ("the end of a reply", self._made.id) if self._made.cancelled else None
+        due = self._asking or self._doomed
+        return ("the beginning of a reply", due) if due is not None else None
+
+    @property
     def waits_to_ask(self) -> bool:
         """Whether an ask was refused though no reply is known to be made: `ask_again` is due in a moment."""
         return self._queued and self._free and not self.lost
