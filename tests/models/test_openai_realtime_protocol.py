@@ -269,9 +269,10 @@ def test_p3_a_reply_is_never_asked_for_while_one_is_being_made():
 
 def test_an_ask_while_one_is_under_way_is_the_same_unless_more_was_told():
     wire = open_wire()
+    wire.send(wire.protocol.tell([NOTE]))
     wire.send(wire.protocol.ask())
     wire.send(wire.protocol.ask())
-    wire.receive(began("resp_1"), done("resp_1"))
+    wire.receive(began("resp_1"), done("resp_1"))  # from a server that confirms nothing of what it is told
     assert wire.asks == 1
 
     wire.send(wire.protocol.ask())
@@ -642,6 +643,13 @@ def test_nothing_of_a_cancelled_reply_is_heard_any_more():
     assert late == [ModelReplyEnded("resp_1", "cancelled", input_tokens=120, output_tokens=40)]
     assert wire.receive(audio("resp_1", b"ghi"), done("resp_1", "cancelled")) == []
     assert wire.protocol.counts["late response.output_audio.delta"] == 2
+
+
+def test_nothing_of_another_reply_is_heard_in_the_one_being_made():
+    wire = open_wire()
+    wire.receive(began("resp_1"), done("resp_1"), began("resp_2"))
+
+    assert wire.receive(audio("resp_1", b"abc"), words("resp_1", "abc"), done("resp_1")) == []
 
 
 def test_a_reply_is_cancelled_once():
