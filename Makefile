@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install demo test explore lint check bench bench-guided lock clean
+.PHONY: help install demo test test-providers explore lint check bench bench-guided lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
+test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
+	@tests/providers/run
+
 explore: $(STAMP)  ## Play every scripted conversation in many orders, on the core and through the runtime
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 
@@ -56,4 +59,4 @@ lock:  ## Resolve requirements.lock anew (needs uv)
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-providers demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
