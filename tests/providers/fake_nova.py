@@ -44,6 +44,8 @@ class FakeSession:
         self._contents = 0
         self._head_sent = False
         self.path = path
+        self.number_in_call = 0
+        """1 for the first session that the server was asked for."""
         self.events: list[tuple[str, dict[str, Any]]] = []
         """All that the client has sent, in order."""
         self.came_at: list[float] = []
@@ -255,7 +257,7 @@ class _Connection(asyncio.Protocol):
         session = FakeSession(self, event.stream_id, headers[":path"])
         self._sessions[event.stream_id] = session
         self._server.sessions.append(session)
-        self._server.arrived.set()
+        session.number_in_call = len(self._server.sessions)
         session.brain = asyncio.ensure_future(self._server.brain(session))
         session.brain.add_done_callback(self._server.note)
 
@@ -298,7 +300,6 @@ class FakeNova:
         self.sessions: list[FakeSession] = []
         self.connections: set[_Connection] = set()
         self.closed_connections = 0
-        self.arrived = asyncio.Event()
         self.deaf = False
         """Read from the socket, but grant no room for more and understand nothing."""
         self.failures: list[BaseException] = []

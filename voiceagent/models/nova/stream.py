@@ -133,7 +133,6 @@ class BedrockStreams:
                 logging.getLogger(name).setLevel(logging.INFO)
         self._lock = asyncio.Lock()
         self._config: Any = None
-        self._chain: Any = None
         self._letting_go: set[asyncio.Task[None]] = set()
 
     @property
@@ -147,21 +146,26 @@ class BedrockStreams:
         if isinstance(given, AwsCredentials):
             return given
         try:
-            if given is not None:
-                return await given()
-            async with self._lock:
-                if self._chain is None:
-                    self._chain = await self._identities.IdentityChain.create(
-                        self._identities.AWSCredentialsIdentity,
-                        region_override=self._region,
-                        http_client=self._transport,
-                    )
-            found: Any = await self._chain.get_identity(properties={})
-        except Exception as exc:  # the adapter boundary: a chain may ask files, programs and metadata services
+            found: Any = await (given() if given is not None else self._found())
+        except Exception as exc:  # the adapter boundary: it may have asked files, programs and metadata services
             raise ModelUnavailable(f"no credentials for {self._model} ({type(exc).__name__})", permanent=True) from exc
+        if given is not None:
+            return found
         return AwsCredentials(
             found.access_key_id, found.secret_access_key, found.session_token, _in_utc(found.expiration)
         )
+
+    async def _found(self) -> Any:
+        # The SDK searches sys.path for finders of credentials and reads files, on the loop: it is given another one.
+        transport = copy.deepcopy(self._transport)
+        finding = self._identities.IdentityChain.create(
+            self._identities.AWSCredentialsIdentity, region_override=self._region, http_client=transport
+        )
+        try:
+            chain = await asyncio.to_thread(asyncio.run, finding)
+            return await asyncio.to_thread(asyncio.run, chain.get_identity(properties={}))
+        finally:
+            await transport.close()
 
     async def open(self, credentials: AwsCredentials) -> NovaStream:
         """Begin a request; it is not known yet whether it can be had. Raises ModelUnavailable."""
@@ -248,6 +252,8 @@ class _Carrier:
         self._inner = inner
         self.connected = asyncio.Event()
         self.sending: asyncio.Task[Any] | None = None
+        self.writing: asyncio.Task[Any] | None = None
+        """The CRT's own, which nobody asks how it ended."""
         self._body: Any = None
         self._taken = 0
         self._progress = asyncio.Event()
@@ -267,6 +273,7 @@ class _Carrier:
 
     async def _watched(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         # The body is asked for once there is a connection to write it to.
+        self.writing = asyncio.current_task()
         self.connected.set()
         async for chunk in body:
             yield chunk
@@ -384,13 +391,19 @@ class _Stream:
             except Exception as exc:  # noqa: BLE001 - whatever it was, the next step is due
                 _log.debug("letting go of a connection: %s", type(exc).__name__)
         # With the connection gone the CRT's thread calls nobody any more.
-        left = {task for task in (self._opening, sending) if task is not None}
-        for task in left:
-            task.cancel()
-        done, _ = await asyncio.wait(left, timeout=_SETTLE_S)
-        for task in done:
-            if not task.cancelled():
-                task.exception()
+        for task in (self._carrier.writing, self._opening, self._carrier.sending):
+            if task is not None:
+                await _put_to_rest(task, patient=task is self._carrier.writing)
+
+
+async def _put_to_rest(task: asyncio.Task[Any], *, patient: bool) -> None:
+    """End a task, and hear how it ended so that nobody complains that nobody did."""
+    if patient:
+        await asyncio.wait({task}, timeout=_SETTLE_S)
+    task.cancel()
+    await asyncio.wait({task}, timeout=_SETTLE_S)
+    if task.done() and not task.cancelled():
+        task.exception()
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
