@@ -6,7 +6,7 @@ import json
 from itertools import count, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceagent.core.effects import Message
@@ -46,6 +46,7 @@ MESSAGES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_p7_turns_alternate_and_the_caller_is_first(messages: list[Message]) -> None:
     turns = shaped(messages)
@@ -53,6 +54,7 @@ def test_p7_turns_alternate_and_the_caller_is_first(messages: list[Message]) -> 
     assert not turns or turns[0].role == "USER"
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_no_limit_is_passed(messages: list[Message]) -> None:
     turns = shaped(messages)
@@ -61,12 +63,14 @@ def test_no_limit_is_passed(messages: list[Message]) -> None:
     assert all(turn.text.strip() for turn in turns)
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_everything_can_be_written_as_json_in_utf_8(messages: list[Message]) -> None:
     for text in [turn.text for turn in shaped(messages)] + live_words(messages):
         assert json.loads(json.dumps(text, ensure_ascii=False).encode()) == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["caller", "agent"]), min_size=1, max_size=200))
 def test_the_last_words_are_never_the_ones_left_out(roles: list[str]) -> None:
     messages = [said(role, f"words {place} " + "x" * 300) for place, role in enumerate(roles)]
@@ -74,6 +78,7 @@ def test_the_last_words_are_never_the_ones_left_out(roles: list[str]) -> None:
     assert last.text.splitlines()[-1] == messages[-1].text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=5_000) | st.builds(lambda word: word * 900, st.text(min_size=1, max_size=9)))
 def test_pieces_fit_and_together_are_the_text(text: str) -> None:
     clean = text.encode("utf-8", "replace").decode()

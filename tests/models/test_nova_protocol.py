@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceagent.core.effects import Message
@@ -284,6 +284,7 @@ def test_p8_a_late_result_from_an_earlier_session_is_told_in_words() -> None:
 # --- hearing ---------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3_000), max_size=30))
 def test_audio_of_any_length_is_sent_in_frames_none_lost_none_twice(lengths: list[int]) -> None:
     session = Session()
@@ -640,6 +641,39 @@ def test_an_interruption_that_is_told_late_leaves_the_next_reply_alone() -> None
     assert session.happened() == [ModelReplyAudio("n2", b"\2\0"), ModelReplyEnded("n2", "complete")]
 
 
+def cut_in_upon(session: Session) -> None:
+    session.text("ASSISTANT", "SPECULATIVE", "The balance")
+    session.codec.ask()
+    session.speak(b"\1\0", stop="INTERRUPTED")
+
+
+def test_a_caller_who_cuts_in_is_not_spoken_over_by_what_was_asked_before() -> None:
+    session = Session()
+    session.hears()
+    cut_in_upon(session)
+    assert session.sent() == []
+    session.reply("Yes?")
+    assert session.sent() == []
+
+
+def test_what_is_held_is_told_after_the_answer_to_a_caller_who_cut_in() -> None:
+    session = Session()
+    session.hears()
+    session.codec.tell([said("note", "The transfer is done.")])
+    cut_in_upon(session)
+    assert session.sent() == []
+    session.reply("Yes?")
+    assert session.sent_texts() == [("USER", True, f"[The transfer is done.]\n{YOUR_TURN}")]
+
+
+def test_after_a_cough_the_model_can_be_asked_to_go_on() -> None:
+    session = Session()
+    session.hears()
+    cut_in_upon(session)
+    session.codec.ask()
+    assert session.sent_texts() == [("USER", True, YOUR_TURN)]
+
+
 def test_a_cancelled_reply_is_over_at_once_and_its_rest_is_swallowed() -> None:
     session = Session()
     session.hears()
@@ -678,7 +712,7 @@ def test_cancelling_where_nothing_is_said_says_nothing() -> None:
     assert session.happened() == []
 
 
-def test_a_cancelled_generation_starts_no_tool_and_yet_its_tool_use_is_answered() -> None:
+def test_p2_a_cancelled_generation_starts_no_tool_and_yet_its_tool_use_is_answered() -> None:
     session = Session()
     session.hears()
     session.text("ASSISTANT", "SPECULATIVE", "I transfer it now.")
@@ -720,6 +754,7 @@ NAMES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, st.dictionaries(KEYS, VALUES, max_size=6)), max_size=30))
 def test_whatever_comes_nothing_is_raised_and_replies_begin_before_they_end(
     events: list[tuple[str, dict[str, Any]]],

@@ -228,6 +228,8 @@ def test_a_provider_that_takes_less_than_is_said_loses_the_session() -> None:
         session.hear(FRAME)
         await asyncio.sleep(0)
         session.hear(FRAME * 2_000)
+        assert posted == []
+        await asyncio.sleep(0)
         assert posted == [SessionLost("nova takes less than the caller says", permanent=False)]
         session.hear(FRAME)
         await asyncio.sleep(10)
@@ -292,6 +294,18 @@ def test_nobody_is_told_of_an_expiry_after_the_close() -> None:
         assert posted == []
 
     play(scene, ends_at_ms=300_000)
+
+
+def test_a_loss_that_has_not_been_posted_is_not_posted_after_the_close() -> None:
+    async def scene(session: NovaSession, line: Line, posted: list[SpeechModelEvent]) -> None:
+        line.stuck = True
+        session.hear(FRAME)
+        await asyncio.sleep(0)
+        session.hear(FRAME * 2_000)
+        await session.close()
+        assert posted == []
+
+    play(scene, closes=False)
 
 
 def test_prompt_and_tools_cannot_be_changed_in_place() -> None:

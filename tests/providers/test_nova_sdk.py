@@ -356,7 +356,7 @@ async def test_a_swap_with_three_seconds_of_speech_in_flight_loses_and_doubles_n
 
 
 @on_a_loop
-async def test_p8_a_hand_off_call_is_never_answered_in_the_session_that_is_left() -> None:
+async def test_p8_p18_a_hand_off_call_is_never_answered_in_the_session_that_is_left() -> None:
     async def brain(session: FakeSession) -> None:
         session.head()
         await session.until_heard(len(FRAME))

@@ -51,7 +51,7 @@ class NovaSonicModels:
         endpoint: str | None = None,
         sensitivity: Sensitivity | None = None,
         connect_ms: int = 5_000,
-        confirm_ms: int = 1_000,
+        confirm_ms: int = 500,
         expiry_notice_ms: int = 60_000,
         pace: Pace | None = None,
     ) -> None:

@@ -6,7 +6,8 @@ What Nova cannot do, and what is done instead:
   (`ask`), or goes along with the next tool result.
 - It goes on by itself once it has a tool's result. So a result is the one thing told that makes it speak, and an `ask`
   that follows it is done already.
-- It cannot be asked while it speaks, nor before it hears: an `ask` waits for the end of the reply, and for audio.
+- It cannot be asked while it speaks, nor before it hears: an `ask` waits for the end of the reply, and for audio. Where
+  the caller cuts in upon that reply, their answer comes first, and is all there is to say if nothing else is held.
 - It cannot be stopped. A cancelled reply is made to its end and swallowed; a tool that it asks for in it is answered as
   cancelled, since a tool use must have its result. An `ask` that has been sent cannot be taken back.
 - Its history cannot be cut to what was heard. It keeps what the caller let it say, by its own account.
@@ -26,7 +27,7 @@ from voiceagent.core.effects import Message
 from voiceagent.models.nova.frames import FRAME_MS, Frame, Frames, Sensitivity
 from voiceagent.models.nova.history import live_words, shaped
 from voiceagent.models.nova.replies import Replies
-from voiceagent.ports import CallerTranscribed, SessionSetup, SpeechModelEvent
+from voiceagent.ports import CallerTranscribed, ModelInterrupted, SessionSetup, SpeechModelEvent
 
 __all__ = ["YOUR_TURN", "NovaProtocol"]
 
@@ -57,6 +58,8 @@ class NovaProtocol:
         self._asked = False
         self._awaited_after: int | None = None
         """Something has been sent that Nova answers: how many replies had begun by then."""
+        self._yielded_after: int | None = None
+        """The caller has cut in upon a reply: how many had begun by then."""
         self._sent_texts: deque[str] = deque(maxlen=_REMEMBERED_TEXTS)
         self._logged: set[str] = set()
 
@@ -114,6 +117,7 @@ class NovaProtocol:
 
     def ask(self) -> None:
         """Have the model speak, once it hears and is not speaking."""
+        self._yielded_after = None
         if self._awaits_reply and not self._held:
             return
         self._asked = True
@@ -126,7 +130,7 @@ class NovaProtocol:
     def _ask_if_it_can_be(self) -> None:
         if not self._asked or self._heard_frames < _AUDIO_BEFORE_TEXT:
             return
-        if self._replies.being_made or self._awaits_reply:
+        if self._replies.being_made or self._awaits_reply or self._yielded_after == self._replies.begun:
             return
         text = "\n".join([*self._held, YOUR_TURN])
         self._frames += self._make.text("USER", text, interactive=True)
@@ -158,14 +162,22 @@ class NovaProtocol:
 
     def receive(self, payload: bytes) -> None:
         """Take one output event; it may make something to be sent due."""
+        known = len(self._replies.events)
         self._replies.receive(payload)
         for request in self._replies.unwanted:
             self._answer(request, _CANCELLED)
         self._replies.unwanted.clear()
+        if any(isinstance(event, ModelInterrupted) for event in self._replies.events[known:]):
+            self._yield_the_floor()
         self._ask_if_it_can_be()
         for kind in self._replies.ignored.keys() - self._logged:
             self._logged.add(kind)
             _log.debug("Nova: ignored %s", kind)
+
+    def _yield_the_floor(self) -> None:
+        # The caller is speaking and will be answered unasked; what was asked before must not be said over them.
+        self._yielded_after = self._replies.begun
+        self._asked = self._asked and bool(self._held)
 
     def take_events(self) -> list[SpeechModelEvent]:
         """Return what has happened, in order; it is forgotten here."""

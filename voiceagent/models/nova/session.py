@@ -57,7 +57,7 @@ class NovaSession:
         self._events: deque[SpeechModelEvent] = deque()
         self._wake = asyncio.Event()
         self._over = False
-        """Nothing is posted any more, nothing is taken."""
+        """Nothing is taken any more, and nothing that the provider still sends is posted."""
         self._finishing = False
         """The writer ends once the queue is empty."""
         self._writing: asyncio.Task[None] | None = None
@@ -117,6 +117,7 @@ class NovaSession:
 
     async def close(self) -> None:
         """End the session: in good order where the provider lets us in time, by dropping it where not."""
+        self._events.clear()
         if not self._over:
             self._over = self._finishing = True
             self._cancel_alarm()
@@ -148,9 +149,12 @@ class NovaSession:
     def _flush(self) -> None:
         self._send_due()
         if events := self._protocol.take_events():
-            self._events += events
-            # Not from within a call of the owner's; what the reader has is posted after it all the same.
-            asyncio.get_running_loop().call_soon(self._post_all)
+            self._post_soon(events)
+
+    def _post_soon(self, events: Sequence[SpeechModelEvent]) -> None:
+        """Post, but not from within a call of the owner's; what the reader has is posted after it all the same."""
+        self._events += events
+        asyncio.get_running_loop().call_soon(self._post_all)
 
     def _send_due(self) -> None:
         frames = self._protocol.take_frames()
@@ -198,7 +202,7 @@ class NovaSession:
         self._post_all()
 
     def _post_all(self) -> None:
-        while self._events and not self._over:
+        while self._events:
             self._post(self._events.popleft())
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -206,8 +210,8 @@ class NovaSession:
     def _lose(self, reason: str, *, permanent: bool) -> None:
         if self._over:
             return
-        self._happened([SessionLost(reason, permanent)])
         self._over = True
+        self._post_soon([SessionLost(reason, permanent)])
         self._cancel_alarm()
         self._letting_go = asyncio.create_task(self._let_go())
 

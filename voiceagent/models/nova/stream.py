@@ -157,7 +157,7 @@ class BedrockStreams:
 
     async def _found(self) -> Any:
         # The SDK searches sys.path for finders of credentials and reads files, on the loop: it is given another one.
-        transport = copy.deepcopy(self._transport)
+        transport = await self._own_transport()
         finding = self._identities.IdentityChain.create(
             self._identities.AWSCredentialsIdentity, region_override=self._region, http_client=transport
         )
@@ -166,6 +166,11 @@ class BedrockStreams:
             return await asyncio.to_thread(asyncio.run, chain.get_identity(properties={}))
         finally:
             await transport.close()
+
+    async def _own_transport(self) -> Any:
+        """Return a transport that shares the CRT's thread with the others, and no connection."""
+        # It reads the system's certificates, which takes 20 ms: no call is to wait for that.
+        return await asyncio.to_thread(copy.deepcopy, self._transport)
 
     async def open(self, credentials: AwsCredentials) -> NovaStream:
         """Begin a request; it is not known yet whether it can be had. Raises ModelUnavailable."""
@@ -178,8 +183,7 @@ class BedrockStreams:
                     aws_secret_access_key="unused",  # noqa: S106 - a stream brings its own
                     **({"endpoint_uri": self._endpoint} if self._endpoint else {}),
                 )
-        # A connection of its own for each stream; the copies share the CRT's thread.
-        carrier = _Carrier(copy.deepcopy(self._transport))
+        carrier = _Carrier(await self._own_transport())
         identity = self._identities.AWSCredentialsIdentity(
             access_key_id=credentials.access_key,
             secret_access_key=credentials.secret_key,
@@ -215,8 +219,10 @@ class BedrockStreams:
 
     async def close(self) -> None:
         """Wait for connections that are being let go, in bounded time."""
-        if self._letting_go:
-            await asyncio.wait(self._letting_go, timeout=_CONNECTING_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CONNECTING_S):
+                while self._letting_go:  # one of them may begin another
+                    await asyncio.wait(self._letting_go)
         for task in self._letting_go:
             task.cancel()
         await self._transport.close()
