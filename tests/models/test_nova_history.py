@@ -78,6 +78,15 @@ def test_the_last_words_are_never_the_ones_left_out(roles: list[str]) -> None:
     assert last.text.splitlines()[-1] == messages[-1].text
 
 
+def test_a_long_call_is_told_from_its_end_within_the_bytes_that_are_taken() -> None:
+    facts = said("note", "The caller is Maria Lopez.")
+    long_ago = [said("caller" if place % 2 else "agent", f"{place} " + "é" * 1_500) for place in range(30)]
+    turns = shaped([facts, *long_ago])
+    assert MAX_HISTORY_BYTES - 3_100 < sum(len(turn.text.encode()) for turn in turns) <= MAX_HISTORY_BYTES
+    assert turns[0].text.startswith("[The caller is Maria Lopez.]")
+    assert turns[-1].text == long_ago[-1].text
+
+
 @settings(deadline=None)
 @given(st.text(max_size=5_000) | st.builds(lambda word: word * 900, st.text(min_size=1, max_size=9)))
 def test_pieces_fit_and_together_are_the_text(text: str) -> None:
