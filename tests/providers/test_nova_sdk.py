@@ -666,6 +666,17 @@ async def test_credentials_may_be_fetched_anew_for_each_session() -> None:
 
 
 @on_a_loop
+async def test_credentials_that_cannot_be_fetched_now_may_be_fetched_later() -> None:
+    async def fetch() -> AwsCredentials:
+        raise RuntimeError("the token a-secret was refused")
+
+    async with nova(polite, credentials=fetch) as (_, engine):
+        with pytest.raises(ModelUnavailable, match=r"no credentials for .* \(RuntimeError\)$") as failure:
+            await engine.connect(setup(), Posted())
+        assert not failure.value.permanent
+
+
+@on_a_loop
 async def test_the_default_chain_finds_credentials_where_aws_tools_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")

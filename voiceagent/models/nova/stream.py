@@ -148,7 +148,8 @@ class BedrockStreams:
         try:
             found: Any = await (given() if given is not None else self._found())
         except Exception as exc:  # the adapter boundary: it may have asked files, programs and metadata services
-            raise ModelUnavailable(f"no credentials for {self._model} ({type(exc).__name__})", permanent=True) from exc
+            reason = f"no credentials for {self._model} ({type(exc).__name__})"
+            raise ModelUnavailable(reason, permanent=given is None) from exc
         if given is not None:
             return found
         return AwsCredentials(
