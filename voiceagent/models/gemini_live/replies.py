@@ -21,6 +21,8 @@ from voiceagent.ports import (
 
 __all__ = ["Replies"]
 
+_SAMPLE_BYTES = 2
+
 
 class Replies:
     """The replies of one model session. What there is to be posted is appended to `events`."""
@@ -39,6 +41,7 @@ class Replies:
         self._tool_turn_ends = False
         """The end of a turn that was over with its request may still come, or may not: models differ."""
         self._words_ahead = ""
+        self._half_sample = b""
         self._heard = ""
         self._input_tokens = 0
         self._output_tokens = 0
@@ -80,7 +83,7 @@ class Replies:
         self._reply = reply = f"g{self._count}"
         self._swallowed, self._swallows_next = self._swallows_next, False
         self._awaited = self._tool_turn_ends = False
-        words, self._words_ahead = self._words_ahead, ""
+        words, self._words_ahead, self._half_sample = self._words_ahead, "", b""
         if not self._swallowed:
             self._last = reply
             self._events.append(ModelReplyBegan(reply))
@@ -89,9 +92,12 @@ class Replies:
         return reply
 
     def play(self, audio: bytes) -> None:
-        """Take the next audio."""
+        """Take the next audio: half a sample waits for its other half."""
         reply = self.begin()
-        if not self._swallowed:
+        audio = self._half_sample + audio
+        odd = len(audio) % _SAMPLE_BYTES
+        audio, self._half_sample = audio[: len(audio) - odd], audio[len(audio) - odd :]
+        if audio and not self._swallowed:
             self._events.append(ModelReplyAudio(reply, audio))
 
     def say(self, text: str) -> None:
