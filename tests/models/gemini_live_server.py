@@ -229,7 +229,9 @@ async def gemini_live_server(
         response.headers.update(headers)
         return response
 
-    async with serve(follow, "127.0.0.1", 0, process_request=answer, ping_interval=None) as listening:
+    async with serve(
+        follow, "127.0.0.1", 0, process_request=answer, ping_interval=None, close_timeout=0.1
+    ) as listening:
         port = listening.sockets[0].getsockname()[1]
         server = Server(f"ws://127.0.0.1:{port}/ws/live")
         yield server

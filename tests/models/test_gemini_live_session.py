@@ -35,7 +35,7 @@ from tests.models.gemini_live_server import (
 from voiceagent.core.ids import Epoch
 from voiceagent.errors import OperatorError
 from voiceagent.models.failures import ModelUnavailable
-from voiceagent.models.gemini_live import GeminiLiveModels
+from voiceagent.models.gemini_live import LIVE_2, GeminiLiveModels
 from voiceagent.models.gemini_live import engine as engine_module
 from voiceagent.models.gemini_live import session as session_module
 from voiceagent.models.gemini_live.session import GeminiLiveSession
@@ -130,6 +130,11 @@ def test_the_key_is_in_a_header_and_neither_in_the_url_nor_in_the_log(caplog: py
 def test_a_model_without_a_key_is_refused_at_the_start() -> None:
     with pytest.raises(OperatorError, match="needs a key"):
         GeminiLiveModels("gemini-3.8-live", api_key="")
+
+
+def test_an_option_decides_against_a_models_name() -> None:
+    assert GeminiLiveModels("gemini-3.8-live", api_key=KEY).capabilities.swap == "in_place"
+    assert GeminiLiveModels("gemini-3.8-live", api_key=KEY, generation=LIVE_2).capabilities.swap == "new_session"
 
 
 def test_p11_pongs_may_take_their_time() -> None:
@@ -620,8 +625,8 @@ def test_frames_that_mean_nothing_do_not_disturb() -> None:
 def test_nothing_is_posted_after_a_session_has_been_closed() -> None:
     async def talkative(line: Line) -> None:
         await line.confirm()
-        while True:
-            await line.send(audio(b"\1\0"))
+        await line.send(*[audio(b"\1\0")] * 500)
+        await line.all_that_comes()
 
     async def talk() -> None:
         async with gemini_live_server(talkative) as server:
@@ -640,8 +645,11 @@ def test_nothing_is_posted_after_a_session_has_been_closed() -> None:
     run(talk)
 
 
-def test_a_server_that_does_not_say_goodbye_is_left_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_CLOSE_DEADLINE_S", 0.05)
+@pytest.mark.parametrize("unsent", [0, 8_000_000])
+def test_a_server_that_does_not_say_goodbye_is_left_in_bounded_time(
+    monkeypatch: pytest.MonkeyPatch, unsent: int
+) -> None:
+    monkeypatch.setattr(session_module, "CLOSE_DEADLINE_MS", 50)
 
     async def stubborn(line: Line) -> None:
         await line.confirm()
@@ -651,9 +659,28 @@ def test_a_server_that_does_not_say_goodbye_is_left_in_bounded_time(monkeypatch:
     async def talk() -> None:
         async with gemini_live_server(stubborn) as server:
             session = await server.models().connect(WHO, Posted())
-            async with asyncio.timeout(2):
+            session.hear(bytes(unsent))
+            await asyncio.sleep(0)
+            async with asyncio.timeout(1):
                 await session.close()
-            server.lines[0].connection.transport.abort()
+
+    run(talk)
+
+
+def test_a_close_that_is_abandoned_leaves_nothing_behind() -> None:
+    async def stubborn(line: Line) -> None:
+        await line.confirm()
+        line.connection.transport.pause_reading()
+        await line.connection.wait_closed()
+
+    async def talk() -> None:
+        async with gemini_live_server(stubborn) as server:
+            session = await server.models().connect(WHO, Posted())
+            closing = asyncio.create_task(session.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait((closing,))
+            await session.close()
 
     run(talk)
 

@@ -17,7 +17,7 @@ from voiceagent.models.gemini_live.frames import setup_frame
 from voiceagent.models.gemini_live.generations import Generation, capabilities_of, generation_of
 from voiceagent.models.gemini_live.losses import closed, refused
 from voiceagent.models.gemini_live.protocol import LiveProtocol
-from voiceagent.models.gemini_live.session import GeminiLiveSession
+from voiceagent.models.gemini_live.session import CLOSE_DEADLINE_MS, GeminiLiveSession
 from voiceagent.ports import SessionSetup, SpeechCapabilities, SpeechModelEvent
 
 __all__ = ["GEMINI_LIVE_URL", "GeminiLiveModels"]
@@ -31,7 +31,6 @@ _PING_INTERVAL_S = 20.0
 _PONG_DEADLINE_S = 60.0
 """Pongs have been measured to take 8 to 30 s; the library's 20 s end sessions that are well
 (https://github.com/aicc2025/sip-to-ai/pull/14)."""
-_CLOSE_DEADLINE_S = 2.0
 _MOST_MESSAGE_BYTES = 4_194_304
 _UNACKNOWLEDGED_MS = 10_000
 """Caller audio goes out all the time, so a dead connection shows in what is not acknowledged, long before a pong."""
@@ -135,7 +134,7 @@ class GeminiLiveModels:
             open_timeout=None,
             ping_interval=_PING_INTERVAL_S,
             ping_timeout=_PONG_DEADLINE_S,
-            close_timeout=_CLOSE_DEADLINE_S,
+            close_timeout=CLOSE_DEADLINE_MS / 1_000,
             max_size=_MOST_MESSAGE_BYTES,
             logger=_socket_log,
         )

@@ -15,12 +15,14 @@ from voiceagent.models.gemini_live.losses import closed
 from voiceagent.models.gemini_live.protocol import LiveProtocol, Outgoing
 from voiceagent.ports import SessionLost, SessionSetup, SpeechModelEvent
 
-__all__ = ["MOST_WAITING", "PAUSE_MS", "SEND_DEADLINE_MS", "GeminiLiveSession"]
+__all__ = ["CLOSE_DEADLINE_MS", "MOST_WAITING", "PAUSE_MS", "SEND_DEADLINE_MS", "GeminiLiveSession"]
 
 MOST_WAITING = 1_024
 """Frames that wait to be sent: twenty seconds of caller audio. More means that nothing gets through."""
 SEND_DEADLINE_MS = 5_000
 """In this time a frame has gone into the socket, or the session is lost."""
+CLOSE_DEADLINE_MS = 2_000
+"""A far side that does not answer a close in this time is cut off."""
 PAUSE_MS = 1_000
 """After so long without audio the model is told that none comes; the leg itself fills shorter gaps."""
 
@@ -104,13 +106,16 @@ class GeminiLiveSession:
         """End the session; nothing is posted after this has been called."""
         self._over = self._closing = True
         self._unposted.clear()
-        self._running.cancel()
         try:
-            await asyncio.wait((self._running,))
-            await self._connection.close()  # bounded by the connection's own `close_timeout`
+            async with asyncio.timeout(CLOSE_DEADLINE_MS / 1_000):
+                await self._connection.close()  # by itself it would wait for a far side that takes nothing
+        except TimeoutError:
+            pass
         finally:
             self._connection.transport.abort()
+            self._running.cancel()
             self._when_closed(self)
+        await asyncio.wait((self._running,))
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -144,7 +149,11 @@ class GeminiLiveSession:
         ]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            self._lose(_why(done))
+            if self._closing:
+                # What is not read would stand before the far side's goodbye.
+                await asyncio.wait(ends[:1])
+            else:
+                self._lose(_why(done))
         finally:
             self._over = True
             for end in ends:
@@ -152,8 +161,6 @@ class GeminiLiveSession:
             await asyncio.wait(ends)
 
     def _lose(self, failure: ModelUnavailable | None) -> None:
-        if self._closing:
-            return
         self._over = True
         self._connection.transport.abort()
         self._unposted.append(
@@ -166,9 +173,11 @@ class GeminiLiveSession:
     async def _read(self) -> ModelUnavailable:
         try:
             while True:
-                self._protocol.receive(await self._connection.recv())
-                self._flush()
-                self._deliver()
+                message = await self._connection.recv()
+                if not self._closing:
+                    self._protocol.receive(message)
+                    self._flush()
+                    self._deliver()
         except ConnectionClosed:
             return self._closed()
 
