@@ -56,7 +56,6 @@ from voiceagent.ports import (
 
 GENERATIONS = [LIVE_2, LIVE_3_1, LIVE_3_8, LIVE_3_8_THINKING]
 BLOCKING = [LIVE_2, LIVE_3_1, LIVE_3_8]
-TOLD_ANY_TIME = [LIVE_2, LIVE_3_8]
 
 
 def named(generation: Generation) -> str:
@@ -179,12 +178,8 @@ def test_a_model_that_would_not_wait_for_tools_is_told_to(generation: Generation
     assert {function.get("behavior") for function in tool["functionDeclarations"]} == {behavior}
 
 
-def test_a_resumed_session_names_its_handle_and_expects_no_history() -> None:
-    assert setup_of(LIVE_3_1)["historyConfig"] == {"initialHistoryInClientContent": True}
-    resumed = setup_of(LIVE_3_1, handle="h1")
-    assert resumed["sessionResumption"] == {"handle": "h1"}
-    assert "historyConfig" not in resumed
-    assert "historyConfig" not in setup_of(LIVE_2)
+def test_a_resumed_session_names_its_handle() -> None:
+    assert setup_of(LIVE_3_1, handle="h1")["sessionResumption"] == {"handle": "h1"}
 
 
 # --- caller audio ----------------------------------------------------------------------------------------------------
@@ -343,7 +338,7 @@ def test_what_comes_after_an_interruption_is_another_reply() -> None:
     ("generation", "frames"),
     [
         (LIVE_2, [turns(("user", "[It is your turn to speak.]"), complete=True)]),
-        (LIVE_3_1, [turns(complete=True), {"realtimeInput": {"text": "[It is your turn to speak.]"}}]),
+        (LIVE_3_1, [turns(complete=True)]),
         (LIVE_3_8, [turns(complete=True)]),
         (LIVE_3_8_THINKING, [turns(complete=True)]),
     ],
@@ -472,24 +467,27 @@ def test_a_result_is_not_sent_before_the_reply_to_it_is_asked_for(generation: Ge
     assert sent(protocol) == [{"toolResponse": {"functionResponses": [response]}}]
 
 
-def test_a_model_that_does_not_wait_is_given_the_result_in_silence() -> None:
+def test_a_model_that_does_not_wait_is_asked_and_told_while_a_tool_runs() -> None:
     protocol = with_request(LIVE_3_8_THINKING)
-    protocol.tell([result("c1", "no JSON", failed=True)])
-    assert sent(protocol) == [
-        {
-            "toolResponse": {
-                "functionResponses": [
-                    {
-                        "name": "verify_caller",
-                        "response": {"error": "no JSON"},
-                        "id": "c1",
-                        "scheduling": "SILENT",
-                    }
-                ]
-            }
-        }
-    ]
+    protocol.tell([message("note", "[A letter came.]")])
     protocol.ask()
+    assert sent(protocol) == [turns(("user", "[A letter came.]"), complete=False), turns(complete=True)]
+    receive(protocol, audio(b"\1\0"), TURN_COMPLETE)
+    protocol.tell([result("c1", "no JSON", failed=True)])
+    assert sent(protocol) == []  # its result makes it speak too
+    protocol.ask()
+    response = {"name": "verify_caller", "response": {"error": "no JSON"}, "id": "c1"}
+    assert sent(protocol) == [{"toolResponse": {"functionResponses": [response]}}]
+
+
+def test_a_model_that_thinks_on_after_its_turn_is_not_disturbed() -> None:
+    protocol = begun(LIVE_3_8_THINKING)
+    thinks_on = {"serverContent": {"turnComplete": True, "interactionStatus": "IN_PROGRESS"}}
+    assert receive(protocol, audio(b"\1\0"), thinks_on)[-1] == ModelReplyEnded("g1", "complete")
+    protocol.ask()
+    assert receive(protocol, thinks_on) == []
+    assert sent(protocol) == []
+    receive(protocol, {"serverContent": {"turnComplete": True, "interactionStatus": "IDLE"}})
     assert sent(protocol) == [turns(complete=True)]
 
 
@@ -600,36 +598,7 @@ def test_p12_a_history_for_a_2_5_model_ends_with_the_caller() -> None:
     assert sent(protocol) == [turns(("model", "One moment."), complete=False)]
 
 
-def test_a_3_1_model_hears_nothing_before_its_history_is_closed() -> None:
-    protocol = begun(LIVE_3_1)
-    protocol.tell([message("caller", "Hi.")])
-    protocol.tell([message("note", "[Late.]")])
-    assert sent(protocol) == []
-    protocol.hear(b"\1\0")
-    history, _ = sent(protocol)
-    assert history == turns(("user", "Hi.\n[Late.]"), complete=True)
-    protocol.hear(b"\1\0")
-    assert len(sent(protocol)) == 1
-
-
-def test_a_3_1_model_without_history_is_told_that_there_is_none() -> None:
-    protocol = begun(LIVE_3_1)
-    protocol.hear(b"\1\0")
-    assert sent(protocol)[0] == turns(complete=True)
-
-
-def test_a_3_1_model_is_told_with_the_next_ask_what_it_takes_at_no_other_time() -> None:
-    protocol = begun(LIVE_3_1)
-    protocol.hear(b"\1\0")
-    protocol.outgoing()
-    protocol.tell([message("agent", "One moment."), message("note", "[A letter came.]")])
-    assert sent(protocol) == []
-    protocol.ask()
-    words = "[You said: One moment.]\n[A letter came.]\n[It is your turn to speak.]"
-    assert sent(protocol) == [{"realtimeInput": {"text": words}}]
-
-
-@pytest.mark.parametrize("generation", TOLD_ANY_TIME, ids=named)
+@pytest.mark.parametrize("generation", GENERATIONS, ids=named)
 def test_words_are_not_told_while_the_model_speaks_since_they_would_cut_it_off(generation: Generation) -> None:
     protocol = begun(generation)
     receive(protocol, audio(b"\1\0"))

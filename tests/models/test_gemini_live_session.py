@@ -415,7 +415,7 @@ def test_a_swap_to_a_new_session_loses_and_doubles_no_sample_of_three_seconds_of
             assert "toolResponse" not in server.lines[0].kinds  # it would speak under the old prompt
             history = next(frame["clientContent"] for frame in server.lines[1].received if "clientContent" in frame)
             assert '[Earlier, verify_caller({"pin": "1234"}) returned: true]' in history["turns"][0]["parts"][0]["text"]
-            assert history["turnComplete"] is (model != OLD_MODEL)
+            assert history["turnComplete"] is False
 
     run(talk)
 

@@ -2,11 +2,11 @@
 
 What this provider is like, beyond its record (`docs/gemini-live.md` says where each fact comes from):
 
-- Three generations of models share a protocol and differ in what they take in mid-call; see `generations`.
+- Generations of models share a protocol and differ in what they take in mid-call; see `generations`.
 - There is no cancel and no truncation: a reply that nobody wants is swallowed here until the model is done with it, and
   the model knows only from its own hearing that the caller has cut in.
-- A blocking tool call holds the model up until it is answered, and the answer makes it speak. So an answer is kept back
-  until somebody asks for the reply, and that is why a swap can come between a request and its answer.
+- A tool's result makes the model speak. So it is kept back until somebody asks for the reply, and that is why a swap can
+  come between a request and its result.
 - Words that are told cut a running reply off, so they wait for its end.
 """
 

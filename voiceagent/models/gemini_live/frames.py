@@ -19,7 +19,6 @@ __all__ = [
     "content_frame",
     "context_update_frame",
     "setup_frame",
-    "spoken_text_frame",
     "tool_response_frame",
 ]
 
@@ -57,8 +56,6 @@ def setup_frame(
         # Without it a session ends after a quarter of an hour of audio, however often it is renewed.
         "contextWindowCompression": {"slidingWindow": {}},
     }
-    if generation.told == "history_only" and handle is None:
-        body["historyConfig"] = {"initialHistoryInClientContent": True}
     if instruction := _instruction(setup):
         body["systemInstruction"] = instruction
     if setup.tools:
@@ -88,11 +85,6 @@ def content_frame(turns: Sequence[Turn], *, complete: bool) -> str:
         # Every turn names its role: 3.x closes the connection for one that does not (1007).
         content["turns"] = [{"role": turn.role, "parts": [{"text": turn.text}]} for turn in turns]
     return _text({"clientContent": content})
-
-
-def spoken_text_frame(text: str) -> str:
-    """Return the frame of text that counts as something the caller said: it is replied to at once."""
-    return _text({"realtimeInput": {"text": text}})
 
 
 def tool_response_frame(responses: Sequence[Mapping[str, JsonValue]]) -> str:

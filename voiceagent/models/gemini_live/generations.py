@@ -36,32 +36,30 @@ class Generation:
     name: str
     updates: bool
     """Whether `contextUpdate` replaces prompt and tools of the live session."""
-    told: Literal["any_time", "history_only"]
-    """When `clientContent` is taken. After the history a 3.1 model closes the connection for it (1007)."""
-    asked_by: Literal["words", "nothing", "spoken_words"]
-    """What makes it reply: a turn with words in it, the bare end of a turn (3.x answers a placeholder with an empty
-    turn), or text that counts as the caller's input."""
+    asked_by: Literal["words", "nothing"]
+    """What makes it reply: a turn with words in it, or the bare end of a turn (3.x answers a placeholder with an empty
+    turn)."""
     tool_behavior: Literal["BLOCKING", "NON_BLOCKING"] | None = None
     """What is written into every declaration; None where that would be refused, and it blocks."""
     history_ends_with_caller: bool = False
-    """Whether a history that ends with the agent's words is refused or forgotten."""
+    """Whether a history that ends with the agent's words is refused."""
 
     @property
     def blocks(self) -> bool:
-        """Whether the model waits for the result of a tool, and then speaks by itself."""
+        """Whether the model is silent until it has the result of a tool. The result makes any model speak."""
         return self.tool_behavior != "NON_BLOCKING"
 
 
-LIVE_2 = Generation(name="2", updates=False, told="any_time", asked_by="words", history_ends_with_caller=True)
+LIVE_2 = Generation(name="2", updates=False, asked_by="words", history_ends_with_caller=True)
 """Gemini 2.x. A 2.5 model may not remember the history for the next turn that it hears, only for one it is asked for
 in words: a swap to it is better followed by `ask` than by waiting for the caller."""
-LIVE_3_1 = Generation(name="3.1", updates=False, told="history_only", asked_by="spoken_words")
-LIVE_3_8 = Generation(name="3.8", updates=True, told="any_time", asked_by="nothing", tool_behavior="BLOCKING")
+LIVE_3_1 = Generation(name="3.1", updates=False, asked_by="nothing")
+LIVE_3_8 = Generation(name="3.8", updates=True, asked_by="nothing", tool_behavior="BLOCKING")
 """Its tools would not block by themselves; then it goes on talking under a prompt that is about to be replaced."""
 LIVE_3_8_THINKING = Generation(
-    name="3.8 extended thinking", updates=True, told="any_time", asked_by="nothing", tool_behavior="NON_BLOCKING"
+    name="3.8 extended thinking", updates=True, asked_by="nothing", tool_behavior="NON_BLOCKING"
 )
-"""Takes nothing but tools that do not block: results are told in silence."""
+"""Takes nothing but tools that do not block."""
 
 
 def generation_of(model: str) -> Generation:

@@ -19,7 +19,6 @@ from voiceagent.models.gemini_live.frames import (
     audio_frame,
     content_frame,
     context_update_frame,
-    spoken_text_frame,
     tool_response_frame,
 )
 from voiceagent.models.gemini_live.generations import PCM_16K, Generation
@@ -93,7 +92,7 @@ class LiveProtocol:
         """With what this session could be resumed on another connection, at the moment."""
         self._ending = False
         # What is to be said to the model.
-        self._history_told = resumed
+        self._begun = resumed
         self._words: list[Message] = []
         self._asked = False
         self._requests = Requests()
@@ -128,7 +127,7 @@ class LiveProtocol:
         """Send caller audio, any length: half a sample waits for its other half."""
         if not audio:
             return
-        self._tell_history()
+        self._begun = True
         audio = self._half_sample + audio
         odd = len(audio) % _SAMPLE_BYTES
         audio, self._half_sample = audio[: len(audio) - odd], audio[len(audio) - odd :]
@@ -172,20 +171,13 @@ class LiveProtocol:
 
     def _go_on(self) -> None:
         """Send what has been waiting, where it may be sent now."""
-        if not self._generation.blocks and (responses := self._requests.take_answers(silent=True)):
-            self._history_told = True
-            self._outgoing.append(tool_response_frame(responses))
         if self._replies.busy:
             # `clientContent` would cut the running reply off.
             return
-        if self._asked and not (self._generation.blocks and self._requests.open):
+        owed = self._generation.blocks and self._requests.open
+        if self._asked and not owed:
             self._ask_now()
-        elif (
-            self._words
-            and self._generation.told == "any_time"
-            and not self._requests.pending
-            and (turns := self._take_turns())
-        ):
+        elif self._words and not owed and not self._requests.answers and (turns := self._take_turns()):
             self._outgoing.append(content_frame(turns, complete=False))
 
     def _ask_now(self) -> None:
@@ -196,29 +188,17 @@ class LiveProtocol:
             notes = [note for note in map(as_note, self._take_words()) if note]
             self._outgoing.append(tool_response_frame(self._requests.take_answers(notes=notes)))
             return
-        self._tell_history()
-        match self._generation.asked_by:
-            case "nothing":
-                self._outgoing.append(content_frame(self._take_turns(), complete=True))
-            case "words":
-                turns = [*self._take_turns(), Turn("user", _YOUR_TURN)]
-                self._outgoing.append(content_frame(turns, complete=True))
-            case "spoken_words":
-                notes = [note for note in map(as_note, self._take_words()) if note]
-                self._outgoing.append(spoken_text_frame("\n".join([*notes, _YOUR_TURN])))
-
-    def _tell_history(self) -> None:
-        """Close the history of a session that hears nothing before it has been closed."""
-        if self._generation.told == "history_only" and not self._history_told:
-            self._outgoing.append(content_frame(self._take_turns(), complete=True))
-        self._history_told = True
+        turns = self._take_turns()
+        if self._generation.asked_by == "words":
+            turns.append(Turn("user", _YOUR_TURN))
+        self._outgoing.append(content_frame(turns, complete=True))
 
     def _take_words(self) -> list[Message]:
         taken, self._words = self._words, []
         return taken
 
     def _take_turns(self) -> list[Turn]:
-        begins, self._history_told = not self._history_told, True
+        begins, self._begun = not self._begun, True
         return turns_for(
             self._take_words(),
             whole_call=begins,
@@ -292,7 +272,10 @@ class LiveProtocol:
         if flag(content, "turnComplete"):
             reason = content.get("turnCompleteReason")
             gave_up = reason is not None and reason not in _UNREMARKABLE_REASONS
-            self._replies.turn_complete(f"the model gave up: {_named(reason)}" if gave_up else None)
+            self._replies.turn_complete(
+                f"the model gave up: {_named(reason)}" if gave_up else None,
+                working=content.get("interactionStatus") == "IN_PROGRESS",
+            )
 
     def _read_caller_words(self, content: Mapping[str, object]) -> None:
         if interim := text_of(content.get("interimInputTranscription")).strip():

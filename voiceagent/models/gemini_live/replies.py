@@ -34,6 +34,8 @@ class Replies:
         self._last: str | None = None
         self._awaited = False
         """A reply has been asked for and has not begun."""
+        self._working = False
+        """The turn is over and the model is not: it thinks on, and will speak again."""
         self._swallowed = False
         """Nobody wants the reply that is being made."""
         self._swallows_next = False
@@ -49,7 +51,7 @@ class Replies:
     @property
     def busy(self) -> bool:
         """Whether a reply is being made, or is about to be."""
-        return self._reply is not None or self._awaited
+        return self._reply is not None or self._awaited or self._working
 
     @property
     def swallowed(self) -> bool:
@@ -82,7 +84,7 @@ class Replies:
         self._count += 1
         self._reply = reply = f"g{self._count}"
         self._swallowed, self._swallows_next = self._swallows_next, False
-        self._awaited = self._tool_turn_ends = False
+        self._awaited = self._working = self._tool_turn_ends = False
         words, self._words_ahead, self._half_sample = self._words_ahead, "", b""
         if not self._swallowed:
             self._last = reply
@@ -117,17 +119,18 @@ class Replies:
         """The caller has cut in, also on a reply that has been made and is still being heard."""
         self.finish_caller_words()
         self._words_ahead = ""
-        self._awaited = self._swallows_next = False  # it answers the caller now, not what it was asked
+        self._awaited = self._working = self._swallows_next = False  # it answers the caller now, not what it was asked
         self._interrupted = self._reply is not None
         if self._last is not None and not self._swallowed:
             self._events.append(ModelInterrupted(self._last))
         self._last = None
 
-    def turn_complete(self, failure: str | None) -> None:
+    def turn_complete(self, failure: str | None, *, working: bool = False) -> None:
         """The turn is over; where it should have been a reply and was none, that is a reply that failed."""
         self.finish_caller_words()
+        self._working = working
         late, self._tool_turn_ends = self._tool_turn_ends, False
-        if self._reply is None and (failure is not None or (self._awaited and not late)):
+        if self._reply is None and (failure is not None or (self._awaited and not late and not working)):
             self.begin()
             failure = failure or "the model said nothing"
         if failure is not None:

@@ -41,11 +41,6 @@ class Requests:
         """Whether there are results to be sent."""
         return bool(self._answers)
 
-    @property
-    def pending(self) -> bool:
-        """Whether the model waits for anything."""
-        return self.open or self.answers
-
     def knows(self, request: str | None) -> bool:
         """Return whether the request was made in this session."""
         return request is not None and request in self._known
@@ -82,7 +77,7 @@ class Requests:
         self._open = [request for request in self._open if request not in owed]
         return owed, [result for result in unsent if result is not None]
 
-    def take_answers(self, *, notes: Sequence[str] = (), silent: bool = False) -> list[dict[str, JsonValue]]:
+    def take_answers(self, *, notes: Sequence[str] = ()) -> list[dict[str, JsonValue]]:
         """Take the function responses to be sent; the last one carries `notes` about anything else."""
         answers, self._answers = self._answers, {}
         responses: list[dict[str, JsonValue]] = []
@@ -92,8 +87,6 @@ class Requests:
             response: dict[str, JsonValue] = {"name": known.name, "response": _response(result, told)}
             if known.wire_id is not None:
                 response["id"] = known.wire_id
-            if silent:
-                response["scheduling"] = "SILENT"
             responses.append(response)
         return responses
 
