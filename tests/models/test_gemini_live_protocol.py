@@ -404,6 +404,15 @@ def test_a_reply_that_was_asked_for_and_cancelled_before_it_began_is_not_heard()
     assert receive(protocol, audio(b"\1\0"), TURN_COMPLETE) == []
 
 
+def test_a_caller_who_cuts_in_before_the_reply_that_was_asked_for_is_answered_instead() -> None:
+    protocol = begun()
+    protocol.ask()
+    protocol.outgoing()
+    assert receive(protocol, INTERRUPTED, TURN_COMPLETE) == []
+    protocol.ask()
+    assert sent(protocol) == [turns(complete=True)]
+
+
 def test_a_caller_who_speaks_after_a_cancelled_ask_is_answered() -> None:
     protocol = begun()
     protocol.ask()

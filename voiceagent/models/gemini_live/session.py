@@ -105,7 +105,6 @@ class GeminiLiveSession:
     async def close(self) -> None:
         """End the session; nothing is posted after this has been called."""
         self._over = self._closing = True
-        self._unposted.clear()
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_MS / 1_000):
                 await self._connection.close()  # by itself it would wait for a far side that takes nothing
