@@ -5,8 +5,8 @@ What this provider is like, beyond its record (`docs/gemini-live.md` says where 
 - Generations of models share a protocol and differ in what they take in mid-call; see `generations`.
 - There is no cancel and no truncation: a reply that nobody wants is swallowed here until the model is done with it, and
   the model knows only from its own hearing that the caller has cut in.
-- A tool's result makes the model speak. So it is kept back until somebody asks for the reply, and a swap can come between
-  a request and its result.
+- A tool's result makes the model speak. So it is kept back until somebody asks for the reply, and a swap can come
+  between a request and its result.
 - Words that are told cut a running reply off, so they wait for its end.
 """
 
