@@ -93,7 +93,7 @@ def trace_of(live: LiveModels | None) -> Trace:
     for turn in script.turns:
         if isinstance(turn.act, Says):
             call.says(turn.act.text)
-    return Trace(call.phases, [tool for tool, _ in call.tool_runs], call.heard)
+    return Trace(call.record.phases, [tool for tool, _ in call.tool_runs], call.heard)
 
 
 def test_every_provider_takes_the_call_the_same_way_as_the_guided_model() -> None:

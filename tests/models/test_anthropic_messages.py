@@ -192,7 +192,7 @@ def test_a_server_that_counts_no_tokens_and_sends_arguments_at_once_is_understoo
         ("authentication_error", ModelUnavailable, True),
         ("billing_error", ModelUnavailable, True),
         ("rate_limit_error", ModelUnavailable, False),
-        ("invalid_request_error", ReplyRefused, None),
+        ("invalid_request_error", ReplyRefused, False),
     ],
 )
 def test_a_message_that_fails_in_mid_stream_counts_as_its_http_status(

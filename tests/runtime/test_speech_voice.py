@@ -165,7 +165,7 @@ def test_the_caller_is_answered_at_the_next_counter_as_if_it_were_one(swap: Swap
     call, provider = call_to(desk(), swap)
     with call:
         call.start().says("I have a visit").says("When are you open?")
-        assert call.phases == ["reception", "visits"]
+        assert call.record.phases == ["reception", "visits"]
         assert "You are at the right counter." in call.really_heard
         assert "From nine to five." in call.really_heard
     assert len(provider.sessions) == (1 if swap == "in_place" else 2)
@@ -226,7 +226,7 @@ def test_a_session_that_stands_by_takes_over_from_one_moment_to_the_next() -> No
         with call:
             call.start().says("I have a visit")
             assert call.phase == "visits"
-            took_ms.append(call.at(ev.PhaseSwapped)[1] - call.at(fx.SwapPhase)[1])
+            took_ms.append(call.record.at(ev.PhaseSwapped)[1] - call.record.at(fx.SwapPhase)[1])
     assert took_ms[0] >= ProviderTiming().connect_ms
     assert took_ms[1] <= ProviderTiming().transcript_ms  # the caller's last words are waited for, and nothing else
     assert len(provider.sessions) == 2
@@ -273,7 +273,7 @@ def test_half_an_hour_goes_past_the_limit_of_sessions_and_nothing_is_lost(talks:
                 call.says("When are you open?", then_wait=False)
                 said += 1
             call.run_ms(20_000)
-        assert set(call.phases) == {"reception"}
+        assert set(call.record.phases) == {"reception"}
         lived_ms = [(session.closed_ms or call.now_ms) - session.opened_ms for session in provider.sessions]
         assert len(provider.sessions) >= 4
         assert max(lived_ms) <= 480_000
@@ -312,7 +312,7 @@ def test_without_the_model_the_cascade_speaks_in_the_same_phase(faults: Provider
         call.start().says("Hello?").says("visits please").says("When are you open?")
         assert "Reception, hello." in call.really_heard
         assert "This is the reception, without its model." in call.really_heard
-        assert call.phases == ["reception", "visits"]
+        assert call.record.phases == ["reception", "visits"]
     assert provider.sessions == []
     assert provider.attempts == (2 if faults.connect_fails else 1)
 
@@ -332,7 +332,7 @@ def test_a_model_that_is_lost_for_good_leaves_the_call_where_it_was() -> None:
     call, provider = call_to(desk(), faults=ProviderFaults(lost_in_reply=[2], connect_fails=[2, 3]))
     with call:
         call.start().says("I have a visit").says("Hello?").says("When are you open?")
-        assert call.phases == ["reception", "visits"]
+        assert call.record.phases == ["reception", "visits"]
         assert "This is the counter for visits, without its model." in call.really_heard
         assert call.ran("opening_hours") == 1
     assert len(provider.sessions) == 1
@@ -385,7 +385,7 @@ def test_no_session_ever_hears_a_secret(swap: Swapping) -> None:
     call, provider = call_to(desk(), swap)
     with call:
         call.start().says("I know the code").says("My code is one two three four").says("When are you open?")
-        assert call.phases == ["reception", "code", "visits"]
+        assert call.record.phases == ["reception", "code", "visits"]
         assert call.tool_runs[0] == ("check_code", {"code": "⟨code#1: 4 digits⟩"})
     for session in provider.sessions:
         assert moments(provider, session, saying=1) == []
@@ -456,7 +456,7 @@ def test_a_filler_of_ours_is_known_to_the_model() -> None:
     call, provider = call_to(desk(), tools_take_ms=3_000)
     with call:
         call.start().says("When are you open?")
-        assert call.fillers == ["One moment."]
+        assert call.record.fillers == ["One moment."]
         assert [m.text for m in provider.sessions[0].told if m.role == "agent"][-1] == "One moment."
 
 

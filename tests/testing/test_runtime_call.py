@@ -294,8 +294,8 @@ def test_a_call_inherits_what_it_is_given_and_the_lengths_of_what_was_rendered_a
     assert header.inherited.phrase_ms["One moment."] == 65 * len("One moment.")
 
 
-def test_a_voice_that_speaks_by_itself_is_not_simulated() -> None:
-    with pytest.raises(ScriptError, match="the runtime's voice is a cascade"):
+def test_a_voice_that_speaks_by_itself_is_a_providers() -> None:
+    with pytest.raises(ScriptError, match="given by its `provider`"):
         RuntimeCall(DESK, model=ScriptedModel({}), inherited=Inherited(CallId("x"), voice_speaks=True))
 
 

@@ -27,7 +27,7 @@ class Renewal:
 
     def deadline_ms(self) -> int | None:
         """When it cannot wait any longer for a quiet moment."""
-        return None if self._state.swapping else self._at_latest_ms
+        return None if self._state.swapping or self._state.closing else self._at_latest_ms
 
     def settle(self, *, quiet: bool) -> None:
         """Everything that has happened is dealt with: nobody speaks and nothing is being made, if `quiet`."""
