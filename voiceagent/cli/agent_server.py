@@ -12,7 +12,8 @@ from typing import Literal
 
 from voiceagent.console.lines import open_lines
 from voiceagent.models.choose import ProviderAccess, model_from
-from voiceagent.ports import MULAW_8K, IncomingCall
+from voiceagent.models.choose_speech import speech_model_from
+from voiceagent.ports import MULAW_8K, IncomingCall, SpeechModelEngine
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
@@ -56,6 +57,8 @@ class ServerSettings:
     engines: Literal["local", "null"] = "local"
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
+    speech_model: str | None = None
+    """A name as `speech_model_from` takes it, or None where the engines hear and speak."""
     access: ProviderAccess = field(default_factory=ProviderAccess)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     time_zone: str = "UTC"
@@ -101,6 +104,9 @@ async def agent_server(
         # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
         models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
         closing.push_async_callback(models.close)
+        speech_model = await asyncio.to_thread(_speech_model, settings, clock)
+        if speech_model is not None:
+            closing.push_async_callback(speech_model.close)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         pool = await asyncio.to_thread(ConnectionPool)
@@ -119,6 +125,7 @@ async def agent_server(
             clock=clock,
             learned=learned,
             observers=tuple(observers),
+            speech_model=speech_model,
         )
         for flow in flows.values():
             await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
@@ -130,6 +137,12 @@ async def agent_server(
         lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock)
         async with lines as (media, port):
             yield AgentServer(media, port)
+
+
+def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:
+    if settings.speech_model is None:
+        return None
+    return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
 
 
 def _executor(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> ToolExecutor:

@@ -37,6 +37,15 @@ class ServingOptions:
             "each speaks where those before it fail. The guided model is behind them, or speaks alone.",
         ),
     ] = None
+    speech_model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_SPEECH_MODEL",
+            metavar="NAME",
+            help="openai-realtime:<model>, azure-realtime:<deployment>, nova:<model> or gemini-live:<model> hears and "
+            "speaks by itself; engines and `--model` stand behind it.",
+        ),
+    ] = None
     journals: Annotated[Path, typer.Option(envvar="VOICEAGENT_JOURNALS", help="Folder of the calls' journals.")] = Path(
         "journals"
     )
@@ -58,10 +67,20 @@ class ServingOptions:
     anthropic_api_key: Annotated[str | None, typer.Option(envvar="ANTHROPIC_API_KEY", help="Key of that endpoint.")] = (
         None
     )
+    azure_openai_endpoint: Annotated[
+        str | None, typer.Option(envvar="AZURE_OPENAI_ENDPOINT", help="Azure resource of azure-realtime.")
+    ] = None
+    azure_openai_api_key: Annotated[
+        str | None, typer.Option(envvar="AZURE_OPENAI_API_KEY", help="Key of that resource.")
+    ] = None
+    gemini_api_key: Annotated[str | None, typer.Option(envvar="GEMINI_API_KEY", help="Key for gemini-live.")] = None
+    aws_region: Annotated[
+        str | None, typer.Option(envvar="AWS_REGION", help="Region of nova; AWS's credentials are found as usual.")
+    ] = None
     time_zone: Annotated[str, typer.Option(help="IANA time zone in which callers say dates.")] = "UTC"
 
     def __post_init__(self) -> None:
-        for name in ("service_url", "token_url", "openai_base_url", "anthropic_base_url"):
+        for name in ("service_url", "token_url", "openai_base_url", "anthropic_base_url", "azure_openai_endpoint"):
             require_address(f"--{name.replace('_', '-')}", getattr(self, name))
 
     def settings(self, telephony: TelephonySettings) -> ServerSettings:
@@ -71,11 +90,16 @@ class ServingOptions:
             journals=self.journals,
             engines=self.engines,
             model=self.model,
+            speech_model=self.speech_model,
             access=ProviderAccess(
                 openai_api_key=self.openai_api_key,
                 openai_base_url=self.openai_base_url,
                 anthropic_api_key=self.anthropic_api_key,
                 anthropic_base_url=self.anthropic_base_url,
+                azure_openai_endpoint=self.azure_openai_endpoint,
+                azure_openai_api_key=self.azure_openai_api_key,
+                gemini_api_key=self.gemini_api_key,
+                aws_region=self.aws_region,
             ),
             service=ServiceSettings(
                 url=self.service_url,

@@ -24,6 +24,12 @@ class ProviderAccess:
     anthropic_api_key: str | None = None
     anthropic_base_url: str | None = None
     """None is Anthropic's own."""
+    azure_openai_endpoint: str | None = None
+    """Of the resource, e.g. https://NAME.openai.azure.com."""
+    azure_openai_api_key: str | None = None
+    gemini_api_key: str | None = None
+    aws_region: str | None = None
+    """AWS's credentials are found where its own tools find them."""
 
 
 def model_from(names: str | None, *, clock: Clock, access: ProviderAccess) -> ReplyModelEngine:
