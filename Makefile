@@ -39,6 +39,8 @@ test-providers:  ## Run the tests against servers and SDKs of others (its own .v
 
 explore: $(STAMP)  ## Play every scripted conversation in many orders, on the core and through the runtime
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
+	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
+	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

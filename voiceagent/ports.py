@@ -549,7 +549,7 @@ class Voice(Protocol):
         ...
 
     def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
-        """Let the caller hear a reply that was begun unasked, or again from where it was cut off."""
+        """Let the caller hear a reply that the voice makes itself, from here on; until then it is kept back."""
         ...
 
     def truncate(self, reply: ReplyId, heard_ms: int) -> None:

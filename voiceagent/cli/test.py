@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,7 +22,7 @@ from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
 from voiceagent.testing.call_results import CallResult, Summary, junit_xml
 from voiceagent.testing.call_script import CallScript
 from voiceagent.testing.persona_playing import PersonaPlayer
-from voiceagent.testing.playing import CallPlayer, refuse_for_the_runtime
+from voiceagent.testing.playing import CallPlayer, VoiceKind, not_for, refuse_for_the_runtime
 from voiceagent.testing.selecting import selector
 
 __all__ = ["play"]
@@ -53,6 +53,13 @@ def play(
     jobs: Annotated[
         int, typer.Option(min=1, help="How many processes share the files; with --audio, how many calls at a time.")
     ] = 1,
+    voice: Annotated[
+        Literal["cascade", "in_place", "new_session"],
+        typer.Option(
+            help="What hears and speaks: the cascade of engines, or a simulated speech model, through the runtime, "
+            "whose session is changed in place or replaced at every swap."
+        ),
+    ] = "cascade",
     audio: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool, typer.Option("--audio", help="Speak them: a call per conversation, in real time, by the local engines.")
     ] = False,
@@ -97,12 +104,13 @@ def play(
     """
     if recordings is not None and not audio:
         raise typer.BadParameter("only a call in audio can be kept: add --audio", param_hint="--recordings")
-    if audio and (model or runtime):
-        raise typer.BadParameter("it goes with neither --model nor --runtime", param_hint="--audio")
+    if audio and (model or runtime or voice != "cascade"):
+        raise typer.BadParameter("it goes with none of --model, --runtime and --voice", param_hint="--audio")
     began = perf_counter()
     try:
         files = _read(paths, keyword, CallFiles(plays_cassettes=model is None))
-        for script in (script for file in files if runtime for script in file.scripts if script.persona is None):
+        through = runtime and voice == "cascade"
+        for script in (script for file in files if through for script in file.scripts if script.persona is None):
             refuse_for_the_runtime(script)
         access = ProviderAccess(
             openai_api_key=openai_api_key,
@@ -122,7 +130,7 @@ def play(
             _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
 
     with speaking as live:
-        how = _How(seed, schedules or (1 if live else _SCHEDULES), runtime)
+        how = _How(seed, schedules or (1 if live else _SCHEDULES), runtime, voice)
         if audio:
             asyncio.run(play_in_audio(files, jobs=jobs, record=recordings, tell=tell))
         else:
@@ -176,13 +184,15 @@ class _How:
     seed: int | None
     schedules: int
     runtime: int
+    voice: VoiceKind
 
 
 def _played(files: Sequence[CallFile], live: LiveModel | None, how: _How, *, jobs: int) -> Iterator[CallResult]:
     if jobs == 1:
         players: dict[int, CallPlayer] = {}
         for file in files:
-            player = players.setdefault(id(file.flow), CallPlayer(file.flow, live=live.models if live else None))
+            new = CallPlayer(file.flow, live=live.models if live else None, voice=how.voice)
+            player = players.setdefault(id(file.flow), new)
             yield from _play_file(file, player, how, live)
         return
     with ProcessPoolExecutor(jobs) as pool:
@@ -203,6 +213,8 @@ def _play_file(file: CallFile, player: CallPlayer, how: _How, live: LiveModel | 
 
 def _play_script(path: Path, script: CallScript, player: CallPlayer, how: _How, live: LiveModel | None) -> CallResult:
     name = live.name if live else None
+    if (reason := not_for(script, how.voice)) is not None:
+        return CallResult.skipped(script, path, reason=reason)
     if script.persona is None:
         outcome = player.play(script, seed=how.seed, schedules=how.schedules, runtime=how.runtime)
         return CallResult.of(outcome, path, model=name)
@@ -215,7 +227,7 @@ def _play_elsewhere(path: Path, names: Sequence[str], how: _How) -> list[CallRes
     """Play some conversations of a file, in a process of the pool."""
     file = CallFiles().read(path)
     scripts = tuple(script for script in file.scripts if script.name in names)
-    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow), how))
+    return list(_play_file(CallFile(path, file.flow, scripts), CallPlayer(file.flow, voice=how.voice), how))
 
 
 def _print(result: CallResult, *, first_of_file: bool) -> None:

@@ -326,7 +326,7 @@ class Conversation:
         self._settle_silence()
         saying, hearing = self._saying, self._hearing
         at_work = saying.owed or saying.reply is not None or bool(self._doing.calls.outstanding) or hearing.turn_open
-        self._renewal.settle(quiet=not at_work and saying.awaited_since_ms is None)
+        self._renewal.settle(quiet=not at_work and saying.awaited_until_ms is None)
         self._closing.settle(silent=not self._saying.speech.busy, idle=not at_work)
 
     def _settle_tools(self) -> None:
@@ -381,7 +381,7 @@ class Conversation:
         """Whether the caller waits for something."""
         reply = self._saying.reply
         thinking = reply is not None and not reply.finished and not reply.held
-        awaited = self._saying.awaited_since_ms is not None
+        awaited = self._saying.awaited_until_ms is not None
         return thinking or awaited or bool(self._doing.calls.outstanding) or self.state.swapping
 
     def _settle_silence(self) -> None:

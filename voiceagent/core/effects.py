@@ -129,7 +129,7 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class PlayReply:
-    """Let the caller hear a reply of a speech model: one that it has begun by itself, or the rest of one."""
+    """Let the caller hear a reply of a speech model, or the rest of one; until then its audio is kept back."""
 
     reply: ReplyId
     utterance: UtteranceId

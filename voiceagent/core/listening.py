@@ -14,6 +14,11 @@ from voiceagent.spec.phase import NotUnderstood, Pressed, TurnLimitReached
 
 __all__ = ["Listening"]
 
+_BEGINS_WITHIN_MS = 3_000
+"""A speech model that has not begun to answer the caller's words by then is asked to."""
+_SOON_MS = 300
+"""The same for one that was cut off while it was making a reply."""
+
 
 class Listening:
     """Decides what follows from what the caller says or presses."""
@@ -71,6 +76,8 @@ class Listening:
         """The caller has been silent long enough: decide what their turn was."""
         turn = self._hearing.take_turn()
         turned_down, self.answer_is_owed = self.answer_is_owed, False
+        reply = self._saying.reply
+        busy = reply is not None and reply.in_audio and reply.held
         if not turn.text or (turn.over_speech and self._state.language.is_backchannel(turn.text)):
             self._nothing_said(turn)
             return
@@ -78,7 +85,9 @@ class Listening:
         if self._confirming.answered_by(turn):
             return
         self._transcript.caller(turn.text, self._state.epoch, in_audio=turn.in_audio)
-        self._answer_or_ask_again(by_itself=turn.in_audio and self._state.replies_unasked and not turned_down)
+        by_itself = turn.in_audio and self._state.replies_unasked and not turned_down
+        # A model that was speaking all the while has hardly begun to answer.
+        self._answer_or_ask_again(begins_within_ms=(_SOON_MS if busy else _BEGINS_WITHIN_MS) if by_itself else None)
 
     def answered_by_voice(self) -> None:
         """A speech model has begun to answer: the caller's turn is over, whether its words are known yet or not."""
@@ -91,7 +100,7 @@ class Listening:
 
     def _turn_taken(self) -> None:
         """The caller has had their turn: what they cut off is not said again."""
-        self._saying.awaited_since_ms = None
+        self._saying.awaited_until_ms = None
         self._state.turn = TurnId(self._state.turn + 1)
         self._state.phase_turns += 1
         self._silence.answered()
@@ -145,15 +154,16 @@ class Listening:
         self._turn_taken()
         self._transcript.caller(entry, self._state.epoch)
         self._doing.confirmed(yes=False, reason="the caller pressed keys instead of answering")
-        self._answer_or_ask_again(by_itself=False)
+        self._answer_or_ask_again(begins_within_ms=None)
 
-    def _answer_or_ask_again(self, *, by_itself: bool) -> None:
+    def _answer_or_ask_again(self, *, begins_within_ms: int | None) -> None:
+        """Have the turn answered: by a reply that begins by itself in this time; None: by one that is asked for."""
         if not self._state.phase.has_model:
             self._not_understood()
             return
         self._saying.words_unanswered = True
-        if by_itself:
-            self._saying.awaited_since_ms = self._state.now_ms
+        if begins_within_ms is not None:
+            self._saying.awaited_until_ms = self._state.now_ms + begins_within_ms
         else:
             self._saying.owed = True
         self._count_turns()

@@ -39,7 +39,8 @@ class Replying:
                 self._saying.add_text(reply, text)
             case ev.ToolRequested():
                 reply.requests += 1
-                if reply.held:
+                # A speech model goes on while the caller cuts in: what they say may be that they do not want it.
+                if reply.held or (reply.in_audio and self._hearing.turn_open):
                     reply.held_requests.append(event)
                 else:
                     self.request(event)
@@ -114,8 +115,8 @@ class Replying:
         """What a model was saying, or was about to begin, it will not: it has to be asked for."""
         saying = self._saying
         cut_short = saying.reply is not None and not saying.reply.finished
-        awaited = saying.awaited_since_ms is not None
-        saying.awaited_since_ms = None
+        awaited = saying.awaited_until_ms is not None
+        saying.awaited_until_ms = None
         if cut_short:
             saying.drop_reply()
         if (cut_short or awaited) and not self._state.closing:

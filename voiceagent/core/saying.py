@@ -64,8 +64,8 @@ class Saying:
         """The model owes the caller a reply: to their words or to a result."""
         self.words_unanswered = False
         """The caller has said something that no model was shown yet."""
-        self.awaited_since_ms: int | None = None
-        """Since when a speech model that heard the caller could have begun its reply."""
+        self.awaited_until_ms: int | None = None
+        """By when a speech model that has heard the caller should have begun its reply."""
         self._state = state
         self._out = out
         self._transcript = transcript
@@ -114,18 +114,17 @@ class Saying:
         """Ask the model for a reply; one that is still being made is no longer wanted."""
         self.drop_reply()
         self.owed = self.words_unanswered = False
-        self.awaited_since_ms = None
+        self.awaited_until_ms = None
         self._replies += 1
         self.reply = self._new(ReplyId(f"r{self._replies}"), self._state.epoch)
         self._out.emit(AskModel(self.reply.id, request))
         return self.reply
 
     def unasked(self, reply: ReplyId, epoch: Epoch) -> Reply:
-        """A speech model has begun a reply by itself, and the caller is to hear it."""
+        """A speech model has begun a reply by itself, and it is wanted."""
         self.words_unanswered = False
-        self.awaited_since_ms = None
+        self.awaited_until_ms = None
         self.reply = self._new(reply, epoch)
-        self._out.emit(PlayReply(reply, UtteranceId(reply), 0))
         return self.reply
 
     def _new(self, reply: ReplyId, epoch: Epoch) -> Reply:
@@ -165,7 +164,10 @@ class Saying:
         if reply.spoken is None:
             own = UtteranceId(reply.id) if reply.in_audio else None
             reply.spoken = self.speech.begin("reply", interruptible=self._may_interrupt, utterance=own)
-            reply.spoken.said_by = reply.id if reply.in_audio else None
+            if own is not None:
+                # Not before there is something to hear: a filler that is due goes first, or not at all.
+                reply.spoken.said_by = reply.id
+                self._out.emit(PlayReply(reply.id, own, 0))
             self._transcript.agent(reply.spoken, reply.epoch, in_audio=reply.in_audio)
         return reply.spoken
 
@@ -232,7 +234,7 @@ class Saying:
         for spoken in self.cut_off:
             self._truncate(spoken)
         self.cut_off.clear()
-        if self.reply and self.reply.held:
+        if self.reply and (self.reply.held or self.reply.held_requests):
             self.drop_reply()
 
     def resume(self) -> list[ToolRequested]:
@@ -243,7 +245,7 @@ class Saying:
         reply = self.reply
         if reply is None or not reply.held:
             self._go_on_with(cut_off)
-            return []
+            return self._release(reply)
         rest = " ".join(spoken.unheard_text for spoken in cut_off if spoken.unheard_text)
         reply.held = False
         if reply.in_audio:
@@ -252,8 +254,7 @@ class Saying:
                 text = " ".join([stopped.unheard_text, *reply.held_text])
                 reply.spoken = self._play_on(reply.id, stopped, text, complete=reply.finished)
             reply.held_text.clear()
-            requests, reply.held_requests = reply.held_requests, []
-            return requests
+            return self._release(reply)
         reply.spoken = None
         for text in [rest, *reply.held_text]:
             if text:
@@ -261,6 +262,12 @@ class Saying:
         reply.held_text.clear()
         if reply.finished:
             self._complete(reply)
+        return self._release(reply)
+
+    @staticmethod
+    def _release(reply: Reply | None) -> list[ToolRequested]:
+        if reply is None:
+            return []
         requests, reply.held_requests = reply.held_requests, []
         return requests
 
@@ -271,5 +278,5 @@ class Saying:
         self.drop_reply()
         self.forget_cut_off()
         self._filler_rest.clear()
-        self.awaited_since_ms = None
+        self.awaited_until_ms = None
         self.owed = self.words_unanswered

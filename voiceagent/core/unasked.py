@@ -13,8 +13,6 @@ from voiceagent.core.replying import Replying
 
 __all__ = ["Unasked"]
 
-_BEGINS_WITHIN_MS = 3_000
-"""A speech model that has not begun to answer the caller's words by then is asked to."""
 _DECIDED_WITHIN_MS = 1_000
 """So long the words are waited for that tell an "uh-huh" from something that wants an answer."""
 
@@ -87,9 +85,8 @@ class Unasked:
 
     def deadline_ms(self) -> int | None:
         """When a reply is overdue that should have begun by itself, or a decision about one that has."""
-        since_ms = self._saying.awaited_since_ms
         due = (
-            None if since_ms is None or self._state.swapping else since_ms + _BEGINS_WITHIN_MS,
+            None if self._state.swapping else self._saying.awaited_until_ms,
             None if self._kept is None else self._kept.deadline_ms,
         )
         return min((at for at in due if at is not None), default=None)
@@ -100,7 +97,7 @@ class Unasked:
         if kept is not None and self._state.now_ms >= kept.deadline_ms:
             self._accept_kept(kept)
             return
-        self._saying.awaited_since_ms = None
+        self._saying.awaited_until_ms = None
         self._saying.owed = True
 
     @property

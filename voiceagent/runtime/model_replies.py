@@ -145,8 +145,6 @@ class ModelReplies:
         for old in [*self._made][:-_KEPT]:
             del self._made[old]
         self.post(ev.ReplyStarted(reply, session.setup.epoch))
-        if asked is not None:
-            self.play(reply, made.spoken.utterance, from_ms=0)
 
     def _sound(self, made: _Made, audio: bytes) -> None:
         if not made.has_sound:

@@ -39,6 +39,11 @@ class SpokenReply:
         self._complete = False
 
     @property
+    def complete(self) -> bool:
+        """Whether no more of it comes."""
+        return self._complete
+
+    @property
     def length_bytes(self) -> int:
         """How much has come of what is to be heard."""
         return len(self._audio) - self._from
@@ -110,6 +115,8 @@ class Mouth:
         self._speaking: asyncio.Task[None] | None = None
         self._now: _Clause | SpokenReply | None = None
         """What is being made or handed over."""
+        self._ms_per_letter: float | None = None
+        """How fast the speech model speaks, as its last complete reply has shown."""
 
     def say(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
         """Say a clause after everything before it."""
@@ -192,6 +199,12 @@ class Mouth:
         """Tell how long each clause is: a speech model does not say, so its audio is shared out by their letters."""
         total_ms = reply.length_bytes // self._leg.audio_out.bytes_per_ms
         all_letters = sum(reply.letters) or 1
+        if reply.complete:
+            self._ms_per_letter = total_ms / all_letters
+        elif self._ms_per_letter is None:
+            return  # its words run ahead of its audio: what is usual is a better guess than their ratio now
+        else:
+            total_ms = int(self._ms_per_letter * all_letters)
         told_ms = told_letters = 0
         for number, letters in enumerate(reply.letters):
             told_letters += letters

@@ -387,7 +387,7 @@ class SpeechVoice:
         self._replies.cancel(reply)
 
     def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
-        """Let the caller hear a reply that was begun unasked, or again from where it was cut off."""
+        """Let the caller hear a reply that the voice makes itself, from here on; until then it is kept back."""
         self._replies.play(reply, utterance, from_ms=from_ms)
 
     def truncate(self, reply: ReplyId, heard_ms: int) -> None:

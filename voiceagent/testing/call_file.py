@@ -49,7 +49,7 @@ __all__ = ["SUFFIX", "CallFile", "CallFiles"]
 
 SUFFIX = ".call.yaml"
 _MOST_INCLUDES = 16
-_OF_A_SCRIPT = ("name", "xfail", "call", "persona", "in_the_end")
+_OF_A_SCRIPT = ("name", "xfail", "cascade_only", "call", "persona", "in_the_end")
 
 
 _Parts = dict[Path, tuple[LocatedYaml, FileRow]]
@@ -182,6 +182,7 @@ def _script(yaml: LocatedYaml, place: Place, world: WrittenWorld, names: Names) 
         seed=world.seed,
         persona=None if row.persona is None else _persona(yaml, (*place, "persona")),
         xfail=row.xfail,
+        cascade_only=row.cascade_only,
         source=yaml.source((*place, "name")),
     )
 

@@ -58,10 +58,10 @@ class CallResult:
         )
 
     @classmethod
-    def skipped(cls, script: CallScript, path: Path) -> CallResult:
-        """Tell of a conversation that was not played, since a persona calls in it."""
+    def skipped(cls, script: CallScript, path: Path, *, reason: str = NEEDS_A_MODEL) -> CallResult:
+        """Tell of a conversation that was not played, and why."""
         line = script.source.line if script.source else 0
-        return cls(str(path), line, script.name, "skipped", NEEDS_A_MODEL, Played(), Played(), None, None)
+        return cls(str(path), line, script.name, "skipped", reason, Played(), Played(), None, None)
 
     @property
     def ok(self) -> bool:

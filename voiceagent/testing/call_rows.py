@@ -117,6 +117,7 @@ class ScriptRow(WorldRow):
 
     name: _Text
     xfail: _Text | None = None
+    cascade_only: _Text | None = None
     call: list[JsonValue] = []
     persona: JsonValue = None
     in_the_end: JsonValue = None
@@ -130,6 +131,7 @@ class FileRow(WorldRow):
     conversations: list[JsonValue] = []
     name: _Text | None = None
     xfail: _Text | None = None
+    cascade_only: _Text | None = None
     call: list[JsonValue] = []
     persona: JsonValue = None
     in_the_end: JsonValue = None

@@ -281,4 +281,6 @@ class CallScript:
     """Who calls instead of turns; a model plays them."""
     xfail: str | None = None
     """Why it is known to fail: a defect that is not mended yet."""
+    cascade_only: str | None = None
+    """Why it does not apply where a speech model hears and speaks."""
     source: Source | None = None

@@ -43,11 +43,25 @@ from voiceagent.testing.schedule import PLAIN_SEED, Schedule, Swap, shrink
 from voiceagent.testing.scripted_call import ScriptedCall
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_call import SimulatedCall
+from voiceagent.testing.simulated_provider import ProviderFaults, SimulatedProvider
 from voiceagent.testing.simulated_world import ScriptedTool
 from voiceagent.testing.tool_answers import ToolAnswers
 
-__all__ = ["BEFORE_MS", "CallFailure", "CallOutcome", "CallPlayer", "Level", "Played", "refuse_for_the_runtime"]
+__all__ = [
+    "BEFORE_MS",
+    "CallFailure",
+    "CallOutcome",
+    "CallPlayer",
+    "Level",
+    "Played",
+    "VoiceKind",
+    "not_for",
+    "refuse_for_the_runtime",
+]
 
+VoiceKind = Literal["cascade", "in_place", "new_session"]
+"""A cascade of engines; or a simulated speech model whose live session is changed, or replaced, at every swap."""
+_FAULTS_OF_ENGINES = ("transcript_fails", "transcript_stalls", "synthesis_fails", "swap_fails")
 Level = Literal["core", "runtime"]
 """On the core alone, or through the runtime."""
 Deviation = Swap | Late
@@ -119,6 +133,8 @@ class CallPlayer:
     """Shared by all calls: what it has learned of a phase is kept."""
     live: LiveModels | None = None
     """Speaks instead of the models of all scripts."""
+    voice: VoiceKind = "cascade"
+    """What hears and speaks. A speech model, through the runtime only, says what the scripts' models say."""
 
     def play(self, script: CallScript, *, seed: int | None = None, schedules: int = 1, runtime: int = 0) -> CallOutcome:
         """Play a conversation under the schedules `seed`, `seed` + 1, …, up to the first that fails.
@@ -131,9 +147,14 @@ class CallPlayer:
             raise ValueError("a conversation that is not played at all proves nothing")
         if script.persona is not None:
             raise ScriptError("a persona needs a model that plays it", source=script.source)
+        if (reason := not_for(script, self.voice)) is not None:
+            raise ScriptError(reason, source=script.source)
+        seed = script.seed if seed is None else seed
+        if self.voice != "cascade":
+            failure, spoken = self._played(script, "runtime", range(seed, seed + max(runtime, 1)))
+            return CallOutcome(script, failure, Played(), spoken)
         if runtime:
             refuse_for_the_runtime(script)
-        seed = script.seed if seed is None else seed
         failure, core = self._played(script, "core", range(seed, seed + schedules))
         if failure is not None or not runtime:
             return CallOutcome(script, failure, core)
@@ -184,8 +205,14 @@ class CallPlayer:
             )
         late = None if only is None else tuple(late.number for late in only if isinstance(late, Late))
         arrivals = Arrivals(None if seed == PLAIN_SEED else seed, only=late)
+        if self.voice == "cascade":
+            return RuntimeCall(
+                self.flow, model=model, tools=tools, timing=script.timing, faults=script.faults, schedule=arrivals
+            )
+        provider = SimulatedProvider(self.flow, model, swap=self.voice, faults=ProviderFaults.like(script.faults))
+        behind = self.guided.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone)
         return RuntimeCall(
-            self.flow, model=model, tools=tools, timing=script.timing, faults=script.faults, schedule=arrivals
+            self.flow, model=behind, tools=tools, timing=script.timing, schedule=arrivals, provider=provider
         )
 
     def _model(self, script: CallScript) -> ModelOfScript | ReplyModel:
@@ -193,6 +220,18 @@ class CallPlayer:
         if callable(models):
             return models()
         return models.open(self.flow, locale=self.flow.locale, time_zone=script.time_zone)
+
+
+def not_for(script: CallScript, voice: VoiceKind) -> str | None:
+    """Return why a conversation is not played with this voice; None where it is."""
+    if voice == "cascade":
+        return None
+    if script.cascade_only is not None:
+        return f"it is for a cascade only: {script.cascade_only}"
+    if script.xfail is not None:
+        return f"it is known to fail: {script.xfail}"
+    engines = [kind for kind in _FAULTS_OF_ENGINES if getattr(script.faults, kind)]
+    return f"a speech model has no {engines[0]}" if engines else None
 
 
 def refuse_for_the_runtime(script: CallScript) -> None:

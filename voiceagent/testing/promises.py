@@ -35,7 +35,7 @@ def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0)
     kept = plain_words(" ".join(message.text for message in messages if message.role == "agent"))
     at = 0
     for clause in call.voice.said:
-        if clause.kind == "filler":
+        if clause.kind == "filler" and not call.conversation.state.voice_speaks:  # a speech model is told of them
             continue
         for spoken, ends_ms in clause.all_words():
             words = plain_words(spoken)
@@ -93,4 +93,6 @@ def _irreversible(call: ObservedCall) -> Iterator[Mismatch]:
 
 
 def _heard_by(asked: SpokenClause, answered_ms: int) -> bool:
-    return len(list(asked.words())) >= len(asked.text.split()) - 1 and answered_ms >= asked.ends_ms - _NEARLY_HEARD_MS
+    """Whether nearly all of it had been heard, wherever it was cut off then."""
+    *_, (_, over_ms) = asked.all_words()
+    return answered_ms >= over_ms - _NEARLY_HEARD_MS

@@ -47,6 +47,7 @@ from voiceagent.speech.gate import VoiceGate
 from voiceagent.testing.agent_voice import MS_PER_CHARACTER
 from voiceagent.testing.scripted_model import ModelOfScript
 from voiceagent.testing.simulated_speech import SILENT_FRAME, SpokenAudio
+from voiceagent.testing.simulated_world import Faults
 
 __all__ = ["ProviderFaults", "ProviderTiming", "SimulatedProvider", "SimulatedSession"]
 
@@ -105,6 +106,15 @@ class ProviderFaults:
     """These turns of the caller it takes for noise."""
     twice: bool = False
     """Confirmations and ends of replies come twice."""
+
+    @classmethod
+    def like(cls, faults: Faults) -> ProviderFaults:
+        """Return what goes wrong with the model, whoever provides it."""
+        return cls(
+            replies_fail=faults.model_fails,
+            replies_break_off=faults.model_breaks_off,
+            replies_stall=faults.model_stalls,
+        )
 
 
 @dataclass
