@@ -105,6 +105,15 @@ def test_a_value_that_a_filter_cannot_take_is_an_error(text: str) -> None:
         render(text, {"name": "Ada"})
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{{ 9 ** 9 ** 9 }}", "computes no powers"), ("{{ name() }}", "'name' is a value and cannot be called")],
+)
+def test_what_would_fail_or_hang_in_a_call_is_found_when_the_template_is_read(text: str, why: str) -> None:
+    with pytest.raises(PhaseError, match=rf"greeting\.md:1: .*{why}"):
+        syntax_of(text, source=HERE)
+
+
 def test_the_names_that_a_template_needs_are_known_before_it_is_filled() -> None:
     text = "{{ b }} {% if a %}{{ c.d }}{% endif %}{% for x in e %}{{ x }}{% endfor %}"
     assert syntax_of(text)[1] == ("a", "b", "c", "e")

@@ -123,6 +123,12 @@ def _names_in(tree: nodes.Template, environment: SandboxedEnvironment) -> set[st
                 raise TemplateAssertionError(f"No test named {name!r}.", node.lineno)
             case nodes.Include() | nodes.Import() | nodes.FromImport() | nodes.Extends():
                 raise TemplateAssertionError("a template takes nothing in from other files.", node.lineno)
+            case nodes.Pow():
+                raise TemplateAssertionError(
+                    "a template computes no powers: it might do so for the rest of a call.", node.lineno
+                )
+            case nodes.Call(node=nodes.Name(name=name)):
+                raise TemplateAssertionError(f"{name!r} is a value and cannot be called.", node.lineno)
             case nodes.Stmt() if not isinstance(node, nodes.Output | nodes.If):
                 # It may give names a value of its own, or none of this: have the code made, which takes its time.
                 return meta.find_undeclared_variables(tree)
