@@ -6,6 +6,7 @@ The provider is simulated to the sample: its sessions are swapped, renewed and l
 from __future__ import annotations
 
 from array import array
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.models.guided import GuidedModels
+from voiceagent.runtime.inspection import inspect_journal
+from voiceagent.runtime.journal_file import read_journal
 from voiceagent.spec.expects import Digits
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
@@ -256,6 +259,24 @@ def test_a_standby_that_is_never_ready_costs_no_more_than_having_none() -> None:
         assert call.phase == "visits"
         assert "You are at the right counter." in call.really_heard
     assert provider.attempts == 3
+
+
+def test_a_call_is_told_from_its_journal_with_what_the_model_said_itself(tmp_path: Path) -> None:
+    flow = desk(standby=True)
+    provider = SimulatedProvider(flow, storyteller(), swap="new_session")
+    guided = GuidedModels().open(flow, locale=flow.locale, time_zone="UTC")
+    tools = {"opening_hours": After(100, {"from": "9"})}
+    with RuntimeCall(flow, model=guided, tools=tools, provider=provider, journals=tmp_path) as call:
+        call.start().says("What counters are there?", then_wait=False).until_heard("The first is")
+        call.says("", lasting_ms=900).says("I have a visit").says("When are you open?")
+    seen = inspect_journal(read_journal(next(tmp_path.glob("*.jsonl"))))
+    told = [words for who, words in seen.transcript if who == "agent"]
+    assert told[0] == "Reception, hello."
+    assert told[1].startswith("There are many counters. The first is")
+    assert told[2].endswith("The third is for lost things.")
+    assert told[3:] == ["You are at the right counter.", "From nine to five."]
+    assert [(standby.phase, standby.used) for standby in seen.standbys] == [("visits", True)]
+    assert [(tokens.phase, tokens.replies) for tokens in seen.tokens] == [("reception", 2), ("visits", 3)]
 
 
 # --- renewal ---------------------------------------------------------------------------------------------------------

@@ -41,6 +41,10 @@ def inspect(
         typer.echo(
             f"model in {tokens.phase}: {tokens.replies} {'reply' if tokens.replies == 1 else 'replies'}{counted}"
         )
+    for standby in summary.standbys:
+        typer.echo(f"standby for {standby.phase}: {standby.open_ms} ms, {'used' if standby.used else 'not needed'}")
+    if summary.renewals:
+        typer.echo(f"sessions renewed: {summary.renewals}")
     latencies = ", ".join(f"{name} {ms} ms" for name, ms in summary.response_ms.items())
     typer.echo(f"first sound after the caller: {latencies or 'no turns'}")
     ended = ", ".join(part for part in (summary.ended, None if recorded.complete else "the journal breaks off") if part)

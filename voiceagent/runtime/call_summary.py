@@ -12,6 +12,7 @@ __all__ = [
     "PhaseSeen",
     "PhaseTokens",
     "ServedSeen",
+    "StandbySeen",
     "ToolSeen",
     "TurnSeen",
 ]
@@ -92,6 +93,15 @@ class PhaseTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbySeen:
+    """A model session that was kept ready for a phase: what it has cost, and whether it was needed."""
+
+    phase: str
+    open_ms: int
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallSummary:
     """A call in figures. Everything can be read off the journal."""
 
@@ -115,6 +125,9 @@ class CallSummary:
     """`p50`, `p95` and `max` of the turns' first sounds."""
     tokens: list[PhaseTokens]
     """Phase by phase, in the order in which they were entered first; phases in which no model spoke are left out."""
+    standbys: list[StandbySeen] = field(default_factory=list[StandbySeen])
+    renewals: int = 0
+    """How often a model session was replaced by another one in the middle of a phase."""
     transcript: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(who, what was heard), in order; fillers in round brackets."""
 

@@ -17,6 +17,7 @@ from voiceagent.runtime.call_summary import (
     PhaseSeen,
     PhaseTokens,
     ServedSeen,
+    StandbySeen,
     ToolSeen,
     TurnSeen,
 )
@@ -77,6 +78,12 @@ class _Reading:
         self._phase_of: dict[str, str] = {}
         """Reply → the phase that it was made in."""
         self._tokens: dict[str, PhaseTokens] = {}
+        self._standbys: list[StandbySeen] = []
+        self._renewals = 0
+        self._own_words: dict[str, list[str]] = {}
+        """Reply → its words so far, for those that a speech model may turn out to say itself."""
+        self._said_by_itself: dict[str, UtteranceId] = {}
+        """Reply of a speech model → what it is heard as."""
         self._ended: str | None = None
         self._last_ms = zero_ms
 
@@ -103,15 +110,29 @@ class _Reading:
                 self._transcript.append(("caller", f"[{digits}]"))
             case ev.CallEnded(reason):
                 self._ended = reason
+            case ev.StandbyClosed(phase, open_ms, used):
+                self._standbys.append(StandbySeen(phase, open_ms, used))
+            case ev.ReplyStarted() | ev.ReplyText() | ev.ReplyFinished():
+                self._reply_goes_on(entry.event)
+            case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
+                self._tool_ended(entry.at_ms, entry.event)
+            case _:
+                self._playout(entry)
+
+    def _reply_goes_on(self, event: ev.ReplyStarted | ev.ReplyText | ev.ReplyFinished) -> None:
+        match event:
+            case ev.ReplyStarted(reply, epoch):
+                if 0 < epoch <= len(self._phases):
+                    self._phase_of.setdefault(reply, self._phases[epoch - 1].phase)
+            case ev.ReplyText(reply, text):
+                self._own_words.setdefault(reply, []).append(text)
+                if reply in self._said_by_itself:
+                    self._says_itself(reply, [text])
             case ev.ReplyFinished(reply, _, input_tokens, output_tokens):
                 phase = self._phase_of.get(reply, "")
                 seen = self._tokens.get(phase, PhaseTokens(phase, 0, 0, 0))
                 so_far = (seen.replies + 1, seen.input + input_tokens, seen.output + output_tokens)
                 self._tokens[phase] = PhaseTokens(phase, *so_far)
-            case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
-                self._tool_ended(entry.at_ms, entry.event)
-            case _:
-                self._playout(entry)
 
     def _tool_ended(
         self, at_ms: int, event: ev.ToolFinished | ev.ToolFailed | ev.PrefetchFinished | ev.PrefetchFailed
@@ -204,6 +225,10 @@ class _Reading:
             case "AskModel":
                 self._phase_of[values["reply"]] = values["phase"]
                 self._waits(at_ms)
+            case "PlayReply":
+                self._play(values["reply"], UtteranceId(values["utterance"]))
+            case "RenewVoice":
+                self._renewals += 1
             case _:
                 pass
 
@@ -218,6 +243,21 @@ class _Reading:
             self._spoken[utterance] = _Speech(values["kind"])
             self._transcript.append(("agent", utterance))
         self._speech.add(spoken, values["text"], last=values["last"])
+
+    def _play(self, reply: str, utterance: UtteranceId) -> None:
+        """A speech model is heard: from the beginning of its reply, or from where a noise had cut it off."""
+        before = self._speech.get(self._said_by_itself[reply]) if reply in self._said_by_itself else None
+        self._said_by_itself[reply] = utterance
+        self._speech.begin("reply", interruptible=True, utterance=utterance)
+        self._spoken[utterance] = _Speech("reply")
+        self._transcript.append(("agent", utterance))
+        self._says_itself(reply, self._own_words.get(reply, []) if before is None else [before.unheard_text])
+
+    def _says_itself(self, reply: str, texts: list[str]) -> None:
+        spoken = self._speech.get(self._said_by_itself[reply])
+        for text in texts:
+            if spoken is not None:
+                self._speech.add(spoken, text, last=False)
 
     def _waits(self, at_ms: int) -> None:
         if self._waiting_since_ms is None:
@@ -246,6 +286,8 @@ class _Reading:
             longest_dead_air_ms=_longest_dead_air_ms(self._voices),
             response_ms=_percentiles(first_sounds),
             tokens=list(self._tokens.values()),
+            standbys=self._standbys,
+            renewals=self._renewals,
             transcript=list(self._words_heard()),
         )
 

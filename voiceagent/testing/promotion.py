@@ -164,6 +164,8 @@ class _Reading:
                 self._answered(fetch, entry.at_ms, {"result": self._pseudonyms.of(result)})
             case ev.PrefetchFailed(fetch, reason):
                 self._answered(fetch, entry.at_ms, {"fails": reason})
+            case ev.ReplyStarted(reply, epoch) if 0 < epoch <= len(self._phases):
+                self._phase_of_reply.setdefault(reply, self._phases[epoch - 1])
             case ev.ReplyText(_, text):
                 self._reply.append({"says": text})
             case ev.ToolRequested(_, _, name, arguments):
@@ -207,6 +209,10 @@ class _Reading:
             case "AskModel":
                 self._phase_of_reply[values["reply"]] = values["phase"]
                 self._acted()
+            case "PlayReply":
+                self._acted()
+            case "CancelReply":
+                self._reply = []  # what nobody wanted is no line of the model's
             case "SwapPhase":
                 self._acted()
                 self._phases.append(values["phase"])
