@@ -279,13 +279,19 @@ class Conversation:
     def _deadlines(self) -> None:
         """Do what is due by now, in the order in which it matters."""
         now_ms = self.state.now_ms
-        self._hearing.voice_overdue()
-        if self._hearing.barge_in_due():
-            self._listening.barge_in()
-        if self._hearing.turn_due():
-            self._listening.turn_over()
-        if self._hearing.keys_due():
+        due = _due(self.deadline_ms, now_ms)
+        if due:
+            self._hearing.voice_overdue()
+            if self._hearing.barge_in_due():
+                self._listening.barge_in()
+            if self._hearing.turn_due():
+                self._listening.turn_over()
+        if self._hearing.keys_due():  # by their number too, not only by the time
             self._listening.keys_complete()
+        if due:
+            self._other_deadlines(now_ms)
+
+    def _other_deadlines(self, now_ms: int) -> None:
         if _due(self._confirming.deadline_ms(), now_ms):
             self._confirming.expired()
         if _due(self._replying.deadline_ms(), now_ms):

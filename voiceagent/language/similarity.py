@@ -69,7 +69,10 @@ class _Vector:
 
     def cosine(self, other: _Vector) -> float:
         known = other.weights
-        product = sum(weight * known[key] for key, weight in self.weights.items() if key in known)
+        product = 0.0
+        for key, weight in self.weights.items():  # written out: this is most of what it takes to understand a caller
+            if key in known:
+                product += weight * known[key]
         return product / math.sqrt(self.square * other.square) if product else 0.0
 
 
