@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,15 @@ _BATCHES = (
         _Line("in-place", "ours, in place", 3, 20),
         _Line("standby", "ours, new session, standby", 3, 20),
         _Line("cold", "ours, new session, cold", 3, 20),
+        _Line("pause", "pause and discard (pipecat-flows PR 229)", 3, 20),
     ),
     (
-        _Line("pause", "pause and discard (pipecat-flows PR 229)", 3, 20),
         _Line("aws-empty", "close, then open (AWS sample), no history", 6, 10),
-        _Line("aws-ten", "close, then open (AWS sample), 10 messages", 8, 8),
+        _Line("aws-ten", "close, then open (AWS sample), 10 messages", 10, 6),
         _Line("one", "one agent, all prompts and tools, no change", 3, 12),
     ),
 )
-"""Lines whose calls run at the same time: ours have the machine for themselves."""
+"""Lines whose calls run at the same time: whatever the machine does to one it does to all of them."""
 _APART_S = 0.413
 """Callers ring one after the other, so that their changes do not fall together."""
 _WAIT_S = 60
@@ -85,15 +85,21 @@ def _keep(rows: Sequence[Row], exact: Sequence[Exact]) -> None:
 
 def _measure(lines: Sequence[_Line]) -> list[Row]:
     with _running("benchmarks.swap.provider") as (provider, provider_port):
-        with _running("benchmarks.swap.agents", f"ws://127.0.0.1:{provider_port}") as (agents, port):
-            callers = uvloop.run(_call(lines, port))
-            agents.communicate(timeout=_WAIT_S)
+        with ExitStack() as servers:
+            # One server for each: what one way has to do must not hold up the others.
+            of_provider = f"ws://127.0.0.1:{provider_port}"
+            agents = {
+                line.agent: servers.enter_context(_running("benchmarks.swap.agents", of_provider)) for line in lines
+            }
+            callers = uvloop.run(_call(lines, {agent: port for agent, (_, port) in agents.items()}))
+            for process, _ in agents.values():
+                process.communicate(timeout=_WAIT_S)
         printed, _ = provider.communicate(timeout=_WAIT_S)
     records: Mapping[str, Any] = json.loads(printed)
     return [row_of(line.title, callers[line.agent], records) for line in lines]
 
 
-async def _call(lines: Sequence[_Line], port: int) -> dict[str, list[Caller]]:
+async def _call(lines: Sequence[_Line], ports: Mapping[str, int]) -> dict[str, list[Caller]]:
     callers: dict[str, list[Caller]] = {line.agent: [] for line in lines}
     async with asyncio.TaskGroup() as ringing:
         for number in range(max(line.calls for line in lines)):
@@ -102,7 +108,8 @@ async def _call(lines: Sequence[_Line], port: int) -> dict[str, list[Caller]]:
                     requests = call_in_turns(line.changes, number)
                     caller = Caller(f"{line.agent}-{number}", requests, phases_change=line.agent != "one")
                     callers[line.agent].append(caller)
-                    ringing.create_task(caller.call(f"ws://127.0.0.1:{port}/media/twilio/{line.agent}"))
+                    url = f"ws://127.0.0.1:{ports[line.agent]}/media/twilio/{line.agent}"
+                    ringing.create_task(caller.call(url))
                     await asyncio.sleep(_APART_S)
     return callers
 

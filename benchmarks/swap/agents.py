@@ -1,4 +1,4 @@
-"""The agents of `make bench-swap`: one server, one line per row of the table, all in front of the same provider.
+"""The agents of `make bench-swap`: a telephone server with one line per row of the table, in front of the provider.
 
 `python -m benchmarks.swap.agents ws://127.0.0.1:PORT` prints its port, and serves until its input is closed. Ours is
 the product as it is: session, speech voice, the adapter for OpenAI Realtime. A provider that cannot change a live

@@ -40,7 +40,7 @@ _VIRTUAL_HEAD = (
 
 def method() -> Iterator[str]:
     """Yield how it was measured."""
-    yield "Real time over loopback, in three processes: callers with their ears, our telephone server, a provider."
+    yield "Real time over loopback, in processes of their own: callers, a telephone server per row, the provider."
     yield (
         f"Provider, the same for every row (OpenAI Realtime): connect {TIMING.connect_ms} ms, prompt and tools in "
         f"force {TIMING.update_ms} ms, in a new session too, first audio {TIMING.first_audio_ms} ms, end of turn "
