@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install demo test test-providers explore lint check bench bench-guided lock clean
+.PHONY: help install demo test test-providers explore lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: $(STAMP)  ## Speed and size, with how it was measured
 
 bench-guided: $(STAMP)  ## How well the guided model understands phrasings it has not seen
 	$(BIN)/python -m benchmarks.guided
+
+bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech model, beside other ways
+	$(BIN)/python -m benchmarks.swap
 
 lock:  ## Resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --group dev \

@@ -235,6 +235,16 @@ def test_a_session_that_stands_by_takes_over_from_one_moment_to_the_next() -> No
     assert len(provider.sessions) == 2
 
 
+def test_words_that_come_in_the_same_moment_as_the_request_to_change_reach_the_next_session_at_once() -> None:
+    timing = ProviderTiming(transcript_ms=300, first_audio_ms=300)
+    call, provider = call_to(desk(standby=True), "new_session", timing=timing)
+    with call:
+        call.start().says("I have a visit")
+        took_ms = call.record.at(ev.PhaseSwapped)[1] - call.record.at(fx.SwapPhase)[1]
+    assert took_ms < 100
+    assert "I have a visit" in [message.text for message in provider.sessions[-1].told if message.role == "caller"]
+
+
 def test_what_a_standby_has_cost_is_on_record_whether_it_was_needed_or_not() -> None:
     used, _ = call_to(desk(standby=True), "new_session")
     with used:

@@ -237,3 +237,11 @@ def test_a_parameter_that_would_be_lost_is_refused() -> None:
 
 def test_what_is_no_function_is_no_tool() -> None:
     refused(int, "@tool stands before an `async def`, not before <class 'int'>")
+
+
+def test_the_schema_that_models_see_is_made_once() -> None:
+    @tool
+    async def find(name: str) -> None:
+        """Find."""
+
+    assert find.parameters is find.parameters

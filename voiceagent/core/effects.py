@@ -59,6 +59,8 @@ class Message:
     """A tool result that is an error."""
     in_audio: bool = False
     """It went through the voice as audio: a speech model that was there heard the caller say it, or said it itself."""
+    awaits: tuple[UtteranceId, ...] = ()
+    """Utterances of the caller whose words belong here and have not come yet."""
 
 
 @dataclass(frozen=True, slots=True)

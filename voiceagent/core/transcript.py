@@ -38,7 +38,10 @@ class _Entry:
         text = self.spoken.heard_text if self.spoken else self.text
         if not text and self.role in ("caller", "agent") and not (awaited and self.awaits):
             return None
-        return Message(self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio)
+        awaits = self.awaits if awaited else ()
+        return Message(
+            self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio, awaits
+        )
 
 
 class Transcript:
@@ -99,7 +102,7 @@ class Transcript:
     def window(self, epoch: Epoch, carry: Carry, at_most: int, *, awaited: bool = False) -> tuple[Message, ...]:
         """Return what the model of this phase is shown: the newest messages, a result never without its request.
 
-        With `awaited` a message without text stands where the caller said something that is still being transcribed.
+        With `awaited` a message names the utterances in it that are still being transcribed, and may be without text.
         """
         # Only the tail can be shown, so only the tail is read: cost per turn stays the same in a long call.
         entries = self._entries[-2 * at_most :]

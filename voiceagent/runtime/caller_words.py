@@ -21,6 +21,9 @@ _WITHIN_MS = 1_500
 _LATE_WITHIN_MS = 800
 """A session that begins without the caller's last words cannot answer them: that is worth a short wait."""
 
+_KNOWN = 16
+"""Utterances whose words are remembered: the conversation hears of them a moment later."""
+
 
 class CallerWords:
     """Knows which utterances the model may still have words for."""
@@ -32,25 +35,24 @@ class CallerWords:
         self._awaited: dict[UtteranceId, tuple[Sequence[str], Callable[[], None]]] = {}
         """With the phase's hints, and what stops the waiting."""
         self._unnoticed = 0
-        self._late: list[str] = []
-        """Words that came since a change began, which what was asked for then does not know of."""
+        self._known: dict[UtteranceId, str] = {}
+        """Words of the last utterances, none included: they are here before the conversation has heard of them."""
         self._came = asyncio.Event()
 
-    def change_begins(self) -> None:
-        """Another session is to be told what has been said up to here."""
-        self._late.clear()
-
-    async def with_late(self, history: Sequence[Message], clock: Clock) -> list[Message]:
+    async def with_late(self, history: Sequence[Message]) -> list[Message]:
         """Return what was said, with the words that were not known when it was written down; they are waited for."""
-        gaps = sum(1 for message in history if _is_gap(message))
+        awaited = {utterance for message in history for utterance in message.awaits}
         with suppress(TimeoutError):
-            async with within(_LATE_WITHIN_MS, clock):
-                while len(self._late) < gaps:
+            async with within(_LATE_WITHIN_MS, self._clock):
+                while not awaited <= self._known.keys():
                     self._came.clear()
                     await self._came.wait()
-        late = iter(self._late)
-        filled = [replace(message, text=next(late, "")) if _is_gap(message) else message for message in history]
-        return [message for message in filled if not _is_gap(message)]
+        filled = [self._filled(message) if message.awaits else message for message in history]
+        return [message for message in filled if message.text or message.role != "caller"]
+
+    def _filled(self, message: Message) -> Message:
+        words = [message.text, *(self._known.get(utterance, "") for utterance in message.awaits)]
+        return replace(message, text=" ".join(part for part in words if part), awaits=())
 
     def began(self, utterance: UtteranceId) -> None:
         """The caller's voice came on."""
@@ -67,12 +69,17 @@ class CallerWords:
         if not event.final:
             self._post(ev.TranscriptPartial(self._latest or first, event.text))
             return
-        self._late.append(event.text)
-        self._came.set()
-        self._post(ev.TranscriptFinal(first, event.text))
+        self._tell(first, event.text)
         for utterance in others:
-            self._post(ev.TranscriptFinal(utterance, ""))
+            self._tell(utterance, "")
         self.give_up()
+
+    def _tell(self, utterance: UtteranceId, words: str) -> None:
+        self._known[utterance] = f"{self._known.get(utterance, '')} {words}".strip()
+        while len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]
+        self._came.set()
+        self._post(ev.TranscriptFinal(utterance, words))
 
     def give_up(self) -> dict[UtteranceId, Sequence[str]]:
         """Wait no longer; returns the utterances that were waited for, with their hints."""
@@ -84,12 +91,8 @@ class CallerWords:
 
     def _none_came(self, utterance: UtteranceId) -> None:
         if self._awaited.pop(utterance, None) is not None:
-            self._post(ev.TranscriptFinal(utterance, ""))
+            self._tell(utterance, "")
 
     def _noticed_by_the_model_only(self) -> UtteranceId:
         self._unnoticed += 1
         return UtteranceId(f"m{self._unnoticed}")
-
-
-def _is_gap(message: Message) -> bool:
-    return message.role == "caller" and not message.text

@@ -225,7 +225,7 @@ class SpeechVoice:
         """Have another session go on from this position of the caller's audio. Raises VoiceFailed."""
         session = self._standbys.take(request.phase, setup) or await self._connect_twice(request.phase, setup)
         try:
-            history = await self._words.with_late(request.history, self._clock)
+            history = await self._words.with_late(request.history)
         except asyncio.CancelledError:
             self._tasks.start(session.session.close())
             raise
@@ -263,7 +263,6 @@ class SpeechVoice:
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         """Begin a change; one that is under way is not wanted any more."""
-        self._words.change_begins()
         if self._change is not None:
             self._change.cancel()
         self._change = self._tasks.start(change)

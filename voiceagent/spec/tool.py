@@ -7,6 +7,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, overload
 
 from pydantic import (
@@ -86,22 +87,8 @@ class Tool:
 
     @property
     def parameters(self) -> dict[str, JsonValue]:
-        """The JSON schema that a model sees: no `ctx`, no bound parameters, no titles."""
-        schema = self.arguments.model_json_schema()
-        properties = {
-            name: _plain(part) for name, part in schema.get("properties", {}).items() if name not in self.binds
-        }
-        required = [name for name in schema.get("required", ()) if name not in self.binds]
-        shape: dict[str, JsonValue] = {
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": False,
-        }
-        if required:
-            shape["required"] = required
-        if "$defs" in schema:
-            shape["$defs"] = _plain(schema["$defs"])
-        return shape
+        """The JSON schema that a model sees: no `ctx`, no bound parameters, no titles. The same object every time."""
+        return _parameters(self)
 
     def validated(self, arguments: Mapping[str, object]) -> dict[str, JsonValue]:
         """Return the arguments as canonical JSON values, defaults filled in; ValueError says what does not fit."""
@@ -112,6 +99,23 @@ class Tool:
                 "; ".join(_argument_error(self, error["loc"], error["msg"]) for error in exc.errors())
             ) from exc
         return model.model_dump(mode="json")
+
+
+@lru_cache(maxsize=1_024)  # pydantic takes 0.2 ms for one, and a change of phase asks for all of them twice
+def _parameters(of: Tool) -> dict[str, JsonValue]:
+    schema = of.arguments.model_json_schema()
+    properties = {name: _plain(part) for name, part in schema.get("properties", {}).items() if name not in of.binds}
+    required = [name for name in schema.get("required", ()) if name not in of.binds]
+    shape: dict[str, JsonValue] = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    if required:
+        shape["required"] = required
+    if "$defs" in schema:
+        shape["$defs"] = _plain(schema["$defs"])
+    return shape
 
 
 def _argument_error(owner: Tool, where: tuple[int | str, ...], message: str) -> str:
