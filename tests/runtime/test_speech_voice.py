@@ -18,7 +18,7 @@ from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guided import GuidedDialogue, Intent
-from voiceagent.spec.phase import HangUpAfter, Phase, Reprompts, Requested, Say, Transition, VoiceFails
+from voiceagent.spec.phase import HangUpAfter, HostSignals, Phase, Reprompts, Requested, Say, Transition, VoiceFails
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, tool
 from voiceagent.testing import After, ProviderFaults, ProviderTiming, RuntimeCall, SimulatedProvider
@@ -105,7 +105,11 @@ def desk(*, standby: bool = False) -> Flow:
             ),
             Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
         ),
-        transitions=(Transition(on=VoiceFails(), to="goodbye"),),
+        transitions=(
+            Transition(on=VoiceFails(), to="goodbye"),
+            Transition(on=HostSignals(name="visits"), to="visits"),
+            Transition(on=HostSignals(name="code"), to="code"),
+        ),
     )
 
 
@@ -391,6 +395,30 @@ def test_no_session_ever_hears_a_secret(swap: Swapping) -> None:
         assert moments(provider, session, saying=1) == []
         assert "1234" not in "".join(message.text for message in session.told)
     assert moments(provider, provider.sessions[-1], saying=2)
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_secret_that_is_being_said_when_its_phase_ends_is_no_secret_of_the_next_session(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap, timing=ProviderTiming(connect_ms=2_500, update_ms=2_500))
+    with call:
+        call.start().says("I know the code").begins_to_say("one two three four", lasting_ms=1_000)
+        call.run_ms(700).host_says("visits")
+        assert call.phase == "visits"
+    for session in provider.sessions:
+        assert moments(provider, session, saying=1) == []
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_sentence_that_goes_on_into_a_phase_of_secrets_is_understood_whole_by_ourselves(swap: Swapping) -> None:
+    begins = ModelRule(tuple(say("And the code?")), phase="code", caller_says="Now I")
+    call, provider = call_to(desk(), swap, model=rules(begins))
+    with call:
+        call.start().begins_to_say("Now I would like to tell you something", lasting_ms=2_000)
+        call.run_ms(600).host_says("code")
+        assert call.phase == "code"
+        words = [m.text for m in call.conversation.transcript.messages() if m.role == "caller"]
+        assert words == ["Now I would like to tell you something"]
+    assert max(len(moments(provider, session, saying=0)) for session in provider.sessions) <= 600
 
 
 @pytest.mark.parametrize("swap", BOTH)

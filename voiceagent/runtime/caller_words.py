@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,9 @@ _WITHIN_MS = 1_500
 _LATE_WITHIN_MS = 800
 """A session that begins without the caller's last words cannot answer them: that is worth a short wait."""
 
+_REMEMBERED = 16
+"""Utterances of which news may come late."""
+
 
 class CallerWords:
     """Knows which utterances the model may still have words for."""
@@ -29,6 +33,8 @@ class CallerWords:
         self._clock = clock
         self._post = post
         self._latest: UtteranceId | None = None
+        self._withheld: deque[UtteranceId] = deque(maxlen=_REMEMBERED)
+        """The model has not heard them, or not to their end: what it makes of them does not count."""
         self._awaited: dict[UtteranceId, tuple[Sequence[str], Callable[[], None]]] = {}
         """With the phase's hints, and what stops the waiting."""
         self._unnoticed = 0
@@ -56,6 +62,15 @@ class CallerWords:
         """The caller's voice came on."""
         self._latest = utterance
 
+    def withhold_latest(self) -> None:
+        """The model does not get to hear what the caller is saying."""
+        if self._latest is not None:
+            self._withheld.append(self._latest)
+
+    def is_withheld(self, utterance: UtteranceId) -> bool:
+        """Whether somebody else has to say what the words of this utterance are."""
+        return utterance in self._withheld
+
     def wait_for(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """An utterance has paused: its words should come."""
         stop = self._clock.call_at(self._clock.now_ms() + _WITHIN_MS, lambda: self._none_came(utterance))
@@ -63,6 +78,8 @@ class CallerWords:
 
     def came(self, event: CallerTranscribed) -> None:
         """The model says what it has heard: all that was said since it last did."""
+        if not self._awaited and self._latest in self._withheld:
+            return
         first, *others = [*self._awaited] or [self._latest or self._noticed_by_the_model_only()]
         if not event.final:
             self._post(ev.TranscriptPartial(self._latest or first, event.text))

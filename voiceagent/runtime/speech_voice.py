@@ -38,7 +38,7 @@ from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.expiry import Expiry
 from voiceagent.runtime.model_replies import ModelReplies, ReplyEvent
-from voiceagent.runtime.model_session import LiveSession, Setups
+from voiceagent.runtime.model_session import SILENCE, LiveSession, Setups
 from voiceagent.runtime.mouth import recordable
 from voiceagent.runtime.standby import Standbys
 from voiceagent.runtime.uplink import Uplink
@@ -84,6 +84,7 @@ class SpeechVoice:
         self._tasks = tasks
         self._post = post
         self._uplink = Uplink(leg.audio_in.bytes_per_ms)
+        self._silence = SILENCE[leg.audio_in.encoding]
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
         self._words = CallerWords(clock, post)
         self._standbys = Standbys(
@@ -100,13 +101,11 @@ class SpeechVoice:
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
         self._withheld = False
-        """The caller says secrets: the model hears silence."""
+        """The caller says secrets: what is kept of them is silence."""
         self._withheld_to_the_end = False
         """The phase of secrets is over, and what is still being said may be one."""
         self._answered_to = 0
         """Position up to which the caller's audio has been answered."""
-        self._unheard: dict[UtteranceId, None] = {}
-        """Utterances that the model could not hear: the cascade's recognizer has to."""
 
     @property
     def capabilities(self) -> VoiceCapabilities:
@@ -124,7 +123,8 @@ class SpeechVoice:
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio."""
-        self._uplink.arrived(audio)
+        # Judged as it is said, not as it is sent: a session that begins later hears from an earlier moment on.
+        self._uplink.arrived(self._silence * len(audio) if self._withheld else audio)
         self._cascade.hear(audio)
         if self._withheld_to_the_end and not self._ears.speaking:
             self._withheld = self._withheld_to_the_end = False
@@ -132,11 +132,7 @@ class SpeechVoice:
 
     def _send_up(self) -> None:
         audio = self._uplink.due()
-        if self._live is None or not audio:
-            return
-        if self._withheld:
-            self._live.hear_nothing(len(audio))
-        else:
+        if self._live is not None and audio:
             self._live.hear(audio)
 
     def heard(self, event: ev.Event) -> None:
@@ -145,13 +141,12 @@ class SpeechVoice:
             self._expiry.spoke()
             self._words.began(event.utterance)
             if self._withheld:
-                self._unheard[event.utterance] = None
+                self._words.withhold_latest()
         self._post(event)
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """Have the words of an utterance: the model sends them by itself, unless it could not hear them."""
-        if utterance in self._unheard or self._live is None or not self._row.transcribes:
-            self._unheard.pop(utterance, None)
+        if self._words.is_withheld(utterance) or self._live is None or not self._row.transcribes:
             self._cascade.transcribe(utterance, hints)
         else:
             self._words.wait_for(utterance, hints)
@@ -163,6 +158,8 @@ class SpeechVoice:
         phase = self._flow.by_name[swap.phase]
         if not phase.heard_by_model:
             self._withheld, self._withheld_to_the_end = True, False
+            if self._ears.speaking:
+                self._words.withhold_latest()  # the model hears no more than the beginning of it
         else:
             self._withheld_to_the_end = self._withheld
         if self._lost:
