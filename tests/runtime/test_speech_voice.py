@@ -298,6 +298,17 @@ def test_a_session_that_is_about_to_end_in_the_middle_of_a_tool_call_is_replaced
         assert [m.tool for m in provider.sessions[1].told if m.role == "tool_result"] == ["opening_hours"]
 
 
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_session_outlives_the_call() -> None:
+    call, provider = call_to(desk(standby=True), "new_session")
+    with call:
+        call.start().says("When are you open?").hangs_up()
+    assert len(provider.sessions) == 2
+    assert [session for session in provider.sessions if session.closed_ms is None] == []
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 

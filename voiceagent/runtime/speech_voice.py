@@ -53,6 +53,8 @@ _CONFIRM_WITHIN_MS = 3_000
 """A change of prompt and tools takes a provider some 50 ms (pipecat-flows PR 229)."""
 _QUIET_WITHIN_MS = 2_000
 """A reply that was cancelled has ended by then, or the session is given up."""
+_ENDED_WITHIN_MS = 2_000
+"""After the call; a provider that does not say goodbye in time is left without."""
 
 
 class SpeechVoice:
@@ -88,7 +90,12 @@ class SpeechVoice:
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
         self._words = CallerWords(clock, post)
         self._standbys = Standbys(
-            self._connect, clock=clock, tasks=tasks, post=post, oldest_ms=_oldest_ms(self._row.idle_limit_ms)
+            self._connect,
+            self._end,
+            clock=clock,
+            tasks=tasks,
+            post=post,
+            oldest_ms=_oldest_ms(self._row.idle_limit_ms),
         )
         self._expiry = Expiry(self._row, clock, self._near_its_end)
         self._live: LiveSession | None = None
@@ -97,6 +104,8 @@ class SpeechVoice:
         """The cascade has taken over."""
         self._change: asyncio.Task[None] | None = None
         """What is putting another prompt or another session in force."""
+        self._ending: dict[asyncio.Task[None], None] = {}
+        """Sessions that are being closed: a call is not over before its connections are."""
         self._confirmation: tuple[Epoch, asyncio.Future[None]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
@@ -224,7 +233,7 @@ class SpeechVoice:
         try:
             history = await self._words.with_late(request.history, self._clock)
         except asyncio.CancelledError:
-            self._tasks.start(session.session.close())
+            self._end(session)
             raise
         self._promote(session, setup, history, cut=cut)
 
@@ -235,8 +244,7 @@ class SpeechVoice:
         session.tell_all(late_facts, history)
         old, self._live = self._live, session
         if old is not None:
-            self._replies.abandon(old)
-            self._tasks.start(old.session.close())
+            self._end(old)
         self._uplink.rewind(cut)
         self._expiry.watch()
         self._go_on_with(session)
@@ -321,8 +329,7 @@ class SpeechVoice:
         lost, self._live = self._live, None
         self._uplink.held = True
         if lost is not None:
-            self._replies.abandon(lost)
-            self._tasks.start(lost.session.close())
+            self._end(lost)
         self._hear_ourselves()
         if event.permanent:
             self._lose(event.reason)
@@ -338,10 +345,16 @@ class SpeechVoice:
         self._expiry.close()
         self._standbys.close()
         if live is not None:
-            self._replies.abandon(live)
-            self._tasks.start(live.session.close())
+            self._end(live)
         self._post(ev.VoiceChanged(speaks=False, replies_unasked=False, reason=reason))
         self._hear_ourselves()
+
+    def _end(self, session: LiveSession) -> None:
+        """Nobody wants this session any more."""
+        self._replies.abandon(session)
+        task = self._tasks.start(session.session.close())
+        self._ending[task] = None
+        task.add_done_callback(lambda _: self._ending.pop(task, None))
 
     def _hear_ourselves(self) -> None:
         """What the model was to say of the caller's words nobody will say any more."""
@@ -440,12 +453,18 @@ class SpeechVoice:
         self._expiry.close()
         self._words.give_up()
         self._standbys.close()
+        if live is not None:
+            self._end(live)
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._sessions_ended)
+            closing.push_async_callback(self._cascade.close)
+
+    async def _sessions_ended(self) -> None:
+        """Wait until no session is left: a change that is broken off may have one of its own."""
         if self._change is not None:
             self._change.cancel()
-        async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._cascade.close)
-            if live is not None:
-                closing.push_async_callback(live.session.close)
+            await self._tasks.wait((self._change,), at_most_ms=_ENDED_WITHIN_MS)
+        await self._tasks.wait(tuple(self._ending), at_most_ms=_ENDED_WITHIN_MS)
 
 
 def _oldest_ms(idle_limit_ms: int | None) -> int | None:
