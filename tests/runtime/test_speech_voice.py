@@ -298,6 +298,72 @@ def test_a_session_that_is_about_to_end_in_the_middle_of_a_tool_call_is_replaced
         assert [m.tool for m in provider.sessions[1].told if m.role == "tool_result"] == ["opening_hours"]
 
 
+# --- the caller's words ----------------------------------------------------------------------------------------------
+
+
+def words_of(call: RuntimeCall) -> list[str]:
+    """Return what the caller has said, as it is written down."""
+    return [m.text for m in call.conversation.transcript.messages() if m.role == "caller"]
+
+
+def told(session: SimulatedSession) -> str:
+    """Return what a session was told that the caller said."""
+    return " ".join(m.text for m in session.told if m.role == "caller")
+
+
+def breaks(provider: SimulatedProvider, session: SimulatedSession) -> None:
+    """Have the connection break as soon as time goes on."""
+    provider.clock.call_at(provider.clock.now_ms(), lambda: session.lose("the connection broke"))
+
+
+def test_what_is_said_before_there_is_a_session_is_heard_by_it_and_written_down_once() -> None:
+    call, provider = call_to(desk(), timing=ProviderTiming(connect_ms=2_500))
+    with call:
+        call.start(then_wait=False).run_ms(100).says("When are you open?", lasting_ms=1_200)
+        assert words_of(call) == ["When are you open?"]
+        assert moments(provider, provider.sessions[0], saying=0) == list(range(1_200))
+        assert "From nine to five." in call.really_heard
+
+
+def test_words_that_have_waited_long_for_a_session_are_told_to_it_and_not_played_to_it() -> None:
+    call, provider = call_to(desk(), timing=ProviderTiming(connect_ms=3_900))
+    with call:
+        call.start(then_wait=False).run_ms(100).says("When are you open?", lasting_ms=1_200)
+        assert words_of(call) == ["When are you open?"]
+        assert told(provider.sessions[0]) == "When are you open?"
+        assert len(moments(provider, provider.sessions[0], saying=0)) < 100
+        assert "From nine to five." in call.really_heard
+
+
+def test_what_the_caller_has_just_said_is_known_to_the_session_that_is_to_answer_it() -> None:
+    call, provider = call_to(desk(), "new_session", timing=ProviderTiming(turn_ends_after_ms=800))
+    with call:
+        call.start().says("When are you open?", then_wait=False).run_ms(300).host_says("visits")
+        assert words_of(call) == ["When are you open?"]
+        assert told(provider.sessions[-1]) == "When are you open?"
+        assert "From nine to five." in call.really_heard
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_what_a_session_has_heard_before_it_was_lost_is_answered_by_the_next(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap, timing=ProviderTiming(turn_ends_after_ms=800))
+    with call:
+        call.start().says("When are you open?", then_wait=False).run_ms(300)
+        breaks(provider, provider.sessions[0])
+        call.until_quiet()
+        assert words_of(call) == ["When are you open?"]
+        assert "From nine to five." in call.really_heard
+
+
+def test_words_that_come_after_those_of_the_next_sentence_have_begun_are_not_taken_for_them() -> None:
+    call, _ = call_to(desk(), timing=ProviderTiming(transcript_ms=1_800))
+    with call:
+        call.start().says("Hello there.", then_wait=False).run_ms(1_900)
+        call.says("When are you open?", lasting_ms=2_000)
+        finals = [event for _, event, _ in call.journal if isinstance(event, ev.TranscriptFinal) and event.text]
+        assert [(f.utterance, f.text) for f in finals] == [("c1", "Hello there."), ("c2", "When are you open?")]
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 

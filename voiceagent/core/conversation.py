@@ -158,12 +158,19 @@ class Conversation:
                 if not self._unasked.keeps(event):
                     self._replying.made(event)
             case ev.VoiceChanged():
+                self._unasked.session_over()
                 self._replying.voice_changed(event)
             case ev.VoiceExpiring(left_ms, reason):
                 self._out.emit(ReportProblem("session ends", reason))
                 self._renewal.wanted(left_ms)
                 if left_ms == 0:
+                    self._unasked.session_over()
                     self._replying.session_lost()
+            case ev.SessionBegan(told, lost):
+                self.transcript.untold(told)
+                self._hearing.heard_by_nobody()
+                self._unasked.session_over()
+                self._replying.session_began(lost)
             case ev.StandbyClosed():
                 pass  # for the record
             case ev.ToolFinished(call, result):

@@ -118,15 +118,19 @@ class Hearing:
         if self._turn.paused(utterance, at_ms):
             self._out.emit(Transcribe(utterance, self._hints()))
 
-    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
+    def transcribed(self, utterance: UtteranceId, text: str, *, in_audio: bool = False) -> bool:
         """Words came, or none; False where they are late, double or unknown."""
         if self._state.language.is_noise(text):
             text = ""
-        known = self._turn.transcribed(utterance, text)
+        known = self._turn.transcribed(utterance, text, in_audio=in_audio)
         if known and self._seal:
             for handle in handles_in(text):
                 self._seal.collected(handle.handle, handle.count)
         return known
+
+    def heard_by_nobody(self) -> None:
+        """Another session of the speech model goes on, which has not heard what the caller has said so far."""
+        self._turn.heard_by_nobody()
 
     def is_speaking(self, utterance: UtteranceId) -> bool:
         """Whether that utterance belongs to the turn that is going on."""
@@ -157,7 +161,7 @@ class Hearing:
             over_speech=self._turn.over_speech,
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
-            in_audio=self._state.voice_hears,
+            in_audio=self._turn.in_audio,
         )
         self._turn.take()
         self._close_handles()

@@ -77,6 +77,12 @@ class Unasked:
         elif not self._is_cutting_in:
             self._accept_kept(kept)  # the agent has said everything meanwhile: somebody has to say something
 
+    def session_over(self) -> None:
+        """The session that was making it is gone: a reply that is being kept will never be complete."""
+        if self._kept is not None:
+            self._refuse_kept()
+            self._listening.answer_is_owed = True
+
     def interrupted(self, event: ev.ReplyInterrupted) -> None:
         """The model has heard the caller cut in, and gives up the rest of what it was saying."""
         if self._state.closing or self._saying.current(event.reply) is None:

@@ -29,14 +29,23 @@ _REMEMBERED = 16
 class CallerWords:
     """Knows which utterances the model may still have words for."""
 
-    def __init__(self, clock: Clock, post: Callable[[ev.Event], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        post: Callable[[ev.Event], None],
+        overdue: Callable[[UtteranceId, Sequence[str]], None],
+    ) -> None:
+        """`overdue` is told of an utterance whose words have not come; somebody else may have to say them."""
         self._clock = clock
         self._post = post
+        self._overdue = overdue
         self._latest: UtteranceId | None = None
         self._withheld: deque[UtteranceId] = deque(maxlen=_REMEMBERED)
         """The model has not heard them, or not to their end: what it makes of them does not count."""
         self._awaited: dict[UtteranceId, tuple[Sequence[str], Callable[[], None]]] = {}
         """With the phase's hints, and what stops the waiting."""
+        self._missed: dict[UtteranceId, Sequence[str]] = {}
+        """Those whose words have not come in time since some last came."""
         self._unnoticed = 0
         self._late: list[str] = []
         """Words that came since a change began, which what was asked for then does not know of."""
@@ -65,7 +74,11 @@ class CallerWords:
     def withhold_latest(self) -> None:
         """The model does not get to hear what the caller is saying."""
         if self._latest is not None:
-            self._withheld.append(self._latest)
+            self.withhold(self._latest)
+
+    def withhold(self, utterance: UtteranceId) -> None:
+        """The model does not get to hear this, or what it makes of it does not count."""
+        self._withheld.append(utterance)
 
     def is_withheld(self, utterance: UtteranceId) -> bool:
         """Whether somebody else has to say what the words of this utterance are."""
@@ -76,32 +89,48 @@ class CallerWords:
         stop = self._clock.call_at(self._clock.now_ms() + _WITHIN_MS, lambda: self._none_came(utterance))
         self._awaited[utterance] = (hints, stop)
 
+    def heard_only_now(self) -> None:
+        """What has been kept from the model reaches it now: its words should come from now on."""
+        for utterance, hints in self.give_up().items():
+            self.wait_for(utterance, hints)
+
     def came(self, event: CallerTranscribed) -> None:
         """The model says what it has heard: all that was said since it last did."""
-        if not self._awaited and self._latest in self._withheld:
+        if not (self._awaited or self._missed) and self._latest in self._withheld:
             return
-        first, *others = [*self._awaited] or [self._latest or self._noticed_by_the_model_only()]
+        latest = self._latest or self._noticed_by_the_model_only()
         if not event.final:
-            self._post(ev.TranscriptPartial(self._latest or first, event.text))
+            self._post(ev.TranscriptPartial(latest, event.text))
             return
+        first, *others = [*self._awaited] or [*self._missed][-1:] or [latest]
         self._late.append(event.text)
         self._came.set()
-        self._post(ev.TranscriptFinal(first, event.text))
+        self._post(ev.TranscriptFinal(first, event.text, in_audio=True))
         for utterance in others:
-            self._post(ev.TranscriptFinal(utterance, ""))
+            self._post(ev.TranscriptFinal(utterance, "", in_audio=True))
         self.give_up()
+        self._missed.clear()
 
-    def give_up(self) -> dict[UtteranceId, Sequence[str]]:
+    def give_up(self, unless: Callable[[UtteranceId], bool] = lambda _: False) -> dict[UtteranceId, Sequence[str]]:
         """Wait no longer; returns the utterances that were waited for, with their hints."""
-        awaited = {utterance: hints for utterance, (hints, _) in self._awaited.items()}
-        for _, stop in self._awaited.values():
-            stop()
-        self._awaited.clear()
-        return awaited
+        given_up: dict[UtteranceId, Sequence[str]] = {}
+        for utterance, (hints, stop) in tuple(self._awaited.items()):
+            if not unless(utterance):
+                stop()
+                del self._awaited[utterance]
+                given_up[utterance] = hints
+        return given_up
+
+    def give_up_missed(self) -> dict[UtteranceId, Sequence[str]]:
+        """Return the utterances whose words did not come in time, and now never will, with their hints."""
+        missed = dict(self._missed)
+        self._missed.clear()
+        return missed
 
     def _none_came(self, utterance: UtteranceId) -> None:
-        if self._awaited.pop(utterance, None) is not None:
-            self._post(ev.TranscriptFinal(utterance, ""))
+        hints, _ = self._awaited.pop(utterance)
+        self._missed[utterance] = hints
+        self._overdue(utterance, hints)
 
     def _noticed_by_the_model_only(self) -> UtteranceId:
         self._unnoticed += 1

@@ -111,13 +111,18 @@ class ModelReplies:
         if made is not None and made.session is live and heard_ms > 0:
             made.session.session.truncate(made.own_id, heard_ms)
 
-    def abandon(self, session: LiveSession) -> None:
-        """The session is over: nothing more comes of what it was making."""
+    def abandon(self, session: LiveSession) -> tuple[ReplyId, ...]:
+        """The session is over; returns what it was making or had been asked for, and somebody still wants."""
+        lost = [*session.asked]
+        session.asked.clear()
         for made in self._made.values():
             if made.session is session and not made.ended:
+                if not made.dropped:
+                    lost.append(made.id)
                 made.ended = made.dropped = True
                 made.spoken.end()
         self._ended.set()
+        return tuple(lost)
 
     def being_made(self, session: LiveSession) -> bool:
         """Whether the session is making a reply."""

@@ -98,7 +98,7 @@ class LiveSession:
         """Replies that the core has asked for and that have not begun."""
         self.requests: dict[str, None] = {}
         """Ids of what the model has asked for in it."""
-        self._told = 0
+        self.told = 0
         """Number of the last message that it knows."""
         self._to_model = Converter(audio_in, setup.audio_in)
 
@@ -123,13 +123,13 @@ class LiveSession:
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Let it know what has happened since it was last told, but for what it has heard, said or asked for itself."""
-        new = [message for message in messages if message.number > self._told]
-        self._told = max((message.number for message in messages), default=self._told)
+        new = [message for message in messages if message.number > self.told]
+        self.told = max((message.number for message in messages), default=self.told)
         self._send([message for message in new if not (message.in_audio or self._is_its_own_request(message))])
 
     def tell_all(self, late_facts: str, messages: Sequence[Message]) -> None:
         """Let it know what another session knew; `late_facts` where it was opened before they were known."""
-        self._told = max((message.number for message in messages), default=self._told)
+        self.told = max((message.number for message in messages), default=self.told)
         late = [Message(0, "note", late_facts, self.setup.epoch)] if late_facts else []
         self._send([*late, *messages])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -85,10 +85,10 @@ class SpeechVoice:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._uplink = Uplink(leg.audio_in.bytes_per_ms)
         self._silence = SILENCE[leg.audio_in.encoding]
+        self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
-        self._words = CallerWords(clock, post)
+        self._words = CallerWords(clock, post, self._no_words_came)
         self._standbys = Standbys(
             self._connect,
             self._end,
@@ -113,6 +113,8 @@ class SpeechVoice:
         """The caller says secrets: what is kept of them is silence."""
         self._withheld_to_the_end = False
         """The phase of secrets is over, and what is still being said may be one."""
+        self._cut: int | None = None
+        """While the caller's audio is held: position from which another session would hear it."""
         self._answered_to = 0
         """Position up to which the caller's audio has been answered."""
 
@@ -155,10 +157,42 @@ class SpeechVoice:
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """Have the words of an utterance: the model sends them by itself, unless it could not hear them."""
-        if self._words.is_withheld(utterance) or self._live is None or not self._row.transcribes:
+        if self._lost or self._words.is_withheld(utterance):
             self._cascade.transcribe(utterance, hints)
+        elif not self._row.transcribes:
+            self._cascade.transcribe(utterance, hints, in_audio=True)
         else:
             self._words.wait_for(utterance, hints)
+
+    def _no_words_came(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        if self._uplink.held and self._is_kept(utterance):
+            self._hear_ourselves({utterance: hints})  # no session has heard it so far, and the caller has waited enough
+        else:
+            self._post(ev.TranscriptFinal(utterance, "", in_audio=True))
+
+    def _is_kept(self, utterance: UtteranceId) -> bool:
+        """Whether an utterance that has paused, or its end, is still to be heard by a session."""
+        lasted = self._ears.lasted(utterance)
+        return lasted is not None and self._uplink.position_of(lasted[1]) > self._next_heard
+
+    @property
+    def _next_heard(self) -> int:
+        """Position from which the next session hears the caller, or this one where it goes on."""
+        return self._uplink.sent if self._cut is None else self._cut
+
+    def _old_one_says_no_more(self) -> None:
+        """Of what it has heard, and nobody will hear again, the words come from elsewhere, or never."""
+        awaited = self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept)
+        self._hear_ourselves({**self._words.give_up_missed(), **awaited})
+
+    def _hear_ourselves(self, utterances: Mapping[UtteranceId, Sequence[str]]) -> None:
+        """Have the words of these from the cascade's recognizer, and from nobody else: no session hears them again."""
+        for utterance, hints in utterances.items():
+            self._words.withhold(utterance)
+            lasted = self._ears.lasted(utterance)
+            if lasted is not None:
+                self._uplink.withhold(*lasted)
+            self._cascade.transcribe(utterance, hints)
 
     # --- phases ------------------------------------------------------------------------------------------------------
 
@@ -179,18 +213,17 @@ class SpeechVoice:
                 ev.PhaseSwapped(swap.epoch)
             )  # nobody will ask it anything, and what it says by itself is refused
             return
-        self._uplink.held = True
-        self._changing(self._swap(swap, cut=self._cut()))
+        self._changing(self._swap(swap))
 
-    async def _swap(self, swap: SwapPhase, *, cut: int) -> None:
-        await self._update(self._setups.of(swap.request, swap.voice), swap.request, cut=cut)
+    async def _swap(self, swap: SwapPhase) -> None:
+        await self._update(self._setups.of(swap.request, swap.voice), swap.request)
         self._post(ev.PhaseSwapped(swap.epoch))
 
-    async def _update(self, setup: SessionSetup, request: ModelRequest, *, cut: int) -> None:
+    async def _update(self, setup: SessionSetup, request: ModelRequest) -> None:
         """Have the setup in force, in this session or in another; where neither can be had the cascade takes over."""
         try:
             if not await self._in_place(setup, request):
-                await self._another_session(setup, request, cut=cut)
+                await self._another_session(setup, request)
         except VoiceFailed as exc:
             self._lose(recordable(exc))
 
@@ -227,47 +260,56 @@ class SpeechVoice:
         finally:
             self._confirmation = None
 
-    async def _another_session(self, setup: SessionSetup, request: ModelRequest, *, cut: int) -> None:
-        """Have another session go on from this position of the caller's audio. Raises VoiceFailed."""
+    async def _another_session(self, setup: SessionSetup, request: ModelRequest) -> None:
+        """Have another session go on from where the caller's audio was held. Raises VoiceFailed."""
         session = self._standbys.take(request.phase, setup) or await self._connect_twice(request.phase, setup)
         try:
             history = await self._words.with_late(request.history, self._clock)
         except asyncio.CancelledError:
             self._end(session)
             raise
-        self._promote(session, setup, history, cut=cut)
+        self._promote(session, setup, history)
 
-    def _promote(self, session: LiveSession, setup: SessionSetup, history: Sequence[Message], *, cut: int) -> None:
+    def _promote(self, session: LiveSession, setup: SessionSetup, history: Sequence[Message]) -> None:
         """From here on this session hears the caller and only its replies count. The old one is never answered."""
         late_facts = "" if session.setup.late_facts else setup.late_facts
         session.setup = setup
         session.tell_all(late_facts, history)
         old, self._live = self._live, session
-        if old is not None:
-            self._end(old)
-        self._uplink.rewind(cut)
+        lost = () if old is None else self._end(old)
+        self._post(ev.SessionBegan(session.told, lost))
+        self._old_one_says_no_more()
+        self._uplink.rewind(self._next_heard)
         self._expiry.watch()
         self._go_on_with(session)
 
     def _go_on_with(self, session: LiveSession) -> None:
         """Let the caller be heard again, and ask what could not be asked in the meantime."""
         self._uplink.held = False
+        self._cut = None
         self._send_up()
+        self._words.heard_only_now()
         if self._pending is not None:
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
             session.asked.append(reply)
             session.session.ask()
 
-    def _cut(self) -> int:
-        """Return where another session begins to hear: at the sentence that is being said, else where this one ends."""
-        began_ms = self._ears.began_ms
-        if began_ms is None:
-            return self._uplink.sent
-        return min(max(self._uplink.position_of(began_ms), self._answered_to), self._uplink.sent)
+    def _hold(self) -> None:
+        """Keep what the caller says for whoever hears it next.
+
+        Another session begins to hear at the sentence that is being said, else where this one ends. That is decided
+        once: before anybody hears the rest of the sentence it may be over.
+        """
+        self._uplink.held = True
+        if self._cut is None:
+            began_ms = self._ears.began_ms
+            began = self._uplink.sent if began_ms is None else self._uplink.position_of(began_ms)
+            self._cut = min(max(began, self._answered_to), self._uplink.sent)
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         """Begin a change; one that is under way is not wanted any more."""
+        self._hold()
         self._words.change_begins()
         if self._change is not None:
             self._change.cancel()
@@ -314,23 +356,21 @@ class SpeechVoice:
         """Go on with another session: where one has been made ready, from one moment to the next."""
         if self._lost or (self._change is not None and not self._change.done()):
             return  # a swap is bringing a session of its own
-        setup = self._setups.of(renew.request, renew.voice)
-        self._uplink.held = True
-        self._changing(self._renew(setup, renew.request, cut=self._cut()))
+        self._changing(self._renew(self._setups.of(renew.request, renew.voice), renew.request))
 
-    async def _renew(self, setup: SessionSetup, request: ModelRequest, *, cut: int) -> None:
+    async def _renew(self, setup: SessionSetup, request: ModelRequest) -> None:
         try:
-            await self._another_session(setup, request, cut=cut)
+            await self._another_session(setup, request)
         except VoiceFailed as exc:
             self._lose(recordable(exc))
 
     def _session_lost(self, event: SessionLost) -> None:
         """The live session is gone: another one is connected, unless that would be of no use."""
+        self._hold()
         lost, self._live = self._live, None
-        self._uplink.held = True
         if lost is not None:
             self._end(lost)
-        self._hear_ourselves()
+        self._old_one_says_no_more()
         if event.permanent:
             self._lose(event.reason)
         elif self._change is None or self._change.done():
@@ -347,19 +387,15 @@ class SpeechVoice:
         if live is not None:
             self._end(live)
         self._post(ev.VoiceChanged(speaks=False, replies_unasked=False, reason=reason))
-        self._hear_ourselves()
+        self._old_one_says_no_more()
 
-    def _end(self, session: LiveSession) -> None:
-        """Nobody wants this session any more."""
-        self._replies.abandon(session)
+    def _end(self, session: LiveSession) -> tuple[ReplyId, ...]:
+        """Nobody wants this session any more; returns what it was making that somebody still wants."""
+        lost = self._replies.abandon(session)
         task = self._tasks.start(session.session.close())
         self._ending[task] = None
         task.add_done_callback(lambda _: self._ending.pop(task, None))
-
-    def _hear_ourselves(self) -> None:
-        """What the model was to say of the caller's words nobody will say any more."""
-        for utterance, hints in self._words.give_up().items():
-            self._cascade.transcribe(utterance, hints)
+        return lost
 
     # --- replies -----------------------------------------------------------------------------------------------------
 
@@ -383,8 +419,7 @@ class SpeechVoice:
             live.tell_late(setup.late_facts)
             self._go_on_with(live)
         else:
-            self._uplink.held = True
-            self._changing(self._update(setup, request, cut=self._cut()))
+            self._changing(self._update(setup, request))
 
     def cancel(self, reply: ReplyId) -> None:
         """Stop making a reply."""

@@ -35,7 +35,7 @@ class Standbys:
     def __init__(
         self,
         connect: Callable[[str, SessionSetup], Awaitable[LiveSession]],
-        end: Callable[[LiveSession], None],
+        end: Callable[[LiveSession], object],
         *,
         clock: Clock,
         tasks: CallTasks,

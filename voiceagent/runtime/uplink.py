@@ -15,8 +15,10 @@ class Uplink:
     same session goes on, or another one begins at the position where the first one is to have ended.
     """
 
-    def __init__(self, bytes_per_ms: int) -> None:
+    def __init__(self, bytes_per_ms: int, silence: bytes) -> None:
+        """`silence` is a byte of it."""
         self._bytes_per_ms = bytes_per_ms
+        self._silence = silence
         self._kept = bytearray()
         self._kept_from = 0
         self._next = 0
@@ -46,6 +48,14 @@ class Uplink:
             del self._kept[:excess]
             self._kept_from += excess
             self._next = max(self._next, self._kept_from)
+
+    def withhold(self, from_ms: int, until_ms: int) -> None:
+        """Nobody hears this part of the caller's audio any more: there is silence in its place."""
+        first, last = (
+            min(max(self.position_of(at_ms), self._kept_from), self.end) - self._kept_from
+            for at_ms in (from_ms, until_ms)
+        )
+        self._kept[first:last] = self._silence * (last - first)
 
     def due(self) -> bytes:
         """Return what is to be sent now, and take it for sent; nothing while it is held."""
