@@ -49,6 +49,8 @@ class CallerWords:
         self._unnoticed = 0
         self._late: list[str] = []
         """Words that came since a change began, which what was asked for then does not know of."""
+        self._elsewhere = 0
+        """How many utterances somebody else is transcribing."""
         self._came = asyncio.Event()
 
     def change_begins(self) -> None:
@@ -56,16 +58,21 @@ class CallerWords:
         self._late.clear()
 
     async def with_late(self, history: Sequence[Message], clock: Clock) -> list[Message]:
-        """Return what was said, with the words that were not known when it was written down; they are waited for."""
-        gaps = sum(1 for message in history if _is_gap(message))
+        """Return what was said, with the words that were not known when it was written down; they are waited for.
+
+        A message stays empty where they do not come in time, or will never come.
+        """
+        gaps = [at for at, message in enumerate(history) if message.role == "caller" and not message.text]
         with suppress(TimeoutError):
             async with within(_LATE_WITHIN_MS, clock):
-                while len(self._late) < gaps:
+                while len(self._late) < len(gaps) and (self._awaited or self._missed or self._elsewhere):
                     self._came.clear()
                     await self._came.wait()
-        late = iter(self._late)
-        filled = [replace(message, text=next(late, "")) if _is_gap(message) else message for message in history]
-        return [message for message in filled if not _is_gap(message)]
+        filled = list(history)
+        late = self._late[-len(gaps) :] if gaps else []
+        for at, text in zip(gaps[len(gaps) - len(late) :], late, strict=True):
+            filled[at] = replace(filled[at], text=text)
+        return filled
 
     def began(self, utterance: UtteranceId) -> None:
         """The caller's voice came on."""
@@ -79,6 +86,16 @@ class CallerWords:
     def withhold(self, utterance: UtteranceId) -> None:
         """The model does not get to hear this, or what it makes of it does not count."""
         self._withheld.append(utterance)
+
+    def asked_elsewhere(self) -> None:
+        """Somebody else is to say what the words of an utterance are."""
+        self._elsewhere += 1
+
+    def came_from_elsewhere(self, text: str) -> None:
+        """Somebody else has said them."""
+        self._elsewhere -= 1
+        self._late += [text] if text else []
+        self._came.set()
 
     def is_withheld(self, utterance: UtteranceId) -> bool:
         """Whether somebody else has to say what the words of this utterance are."""
@@ -119,6 +136,7 @@ class CallerWords:
                 stop()
                 del self._awaited[utterance]
                 given_up[utterance] = hints
+        self._came.set()
         return given_up
 
     def give_up_missed(self) -> dict[UtteranceId, Sequence[str]]:
@@ -135,7 +153,3 @@ class CallerWords:
     def _noticed_by_the_model_only(self) -> UtteranceId:
         self._unnoticed += 1
         return UtteranceId(f"m{self._unnoticed}")
-
-
-def _is_gap(message: Message) -> bool:
-    return message.role == "caller" and not message.text

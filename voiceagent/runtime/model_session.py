@@ -96,10 +96,14 @@ class LiveSession:
         """What is in force."""
         self.asked: deque[ReplyId] = deque()
         """Replies that the core has asked for and that have not begun."""
+        self.over = False
+        """The provider has ended it."""
         self.requests: dict[str, None] = {}
         """Ids of what the model has asked for in it."""
         self.told = 0
         """Number of the last message that it knows."""
+        self._gaps: dict[int, None] = {}
+        """Numbers of messages of the caller whose words were not known when it began."""
         self._to_model = Converter(audio_in, setup.audio_in)
 
     @classmethod
@@ -123,23 +127,32 @@ class LiveSession:
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Let it know what has happened since it was last told, but for what it has heard, said or asked for itself."""
-        new = [message for message in messages if message.number > self.told]
+        self._send([message for message in messages if self._is_news(message)])
         self.told = max((message.number for message in messages), default=self.told)
-        self._send([message for message in new if not (message.in_audio or self._is_its_own_request(message))])
 
     def tell_all(self, late_facts: str, messages: Sequence[Message]) -> None:
         """Let it know what another session knew; `late_facts` where it was opened before they were known."""
         self.told = max((message.number for message in messages), default=self.told)
         late = [Message(0, "note", late_facts, self.setup.epoch)] if late_facts else []
-        self._send([*late, *messages])
+        self._gaps = {message.number: None for message in messages if _is_gap(message)}
+        self._send([*late, *(message for message in messages if not _is_gap(message))])
 
     def tell_late(self, late_facts: str) -> None:
         """Let it know the facts that were not known when it was opened, as they are by now."""
         self._send([Message(0, "note", late_facts, self.setup.epoch)])
 
-    def _is_its_own_request(self, message: Message) -> bool:
-        return message.role == "tool_request" and message.request in self.requests
+    def _is_news(self, message: Message) -> bool:
+        if message.number in self._gaps and message.text:
+            del self._gaps[message.number]
+            return True
+        own = message.in_audio or (message.role == "tool_request" and message.request in self.requests)
+        return message.number > self.told and not own
 
     def _send(self, messages: list[Message]) -> None:
         if messages:
             self.session.tell(messages)
+
+
+def _is_gap(message: Message) -> bool:
+    """Whether it stands for words of the caller that are not known yet."""
+    return message.role == "caller" and not message.text

@@ -49,9 +49,9 @@ __all__ = ["SpeechVoice"]
 _log = logging.getLogger(__name__)
 _CONNECT_WITHIN_MS = 4_000
 """The caller waits in silence, but for a filler; the cascade speaks after this."""
-_CONFIRM_WITHIN_MS = 3_000
+_CONFIRM_WITHIN_MS = 2_000
 """A change of prompt and tools takes a provider some 50 ms (pipecat-flows PR 229)."""
-_QUIET_WITHIN_MS = 2_000
+_QUIET_WITHIN_MS = 1_000
 """A reply that was cancelled has ended by then, or the session is given up."""
 _ENDED_WITHIN_MS = 2_000
 """After the call; a provider that does not say goodbye in time is left without."""
@@ -106,7 +106,7 @@ class SpeechVoice:
         """What is putting another prompt or another session in force."""
         self._ending: dict[asyncio.Task[None], None] = {}
         """Sessions that are being closed: a call is not over before its connections are."""
-        self._confirmation: tuple[Epoch, asyncio.Future[None]] | None = None
+        self._confirmation: tuple[Epoch, asyncio.Future[bool]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
         self._withheld = False
@@ -192,7 +192,8 @@ class SpeechVoice:
             lasted = self._ears.lasted(utterance)
             if lasted is not None:
                 self._uplink.withhold(*lasted)
-            self._cascade.transcribe(utterance, hints)
+            self._words.asked_elsewhere()
+            self._cascade.transcribe(utterance, hints, then=self._words.came_from_elsewhere)
 
     # --- phases ------------------------------------------------------------------------------------------------------
 
@@ -219,11 +220,15 @@ class SpeechVoice:
         await self._update(self._setups.of(swap.request, swap.voice), swap.request)
         self._post(ev.PhaseSwapped(swap.epoch))
 
-    async def _update(self, setup: SessionSetup, request: ModelRequest) -> None:
+    async def _update(self, setup: SessionSetup, request: ModelRequest, *, in_place: bool = True) -> None:
         """Have the setup in force, in this session or in another; where neither can be had the cascade takes over."""
         try:
-            if not await self._in_place(setup, request):
-                await self._another_session(setup, request)
+            # Less than the core waits: whoever takes over does so before the phase counts as not reached.
+            async with within(self._flow.limits.swap_timeout_ms * 9 // 10, self._clock):
+                if not (in_place and await self._in_place(setup, request)):
+                    await self._another_session(setup, request)
+        except TimeoutError:
+            self._lose(f"{self._row.name} has not taken over phase {request.phase} in time")
         except VoiceFailed as exc:
             self._lose(recordable(exc))
 
@@ -237,11 +242,10 @@ class SpeechVoice:
             # that led here. A model that is told "done" before it has the new tools answers with the old ones.
             async with within(_QUIET_WITHIN_MS, self._clock):
                 await self._replies.until_none_is_made(live)
-            await self._confirmed(live, setup)
+            if live is not self._live or not await self._confirmed(live, setup):
+                return False
         except TimeoutError:
             _log.warning("%s has not taken over phase %s in time", self._row.name, request.phase)
-            return False
-        if live is not self._live:
             return False
         live.phase, live.setup = request.phase, setup
         live.tell(request.history)
@@ -249,16 +253,20 @@ class SpeechVoice:
         self._go_on_with(live)
         return True
 
-    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> None:
-        """Have the setup in force. Raises TimeoutError."""
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
+        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
+        confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._confirmation = (setup.epoch, confirmed)
         try:
             live.session.update(setup)
             async with within(_CONFIRM_WITHIN_MS, self._clock):
-                await confirmed
+                return await confirmed
         finally:
             self._confirmation = None
+
+    def _confirm(self, *, in_force: bool) -> None:
+        if self._confirmation is not None and not self._confirmation[1].done():
+            self._confirmation[1].set_result(in_force)
 
     async def _another_session(self, setup: SessionSetup, request: ModelRequest) -> None:
         """Have another session go on from where the caller's audio was held. Raises VoiceFailed."""
@@ -268,6 +276,12 @@ class SpeechVoice:
         except asyncio.CancelledError:
             self._end(session)
             raise
+        if session.over and not self._lost:
+            self._end(session)
+            session = await self._connect(request.phase, setup)
+        if self._lost:
+            self._end(session)
+            return
         self._promote(session, setup, history)
 
     def _promote(self, session: LiveSession, setup: SessionSetup, history: Sequence[Message]) -> None:
@@ -324,6 +338,10 @@ class SpeechVoice:
                 )
         except TimeoutError as exc:
             raise VoiceFailed(f"{self._row.name} could not be connected within {_CONNECT_WITHIN_MS} ms") from exc
+        except VoiceFailed:
+            raise
+        except Exception as exc:  # adapter boundary: an engine may raise anything
+            raise VoiceFailed(recordable(exc)) from exc
 
     async def _connect_twice(self, phase: str, setup: SessionSetup) -> LiveSession:
         try:
@@ -356,17 +374,12 @@ class SpeechVoice:
         """Go on with another session: where one has been made ready, from one moment to the next."""
         if self._lost or (self._change is not None and not self._change.done()):
             return  # a swap is bringing a session of its own
-        self._changing(self._renew(self._setups.of(renew.request, renew.voice), renew.request))
-
-    async def _renew(self, setup: SessionSetup, request: ModelRequest) -> None:
-        try:
-            await self._another_session(setup, request)
-        except VoiceFailed as exc:
-            self._lose(recordable(exc))
+        self._changing(self._update(self._setups.of(renew.request, renew.voice), renew.request, in_place=False))
 
     def _session_lost(self, event: SessionLost) -> None:
         """The live session is gone: another one is connected, unless that would be of no use."""
         self._hold()
+        self._confirm(in_force=False)
         lost, self._live = self._live, None
         if lost is not None:
             self._end(lost)
@@ -378,6 +391,8 @@ class SpeechVoice:
 
     def _lose(self, reason: str) -> None:
         """No session is to be had: the cascade takes over, for the rest of the call."""
+        if self._lost:
+            return
         live, self._live = self._live, None
         self._lost = True
         self._uplink.held = True
@@ -452,16 +467,16 @@ class SpeechVoice:
     # --- the model ---------------------------------------------------------------------------------------------------
 
     def _from_model(self, session: LiveSession, event: SpeechModelEvent) -> None:
+        if isinstance(event, SessionLost):
+            session.over = True
         if session is not self._live:
-            if isinstance(event, SessionLost):
+            if session.over:
                 self._standbys.lost(session)
             return
         match event:
             case SetupInForce(epoch):
                 if self._confirmation is not None and self._confirmation[0] == epoch:
-                    _, confirmed = self._confirmation
-                    if not confirmed.done():
-                        confirmed.set_result(None)
+                    self._confirm(in_force=True)
             case CallerTranscribed():
                 self._words.came(event)
             case SessionEnding(left_ms):
