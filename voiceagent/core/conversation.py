@@ -346,10 +346,11 @@ class Conversation:
             return
         signals, self._doing.signals = self._doing.signals, []
         if reply is not None and reply.finished:
-            self._saying.owed = self._saying.owed or reply.requests > 0 or bool(signals)
+            self._saying.result_untold = self._saying.result_untold or reply.requests > 0 or bool(signals)
             self._saying.reply = None
         elif signals:
-            self._saying.owed = True
+            self._saying.result_untold = True
+        self._saying.owed = self._saying.owed or self._saying.result_untold
         if signals and not self.state.closing:
             if self._phasing.advance(signals):
                 return

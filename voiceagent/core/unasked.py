@@ -48,6 +48,9 @@ class Unasked:
         """A reply has begun; one that was asked for is known already."""
         if self._saying.current(event.reply) is not None:
             return
+        if self._saying.was_asked(event.reply):
+            self._out.emit(CancelReply(event.reply))  # it has begun when nobody wanted it any more
+            return
         self._refuse_kept()
         if not self._is_wanted(event):
             self._out.emit(CancelReply(event.reply))

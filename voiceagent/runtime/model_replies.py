@@ -124,6 +124,10 @@ class ModelReplies:
         self._ended.set()
         return tuple(lost)
 
+    def is_wanted_of(self, session: LiveSession) -> bool:
+        """Whether the session is making a reply that nobody has cancelled."""
+        return any(made.session is session and not (made.ended or made.dropped) for made in self._made.values())
+
     def being_made(self, session: LiveSession) -> bool:
         """Whether the session is making a reply."""
         return any(made.session is session and not made.ended for made in self._made.values())

@@ -240,6 +240,9 @@ class SpeechVoice:
         try:
             # The order is the point: no reply is being made, the new prompt holds, and only then come the results
             # that led here. A model that is told "done" before it has the new tools answers with the old ones.
+            if request.epoch == live.setup.epoch and self._replies.is_wanted_of(live):
+                self._go_on_with(live)  # a reply has begun in this phase: it will be asked again when that is over
+                return True
             async with within(_QUIET_WITHIN_MS, self._clock):
                 await self._replies.until_none_is_made(live)
             if live is not self._live or not await self._confirmed(live, setup):
@@ -303,7 +306,7 @@ class SpeechVoice:
         self._cut = None
         self._send_up()
         self._words.heard_only_now()
-        if self._pending is not None:
+        if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
             session.asked.append(reply)
@@ -418,11 +421,16 @@ class SpeechVoice:
         """Have a reply made to all that the model knows by now."""
         if self._lost:
             self._cascade.ask(reply, request)
-        elif self._live is None or self._uplink.held:
-            self._pending = (reply, request)
         else:
             self._pending = (reply, request)
-            self._bring_up_to_date(self._live, request)
+            self._ask_if_free()
+
+    def _ask_if_free(self) -> None:
+        """Ask for what is wanted, unless the session makes a reply by itself: the core decides first which it wants."""
+        if self._live is None or self._pending is None or self._uplink.held:
+            return
+        if not self._replies.is_wanted_of(self._live):
+            self._bring_up_to_date(self._live, self._pending[1])
 
     def _bring_up_to_date(self, live: LiveSession, request: ModelRequest) -> None:
         """Let the model have what is offered and known by now, which may have changed within the phase; then ask."""
@@ -445,6 +453,7 @@ class SpeechVoice:
             self._live.asked.remove(reply)
             self._live.session.cancel()
         self._replies.cancel(reply)
+        self._ask_if_free()
 
     def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
         """Let the caller hear a reply that was begun unasked, or again from where it was cut off."""
@@ -495,6 +504,7 @@ class SpeechVoice:
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
         self._replies.happened(session, event)
+        self._ask_if_free()
 
     async def close(self) -> None:
         """Give everything back, whatever one of them raises."""
