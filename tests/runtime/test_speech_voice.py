@@ -633,6 +633,13 @@ def test_a_filler_of_ours_is_known_to_the_model() -> None:
         assert [m.text for m in provider.sessions[0].told if m.role == "agent"][-1] == "One moment."
 
 
+def test_a_filler_covers_the_silence_of_a_reply_that_has_begun_and_is_not_said_after_it() -> None:
+    call, _ = call_to(desk(), timing=ProviderTiming(first_audio_ms=2_500, silent_ms=2_400))
+    with call:
+        call.start().says("Hello there.")
+        assert call.really_heard == "Reception, hello. One moment. You are at the reception. What is it about?"
+
+
 def test_the_words_of_the_caller_stand_before_the_answer_although_they_come_after_it() -> None:
     call, _ = call_to(desk(), timing=ProviderTiming(transcript_ms=2_000))
     with call:

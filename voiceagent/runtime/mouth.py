@@ -39,6 +39,11 @@ class SpokenReply:
         self._complete = False
 
     @property
+    def is_silent(self) -> bool:
+        """Whether nothing of it can be heard yet, and something may come."""
+        return not (self._audio or self._complete)
+
+    @property
     def length_bytes(self) -> int:
         """How much has come of what is to be heard."""
         return len(self._audio) - self._from
@@ -112,8 +117,15 @@ class Mouth:
         """What is being made or handed over."""
 
     def say(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
-        """Say a clause after everything before it."""
-        self._enqueue(_Clause(utterance, clause, text, last))
+        """Say a clause after everything before it, but for a reply of which nothing can be heard yet."""
+        part = _Clause(utterance, clause, text, last)
+        if isinstance(self._now, SpokenReply) and self._now.is_silent:
+            # A model that has begun to answer and says nothing is what a filler covers, not what it waits for.
+            self._waiting.appendleft(self._now)
+            self._stop()
+            self._enqueue(part, first=True)
+        else:
+            self._enqueue(part)
 
     def play(self, reply: SpokenReply) -> None:
         """Play a speech model's reply after everything before it, as it comes."""
@@ -126,10 +138,7 @@ class Mouth:
             if isinstance(part, SpokenReply):
                 self._post_lengths(part)  # where it was cut off can be told by them
         self._waiting.clear()
-        self._now = None
-        if self._speaking is not None:
-            self._speaking.cancel()
-            self._speaking = None
+        self._stop()
         return tuple(dict.fromkeys(part.utterance for part in parts))
 
     def close(self) -> None:
@@ -137,8 +146,17 @@ class Mouth:
         self.silence()
         self._synthesizer.close()
 
-    def _enqueue(self, part: _Clause | SpokenReply) -> None:
-        self._waiting.append(part)
+    def _stop(self) -> None:
+        self._now = None
+        if self._speaking is not None:
+            self._speaking.cancel()
+            self._speaking = None
+
+    def _enqueue(self, part: _Clause | SpokenReply, *, first: bool = False) -> None:
+        if first:
+            self._waiting.appendleft(part)
+        else:
+            self._waiting.append(part)
         if self._speaking is None:
             self._speaking = self._tasks.start(self._speak())
 
