@@ -526,6 +526,16 @@ def test_a_turn_that_the_model_takes_for_noise_is_answered_all_the_same() -> Non
     assert provider.turns == 2
 
 
+@pytest.mark.parametrize("swap", BOTH)
+def test_keys_that_are_pressed_during_a_swap_are_known_to_the_next_phase(swap: Swapping) -> None:
+    model = rules(ModelRule(tuple(say("And that is your number?")), phase="visits", caller_says="1234"))
+    call, _ = call_to(desk(), swap, model=model, timing=ProviderTiming(connect_ms=3_000, update_ms=1_900))
+    with call:
+        call.start().host_says("visits", then_wait=False).presses("1234")
+        assert "1234" in words_of(call)
+        assert call.really_heard.endswith("And that is your number?")
+
+
 # --- secrets and what cannot be undone -------------------------------------------------------------------------------
 
 

@@ -189,6 +189,7 @@ class Conversation:
                 if self._phasing.swapped(epoch):
                     self._closing.phase_entered()
                     self._phasing.try_deferred()
+                    self._listening.try_keys()
             case ev.SwapFailed(epoch, reason):
                 if epoch == self.state.epoch and self.state.swapping:
                     self._replying.swap_failed(reason)

@@ -188,16 +188,20 @@ class Hearing:
 
     # --- keys ---
 
-    def pressed(self, digits: str, handle: str | None) -> str:
-        """Take pressed keys; returns what has been pressed in a row where no digits are expected."""
+    def pressed(self, digits: str, handle: str | None) -> None:
+        """Take pressed keys."""
         if not self._keys and digits in _TERMINATORS and self._expected_digits():
-            return ""  # people press it behind a number that was complete without it
+            return  # people press it behind a number that was complete without it
         self._key_at_ms = self._state.now_ms
         self._keys += digits
         self._key_handle = handle or self._key_handle
         if handle is not None and self._seal:
             held = self._seal.counts.get(handle.partition("#")[0], 0)
             self._seal.collected(handle, held + len(digits))
+
+    @property
+    def keys_in_a_row(self) -> str:
+        """What has been pressed so far, where no digits are expected."""
         return "" if self._expected_digits() else self._keys
 
     def keys_due(self) -> bool:
@@ -205,7 +209,7 @@ class Hearing:
         due_ms = self._keys_deadline_ms()
         if due_ms is not None and self._state.now_ms >= due_ms:
             return True
-        if not self._keys or self._turn.unheard:
+        if not self._keys or self._turn.unheard or self._state.swapping:
             return False  # what is being said may be the first half of it
         return any(
             (expected.terminator is not None and self._keys.endswith(expected.terminator))
@@ -215,8 +219,8 @@ class Hearing:
 
     def _keys_deadline_ms(self) -> int | None:
         """When a number that was pressed is over, complete or not; None where there is none, or the voice is on."""
-        if not self._keys or self._turn.speaking:
-            return None
+        if not self._keys or self._turn.speaking or self._state.swapping:
+            return None  # what they are good for is decided by the phase that is about to begin
         pause_ms = self._key_at_ms + _BETWEEN_KEYS_MS
         words_ms = self._turn.deadline_ms() if self._turn.unheard else None
         return pause_ms if words_ms is None else max(pause_ms, words_ms)

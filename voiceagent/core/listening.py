@@ -132,7 +132,14 @@ class Listening:
         if self._confirming.answered_by_key(digits):
             self._turn_taken()
             return
-        keys = self._hearing.pressed(digits, handle)
+        self._hearing.pressed(digits, handle)
+        self.try_keys()
+
+    def try_keys(self) -> None:
+        """See whether what has been pressed so far leads somewhere; during a swap that is not known yet."""
+        if self._state.swapping:
+            return
+        keys = self._hearing.keys_in_a_row
         # A wrong key before the right one does no harm: the end of what was pressed counts too.
         if any(self._phasing.signal(Signal(Pressed, keys[start:])) for start in range(len(keys))):
             self._hearing.forget_keys()
