@@ -375,6 +375,38 @@ def test_no_session_outlives_the_call() -> None:
     assert [session for session in provider.sessions if session.closed_ms is None] == []
 
 
+def test_the_age_of_a_session_that_stood_by_counts_from_when_it_was_connected() -> None:
+    call, provider = call_to(desk(standby=True), "new_session", session_limit_ms=200_000)
+    with call:
+        call.start().run_ms(100_000).says("I have a visit")
+        while call.now_ms < 250_000:
+            call.says("When are you open?").run_ms(4_000)
+        taken_over = provider.sessions[1]
+        assert taken_over.closed_ms is not None
+        assert taken_over.closed_ms - taken_over.opened_ms < 200_000
+
+
+def test_a_session_that_stands_by_and_is_about_to_end_is_not_taken() -> None:
+    call, provider = call_to(desk(standby=True), "new_session")
+    with call:
+        call.start().run_ms(5_000)
+        provider.clock.call_at(call.now_ms, lambda: provider.sessions[1].announce_end(3_000))
+        call.run_ms(1_000).says("I have a visit").run_ms(5_000).says("When are you open?")
+        assert provider.sessions[1].heard == b""
+        assert "From nine to five." in call.really_heard
+
+
+def test_somebody_who_talks_to_us_only_does_not_keep_a_session_from_being_idle() -> None:
+    call, provider = call_to(desk(), "in_place", idle_limit_ms=100_000)
+    with call:
+        call.start().says("I know the code")
+        while call.now_ms < 150_000:
+            call.coughs().run_ms(4_000)
+        idle = provider.sessions[0]
+        assert idle.closed_ms is not None
+        assert idle.closed_ms - idle.opened_ms < 120_000
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 

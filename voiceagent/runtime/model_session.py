@@ -96,6 +96,8 @@ class LiveSession:
         """What is in force."""
         self.asked: deque[ReplyId] = deque()
         """Replies that the core has asked for and that have not begun."""
+        self.since_ms = 0
+        """When it was connected."""
         self.over = False
         """The provider has ended it."""
         self.requests: dict[str, None] = {}

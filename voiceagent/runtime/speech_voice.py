@@ -28,6 +28,7 @@ from voiceagent.ports import (
     SessionLost,
     SessionSetup,
     SetupInForce,
+    SpeechCapabilities,
     SpeechModelEngine,
     SpeechModelEvent,
     VoiceCapabilities,
@@ -86,7 +87,7 @@ class SpeechVoice:
         self._tasks = tasks
         self._post = post
         self._silence = SILENCE[leg.audio_in.encoding]
-        self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence)
+        self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence, sample_bytes=leg.audio_in.sample_bytes)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
         self._words = CallerWords(clock, post, self._no_words_came)
         self._standbys = Standbys(
@@ -95,7 +96,7 @@ class SpeechVoice:
             clock=clock,
             tasks=tasks,
             post=post,
-            oldest_ms=_oldest_ms(self._row.idle_limit_ms),
+            oldest_ms=_oldest_ms(self._row),
         )
         self._expiry = Expiry(self._row, clock, self._near_its_end)
         self._live: LiveSession | None = None
@@ -149,10 +150,11 @@ class SpeechVoice:
     def heard(self, event: ev.Event) -> None:
         """Pass on what the ears have noticed."""
         if isinstance(event, ev.CallerStartedSpeaking):
-            self._expiry.spoke()
             self._words.began(event.utterance)
             if self._withheld:
                 self._words.withhold_latest()
+            else:
+                self._expiry.spoke()
         self._post(event)
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
@@ -297,7 +299,7 @@ class SpeechVoice:
         self._post(ev.SessionBegan(session.told, lost))
         self._old_one_says_no_more()
         self._uplink.rewind(self._next_heard)
-        self._expiry.watch()
+        self._expiry.watch(session.since_ms)
         self._go_on_with(session)
 
     def _go_on_with(self, session: LiveSession) -> None:
@@ -336,7 +338,7 @@ class SpeechVoice:
         """Return a session in which the setup is in force. Raises VoiceFailed."""
         try:
             async with within(_CONNECT_WITHIN_MS, self._clock):
-                return await LiveSession.connect(
+                live = await LiveSession.connect(
                     self._engine, phase, setup, audio_in=self._leg.audio_in, heard=self._from_model
                 )
         except TimeoutError as exc:
@@ -345,6 +347,8 @@ class SpeechVoice:
             raise
         except Exception as exc:  # adapter boundary: an engine may raise anything
             raise VoiceFailed(recordable(exc)) from exc
+        live.since_ms = self._clock.now_ms()
+        return live
 
     async def _connect_twice(self, phase: str, setup: SessionSetup) -> LiveSession:
         try:
@@ -479,7 +483,7 @@ class SpeechVoice:
         if isinstance(event, SessionLost):
             session.over = True
         if session is not self._live:
-            if session.over:
+            if isinstance(event, SessionLost | SessionEnding):
                 self._standbys.lost(session)
             return
         match event:
@@ -527,6 +531,7 @@ class SpeechVoice:
         await self._tasks.wait(tuple(self._ending), at_most_ms=_ENDED_WITHIN_MS)
 
 
-def _oldest_ms(idle_limit_ms: int | None) -> int | None:
+def _oldest_ms(row: SpeechCapabilities) -> int | None:
     """Return for how long a session can stand by unheard; one that is nearly ended by its provider is of no use."""
-    return None if idle_limit_ms is None else idle_limit_ms * 3 // 4
+    limits = (row.idle_limit_ms, row.session_limit_ms)
+    return min((limit_ms * 3 // 4 for limit_ms in limits if limit_ms is not None), default=None)

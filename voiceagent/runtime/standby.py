@@ -89,10 +89,9 @@ class Standbys:
         return standby.session
 
     def lost(self, session: LiveSession) -> None:
-        """One of them was ended by the provider."""
+        """One of them was ended by the provider, or soon will be."""
         for phase, standby in tuple(self._waiting.items()):
             if standby.session is session:
-                standby.session = None
                 self.drop(phase)
 
     def close(self) -> None:

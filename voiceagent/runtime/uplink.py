@@ -15,9 +15,10 @@ class Uplink:
     same session goes on, or another one begins at the position where the first one is to have ended.
     """
 
-    def __init__(self, bytes_per_ms: int, silence: bytes) -> None:
+    def __init__(self, bytes_per_ms: int, silence: bytes, *, sample_bytes: int) -> None:
         """`silence` is a byte of it."""
         self._bytes_per_ms = bytes_per_ms
+        self._sample_bytes = sample_bytes
         self._silence = silence
         self._kept = bytearray()
         self._kept_from = 0
@@ -44,6 +45,7 @@ class Uplink:
         """The next audio of the caller."""
         self._kept += audio
         excess = len(self._kept) - _KEPT_MS * self._bytes_per_ms
+        excess -= excess % self._sample_bytes
         if excess > self._bytes_per_ms * 1_000:  # a second at a time: moving the rest costs more than keeping it
             del self._kept[:excess]
             self._kept_from += excess
@@ -66,5 +68,6 @@ class Uplink:
         return audio
 
     def rewind(self, position: int) -> None:
-        """What is sent next begins here, or where what is kept begins."""
-        self._next = min(max(position, self._kept_from), self.end)
+        """What is sent next begins here, or where what is kept begins: at a whole sample, wherever a piece ended."""
+        position = min(max(position, self._kept_from), self.end)
+        self._next = position - position % self._sample_bytes
