@@ -659,6 +659,17 @@ def test_a_noise_cuts_a_reply_off_only_for_as_long_as_it_lasts() -> None:
         assert provider.sessions[0].truncated == []
 
 
+def test_a_reply_that_a_noise_cuts_off_and_that_is_lost_meanwhile_does_not_leave_the_call_waiting() -> None:
+    call, provider = call_to(desk(), model=storyteller(), timing=ProviderTiming(piece_every_ms=190))
+    with call:
+        call.start().says("What counters are there?", then_wait=False).until_heard("The first is")
+        call.begins_to_say("", lasting_ms=900).run_ms(700)
+        breaks(provider, provider.sessions[0])
+        call.until_quiet()
+        assert not call.conversation.is_working
+        assert call.really_heard.endswith("What is it about?")
+
+
 def test_an_answer_to_an_uh_huh_is_not_heard() -> None:
     call, _ = call_to(desk(), model=storyteller())
     with call:

@@ -86,14 +86,16 @@ class ModelReplies:
             self.post(ev.ReplyInterrupted(made.id))
 
     def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
-        """The caller may hear it, from here on."""
+        """The caller may hear it, from here on, or as much as has come of one that was broken off."""
         made = self._made.get(reply)
-        if made is not None and not made.dropped:
-            for other in self._made.values():
-                if other is not made:
-                    other.spoken.forget()  # nobody will want to hear the rest of it
-            made.spoken.begin(utterance, from_ms * self.audio_out.bytes_per_ms)
-            self.mouth.play(made.spoken)
+        if made is None:
+            self.post(ev.PlayoutStopped(utterance, 0, exact=True))  # it is forgotten, and must not be waited for
+            return
+        for other in self._made.values():
+            if other is not made:
+                other.spoken.forget()  # nobody will want to hear the rest of it
+        made.spoken.begin(utterance, from_ms * self.audio_out.bytes_per_ms)
+        self.mouth.play(made.spoken)
 
     def cancel(self, reply: ReplyId) -> None:
         """Nobody wants any more of it; what has come of it may be heard to its end, where it may be heard at all."""
