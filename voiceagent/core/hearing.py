@@ -43,6 +43,7 @@ class TurnTaken:
     """Too short to have been words."""
     in_audio: bool
     """A speech model has heard it too."""
+    utterances: tuple[UtteranceId, ...]
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -162,6 +163,7 @@ class Hearing:
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
             in_audio=self._turn.in_audio,
+            utterances=tuple(self._turn.utterances),
         )
         self._turn.take()
         self._close_handles()
