@@ -294,12 +294,13 @@ def played(plan: _Plan) -> tuple[RuntimeCall, SimulatedProvider, list[_Saying]]:
         if call.ended:
             break
         if what in ("says", "coughs"):
-            begins_ms = call.now_ms
             if what == "coughs":
                 call.says("", lasting_ms=200, then_wait=False)
             else:
                 call.says(with_, then_wait=False)
-            said += [_Saying(part.strip(), begins_ms, call.now_ms) for part in with_.split("…")]
+            parts = with_.split("…")
+            spells = call.caller.spells[-len(parts) :]
+            said += [_Saying(part.strip(), *spell) for part, spell in zip(parts, spells, strict=True)]
         elif what == "keys":
             call.presses(with_, then_wait=False)
         elif what == "host":
