@@ -42,7 +42,7 @@ from voiceagent.testing import After, ProviderFaults, ProviderTiming, RuntimeCal
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ask_for, say
 from voiceagent.testing.simulated_provider import SimulatedSession
 
-_SEEDS = (*range(1, 41), 273, 375, 399)
+_SEEDS = (*range(1, 41), 273, 375, 399, 1133)
 """As many as a few seconds allow, and some that once showed what nobody had thought of."""
 _LONGEST_WAIT_MS = 5_000
 """Of a caller who has said something and hears nothing."""

@@ -111,6 +111,7 @@ class Mouth:
         self._clock = clock
         self._tasks = tasks
         self._post = post
+        self._closed = False
         self._waiting: deque[_Clause | SpokenReply] = deque()
         self._speaking: asyncio.Task[None] | None = None
         self._now: _Clause | SpokenReply | None = None
@@ -133,16 +134,22 @@ class Mouth:
 
     def silence(self) -> tuple[UtteranceId, ...]:
         """Drop everything that has not been handed to the leg; returns whose it was."""
-        parts = [self._now, *self._waiting] if self._now is not None else [*self._waiting]
+        queued = [self._now, *self._waiting] if self._now is not None else [*self._waiting]
+        # Nothing of a reply was to be heard yet that has no sound: it is not stopped, it has still to begin.
+        silent = [part for part in queued if isinstance(part, SpokenReply) and part.is_silent]
+        parts = [part for part in queued if part not in silent]
         for part in parts:
             if isinstance(part, SpokenReply):
                 self._post_lengths(part)  # where it was cut off can be told by them
         self._waiting.clear()
         self._stop()
+        for part in () if self._closed else silent:
+            self._enqueue(part)
         return tuple(dict.fromkeys(part.utterance for part in parts))
 
     def close(self) -> None:
         """Be silent for good."""
+        self._closed = True
         self.silence()
         self._synthesizer.close()
 
