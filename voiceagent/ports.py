@@ -79,7 +79,12 @@ class AudioFormat:
     @property
     def bytes_per_ms(self) -> int:
         """Bytes that one millisecond of audio takes."""
-        return self.rate_hz // 1000 * (2 if self.encoding == "pcm16" else 1)
+        return self.rate_hz // 1000 * self.sample_bytes
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes that one sample takes."""
+        return 2 if self.encoding == "pcm16" else 1
 
 
 MULAW_8K = AudioFormat("mulaw", 8000)

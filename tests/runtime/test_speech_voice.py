@@ -21,7 +21,7 @@ from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guided import GuidedDialogue, Intent
-from voiceagent.spec.phase import HangUpAfter, Phase, Reprompts, Requested, Say, Transition, VoiceFails
+from voiceagent.spec.phase import HangUpAfter, HostSignals, Phase, Reprompts, Requested, Say, Transition, VoiceFails
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, tool
 from voiceagent.testing import After, ProviderFaults, ProviderTiming, RuntimeCall, SimulatedProvider
@@ -108,7 +108,11 @@ def desk(*, standby: bool = False) -> Flow:
             ),
             Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
         ),
-        transitions=(Transition(on=VoiceFails(), to="goodbye"),),
+        transitions=(
+            Transition(on=VoiceFails(), to="goodbye"),
+            Transition(on=HostSignals(name="visits"), to="visits"),
+            Transition(on=HostSignals(name="code"), to="code"),
+        ),
     )
 
 
@@ -325,6 +329,115 @@ def test_a_session_that_is_about_to_end_in_the_middle_of_a_tool_call_is_replaced
         assert [m.tool for m in provider.sessions[1].told if m.role == "tool_result"] == ["opening_hours"]
 
 
+# --- the caller's words ----------------------------------------------------------------------------------------------
+
+
+def words_of(call: RuntimeCall) -> list[str]:
+    """Return what the caller has said, as it is written down."""
+    return [m.text for m in call.conversation.transcript.messages() if m.role == "caller"]
+
+
+def told(session: SimulatedSession) -> str:
+    """Return what a session was told that the caller said."""
+    return " ".join(m.text for m in session.told if m.role == "caller")
+
+
+def breaks(provider: SimulatedProvider, session: SimulatedSession) -> None:
+    """Have the connection break as soon as time goes on."""
+    provider.clock.call_at(provider.clock.now_ms(), lambda: session.lose("the connection broke"))
+
+
+def test_what_is_said_before_there_is_a_session_is_heard_by_it_and_written_down_once() -> None:
+    call, provider = call_to(desk(), timing=ProviderTiming(connect_ms=2_500))
+    with call:
+        call.start(then_wait=False).run_ms(100).says("When are you open?", lasting_ms=1_200)
+        assert words_of(call) == ["When are you open?"]
+        assert moments(provider, provider.sessions[0], saying=0) == list(range(1_200))
+        assert "From nine to five." in call.really_heard
+
+
+def test_words_that_have_waited_long_for_a_session_are_told_to_it_and_not_played_to_it() -> None:
+    call, provider = call_to(desk(), timing=ProviderTiming(connect_ms=3_900))
+    with call:
+        call.start(then_wait=False).run_ms(100).says("When are you open?", lasting_ms=1_200)
+        assert words_of(call) == ["When are you open?"]
+        assert told(provider.sessions[0]) == "When are you open?"
+        assert len(moments(provider, provider.sessions[0], saying=0)) < 100
+        assert "From nine to five." in call.really_heard
+
+
+def test_what_the_caller_has_just_said_is_known_to_the_session_that_is_to_answer_it() -> None:
+    call, provider = call_to(desk(), "new_session", timing=ProviderTiming(turn_ends_after_ms=800))
+    with call:
+        call.start().says("When are you open?", then_wait=False).run_ms(300).host_says("visits")
+        assert words_of(call) == ["When are you open?"]
+        assert told(provider.sessions[-1]) == "When are you open?"
+        assert "From nine to five." in call.really_heard
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_what_a_session_has_heard_before_it_was_lost_is_answered_by_the_next(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap, timing=ProviderTiming(turn_ends_after_ms=800))
+    with call:
+        call.start().says("When are you open?", then_wait=False).run_ms(300)
+        breaks(provider, provider.sessions[0])
+        call.until_quiet()
+        assert words_of(call) == ["When are you open?"]
+        assert "From nine to five." in call.really_heard
+
+
+def test_words_that_come_after_those_of_the_next_sentence_have_begun_are_not_taken_for_them() -> None:
+    call, _ = call_to(desk(), timing=ProviderTiming(transcript_ms=1_800))
+    with call:
+        call.start().says("Hello there.", then_wait=False).run_ms(1_900)
+        call.says("When are you open?", lasting_ms=2_000)
+        finals = [event for _, event, _ in call.journal if isinstance(event, ev.TranscriptFinal) and event.text]
+        assert [(f.utterance, f.text) for f in finals] == [("c1", "Hello there."), ("c2", "When are you open?")]
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_session_outlives_the_call() -> None:
+    call, provider = call_to(desk(standby=True), "new_session")
+    with call:
+        call.start().says("When are you open?").hangs_up()
+    assert len(provider.sessions) == 2
+    assert [session for session in provider.sessions if session.closed_ms is None] == []
+
+
+def test_the_age_of_a_session_that_stood_by_counts_from_when_it_was_connected() -> None:
+    call, provider = call_to(desk(standby=True), "new_session", session_limit_ms=200_000)
+    with call:
+        call.start().run_ms(100_000).says("I have a visit")
+        while call.now_ms < 250_000:
+            call.says("When are you open?").run_ms(4_000)
+        taken_over = provider.sessions[1]
+        assert taken_over.closed_ms is not None
+        assert taken_over.closed_ms - taken_over.opened_ms < 200_000
+
+
+def test_a_session_that_stands_by_and_is_about_to_end_is_not_taken() -> None:
+    call, provider = call_to(desk(standby=True), "new_session")
+    with call:
+        call.start().run_ms(5_000)
+        provider.clock.call_at(call.now_ms, lambda: provider.sessions[1].announce_end(3_000))
+        call.run_ms(1_000).says("I have a visit").run_ms(5_000).says("When are you open?")
+        assert provider.sessions[1].heard == b""
+        assert "From nine to five." in call.really_heard
+
+
+def test_somebody_who_talks_to_us_only_does_not_keep_a_session_from_being_idle() -> None:
+    call, provider = call_to(desk(), "in_place", idle_limit_ms=100_000)
+    with call:
+        call.start().says("I know the code")
+        while call.now_ms < 150_000:
+            call.coughs().run_ms(4_000)
+        idle = provider.sessions[0]
+        assert idle.closed_ms is not None
+        assert idle.closed_ms - idle.opened_ms < 120_000
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -383,6 +496,74 @@ def test_a_change_that_is_not_taken_over_is_made_with_another_session(faults: Pr
     assert len(provider.sessions) == 2
 
 
+def swap_took_ms(call: RuntimeCall) -> int:
+    """Return how long the last swap took."""
+    swaps = [at for at, _, outgoing in call.journal for out in outgoing if isinstance(out.effect, fx.SwapPhase)]
+    return [at for at, event, _ in call.journal if isinstance(event, ev.PhaseSwapped)][-1] - swaps[-1]
+
+
+def test_a_session_that_closes_at_a_change_is_not_waited_for() -> None:
+    call, _ = call_to(desk(), faults=ProviderFaults(closes_in_update=[1]))
+    with call:
+        call.start().says("I have a visit")
+        timing = ProviderTiming()
+        assert swap_took_ms(call) <= timing.update_ms + timing.connect_ms + timing.transcript_ms
+
+
+def test_a_session_that_is_lost_before_it_has_taken_over_does_not_take_over() -> None:
+    call, provider = call_to(desk(), "new_session", timing=ProviderTiming(transcript_ms=1_000))
+    with call:
+        call.start().says("I have a visit", then_wait=False).until(fx.SwapPhase).run_ms(400)
+        breaks(provider, provider.sessions[1])
+        call.until_quiet()
+        assert "You are at the right counter." in call.really_heard
+    assert len(provider.sessions) == 3
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [ProviderFaults(update_stalls=[1], connect_stalls=[2]), ProviderFaults(closes_in_update=[1], connect_stalls=[2])],
+    ids=["nothing is answered", "closed in mid-swap"],
+)
+def test_a_swap_that_takes_too_long_is_made_by_who_stands_behind_and_not_taken_back(faults: ProviderFaults) -> None:
+    call, _ = call_to(desk(), faults=faults)
+    with call:
+        call.start().says("I have a visit").says("Hello?")
+        assert call.record.phases == ["reception", "visits"]
+        assert swap_took_ms(call) < desk().limits.swap_timeout_ms
+        assert "This is the counter for visits, without its model." in call.really_heard
+
+
+def test_a_provider_that_is_slow_to_say_no_does_not_cost_the_call() -> None:
+    call, _ = call_to(desk(), timing=ProviderTiming(connect_ms=3_500), faults=ProviderFaults(connect_fails=[1]))
+    with call:
+        call.start().says("Hello?")
+        assert not call.ended
+        assert "This is the reception, without its model." in call.really_heard
+
+
+def test_an_engine_that_raises_what_nobody_expects_does_not_cost_the_call() -> None:
+    class Broken(SimulatedProvider):
+        async def connect(self, *_: object) -> SimulatedSession:
+            raise OSError("no route to host")
+
+    flow = desk()
+    guided = GuidedModels().open(flow, locale=flow.locale, time_zone="UTC")
+    with RuntimeCall(flow, model=guided, provider=Broken(flow, rules())) as call:
+        call.start().says("Hello?")
+        assert "This is the reception, without its model." in call.really_heard
+
+
+def test_a_key_that_is_withdrawn_in_mid_swap_leaves_no_session_behind() -> None:
+    call, provider = call_to(desk(), "new_session")
+    with call:
+        call.start().says("I have a visit", then_wait=False).until(fx.SwapPhase).run_ms(100)
+        provider.clock.call_at(call.now_ms, lambda: provider.sessions[0].lose("no such key", permanent=True))
+        call.until_quiet().says("Hello?")
+        assert [session for session in provider.sessions if session.closed_ms is None] == []
+        assert "This is the counter for visits, without its model." in call.really_heard
+
+
 def test_news_that_comes_twice_counts_once() -> None:
     call, _ = call_to(desk(), faults=ProviderFaults(twice=True))
     with call:
@@ -408,6 +589,16 @@ def test_a_turn_that_the_model_takes_for_noise_is_answered_all_the_same() -> Non
     assert provider.turns == 2
 
 
+@pytest.mark.parametrize("swap", BOTH)
+def test_keys_that_are_pressed_during_a_swap_are_known_to_the_next_phase(swap: Swapping) -> None:
+    model = rules(ModelRule(tuple(say("And that is your number?")), phase="visits", caller_says="1234"))
+    call, _ = call_to(desk(), swap, model=model, timing=ProviderTiming(connect_ms=3_000, update_ms=1_900))
+    with call:
+        call.start().host_says("visits", then_wait=False).presses("1234")
+        assert "1234" in words_of(call)
+        assert call.really_heard.endswith("And that is your number?")
+
+
 # --- secrets and what cannot be undone -------------------------------------------------------------------------------
 
 
@@ -422,6 +613,30 @@ def test_no_session_ever_hears_a_secret(swap: Swapping) -> None:
         assert moments(provider, session, saying=1) == []
         assert "1234" not in "".join(message.text for message in session.told)
     assert moments(provider, provider.sessions[-1], saying=2)
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_secret_that_is_being_said_when_its_phase_ends_is_no_secret_of_the_next_session(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap, timing=ProviderTiming(connect_ms=2_500, update_ms=2_500))
+    with call:
+        call.start().says("I know the code").begins_to_say("one two three four", lasting_ms=1_000)
+        call.run_ms(700).host_says("visits")
+        assert call.phase == "visits"
+    for session in provider.sessions:
+        assert moments(provider, session, saying=1) == []
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_sentence_that_goes_on_into_a_phase_of_secrets_is_understood_whole_by_ourselves(swap: Swapping) -> None:
+    begins = ModelRule(tuple(say("And the code?")), phase="code", caller_says="Now I")
+    call, provider = call_to(desk(), swap, model=rules(begins))
+    with call:
+        call.start().begins_to_say("Now I would like to tell you something", lasting_ms=2_000)
+        call.run_ms(600).host_says("code")
+        assert call.phase == "code"
+        words = [m.text for m in call.conversation.transcript.messages() if m.role == "caller"]
+        assert words == ["Now I would like to tell you something"]
+    assert max(len(moments(provider, session, saying=0)) for session in provider.sessions) <= 600
 
 
 @pytest.mark.parametrize("swap", BOTH)
@@ -475,6 +690,17 @@ def test_a_noise_cuts_a_reply_off_only_for_as_long_as_it_lasts() -> None:
         assert provider.sessions[0].truncated == []
 
 
+def test_a_reply_that_a_noise_cuts_off_and_that_is_lost_meanwhile_does_not_leave_the_call_waiting() -> None:
+    call, provider = call_to(desk(), model=storyteller(), timing=ProviderTiming(piece_every_ms=190))
+    with call:
+        call.start().says("What counters are there?", then_wait=False).until_heard("The first is")
+        call.begins_to_say("", lasting_ms=900).run_ms(700)
+        breaks(provider, provider.sessions[0])
+        call.until_quiet()
+        assert not call.conversation.is_working
+        assert call.really_heard.endswith("What is it about?")
+
+
 def test_an_answer_to_an_uh_huh_is_not_heard() -> None:
     call, _ = call_to(desk(), model=storyteller())
     with call:
@@ -489,6 +715,13 @@ def test_a_filler_of_ours_is_known_to_the_model() -> None:
         call.start().says("When are you open?")
         assert call.record.fillers == ["One moment."]
         assert [m.text for m in provider.sessions[0].told if m.role == "agent"][-1] == "One moment."
+
+
+def test_a_filler_covers_the_silence_of_a_reply_that_has_begun_and_is_not_said_after_it() -> None:
+    call, _ = call_to(desk(), timing=ProviderTiming(first_audio_ms=2_500, silent_ms=2_400))
+    with call:
+        call.start().says("Hello there.")
+        assert call.really_heard == "Reception, hello. One moment. You are at the reception. What is it about?"
 
 
 def test_the_words_of_the_caller_stand_before_the_answer_although_they_come_after_it() -> None:

@@ -24,6 +24,8 @@ class Utterance:
     ended_ms: int | None = None
     text: str | None = None
     """None until the recognizer has answered."""
+    in_audio: bool = False
+    """The speech model that is there now has heard it."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,16 @@ class CallerTurn:
         return all(utterance.over_speech for utterance in self.utterances.values())
 
     @property
+    def in_audio(self) -> bool:
+        """Whether the speech model that is there now has heard all of the words."""
+        return all(u.in_audio for u in self.utterances.values() if u.text)
+
+    def heard_by_nobody(self) -> None:
+        """The speech model that has heard what is known by now is not there any more."""
+        for utterance in self.utterances.values():
+            utterance.in_audio = False
+
+    @property
     def text_after_speech(self) -> str:
         """The words that were said when the agent was silent."""
         return " ".join(u.text for u in self.utterances.values() if u.text and not u.over_speech)
@@ -112,12 +124,13 @@ class CallerTurn:
         known.ended_ms = max(at_ms, known.started_ms)
         return True
 
-    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
+    def transcribed(self, utterance: UtteranceId, text: str, *, in_audio: bool = False) -> bool:
         """The words of an utterance came; False where they are late, double or unknown."""
         known = self.utterances.get(utterance)
         if known is None or known.text is not None:
             return False
         known.text = text.strip()
+        known.in_audio = in_audio
         return True
 
     def deadline_ms(self) -> int | None:

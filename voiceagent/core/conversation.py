@@ -158,12 +158,19 @@ class Conversation:
                 if not self._unasked.keeps(event):
                     self._replying.made(event)
             case ev.VoiceChanged():
+                self._unasked.session_over()
                 self._replying.voice_changed(event)
             case ev.VoiceExpiring(left_ms, reason):
                 self._out.emit(ReportProblem("session ends", reason))
                 self._renewal.wanted(left_ms)
                 if left_ms == 0:
+                    self._unasked.session_over()
                     self._replying.session_lost()
+            case ev.SessionBegan(told, lost):
+                self.transcript.untold(told)
+                self._hearing.heard_by_nobody()
+                self._unasked.session_over()
+                self._replying.session_began(lost)
             case ev.StandbyClosed():
                 pass  # for the record
             case ev.ToolFinished(call, result):
@@ -182,6 +189,7 @@ class Conversation:
                 if self._phasing.swapped(epoch):
                     self._closing.phase_entered()
                     self._phasing.try_deferred()
+                    self._listening.try_keys()
             case ev.SwapFailed(epoch, reason):
                 if epoch == self.state.epoch and self.state.swapping:
                     self._replying.swap_failed(reason)
@@ -345,10 +353,11 @@ class Conversation:
             return
         signals, self._doing.signals = self._doing.signals, []
         if reply is not None and reply.finished:
-            self._saying.owed = self._saying.owed or reply.requests > 0 or bool(signals)
+            self._saying.result_untold = self._saying.result_untold or reply.requests > 0 or bool(signals)
             self._saying.reply = None
         elif signals:
-            self._saying.owed = True
+            self._saying.result_untold = True
+        self._saying.owed = self._saying.owed or self._saying.result_untold
         if signals and not self.state.closing:
             if self._phasing.advance(signals):
                 return

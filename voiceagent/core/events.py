@@ -36,6 +36,7 @@ __all__ = [
     "ReplyInterrupted",
     "ReplyStarted",
     "ReplyText",
+    "SessionBegan",
     "SpeechFailed",
     "SpeechQueued",
     "StandbyClosed",
@@ -135,6 +136,8 @@ class TranscriptFinal:
     utterance: UtteranceId
     text: str
     confidence: float | None = None
+    in_audio: bool = False
+    """A speech model has heard it too, and need not be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,15 @@ class VoiceExpiring:
 
     left_ms: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBegan:
+    """Another model session goes on: it knows the history up to message `told`, nothing else that was said before."""
+
+    told: int
+    lost: tuple[ReplyId, ...] = ()
+    """Replies that the session before it was making, or had been asked for: nothing more comes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +394,7 @@ Event = (
     | ReplyInterrupted
     | VoiceChanged
     | VoiceExpiring
+    | SessionBegan
     | StandbyClosed
     | ToolFinished
     | ToolFailed

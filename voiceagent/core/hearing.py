@@ -43,6 +43,7 @@ class TurnTaken:
     """Too short to have been words."""
     in_audio: bool
     """A speech model has heard it too."""
+    utterances: tuple[UtteranceId, ...]
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -118,15 +119,19 @@ class Hearing:
         if self._turn.paused(utterance, at_ms):
             self._out.emit(Transcribe(utterance, self._hints()))
 
-    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
+    def transcribed(self, utterance: UtteranceId, text: str, *, in_audio: bool = False) -> bool:
         """Words came, or none; False where they are late, double or unknown."""
         if self._state.language.is_noise(text):
             text = ""
-        known = self._turn.transcribed(utterance, text)
+        known = self._turn.transcribed(utterance, text, in_audio=in_audio)
         if known and self._seal:
             for handle in handles_in(text):
                 self._seal.collected(handle.handle, handle.count)
         return known
+
+    def heard_by_nobody(self) -> None:
+        """Another session of the speech model goes on, which has not heard what the caller has said so far."""
+        self._turn.heard_by_nobody()
 
     def is_speaking(self, utterance: UtteranceId) -> bool:
         """Whether that utterance belongs to the turn that is going on."""
@@ -157,7 +162,8 @@ class Hearing:
             over_speech=self._turn.over_speech,
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
-            in_audio=self._state.voice_hears,
+            in_audio=self._turn.in_audio,
+            utterances=tuple(self._turn.utterances),
         )
         self._turn.take()
         self._close_handles()
@@ -184,16 +190,20 @@ class Hearing:
 
     # --- keys ---
 
-    def pressed(self, digits: str, handle: str | None) -> str:
-        """Take pressed keys; returns what has been pressed in a row where no digits are expected."""
+    def pressed(self, digits: str, handle: str | None) -> None:
+        """Take pressed keys."""
         if not self._keys and digits in _TERMINATORS and self._expected_digits():
-            return ""  # people press it behind a number that was complete without it
+            return  # people press it behind a number that was complete without it
         self._key_at_ms = self._state.now_ms
         self._keys += digits
         self._key_handle = handle or self._key_handle
         if handle is not None and self._seal:
             held = self._seal.counts.get(handle.partition("#")[0], 0)
             self._seal.collected(handle, held + len(digits))
+
+    @property
+    def keys_in_a_row(self) -> str:
+        """What has been pressed so far, where no digits are expected."""
         return "" if self._expected_digits() else self._keys
 
     def keys_due(self) -> bool:
@@ -201,7 +211,7 @@ class Hearing:
         due_ms = self._keys_deadline_ms()
         if due_ms is not None and self._state.now_ms >= due_ms:
             return True
-        if not self._keys or self._turn.unheard:
+        if not self._keys or self._turn.unheard or self._state.swapping:
             return False  # what is being said may be the first half of it
         return any(
             (expected.terminator is not None and self._keys.endswith(expected.terminator))
@@ -211,8 +221,8 @@ class Hearing:
 
     def _keys_deadline_ms(self) -> int | None:
         """When a number that was pressed is over, complete or not; None where there is none, or the voice is on."""
-        if not self._keys or self._turn.speaking:
-            return None
+        if not self._keys or self._turn.speaking or self._state.swapping:
+            return None  # what they are good for is decided by the phase that is about to begin
         pause_ms = self._key_at_ms + _BETWEEN_KEYS_MS
         words_ms = self._turn.deadline_ms() if self._turn.unheard else None
         return pause_ms if words_ms is None else max(pause_ms, words_ms)

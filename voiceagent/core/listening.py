@@ -7,7 +7,7 @@ from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ReportProblem
 from voiceagent.core.hearing import TurnTaken
-from voiceagent.core.ids import TurnId
+from voiceagent.core.ids import TurnId, UtteranceId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.replying import Replying
 from voiceagent.spec.phase import NotUnderstood, Pressed, TurnLimitReached
@@ -37,6 +37,8 @@ class Listening:
         self._confirming = confirming
         self.answer_is_owed = False
         """A speech model's own answer to the turn was turned down: it has to be asked for."""
+        self._passed_over: tuple[UtteranceId, ...] = ()
+        """What was taken for noise since the caller was last answered: its words may still come."""
 
     def heard(
         self, event: ev.CallerStartedSpeaking | ev.CallerPaused | ev.TranscriptPartial | ev.TranscriptFinal
@@ -57,13 +59,25 @@ class Listening:
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
                     self.barge_in()
-            case ev.TranscriptFinal(utterance, text):
-                known = self._hearing.transcribed(utterance, text)
+            case ev.TranscriptFinal(utterance, text, in_audio=in_audio):
+                known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
                 if known and self._hearing.has_words(text):
                     self.barge_in()
                 elif not known and text and not self._transcript.words_came(utterance, text):
                     self._out.emit(ReportProblem("late transcript", utterance))
-                    self._transcript.caller(text, self._state.epoch, in_audio=self._state.voice_hears)
+                    self._late_words(utterance, text, in_audio=in_audio)
+
+    def _late_words(self, utterance: UtteranceId, text: str, *, in_audio: bool) -> None:
+        """Words came that nobody waits for any more; if they were taken for noise they are answered all the same."""
+        unanswered = utterance in self._passed_over and self._hearing.has_words(text)
+        busy = self._hearing.turn_open or self._saying.reply is not None or self._doing.confirmation is not None
+        if not unanswered or busy or self._saying.owed or self._state.swapping:
+            self._transcript.caller(text, self._state.epoch, in_audio=in_audio)
+            return
+        self.barge_in()
+        self._turn_taken()
+        self._transcript.caller(text, self._state.epoch, in_audio=in_audio)
+        self._answer_or_ask_again(begins_within_ms=None)
 
     def barge_in(self) -> None:
         """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
@@ -101,6 +115,7 @@ class Listening:
     def _turn_taken(self) -> None:
         """The caller has had their turn: what they cut off is not said again."""
         self._saying.awaited_until_ms = None
+        self._passed_over = ()
         self._state.turn = TurnId(self._state.turn + 1)
         self._state.phase_turns += 1
         self._silence.answered()
@@ -109,6 +124,7 @@ class Listening:
 
     def _nothing_said(self, turn: TurnTaken) -> None:
         """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""
+        self._passed_over = turn.utterances
         for request in self._saying.resume():
             self._replying.request(request)
         if not (turn.over_speech or turn.was_noise or self._saying.speech.busy):
@@ -141,7 +157,14 @@ class Listening:
         if self._confirming.answered_by_key(digits):
             self._turn_taken()
             return
-        keys = self._hearing.pressed(digits, handle)
+        self._hearing.pressed(digits, handle)
+        self.try_keys()
+
+    def try_keys(self) -> None:
+        """See whether what has been pressed so far leads somewhere; during a swap that is not known yet."""
+        if self._state.swapping:
+            return
+        keys = self._hearing.keys_in_a_row
         # A wrong key before the right one does no harm: the end of what was pressed counts too.
         if any(self._phasing.signal(Signal(Pressed, keys[start:])) for start in range(len(keys))):
             self._hearing.forget_keys()

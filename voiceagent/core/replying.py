@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from voiceagent.core import events as ev
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ReportProblem
+from voiceagent.core.ids import ReplyId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.saying import Reply
 from voiceagent.spec.phase import NotUnderstood, VoiceFails
@@ -119,6 +122,16 @@ class Replying:
         saying.awaited_until_ms = None
         if cut_short:
             saying.drop_reply()
+        if (cut_short or awaited) and not self._state.closing:
+            saying.owed = True
+
+    def session_began(self, lost: Sequence[ReplyId]) -> None:
+        """Another session goes on: what it was not told has to be asked for."""
+        saying = self._saying
+        cut_short = saying.reply is not None and not saying.reply.finished and saying.reply.id in lost
+        if cut_short:
+            saying.drop_reply()
+        awaited, saying.awaited_until_ms = saying.awaited_until_ms is not None, None
         if (cut_short or awaited) and not self._state.closing:
             saying.owed = True
 

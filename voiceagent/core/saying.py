@@ -36,6 +36,8 @@ class Reply:
     """The caller cut in and nobody knows yet whether they meant it: what comes is kept back."""
     held_text: list[str] = field(default_factory=list[str])
     held_requests: list[ToolRequested] = field(default_factory=list[ToolRequested])
+    for_result: bool = False
+    """It was asked for because of what a tool has returned."""
     requests: int = 0
     """Tools and moves it asked for."""
     heard_from_ms: int = 0
@@ -62,6 +64,8 @@ class Saying:
         """Whether the caller meant the last interruption; None as long as nobody knows."""
         self.owed = False
         """The model owes the caller a reply: to their words or to a result."""
+        self.result_untold = False
+        """It is owed to a result, at least."""
         self.words_unanswered = False
         """The caller has said something that no model was shown yet."""
         self.awaited_until_ms: int | None = None
@@ -113,15 +117,21 @@ class Saying:
     def ask(self, request: ModelRequest) -> Reply:
         """Ask the model for a reply; one that is still being made is no longer wanted."""
         self.drop_reply()
+        for_result, self.result_untold = self.result_untold, False
         self.owed = self.words_unanswered = False
         self.awaited_until_ms = None
         self._replies += 1
         self.reply = self._new(ReplyId(f"r{self._replies}"), self._state.epoch)
+        self.reply.for_result = for_result
         self._out.emit(AskModel(self.reply.id, request))
         return self.reply
 
     def unasked(self, reply: ReplyId, epoch: Epoch) -> Reply:
-        """A speech model has begun a reply by itself, and it is wanted."""
+        """A speech model has begun a reply by itself, and it is wanted: it comes in place of any other."""
+        asked = self.reply
+        if asked is not None and asked.for_result and asked.is_empty and not asked.finished:
+            self.owed = self.result_untold = True  # what a tool has returned it does not know
+        self.drop_reply()
         self.words_unanswered = False
         self.awaited_until_ms = None
         self.reply = self._new(reply, epoch)
@@ -129,6 +139,10 @@ class Saying:
 
     def _new(self, reply: ReplyId, epoch: Epoch) -> Reply:
         return Reply(reply, epoch, in_audio=self._state.voice_speaks, heard_from_ms=self._state.now_ms)
+
+    def was_asked(self, reply: ReplyId) -> bool:
+        """Whether this reply has been asked for, by its name: it may not be wanted any more."""
+        return reply.startswith("r") and reply[1:].isdecimal() and int(reply[1:]) <= self._replies
 
     def current(self, reply: ReplyId) -> Reply | None:
         """Return the reply if it is the one that is wanted and belongs to this phase."""
@@ -279,4 +293,5 @@ class Saying:
         self.forget_cut_off()
         self._filler_rest.clear()
         self.awaited_until_ms = None
+        self.result_untold = False
         self.owed = self.words_unanswered

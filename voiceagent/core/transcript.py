@@ -72,6 +72,13 @@ class Transcript:
                 return True
         return False
 
+    def untold(self, told: int) -> None:
+        """Another session of the speech model knows nothing of what comes after this message, though it was audible."""
+        for entry in reversed(self._entries):
+            if entry.number <= told:
+                return
+            entry.in_audio = False
+
     def agent(self, spoken: Spoken, epoch: Epoch, *, in_audio: bool = False) -> None:
         """The agent says this; what counts is what is heard of it."""
         self._add("agent", epoch, "", spoken=spoken, in_audio=in_audio)

@@ -46,6 +46,9 @@ class Unasked:
         """A reply has begun; one that was asked for is known already."""
         if self._saying.current(event.reply) is not None:
             return
+        if self._saying.was_asked(event.reply):
+            self._out.emit(CancelReply(event.reply))  # it has begun when nobody wanted it any more
+            return
         self._refuse_kept()
         if not self._is_wanted(event):
             self._out.emit(CancelReply(event.reply))
@@ -74,6 +77,12 @@ class Unasked:
             self._refuse_kept()  # it was an "uh-huh", and the agent goes on
         elif not self._is_cutting_in:
             self._accept_kept(kept)  # the agent has said everything meanwhile: somebody has to say something
+
+    def session_over(self) -> None:
+        """The session that was making it is gone: a reply that is being kept will never be complete."""
+        if self._kept is not None:
+            self._refuse_kept()
+            self._listening.answer_is_owed = True
 
     def interrupted(self, event: ev.ReplyInterrupted) -> None:
         """The model has heard the caller cut in, and gives up the rest of what it was saying."""

@@ -20,6 +20,7 @@ from voiceagent.ports import (
     SentText,
     SynthesizerHandle,
     ToolRequest,
+    Transcript,
     VoiceCapabilities,
 )
 from voiceagent.runtime.call_tasks import CallTasks
@@ -80,21 +81,39 @@ class CascadeVoice:
 
     # --- hearing ---
 
-    def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
-        """Have the words of an utterance that has paused."""
-        audio = self._ears.take(utterance)
-        if audio:
-            self._tasks.start(self._transcribe(utterance, audio, tuple(hints)))
-        else:
-            self._post(ev.TranscriptFinal(utterance, ""))
+    def transcribe(
+        self,
+        utterance: UtteranceId,
+        hints: Sequence[str],
+        *,
+        in_audio: bool = False,
+        then: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Have the words of an utterance that has paused; `in_audio`: a speech model has heard it too.
 
-    async def _transcribe(self, utterance: UtteranceId, audio: bytes, hints: tuple[str, ...]) -> None:
+        `then` is told them besides, or that there are none.
+        """
+        audio = self._ears.take(utterance)
+        self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, then=then))
+
+    async def _transcribe(
+        self,
+        utterance: UtteranceId,
+        audio: bytes,
+        hints: tuple[str, ...],
+        *,
+        in_audio: bool,
+        then: Callable[[str], None],
+    ) -> None:
         try:
-            heard = await self._recognizer.transcribe(audio, hints=hints)
+            heard = await self._recognizer.transcribe(audio, hints=hints) if audio else Transcript("")
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.TranscriptFailed(utterance, recordable(exc)))
+            then("")
         else:
-            self._post(ev.TranscriptFinal(utterance, _cut(heard.text), heard.confidence))
+            text = _cut(heard.text)
+            self._post(ev.TranscriptFinal(utterance, text, heard.confidence, in_audio))
+            then(text)
 
     # --- thinking ---
 

@@ -37,6 +37,9 @@ class Ears:
         self._current: tuple[UtteranceId, int] | None = None
         """The utterance that is being spoken, and where its audio begins."""
         self._cut: dict[UtteranceId, bytes] = {}
+        self._paused: dict[UtteranceId, tuple[int, int]] = {}
+        """From when to when of audio time the voice was on, of the last utterances."""
+        self._on_since_ms = 0
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
@@ -61,6 +64,10 @@ class Ears:
         """Audio time at which the utterance begins that is being spoken, with what leads up to it; None in silence."""
         return None if self._current is None else self._current[1]
 
+    def lasted(self, utterance: UtteranceId) -> tuple[int, int] | None:
+        """Return from when to when of audio time an utterance lasted that has paused; None where that is forgotten."""
+        return self._paused.get(utterance)
+
     def take(self, utterance: UtteranceId) -> bytes:
         """Return the audio of an utterance that has paused, once; one that goes on and on ends here."""
         if self._current is not None and self._current[0] == utterance:
@@ -71,6 +78,7 @@ class Ears:
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1
         utterance = UtteranceId(f"c{self._count}")
+        self._on_since_ms = at_ms
         self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms))
         self._post(ev.CallerStartedSpeaking(utterance, self._time.of(at_ms)))
 
@@ -80,6 +88,9 @@ class Ears:
         utterance, from_ms = self._current
         self._current = None
         self._cut_off(utterance, from_ms, until_ms=at_ms + _POST_ROLL_MS)
+        self._paused[utterance] = (self._on_since_ms, at_ms)
+        if len(self._paused) > _MOST_UTTERANCES:
+            del self._paused[next(iter(self._paused))]
         self._post(ev.CallerPaused(utterance, self._time.of(at_ms)))
 
     def _cut_off(self, utterance: UtteranceId, from_ms: int, *, until_ms: int) -> None:

@@ -24,9 +24,9 @@ class Expiry:
         self._spoke_ms = 0
         self._stop: Callable[[], None] | None = None
 
-    def watch(self) -> None:
-        """A session begins."""
-        self._began_ms = self._spoke_ms = self._clock.now_ms()
+    def watch(self, since_ms: int) -> None:
+        """A session is used from now on, which the provider has had open since then."""
+        self._began_ms, self._spoke_ms = since_ms, self._clock.now_ms()
         self._set_alarm()
 
     def spoke(self) -> None:

@@ -86,14 +86,16 @@ class ModelReplies:
             self.post(ev.ReplyInterrupted(made.id))
 
     def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
-        """The caller may hear it, from here on."""
+        """The caller may hear it, from here on, or as much as has come of one that was broken off."""
         made = self._made.get(reply)
-        if made is not None and not made.dropped:
-            for other in self._made.values():
-                if other is not made:
-                    other.spoken.forget()  # nobody will want to hear the rest of it
-            made.spoken.begin(utterance, from_ms * self.audio_out.bytes_per_ms)
-            self.mouth.play(made.spoken)
+        if made is None:
+            self.post(ev.PlayoutStopped(utterance, 0, exact=True))  # it is forgotten, and must not be waited for
+            return
+        for other in self._made.values():
+            if other is not made:
+                other.spoken.forget()  # nobody will want to hear the rest of it
+        made.spoken.begin(utterance, from_ms * self.audio_out.bytes_per_ms)
+        self.mouth.play(made.spoken)
 
     def cancel(self, reply: ReplyId) -> None:
         """Nobody wants any more of it; what has come of it may be heard to its end, where it may be heard at all."""
@@ -111,13 +113,22 @@ class ModelReplies:
         if made is not None and made.session is live and heard_ms > 0:
             made.session.session.truncate(made.own_id, heard_ms)
 
-    def abandon(self, session: LiveSession) -> None:
-        """The session is over: nothing more comes of what it was making."""
+    def abandon(self, session: LiveSession) -> tuple[ReplyId, ...]:
+        """The session is over; returns what it was making or had been asked for, and somebody still wants."""
+        lost = [*session.asked]
+        session.asked.clear()
         for made in self._made.values():
             if made.session is session and not made.ended:
+                if not made.dropped:
+                    lost.append(made.id)
                 made.ended = made.dropped = True
                 made.spoken.end()
         self._ended.set()
+        return tuple(lost)
+
+    def is_wanted_of(self, session: LiveSession) -> bool:
+        """Whether the session is making a reply that nobody has cancelled."""
+        return any(made.session is session and not (made.ended or made.dropped) for made in self._made.values())
 
     def being_made(self, session: LiveSession) -> bool:
         """Whether the session is making a reply."""

@@ -25,8 +25,10 @@ from voiceagent.spec.phase import Requested
 from voiceagent.spec.tool import Tool
 from voiceagent.zones import date_at
 
-__all__ = ["LiveSession", "Setups"]
+__all__ = ["SILENCE", "LiveSession", "Setups"]
 
+SILENCE = {"mulaw": bytes([MULAW_SILENCE]), "alaw": bytes([ALAW_SILENCE]), "pcm16": b"\0"}
+"""A byte of it, by encoding."""
 _NO_PARAMETERS: Mapping[str, JsonValue] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -94,12 +96,17 @@ class LiveSession:
         """What is in force."""
         self.asked: deque[ReplyId] = deque()
         """Replies that the core has asked for and that have not begun."""
+        self.since_ms = 0
+        """When it was connected."""
+        self.over = False
+        """The provider has ended it."""
         self.requests: dict[str, None] = {}
         """Ids of what the model has asked for in it."""
-        self._told = 0
+        self.told = 0
         """Number of the last message that it knows."""
+        self._gaps: dict[int, None] = {}
+        """Numbers of messages of the caller whose words were not known when it began."""
         self._to_model = Converter(audio_in, setup.audio_in)
-        self._silence = bytes([_SILENCE[audio_in.encoding]])
 
     @classmethod
     async def connect(
@@ -120,32 +127,34 @@ class LiveSession:
         """Let it hear the caller, in the leg's format."""
         self.session.hear(self._to_model.feed(audio))
 
-    def hear_nothing(self, size_bytes: int) -> None:
-        """Let it hear silence for so long: what the caller says now is not for it."""
-        self.session.hear(self._to_model.feed(self._silence * size_bytes))
-
     def tell(self, messages: Sequence[Message]) -> None:
         """Let it know what has happened since it was last told, but for what it has heard, said or asked for itself."""
-        new = [message for message in messages if message.number > self._told]
-        self._told = max((message.number for message in messages), default=self._told)
-        self._send([message for message in new if not (message.in_audio or self._is_its_own_request(message))])
+        self._send([message for message in messages if self._is_news(message)])
+        self.told = max((message.number for message in messages), default=self.told)
 
     def tell_all(self, late_facts: str, messages: Sequence[Message]) -> None:
         """Let it know what another session knew; `late_facts` where it was opened before they were known."""
-        self._told = max((message.number for message in messages), default=self._told)
+        self.told = max((message.number for message in messages), default=self.told)
         late = [Message(0, "note", late_facts, self.setup.epoch)] if late_facts else []
-        self._send([*late, *messages])
+        self._gaps = {message.number: None for message in messages if _is_gap(message)}
+        self._send([*late, *(message for message in messages if not _is_gap(message))])
 
     def tell_late(self, late_facts: str) -> None:
         """Let it know the facts that were not known when it was opened, as they are by now."""
         self._send([Message(0, "note", late_facts, self.setup.epoch)])
 
-    def _is_its_own_request(self, message: Message) -> bool:
-        return message.role == "tool_request" and message.request in self.requests
+    def _is_news(self, message: Message) -> bool:
+        if message.number in self._gaps and message.text:
+            del self._gaps[message.number]
+            return True
+        own = message.in_audio or (message.role == "tool_request" and message.request in self.requests)
+        return message.number > self.told and not own
 
     def _send(self, messages: list[Message]) -> None:
         if messages:
             self.session.tell(messages)
 
 
-_SILENCE = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}
+def _is_gap(message: Message) -> bool:
+    """Whether it stands for words of the caller that are not known yet."""
+    return message.role == "caller" and not message.text

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
@@ -28,6 +29,7 @@ from voiceagent.ports import (
     SessionLost,
     SessionSetup,
     SetupInForce,
+    SpeechCapabilities,
     SpeechModelEngine,
     SpeechModelEvent,
     VoiceCapabilities,
@@ -38,7 +40,7 @@ from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.expiry import Expiry
 from voiceagent.runtime.model_replies import ModelReplies, ReplyEvent
-from voiceagent.runtime.model_session import LiveSession, Setups
+from voiceagent.runtime.model_session import SILENCE, LiveSession, Setups
 from voiceagent.runtime.mouth import recordable
 from voiceagent.runtime.standby import Standbys
 from voiceagent.runtime.uplink import Uplink
@@ -49,10 +51,12 @@ __all__ = ["SpeechVoice"]
 _log = logging.getLogger(__name__)
 _CONNECT_WITHIN_MS = 4_000
 """The caller waits in silence, but for a filler; the cascade speaks after this."""
-_CONFIRM_WITHIN_MS = 3_000
+_CONFIRM_WITHIN_MS = 2_000
 """A change of prompt and tools takes a provider some 50 ms (pipecat-flows PR 229)."""
-_QUIET_WITHIN_MS = 2_000
+_QUIET_WITHIN_MS = 1_000
 """A reply that was cancelled has ended by then, or the session is given up."""
+_ENDED_WITHIN_MS = 2_000
+"""After the call; a provider that does not say goodbye in time is left without."""
 
 
 class SpeechVoice:
@@ -83,11 +87,17 @@ class SpeechVoice:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._uplink = Uplink(leg.audio_in.bytes_per_ms)
+        self._silence = SILENCE[leg.audio_in.encoding]
+        self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence, sample_bytes=leg.audio_in.sample_bytes)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
-        self._words = CallerWords(clock, post)
+        self._words = CallerWords(clock, post, self._no_words_came)
         self._standbys = Standbys(
-            self._connect, clock=clock, tasks=tasks, post=post, oldest_ms=_oldest_ms(self._row.idle_limit_ms)
+            self._connect,
+            self._end,
+            clock=clock,
+            tasks=tasks,
+            post=post,
+            oldest_ms=_oldest_ms(self._row),
         )
         self._expiry = Expiry(self._row, clock, self._near_its_end)
         self._live: LiveSession | None = None
@@ -96,17 +106,19 @@ class SpeechVoice:
         """The cascade has taken over."""
         self._change: asyncio.Task[None] | None = None
         """What is putting another prompt or another session in force."""
-        self._confirmation: tuple[Epoch, asyncio.Future[None]] | None = None
+        self._ending: dict[asyncio.Task[None], None] = {}
+        """Sessions that are being closed: a call is not over before its connections are."""
+        self._confirmation: tuple[Epoch, asyncio.Future[bool]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
         self._withheld = False
-        """The caller says secrets: the model hears silence."""
+        """The caller says secrets: what is kept of them is silence."""
         self._withheld_to_the_end = False
         """The phase of secrets is over, and what is still being said may be one."""
+        self._cut: int | None = None
+        """While the caller's audio is held: position from which another session would hear it."""
         self._answered_to = 0
         """Position up to which the caller's audio has been answered."""
-        self._unheard: dict[UtteranceId, None] = {}
-        """Utterances that the model could not hear: the cascade's recognizer has to."""
 
     @property
     def capabilities(self) -> VoiceCapabilities:
@@ -124,7 +136,8 @@ class SpeechVoice:
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio."""
-        self._uplink.arrived(audio)
+        # Judged as it is said, not as it is sent: a session that begins later hears from an earlier moment on.
+        self._uplink.arrived(self._silence * len(audio) if self._withheld else audio)
         self._cascade.hear(audio)
         if self._withheld_to_the_end and not self._ears.speaking:
             self._withheld = self._withheld_to_the_end = False
@@ -132,29 +145,58 @@ class SpeechVoice:
 
     def _send_up(self) -> None:
         audio = self._uplink.due()
-        if self._live is None or not audio:
-            return
-        if self._withheld:
-            self._live.hear_nothing(len(audio))
-        else:
+        if self._live is not None and audio:
             self._live.hear(audio)
 
     def heard(self, event: ev.Event) -> None:
         """Pass on what the ears have noticed."""
         if isinstance(event, ev.CallerStartedSpeaking):
-            self._expiry.spoke()
             self._words.began(event.utterance)
             if self._withheld:
-                self._unheard[event.utterance] = None
+                self._words.withhold_latest()
+            else:
+                self._expiry.spoke()
         self._post(event)
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """Have the words of an utterance: the model sends them by itself, unless it could not hear them."""
-        if utterance in self._unheard or self._live is None or not self._row.transcribes:
-            self._unheard.pop(utterance, None)
+        if self._lost or self._words.is_withheld(utterance):
             self._cascade.transcribe(utterance, hints)
+        elif not self._row.transcribes:
+            self._cascade.transcribe(utterance, hints, in_audio=True)
         else:
             self._words.wait_for(utterance, hints)
+
+    def _no_words_came(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        if self._uplink.held and self._is_kept(utterance):
+            self._hear_ourselves({utterance: hints})  # no session has heard it so far, and the caller has waited enough
+        else:
+            self._post(ev.TranscriptFinal(utterance, "", in_audio=True))
+
+    def _is_kept(self, utterance: UtteranceId) -> bool:
+        """Whether an utterance that has paused, or its end, is still to be heard by a session."""
+        lasted = self._ears.lasted(utterance)
+        return lasted is not None and self._uplink.position_of(lasted[1]) > self._next_heard
+
+    @property
+    def _next_heard(self) -> int:
+        """Position from which the next session hears the caller, or this one where it goes on."""
+        return self._uplink.sent if self._cut is None else self._cut
+
+    def _old_one_says_no_more(self) -> None:
+        """Of what it has heard, and nobody will hear again, the words come from elsewhere, or never."""
+        awaited = self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept)
+        self._hear_ourselves({**self._words.give_up_missed(), **awaited})
+
+    def _hear_ourselves(self, utterances: Mapping[UtteranceId, Sequence[str]]) -> None:
+        """Have the words of these from the cascade's recognizer, and from nobody else: no session hears them again."""
+        for utterance, hints in utterances.items():
+            self._words.withhold(utterance)
+            lasted = self._ears.lasted(utterance)
+            if lasted is not None:
+                self._uplink.withhold(*lasted)
+            self._words.asked_elsewhere()
+            self._cascade.transcribe(utterance, hints, then=partial(self._words.came_from_elsewhere, utterance))
 
     # --- phases ------------------------------------------------------------------------------------------------------
 
@@ -163,6 +205,8 @@ class SpeechVoice:
         phase = self._flow.by_name[swap.phase]
         if not phase.heard_by_model:
             self._withheld, self._withheld_to_the_end = True, False
+            if self._ears.speaking:
+                self._words.withhold_latest()  # the model hears no more than the beginning of it
         else:
             self._withheld_to_the_end = self._withheld
         if self._lost:
@@ -173,18 +217,21 @@ class SpeechVoice:
                 ev.PhaseSwapped(swap.epoch)
             )  # nobody will ask it anything, and what it says by itself is refused
             return
-        self._uplink.held = True
-        self._changing(self._swap(swap, cut=self._cut()))
+        self._changing(self._swap(swap))
 
-    async def _swap(self, swap: SwapPhase, *, cut: int) -> None:
-        await self._update(self._setups.of(swap.request, swap.voice), swap.request, cut=cut)
+    async def _swap(self, swap: SwapPhase) -> None:
+        await self._update(self._setups.of(swap.request, swap.voice), swap.request)
         self._post(ev.PhaseSwapped(swap.epoch))
 
-    async def _update(self, setup: SessionSetup, request: ModelRequest, *, cut: int) -> None:
+    async def _update(self, setup: SessionSetup, request: ModelRequest, *, in_place: bool = True) -> None:
         """Have the setup in force, in this session or in another; where neither can be had the cascade takes over."""
         try:
-            if not await self._in_place(setup, request):
-                await self._another_session(setup, request, cut=cut)
+            # Less than the core waits: whoever takes over does so before the phase counts as not reached.
+            async with within(self._flow.limits.swap_timeout_ms * 9 // 10, self._clock):
+                if not (in_place and await self._in_place(setup, request)):
+                    await self._another_session(setup, request)
+        except TimeoutError:
+            self._lose(f"{self._row.name} has not taken over phase {request.phase} in time")
         except VoiceFailed as exc:
             self._lose(recordable(exc))
 
@@ -196,13 +243,15 @@ class SpeechVoice:
         try:
             # The order is the point: no reply is being made, the new prompt holds, and only then come the results
             # that led here. A model that is told "done" before it has the new tools answers with the old ones.
+            if request.epoch == live.setup.epoch and self._replies.is_wanted_of(live):
+                self._go_on_with(live)  # a reply has begun in this phase: it will be asked again when that is over
+                return True
             async with within(_QUIET_WITHIN_MS, self._clock):
                 await self._replies.until_none_is_made(live)
-            await self._confirmed(live, setup)
+            if live is not self._live or not await self._confirmed(live, setup):
+                return False
         except TimeoutError:
             _log.warning("%s has not taken over phase %s in time", self._row.name, request.phase)
-            return False
-        if live is not self._live:
             return False
         live.phase, live.setup = request.phase, setup
         live.tell(request.history)
@@ -210,59 +259,77 @@ class SpeechVoice:
         self._go_on_with(live)
         return True
 
-    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> None:
-        """Have the setup in force. Raises TimeoutError."""
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
+        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
+        confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._confirmation = (setup.epoch, confirmed)
         try:
             live.session.update(setup)
             async with within(_CONFIRM_WITHIN_MS, self._clock):
-                await confirmed
+                return await confirmed
         finally:
             self._confirmation = None
 
-    async def _another_session(self, setup: SessionSetup, request: ModelRequest, *, cut: int) -> None:
-        """Have another session go on from this position of the caller's audio. Raises VoiceFailed."""
+    def _confirm(self, *, in_force: bool) -> None:
+        if self._confirmation is not None and not self._confirmation[1].done():
+            self._confirmation[1].set_result(in_force)
+
+    async def _another_session(self, setup: SessionSetup, request: ModelRequest) -> None:
+        """Have another session go on from where the caller's audio was held. Raises VoiceFailed."""
         session = self._standbys.take(request.phase, setup) or await self._connect_twice(request.phase, setup)
         try:
             history = await self._words.with_late(request.history)
         except asyncio.CancelledError:
-            self._tasks.start(session.session.close())
+            self._end(session)
             raise
-        self._promote(session, setup, history, cut=cut)
+        if session.over and not self._lost:
+            self._end(session)
+            session = await self._connect(request.phase, setup)
+        if self._lost:
+            self._end(session)
+            return
+        self._promote(session, setup, history)
 
-    def _promote(self, session: LiveSession, setup: SessionSetup, history: Sequence[Message], *, cut: int) -> None:
+    def _promote(self, session: LiveSession, setup: SessionSetup, history: Sequence[Message]) -> None:
         """From here on this session hears the caller and only its replies count. The old one is never answered."""
         late_facts = "" if session.setup.late_facts else setup.late_facts
         session.setup = setup
         session.tell_all(late_facts, history)
         old, self._live = self._live, session
-        if old is not None:
-            self._replies.abandon(old)
-            self._tasks.start(old.session.close())
-        self._uplink.rewind(cut)
-        self._expiry.watch()
+        lost = () if old is None else self._end(old)
+        self._post(ev.SessionBegan(session.told, lost))
+        self._old_one_says_no_more()
+        self._uplink.rewind(self._next_heard)
+        self._expiry.watch(session.since_ms)
         self._go_on_with(session)
 
     def _go_on_with(self, session: LiveSession) -> None:
         """Let the caller be heard again, and ask what could not be asked in the meantime."""
         self._uplink.held = False
+        self._cut = None
         self._send_up()
-        if self._pending is not None:
+        self._words.heard_only_now()
+        if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
             session.asked.append(reply)
             session.session.ask()
 
-    def _cut(self) -> int:
-        """Return where another session begins to hear: at the sentence that is being said, else where this one ends."""
-        began_ms = self._ears.began_ms
-        if began_ms is None:
-            return self._uplink.sent
-        return min(max(self._uplink.position_of(began_ms), self._answered_to), self._uplink.sent)
+    def _hold(self) -> None:
+        """Keep what the caller says for whoever hears it next.
+
+        Another session begins to hear at the sentence that is being said, else where this one ends. That is decided
+        once: before anybody hears the rest of the sentence it may be over.
+        """
+        self._uplink.held = True
+        if self._cut is None:
+            began_ms = self._ears.began_ms
+            began = self._uplink.sent if began_ms is None else self._uplink.position_of(began_ms)
+            self._cut = min(max(began, self._answered_to), self._uplink.sent)
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         """Begin a change; one that is under way is not wanted any more."""
+        self._hold()
         if self._change is not None:
             self._change.cancel()
         self._change = self._tasks.start(change)
@@ -271,11 +338,17 @@ class SpeechVoice:
         """Return a session in which the setup is in force. Raises VoiceFailed."""
         try:
             async with within(_CONNECT_WITHIN_MS, self._clock):
-                return await LiveSession.connect(
+                live = await LiveSession.connect(
                     self._engine, phase, setup, audio_in=self._leg.audio_in, heard=self._from_model
                 )
         except TimeoutError as exc:
             raise VoiceFailed(f"{self._row.name} could not be connected within {_CONNECT_WITHIN_MS} ms") from exc
+        except VoiceFailed:
+            raise
+        except Exception as exc:  # adapter boundary: an engine may raise anything
+            raise VoiceFailed(recordable(exc)) from exc
+        live.since_ms = self._clock.now_ms()
+        return live
 
     async def _connect_twice(self, phase: str, setup: SessionSetup) -> LiveSession:
         try:
@@ -308,24 +381,16 @@ class SpeechVoice:
         """Go on with another session: where one has been made ready, from one moment to the next."""
         if self._lost or (self._change is not None and not self._change.done()):
             return  # a swap is bringing a session of its own
-        setup = self._setups.of(renew.request, renew.voice)
-        self._uplink.held = True
-        self._changing(self._renew(setup, renew.request, cut=self._cut()))
-
-    async def _renew(self, setup: SessionSetup, request: ModelRequest, *, cut: int) -> None:
-        try:
-            await self._another_session(setup, request, cut=cut)
-        except VoiceFailed as exc:
-            self._lose(recordable(exc))
+        self._changing(self._update(self._setups.of(renew.request, renew.voice), renew.request, in_place=False))
 
     def _session_lost(self, event: SessionLost) -> None:
         """The live session is gone: another one is connected, unless that would be of no use."""
+        self._hold()
+        self._confirm(in_force=False)
         lost, self._live = self._live, None
-        self._uplink.held = True
         if lost is not None:
-            self._replies.abandon(lost)
-            self._tasks.start(lost.session.close())
-        self._hear_ourselves()
+            self._end(lost)
+        self._old_one_says_no_more()
         if event.permanent:
             self._lose(event.reason)
         elif self._change is None or self._change.done():
@@ -333,6 +398,8 @@ class SpeechVoice:
 
     def _lose(self, reason: str) -> None:
         """No session is to be had: the cascade takes over, for the rest of the call."""
+        if self._lost:
+            return
         live, self._live = self._live, None
         self._lost = True
         self._uplink.held = True
@@ -340,15 +407,17 @@ class SpeechVoice:
         self._expiry.close()
         self._standbys.close()
         if live is not None:
-            self._replies.abandon(live)
-            self._tasks.start(live.session.close())
+            self._end(live)
         self._post(ev.VoiceChanged(speaks=False, replies_unasked=False, reason=reason))
-        self._hear_ourselves()
+        self._old_one_says_no_more()
 
-    def _hear_ourselves(self) -> None:
-        """What the model was to say of the caller's words nobody will say any more."""
-        for utterance, hints in self._words.give_up().items():
-            self._cascade.transcribe(utterance, hints)
+    def _end(self, session: LiveSession) -> tuple[ReplyId, ...]:
+        """Nobody wants this session any more; returns what it was making that somebody still wants."""
+        lost = self._replies.abandon(session)
+        task = self._tasks.start(session.session.close())
+        self._ending[task] = None
+        task.add_done_callback(lambda _: self._ending.pop(task, None))
+        return lost
 
     # --- replies -----------------------------------------------------------------------------------------------------
 
@@ -356,11 +425,16 @@ class SpeechVoice:
         """Have a reply made to all that the model knows by now."""
         if self._lost:
             self._cascade.ask(reply, request)
-        elif self._live is None or self._uplink.held:
-            self._pending = (reply, request)
         else:
             self._pending = (reply, request)
-            self._bring_up_to_date(self._live, request)
+            self._ask_if_free()
+
+    def _ask_if_free(self) -> None:
+        """Ask for what is wanted, unless the session makes a reply by itself: the core decides first which it wants."""
+        if self._live is None or self._pending is None or self._uplink.held:
+            return
+        if not self._replies.is_wanted_of(self._live):
+            self._bring_up_to_date(self._live, self._pending[1])
 
     def _bring_up_to_date(self, live: LiveSession, request: ModelRequest) -> None:
         """Let the model have what is offered and known by now, which may have changed within the phase; then ask."""
@@ -372,8 +446,7 @@ class SpeechVoice:
             live.tell_late(setup.late_facts)
             self._go_on_with(live)
         else:
-            self._uplink.held = True
-            self._changing(self._update(setup, request, cut=self._cut()))
+            self._changing(self._update(setup, request))
 
     def cancel(self, reply: ReplyId) -> None:
         """Stop making a reply."""
@@ -384,6 +457,7 @@ class SpeechVoice:
             self._live.asked.remove(reply)
             self._live.session.cancel()
         self._replies.cancel(reply)
+        self._ask_if_free()
 
     def play(self, reply: ReplyId, utterance: UtteranceId, *, from_ms: int) -> None:
         """Let the caller hear a reply that the voice makes itself, from here on; until then it is kept back."""
@@ -406,16 +480,16 @@ class SpeechVoice:
     # --- the model ---------------------------------------------------------------------------------------------------
 
     def _from_model(self, session: LiveSession, event: SpeechModelEvent) -> None:
+        if isinstance(event, SessionLost):
+            session.over = True
         if session is not self._live:
-            if isinstance(event, SessionLost):
+            if isinstance(event, SessionLost | SessionEnding):
                 self._standbys.lost(session)
             return
         match event:
             case SetupInForce(epoch):
                 if self._confirmation is not None and self._confirmation[0] == epoch:
-                    _, confirmed = self._confirmation
-                    if not confirmed.done():
-                        confirmed.set_result(None)
+                    self._confirm(in_force=True)
             case CallerTranscribed():
                 self._words.came(event)
             case SessionEnding(left_ms):
@@ -434,6 +508,7 @@ class SpeechVoice:
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
         self._replies.happened(session, event)
+        self._ask_if_free()
 
     async def close(self) -> None:
         """Give everything back, whatever one of them raises."""
@@ -442,14 +517,21 @@ class SpeechVoice:
         self._expiry.close()
         self._words.give_up()
         self._standbys.close()
+        if live is not None:
+            self._end(live)
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._sessions_ended)
+            closing.push_async_callback(self._cascade.close)
+
+    async def _sessions_ended(self) -> None:
+        """Wait until no session is left: a change that is broken off may have one of its own."""
         if self._change is not None:
             self._change.cancel()
-        async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._cascade.close)
-            if live is not None:
-                closing.push_async_callback(live.session.close)
+            await self._tasks.wait((self._change,), at_most_ms=_ENDED_WITHIN_MS)
+        await self._tasks.wait(tuple(self._ending), at_most_ms=_ENDED_WITHIN_MS)
 
 
-def _oldest_ms(idle_limit_ms: int | None) -> int | None:
+def _oldest_ms(row: SpeechCapabilities) -> int | None:
     """Return for how long a session can stand by unheard; one that is nearly ended by its provider is of no use."""
-    return None if idle_limit_ms is None else idle_limit_ms * 3 // 4
+    limits = (row.idle_limit_ms, row.session_limit_ms)
+    return min((limit_ms * 3 // 4 for limit_ms in limits if limit_ms is not None), default=None)

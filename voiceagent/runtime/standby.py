@@ -35,6 +35,7 @@ class Standbys:
     def __init__(
         self,
         connect: Callable[[str, SessionSetup], Awaitable[LiveSession]],
+        end: Callable[[LiveSession], object],
         *,
         clock: Clock,
         tasks: CallTasks,
@@ -43,6 +44,7 @@ class Standbys:
     ) -> None:
         """`oldest_ms` is for how long a session may wait; None is for as long as it takes."""
         self._connect = connect
+        self._end = end
         self._clock = clock
         self._tasks = tasks
         self._post = post
@@ -66,7 +68,7 @@ class Standbys:
             # It would only have been sooner: the swap connects another.
             _log.warning("no standby for phase %s: %s", phase, exc)
         if self._waiting.get(phase) is not standby and standby.session is not None:
-            await standby.session.session.close()
+            self._end(standby.session)
 
     async def opened(self, phase: str) -> None:
         """Wait until the session for this phase is there, or is known not to come."""
@@ -87,10 +89,9 @@ class Standbys:
         return standby.session
 
     def lost(self, session: LiveSession) -> None:
-        """One of them was ended by the provider."""
+        """One of them was ended by the provider, or soon will be."""
         for phase, standby in tuple(self._waiting.items()):
             if standby.session is session:
-                standby.session = None
                 self.drop(phase)
 
     def close(self) -> None:
@@ -105,7 +106,7 @@ class Standbys:
             return
         self._closed(phase, standby, used=False)
         if standby.session is not None:
-            self._tasks.start(standby.session.session.close())
+            self._end(standby.session)
         elif standby.connecting is not None:
             standby.connecting.cancel()
 

@@ -15,8 +15,11 @@ class Uplink:
     same session goes on, or another one begins at the position where the first one is to have ended.
     """
 
-    def __init__(self, bytes_per_ms: int) -> None:
+    def __init__(self, bytes_per_ms: int, silence: bytes, *, sample_bytes: int) -> None:
+        """`silence` is a byte of it."""
         self._bytes_per_ms = bytes_per_ms
+        self._sample_bytes = sample_bytes
+        self._silence = silence
         self._kept = bytearray()
         self._kept_from = 0
         self._next = 0
@@ -42,10 +45,19 @@ class Uplink:
         """The next audio of the caller."""
         self._kept += audio
         excess = len(self._kept) - _KEPT_MS * self._bytes_per_ms
+        excess -= excess % self._sample_bytes
         if excess > self._bytes_per_ms * 1_000:  # a second at a time: moving the rest costs more than keeping it
             del self._kept[:excess]
             self._kept_from += excess
             self._next = max(self._next, self._kept_from)
+
+    def withhold(self, from_ms: int, until_ms: int) -> None:
+        """Nobody hears this part of the caller's audio any more: there is silence in its place."""
+        first, last = (
+            min(max(self.position_of(at_ms), self._kept_from), self.end) - self._kept_from
+            for at_ms in (from_ms, until_ms)
+        )
+        self._kept[first:last] = self._silence * (last - first)
 
     def due(self) -> bytes:
         """Return what is to be sent now, and take it for sent; nothing while it is held."""
@@ -56,5 +68,6 @@ class Uplink:
         return audio
 
     def rewind(self, position: int) -> None:
-        """What is sent next begins here, or where what is kept begins."""
-        self._next = min(max(position, self._kept_from), self.end)
+        """What is sent next begins here, or where what is kept begins: at a whole sample, wherever a piece ended."""
+        position = min(max(position, self._kept_from), self.end)
+        self._next = position - position % self._sample_bytes

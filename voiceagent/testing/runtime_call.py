@@ -127,12 +127,16 @@ class RuntimeCall:
 
         An ellipsis (…) in it is a pause to breathe.
         """
-        breaths = self.caller.says(text, self.now_ms, lasting_ms=lasting_ms)
-        for number, breath in enumerate(breaths):
+        ends_ms = self.begins_to_say(text, lasting_ms=lasting_ms).caller.ends_ms
+        return self.until_quiet() if then_wait else self.run_until(ends_ms)
+
+    def begins_to_say(self, text: str, *, lasting_ms: int | None = None) -> Self:
+        """The caller says this from now on; returns at once, so that things can happen meanwhile."""
+        for number, breath in enumerate(self.caller.says(text, self.now_ms, lasting_ms=lasting_ms)):
             if number:
                 self._server.line.pause(BREATH_MS)
             self._server.line.say(breath.words, breath.lasting_ms)
-        return self.until_quiet() if then_wait else self.run_until(breaths[-1].ends_ms)
+        return self
 
     def coughs(self) -> Self:
         """A short noise without words."""

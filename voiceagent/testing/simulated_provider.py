@@ -68,6 +68,8 @@ class ProviderTiming:
     """From the end of the caller's turn to its words: often later than the first words of the answer."""
     first_audio_ms: int = 300
     """From the end of the turn, or from being asked, to the first sound."""
+    silent_ms: int = 0
+    """How long before its first sound a reply is said to have begun."""
     piece_ms: int = 200
     """How much audio comes at a time."""
     piece_every_ms: int = 40
@@ -330,13 +332,15 @@ class SimulatedSession:
 
     async def _make_reply(self) -> None:
         provider = self._provider
-        await provider.clock.sleep(provider.timing.first_audio_ms)
+        silent_ms = min(provider.timing.silent_ms, provider.timing.first_audio_ms)
+        await provider.clock.sleep(provider.timing.first_audio_ms - silent_ms)
         provider.replies += 1
         number = provider.replies
         if number in provider.faults.replies_stall:
             await asyncio.get_running_loop().create_future()
         self._reply = reply = f"reply-{number}"
         self._post(ModelReplyBegan(reply))
+        await provider.clock.sleep(silent_ms)
         if number in provider.faults.replies_fail:
             self._end(reply, "failed")
             return

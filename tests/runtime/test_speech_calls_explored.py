@@ -1,0 +1,422 @@
+"""Calls with a speech model, each another one: what the caller does, when, and what goes wrong are drawn by lot.
+
+Whatever happens, some things hold: each session hears the caller in order, without a gap and nothing twice; nothing of
+the agent is heard twice; no secret reaches a provider; nobody waits in silence; and nothing is left of a call.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import pytest
+
+from voiceagent.core import effects as fx
+from voiceagent.models.guided import GuidedModels
+from voiceagent.spec.expects import Digits
+from voiceagent.spec.facts import Facts
+from voiceagent.spec.filler import Filler
+from voiceagent.spec.flow import Flow, Limits
+from voiceagent.spec.guided import GuidedDialogue, Intent
+from voiceagent.spec.phase import (
+    Ask,
+    HangUpAfter,
+    HostSignals,
+    LastMessages,
+    Phase,
+    Reprompts,
+    Requested,
+    Say,
+    TimedOut,
+    Transition,
+    VoiceFails,
+)
+from voiceagent.spec.prompt import Prompt
+from voiceagent.spec.tool import Sealed, tool
+from voiceagent.testing import After, ProviderFaults, ProviderTiming, RuntimeCall, SimulatedProvider
+from voiceagent.testing.scripted_model import ModelRule, RuledModel, ask_for, say
+from voiceagent.testing.simulated_provider import SimulatedSession
+
+_SEEDS = (*range(1, 41), 273, 375, 399, 1133)
+"""As many as a few seconds allow, and some that once showed what nobody had thought of."""
+_LONGEST_WAIT_MS = 5_000
+"""Of a caller who has said something and hears nothing."""
+_KNOWN_WITHIN_MS = 1_400
+"""Words that a provider sends later than that may be taken for those of another sentence."""
+_NOTICED_WITHIN_MS = 80
+"""What our own voice detector and a carrier's marks may be off by."""
+_RENDERED_AHEAD = ("One moment.", "Still looking.", "Are you there?")
+_SILENT = int.from_bytes(b"\xff" * 8, "little")
+
+
+class DeskFacts(Facts):
+    identified: bool = False
+
+
+@tool()
+async def opening_hours() -> dict[str, str]:
+    """When the desk is open."""
+    raise AssertionError("the script answers")
+
+
+@tool(effect="irreversible", confirm="Your visit on {{ day }} will be cancelled. Is that right?")
+async def cancel_visit(day: str) -> dict[str, bool]:
+    """Cancel a visit."""
+    raise AssertionError("the script answers")
+
+
+@tool(sets=("identified",))
+async def check_code(code: Sealed) -> dict[str, bool]:
+    """Check the code."""
+    raise AssertionError("the script answers")
+
+
+TO_VISITS = Requested(name="to_visits", description="The caller asks about visits.")
+TO_RECEPTION = Requested(name="to_reception", description="The caller asks for the reception.")
+TO_CODE = Requested(name="to_code", description="The caller wants to say the code.")
+
+
+def desk(*, standby: bool, carry_all: bool) -> Flow:
+    """Return a desk whose counters can be reached in every way that there is."""
+    return Flow(
+        name="desk",
+        initial="reception",
+        facts=DeskFacts,
+        filler=Filler(phrases=("One moment.", "Still looking."), patience_ms=800),
+        limits=Limits(max_call_ms=600_000, max_turns=100),
+        prompts={
+            "desk/reception.md": Prompt("You are at the reception."),
+            "desk/visits.md": Prompt("You are at the counter for visits.\n---\nThe caller is known: {{ identified }}."),
+            "desk/code.md": Prompt("You ask for the code."),
+        },
+        phases=(
+            Phase(
+                name="reception",
+                prompt="desk/reception.md",
+                on_enter=Say(text="Reception, hello."),
+                tools=(opening_hours,),
+                no_input=Reprompts(after_ms=20_000, phrases=("Are you there?",) * 40),
+                transitions=(
+                    Transition(on=TO_VISITS, to="visits", standby=standby),
+                    Transition(on=TO_CODE, to="code", standby=standby),
+                ),
+                guided=GuidedDialogue(
+                    intents=(Intent(does="to_visits", examples=("my visit",)),),
+                    not_understood="This is the reception without its model.",
+                ),
+            ),
+            Phase(
+                name="visits",
+                prompt="desk/visits.md",
+                on_enter=Ask(),
+                tools=(opening_hours, cancel_visit),
+                carry="all" if carry_all else LastMessages(count=4),
+                timeout_ms=30_000,
+                transitions=(Transition(on=TO_RECEPTION, to="reception"), Transition(on=TimedOut(), to="reception")),
+                guided=GuidedDialogue(
+                    intents=(Intent(does="to_reception", examples=("reception",)),),
+                    not_understood="This is the counter for visits without its model.",
+                ),
+            ),
+            Phase(
+                name="code",
+                prompt="desk/code.md",
+                sensitive=True,
+                timeout_ms=25_000,
+                expects=(Digits(name="code", length=4, sealed=True),),
+                tools=(check_code,),
+                transitions=(
+                    Transition(on=check_code, to="visits", standby=standby),
+                    Transition(on=TimedOut(), to="visits"),
+                ),
+            ),
+            Phase(
+                name="music",
+                on_enter=Say(text="Please hold the line."),
+                timeout_ms=3_000,
+                transitions=(Transition(on=TimedOut(), to="reception"),),
+            ),
+            Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
+        ),
+        transitions=(
+            Transition(on=VoiceFails(), to="goodbye"),
+            Transition(on=HostSignals(name="visits"), to="visits"),
+            Transition(on=HostSignals(name="code"), to="code"),
+            Transition(on=HostSignals(name="music"), to="music"),
+        ),
+    )
+
+
+_STORY = "There are many counters. The first is for visits. The second is for bills. The third is for lost things."
+_MODEL = [
+    ModelRule(tuple(ask_for("to_visits")), phase="reception", caller_says="visit"),
+    ModelRule(tuple(ask_for("to_code")), phase="reception", caller_says="code"),
+    ModelRule(tuple(ask_for("to_reception")), phase="visits", caller_says="reception"),
+    ModelRule((*say("I check that."), *ask_for("check_code", '{"code": "⟨code⟩"}')), phase="code", caller_says="code"),
+    ModelRule(tuple(ask_for("opening_hours")), phase="reception", caller_says="open"),
+    ModelRule((*say("I look that up."), *ask_for("opening_hours")), phase="visits", caller_says="open"),
+    ModelRule(tuple(say("From nine to five.")), after_tool="opening_hours"),
+    ModelRule(tuple(ask_for("cancel_visit", '{"day": "Friday"}')), phase="visits", caller_says="cancel"),
+    ModelRule(tuple(say("It is cancelled.")), after_tool="cancel_visit"),
+    ModelRule(tuple(say(_STORY)), caller_says="counters"),
+    ModelRule(tuple(say("And the code?")), phase="code"),
+    ModelRule(tuple(say("You are at the reception.")), phase="reception"),
+    ModelRule(tuple(say("This is the counter for visits.")), phase="visits"),
+]
+_SENTENCES = (
+    "I have a visit",
+    "I know the code",
+    "My code is one two three four",
+    "When are you open?",
+    "Please cancel it",
+    "Yes.",
+    "No.",
+    "uh-huh",
+    "Back to the reception",
+    "What counters are there?",
+    "Good day",
+    "Listen … and be quick",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One call: what the provider is like, and what the caller does."""
+
+    swap: Literal["in_place", "new_session"]
+    standby: bool
+    carry_all: bool
+    timing: ProviderTiming
+    faults: ProviderFaults
+    session_limit_ms: int | None
+    tools_take_ms: int
+    deeds: tuple[tuple[int, str, str], ...]
+    """(how long before it, what, with what)"""
+
+
+def drawn(seed: int) -> _Plan:
+    """Return the call of this number."""
+    lot = random.Random(seed)  # noqa: S311 - the same in every run is what is wanted
+
+    def few(most: int) -> tuple[int, ...]:
+        return tuple(n for n in range(1, most) if lot.random() < 0.12)
+
+    troubled = lot.random() < 0.6
+    faults = ProviderFaults(
+        connect_fails=few(8),
+        connect_stalls=few(6),
+        update_stalls=few(8),
+        closes_in_update=few(8),
+        lost_in_reply=few(8),
+        replies_fail=few(8),
+        replies_break_off=few(8),
+        replies_stall=few(8),
+        ends_at_tool=few(4),
+        announced_ms=lot.choice((500, 5_000, 12_000)),
+        never_replies_to=few(8),
+        twice=lot.random() < 0.2,
+    )
+    timing = ProviderTiming(
+        connect_ms=lot.choice((20, 300, 900, 2_500, 3_900)),
+        update_ms=lot.choice((1, 50, 400, 900)),
+        turn_ends_after_ms=lot.choice((200, 500, 800)),
+        transcript_ms=lot.choice((0, 100, 400, 1_400, 3_000)),
+        first_audio_ms=lot.choice((1, 100, 300, 900)),
+        silent_ms=lot.choice((0, 0, 250)),
+        piece_every_ms=lot.choice((1, 40, 190)),
+        jitter_ms=lot.choice((0, 30)),
+    )
+    deeds: list[tuple[int, str, str]] = []
+    for _ in range(lot.randint(3, 9)):
+        gap_ms = lot.choice((0, lot.randint(0, 400), lot.randint(0, 2_000), lot.randint(0, 6_000), -1))
+        what = lot.choices(("says", "coughs", "keys", "host"), (10, 2, 1, 3))[0]
+        with_ = {
+            "says": lot.choice(_SENTENCES),
+            "coughs": "",
+            "keys": lot.choice(("1", "2", "1234", "9")),
+            "host": lot.choice(("visits", "code", "music")),
+        }[what]
+        deeds.append((gap_ms, what, with_))
+    if lot.random() < 0.3:
+        deeds.append((lot.randint(0, 4_000), "hangs up", ""))
+    return _Plan(
+        swap=lot.choice(("in_place", "new_session")),
+        standby=lot.random() < 0.5,
+        carry_all=lot.random() < 0.5,
+        timing=timing,
+        faults=faults if troubled else ProviderFaults(),
+        session_limit_ms=lot.choice((None, None, 70_000)),
+        tools_take_ms=lot.choice((0, 100, 1_200, 4_000)),
+        deeds=tuple(deeds),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """What the caller said, and when."""
+
+    words: str
+    from_ms: int
+    to_ms: int
+
+
+def played(plan: _Plan) -> tuple[RuntimeCall, SimulatedProvider, list[_Saying]]:
+    """Play the call to its end; returns it before its record is checked."""
+    flow = desk(standby=plan.standby, carry_all=plan.carry_all)
+    provider = SimulatedProvider(
+        flow,
+        RuledModel(_MODEL),
+        swap=plan.swap,
+        timing=plan.timing,
+        faults=plan.faults,
+        session_limit_ms=plan.session_limit_ms,
+    )
+    answers = {
+        "opening_hours": After(plan.tools_take_ms, {"from": "9", "to": "5"}),
+        "cancel_visit": After(plan.tools_take_ms, {"done": True}),
+        "check_code": After(plan.tools_take_ms, {"identified": True}),
+    }
+    guided = GuidedModels().open(flow, locale=flow.locale, time_zone="UTC")
+    call = RuntimeCall(flow, model=guided, tools=answers, provider=provider)
+    said: list[_Saying] = []
+    call.start(then_wait=plan.deeds[0][0] < 0)
+    call.run_ms(1)
+    for gap_ms, what, with_ in plan.deeds:
+        if gap_ms < 0:
+            call.until_quiet()
+        else:
+            call.run_ms(gap_ms)
+        if call.ended:
+            break
+        if what in ("says", "coughs"):
+            if what == "coughs":
+                call.says("", lasting_ms=200, then_wait=False)
+            else:
+                call.says(with_, then_wait=False)
+            parts = with_.split("…")
+            spells = call.caller.spells[-len(parts) :]
+            said += [_Saying(part.strip(), *spell) for part, spell in zip(parts, spells, strict=True)]
+        elif what == "keys":
+            call.presses(with_, then_wait=False)
+        elif what == "host":
+            call.host_says(with_, then_wait=False)
+        else:
+            call.hangs_up()
+    call.until_quiet()
+    return call, provider, said
+
+
+def runs(session: SimulatedSession) -> Iterator[tuple[int, int, int]]:
+    """Yield (saying, first moment, last moment) of each unbroken stretch that a session has heard."""
+    whole = bytes(session.heard[: len(session.heard) // 8 * 8])
+    current: tuple[int, int, int] | None = None
+    for moment in array("Q", whole):
+        if moment == _SILENT:
+            continue
+        saying, at = moment >> 32, moment & 0xFFFF_FFFF
+        if current is not None and current[0] == saying and current[2] + 1 == at:
+            current = (saying, current[1], at)
+        else:
+            if current is not None:
+                yield current
+            current = (saying, at, at)
+    if current is not None:
+        yield current
+
+
+def phases_of(call: RuntimeCall) -> Iterator[tuple[str, int, int]]:
+    """Yield (phase, from, to) of every phase, from when it was decided."""
+    swaps = [
+        (out.effect.phase, at)
+        for at, _, outgoing in call.journal
+        for out in outgoing
+        if isinstance(out.effect, fx.SwapPhase)
+    ]
+    ends = [*(at for _, at in swaps[1:]), call.now_ms + 1]
+    for (phase, at), end in zip(swaps, ends, strict=True):
+        yield phase, at, end
+
+
+def heard_out_of_order(provider: SimulatedProvider) -> Iterator[str]:
+    """Yield what a session has heard twice, or with a gap in it."""
+    for number, session in enumerate(provider.sessions):
+        for one, other in pairwise(runs(session)):
+            if other[0] <= one[0]:
+                yield f"session {number} hears {one} and then {other}"
+
+
+def heard_by_others(call: RuntimeCall, provider: SimulatedProvider, said: list[_Saying]) -> Iterator[str]:
+    """Yield what a session has heard of what is said where no model may hear it."""
+    private = [(begin, end) for phase, begin, end in phases_of(call) if phase in ("code", "music")]
+    for number, session in enumerate(provider.sessions):
+        for saying, first, last in runs(session):
+            from_ms = said[saying].from_ms
+            for begin, end in private:
+                overlap_ms = min(from_ms + last, end) - max(from_ms + first, begin)
+                if overlap_ms > _NOTICED_WITHIN_MS:
+                    yield f"session {number} hears {overlap_ms} ms of {said[saying].words!r}"
+
+
+def heard_again(call: RuntimeCall, provider: SimulatedProvider) -> Iterator[str]:
+    """Yield what the caller has heard twice of one reply; what is rendered ahead is one saying for all its times."""
+    heard = array("Q", call._server.line.heard)  # pyright: ignore[reportPrivateUsage] - what really came out
+    again = Counter(moment >> 32 for moment, times in Counter(heard).items() if times > 1 and moment != _SILENT)
+    for saying, ms in again.items():
+        whole = range(saying << 32, (saying << 32) + provider.agent.length_ms(saying))
+        words = provider.agent.words_in(array("Q", whole).tobytes())
+        if ms > _NOTICED_WITHIN_MS and words not in _RENDERED_AHEAD:
+            yield f"{ms} ms of {words!r} are heard twice"
+
+
+def waits(call: RuntimeCall, said: list[_Saying]) -> Iterator[str]:
+    """Yield where the caller has said something and hears nothing for long."""
+    voices = sorted([*((c.starts_ms, c.ends_ms) for c in call.voice.said), *((s.from_ms, s.to_ms) for s in said)])
+    for saying in said:
+        if saying.words and saying.words != "uh-huh":
+            later = (max(saying.to_ms, begin) for begin, end in voices if end > saying.to_ms)
+            waited_ms = min(later, default=call.now_ms) - saying.to_ms
+            if waited_ms > _LONGEST_WAIT_MS:
+                yield f"{waited_ms} ms of silence after {saying.words!r}, said until {saying.to_ms}"
+
+
+def written_down(call: RuntimeCall, plan: _Plan, said: list[_Saying]) -> Iterator[str]:
+    """Yield words of the caller that the history has more or less often than they were said."""
+    private = any(deed[2] in ("code", "music") for deed in plan.deeds)
+    late = plan.timing.transcript_ms > _KNOWN_WITHIN_MS or bool(plan.faults.never_replies_to)
+    if call.ended or late:
+        return
+    history = " ".join(m.text for m in call.conversation.transcript.messages() if m.role == "caller")
+    for words in dict.fromkeys(saying.words for saying in said):
+        if len(words.split()) < 2 or "one two" in words:
+            continue  # a secret, or too short to be told from noise
+        times, known = sum(saying.words == words for saying in said), history.count(words)
+        # Of a sentence that is cut by the beginning of a phase of secrets, the model may have heard it all.
+        if known < times or known > times + private * len(said):
+            yield f"{words!r} is said {times} times and written down {known} times"
+
+
+def problems(plan: _Plan) -> list[str]:
+    """Play one call and return what should not have been."""
+    call, provider, said = played(plan)
+    found = [
+        *heard_out_of_order(provider),
+        *heard_by_others(call, provider, said),
+        *heard_again(call, provider),
+        *waits(call, said),
+        *written_down(call, plan, said),
+    ]
+    if not call.ended and call.conversation.is_working:
+        found.append("the call does not become quiet")
+    found += filter(None, [call.replay_difference()])
+    found += [f"session {n} is left open" for n, session in enumerate(provider.sessions) if session.closed_ms is None]
+    return found
+
+
+@pytest.mark.parametrize("seed", _SEEDS)
+def test_whatever_happens_the_caller_is_heard_once_and_answered(seed: int) -> None:
+    assert problems(drawn(seed)) == []
