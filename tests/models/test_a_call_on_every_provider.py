@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from tests.models.bank_mind import Mind, bank_mind, handles_in
 from tests.models.dialects import CHAT, DIALECTS, MESSAGES, Asks, Dialect, Question
 from tests.models.provider_server import Answer, Body, provider_elsewhere, refuses, streams
+from tests.models.the_usual_call import Trace, balance_calls, trace_of
 from voiceagent.models.choose import ProviderAccess, model_from
-from voiceagent.testing import CallFile, CallFiles, CallPlayer, LiveModels, Says
+from voiceagent.testing import CallPlayer, LiveModels
 from voiceagent.testing.manual_clock import ManualClock
-
-BANK = Path(__file__).parents[1] / "conversations" / "bank"
-
-
-@cache
-def balance_calls() -> CallFile:
-    return CallFiles().read(BANK / "balance.call.yaml")
 
 
 @contextmanager
@@ -43,26 +34,6 @@ def test_the_scripted_call_goes_as_it_is_written(dialect: Dialect) -> None:
     with at_work(dialect, bank_mind) as live:
         failure = CallPlayer(file.flow, live=live).play(file.scripts[0]).failure
     assert failure is None
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What is the same whoever speaks."""
-
-    phases: list[str]
-    tools: list[str]
-    heard: list[str]
-
-
-def trace_of(live: LiveModels | None) -> Trace:
-    """Place the usual call; without a model the guided one speaks."""
-    file = balance_calls()
-    script = file.scripts[0]
-    call = CallPlayer(file.flow, live=live).place(script, "core", 0).start()
-    for turn in script.turns:
-        if isinstance(turn.act, Says):
-            call.says(turn.act.text)
-    return Trace(call.record.phases, [tool for tool, _ in call.tool_runs], call.heard)
 
 
 def test_every_provider_takes_the_call_the_same_way_as_the_guided_model() -> None:

@@ -1,0 +1,53 @@
+"""Whole calls in real time with Gemini Live: our client as it is, and a server that hears, thinks and speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("soxr", reason="needs the extra 'resampling'")
+
+from tests.models.gemini_live_server import gemini_live_server
+from tests.models.the_usual_call import Trace, balance_calls, trace_of
+from tests.providers.bank_service import bank_service
+from tests.providers.minds import bank_mind, usual_sentences
+from tests.providers.spoken_call import spoken_call
+from tests.providers.the_calls import no_secret_was_heard, no_secret_was_told, take_the_usual_call
+from tests.providers.thinking_gemini import ThinkingGemini
+from voiceagent.models.gemini_live.generations import PCM_16K
+from voiceagent.ports import MULAW_8K
+from voiceagent.spec.flow import Flow
+
+IN_PLACE, ANOTHER_SESSION = "gemini-3.8-live", "gemini-3.1-flash-live"
+
+
+@pytest.mark.parametrize("model", [IN_PLACE, ANOTHER_SESSION])
+def test_the_usual_call_goes_as_with_any_other_model(model: str, tmp_path: Path) -> None:
+    expected, flow = trace_of(None), balance_calls().flow
+    asyncio.run(the_usual_call(model, flow, expected, tmp_path))
+
+
+async def the_usual_call(model: str, flow: Flow, expected: Trace, journals: Path) -> None:
+    sentences = usual_sentences()
+    async with gemini_live_server(ThinkingGemini(bank_mind, sentences)) as server, bank_service() as bank:
+        engine = server.models(model)
+        async with spoken_call(
+            flow, engine, MULAW_8K, sentences=sentences, journals=journals, service_url=bank.url
+        ) as call:
+            await take_the_usual_call(call)
+        await engine.close()
+        assert call.trace == expected
+        assert call.problems == []
+        assert len(server.lines) == (1 if model == IN_PLACE else 3)
+        for line in server.lines:
+            no_secret_was_heard(bytes(line.heard), PCM_16K.rate_hz)
+            no_secret_was_told(json.dumps(frame, ensure_ascii=False) for frame in line.received if is_words(frame))
+
+
+def is_words(frame: Mapping[str, Any]) -> bool:
+    return "audio" not in frame.get("realtimeInput", {})
