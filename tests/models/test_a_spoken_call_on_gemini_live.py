@@ -15,9 +15,16 @@ pytest.importorskip("soxr", reason="needs the extra 'resampling'")
 from tests.models.gemini_live_server import gemini_live_server
 from tests.models.the_usual_call import Trace, balance_calls, trace_of
 from tests.providers.bank_service import bank_service
-from tests.providers.minds import bank_mind, usual_sentences
+from tests.providers.minds import DESK_WORDS, bank_mind, desk_mind, desk_sentences, usual_sentences
 from tests.providers.spoken_call import spoken_call
-from tests.providers.the_calls import no_secret_was_heard, no_secret_was_told, take_the_usual_call
+from tests.providers.the_calls import (
+    DESK,
+    every_sample_was_heard_once,
+    no_secret_was_heard,
+    no_secret_was_told,
+    take_the_usual_call,
+    talk_through_a_swap,
+)
 from tests.providers.thinking_gemini import ThinkingGemini
 from voiceagent.models.gemini_live.generations import PCM_16K
 from voiceagent.ports import MULAW_8K
@@ -51,3 +58,21 @@ async def the_usual_call(model: str, flow: Flow, expected: Trace, journals: Path
 
 def is_words(frame: Mapping[str, Any]) -> bool:
     return "audio" not in frame.get("realtimeInput", {})
+
+
+@pytest.mark.parametrize("model", [IN_PLACE, ANOTHER_SESSION])
+def test_three_seconds_of_speech_during_a_swap_arrive_once_and_whole(model: str, tmp_path: Path) -> None:
+    asyncio.run(a_swap(model, tmp_path))
+
+
+async def a_swap(model: str, journals: Path) -> None:
+    sentences = desk_sentences()
+    async with gemini_live_server(ThinkingGemini(desk_mind, sentences, ready_after_ms=700)) as server:
+        engine = server.models(model)
+        async with spoken_call(DESK, engine, PCM_16K, sentences=sentences, journals=journals) as call:
+            await talk_through_a_swap(call)
+        await engine.close()
+        assert call.trace.phases == ["reception", "visits"]
+        assert call.problems == []
+        before = DESK_WORDS if model == IN_PLACE else ()
+        every_sample_was_heard_once(bytes(server.lines[-1].heard), PCM_16K, before=before)
