@@ -37,8 +37,11 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(server_url: str) -> AsyncGenerator[Watched]:
-    """Yield a way to the server on which every frame is checked; what a client sends must be right."""
+async def watched(server_url: str, *, confirms_after_ms: int = 0) -> AsyncGenerator[Watched]:
+    """Yield a way to the server on which every frame is checked; what a client sends must be right.
+
+    With `confirms_after_ms` what the server sends from the confirmation of an update on takes so much longer.
+    """
     seen = Watched()
 
     async def pass_on(client: ServerConnection) -> None:
@@ -67,6 +70,7 @@ async def watched(server_url: str) -> AsyncGenerator[Watched]:
                 seen.frames.append(("received", frame))
                 if frame["type"] == "session.updated":
                     seen.swaps_ms.append(1_000 * (time.perf_counter() - updates.pop(0)))
+                    await asyncio.sleep(confirms_after_ms / 1_000)
                 try:
                     from_server(frame)
                 except ValidationError:
