@@ -18,7 +18,7 @@ from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guided import GuidedDialogue, Intent
-from voiceagent.spec.phase import HangUpAfter, Phase, Reprompts, Requested, Say, Transition, VoiceFails
+from voiceagent.spec.phase import HangUpAfter, Phase, Reprompts, Requested, Say, TimedOut, Transition, VoiceFails
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, tool
 from voiceagent.testing import After, ProviderFaults, ProviderTiming, RuntimeCall, SimulatedProvider
@@ -56,7 +56,7 @@ TO_CODE = Requested(name="to_code", description="The caller wants to say the cod
 BYE = Requested(name="bye", description="The caller is done.")
 
 
-def desk(*, standby: bool = False) -> Flow:
+def desk(*, standby: bool = False, code_within_ms: int | None = None) -> Flow:
     """Return a desk with two counters: everything about visits is at the second one."""
     return Flow(
         name="desk",
@@ -101,7 +101,8 @@ def desk(*, standby: bool = False) -> Flow:
                 sensitive=True,
                 expects=(Digits(name="code", length=4, sealed=True),),
                 tools=(check_code,),
-                transitions=(Transition(on=check_code, to="visits"),),
+                timeout_ms=code_within_ms,
+                transitions=(Transition(on=check_code, to="visits"), Transition(on=TimedOut(), to="visits")),
             ),
             Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
         ),
@@ -391,6 +392,20 @@ def test_no_session_ever_hears_a_secret(swap: Swapping) -> None:
         assert moments(provider, session, saying=1) == []
         assert "1234" not in "".join(message.text for message in session.told)
     assert moments(provider, provider.sessions[-1], saying=2)
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_secret_in_the_middle_of_which_its_phase_is_left_is_heard_by_no_session_afterwards(swap: Swapping) -> None:
+    timing = ProviderTiming(connect_ms=900, update_ms=900)
+    call, provider = call_to(desk(code_within_ms=5_000), swap, timing=timing)
+    with call:
+        call.start().says("I know the code")
+        call.run_until(call.record.at(ev.PhaseSwapped)[-1] + 4_000)
+        call.says("My code is one two three four", lasting_ms=1_500)
+        assert call.record.phases == ["reception", "code", "visits"]
+        call.says("When are you open?")
+        assert "From nine to five." in call.really_heard
+    assert not any(moments(provider, session, saying=1) for session in provider.sessions)
 
 
 @pytest.mark.parametrize("swap", BOTH)

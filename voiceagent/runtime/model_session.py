@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from voiceagent.audio import ALAW_SILENCE, MULAW_SILENCE
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase
 from voiceagent.core.ids import Epoch, ReplyId
 from voiceagent.ports import (
@@ -99,7 +98,6 @@ class LiveSession:
         self._told = 0
         """Number of the last message that it knows."""
         self._to_model = Converter(audio_in, setup.audio_in)
-        self._silence = bytes([_SILENCE[audio_in.encoding]])
 
     @classmethod
     async def connect(
@@ -119,10 +117,6 @@ class LiveSession:
     def hear(self, audio: bytes) -> None:
         """Let it hear the caller, in the leg's format."""
         self.session.hear(self._to_model.feed(audio))
-
-    def hear_nothing(self, size_bytes: int) -> None:
-        """Let it hear silence for so long: what the caller says now is not for it."""
-        self.session.hear(self._to_model.feed(self._silence * size_bytes))
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Let it know what has happened since it was last told, but for what it has heard, said or asked for itself."""
@@ -146,6 +140,3 @@ class LiveSession:
     def _send(self, messages: list[Message]) -> None:
         if messages:
             self.session.tell(messages)
-
-
-_SILENCE = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}

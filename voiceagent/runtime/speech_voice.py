@@ -54,6 +54,9 @@ _CONFIRM_WITHIN_MS = 3_000
 _QUIET_WITHIN_MS = 2_000
 """A reply that was cancelled has ended by then, or the session is given up."""
 
+_UNNOTICED_MS = 200
+"""A voice that is on is noticed by then."""
+
 
 class SpeechVoice:
     """One call's voice where a speech model hears and speaks. Fulfils the port `Voice`."""
@@ -83,7 +86,7 @@ class SpeechVoice:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._uplink = Uplink(leg.audio_in.bytes_per_ms)
+        self._uplink = Uplink(leg.audio_in)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
         self._words = CallerWords(clock, post)
         self._standbys = Standbys(
@@ -99,10 +102,8 @@ class SpeechVoice:
         self._confirmation: tuple[Epoch, asyncio.Future[None]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
-        self._withheld = False
-        """The caller says secrets: the model hears silence."""
-        self._withheld_to_the_end = False
-        """The phase of secrets is over, and what is still being said may be one."""
+        self._withheld_until: int | None = None
+        """Position at which the phase of secrets is over: what is being said there may be one, to its end."""
         self._answered_to = 0
         """Position up to which the caller's audio has been answered."""
         self._unheard: dict[UtteranceId, None] = {}
@@ -126,17 +127,14 @@ class SpeechVoice:
         """Take the next caller audio."""
         self._uplink.arrived(audio)
         self._cascade.hear(audio)
-        if self._withheld_to_the_end and not self._ears.speaking:
-            self._withheld = self._withheld_to_the_end = False
+        if self._withheld_until is not None and self._uplink.end >= self._withheld_until and not self._ears.speaking:
+            self._withheld_until = None
+            self._uplink.withheld = False
         self._send_up()
 
     def _send_up(self) -> None:
         audio = self._uplink.due()
-        if self._live is None or not audio:
-            return
-        if self._withheld:
-            self._live.hear_nothing(len(audio))
-        else:
+        if self._live is not None and audio:
             self._live.hear(audio)
 
     def heard(self, event: ev.Event) -> None:
@@ -144,7 +142,7 @@ class SpeechVoice:
         if isinstance(event, ev.CallerStartedSpeaking):
             self._expiry.spoke()
             self._words.began(event.utterance)
-            if self._withheld:
+            if self._uplink.withheld:
                 self._unheard[event.utterance] = None
         self._post(event)
 
@@ -161,10 +159,12 @@ class SpeechVoice:
     def swap(self, swap: SwapPhase) -> None:
         """Replace prompt and tools in the live session, or the session; the caller's audio waits meanwhile."""
         phase = self._flow.by_name[swap.phase]
+        cut = self._cut()
         if not phase.heard_by_model:
-            self._withheld, self._withheld_to_the_end = True, False
-        else:
-            self._withheld_to_the_end = self._withheld
+            self._uplink.withhold(cut)
+            self._withheld_until = None
+        elif self._uplink.withheld:
+            self._withheld_until = self._uplink.end + self._uplink.position_of(_UNNOTICED_MS)
         if self._lost:
             self._cascade.swap(swap)
             return
@@ -174,7 +174,7 @@ class SpeechVoice:
             )  # nobody will ask it anything, and what it says by itself is refused
             return
         self._uplink.held = True
-        self._changing(self._swap(swap, cut=self._cut()))
+        self._changing(self._swap(swap, cut=cut))
 
     async def _swap(self, swap: SwapPhase, *, cut: int) -> None:
         await self._update(self._setups.of(swap.request, swap.voice), swap.request, cut=cut)
