@@ -216,6 +216,26 @@ def test_a_sentence_that_is_being_said_when_the_swap_begins_is_heard_whole_by_wh
         assert heard == list(range(3_000))
 
 
+@pytest.mark.parametrize("before_ms", [20, 60])
+def test_a_sentence_that_nobody_has_noticed_yet_when_the_swap_begins_is_heard_from_its_first_sound(
+    before_ms: int,
+) -> None:
+    swaps_ms: list[int] = []
+    for rehearsal in (True, False):
+        call, provider = call_to(desk(), "new_session", timing=ProviderTiming(connect_ms=900))
+        with call:
+            call.start().says("I have a visit", then_wait=False)
+            if rehearsal:
+                call.until(fx.SwapPhase)
+            else:
+                call.run_until(swaps_ms[0] - before_ms)
+                call.says("When are you open on Sundays?", lasting_ms=3_000)
+                assert moments(provider, provider.sessions[-1], saying=1) == list(range(3_000))
+                assert call.phase == "visits"
+            swaps_ms.append(call.record.at(fx.SwapPhase)[-1])
+    assert swaps_ms[0] == swaps_ms[1]
+
+
 # --- standby ---------------------------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ _QUIET_WITHIN_MS = 2_000
 """A reply that was cancelled has ended by then, or the session is given up."""
 
 _UNNOTICED_MS = 200
-"""A voice that is on is noticed by then."""
+"""A voice that is on is noticed by then. No model answers what was said so shortly before: it waits for a pause."""
 
 
 class SpeechVoice:
@@ -255,11 +255,14 @@ class SpeechVoice:
             session.session.ask()
 
     def _cut(self) -> int:
-        """Return where another session begins to hear: at the sentence that is being said, else where this one ends."""
-        began_ms = self._ears.began_ms
-        if began_ms is None:
-            return self._uplink.sent
-        return min(max(self._uplink.position_of(began_ms), self._answered_to), self._uplink.sent)
+        """Return where another session begins to hear: at the sentence that is being said, or may have just begun."""
+        began_ms, sent = self._ears.began_ms, self._uplink.sent
+        begins = self._before(sent) if began_ms is None else self._uplink.position_of(began_ms)
+        return min(max(begins, self._answered_to), sent)
+
+    def _before(self, position: int) -> int:
+        """Return so far back what nobody can have noticed yet at this position, let alone answered, may have begun."""
+        return max(0, position - self._uplink.position_of(_UNNOTICED_MS))
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         """Begin a change; one that is under way is not wanted any more."""
@@ -431,7 +434,7 @@ class SpeechVoice:
     def _reply_goes_on(self, session: LiveSession, event: ReplyEvent) -> None:
         self._expiry.spoke()
         if isinstance(event, ModelReplyBegan):
-            self._answered_to = self._uplink.sent
+            self._answered_to = self._before(self._uplink.sent)
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
         self._replies.happened(session, event)
