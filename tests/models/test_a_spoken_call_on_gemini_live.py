@@ -75,4 +75,4 @@ async def a_swap(model: str, journals: Path) -> None:
         assert call.trace.phases == ["reception", "visits"]
         assert call.problems == []
         before = DESK_WORDS if model == IN_PLACE else ()
-        every_sample_was_heard_once(bytes(server.lines[-1].heard), PCM_16K, before=before)
+        every_sample_was_heard_once(call, bytes(server.lines[-1].heard), before=before)

@@ -7,7 +7,7 @@ with its socket are those of a server; the provider and the caller are scripted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from voiceagent.core.conversation import Conversation
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.core.state import Inherited
 from voiceagent.models.guided import GuidedModels
-from voiceagent.ports import AudioFormat, Engines, IncomingCall, SpeechModelEngine
+from voiceagent.ports import AudioFormat, Engines, IncomingCall, SpeechModelEngine, SpeechOff, SpeechOn, VadHandle
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
@@ -71,13 +71,34 @@ class Mouth:
         """Nothing is held."""
 
 
+class ListeningVad:
+    """The voice activity of a server, which also keeps what has come over the line; fulfils `VadEngine`."""
+
+    def __init__(self) -> None:
+        self._engine = EnergyVad()
+        self._handle: VadHandle
+        self.heard = bytearray()
+
+    def open(self, audio: AudioFormat) -> ListeningVad:
+        self._handle = self._engine.open(audio)
+        return self
+
+    def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        self.heard += audio
+        return self._handle.feed(audio)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class SpokenCall:
     """One call, as the caller and an observer know it."""
 
-    def __init__(self, flow: Flow, phone: Telephone, sentences: Sentences, recognizer: Recognizer) -> None:
+    def __init__(self, flow: Flow, phone: Telephone, sentences: Sentences) -> None:
         self.phone = phone
         self.record = CallRecord()
-        self.recognizer = recognizer
+        self.came = b""
+        """Once the call is over: all that has come over the line."""
         self._sentences = sentences
         call = CallId("spoken")
         self.conversation = Conversation(flow, Inherited(call, voice_speaks=True, replies_unasked=True))
@@ -168,13 +189,13 @@ async def spoken_call(
     before = asyncio.all_tasks()
     clock = SystemClock()
     phone = Telephone(audio, clock)
-    recognizer = Recognizer(sentences)
-    call = SpokenCall(flow, phone, sentences, recognizer)
+    call = SpokenCall(flow, phone, sentences)
+    vad = ListeningVad()
     pool = await asyncio.to_thread(ConnectionPool)  # it loads its library
     store = JournalStore(journals)
     executor = ToolExecutor(clock=clock, broker=NoCredentials(), pool=pool, service_url=service_url)
     services = Services(
-        engines=Engines(EnergyVad(), recognizer, Mouth()),
+        engines=Engines(vad, Recognizer(sentences), Mouth()),
         models=GuidedModels(),
         tools=executor,
         journals=store,
@@ -212,6 +233,7 @@ async def spoken_call(
                 phone.hang_up()
             await line
     finally:
+        call.came = bytes(vad.heard)
         await executor.close()
         await store.close()
         await pool.close()

@@ -119,7 +119,6 @@ class Recognizer:
 
     def __init__(self, sentences: Sentences) -> None:
         self._sentences = sentences
-        self.heard: list[str] = []
         self._format: AudioFormat
 
     def open(self, audio: AudioFormat, *, locale: str) -> Recognizer:
@@ -130,7 +129,6 @@ class Recognizer:
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
         del hints
         words = self._sentences.in_one(pcm16_of(audio, self._format), self._format.rate_hz)
-        self.heard.append(words)
         return Transcript(words, confidence=1.0)
 
     def close(self) -> None:

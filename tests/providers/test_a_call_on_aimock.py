@@ -148,4 +148,4 @@ async def a_swap(server: str, journals: Path) -> None:
     assert call.trace.phases == ["reception", "visits"]
     assert call.problems == []
     assert wire.kinds("sent").count("session.update") == 2
-    every_sample_was_heard_once(bytes(came), PCM_24K, before=DESK_WORDS)
+    every_sample_was_heard_once(call, bytes(came), before=DESK_WORDS)

@@ -100,4 +100,4 @@ async def a_swap(port: str, journals: Path) -> None:
     assert call.trace.phases == ["reception", "visits"]
     assert call.problems == []
     assert wire.kinds("sent").count("session.update") == 2
-    every_sample_was_heard_once(heard(wire), PCM_24K, before=DESK_WORDS)
+    every_sample_was_heard_once(call, heard(wire), before=DESK_WORDS)

@@ -94,4 +94,4 @@ async def a_swap(line: AudioFormat, journals: Path) -> None:
     assert call.trace.phases == ["reception", "visits"]
     assert call.problems == []
     assert len(server.sessions) == 2
-    every_sample_was_heard_once(bytes(server.sessions[-1].audio), line)
+    every_sample_was_heard_once(call, bytes(server.sessions[-1].audio))

@@ -106,7 +106,13 @@ async def talk_through_a_swap(call: SpokenCall) -> None:
     await call.until_heard(DESK_ANSWERS)
 
 
-def every_sample_was_heard_once(heard: bytes, line: AudioFormat, *, before: tuple[str, ...] = ()) -> None:
+def every_sample_was_heard_once(call: SpokenCall, heard: bytes, *, before: tuple[str, ...] = ()) -> None:
     """Assert that a session was given the three seconds untouched, and of nothing else that was said anything."""
-    assert heard.count(marked(line)) == 1
-    assert tuple(desk_sentences().heard_in(heard.replace(marked(line), b""), line.rate_hz)) == before
+    line, frame_bytes = call.phone.format, call.phone.format.bytes_per_ms * 20
+    said = marked(line)
+    # A line that is held up has silence put in by the leg, on its way to everybody: that is not the session's doing.
+    begins, ends = call.came.index(said[:frame_bytes]), call.came.rindex(said[-frame_bytes:]) + frame_bytes
+    came = call.came[begins:ends]
+    assert len(came) >= len(said)
+    assert heard.count(came) == 1
+    assert tuple(desk_sentences().heard_in(heard.replace(came, b""), line.rate_hz)) == before
