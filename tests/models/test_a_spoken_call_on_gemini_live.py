@@ -12,22 +12,23 @@ import pytest
 
 pytest.importorskip("soxr", reason="needs the extra 'resampling'")
 
-from tests.models.gemini_live_server import gemini_live_server
+from tests.models.gemini_live_server import Server, gemini_live_server
 from tests.models.the_usual_call import Trace, balance_calls, trace_of
 from tests.providers.bank_service import bank_service
 from tests.providers.minds import DESK_WORDS, bank_mind, desk_mind, desk_sentences, usual_sentences
-from tests.providers.spoken_call import spoken_call
+from tests.providers.spoken_call import SpokenCall, spoken_call
 from tests.providers.the_calls import (
     DESK,
     every_sample_was_heard_once,
     no_secret_was_heard,
     no_secret_was_told,
+    nothing_was_lost_on_the_way,
     take_the_usual_call,
     talk_through_a_swap,
 )
 from tests.providers.thinking_gemini import ThinkingGemini
 from voiceagent.models.gemini_live.generations import PCM_16K
-from voiceagent.ports import MULAW_8K
+from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.spec.flow import Flow
 
 IN_PLACE, ANOTHER_SESSION = "gemini-3.8-live", "gemini-3.1-flash-live"
@@ -62,17 +63,23 @@ def is_words(frame: Mapping[str, Any]) -> bool:
 
 @pytest.mark.parametrize("model", [IN_PLACE, ANOTHER_SESSION])
 def test_three_seconds_of_speech_during_a_swap_arrive_once_and_whole(model: str, tmp_path: Path) -> None:
-    asyncio.run(a_swap(model, tmp_path))
+    call, server = asyncio.run(a_swap(model, PCM_16K, tmp_path))
+    before = DESK_WORDS if model == IN_PLACE else ()
+    every_sample_was_heard_once(call, bytes(server.lines[-1].heard), before=before)
 
 
-async def a_swap(model: str, journals: Path) -> None:
+def test_nor_is_anything_lost_where_the_line_is_a_telephones(tmp_path: Path) -> None:
+    call, server = asyncio.run(a_swap(ANOTHER_SESSION, MULAW_8K, tmp_path))
+    nothing_was_lost_on_the_way(call, bytes(server.lines[-1].heard), PCM_16K.rate_hz)
+
+
+async def a_swap(model: str, line: AudioFormat, journals: Path) -> tuple[SpokenCall, Server]:
     sentences = desk_sentences()
     async with gemini_live_server(ThinkingGemini(desk_mind, sentences, ready_after_ms=700)) as server:
         engine = server.models(model)
-        async with spoken_call(DESK, engine, PCM_16K, sentences=sentences, journals=journals) as call:
+        async with spoken_call(DESK, engine, line, sentences=sentences, journals=journals) as call:
             await talk_through_a_swap(call)
         await engine.close()
-        assert call.trace.phases == ["reception", "visits"]
-        assert call.problems == []
-        before = DESK_WORDS if model == IN_PLACE else ()
-        every_sample_was_heard_once(call, bytes(server.lines[-1].heard), before=before)
+    assert call.trace.phases == ["reception", "visits"]
+    assert call.problems == []
+    return call, server

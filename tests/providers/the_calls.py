@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from tests.providers.minds import DESK_WORDS, SECRETS, USUAL_WORDS, desk_sentences, usual_sentences
 from tests.providers.spoken_call import SpokenCall
+from voiceagent.audio import FRAME_MS
 from voiceagent.core import effects as fx
 from voiceagent.ports import AudioFormat
 from voiceagent.spec.facts import Facts
@@ -15,6 +17,7 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Requested, Say, Transition
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import tool
+from voiceagent.speech.samples import encoded, pcm16_of
 
 __all__ = [
     "DESK",
@@ -22,6 +25,7 @@ __all__ = [
     "every_sample_was_heard_once",
     "no_secret_was_heard",
     "no_secret_was_told",
+    "nothing_was_lost_on_the_way",
     "take_the_usual_call",
     "talk_through_a_swap",
 ]
@@ -89,11 +93,15 @@ DESK = Flow(
 DESK_ANSWERS = "From nine to five."
 
 
-def marked(audio: AudioFormat) -> bytes:
-    """Return three seconds in which every sample tells its place, in the format of a line that is not compressed."""
-    assert audio.encoding == "pcm16"
-    places = np.arange(3 * audio.rate_hz)
-    return (places % 60_000 - 30_000).astype("<i2").tobytes()
+def marked(line: AudioFormat) -> bytes:
+    """Return three seconds that rise from the lowest value to the highest; uncompressed, every sample tells its place.
+
+    At 24 kHz there are more places than values: there it begins anew once.
+    """
+    places = np.arange(3 * line.rate_hz)
+    if line.encoding == "pcm16":
+        return (places % 60_000 - 30_000).astype("<i2").tobytes()
+    return encoded((places * 60_000 // len(places) - 30_000).astype("<i2").tobytes(), line)
 
 
 async def talk_through_a_swap(call: SpokenCall) -> None:
@@ -108,11 +116,35 @@ async def talk_through_a_swap(call: SpokenCall) -> None:
 
 def every_sample_was_heard_once(call: SpokenCall, heard: bytes, *, before: tuple[str, ...] = ()) -> None:
     """Assert that a session was given the three seconds untouched, and of nothing else that was said anything."""
-    line, frame_bytes = call.phone.format, call.phone.format.bytes_per_ms * 20
-    said = marked(line)
-    # A line that is held up has silence put in by the leg, on its way to everybody: that is not the session's doing.
-    begins, ends = call.came.index(said[:frame_bytes]), call.came.rindex(said[-frame_bytes:]) + frame_bytes
-    came = call.came[begins:ends]
-    assert len(came) >= len(said)
+    came = _as_it_came(call)
     assert heard.count(came) == 1
-    assert tuple(desk_sentences().heard_in(heard.replace(came, b""), line.rate_hz)) == before
+    assert tuple(desk_sentences().heard_in(heard.replace(came, b""), call.phone.format.rate_hz)) == before
+
+
+def nothing_was_lost_on_the_way(call: SpokenCall, pcm: bytes, rate_hz: int) -> None:
+    """Assert that a session whose audio is converted was given the three seconds once: as many samples, and rising."""
+    line = call.phone.format
+    said = _rise(pcm16_of(_as_it_came(call), line))
+    heard = _rise(pcm)
+    assert abs(len(heard) - len(said) * rate_hz // line.rate_hz) <= _EDGE_SAMPLES
+    assert np.diff(heard[_EDGE_SAMPLES:-_EDGE_SAMPLES]).min() >= -_OVERSHOOT
+
+
+_EDGE_SAMPLES = 16
+_OVERSHOOT = 200
+"""Of a resampler, where G.711 leaps a thousand."""
+
+
+def _rise(pcm: bytes) -> Any:
+    """Return the samples from the first one that is very low to the last one that is very high."""
+    samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.int32)
+    return samples[int(np.argmax(samples < -20_000)) : len(samples) - int(np.argmax(samples[::-1] > 20_000))]
+
+
+def _as_it_came(call: SpokenCall) -> bytes:
+    """Return the three seconds as the leg has passed them on: it puts silence in where a line is held up."""
+    line = call.phone.format
+    said, frame_bytes = marked(line), line.bytes_per_ms * FRAME_MS
+    came = call.came[call.came.index(said[:frame_bytes]) : call.came.rindex(said[-frame_bytes:]) + frame_bytes]
+    assert len(came) >= len(said)
+    return came
