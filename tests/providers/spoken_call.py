@@ -170,6 +170,14 @@ class SpokenCall:
         return Trace(self.record.phases, ran, self.heard)
 
     @property
+    def swaps_ms(self) -> list[int]:
+        """How long every phase took to be in force, the first one included."""
+        return [
+            done - decided
+            for decided, done in zip(self.record.at(fx.SwapPhase), self.record.at(ev.PhaseSwapped), strict=False)
+        ]
+
+    @property
     def problems(self) -> list[fx.ReportProblem]:
         """What did not go as it should."""
         return self.record.effects(fx.ReportProblem)

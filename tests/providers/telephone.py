@@ -39,6 +39,8 @@ _APART_HZ = 150
 _PEAK = 9_000
 _AUDIBLE = 500
 """Of 32768, as a mean: far below a tone, far above what a resampler leaves of silence."""
+_CLEAR = 2_000
+"""A third of a window: with less of a tone it could be taken for its neighbour."""
 _SENTENCE_MS = 600
 
 
@@ -58,7 +60,7 @@ class Sentences:
         return encoded(tone.astype("<i2").tobytes(), audio)
 
     def heard_in(self, pcm: bytes, rate_hz: int) -> list[str]:
-        """Return the sentences of which anything at all can be heard, in their order."""
+        """Return the sentences of which anything at all can be made out, in their order."""
         return [words for words, _ in groupby(self._windows(pcm, rate_hz)) if words is not None]
 
     def in_one(self, pcm: bytes, rate_hz: int) -> str:
@@ -70,7 +72,7 @@ class Sentences:
         size = rate_hz // 1_000 * _WINDOW_MS
         samples = np.frombuffer(pcm[: len(pcm) // (2 * size) * 2 * size], "<i2").astype(np.float64)
         for window in samples.reshape(-1, size):
-            if np.abs(window).mean() < _AUDIBLE:
+            if np.abs(window).mean() < _CLEAR:
                 yield None
                 continue
             hz = int(np.abs(np.fft.rfft(window)).argmax()) * rate_hz / size

@@ -40,6 +40,7 @@ async def take_the_usual_call(call: SpokenCall) -> None:
     await call.says(NUMBER, then_hears="And your four digit PIN?")
     await call.says(PIN, then_hears="Anything else?")
     await call.says(BYE, then_hears="Goodbye.")
+    print("swaps took", [f"{ms} ms" for ms in call.swaps_ms])  # noqa: T201 - for -s
 
 
 def no_secret_was_heard(pcm: bytes, rate_hz: int) -> None:
@@ -112,6 +113,7 @@ async def talk_through_a_swap(call: SpokenCall) -> None:
     await call.until(fx.SwapPhase, since=before)
     await call.phone.says(marked(call.phone.format))
     await call.until_heard(DESK_ANSWERS)
+    print("swaps took", [f"{ms} ms" for ms in call.swaps_ms])  # noqa: T201 - for -s
 
 
 def every_sample_was_heard_once(call: SpokenCall, heard: bytes, *, before: tuple[str, ...] = ()) -> None:
