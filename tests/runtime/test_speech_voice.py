@@ -429,6 +429,18 @@ def test_a_secret_in_the_middle_of_which_its_phase_is_left_is_heard_by_no_sessio
 
 
 @pytest.mark.parametrize("swap", BOTH)
+def test_what_is_said_right_after_a_secret_and_was_withheld_like_one_is_told_to_the_model(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap)
+    with call:
+        call.start().says("I know the code")
+        call.says("My code is one two three four", then_wait=False).until(fx.StartTool).until(fx.SwapPhase).run_ms(50)
+        call.says("When are you open?")
+        assert call.phase == "visits"
+        assert "From nine to five." in call.really_heard
+    assert moments(provider, provider.sessions[-1], saying=2) == []
+
+
+@pytest.mark.parametrize("swap", BOTH)
 def test_what_cannot_be_undone_waits_for_the_yes_and_not_for_the_model(swap: Swapping) -> None:
     call, _ = call_to(desk(), swap)
     with call:

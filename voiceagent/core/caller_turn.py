@@ -24,6 +24,8 @@ class Utterance:
     ended_ms: int | None = None
     text: str | None = None
     """None until the recognizer has answered."""
+    withheld: bool = False
+    """A speech model was not let hear it."""
 
 
 @dataclass(slots=True)
@@ -57,6 +59,11 @@ class CallerTurn:
         """Whether the words of this utterance belong to the turn and have not come."""
         known = self.utterances.get(utterance)
         return known is not None and known.text is None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether there are words that a speech model was not let hear."""
+        return any(utterance.withheld and utterance.text for utterance in self.utterances.values())
 
     @property
     def text(self) -> str:
@@ -112,12 +119,13 @@ class CallerTurn:
         known.ended_ms = max(at_ms, known.started_ms)
         return True
 
-    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
+    def transcribed(self, utterance: UtteranceId, text: str, *, withheld: bool = False) -> bool:
         """The words of an utterance came; False where they are late, double or unknown."""
         known = self.utterances.get(utterance)
         if known is None or known.text is not None:
             return False
         known.text = text.strip()
+        known.withheld = withheld
         return True
 
     def deadline_ms(self) -> int | None:

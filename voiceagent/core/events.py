@@ -135,6 +135,8 @@ class TranscriptFinal:
     utterance: UtteranceId
     text: str
     confidence: float | None = None
+    withheld: bool = False
+    """A speech model was not let hear it: to that one it is news."""
 
 
 @dataclass(frozen=True, slots=True)

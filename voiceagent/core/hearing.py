@@ -118,11 +118,11 @@ class Hearing:
         if self._turn.paused(utterance, at_ms):
             self._out.emit(Transcribe(utterance, self._hints()))
 
-    def transcribed(self, utterance: UtteranceId, text: str) -> bool:
-        """Words came, or none; False where they are late, double or unknown."""
+    def transcribed(self, utterance: UtteranceId, text: str, *, withheld: bool = False) -> bool:
+        """Words came, or none; False where they are late, double or unknown. No model heard what was `withheld`."""
         if self._state.language.is_noise(text):
             text = ""
-        known = self._turn.transcribed(utterance, text)
+        known = self._turn.transcribed(utterance, text, withheld=withheld)
         if known and self._seal:
             for handle in handles_in(text):
                 self._seal.collected(handle.handle, handle.count)
@@ -157,7 +157,7 @@ class Hearing:
             over_speech=self._turn.over_speech,
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
-            in_audio=self._state.voice_hears,
+            in_audio=self._state.voice_hears and not self._turn.withheld,
         )
         self._turn.take()
         self._close_handles()

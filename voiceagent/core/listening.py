@@ -52,13 +52,14 @@ class Listening:
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
                     self.barge_in()
-            case ev.TranscriptFinal(utterance, text):
-                known = self._hearing.transcribed(utterance, text)
+            case ev.TranscriptFinal(utterance, text, withheld=withheld):
+                known = self._hearing.transcribed(utterance, text, withheld=withheld)
                 if known and self._hearing.has_words(text):
                     self.barge_in()
                 elif not known and text and not self._transcript.words_came(utterance, text):
                     self._out.emit(ReportProblem("late transcript", utterance))
-                    self._transcript.caller(text, self._state.epoch, in_audio=self._state.voice_hears)
+                    in_audio = self._state.voice_hears and not withheld
+                    self._transcript.caller(text, self._state.epoch, in_audio=in_audio)
 
     def barge_in(self) -> None:
         """The caller has taken the floor: whatever of the agent's may be interrupted stops."""

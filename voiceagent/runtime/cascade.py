@@ -80,21 +80,23 @@ class CascadeVoice:
 
     # --- hearing ---
 
-    def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
-        """Have the words of an utterance that has paused."""
+    def transcribe(self, utterance: UtteranceId, hints: Sequence[str], *, withheld: bool = False) -> None:
+        """Have the words of an utterance that has paused, which a speech model was not let hear if `withheld`."""
         audio = self._ears.take(utterance)
         if audio:
-            self._tasks.start(self._transcribe(utterance, audio, tuple(hints)))
+            self._tasks.start(self._transcribe(utterance, audio, tuple(hints), withheld=withheld))
         else:
             self._post(ev.TranscriptFinal(utterance, ""))
 
-    async def _transcribe(self, utterance: UtteranceId, audio: bytes, hints: tuple[str, ...]) -> None:
+    async def _transcribe(
+        self, utterance: UtteranceId, audio: bytes, hints: tuple[str, ...], *, withheld: bool
+    ) -> None:
         try:
             heard = await self._recognizer.transcribe(audio, hints=hints)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.TranscriptFailed(utterance, recordable(exc)))
         else:
-            self._post(ev.TranscriptFinal(utterance, _cut(heard.text), heard.confidence))
+            self._post(ev.TranscriptFinal(utterance, _cut(heard.text), heard.confidence, withheld))
 
     # --- thinking ---
 

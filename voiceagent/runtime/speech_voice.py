@@ -148,8 +148,10 @@ class SpeechVoice:
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """Have the words of an utterance: the model sends them by itself, unless it could not hear them."""
-        if utterance in self._unheard or self._live is None or not self._row.transcribes:
-            self._unheard.pop(utterance, None)
+        if utterance in self._unheard:
+            del self._unheard[utterance]
+            self._cascade.transcribe(utterance, hints, withheld=True)
+        elif self._live is None or not self._row.transcribes:
             self._cascade.transcribe(utterance, hints)
         else:
             self._words.wait_for(utterance, hints)
