@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.models.bank_mind import BALANCE
 from tests.models.dialects import DIALECTS, Dialect
-from tests.models.test_a_call_on_every_provider import BALANCE, balance_calls, trace_of
+from tests.models.the_usual_call import balance_calls, trace_of
 from voiceagent.testing import CallPlayer, LiveModels
 
 AIMOCK = os.environ.get("AIMOCK") or shutil.which("llmock")

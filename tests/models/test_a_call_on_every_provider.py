@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import pytest
 
+from tests.models.bank_mind import Mind, bank_mind, handles_in
 from tests.models.dialects import CHAT, DIALECTS, MESSAGES, Asks, Dialect, Question
 from tests.models.provider_server import Answer, Body, provider_elsewhere, refuses, streams
+from tests.models.the_usual_call import Trace, balance_calls, trace_of
 from voiceagent.models.choose import ProviderAccess, model_from
-from voiceagent.testing import CallFile, CallFiles, CallPlayer, LiveModels, Says
+from voiceagent.testing import CallPlayer, LiveModels
 from voiceagent.testing.manual_clock import ManualClock
-
-BANK = Path(__file__).parents[1] / "conversations" / "bank"
-BALANCE = (
-    "Your checking account holds 2,540 dollars and 75 cents. Your savings account holds 800 dollars. Anything else?"
-)
-
-Mind = Callable[[Question], str | Asks]
-
-
-@cache
-def balance_calls() -> CallFile:
-    return CallFiles().read(BANK / "balance.call.yaml")
-
-
-def bank_mind(asked: Question) -> str | Asks:
-    """Work at the bank as its prompts say, from nothing but what is on the wire."""
-    if "begin_authentication" in asked.tools:
-        return Asks("a1", "begin_authentication")
-    if "verify_caller" in asked.tools:
-        if "⟨pin#" not in asked.newest:
-            return (
-                "Thank you. And your four digit PIN?" if "⟨" in asked.newest else "Sure. What is your account number?"
-            )
-        return Asks("a2", "verify_caller", tuple(_handles(asked.newest)))
-    if "goodbye" in asked.newest.lower():
-        return Asks("a3", "finish", ("{}",))
-    if asked.is_result and "2540.75" in asked.newest:
-        return BALANCE
-    return Asks("a4", "get_accounts", ("{}",))
-
-
-def _handles(words: str) -> Iterator[str]:
-    """Yield the arguments crumb by crumb; the account's handle is the one before the PIN's."""
-    pin = words[words.index("⟨pin#") : words.rindex("⟩") + 1]
-    number = int(pin[len("⟨pin#") : pin.index(":")]) - 1
-    text = json.dumps({"account_number": f"⟨account_number#{number}: 7 digits⟩", "pin": pin}, ensure_ascii=False)
-    yield text[:9]
-    yield text[9:]
 
 
 @contextmanager
@@ -74,26 +34,6 @@ def test_the_scripted_call_goes_as_it_is_written(dialect: Dialect) -> None:
     with at_work(dialect, bank_mind) as live:
         failure = CallPlayer(file.flow, live=live).play(file.scripts[0]).failure
     assert failure is None
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What is the same whoever speaks."""
-
-    phases: list[str]
-    tools: list[str]
-    heard: list[str]
-
-
-def trace_of(live: LiveModels | None) -> Trace:
-    """Place the usual call; without a model the guided one speaks."""
-    file = balance_calls()
-    script = file.scripts[0]
-    call = CallPlayer(file.flow, live=live).place(script, "core", 0).start()
-    for turn in script.turns:
-        if isinstance(turn.act, Says):
-            call.says(turn.act.text)
-    return Trace(call.record.phases, [tool for tool, _ in call.tool_runs], call.heard)
 
 
 def test_every_provider_takes_the_call_the_same_way_as_the_guided_model() -> None:
@@ -157,7 +97,7 @@ class Clumsy:
         self.told = errors
         if "⟨pin#" in asked.newest or (errors and len(errors) < self._times):
             return Asks(f"b{len(errors)}", "verify_caller", (self._arguments,))
-        return Asks("c", "verify_caller", tuple(_handles(asked.words))) if errors else bank_mind(asked)
+        return Asks("c", "verify_caller", tuple(handles_in(asked.words))) if errors else bank_mind(asked)
 
 
 @pytest.mark.parametrize("arguments", [NOT_JSON, NO_OBJECT, NOT_ALL], ids=["no JSON", "no object", "one is missing"])

@@ -1,15 +1,19 @@
 """The protocol layer of Hugging Face's `speech-to-speech`, served: its own code but for ears, brain and mouth.
 
 Run as a program, it prints the port it listens on. What would be models are rules here: sound that is not silence is
-speech, an utterance is a question after the balance, and a reply says which prompt it was made under.
+speech, an utterance is a question after the balance, and a reply says which prompt it was made under. With the name of
+a mind (`bank` or `desk`) it knows the caller's sentences by their sound, and does what that mind decides.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from base64 import b64decode
+from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -40,6 +44,18 @@ from speech_to_speech.pipeline.messages import (
     GenerateResponseRequest,
 )
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.providers.minds import (
+    Knows,
+    Mind,
+    arguments_of,
+    bank_mind,
+    desk_mind,
+    desk_sentences,
+    usual_sentences,
+)
+
 SESSIONS = 4
 """That the server takes at a time."""
 QUESTION = "What is my balance?"
@@ -47,6 +63,13 @@ _SILENT_CHUNKS = 10
 _CHUNK_MS = 32
 _REPLY_CHUNKS = 30
 _NUMBERS = count(1)
+_RATE_HZ = 16_000
+"""At which the pipeline hears and speaks."""
+
+Understand = Callable[[bytes], str]
+"""What was said in the sound of an utterance."""
+Decide = Callable[[Any, Any], str | tuple[str, str]]
+"""What is said, or which tool is asked for with which arguments, in this session after this conversation."""
 
 
 class ListeningService(RealtimeService):
@@ -59,18 +82,20 @@ class ListeningService(RealtimeService):
         return super().handle_audio_append(conn_id, event)
 
 
-def listen(unit: PipelineUnit) -> None:
-    """Tell speech from silence, and take whatever was said for the same question."""
+def listen(unit: PipelineUnit, understand: Understand) -> None:
+    """Tell speech from silence."""
     speaking, silent, chunks, turn = False, 0, 0, ""
+    utterance = b""
     while True:
         arrived = unit.input_queue.get()
         if is_control_message(arrived):
-            speaking, silent = False, 0
+            speaking, silent, utterance = False, 0, b""
             unit.output_queue.put(arrived)
             continue
         chunks += 1
         loud = bool(np.frombuffer(arrived[0], dtype="<i2").any())
         silent = 0 if loud else silent + 1
+        utterance = utterance + bytes(arrived[0]) if loud or speaking else b""
         if loud and not speaking:
             speaking, turn = True, f"turn_{next(_NUMBERS)}"
             unit.text_output_queue.put(
@@ -80,13 +105,13 @@ def listen(unit: PipelineUnit) -> None:
             speaking = False
             for event in (
                 SpeechStoppedEvent(audio_end_ms=chunks * _CHUNK_MS, duration_s=1.0, turn_id=turn, turn_revision=0),
-                TranscriptionCompletedEvent(transcript=QUESTION, turn_id=turn, turn_revision=0),
+                TranscriptionCompletedEvent(transcript=understand(utterance), turn_id=turn, turn_revision=0),
             ):
                 unit.text_output_queue.put(event)
 
 
-def think(unit: PipelineUnit) -> None:
-    """Ask for the balance where it may, and otherwise say the prompt and what came last."""
+def think(unit: PipelineUnit, decide: Decide) -> None:
+    """Say what is decided, or ask for a tool."""
     while True:
         asked: GenerateResponseRequest = unit.text_prompt_queue.get()
         generation = unit.cancel_scope.generation
@@ -94,16 +119,16 @@ def think(unit: PipelineUnit) -> None:
         turn: dict[str, Any] = {"turn_id": asked.turn_id, "turn_revision": asked.turn_revision}
         session, chat = asked.runtime_config.session, asked.runtime_config.chat
         last = chat.buffer[-1] if chat.buffer else None
-        words = _words(last)
-        may_ask = any(getattr(tool, "name", None) == "get_balance" for tool in session.tools or ())
+        decided = decide(session, chat)
         put = unit.output_queue.put
         put(TokenUsageEvent(input_tokens=50, output_tokens=5, **tags, **turn))
-        if may_ask and words == QUESTION:
+        if not isinstance(decided, str):
+            name, arguments = decided
             call = ResponseFunctionToolCall(
                 type="function_call",
                 call_id=f"call_{next(_NUMBERS)}",
-                name="get_balance",
-                arguments='{"account":"7"}',
+                name=name,
+                arguments=arguments,
                 status="completed",
             )
             item = RealtimeConversationItemFunctionCall(
@@ -114,8 +139,7 @@ def think(unit: PipelineUnit) -> None:
             )
             put(AssistantOutputEvent(parts=[AssistantToolCallPart(tool=call)], history=history, **tags, **turn))
         else:
-            said = f"{session.instructions} {words}"
-            put(AssistantOutputEvent(parts=[AssistantTextPart(text=said)], **tags, **turn))
+            put(AssistantOutputEvent(parts=[AssistantTextPart(text=decided)], **tags, **turn))
             for number in range(_REPLY_CHUNKS):
                 if unit.cancel_scope.is_stale(generation):
                     break
@@ -124,13 +148,38 @@ def think(unit: PipelineUnit) -> None:
         put(AudioOutput(audio=AUDIO_RESPONSE_DONE, **tags))
 
 
+def ask_for_the_balance(session: Any, chat: Any) -> str | tuple[str, str]:
+    """Ask for the balance where it may be asked for, and otherwise say the prompt and what came last."""
+    words = _words(chat.buffer[-1] if chat.buffer else None)
+    if "get_balance" in _tools(session) and words == QUESTION:
+        return "get_balance", '{"account":"7"}'
+    return f"{session.instructions} {words}"
+
+
+def as_a_mind_decides(mind: Mind) -> Decide:
+    """Decide by what came last, which only the conversation says."""
+
+    def decide(session: Any, chat: Any) -> str | tuple[str, str]:
+        last = chat.buffer[-1] if chat.buffer else None
+        is_result = getattr(last, "type", None) == "function_call_output"
+        knows = Knows(session.instructions, _tools(session), _words(last), is_result)
+        decided = knows.decide(mind)
+        return decided if isinstance(decided, str) else (decided.tool, arguments_of(decided))
+
+    return decide
+
+
+def _tools(session: Any) -> tuple[str, ...]:
+    return tuple(str(getattr(tool, "name", "")) for tool in session.tools or ())
+
+
 def _words(item: object) -> str:
     if getattr(item, "type", None) == "function_call_output":
         return str(getattr(item, "output", ""))
     return " ".join(part.text or part.transcript or "" for part in getattr(item, "content", None) or ())
 
 
-def pipeline(index: int) -> PipelineUnit:
+def pipeline(index: int, understand: Understand, decide: Decide) -> PipelineUnit:
     """Return what serves one session at a time, its threads running."""
     prompts: Queue[Any] = Queue()
     should_listen = threading.Event()
@@ -146,13 +195,20 @@ def pipeline(index: int) -> PipelineUnit:
         text_prompt_queue=prompts,
         handlers=[],
     )
-    for work in (listen, think):
-        threading.Thread(target=work, args=(unit,), daemon=True).start()
+    threading.Thread(target=listen, args=(unit, understand), daemon=True).start()
+    threading.Thread(target=think, args=(unit, decide), daemon=True).start()
     return unit
 
 
-def main() -> None:
-    app = create_app(pool=[pipeline(index) for index in range(SESSIONS)], stop_event=threading.Event())
+def main(mind: str | None = None) -> None:
+    understand: Understand = lambda _: QUESTION  # noqa: E731
+    decide: Decide = ask_for_the_balance
+    if mind is not None:
+        sentences, thinks = (usual_sentences(), bank_mind) if mind == "bank" else (desk_sentences(), desk_mind)
+        understand = lambda sound: sentences.in_one(sound, _RATE_HZ)  # noqa: E731
+        decide = as_a_mind_decides(thinks)
+    pool = [pipeline(index, understand, decide) for index in range(SESSIONS)]
+    app = create_app(pool=pool, stop_event=threading.Event())
 
     @app.get("/heard")
     async def heard() -> Response:
@@ -166,4 +222,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-import shutil
-import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -29,12 +24,11 @@ from voiceagent.ports import (
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
 from tests.models.realtime_frames import setup
-from tests.providers.watched import Posted, Watched, program, watched
+from tests.providers.aimock import IRREGULAR, aimock, is_there
+from tests.providers.watched import Posted, Watched, watched
 
 pytestmark = pytest.mark.providers
 
-AIMOCK = Path(sys.prefix) / "node" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-NODE = shutil.which("node")
 FIXTURES = [
     {
         "match": {"userMessage": "balance", "systemMessage": "Phase one", "hasToolResult": False},
@@ -59,22 +53,14 @@ FIXTURES = [
     {"match": {"userMessage": "hello"}, "response": {"content": "Good morning."}},
 ]
 
-if NODE is None or not AIMOCK.exists():
+if not is_there():
     pytest.skip("needs node and @copilotkit/aimock (make test-providers)", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
-    fixtures.write_text(json.dumps({"fixtures": FIXTURES}))
-    with program(str(NODE), str(AIMOCK), "--port", "0", "--fixtures", str(fixtures)) as process:
-        assert process.stdout is not None
-        said = ""
-        while (listening := re.search(r"listening on http://([\d.:]+)", said)) is None:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        yield listening[1]
+    with aimock(tmp_path_factory.mktemp("aimock"), FIXTURES) as listening:
+        yield listening
 
 
 @asynccontextmanager
@@ -85,13 +71,7 @@ async def session(server: str) -> AsyncGenerator[tuple[SpeechSession, Posted, Wa
         live = await models.connect(setup(prompt="Phase one."), posted)
         yield live, posted, wire
         await live.close()
-        # What it is known to send otherwise than the provider: none of it stands in our way.
-        assert wire.irregular <= {
-            "response.content_part.added",
-            "response.content_part.done",
-            "response.function_call_arguments.done",
-            "response.done",
-        }
+        assert wire.irregular <= IRREGULAR
 
 
 def caller(text: str) -> Message:

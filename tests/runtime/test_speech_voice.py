@@ -21,7 +21,17 @@ from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guided import GuidedDialogue, Intent
-from voiceagent.spec.phase import HangUpAfter, HostSignals, Phase, Reprompts, Requested, Say, Transition, VoiceFails
+from voiceagent.spec.phase import (
+    HangUpAfter,
+    HostSignals,
+    Phase,
+    Reprompts,
+    Requested,
+    Say,
+    TimedOut,
+    Transition,
+    VoiceFails,
+)
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, tool
 from voiceagent.testing import After, ProviderFaults, ProviderTiming, RuntimeCall, SimulatedProvider
@@ -59,7 +69,7 @@ TO_CODE = Requested(name="to_code", description="The caller wants to say the cod
 BYE = Requested(name="bye", description="The caller is done.")
 
 
-def desk(*, standby: bool = False) -> Flow:
+def desk(*, standby: bool = False, code_within_ms: int | None = None) -> Flow:
     """Return a desk with two counters: everything about visits is at the second one."""
     return Flow(
         name="desk",
@@ -104,7 +114,8 @@ def desk(*, standby: bool = False) -> Flow:
                 sensitive=True,
                 expects=(Digits(name="code", length=4, sealed=True),),
                 tools=(check_code,),
-                transitions=(Transition(on=check_code, to="visits"),),
+                timeout_ms=code_within_ms,
+                transitions=(Transition(on=check_code, to="visits"), Transition(on=TimedOut(), to="visits")),
             ),
             Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
         ),
@@ -220,6 +231,26 @@ def test_a_sentence_that_is_being_said_when_the_swap_begins_is_heard_whole_by_wh
         assert call.phase == "visits"
         heard = moments(provider, provider.sessions[-1], saying=1)
         assert heard == list(range(3_000))
+
+
+@pytest.mark.parametrize("before_ms", [20, 40])
+def test_a_sentence_that_nobody_has_noticed_yet_when_the_swap_begins_is_heard_from_its_first_sound(
+    before_ms: int,
+) -> None:
+    swaps_ms: list[int] = []
+    for rehearsal in (True, False):
+        call, provider = call_to(desk(), "new_session", timing=ProviderTiming(connect_ms=900))
+        with call:
+            call.start().says("I have a visit", then_wait=False)
+            if rehearsal:
+                call.until(fx.SwapPhase)
+            else:
+                call.run_until(swaps_ms[0] - before_ms)
+                call.says("When are you open on Sundays?", lasting_ms=3_000)
+                assert moments(provider, provider.sessions[-1], saying=1) == list(range(3_000))
+                assert call.phase == "visits"
+            swaps_ms.append(call.record.at(fx.SwapPhase)[-1])
+    assert swaps_ms[0] == swaps_ms[1]
 
 
 # --- standby ---------------------------------------------------------------------------------------------------------
@@ -637,6 +668,32 @@ def test_a_sentence_that_goes_on_into_a_phase_of_secrets_is_understood_whole_by_
         words = [m.text for m in call.conversation.transcript.messages() if m.role == "caller"]
         assert words == ["Now I would like to tell you something"]
     assert max(len(moments(provider, session, saying=0)) for session in provider.sessions) <= 600
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_secret_in_the_middle_of_which_its_phase_is_left_is_heard_by_no_session_afterwards(swap: Swapping) -> None:
+    timing = ProviderTiming(connect_ms=900, update_ms=900)
+    call, provider = call_to(desk(code_within_ms=5_000), swap, timing=timing)
+    with call:
+        call.start().says("I know the code")
+        call.run_until(call.record.at(ev.PhaseSwapped)[-1] + 4_000)
+        call.says("My code is one two three four", lasting_ms=1_500)
+        assert call.record.phases == ["reception", "code", "visits"]
+        call.says("When are you open?")
+        assert "From nine to five." in call.really_heard
+    assert not any(moments(provider, session, saying=1) for session in provider.sessions)
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_what_is_said_right_after_a_secret_is_answered(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap)
+    with call:
+        call.start().says("I know the code")
+        call.says("My code is one two three four", then_wait=False).until(fx.StartTool).until(fx.SwapPhase).run_ms(50)
+        call.says("When are you open?")
+        assert call.phase == "visits"
+        assert "From nine to five." in call.really_heard
+    assert not any(moments(provider, session, saying=1) for session in provider.sessions)
 
 
 @pytest.mark.parametrize("swap", BOTH)

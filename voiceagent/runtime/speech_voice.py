@@ -58,6 +58,9 @@ _QUIET_WITHIN_MS = 1_000
 _ENDED_WITHIN_MS = 2_000
 """After the call; a provider that does not say goodbye in time is left without."""
 
+_UNNOTICED_MS = 200
+"""A voice that is on is noticed by then. No model answers what was said so shortly before: it waits for a pause."""
+
 
 class SpeechVoice:
     """One call's voice where a speech model hears and speaks. Fulfils the port `Voice`."""
@@ -318,14 +321,18 @@ class SpeechVoice:
     def _hold(self) -> None:
         """Keep what the caller says for whoever hears it next.
 
-        Another session begins to hear at the sentence that is being said, else where this one ends. That is decided
-        once: before anybody hears the rest of the sentence it may be over.
+        Another session begins to hear at the sentence that is being said or may have just begun. That is decided once:
+        before anybody hears the rest of the sentence it may be over.
         """
         self._uplink.held = True
         if self._cut is None:
             began_ms = self._ears.began_ms
-            began = self._uplink.sent if began_ms is None else self._uplink.position_of(began_ms)
+            began = self._unnoticed_from() if began_ms is None else self._uplink.position_of(began_ms)
             self._cut = min(max(began, self._answered_to), self._uplink.sent)
+
+    def _unnoticed_from(self) -> int:
+        """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
+        return max(0, self._uplink.sent - self._uplink.position_of(_UNNOTICED_MS))
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         """Begin a change; one that is under way is not wanted any more."""
@@ -504,7 +511,7 @@ class SpeechVoice:
     def _reply_goes_on(self, session: LiveSession, event: ReplyEvent) -> None:
         self._expiry.spoke()
         if isinstance(event, ModelReplyBegan):
-            self._answered_to = self._uplink.sent
+            self._answered_to = self._unnoticed_from()
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
         self._replies.happened(session, event)
