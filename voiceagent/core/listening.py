@@ -69,7 +69,7 @@ class Listening:
 
     def _late_words(self, utterance: UtteranceId, text: str, *, in_audio: bool) -> None:
         """Words came that nobody waits for any more; if they were taken for noise they are answered all the same."""
-        unanswered = utterance in self._passed_over and self._hearing.has_words(text)
+        unanswered = in_audio and utterance in self._passed_over and self._hearing.has_words(text)
         busy = self._hearing.turn_open or self._saying.reply is not None or self._doing.confirmation is not None
         if not unanswered or busy or self._saying.owed or self._state.swapping:
             self._transcript.caller(text, self._state.epoch, in_audio=in_audio)
