@@ -15,6 +15,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.codec import encode_outgoing
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.doing import Doing
+from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import CallId, Epoch, FetchId, LegId, ReplyId, ToolCallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.language import language_for
@@ -255,6 +256,9 @@ class Call:
         self.read_back: tuple[UtteranceId, Epoch] | None = None
         self.read_back_heard = False
         self.yes = False
+        self.early_yes_ms = -OVERLAP_MS - 1
+        """When the caller began to say yes to what they had not heard to its end."""
+        self.began_ms: dict[UtteranceId, int] = {}
         self.over = False
         self.letting_go = False
         self.begun_too_late: list[fx.Effect] = []
@@ -303,8 +307,12 @@ class Call:
                 self.granted = True
             case ev.PlayoutReached(utterance, _, _, finished=True) if self.read_back and utterance == self.read_back[0]:
                 self.read_back_heard = True
-            case ev.TranscriptFinal(_, text) if self.read_back_heard:
-                self.yes = self.yes or language_for("en").yes_no(text) is True
+                self.yes = self.yes or self.early_yes_ms >= self.now_ms - OVERLAP_MS  # over the last syllable
+            case ev.CallerStartedSpeaking(utterance, at_ms):
+                self.began_ms[utterance] = at_ms
+            case ev.TranscriptFinal(utterance, text) if language_for("en").yes_no(text) is True:
+                self.yes = self.yes or self.read_back_heard
+                self.early_yes_ms = self.began_ms.get(utterance, self.early_yes_ms)
             case ev.DigitsPressed("1") if self.read_back_heard:
                 self.yes = True
             case _:
@@ -512,6 +520,7 @@ def test_whatever_happens_the_promises_hold(
 
 @pytest.mark.parametrize("begin", [_welcomed, _at_the_desk, _before_the_yes])
 @given(steps=_steps, voice=st.sampled_from(["cascade", "speech model"]))
+@example(steps=[Answers(0, 1, 0), Speaks("yes", 200)], voice="cascade")
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_has_happened_the_caller_is_never_left_in_silence(
     clinic_flow: Flow, begin: Callable[[Flow, Inherited], Call], steps: list[Step], voice: str
