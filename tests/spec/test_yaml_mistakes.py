@@ -302,7 +302,9 @@ def test_the_size_of_a_file_counts_as_often_as_it_is_included(library: Library) 
 def test_a_link_that_leads_to_itself_is_no_file(library: Library) -> None:
     folder = library(flow={"include: card.yaml": "include: round.yaml"})
     (folder / "round.yaml").symlink_to("round.yaml")
-    assert complaint(folder) == "flow.yaml:11: no file can be called 'round.yaml'"
+    # Until Python 3.13 to resolve such a link is an error, since then it is a file that is not there.
+    no_file = ("flow.yaml:11: no file can be called 'round.yaml'", "flow.yaml:11: there is no file 'round.yaml'")
+    assert complaint(folder).startswith(no_file)
 
 
 def test_what_is_no_file_is_not_proposed(library: Library) -> None:
