@@ -420,7 +420,7 @@ class Call:
                         self.happens(ev.PlayoutStopped(spoken.id, 400, exact=True))
                 case _:
                     pass
-        for spoken in self.conversation._saying.speech.unfinished:  # pyright: ignore[reportPrivateUsage]
+        for spoken in self.conversation._saying.speech.unfinished:  # pyright: ignore[reportPrivateUsage] - no effect tells
             if spoken.kind == "reply" and spoken.complete and not spoken.id.startswith("a"):
                 # A speech model's own audio: the voice reports that it was heard, and no Speak asks for it.
                 self.happens(ev.PlayoutReached(spoken.id, 0, 900, finished=True))

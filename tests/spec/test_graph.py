@@ -134,7 +134,7 @@ def test_the_dot_graph_is_what_graphviz_takes() -> None:
     assert '"hall" -> "room" [label="read\\n(no bound)", color="#c2571a", penwidth=3];' in drawn
     dot = shutil.which("dot")
     if dot is not None:
-        subprocess.run([dot, "-Tsvg"], input=drawn, text=True, check=True, capture_output=True, timeout=20)  # noqa: S603
+        subprocess.run([dot, "-Tsvg"], input=drawn, text=True, check=True, capture_output=True, timeout=20)  # noqa: S603 - Graphviz
 
 
 # --- the picture -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def test_importing_the_engines_loads_no_model_library():
         + "".join(f"import voiceagent.speech.{name}\n" for name in ENGINE_MODULES)
         + "print(sorted({'numpy', 'soxr', 'onnxruntime', 'moonshine_voice', 'hibari'} & set(sys.modules)))"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
     assert ran.stdout == "[]\n"
 
 
@@ -36,7 +36,7 @@ def test_a_missing_library_names_the_extra(missing: str, monkeypatch: pytest.Mon
 def test_the_local_engines_say_nothing_on_standard_output():
     pytest.importorskip("moonshine_voice", reason="needs the extra 'local'")
     program = "from voiceagent.speech import open_engines; open_engines('local').close()"
-    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
     assert (ran.stdout, ran.stderr) == ("", "")
 
 
