@@ -115,6 +115,14 @@ class VadHandle(Protocol):
         """Take the next bytes of caller audio, any length, and return what they decide."""
         ...
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which the line has not been silent up to what was fed last; None where it is silent.
+
+        Nobody may have told yet whether it is a voice: a sentence that is about to be noticed has begun in it.
+        """
+        ...
+
 
 class VadEngine(Protocol):
     """Voice yes or no; the same engine serves every call of the process."""

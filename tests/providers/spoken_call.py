@@ -87,6 +87,10 @@ class ListeningVad:
         self.heard += audio
         return self._handle.feed(audio)
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        return self._handle.audible_since_ms
+
     def close(self) -> None:
         """Nothing is held."""
 

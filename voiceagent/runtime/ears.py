@@ -64,6 +64,11 @@ class Ears:
         """Audio time at which the utterance begins that is being spoken, with what leads up to it; None in silence."""
         return None if self._current is None else self._current[1]
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which the line has not been silent; None where it is: there nobody has begun to speak."""
+        return self._vad.audible_since_ms
+
     def lasted(self, utterance: UtteranceId) -> tuple[int, int] | None:
         """Return from when to when of audio time an utterance lasted that has paused; None where that is forgotten."""
         return self._paused.get(utterance)

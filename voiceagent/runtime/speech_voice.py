@@ -59,7 +59,8 @@ _ENDED_WITHIN_MS = 2_000
 """After the call; a provider that does not say goodbye in time is left without."""
 
 _UNNOTICED_MS = 200
-"""A voice that is on is noticed by then. No model answers what was said so shortly before: it waits for a pause."""
+"""A voice that is on is noticed by then, whatever the line hums. No model answers what was said so shortly before:
+it waits for a pause."""
 
 
 class SpeechVoice:
@@ -332,7 +333,11 @@ class SpeechVoice:
 
     def _unnoticed_from(self) -> int:
         """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
-        return max(0, self._uplink.sent - self._uplink.position_of(_UNNOTICED_MS))
+        audible_since_ms = self._ears.audible_since_ms
+        if audible_since_ms is None:
+            return self._uplink.sent
+        earliest = self._uplink.sent - self._uplink.position_of(_UNNOTICED_MS)
+        return min(max(0, earliest, self._uplink.position_of(audible_since_ms)), self._uplink.sent)
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         """Begin a change; one that is under way is not wanted any more."""
