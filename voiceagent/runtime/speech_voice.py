@@ -221,10 +221,14 @@ class SpeechVoice:
                 ev.PhaseSwapped(swap.epoch)
             )  # nobody will ask it anything, and what it says by itself is refused
             return
-        self._changing(self._swap(swap))
+        setup = self._setups.of(swap.request, swap.voice)
+        self._begin_change()
+        if self._live is not None and self._takes(self._live, setup) and not self._replies.being_made(self._live):
+            self._send_update(self._live, setup)  # before anything else that is due now: the caller waits for it
+        self._change = self._tasks.start(self._swap(swap, setup))
 
-    async def _swap(self, swap: SwapPhase) -> None:
-        await self._update(self._setups.of(swap.request, swap.voice), swap.request)
+    async def _swap(self, swap: SwapPhase, setup: SessionSetup) -> None:
+        await self._update(setup, swap.request)
         self._post(ev.PhaseSwapped(swap.epoch))
 
     async def _update(self, setup: SessionSetup, request: ModelRequest, *, in_place: bool = True) -> None:
@@ -242,7 +246,7 @@ class SpeechVoice:
     async def _in_place(self, setup: SessionSetup, request: ModelRequest) -> bool:
         """Change the live session; False where it cannot be changed, or does not confirm it."""
         live = self._live
-        if live is None or self._row.swap != "in_place" or setup.voice != live.setup.voice:
+        if live is None or not self._takes(live, setup):
             return False
         try:
             # The order is the point: no reply is being made, the new prompt holds, and only then come the results
@@ -263,16 +267,27 @@ class SpeechVoice:
         self._go_on_with(live)
         return True
 
-    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
-        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
+    def _takes(self, live: LiveSession, setup: SessionSetup) -> bool:
+        """Whether a live session can be changed to this."""
+        return self._row.swap == "in_place" and setup.voice == live.setup.voice
+
+    def _send_update(self, live: LiveSession, setup: SessionSetup) -> asyncio.Future[bool]:
+        """Send a setup; the future says whether it came into force."""
         confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._confirmation = (setup.epoch, confirmed)
+        live.session.update(setup)
+        return confirmed
+
+    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
+        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
+        sent = self._confirmation
+        confirmed = self._send_update(live, setup) if sent is None else sent[1]
         try:
-            live.session.update(setup)
             async with within(_CONFIRM_WITHIN_MS, self._clock):
                 return await confirmed
         finally:
-            self._confirmation = None
+            if self._confirmation is not None and self._confirmation[1] is confirmed:
+                self._confirmation = None
 
     def _confirm(self, *, in_force: bool) -> None:
         if self._confirmation is not None and not self._confirmation[1].done():
@@ -340,11 +355,15 @@ class SpeechVoice:
         return min(max(0, earliest, self._uplink.position_of(audible_since_ms)), self._uplink.sent)
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
-        """Begin a change; one that is under way is not wanted any more."""
+        self._begin_change()
+        self._change = self._tasks.start(change)
+
+    def _begin_change(self) -> None:
+        """Keep what the caller says; a change that is under way is not wanted any more."""
         self._hold()
+        self._confirmation = None
         if self._change is not None:
             self._change.cancel()
-        self._change = self._tasks.start(change)
 
     async def _connect(self, phase: str, setup: SessionSetup) -> LiveSession:
         """Return a session in which the setup is in force. Raises VoiceFailed."""
