@@ -281,6 +281,15 @@ class Hearing:
             self._out.emit(ForgetSealed(tuple(self._seal.handles)))
         self._seal = None
 
+    def forget_sealed(self) -> tuple[str, ...]:
+        """The secrets that were collected are gone, and have to be asked for again; returns their handles."""
+        if self._seal is None:
+            return ()
+        slots, handles = self._seal.expected, tuple(self._seal.handles)
+        self.leave_phase()
+        self._seal = SealingState(slots, self._serial)
+        return handles
+
     def answers_used(self) -> None:
         """A tool has used what was collected, and the phase goes on."""
         if self._seal:

@@ -7,7 +7,7 @@ the digits themselves go to the call's vault. The plan is made here, without the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from voiceagent.language import DigitSpan
@@ -48,6 +48,11 @@ def with_each_handle_once(text: str) -> str:
     last = {match["handle"]: match.start() for match in _HANDLE.finditer(text)}
     once = _HANDLE.sub(lambda match: match[0] if last[match["handle"]] == match.start() else "", text)
     return " ".join(once.split())
+
+
+def without_these(text: str, handles: Collection[str]) -> str:
+    """Return a text in which an ellipsis stands for secrets that are gone."""
+    return _HANDLE.sub(lambda match: "…" if match["handle"] in handles else match[0], text)
 
 
 def without_handles(text: str) -> str:

@@ -22,8 +22,8 @@ from voiceagent.errors import JournalError
 from voiceagent.ports import Clock
 from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
-from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced
-from voiceagent.runtime.journal_file import JournalHeader
+from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced, reopen
+from voiceagent.runtime.journal_file import Journal, JournalHeader
 
 __all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]
 
@@ -35,6 +35,9 @@ _REAL_TIME = SystemClock()
 """What disks run on, whatever clock a call is on."""
 _MOST_WAITING = 4_096
 """Entries of one call that the thread has not got to; more means that the disk has stopped."""
+_LET_GO_WITHIN_MS = 8_000
+"""The session before is given so long to write down what its tools have come to."""
+_ASKED_AGAIN_AFTER_MS = 50
 
 
 class JournalWriter:
@@ -136,18 +139,35 @@ class JournalStore:
         A call that was recorded before (the carrier has connected it again) is recorded under `<call>.2`, `<call>.3`…
         Never raises: a journal that cannot be made is broken from the start.
         """
-        loop = asyncio.get_running_loop()
-        told: list[str] = []
-
-        def tell_once(reason: str) -> None:
-            if not told:
-                told.append(reason)
-                on_broken(reason)
-
-        file = RecordFile(self._directory, call, lambda reason: _call_soon(loop, lambda: tell_once(reason)))
+        file = RecordFile(self._directory, call, _once(on_broken))
         journal = JournalWriter(file, self._disk.put, self._clock)
         await journal.opened()
         return journal
+
+    async def resume(self, call: CallId, *, on_broken: Callable[[str], None]) -> tuple[JournalWriter, Journal] | None:
+        """Go on with the journal of a call that was broken off; None where there is none that can be gone on with.
+
+        While another session, of this process or another, still writes it, this waits. Never raises.
+        """
+        give_up_ms = self._clock.now_ms() + _LET_GO_WITHIN_MS
+        while True:
+            try:
+                found = await asyncio.to_thread(reopen, self._directory, call)
+            except BlockingIOError:
+                if self._clock.now_ms() >= give_up_ms:
+                    _log.error("call %s cannot go on: its journal is still being written by somebody else", call)
+                    return None
+                await self._clock.sleep(_ASKED_AGAIN_AFTER_MS)
+            except (OSError, JournalError) as exc:
+                _log.error("call %s cannot go on: %s", call, exc)
+                return None
+            else:
+                break
+        if found is None:
+            return None
+        recorded, output, journal = found
+        file = RecordFile(self._directory, recorded, _once(on_broken), output=output, named=True)
+        return JournalWriter(file, self._disk.put, self._clock), journal
 
     async def close(self) -> None:
         """Write what is left and end the thread; journals are closed before. A disk that has stopped is left behind."""
@@ -159,6 +179,19 @@ class JournalStore:
                 await ended.wait()
         except TimeoutError:
             _log.error("the journals' disk does not answer; what is not written by now is lost")
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what has this event loop told a reason from any thread, the first time only."""
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+
+    def tell_once(reason: str) -> None:
+        if not told:
+            told.append(reason)
+            tell(reason)
+
+    return lambda reason: _call_soon(loop, lambda: tell_once(reason))
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

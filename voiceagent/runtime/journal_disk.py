@@ -17,9 +17,9 @@ from voiceagent.core.codec import encode_event, encode_outgoing
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
-from voiceagent.runtime.journal_file import JournalHeader, encode_header
+from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
-__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "journal_name"]
+__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "journal_name", "reopen"]
 
 _MOST_AT_ONCE = 1_024
 """Entries written together."""
@@ -194,6 +194,51 @@ class Disk:
             _break(file, exc)
 
 
+def reopen(directory: Path, call: CallId) -> tuple[CallId, FileIO, Journal] | None:
+    """Return the journal of a call that has not come to its end, open behind its last whole line.
+
+    None where there is none. Raises BlockingIOError while somebody still writes it, OSError and JournalError where it
+    cannot be gone on with.
+    """
+    recorded = _newest(directory, call)
+    if recorded is None:
+        return None
+    output = FileIO(directory / journal_name(recorded), "r+b")
+    try:
+        _claim(output)
+        written = output.readall()
+        journal = parse_journal(written, Path(output.name))
+        if not journal.interrupted:
+            output.close()
+            return None
+        # What was being written when the power went would run into the next line.
+        output.truncate(output.seek(written.rfind(b"\n") + 1))
+    except BaseException:
+        output.close()
+        raise
+    return recorded, output, journal
+
+
+def _newest(directory: Path, call: CallId) -> CallId | None:
+    """Return the id under which a call was last recorded here."""
+    newest = None
+    candidate = call
+    for number in range(2, _MOST_LEGS):
+        if not (directory / journal_name(candidate)).exists():
+            break
+        newest, candidate = candidate, CallId(f"{call}.{number}")
+    return newest
+
+
+def _claim(output: FileIO) -> None:
+    """Let nobody else write this file for as long as it is open here. Raises BlockingIOError where somebody does."""
+    if os.name != "posix":  # elsewhere one process serves all calls, and it knows its own
+        return
+    import fcntl
+
+    fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _create(file: RecordFile) -> FileIO:
     """Return a new private file, unbuffered, of the first id that is free."""
     if not file.directory.exists():
@@ -201,9 +246,12 @@ def _create(file: RecordFile) -> FileIO:
     call = file.call
     for number in range(2, _MOST_LEGS):
         try:
-            return FileIO(file.path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+            output = FileIO(file.path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
         except FileExistsError:
             file.call = CallId(f"{call}.{number}")
+        else:
+            _claim(output)
+            return output
     raise FileExistsError(errno.EEXIST, f"there are {_MOST_LEGS} journals of this call")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.journal import JournalStore, JournalWriter
@@ -23,6 +24,7 @@ from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
+from voiceagent.runtime.resume import fold
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.spec.flow import Flow
@@ -67,6 +69,9 @@ class Session:
         self._leg = incoming.leg
         self._services = services
         self._time_zone = time_zone
+        self._time = CallTime(services.clock)
+        self._suffix = ""
+        """Of ids that are counted here and not by the core: a call that goes on has had some before."""
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue(_MOST_WAITING_EVENTS)
         self._vault = Vault()
         self._cancel_wake: Callable[[], None] | None = None
@@ -109,11 +114,14 @@ class Session:
             async with AsyncExitStack() as at_the_end:
                 await self._take_call(at_the_end)
 
+    @property
+    def suspended(self) -> bool:
+        """Whether the connection broke and the call may go on with another: its journal is open at the end."""
+        return self._conversation.state.suspended
+
     async def _take_call(self, at_the_end: AsyncExitStack) -> None:
-        journal = await self._services.journals.open(self._call, on_broken=self._journal_broken)
+        journal, beginning = await self._resumed() or await self._begun()
         at_the_end.push_async_callback(journal.close)
-        started = self._started()
-        self._begin(journal, started)
         at_the_end.callback(self._vault.forget_all)
         at_the_end.callback(self._record_outcomes, journal)
         tasks = CallTasks(self._services.clock, failed=self._fail)
@@ -124,7 +132,8 @@ class Session:
             performer = self._performer_of(voice, journal, tasks)
             at_the_end.push_async_callback(performer.finish)
             self._voice = voice
-            self.post(started)
+            for event in beginning:
+                self.post(event)
             self.post(ev.LegAttached(self._leg.id, self._leg.features.dialect))
             self._leg.attach(self)
             await self._converse(performer, journal, tasks)
@@ -154,14 +163,16 @@ class Session:
                 event = ev.CallEnded("too many events")
             turn = state.turn
             for outgoing in self._record(journal, sealed(event, self._conversation, self._vault)):
-                performer.perform(outgoing)
+                performer.perform(self._time.on_the_clock(outgoing))
             if state.turn != turn:
                 tasks.start(_synced(journal))
+            if state.suspended and isinstance(event, ev.LegLost):
+                return
             self._wake_me()
 
     def _voice_of(self, tasks: CallTasks) -> Voice:
         engine = self._services.speech_model
-        if engine is None:
+        if engine is None or not self._conversation.state.voice_speaks:
             return self._cascade_of(self._ears_of(self.post), tasks)
         ears = self._ears_of(lambda event: voice.heard(event))  # noqa: PLW0108 - it is made below, of these ears
         setups = Setups(
@@ -182,12 +193,13 @@ class Session:
             clock=self._services.clock,
             tasks=tasks,
             post=self.post,
+            suffix=self._suffix,
         )
         return voice
 
     def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
         vad = self._services.engines.vad.open(self._leg.audio_in)
-        return Ears(vad, self._leg.audio_in, self._services.clock, post)
+        return Ears(vad, self._leg.audio_in, self._services.clock, post, suffix=self._suffix)
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
         engines, flow, leg = self._services.engines, self._flow, self._leg
@@ -216,6 +228,38 @@ class Session:
             tasks=tasks,
             post=self.post,
         )
+
+    async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
+        """Take a call up where it was broken off; None where there is nothing to be taken up."""
+        found = await self._services.journals.resume(self._call, on_broken=self._journal_broken)
+        if found is None:
+            return None
+        journal, read = found
+        try:
+            folded = fold(read, self._flow)
+        except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, this caller is answered
+            _log.error("call %s cannot go on where it was broken off: %s", self._call, exc)
+            await journal.close()
+            return None
+        gap_ms = folded.gap_ms(self._services.clock.unix_ms())
+        if gap_ms > self._flow.limits.resume_within_ms:
+            await journal.close()
+            return None
+        _log.info("call %s goes on after %d ms", self._call, gap_ms)
+        self._call = journal.call
+        self._conversation = folded.conversation
+        self._time.go_on_at(folded.last_ms + gap_ms)
+        self._suffix = f"~{folded.resumed + 1}"
+        events: list[ev.Event] = [ev.CallResumed(gap_ms)]
+        if self._conversation.state.voice_speaks and self._services.speech_model is None:
+            events.append(ev.VoiceChanged(speaks=False, replies_unasked=False, reason="no speech model goes on"))
+        return journal, events
+
+    async def _begun(self) -> tuple[JournalWriter, Sequence[ev.Event]]:
+        journal = await self._services.journals.open(self._call, on_broken=self._journal_broken)
+        started = self._started()
+        self._begin(journal, started)
+        return journal, [started]
 
     def _begin(self, journal: JournalWriter, started: ev.CallStarted) -> None:
         """Begin the conversation, under the id that it is recorded by: keys that make writes unique are made of it."""
@@ -247,7 +291,8 @@ class Session:
 
     def _record(self, journal: JournalWriter, event: ev.Event) -> tuple[Outgoing, ...]:
         """Let the core handle an event: first it is written down, then it is handled, then its effects are written."""
-        now_ms = self._services.clock.now_ms()
+        now_ms = self._time.now_ms()
+        event = self._time.dated(event)
         journal.event(now_ms, event)
         outgoing = self._conversation.handle(event, now_ms)
         journal.effects(outgoing)
@@ -342,7 +387,7 @@ class Session:
         self._stop_waking()
         if deadline_ms is not None:
             self._wake_at_ms = deadline_ms
-            self._cancel_wake = self._services.clock.call_at(deadline_ms, self._time_passed)
+            self._cancel_wake = self._time.call_at(deadline_ms, self._time_passed)
 
     def _time_passed(self) -> None:
         self._cancel_wake = None

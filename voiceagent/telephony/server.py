@@ -158,7 +158,7 @@ class MediaServer:
         self._newest[call] = leg
         if before is not None:
             _log.warning("call %s has a newer leg: %s instead of %s", call, leg.id, before.id)
-            before.end("the call has a newer leg")
+            before.give_up("the call has a newer leg")
         return None
 
     def _forget(self, leg: SocketLeg) -> None:
