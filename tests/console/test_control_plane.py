@@ -32,7 +32,13 @@ class Desk:
         self.clock = ManualClock()
         self.tokens = CallTokens(self.clock)
         self.transfers = Transfers(settings.transfer_targets, self.clock)
-        self.app = control_plane(settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready)
+        self.app = control_plane(
+            settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready, may_go_on=self._may_go_on
+        )
+        self.broken_off = set()
+
+    async def _may_go_on(self, agent, call):
+        return (agent, call) in self.broken_off
 
     def ask(self, method, target, *, body=None, headers=None):
         async def asked():
@@ -205,6 +211,16 @@ WITH_SUPPORT = replace(SECURE, transfer_targets={"support": "+15551234567"})
 
 def test_the_answer_goes_on_with_a_question_once_the_stream_has_ended():
     assert verbs(Desk().post())[1] == ("Redirect", f"https://voice.example.com{AFTER}")
+
+
+def test_a_call_that_was_broken_off_is_connected_once_more():
+    desk = Desk()
+    desk.broken_off.add(("bank", "CA0"))
+    stream = stream_of(desk.post(AFTER))
+    token = stream.get("url").rsplit("/", 1)[1]
+    grant = desk.tokens.redeem(token, agent="bank")
+    assert (grant.call, grant.caller) == ("CA0", "+4930")
+    assert verbs(desk.post(AFTER, FORM | {"CallSid": "CA1"})) == [("Hangup", None)]
 
 
 def test_a_caller_who_is_handed_over_is_dialled_through_and_again_if_the_carrier_asks_again():

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.errors import OperatorError
@@ -374,17 +374,20 @@ def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, 
     assert "failed" in caplog.text
 
 
-def test_a_newer_leg_of_a_call_takes_the_place_of_one_that_is_half_dead(running_clock):
+def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_leg_that_is_half_dead(running_clock):
     async def scenario():
-        async with serving(running_clock, INSECURE) as (calls, _, server, address):
-            half_dead = await connect(address + "/media/twilio/bank", compression=None)
+        async with serving(running_clock) as (calls, tokens, server, address):
+            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            half_dead = await connect(address + path, compression=None, additional_headers=signed(path))
             await half_dead.send(start())
             older = await calls.sessions.get()
             half_dead.transport.pause_reading()
-            async with calling(address, "/media/twilio/bank") as again:
+            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            async with calling(address, path, signed(path)) as again:
                 await again.send(start())
                 newer = await calls.sessions.get()
-                assert (await older.next(LegLost)).reason == "the call has a newer leg"
+                lost = await older.next(LegLost)
+                assert (lost.reason, lost.may_return) == ("the call has a newer leg", True)
                 await again.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
                 assert await newer.next(DigitsPressed) == DigitsPressed("1")
                 assert older.events.empty()
@@ -392,6 +395,26 @@ def test_a_newer_leg_of_a_call_takes_the_place_of_one_that_is_half_dead(running_
             half_dead.transport.abort()
             await half_dead.wait_closed()
             await server.drained()
+
+    asyncio.run(scenario())
+
+
+def test_a4_a_call_that_is_live_is_not_taken_over_by_a_second_start_on_another_socket(running_clock):
+    async def scenario():
+        async with serving(running_clock) as (calls, tokens, _, address):
+            first, second = (media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0"))) for _ in range(2))
+            await asyncio.sleep(0.002)  # the call begins after both answers
+            async with calling(address, first, signed(first)) as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                async with calling(address, second, signed(second)) as other:
+                    await other.send(start())
+                    with pytest.raises(ConnectionClosed) as closed:
+                        await other.recv()
+                    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "the call has a leg")
+                await ws.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+                assert await session.next(DigitsPressed) == DigitsPressed("1")
+            assert len(calls.incoming) == 1
 
     asyncio.run(scenario())
 

@@ -14,12 +14,13 @@ from voiceagent.console.lines import open_lines
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
 from voiceagent.ports import MULAW_8K, IncomingCall, SpeechModelEngine
+from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loop_watch import LoopWatch
 from voiceagent.runtime.render_ahead import render_ahead
-from voiceagent.runtime.session import Observer, Services, Session
+from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
@@ -130,11 +131,20 @@ async def agent_server(
         for flow in flows.values():
             await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
 
+        calls = Calls(flows, services, time_zone=settings.time_zone)
+        closing.push_async_callback(calls.close)
+
         async def take(incoming: IncomingCall) -> None:
             _log.info("call %s for %s", incoming.call, incoming.agent)
-            await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
+            await calls.take(incoming)
 
-        lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock)
+        lines = open_lines(
+            settings.telephony,
+            handler=take,
+            may_go_on=calls.may_go_on,
+            healthy=lambda: engines.healthy,
+            clock=clock,
+        )
         async with lines as (media, port):
             yield AgentServer(media, port)
 

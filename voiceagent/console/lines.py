@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from voiceagent.console.app import control_plane
+from voiceagent.console.app import MayGoOn, control_plane
+from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
@@ -15,18 +16,34 @@ from voiceagent.telephony.transfers import Transfers
 __all__ = ["open_lines"]
 
 
+async def _never(agent: str, call: CallId) -> bool:
+    del agent, call
+    return False
+
+
 @asynccontextmanager
 async def open_lines(
-    settings: TelephonySettings, *, handler: CallHandler, healthy: Callable[[], bool], clock: Clock
+    settings: TelephonySettings,
+    *,
+    handler: CallHandler,
+    healthy: Callable[[], bool],
+    clock: Clock,
+    may_go_on: MayGoOn = _never,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
-    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. Raises OperatorError
-    where the port cannot be opened.
+    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. A call whose connection
+    broke is connected again where it `may_go_on`. Raises OperatorError where the port cannot be opened.
     """
     tokens = CallTokens(clock)
     transfers = Transfers(settings.transfer_targets, clock)
-    app = control_plane(settings, tokens=tokens, transfers=transfers, ready=lambda: media.ready and healthy())
+    app = control_plane(
+        settings,
+        tokens=tokens,
+        transfers=transfers,
+        ready=lambda: media.ready and healthy(),
+        may_go_on=may_go_on,
+    )
     media = MediaServer(settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers)
     async with media.serving() as port:
         yield media, port

@@ -22,7 +22,7 @@ from voiceagent.errors import JournalError
 from voiceagent.ports import Clock
 from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
-from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced, reopen
+from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced, is_broken_off, reopen
 from voiceagent.runtime.journal_file import Journal, JournalHeader
 
 __all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]
@@ -168,6 +168,15 @@ class JournalStore:
         recorded, output, journal = found
         file = RecordFile(self._directory, recorded, _once(on_broken), output=output, named=True)
         return JournalWriter(file, self._disk.put, self._clock), journal
+
+    async def is_broken_off(self, call: CallId, *, within_ms: int) -> bool:
+        """Whether a call was recorded here, not longer ago than this, and has not come to its end. Never raises."""
+        written_after = (self._clock.unix_ms() - within_ms) / 1_000
+        try:
+            return await asyncio.to_thread(is_broken_off, self._directory, call, written_after)
+        except OSError as exc:
+            _log.error("the journal of call %s cannot be read: %s", call, exc)
+            return False
 
     async def close(self) -> None:
         """Write what is left and end the thread; journals are closed before. A disk that has stopped is left behind."""

@@ -19,12 +19,14 @@ from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
 from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
-__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "journal_name", "reopen"]
+__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "is_broken_off", "journal_name", "reopen"]
 
 _MOST_AT_ONCE = 1_024
 """Entries written together."""
 _MOST_LEGS = 1_000
 """Journals of one call: more are no call."""
+_TAIL_BYTES = 64 * 1_024
+"""Of a journal: an end of the call stands in it, with what became of its tools afterwards."""
 _SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
 
@@ -217,6 +219,22 @@ def reopen(directory: Path, call: CallId) -> tuple[CallId, FileIO, Journal] | No
         output.close()
         raise
     return recorded, output, journal
+
+
+def is_broken_off(directory: Path, call: CallId, written_after_s: float) -> bool:
+    """Whether the newest journal of a call has been written to since, and its last event is no end of the call.
+
+    Raises OSError.
+    """
+    recorded = _newest(directory, call)
+    if recorded is None:
+        return False
+    with (directory / journal_name(recorded)).open("rb") as journal:
+        status = os.fstat(journal.fileno())
+        if status.st_mtime < written_after_s:
+            return False
+        journal.seek(max(0, status.st_size - _TAIL_BYTES))
+        return b'"event":"CallEnded"' not in journal.read()
 
 
 def _newest(directory: Path, call: CallId) -> CallId | None:

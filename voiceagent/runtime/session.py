@@ -81,6 +81,7 @@ class Session:
         self._voice: Voice | None = None
         self._listening = True
         self._overflowed = False
+        self._suspended = False
         self._failure: Exception | None = None
         """What nobody was prepared for: the reader ends the call over it."""
 
@@ -117,7 +118,12 @@ class Session:
     @property
     def suspended(self) -> bool:
         """Whether the connection broke and the call may go on with another: its journal is open at the end."""
-        return self._conversation.state.suspended
+        return self._suspended
+
+    @property
+    def closing(self) -> bool:
+        """Whether the end of the call has been asked for."""
+        return self._voice is not None and (self._conversation.state.closing or self._conversation.state.ended)
 
     async def _take_call(self, at_the_end: AsyncExitStack) -> None:
         journal, beginning = await self._resumed() or await self._begun()
@@ -167,6 +173,7 @@ class Session:
             if state.turn != turn:
                 tasks.start(_synced(journal))
             if state.suspended and isinstance(event, ev.LegLost):
+                self._suspended = True
                 return
             self._wake_me()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voiceagent.ports import Clock
 
@@ -28,6 +28,8 @@ class CallGrant:
     """The carrier's id of the call; a socket that names another one is refused."""
     caller: str | None = None
     called: str | None = None
+    minted_ms: int = 0
+    """When we answered the webhook."""
 
 
 class CallTokens:
@@ -44,7 +46,8 @@ class CallTokens:
         if len(self._grants) >= self._most:
             self._grants.pop(next(iter(self._grants)))
         token = secrets.token_urlsafe(24)
-        self._grants[_digest(token)] = (self._clock.now_ms() + TOKEN_LIFETIME_MS, grant)
+        now_ms = self._clock.now_ms()
+        self._grants[_digest(token)] = (now_ms + TOKEN_LIFETIME_MS, replace(grant, minted_ms=now_ms))
         return token
 
     def redeem(self, token: str, *, agent: str) -> CallGrant | None:

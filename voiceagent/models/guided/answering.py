@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from pydantic import JsonValue
@@ -33,7 +34,9 @@ class Answering:
     ) -> None:
         self._flow = flow
         self._dialogue = dialogue
-        self._request = request
+        # That the line was cut off answers nothing: whatever was to be said before that still is.
+        history = tuple(m for m in request.history if not (m.role == "agent" and m.text == flow.phrases.resumed))
+        self._request = request = replace(request, history=history)
         self._understanding = understanding
         self._language = understanding.language
         self._today = today
