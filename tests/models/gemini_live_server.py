@@ -97,10 +97,6 @@ def go_away(left: str) -> Frame:
     return {"goAway": {"timeLeft": left}}
 
 
-def resumable(handle: str | None) -> Frame:
-    return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": True} if handle else {"resumable": False}}
-
-
 # --- the server ------------------------------------------------------------------------------------------------------
 
 

@@ -32,7 +32,6 @@ from tests.models.gemini_live_server import (
     message,
     phase,
     result,
-    resumable,
     said,
 )
 from voiceagent.core.ids import Epoch
@@ -155,12 +154,15 @@ def test_the_setup_has_prompt_and_late_facts_as_two_paragraphs_and_the_voice() -
 def test_the_setup_asks_for_all_that_is_off_by_default() -> None:
     setup = setup_of(LIVE_3_8, end_of_speech_ms=600)
     assert setup["inputAudioTranscription"] == setup["outputAudioTranscription"] == {}
-    assert setup["sessionResumption"] == {}
     assert setup["contextWindowCompression"] == {"slidingWindow": {}}
     assert setup["realtimeInputConfig"] == {
         "automaticActivityDetection": {"silenceDurationMs": 600},
         "activityHandling": "START_OF_ACTIVITY_INTERRUPTS",
     }
+
+
+def test_no_session_is_resumed_so_no_handle_is_asked_for() -> None:
+    assert "sessionResumption" not in setup_of(LIVE_3_8)
 
 
 def test_only_the_phases_tools_are_in_the_setup_and_a_phase_without_tools_has_no_list() -> None:
@@ -176,10 +178,6 @@ def test_only_the_phases_tools_are_in_the_setup_and_a_phase_without_tools_has_no
 def test_a_model_that_would_not_wait_for_tools_is_told_to(generation: Generation, behavior: str | None) -> None:
     (tool,) = setup_of(generation)["tools"]
     assert {function.get("behavior") for function in tool["functionDeclarations"]} == {behavior}
-
-
-def test_a_resumed_session_names_its_handle() -> None:
-    assert setup_of(LIVE_3_1, handle="h1")["sessionResumption"] == {"handle": "h1"}
 
 
 # --- caller audio ----------------------------------------------------------------------------------------------------
@@ -701,18 +699,6 @@ def test_p18_nothing_is_sent_that_would_be_answered_under_the_prompt_that_is_abo
         SetupInForce(Epoch(2)),
         ["toolResponse"],
     ]
-
-
-def test_a_handle_from_before_an_update_would_bring_the_old_prompt_back_and_is_forgotten() -> None:
-    protocol = begun()
-    receive(protocol, resumable("h1"))
-    assert protocol.resumption_handle == "h1"
-    protocol.update(WHAT)
-    assert protocol.resumption_handle is None
-    receive(protocol, resumable("h2"))
-    assert protocol.resumption_handle == "h2"
-    receive(protocol, resumable(None))  # while it speaks or calls a tool
-    assert protocol.resumption_handle is None
 
 
 # --- the caller's words ----------------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ from tests.models.gemini_live_server import (
     heard,
     message,
     result,
-    resumable,
     said,
 )
 from voiceagent.core.ids import Epoch
@@ -95,7 +94,7 @@ def test_a_session_is_handed_out_once_its_setup_has_been_confirmed() -> None:
         async def slow(line: Line) -> None:
             await line.until("setup")
             await ready.wait()
-            await line.send(resumable("h1"), SETUP_COMPLETE)
+            await line.send(SETUP_COMPLETE)
             await line.all_that_comes()
 
         async with gemini_live_server(slow) as server:
@@ -106,7 +105,6 @@ def test_a_session_is_handed_out_once_its_setup_has_been_confirmed() -> None:
             ready.set()
             session: SpeechSession = await connecting
             assert isinstance(session, GeminiLiveSession)
-            assert session.resumption_handle == "h1"
             assert server.lines[0].setup["systemInstruction"]["parts"] == [{"text": "Ask who is calling."}]
             await session.close()
 
@@ -447,44 +445,6 @@ def test_p10_a_session_after_a_lost_one_hears() -> None:
             second.hear(speech(0, 20))
             await server.until(lambda: bytes(server.lines[1].heard) == speech(0, 20))
             await second.close()
-
-    run(talk)
-
-
-# --- resuming --------------------------------------------------------------------------------------------------------
-
-
-def test_p11_a_session_is_resumed_only_after_its_old_connection_is_closed() -> None:
-    async def old(line: Line) -> None:
-        await line.confirm()
-        await line.send(resumable("h1"))
-        await line.send(go_away("0.5s"))
-        await line.all_that_comes()
-
-    async def resumed(line: Line) -> None:
-        await line.until("setup")
-        assert server_lines[0].connection.close_code is not None, "refused: 1011"
-        assert line.setup["sessionResumption"] == {"handle": "h1"}
-        assert line.setup["systemInstruction"]["parts"] == [{"text": "Ask who is calling."}]
-        await line.send(SETUP_COMPLETE)
-        await line.all_that_comes()
-
-    server_lines: list[Line] = []
-
-    async def talk() -> None:
-        nonlocal server_lines
-        async with gemini_live_server(old, resumed) as server:
-            server_lines = server.lines
-            models = server.models("gemini-3.1-flash-live-preview")
-            posted = Posted()
-            session = await models.connect(WHO, posted)
-            assert await posted.until(SessionEnding) == SessionEnding(500)
-            again = await models.resume(session, Posted())
-            assert again is not None
-            again.hear(speech(0, 20))  # and needs no history
-            await server.until(lambda: server.lines[1].kinds == ["setup", "audio"])
-            assert await models.resume(again, Posted()) is None  # no handle has come
-            await again.close()
 
     run(talk)
 

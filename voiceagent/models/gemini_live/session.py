@@ -57,16 +57,6 @@ class GeminiLiveSession:
         """What was received and ignored, and how often."""
         return self._protocol.counts
 
-    @property
-    def setup(self) -> SessionSetup:
-        """What is in force."""
-        return self._protocol.setup
-
-    @property
-    def resumption_handle(self) -> str | None:
-        """With what the engine could resume this session once it is closed; never for another phase."""
-        return self._protocol.resumption_handle
-
     # --- the port ----------------------------------------------------------------------------------------------------
 
     def hear(self, audio: bytes) -> None:
