@@ -109,11 +109,8 @@ def test_the_row_says_what_the_facts_say(generation: Generation, swap: Any) -> N
         audio_in=(PCM_16K,),
         audio_out=(PCM_24K,),
         transcribes=True,
-        truncates=False,
-        filler="own_audio",
         session_limit_ms=600_000,
         idle_limit_ms=None,
-        history_messages=None,
     )
 
 

@@ -151,14 +151,8 @@ TEXT = ["contentStart TEXT", "textInput", "contentEnd"]
 
 def test_the_row_says_what_the_facts_say() -> None:
     row = NOVA_CAPABILITIES
-    assert (row.name, row.swap, row.transcribes, row.truncates, row.filler) == (
-        "nova",
-        "new_session",
-        True,
-        False,
-        "own_audio",
-    )
-    assert (row.session_limit_ms, row.idle_limit_ms, row.history_messages) == (480_000, 175_000, 40)
+    assert (row.name, row.swap, row.transcribes) == ("nova", "new_session", True)
+    assert (row.session_limit_ms, row.idle_limit_ms) == (480_000, 175_000)
     assert [audio.rate_hz for audio in row.audio_in] == [16_000, 8_000]
     assert [audio.rate_hz for audio in row.audio_out] == [8_000, 16_000, 24_000]
     assert {audio.encoding for audio in (*row.audio_in, *row.audio_out)} == {"pcm16"}

@@ -174,7 +174,6 @@ class SimulatedProvider:
             audio_in=(MULAW_8K,),
             audio_out=(MULAW_8K,),
             transcribes=True,
-            truncates=True,
             session_limit_ms=self.session_limit_ms,
             idle_limit_ms=self.idle_limit_ms,
         )

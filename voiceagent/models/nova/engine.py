@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from voiceagent.errors import OperatorError
 from voiceagent.models.failures import ModelUnavailable
 from voiceagent.models.nova.frames import Sensitivity
-from voiceagent.models.nova.history import MAX_TURNS
 from voiceagent.models.nova.protocol import NovaProtocol
 from voiceagent.models.nova.session import NovaSession, Pace
 from voiceagent.models.nova.stream import AwsCredentials, BedrockStreams, NovaStream
@@ -28,12 +27,8 @@ NOVA_CAPABILITIES = SpeechCapabilities(
     # A telephone's own rate first: what is spoken at it is not resampled on its way to the caller.
     audio_out=(_PCM_8K, _PCM_16K, _PCM_24K),
     transcribes=True,
-    truncates=False,
-    # AWS's guide for Nova 2.5 nudges the model with a line of text instead; Nova 2 may call the tool again on one.
-    filler="own_audio",
     session_limit_ms=8 * 60_000,
     idle_limit_ms=175_000,
-    history_messages=MAX_TURNS,
 )
 """What Nova 2 Sonic can do, from its user guide, AWS's samples and those who use it."""
 
