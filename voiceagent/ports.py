@@ -249,6 +249,8 @@ class ReplyDone:
     output_tokens: int = 0
     understood: bool = True
     """False where the reply only says that it did not understand, and the model can tell."""
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 ReplyPiece = SentText | ToolRequest | ReplyDone
@@ -375,6 +377,8 @@ class ModelReplyEnded:
     reason: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,10 @@ def heard(text: str, **rest: Any) -> Frame:
     return {"serverContent": {"inputTranscription": {"text": text, **rest}}}
 
 
-def done(taken: int = 0, made: int = 0, thought: int = 0) -> Frame:
+def done(taken: int = 0, made: int = 0, thought: int = 0, *, cached: int = 0) -> Frame:
     usage = {"promptTokenCount": taken, "responseTokenCount": made, "thoughtsTokenCount": thought}
+    if cached:
+        usage["cachedContentTokenCount"] = cached
     return {**TURN_COMPLETE, "usageMetadata": usage}
 
 

@@ -155,8 +155,14 @@ def done(
     output: Sequence[Frame] = (),
     details: Frame | None = None,
     tokens: tuple[int, int] = (120, 40),
+    cached: int = 0,
 ) -> Frame:
-    usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)}
+    usage = {
+        "input_tokens": tokens[0],
+        "input_token_details": {"text_tokens": tokens[0], "cached_tokens": cached},
+        "output_tokens": tokens[1],
+        "total_tokens": sum(tokens),
+    }
     response = {"id": reply, "object": "realtime.response", "status": status, "status_details": details}
     return event("response.done", response={**response, "output": list(output), "usage": usage})
 

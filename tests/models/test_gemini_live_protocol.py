@@ -230,6 +230,12 @@ def test_a_reply_comes_with_its_words_its_audio_and_its_tokens() -> None:
     ]
 
 
+def test_tokens_of_the_prompt_that_were_cached_are_counted_by_reply() -> None:
+    events = receive(begun(), audio(b"\1\0"), done(1197, 37, cached=1024), audio(b"\2\0"), done(1300, 5))
+    ends = [event for event in events if isinstance(event, ModelReplyEnded)]
+    assert [(end.input_tokens, end.cached_tokens) for end in ends] == [(1197, 1024), (1300, 0)]
+
+
 def test_words_that_come_before_any_audio_belong_to_the_reply_that_begins() -> None:
     assert receive(begun(), said("Hello"), said(" Ada."), audio(b"\1\0")) == [
         ModelReplyBegan("g1"),

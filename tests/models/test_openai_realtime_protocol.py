@@ -561,7 +561,7 @@ def test_a_reply_is_begun_heard_and_ended_with_its_tokens():
         words("resp_1", "Your balance"),
         audio("resp_1", b"abc"),
         words("resp_1", " is twelve."),
-        done("resp_1", tokens=(300, 20)),
+        done("resp_1", tokens=(300, 20), cached=256),
     )
 
     assert events == [
@@ -569,7 +569,7 @@ def test_a_reply_is_begun_heard_and_ended_with_its_tokens():
         ModelReplyText("resp_1", "Your balance"),
         ModelReplyAudio("resp_1", b"abc"),
         ModelReplyText("resp_1", " is twelve."),
-        ModelReplyEnded("resp_1", "complete", input_tokens=300, output_tokens=20),
+        ModelReplyEnded("resp_1", "complete", input_tokens=300, output_tokens=20, cached_tokens=256),
     ]
 
 

@@ -134,6 +134,18 @@ class _Reply:
     """All that have been begun, passed on or not."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """What a reply has cost; `read` includes what was `cached`."""
+
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+
+
+_NO_TOKENS = _Tokens()
+
+
 class _MalformedError(Exception):
     """A frame lacks what its kind must have."""
 
@@ -450,6 +462,7 @@ class RealtimeProtocol:
         for item in _sequence(response.get("output")):
             self._take_request(reply, _mapping(item))
         usage = _mapping(response.get("usage")) or {}
+        details = _mapping(usage.get("input_token_details")) or {}
         outcome, reason = _outcome(response)
         if outcome == "cancelled" and not reply.cancelled:
             self._events.append(ModelInterrupted(reply_id))
@@ -457,14 +470,15 @@ class RealtimeProtocol:
             reply,
             "cancelled" if reply.cancelled else outcome,
             "" if reply.cancelled else reason,
-            input_tokens=_number(usage.get("input_tokens")),
-            output_tokens=_number(usage.get("output_tokens")),
+            tokens=_Tokens(
+                read=_number(usage.get("input_tokens")),
+                cached=_number(details.get("cached_tokens")),
+                written=_number(usage.get("output_tokens")),
+            ),
         )
         self._ask_if_free()
 
-    def _end(
-        self, reply: _Reply, outcome: Outcome, reason: str = "", *, input_tokens: int = 0, output_tokens: int = 0
-    ) -> None:
+    def _end(self, reply: _Reply, outcome: Outcome, reason: str = "", *, tokens: _Tokens = _NO_TOKENS) -> None:
         self._made = None
         reply.complete = outcome == "complete"
         _remember(self._over, reply.id, reply)
@@ -477,8 +491,9 @@ class RealtimeProtocol:
                 reply.id,
                 outcome,
                 reason=reason,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
+                input_tokens=tokens.read,
+                output_tokens=tokens.written,
+                cached_tokens=tokens.cached,
             )
         )
 

@@ -426,7 +426,8 @@ class SimulatedSession:
         self._reply = self._making = None
         done = done or ReplyDone()
         reason = "the provider has failed" if outcome == "failed" else ""
-        self._post(ModelReplyEnded(reply, outcome, reason, done.input_tokens, done.output_tokens))
+        spent = (done.input_tokens, done.output_tokens, done.cached_tokens)
+        self._post(ModelReplyEnded(reply, outcome, reason, *spent))
         if self._asked:
             self._asked = False
             self._reply_soon()

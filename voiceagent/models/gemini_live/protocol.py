@@ -230,6 +230,7 @@ class LiveProtocol:
     def _read_usage(self, usage: Mapping[str, object]) -> None:
         self._replies.count_tokens(
             taken=whole(usage, "promptTokenCount", "toolUsePromptTokenCount"),
+            cached=whole(usage, "cachedContentTokenCount"),
             made=whole(usage, "responseTokenCount", "thoughtsTokenCount"),
         )
 

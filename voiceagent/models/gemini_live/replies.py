@@ -46,6 +46,7 @@ class Replies:
         self._half_sample = b""
         self._heard = ""
         self._input_tokens = 0
+        self._cached_tokens = 0
         self._output_tokens = 0
 
     @property
@@ -139,9 +140,10 @@ class Replies:
             self._end("cancelled" if self._interrupted else "complete")
         self._words_ahead = ""
 
-    def count_tokens(self, *, taken: int, made: int) -> None:
-        """Count tokens of the reply whose end is posted next."""
+    def count_tokens(self, *, taken: int, cached: int, made: int) -> None:
+        """Count tokens of the reply whose end is posted next; `taken` includes those `cached`."""
         self._input_tokens += taken
+        self._cached_tokens += cached
         self._output_tokens += made
 
     def _end(self, outcome: Literal["complete", "cancelled", "failed"], reason: str = "") -> None:
@@ -149,8 +151,9 @@ class Replies:
         swallowed, self._swallowed, self._interrupted = self._swallowed, False, False
         if reply is None or swallowed:
             return
-        self._events.append(ModelReplyEnded(reply, outcome, reason, self._input_tokens, self._output_tokens))
-        self._input_tokens = self._output_tokens = 0
+        spent = (self._input_tokens, self._output_tokens, self._cached_tokens)
+        self._events.append(ModelReplyEnded(reply, outcome, reason, *spent))
+        self._input_tokens = self._cached_tokens = self._output_tokens = 0
 
     # --- what the caller says ----------------------------------------------------------------------------------------
 
