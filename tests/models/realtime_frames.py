@@ -13,8 +13,8 @@ from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 from pydantic import BaseModel, TypeAdapter
 
 from voiceagent.core.ids import Epoch
-from voiceagent.models.openai_realtime_protocol import RealtimeProtocol
-from voiceagent.models.openai_realtime_setup import ServerTurns, Turns
+from voiceagent.models.openai_realtime.protocol import RealtimeProtocol
+from voiceagent.models.openai_realtime.setup import ServerTurns, Turns
 from voiceagent.ports import MULAW_8K, AudioFormat, OfferedTool, SessionSetup, SpeechModelEvent
 
 _FROM_CLIENT: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)

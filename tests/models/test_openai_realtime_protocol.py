@@ -51,8 +51,8 @@ from tests.models.realtime_frames import (
     setup,
     words,
 )
-from voiceagent.models.openai_realtime_protocol import CANCELLED, NO_RESULT_YET
-from voiceagent.models.openai_realtime_setup import SemanticTurns, capabilities_of
+from voiceagent.models.openai_realtime.protocol import CANCELLED, NO_RESULT_YET
+from voiceagent.models.openai_realtime.setup import SemanticTurns, capabilities_of
 
 PCM_24K = AudioFormat("pcm16", 24_000)
 ALAW_8K = AudioFormat("alaw", 8_000)

@@ -30,8 +30,8 @@ from pydantic import JsonValue
 
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
-from voiceagent.models.openai_realtime_history import NewItem, answer, items_for
-from voiceagent.models.openai_realtime_setup import Turns, first_session, next_session
+from voiceagent.models.openai_realtime.history import NewItem, answer, items_for
+from voiceagent.models.openai_realtime.setup import Turns, first_session, next_session
 from voiceagent.ports import (
     AudioFormat,
     CallerTranscribed,

@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from voiceagent.core.effects import Message
 from voiceagent.errors import OperatorError, VoiceFailed
 from voiceagent.models.failures import ModelUnavailable
-from voiceagent.models.openai_realtime_protocol import RealtimeProtocol
-from voiceagent.models.openai_realtime_setup import ServerTurns, Turns, capabilities_of
+from voiceagent.models.openai_realtime.protocol import RealtimeProtocol
+from voiceagent.models.openai_realtime.setup import ServerTurns, Turns, capabilities_of
 from voiceagent.ports import SessionLost, SessionSetup, SpeechCapabilities, SpeechModelEvent
 
 __all__ = ["OpenAIRealtimeModels", "RealtimeEndpoint", "azure_endpoint", "openai_endpoint"]
