@@ -33,6 +33,7 @@ from tests.models.gemini_live_server import (
 )
 from voiceagent.core.ids import Epoch
 from voiceagent.errors import OperatorError
+from voiceagent.models import exchange
 from voiceagent.models.failures import ModelUnavailable
 from voiceagent.models.gemini_live import LIVE_2, GeminiLiveModels
 from voiceagent.models.gemini_live import engine as engine_module
@@ -526,7 +527,7 @@ def test_the_end_in_the_middle_of_a_tool_call_is_announced_and_then_a_session_lo
 
 
 def test_a_server_that_reads_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "MOST_WAITING", 50)
+    monkeypatch.setattr(exchange, "MOST_WAITING", 50)
 
     async def deaf(line: Line) -> None:
         await line.confirm()
@@ -538,7 +539,7 @@ def test_a_server_that_reads_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch)
             session.hear(speech(at_ms, at_ms + 20))
 
     async def lose() -> None:
-        assert await lost(deaf, use=pour) == SessionLost("gemini-3.8-live takes nothing", permanent=False)
+        assert await lost(deaf, use=pour) == SessionLost("gemini-3.8-live takes less than it is sent", permanent=False)
 
     run(lose)
 
@@ -552,12 +553,11 @@ def test_a_frame_that_does_not_get_into_the_socket_in_time_loses_the_session(mon
         await line.connection.wait_closed()
 
     async def pour(session: GeminiLiveSession, posted: Posted) -> None:
-        while not posted.events:
-            session.hear(bytes(64_000))
-            await asyncio.sleep(0)
+        del posted
+        session.hear(bytes(8_000_000))  # more than sockets hold
 
     async def lose() -> None:
-        assert await lost(deaf, use=pour) == SessionLost("gemini-3.8-live takes nothing", permanent=False)
+        assert await lost(deaf, use=pour) == SessionLost("gemini-3.8-live has taken nothing for 50 ms", permanent=False)
 
     run(lose)
 

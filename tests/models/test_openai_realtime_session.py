@@ -566,11 +566,11 @@ async def deaf(far: Far) -> None:
 def test_a_far_side_that_takes_nothing_is_lost_before_memory_is():
     async def run() -> None:
         async with session(deaf) as (live, posted, here):
-            for _ in range(100):
-                live.hear(bytes(48_000))
+            for _ in range(1_100):
+                live.hear(bytes(960))
             assert posted.events == []
             await posted.until(SessionLost)
-            assert posted.events == [SessionLost("gpt-realtime-2 takes too little of what is sent", permanent=False)]
+            assert posted.events == [SessionLost("gpt-realtime-2 takes less than it is sent", permanent=False)]
             here.far[0].socket.transport.abort()
 
     asyncio.run(run())
@@ -633,8 +633,8 @@ def test_an_event_that_the_call_cannot_take_ends_the_session_and_is_not_silent(c
             await live.close()
 
     asyncio.run(run())
-    assert posted[-1] == SessionLost("m sent what could not be taken", permanent=False)
-    assert "a frame could not be taken (KeyError)" in caplog.text
+    assert posted[-1] == SessionLost("m said what could not be taken", permanent=False)
+    assert "an event could not be taken (KeyError)" in caplog.text
 
 
 def test_no_log_line_holds_the_key_or_what_is_said(caplog: pytest.LogCaptureFixture):

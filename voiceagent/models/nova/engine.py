@@ -90,17 +90,18 @@ class NovaSonicModels:
                     raise
         except TimeoutError as exc:
             raise ModelUnavailable(f"{self._model} could not be reached within {self._connect_ms} ms") from exc
-        session.start(self._clock, ends_at_ms=ends_at_ms, notice_ms=self._expiry_notice_ms)
+        if ends_at_ms is not None:
+            session.expires(self._clock, ends_at_ms=ends_at_ms, notice_ms=self._expiry_notice_ms)
         return session
 
     async def _set_up(
         self, stream: NovaStream, setup: SessionSetup, post: Callable[[SpeechModelEvent], None]
     ) -> NovaSession:
         protocol = NovaProtocol(setup, session=uuid.uuid4(), sensitivity=self._sensitivity)
-        session = NovaSession(protocol, stream, post, model=self._model, pace=self._pace)
-        await session.send_setup()
+        for frame in protocol.take_frames():
+            await stream.send(frame.payload)
         await stream.opened(patience_ms=self._confirm_ms)
-        return session
+        return NovaSession(protocol, stream, post, model=self._model, pace=self._pace)
 
     def _ends_at_ms(self, credentials: AwsCredentials) -> int | None:
         """Return when the credentials end the session, on the clock, unless the provider does so before."""

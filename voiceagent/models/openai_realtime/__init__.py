@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from voiceagent.models.openai_realtime.engine import (
-    OpenAIRealtimeModels,
-    RealtimeEndpoint,
-    azure_endpoint,
-    openai_endpoint,
-)
+from voiceagent.models.openai_realtime.endpoints import RealtimeEndpoint, azure_endpoint, openai_endpoint
+from voiceagent.models.openai_realtime.engine import OpenAIRealtimeModels
 from voiceagent.models.openai_realtime.setup import SemanticTurns, ServerTurns, Turns
 
 __all__ = [
