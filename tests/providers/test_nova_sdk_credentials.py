@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +92,7 @@ async def test_credentials_that_end_before_the_session_does_are_told_ahead() -> 
         clock.advance(119_999)
         assert posted.events == []
         clock.advance(1)
+        await asyncio.sleep(0)
         assert posted.events == [SessionEnding(60_000)]
         await live.close()
 
