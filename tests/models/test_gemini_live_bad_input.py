@@ -20,8 +20,10 @@ from tests.models.gemini_live_server import (
     heard,
     message,
     result,
+    said,
 )
 from voiceagent.models.gemini_live import Generation
+from voiceagent.models.gemini_live.replies import MOST_AHEAD_CHARS
 from voiceagent.ports import (
     ModelReplyAudio,
     ModelReplyBegan,
@@ -83,6 +85,15 @@ def test_however_many_kinds_are_unknown_they_take_no_memory() -> None:
     receive(protocol, *({f"kind{number}": 1} for number in range(1_000)))
     assert len(protocol.counts) <= 65
     assert sum(protocol.counts.values()) == 1_000
+
+
+def test_words_of_a_reply_that_does_not_begin_take_no_memory() -> None:
+    protocol = begun()
+    for number in range(3_000):
+        assert receive(protocol, said(f" {number}")) == []
+    words = next(event for event in receive(protocol, audio(b"\1\0")) if isinstance(event, ModelReplyText))
+    assert len(words.text) == MOST_AHEAD_CHARS
+    assert words.text.endswith(" 2998 2999")
 
 
 JSON = st.recursive(

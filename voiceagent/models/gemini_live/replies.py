@@ -19,8 +19,10 @@ from voiceagent.ports import (
     SpeechModelEvent,
 )
 
-__all__ = ["Replies"]
+__all__ = ["MOST_AHEAD_CHARS", "Replies"]
 
+MOST_AHEAD_CHARS = 4_000
+"""Of words that came before anything is heard of their reply: the latest; the longest reply is shorter."""
 _SAMPLE_BYTES = 2
 
 
@@ -106,7 +108,7 @@ class Replies:
     def say(self, text: str) -> None:
         """Take the next words of what is said. They may come late, so by themselves they begin no reply."""
         if self._reply is None or self._interrupted:
-            self._words_ahead += text
+            self._words_ahead = (self._words_ahead + text)[-MOST_AHEAD_CHARS:]
         elif not self._swallowed:
             self._events.append(ModelReplyText(self._reply, text))
 
