@@ -6,12 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.models.gemini_live_server import (
-    SETUP_COMPLETE,
-    WHO,
-    Frame,
-    calls,
-)
+from tests.models.gemini_live_server import SETUP_COMPLETE, WHO, Frame, calls
 from voiceagent.models.gemini_live import LIVE_2, LIVE_3_1, LIVE_3_8, LIVE_3_8_THINKING, Generation
 from voiceagent.models.gemini_live.protocol import LiveProtocol
 

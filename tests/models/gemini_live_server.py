@@ -19,12 +19,7 @@ from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
 from voiceagent.models.gemini_live import GeminiLiveModels
 from voiceagent.models.gemini_live.generations import PCM_16K, PCM_24K
-from voiceagent.ports import (
-    OfferedTool,
-    SessionSetup,
-    SpeechModelEvent,
-    SpeechSession,
-)
+from voiceagent.ports import OfferedTool, SessionSetup, SpeechModelEvent, SpeechSession
 
 Frame = Mapping[str, Any]
 KEY = "key-that-nobody-may-read"

@@ -12,12 +12,7 @@ from typing import Any
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
 from voiceagent.models.nova.protocol import NovaProtocol
-from voiceagent.ports import (
-    AudioFormat,
-    OfferedTool,
-    SessionSetup,
-    SpeechModelEvent,
-)
+from voiceagent.ports import AudioFormat, OfferedTool, SessionSetup, SpeechModelEvent
 
 PCM_8K = AudioFormat("pcm16", 8_000)
 PCM_16K = AudioFormat("pcm16", 16_000)

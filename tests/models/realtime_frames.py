@@ -9,11 +9,7 @@ import pytest
 
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
-from voiceagent.ports import (
-    MULAW_8K,
-    AudioFormat,
-    SpeechModelEvent,
-)
+from voiceagent.ports import MULAW_8K, AudioFormat, SpeechModelEvent
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 

@@ -14,20 +14,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from voiceagent.models.openai_realtime import OpenAIRealtimeModels, openai_endpoint
-from voiceagent.ports import (
-    SpeechModelEvent,
-    SpeechSession,
-)
+from voiceagent.ports import SpeechModelEvent, SpeechSession
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import (
-    from_client,
-    from_server,
-    session_created,
-    session_updated,
-    setup,
-)
+from tests.models.realtime_frames import from_client, from_server, session_created, session_updated, setup
 
 KEY = "sk-very-secret"
 

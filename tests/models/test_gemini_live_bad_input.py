@@ -24,13 +24,7 @@ from tests.models.gemini_live_server import (
 )
 from voiceagent.models.gemini_live import Generation
 from voiceagent.models.gemini_live.replies import MOST_AHEAD_CHARS
-from voiceagent.ports import (
-    ModelReplyAudio,
-    ModelReplyBegan,
-    ModelReplyEnded,
-    ModelReplyText,
-    ModelToolRequested,
-)
+from voiceagent.ports import ModelReplyAudio, ModelReplyBegan, ModelReplyEnded, ModelReplyText, ModelToolRequested
 
 
 def test_the_same_frame_twice_does_nothing_twice() -> None:

@@ -25,10 +25,7 @@ from voiceagent.models.failures import ModelUnavailable
 from voiceagent.models.gemini_live import LIVE_2, GeminiLiveModels
 from voiceagent.models.gemini_live import engine as engine_module
 from voiceagent.models.gemini_live.session import GeminiLiveSession
-from voiceagent.ports import (
-    SpeechModelEngine,
-    SpeechSession,
-)
+from voiceagent.ports import SpeechModelEngine, SpeechSession
 
 pytestmark = pytest.mark.usefixtures("nothing_goes_wrong_unseen")
 

@@ -26,11 +26,7 @@ from tests.models.gemini_live_server import (
 from voiceagent.models import exchange
 from voiceagent.models.gemini_live import session as session_module
 from voiceagent.models.gemini_live.session import GeminiLiveSession
-from voiceagent.ports import (
-    ModelReplyAudio,
-    SessionEnding,
-    SessionLost,
-)
+from voiceagent.ports import ModelReplyAudio, SessionEnding, SessionLost
 
 pytestmark = pytest.mark.usefixtures("nothing_goes_wrong_unseen")
 

@@ -8,26 +8,12 @@ from typing import Any
 import pytest
 
 from tests.models.gemini_live_codec import begun, receive, sent, with_request
-from tests.models.gemini_live_server import (
-    BALANCE,
-    GOODBYE,
-    WHAT,
-    WHO,
-    calls,
-    go_away,
-    message,
-    phase,
-    result,
-)
+from tests.models.gemini_live_server import BALANCE, GOODBYE, WHAT, WHO, calls, go_away, message, phase, result
 from voiceagent.core.ids import Epoch
 from voiceagent.models.gemini_live import LIVE_2, LIVE_3_1, LIVE_3_8, LIVE_3_8_THINKING, Generation, generation_of
 from voiceagent.models.gemini_live.frames import setup_frame
 from voiceagent.models.gemini_live.generations import PCM_16K, PCM_24K, capabilities_of
-from voiceagent.ports import (
-    SessionEnding,
-    SetupInForce,
-    SpeechCapabilities,
-)
+from voiceagent.ports import SessionEnding, SetupInForce, SpeechCapabilities
 
 # --- the row ---------------------------------------------------------------------------------------------------------
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.models.gemini_live_codec import BLOCKING, GENERATIONS, begun, named, receive, sent, turns, with_request
-from tests.models.gemini_live_server import (
-    TURN_COMPLETE,
-    audio,
-    calls,
-    cancels,
-    heard,
-    message,
-    result,
-)
+from tests.models.gemini_live_server import TURN_COMPLETE, audio, calls, cancels, heard, message, result
 from voiceagent.models.gemini_live import LIVE_2, LIVE_3_8, LIVE_3_8_THINKING, Generation
 from voiceagent.ports import (
     CallerTranscribed,

@@ -9,13 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models.nova_codec import Session
-from voiceagent.ports import (
-    ModelReplyAudio,
-    ModelReplyBegan,
-    ModelReplyEnded,
-    ModelReplyText,
-    ModelToolRequested,
-)
+from voiceagent.ports import ModelReplyAudio, ModelReplyBegan, ModelReplyEnded, ModelReplyText, ModelToolRequested
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -8,13 +8,7 @@ import pytest
 
 from tests.models.nova_codec import Session, kinds, result, said
 from voiceagent.models.nova.protocol import YOUR_TURN
-from voiceagent.ports import (
-    ModelReplyAudio,
-    ModelReplyBegan,
-    ModelReplyEnded,
-    ModelReplyText,
-    ModelToolRequested,
-)
+from voiceagent.ports import ModelReplyAudio, ModelReplyBegan, ModelReplyEnded, ModelReplyText, ModelToolRequested
 
 
 def test_a_turn_may_be_a_tool_use_and_nothing_else() -> None:

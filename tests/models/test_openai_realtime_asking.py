@@ -6,23 +6,11 @@ import pytest
 
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
-from voiceagent.ports import (
-    SessionLost,
-    SpeechModelEvent,
-)
+from voiceagent.ports import SessionLost, SpeechModelEvent
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import (
-    ACTIVE,
-    NOTE,
-    began,
-    done,
-    error,
-    open_wire,
-    requested,
-    result,
-)
+from tests.models.realtime_frames import ACTIVE, NOTE, began, done, error, open_wire, requested, result
 
 
 def test_p3_a_reply_is_never_asked_for_while_one_is_being_made():

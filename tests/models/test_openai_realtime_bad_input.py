@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceagent.ports import (
-    ModelReplyBegan,
-    ModelReplyEnded,
-    ModelReplyText,
-    SessionLost,
-)
+from voiceagent.ports import ModelReplyBegan, ModelReplyEnded, ModelReplyText, SessionLost
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 

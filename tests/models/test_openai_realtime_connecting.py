@@ -16,11 +16,7 @@ from voiceagent.models.openai_realtime import OpenAIRealtimeModels, azure_endpoi
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import (
-    error,
-    session_created,
-    setup,
-)
+from tests.models.realtime_frames import error, session_created, setup
 from tests.models.realtime_server import KEY, Far, Posted, nothing_left, provider, session, until_set_up
 
 # --- where -----------------------------------------------------------------------------------------------------------

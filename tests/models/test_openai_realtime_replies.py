@@ -6,27 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceagent.ports import (
-    ModelInterrupted,
-    ModelReplyAudio,
-    ModelReplyBegan,
-    ModelReplyEnded,
-    ModelReplyText,
-)
+from voiceagent.ports import ModelInterrupted, ModelReplyAudio, ModelReplyBegan, ModelReplyEnded, ModelReplyText
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import (
-    ACTIVE,
-    SECOND_OF_MULAW,
-    Frame,
-    audio,
-    began,
-    done,
-    error,
-    open_wire,
-    words,
-)
+from tests.models.realtime_frames import ACTIVE, SECOND_OF_MULAW, Frame, audio, began, done, error, open_wire, words
 
 # --- replies ---------------------------------------------------------------------------------------------------------
 

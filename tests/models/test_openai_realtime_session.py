@@ -24,14 +24,7 @@ from voiceagent.ports import (
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import (
-    audio,
-    began,
-    done,
-    error,
-    session_updated,
-    setup,
-)
+from tests.models.realtime_frames import audio, began, done, error, session_updated, setup
 from tests.models.realtime_server import KEY, Far, Posted, nothing_left, provider, session
 
 # --- a conversation --------------------------------------------------------------------------------------------------

@@ -6,9 +6,7 @@ import pytest
 
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
-from voiceagent.ports import (
-    ModelToolRequested,
-)
+from voiceagent.ports import ModelToolRequested
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 

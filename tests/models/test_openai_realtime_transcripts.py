@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from voiceagent.ports import (
-    CallerTranscribed,
-)
+from voiceagent.ports import CallerTranscribed
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import (
-    heard,
-    heard_all,
-    not_heard,
-    open_wire,
-)
+from tests.models.realtime_frames import heard, heard_all, not_heard, open_wire
 
 
 def test_the_callers_words_come_bit_by_bit_and_then_for_good():

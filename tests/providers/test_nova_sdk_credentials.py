@@ -16,9 +16,7 @@ pytest.importorskip("trustme", reason="needs tests/providers/requirements.txt")
 from tests.providers.nova_sdk import FRAME, Posted, nova, on_a_loop, polite, said, setup
 from voiceagent.models.failures import ModelUnavailable
 from voiceagent.models.nova import AwsCredentials
-from voiceagent.ports import (
-    SessionEnding,
-)
+from voiceagent.ports import SessionEnding
 from voiceagent.testing.manual_clock import ManualClock
 
 pytestmark = [pytest.mark.providers, pytest.mark.usefixtures("certificates_are_not_checked")]

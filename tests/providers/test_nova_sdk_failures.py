@@ -19,9 +19,7 @@ from tests.providers.fake_nova import FakeSession
 from tests.providers.nova_sdk import FRAME, Posted, ended, lost, ms, nova, on_a_loop, polite, setup
 from voiceagent.models.failures import ModelUnavailable
 from voiceagent.models.nova import Pace
-from voiceagent.ports import (
-    SessionLost,
-)
+from voiceagent.ports import SessionLost
 
 pytestmark = [pytest.mark.providers, pytest.mark.usefixtures("certificates_are_not_checked")]
 

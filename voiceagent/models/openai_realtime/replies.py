@@ -8,15 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from voiceagent.models.openai_realtime.reading import (
-    Fields,
-    MalformedError,
-    code_of,
-    identity,
-    mapping,
-    number,
-    text,
-)
+from voiceagent.models.openai_realtime.reading import Fields, MalformedError, code_of, identity, mapping, number, text
 from voiceagent.ports import (
     ModelReplyAudio,
     ModelReplyBegan,
