@@ -182,7 +182,14 @@ class ModelReplies:
         made.spoken.end()
         if event.outcome == "cancelled":
             self.post(ev.ReplyInterrupted(made.id))  # not by us: the model has given it up
-        self.post(ev.ReplyFinished(made.id, input_tokens=event.input_tokens, output_tokens=event.output_tokens))
+        self.post(
+            ev.ReplyFinished(
+                made.id,
+                input_tokens=event.input_tokens,
+                output_tokens=event.output_tokens,
+                cached_tokens=event.cached_tokens,
+            )
+        )
 
     def _of(self, session: LiveSession, own_id: str) -> _Made | None:
         return next(

@@ -174,7 +174,6 @@ class SimulatedProvider:
             audio_in=(MULAW_8K,),
             audio_out=(MULAW_8K,),
             transcribes=True,
-            truncates=True,
             session_limit_ms=self.session_limit_ms,
             idle_limit_ms=self.idle_limit_ms,
         )
@@ -427,7 +426,8 @@ class SimulatedSession:
         self._reply = self._making = None
         done = done or ReplyDone()
         reason = "the provider has failed" if outcome == "failed" else ""
-        self._post(ModelReplyEnded(reply, outcome, reason, done.input_tokens, done.output_tokens))
+        spent = (done.input_tokens, done.output_tokens, done.cached_tokens)
+        self._post(ModelReplyEnded(reply, outcome, reason, *spent))
         if self._asked:
             self._asked = False
             self._reply_soon()
