@@ -10,7 +10,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -123,7 +123,7 @@ def drawn(seed: int) -> _Plan:
         deeds.append((gap_ms, what, with_))
     if lot.random() < 0.3:
         deeds.append((lot.randint(0, 4_000), "hangs up", ""))
-    return _Plan(
+    plan = _Plan(
         swap=lot.choice(("in_place", "new_session")),
         standby=lot.random() < 0.5,
         carry_all=lot.random() < 0.5,
@@ -133,6 +133,7 @@ def drawn(seed: int) -> _Plan:
         tools_take_ms=lot.choice((0, 100, 1_200, 4_000)),
         deeds=tuple(deeds),
     )
+    return replace(plan, timing=replace(timing, text_ahead_ms=lot.choice((0, 0, 250))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,15 @@ def heard_again(call: RuntimeCall, provider: SimulatedProvider) -> Iterator[str]
             yield f"{ms} ms of {words!r} are heard twice"
 
 
+def begun_over_the_caller(call: RuntimeCall) -> Iterator[str]:
+    """Yield which of the model's replies have begun although the caller was speaking, and had been for a while."""
+    for before, clause in pairwise(call.voice.said):
+        begun = [(b, e) for b, e in call.caller.spells if b + 2 * _NOTICED_WITHIN_MS < clause.starts_ms < e]
+        goes_on = clause.starts_ms - before.ends_ms < _NOTICED_WITHIN_MS
+        if begun and clause.kind == "reply" and clause.clause == 0 and not goes_on:
+            yield f"{clause.text!r} begins at {clause.starts_ms}, the caller speaks {begun}"
+
+
 def waits(call: RuntimeCall, said: list[_Saying]) -> Iterator[str]:
     """Yield where the caller has said something and hears nothing for long."""
     voices = sorted([*((c.starts_ms, c.ends_ms) for c in call.voice.said), *((s.from_ms, s.to_ms) for s in said)])
@@ -277,6 +287,7 @@ def problems(plan: _Plan) -> list[str]:
         *heard_out_of_order(provider),
         *heard_by_others(call, provider, said),
         *heard_again(call, provider),
+        *begun_over_the_caller(call),
         *waits(call, said),
         *written_down(call, plan, said),
     ]

@@ -47,6 +47,8 @@ class _Made:
     dropped: bool = False
     """Nobody wants it any more: nothing that still comes of it counts."""
     has_sound: bool = False
+    unheard: list[str] = field(default_factory=list[str])
+    """Its first clauses, while there is nothing to hear of them."""
     ended: bool = False
 
 
@@ -158,12 +160,17 @@ class ModelReplies:
         self.post(ev.ReplyStarted(reply, session.setup.epoch))
 
     def _sound(self, made: _Made, audio: bytes) -> None:
+        made.spoken.add(made.convert.feed(audio))
         if not made.has_sound:
             made.has_sound = True
-            self._say(made, [""])  # there is something to hear, whatever its words turn out to be
-        made.spoken.add(made.convert.feed(audio))
+            first, made.unheard = made.unheard, []
+            self._say(made, first or [""])  # there is something to hear, whatever its words turn out to be
 
     def _say(self, made: _Made, clauses: list[str]) -> None:
+        """Tell the words; before there is something to hear nobody can speak over them, or be spoken over by them."""
+        if not (made.has_sound or made.ended):
+            made.unheard += clauses
+            return
         for clause in clauses:
             made.spoken.letters.append(len(clause))
             self.post(ev.ReplyText(made.id, clause))
@@ -178,7 +185,8 @@ class ModelReplies:
             made.spoken.end()
             self.post(ev.ReplyFailed(made.id, event.reason))
             return
-        self._say(made, made.splitter.flush())
+        if made.has_sound or event.outcome == "complete":
+            self._say(made, [*made.unheard, *made.splitter.flush()])
         made.spoken.end()
         if event.outcome == "cancelled":
             self.post(ev.ReplyInterrupted(made.id))  # not by us: the model has given it up
