@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.runtime.desk_agent import call_to, desk, moments
+from tests.runtime.desk_agent import BOTH, Swapping, call_to, desk, moments
+from voiceagent.core import effects as fx
 from voiceagent.spec.flow import Limits
 from voiceagent.testing import ProviderFaults
 
@@ -80,3 +81,18 @@ def test_somebody_who_talks_to_us_only_does_not_keep_a_session_from_being_idle()
         idle = provider.sessions[0]
         assert idle.closed_ms is not None
         assert idle.closed_ms - idle.opened_ms < 120_000
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_no_session_is_made_ready_for_a_call_that_says_goodbye(swap: Swapping) -> None:
+    goodbye_ms = 0
+    limits: tuple[int | None, ...] = (None, 60_000)
+    for beyond_ms in limits:
+        limit_ms = None if beyond_ms is None else goodbye_ms + beyond_ms
+        call, provider = call_to(desk(), swap, session_limit_ms=limit_ms)
+        with call:
+            call.start().says("I have a visit").says("bye")
+            opened_ms = provider.sessions[-1].opened_ms
+            goodbye_ms = call.record.at(fx.HangUp)[-1] - 100 - opened_ms
+            assert call.ended
+        assert provider.attempts == (1 if swap == "in_place" else 2)
