@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from voiceagent.models.guided import GuidedModels
@@ -27,7 +27,7 @@ from voiceagent.spec.phase import (
 )
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, tool
-from voiceagent.testing import After, RuntimeCall, SimulatedProvider
+from voiceagent.testing import After, Faults, ProviderFaults, RuntimeCall, SimulatedProvider
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ask_for, say
 from voiceagent.testing.simulated_provider import SimulatedSession
 
@@ -217,22 +217,27 @@ def call_to(
     *,
     model: RuledModel | None = None,
     tools_take_ms: int = 100,
+    faults: ProviderFaults | None = None,
+    recognizer_fails: Sequence[int] = (),
     **provider: object,
 ) -> tuple[RuntimeCall, SimulatedProvider]:
     """Place a call to the desk; the guided model stands behind the provider's."""
-    theirs = SimulatedProvider(flow, model or rules(), swap=swap, **provider)
-    return placed(flow, theirs, tools_take_ms=tools_take_ms), theirs
+    theirs = SimulatedProvider(flow, model or rules(), swap=swap, faults=faults or ProviderFaults(), **provider)
+    return placed(flow, theirs, tools_take_ms=tools_take_ms, recognizer_fails=recognizer_fails), theirs
 
 
-def placed(flow: Flow, provider: SimulatedProvider, *, tools_take_ms: int = 100) -> RuntimeCall:
-    """Place a call to the desk behind which this provider's model speaks."""
+def placed(
+    flow: Flow, provider: SimulatedProvider, *, tools_take_ms: int = 100, recognizer_fails: Sequence[int] = ()
+) -> RuntimeCall:
+    """Place a call to the desk at which this provider's model speaks; our recognizer fails on these utterances."""
     answers = {
         "opening_hours": After(tools_take_ms, {"from": "9", "to": "5"}),
         "cancel_visit": After(tools_take_ms, {"done": True}),
         "check_code": After(tools_take_ms, {"identified": True}),
     }
     guided = GuidedModels().open(flow, locale=flow.locale, time_zone="UTC")
-    return RuntimeCall(flow, model=guided, tools=answers, provider=provider)
+    ours = Faults(transcript_fails=recognizer_fails)
+    return RuntimeCall(flow, model=guided, tools=answers, provider=provider, faults=ours)
 
 
 # --- what came of it -------------------------------------------------------------------------------------------------
