@@ -1,4 +1,4 @@
-"""Lines on which nobody says what has been played: what was heard is reckoned, and the last words are heard all the same."""
+"""Lines on which nobody says what was played: it is reckoned, and the last words are heard to their end."""
 
 from __future__ import annotations
 

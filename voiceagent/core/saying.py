@@ -38,6 +38,8 @@ class Reply:
     held_requests: list[ToolRequested] = field(default_factory=list[ToolRequested])
     for_result: bool = False
     """It was asked for because of what a tool has returned."""
+    clauses: int = 0
+    """How many pieces of text it has had so far."""
     requests: int = 0
     """Tools and moves it asked for."""
     heard_from_ms: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,8 +30,11 @@ __all__ = ["ModelReplies", "ReplyEvent"]
 ReplyEvent = (
     ModelReplyBegan | ModelReplyAudio | ModelReplyText | ModelToolRequested | ModelReplyEnded | ModelInterrupted
 )
+_log = logging.getLogger(__name__)
 _KEPT = 16
 """Replies that are remembered: one may be truncated long after it has been made."""
+_LONGEST_MS = 600_000
+"""Of one reply; a model that still goes on then will not come to an end by itself."""
 
 
 @dataclass(slots=True)
@@ -117,8 +121,8 @@ class ModelReplies:
 
     def abandon(self, session: LiveSession) -> tuple[ReplyId, ...]:
         """The session is over; returns what it was making or had been asked for, and somebody still wants."""
-        lost = [*session.asked]
-        session.asked.clear()
+        lost = [] if session.asked is None else [session.asked]
+        session.asked = None
         for made in self._made.values():
             if made.session is session and not made.ended:
                 if not made.dropped:
@@ -148,7 +152,7 @@ class ModelReplies:
     # --- one reply ---
 
     def _begun(self, session: LiveSession, own_id: str) -> None:
-        asked = session.asked.popleft() if session.asked else None
+        asked, session.asked = session.asked, None
         if asked is None:
             self._unasked += 1
         reply = asked or ReplyId(f"u{self._unasked}")
@@ -161,7 +165,11 @@ class ModelReplies:
 
     def _sound(self, made: _Made, audio: bytes) -> None:
         made.spoken.add(made.convert.feed(audio))
-        if not made.has_sound:
+        if made.spoken.length_bytes > _LONGEST_MS * self.audio_out.bytes_per_ms:
+            _log.warning("a reply goes on for %d ms: it is cut off there", _LONGEST_MS)
+            self.cancel(made.id)
+            self.post(ev.ReplyFinished(made.id))
+        elif not made.has_sound:
             made.has_sound = True
             first, made.unheard = made.unheard, []
             self._say(made, first or [""])  # there is something to hear, whatever its words turn out to be

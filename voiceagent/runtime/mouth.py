@@ -112,6 +112,7 @@ class Mouth:
         self._tasks = tasks
         self._post = post
         self._waiting: deque[_Clause | SpokenReply] = deque()
+        """No more than the core has sent: it cuts a reply off that goes on and on."""
         self._speaking: asyncio.Task[None] | None = None
         self._now: _Clause | SpokenReply | None = None
         """What is being made or handed over."""

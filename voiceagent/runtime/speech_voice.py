@@ -320,7 +320,7 @@ class SpeechVoice:
         if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
-            session.asked.append(reply)
+            session.asked = reply
             session.session.ask()
 
     def _hold(self) -> None:
@@ -466,8 +466,8 @@ class SpeechVoice:
         self._cascade.cancel(reply)
         if self._pending is not None and self._pending[0] == reply:
             self._pending = None
-        if self._live is not None and reply in self._live.asked:
-            self._live.asked.remove(reply)
+        if self._live is not None and self._live.asked == reply:
+            self._live.asked = None
             self._live.session.cancel()
         self._replies.cancel(reply)
         self._ask_if_free()
