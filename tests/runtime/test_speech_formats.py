@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from voiceagent.core import events as ev
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechCapabilities
 
 pytest.importorskip("numpy", reason="needs the extra 'resampling'")
@@ -49,3 +50,37 @@ def test_caller_and_model_hear_each_other_whole_across_a_swap(leg: str, row: str
     assert missing(2, 3_000, bytes(last.heard), last.setup.audio_in) == []
     assert missing(11, 3_000, bytes(call.line.heard), call.line.audio) == []
     assert missing(12, 2_000, bytes(call.line.heard), call.line.audio) == []
+
+
+@pytest.mark.parametrize("marks", [True, False], ids=["marks", "no marks"])
+@pytest.mark.parametrize("leg", LEGS)
+def test_a_model_is_told_how_much_of_its_reply_was_played_whatever_both_speak(
+    leg: str, marks: bool, tmp_path: Path
+) -> None:
+    async def interrupted(call: TapedCall) -> None:
+        await call.until(3_000)
+        call.model.last.says("That takes six seconds to say, or nearly so it does, if nobody stops it.", 21, 6_000)
+        await call.until(7_000)
+        call.model.last.understood("Stop that please")
+
+    row = ROWS["16 in, 24 out"]
+    said = tape(LEGS[leg], 9_000, (1, 4_500, 1_500))
+    call = play(interrupted, leg=LEGS[leg], row=row, said=said, folder=tmp_path, marks=marks)
+    (played_ms,) = call.model.last.truncated
+    assert abs(played_ms - 2_000) <= 150  # half a second after the caller has begun it is certain that they mean it
+    heard = bytes(call.line.heard)
+    assert missing(21, (played_ms - 100) // 50 * 50, heard, call.line.audio) == []
+    assert missing(21, (played_ms + 150) // 50 * 50, heard, call.line.audio) != []
+
+
+@pytest.mark.parametrize("leg", LEGS)
+def test_without_marks_a_reply_counts_as_heard_when_it_was(leg: str, tmp_path: Path) -> None:
+    async def hears_it_out(call: TapedCall) -> None:
+        await call.until(3_000)
+        call.model.last.says("That takes three seconds to say.", 21, 3_000)
+
+    said = tape(LEGS[leg], 8_000, (1, 1_500, 900))
+    call = play(hears_it_out, leg=LEGS[leg], row=ROWS["24 kHz only"], said=said, folder=tmp_path, marks=False)
+    reached = [event for event in call.all(ev.PlayoutReached) if event.utterance == "u1" and event.finished]
+    assert [abs(event.heard_ms - 3_000) <= 50 for event in reached] == [True]
+    assert missing(21, 3_000, bytes(call.line.heard), call.line.audio) == []
