@@ -94,7 +94,7 @@ def desk(*, standby: bool = False, code_within_ms: int | None = None, interrupti
     return _flow(reception, visits, code, limits=Limits(max_call_ms=3_600_000, max_turns=400))
 
 
-def busy_desk(*, standby: bool, carry_all: bool) -> Flow:
+def busy_desk(*, standby: bool, carry_all: bool, interruptible: bool) -> Flow:
     """Return a desk whose counters can be reached in every way that there is."""
     reception = _reception(
         asks_after_ms=20_000,
@@ -110,6 +110,7 @@ def busy_desk(*, standby: bool, carry_all: bool) -> Flow:
         tools=(opening_hours, cancel_visit),
         carry="all" if carry_all else LastMessages(count=4),
         timeout_ms=30_000,
+        interruptible=interruptible,
         transitions=(Transition(on=TO_RECEPTION, to="reception"), Transition(on=TimedOut(), to="reception")),
         guided=GuidedDialogue(
             intents=(Intent(does="to_reception", examples=("reception",)),),

@@ -76,6 +76,8 @@ class _Plan:
     tools_take_ms: int
     deeds: tuple[tuple[int, str, str], ...]
     """(how long before it, what, with what)"""
+    transcribes: bool = True
+    interruptible: bool = True
 
 
 def drawn(seed: int) -> _Plan:
@@ -133,7 +135,12 @@ def drawn(seed: int) -> _Plan:
         tools_take_ms=lot.choice((0, 100, 1_200, 4_000)),
         deeds=tuple(deeds),
     )
-    return replace(plan, timing=replace(timing, text_ahead_ms=lot.choice((0, 0, 250))))
+    return replace(
+        plan,
+        timing=replace(timing, text_ahead_ms=lot.choice((0, 0, 250))),
+        transcribes=lot.random() < 0.8,
+        interruptible=lot.random() < 0.8,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ class _Saying:
 
 def played(plan: _Plan) -> tuple[RuntimeCall, SimulatedProvider, list[_Saying]]:
     """Play the call to its end; returns it before its record is checked."""
-    flow = busy_desk(standby=plan.standby, carry_all=plan.carry_all)
+    flow = busy_desk(standby=plan.standby, carry_all=plan.carry_all, interruptible=plan.interruptible)
     provider = SimulatedProvider(
         flow,
         RuledModel(_MODEL),
@@ -155,6 +162,7 @@ def played(plan: _Plan) -> tuple[RuntimeCall, SimulatedProvider, list[_Saying]]:
         timing=plan.timing,
         faults=plan.faults,
         session_limit_ms=plan.session_limit_ms,
+        transcribes=plan.transcribes,
     )
     call = placed(flow, provider, tools_take_ms=plan.tools_take_ms)
     said: list[_Saying] = []
