@@ -257,6 +257,8 @@ class ReplyDone:
     output_tokens: int = 0
     understood: bool = True
     """False where the reply only says that it did not understand, and the model can tell."""
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 ReplyPiece = SentText | ToolRequest | ReplyDone
@@ -302,16 +304,10 @@ class SpeechCapabilities:
     """What it speaks, best first."""
     transcribes: bool
     """Whether the caller's words come as text, at least late."""
-    truncates: bool
-    """Whether its history can be cut to what was heard of a reply; where not, it knows by itself, or never."""
-    filler: Literal["own_audio", "nudge"] = "own_audio"
-    """What covers a wait: our own audio, or a line of text that has the model say something."""
     session_limit_ms: int | None = None
     """After this a provider ends the session; it is renewed before."""
     idle_limit_ms: int | None = None
     """Without speech for so long a provider ends the session."""
-    history_messages: int | None = None
-    """How many messages a new session can be told; None is any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +385,8 @@ class ModelReplyEnded:
     reason: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.runtime.test_speech_voice import call_to, desk
+from tests.runtime.desk_agent import call_to, desk
 from voiceagent.audio import FRAME_MS
 
 

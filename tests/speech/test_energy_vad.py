@@ -125,7 +125,7 @@ def test_recorded_callers_are_heard(number: str, utterance):
         assert changes[-1].at_ms == pytest.approx(1000 + ENDS[number], abs=60)
 
 
-# --- audible -----------------------------------------------------------------------------------------------------------
+# --- audible ----------------------------------------------------------------------------------------------------------
 
 
 def audible_since(audio: bytes) -> int | None:

@@ -52,7 +52,7 @@ class Listening:
                 over_speech = bool(self._saying.speech.sounding)
                 self._hearing.started(utterance, at_ms, over_speech=over_speech)
                 self._saying.fillers.stop()
-                if not over_speech:
+                if not over_speech or self._saying.reply_is_unheard:
                     self._saying.hold()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)

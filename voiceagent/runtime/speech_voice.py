@@ -119,6 +119,8 @@ class SpeechVoice:
         self._confirmation: tuple[Epoch, asyncio.Future[bool]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
+        self._ends = False
+        """The phase's words are the last: nothing is made ready for later."""
         self._withheld = False
         """The caller says secrets: what is kept of them is silence."""
         self._withheld_to_the_end = False
@@ -211,6 +213,7 @@ class SpeechVoice:
     def swap(self, swap: SwapPhase) -> None:
         """Replace prompt and tools in the live session, or the session; the caller's audio waits meanwhile."""
         phase = self._flow.by_name[swap.phase]
+        self._ends = phase.ends is not None
         if not phase.heard_by_model:
             self._withheld, self._withheld_to_the_end = True, False
             if self._ears.speaking:
@@ -221,6 +224,8 @@ class SpeechVoice:
             self._cascade.swap(swap)
             return
         if not phase.has_model:
+            if self._ends:
+                self._standbys.close()
             self._post(
                 ev.PhaseSwapped(swap.epoch)
             )  # nobody will ask it anything, and what it says by itself is refused
@@ -335,7 +340,7 @@ class SpeechVoice:
         if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
-            session.asked.append(reply)
+            session.asked = reply
             session.session.ask()
 
     def _hold(self) -> None:
@@ -404,7 +409,8 @@ class SpeechVoice:
     def _near_its_end(self, left_ms: int) -> None:
         """The live session is to be replaced: have another one ready, then ask for a quiet moment."""
         if self._live is not None:
-            self._standbys.prime(self._live.phase, replace(self._live.setup, epoch=Epoch(0), late_facts=""))
+            if not self._ends:
+                self._standbys.prime(self._live.phase, replace(self._live.setup, epoch=Epoch(0), late_facts=""))
             self._tasks.start(self._ask_for_renewal(self._live, self._clock.now_ms() + left_ms))
 
     async def _ask_for_renewal(self, live: LiveSession, ends_ms: int) -> None:
@@ -488,8 +494,8 @@ class SpeechVoice:
         self._cascade.cancel(reply)
         if self._pending is not None and self._pending[0] == reply:
             self._pending = None
-        if self._live is not None and reply in self._live.asked:
-            self._live.asked.remove(reply)
+        if self._live is not None and self._live.asked == reply:
+            self._live.asked = None
             self._live.session.cancel()
         self._replies.cancel(reply)
         self._ask_if_free()
