@@ -45,6 +45,13 @@ class ServiceSettings:
     """OAuth token endpoint; None where the service asks for no credentials."""
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
+    internal_urls: tuple[str, ...] = ()
+    """What else tools may reach though its address is not public."""
+
+    @property
+    def internal(self) -> tuple[str, ...]:
+        """All addresses that the operator has named."""
+        return tuple(url for url in (self.url, self.token_url, *self.internal_urls) if url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ async def agent_server(
             closing.push_async_callback(speech_model.close)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        pool = await asyncio.to_thread(ConnectionPool)
+        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal)
         closing.push_async_callback(pool.close)
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)

@@ -57,6 +57,13 @@ class ServingOptions:
     ] = None
     client_id: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_ID", help="OAuth client.")] = ""
     client_secret: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_SECRET", help="Its secret.")] = ""
+    internal_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="VOICEAGENT_INTERNAL_URLS",
+            help="Address inside your network that a tool declares in `egress`; all others must be public. Repeatable.",
+        ),
+    ] = None
     openai_base_url: Annotated[
         str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
     ] = None
@@ -82,6 +89,8 @@ class ServingOptions:
     def __post_init__(self) -> None:
         for name in ("service_url", "token_url", "openai_base_url", "anthropic_base_url", "azure_openai_endpoint"):
             require_address(f"--{name.replace('_', '-')}", getattr(self, name))
+        for url in self.internal_url or ():
+            require_address("--internal-url", url)
 
     def settings(self, telephony: TelephonySettings) -> ServerSettings:
         """Return what a server with these telephone lines is made from."""
@@ -106,6 +115,7 @@ class ServingOptions:
                 token_url=self.token_url,
                 client_id=self.client_id,
                 client_secret=self.client_secret,
+                internal_urls=tuple(self.internal_url or ()),
             ),
             time_zone=self.time_zone,
         )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from voiceagent.errors import ToolFailed
 from voiceagent.ports import Clock
-from voiceagent.tools.service import ConnectionPool, ServiceUnreachable
+from voiceagent.tools.service import ConnectionPool, RequestRefused, ServiceUnreachable
 
 __all__ = ["NoCredentials", "OAuthClientCredentials", "StaticCredential"]
 
@@ -134,6 +134,9 @@ class OAuthClientCredentials:
         except ServiceUnreachable as exc:
             # A token that may have been granted has done nothing: to ask again is harmless, even for a write.
             raise ServiceUnreachable(may_have_arrived=False) from exc
+        except RequestRefused as exc:
+            _log.error("no credential for tool %s: %s", tool, exc.reason)
+            raise ToolFailed(_REFUSED) from exc
         if answer.status_code != 200:
             _log.error("no credential for tool %s: HTTP %d from %s", tool, answer.status_code, self._token_url)
             raise ToolFailed(_REFUSED)

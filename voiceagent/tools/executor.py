@@ -271,7 +271,13 @@ class CallTools:
         return ToolContext(
             call=self._call,
             tool=run.tool.name,
-            http=ToolHttp(executor.pool, executor.service_url, credential),
+            http=ToolHttp(
+                executor.pool,
+                executor.service_url,
+                credential,
+                reach=run.tool.reach,
+                who=f"call {self._call}: tool {run.tool.name}",
+            ),
             deadline_ms=run.deadline_ms,
             now_ms=self._clock.now_ms(),
             idempotency_key=run.idempotency_key,
