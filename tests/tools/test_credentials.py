@@ -12,10 +12,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.tools.tool_runs import http_to
-from voiceagent.errors import ToolFailed
+from voiceagent.errors import OperatorError, ToolFailed
 from voiceagent.ports import CredentialBroker
 from voiceagent.testing.manual_clock import ManualClock
-from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials, StaticCredential
+from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
 from voiceagent.tools.service import ConnectionPool, ServiceUnreachable
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
@@ -148,10 +148,16 @@ def test_a_token_that_was_not_answered_has_done_nothing_to_the_world(serve) -> N
 
 
 def test_a_service_with_one_key_and_a_service_with_none() -> None:
-    key = StaticCredential({"X-Api-Key": "k-42"})
-    assert asyncio.run(_ask(key)) == {"X-Api-Key": "k-42"}
+    key = EnvironmentCredential("BANK_KEY", {"BANK_KEY": "k-42"})
+    assert asyncio.run(_ask(key)) == {"Authorization": "Bearer k-42"}
     assert "k-42" not in repr(key)
     assert asyncio.run(_ask(NoCredentials())) == {}
+
+
+@pytest.mark.parametrize("environment", [{}, {"BANK_KEY": ""}])
+def test_a_key_that_is_missing_is_named_at_the_start(environment: dict[str, str]) -> None:
+    with pytest.raises(OperatorError, match="the environment has no BANK_KEY"):
+        EnvironmentCredential("BANK_KEY", environment)
 
 
 def test_the_bank_of_the_demo_lets_a_tool_in_for_its_own_customer_only() -> None:

@@ -13,7 +13,7 @@ from voiceagent import (
 )
 from voiceagent.core.events import ToolFinished
 from voiceagent.core.ids import ToolCallId
-from voiceagent.tools.credentials import StaticCredential
+from voiceagent.tools.credentials import EnvironmentCredential
 
 
 @tool(scopes="accounts:read", retries=1)
@@ -28,7 +28,9 @@ def test_a_tool_asks_its_service_with_the_credential_of_its_scopes(serve) -> Non
 
     async def main() -> None:
         async with serve(answer) as service:
-            call = Call(from_service, service_url=service.url, broker=StaticCredential({"Authorization": "Bearer t"}))
+            call = Call(
+                from_service, service_url=service.url, broker=EnvironmentCredential("BANK_KEY", {"BANK_KEY": "t"})
+            )
             outcome = await call.run(from_service)
             assert outcome == ToolFinished(ToolCallId("t1"), {"authorization": "Bearer t"})
             await call.pool.close()
