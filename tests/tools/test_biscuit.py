@@ -17,7 +17,6 @@ from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.service import ConnectionPool
 
-
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 
 from bank_api import BankApi, BankSettings

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from pydantic import JsonValue
 
 from tests.tools.tool_runs import Call, failed, to_service
 from voiceagent import (
     ToolContext,
+    ToolFailed,
     tool,
 )
 from voiceagent.core.events import ToolFinished
@@ -73,6 +75,39 @@ def test_a_request_under_way_ends_with_the_run(serve) -> None:
             await arrived.wait()
             call.clock.advance(10_000)
             failed(await running, "timed_out")
+            await call.pool.close()
+
+    asyncio.run(main())
+
+
+KEY = "k-4242-canary"
+
+
+@tool(effect="write", scopes="transfers:write")
+async def repeats(ctx: ToolContext, how: str) -> JsonValue:
+    """Tell the service, and say what it has answered, whatever that is."""
+    answer = await ctx.http.post("/")
+    if how == "fails":
+        raise ToolFailed(f"the service says {answer.text}")
+    return {"answer": [answer.json(), answer.text], answer.text: 7}
+
+
+@pytest.mark.parametrize("how", ["returns", "fails"])
+def test_e2_a_credential_that_a_service_repeats_is_in_neither_the_result_nor_the_failure(serve, how) -> None:
+    async def answer(request):
+        return 500, {"you sent": request.headers["x-key"], "and": f"<{request.headers['x-key']}>"}
+
+    class Broker:
+        async def token(self, **_: object) -> dict[str, str]:
+            return {"X-Key": f"Token {KEY}"}
+
+    async def main() -> None:
+        async with serve(answer) as service:
+            call = Call(repeats, service_url=service.url, broker=Broker())
+            outcome = await call.run(repeats, {"how": how}, key="call-1:t1")
+            assert service.seen
+            assert KEY not in str(outcome)
+            assert str(outcome).count("⟨credential⟩") >= 2
             await call.pool.close()
 
     asyncio.run(main())
