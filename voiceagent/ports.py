@@ -402,6 +402,8 @@ class CallerTranscribed:
 
     text: str
     final: bool
+    heard_ms: tuple[int, int] | None = None
+    """From when to when of the audio that the session was given; None where the provider does not say."""
 
 
 @dataclass(frozen=True, slots=True)

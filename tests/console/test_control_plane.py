@@ -219,7 +219,7 @@ def test_a_call_that_was_broken_off_is_connected_once_more():
     stream = stream_of(desk.post(AFTER))
     token = stream.get("url").rsplit("/", 1)[1]
     grant = desk.tokens.redeem(token, agent="bank")
-    assert (grant.call, grant.caller) == ("CA0", "+4930")
+    assert (grant.call, grant.caller, grant.again) == ("CA0", "+4930", True)
     assert verbs(desk.post(AFTER, FORM | {"CallSid": "CA1"})) == [("Hangup", None)]
 
 

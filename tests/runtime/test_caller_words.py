@@ -26,7 +26,9 @@ def told(words: CallerWords, history: list[Message]) -> list[Message]:
 
 def words_of(*heard: tuple[UtteranceId, str]) -> CallerWords:
     events: list[ev.Event] = []
-    words = CallerWords(ManualClock(), events.append, overdue=lambda utterance, hints: None)
+    words = CallerWords(
+        ManualClock(), events.append, overdue=lambda utterance, hints: None, lasted=lambda utterance: None
+    )
     for utterance, text in heard:
         words.began(utterance)
         words.wait_for(utterance, ())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.test_speech_voice import BOTH, Swapping, call_to, desk
+from tests.runtime.desk_agent import BOTH, Swapping, call_to, desk
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.models.guided import GuidedModels

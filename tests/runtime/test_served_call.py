@@ -91,6 +91,13 @@ def script(*steps: object, **parameters: str) -> CallerScript:
     return CallerScript("test", steps, parameters=parameters)  # pyright: ignore[reportArgumentType] - steps of all kinds
 
 
+async def until(known: Callable[[], bool]) -> None:
+    """Wait for what nobody reports."""
+    async with asyncio.timeout(10):
+        while not await asyncio.to_thread(known):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def ended(journal: Journal) -> str:
     (event,) = [entry.event for entry in journal.entries if isinstance(entry.event, CallEnded)]
     return event.reason
@@ -138,10 +145,7 @@ def test_a_socket_that_breaks_without_a_word_leaves_the_record_open_for_a_while_
             await connection.send(stream.start({}))
             await connection.recv()
             connection.transport.abort()
-        (file,) = tmp_path.glob("*.jsonl")
-        async with asyncio.timeout(5):
-            while (await asyncio.to_thread(read_journal, file)).interrupted:
-                await asyncio.sleep(0.05)
+        await until(lambda: all(b"CallEnded" in file.read_bytes() for file in tmp_path.glob("*.jsonl")))
 
     (journal,) = serve(tmp_path, scenario, flow=flow)
     assert ended(journal) == "the connection broke, and the caller did not come back"
@@ -155,9 +159,7 @@ def test_a_call_whose_connection_broke_goes_on_in_the_same_record(tmp_path: Path
             await connection.send(stream.start({}))
             await connection.recv()
             connection.transport.abort()
-        async with asyncio.timeout(5):
-            while server.live_calls:
-                await asyncio.sleep(0.01)
+        await until(lambda: not server.live_calls)
         async with connect(url, compression=None) as connection:
             await connection.send(stream.connected())
             await connection.send(stream.start({}))

@@ -144,5 +144,11 @@ def test_a_voice_is_audible_from_its_beginning_before_it_is_told(voice_ms: int):
     assert audible_since(SILENCE * (1000 * PER_MS) + pcm16_to_mulaw(tone(voice_ms))) == 1000
 
 
+def test_half_a_sample_is_not_audible():
+    handle = EnergyVad().open(AudioFormat("pcm16", 16000))
+    handle.feed(b"\x7f")
+    assert handle.audible_since_ms is None
+
+
 def test_a_voice_that_is_over_is_not_audible():
     assert audible_since(spoken(500)) is None

@@ -68,8 +68,9 @@ def control_plane(
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
         return _twiml(connected(asked))
 
-    def connected(asked: _Asked) -> str:
-        grant = CallGrant(asked.agent, asked.call, caller=asked.form.get("From"), called=asked.form.get("To"))
+    def connected(asked: _Asked, *, again: bool = False) -> str:
+        form = asked.form
+        grant = CallGrant(asked.agent, asked.call, caller=form.get("From"), called=form.get("To"), again=again)
         media = asked.media_base + media_path("twilio", asked.agent, tokens.mint(grant))
         return _connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after")
 
@@ -81,7 +82,7 @@ def control_plane(
         if number is not None:
             return _twiml(f"<Dial>{escape(number)}</Dial>")
         if await may_go_on(asked.agent, CallId(asked.call)):
-            return _twiml(connected(asked))
+            return _twiml(connected(asked, again=True))
         return _twiml("<Hangup/>")
 
     return Starlette(

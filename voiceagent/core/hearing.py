@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe
 from voiceagent.core.endpointing import patience_after
 from voiceagent.core.ids import UtteranceId
-from voiceagent.core.sealing import Sealing, SealingState, handle_text, handles_in, with_each_handle_once
+from voiceagent.core.sealing import Sealing, SealingState, each_handle_once, handle_text, handles_in
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
-__all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
+__all__ = ["BETWEEN_KEYS_MS", "OVERLAP_MS", "Hearing", "TurnTaken"]
 
 _BARGE_IN_MS = 500
 """Voice over the agent's speech for this long counts as barge-in even before there are words. Its end is known 200 ms
 late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
-_BETWEEN_KEYS_MS = 3_000
+BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
+_BETWEEN_UNEXPECTED_MS = 1_500
+"""The same where nobody has asked for one: the caller waits for what comes of the keys."""
 OVERLAP_MS = 500
 """People answer before the last syllable of a question is over: what begins so shortly before its end answers it."""
 _LEFT_BEHIND = Sealing(slots=(("digits#0", 0),), counts=())
@@ -44,6 +47,10 @@ class TurnTaken:
     in_audio: bool
     """A speech model has heard it too."""
     utterances: tuple[UtteranceId, ...]
+    said: Mapping[UtteranceId, str]
+    """The same words, by utterance."""
+    ended_ms: int
+    """The last moment of voice."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -157,30 +164,39 @@ class Hearing:
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
+        said = self._said()
         turn = TurnTaken(
-            text=with_each_handle_once(self._turn.text),
+            text=" ".join(said.values()),
             over_speech=self._turn.over_speech,
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
             in_audio=self._turn.in_audio,
             utterances=tuple(self._turn.utterances),
+            said=said,
+            ended_ms=self._turn.ended_ms,
         )
         self._turn.take()
         self._close_handles()
         return turn
 
-    def answered(self) -> tuple[str, tuple[UtteranceId, ...]]:
+    def answered(self) -> dict[UtteranceId, str | None]:
         """End the turn because a speech model has begun to answer it.
 
-        Returns the words that are known, and the utterances whose words are still to come. A voice that is still on
-        speaks into the answer from here on.
+        Returns the words of each utterance, None where they are still to come. A voice that is still on speaks into
+        the answer from here on.
         """
+        said = self._said()
         taken = self._turn.take_paused(self._state.now_ms)
         self._barge_in_at_ms = self._state.now_ms + _BARGE_IN_MS if self._turn.open else None
         self._close_handles()
-        text = " ".join(utterance.text for utterance in taken if utterance.text)
         self._answered = {utterance.id: None for utterance in taken if utterance.id not in self._begun_in_secret}
-        return with_each_handle_once(text), tuple(utterance.id for utterance in taken if utterance.text is None)
+        return {u.id: None if u.text is None else said[u.id] for u in taken if u.text is None or u.id in said}
+
+    def _said(self) -> dict[UtteranceId, str]:
+        """Return the words of the turn, by utterance; a secret stands only where it was mentioned last."""
+        known = {u.id: u.text for u in self._turn.utterances.values() if u.text}
+        once = zip(known, each_handle_once(list(known.values())), strict=True)
+        return {utterance: text for utterance, text in once if text}
 
     def drop(self) -> None:
         """Nobody listens any more."""
@@ -223,7 +239,7 @@ class Hearing:
         """When a number that was pressed is over, complete or not; None where there is none, or the voice is on."""
         if not self._keys or self._turn.speaking or self._state.swapping:
             return None  # what they are good for is decided by the phase that is about to begin
-        pause_ms = self._key_at_ms + _BETWEEN_KEYS_MS
+        pause_ms = self._key_at_ms + (BETWEEN_KEYS_MS if self._state.phase.expects else _BETWEEN_UNEXPECTED_MS)
         words_ms = self._turn.deadline_ms() if self._turn.unheard else None
         return pause_ms if words_ms is None else max(pause_ms, words_ms)
 
@@ -233,8 +249,8 @@ class Hearing:
         slot = (self._key_handle or "").partition("#")[0]
         return self._seal.counts.get(slot, 0) if self._seal and slot else len(self._keys)
 
-    def take_keys(self) -> str:
-        """End the number and return it, or its handle."""
+    def take_keys(self) -> tuple[dict[UtteranceId, str], str]:
+        """End the number and return what was said before it, and the number or its handle."""
         keys, handle = self._keys, self._key_handle
         self.forget_keys()
         for expected in self._expected_digits():
@@ -243,10 +259,10 @@ class Hearing:
         if handle is not None and self._seal:
             count = self._seal.counts.get(handle.partition("#")[0], len(keys))
             keys = handle_text(handle, count)
-        said = self._turn.text
-        self._turn.take()
+        known = {u.id: u.text for u in self._turn.take() if u.text}
+        *said, keys = each_handle_once([*known.values(), keys])
         self._close_handles()
-        return with_each_handle_once(f"{said} {keys}".strip())
+        return {utterance: text for utterance, text in zip(known, said, strict=True) if text}, keys
 
     def forget_keys(self) -> None:
         """The keys have had their effect."""

@@ -1,4 +1,4 @@
-"""The calls of a process: one session at a time for each, and those that are broken off until they are over or go on."""
+"""The calls of a process: one session at a time for each; one that is broken off is closed, or goes on."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ class Ears:
         self._paused: dict[UtteranceId, tuple[int, int]] = {}
         """From when to when of audio time the voice was on, of the last utterances."""
         self._on_since_ms = 0
+        self._off_since_ms = 0
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
@@ -94,7 +95,8 @@ class Ears:
         self._count += 1
         utterance = UtteranceId(f"c{self._count}{self._suffix}")
         self._on_since_ms = at_ms
-        self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms))
+        # What was said before is another utterance's: its last word would be understood twice.
+        self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms, self._off_since_ms))
         self._post(ev.CallerStartedSpeaking(utterance, self._time.of(at_ms)))
 
     def _voice_off(self, at_ms: int) -> None:
@@ -102,6 +104,7 @@ class Ears:
             return
         utterance, from_ms = self._current
         self._current = None
+        self._off_since_ms = at_ms
         self._cut_off(utterance, from_ms, until_ms=at_ms + _POST_ROLL_MS)
         self._paused[utterance] = (self._on_since_ms, at_ms)
         if len(self._paused) > _MOST_UTTERANCES:

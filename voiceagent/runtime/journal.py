@@ -22,7 +22,17 @@ from voiceagent.errors import JournalError
 from voiceagent.ports import Clock
 from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
-from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced, is_broken_off, reopen
+from voiceagent.runtime.journal_disk import (
+    Caused,
+    Disk,
+    Handled,
+    Job,
+    Opened,
+    RecordFile,
+    Synced,
+    is_broken_off,
+    reopen,
+)
 from voiceagent.runtime.journal_file import Journal, JournalHeader
 
 __all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]

@@ -19,7 +19,18 @@ from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
 from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
-__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "is_broken_off", "journal_name", "reopen"]
+__all__ = [
+    "Caused",
+    "Disk",
+    "Handled",
+    "Job",
+    "Opened",
+    "RecordFile",
+    "Synced",
+    "is_broken_off",
+    "journal_name",
+    "reopen",
+]
 
 _MOST_AT_ONCE = 1_024
 """Entries written together."""

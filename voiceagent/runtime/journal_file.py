@@ -20,7 +20,17 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError, nearest
 from voiceagent.spec.flow import Flow
 
-__all__ = ["SCHEMA", "Entry", "Journal", "JournalHeader", "decode_effect", "encode_header", "header_of", "parse_journal", "read_journal"]
+__all__ = [
+    "SCHEMA",
+    "Entry",
+    "Journal",
+    "JournalHeader",
+    "decode_effect",
+    "encode_header",
+    "header_of",
+    "parse_journal",
+    "read_journal",
+]
 
 SCHEMA = 1
 """Number of the file format. It rises when an older reader would misread a newer file."""

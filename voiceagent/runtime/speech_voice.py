@@ -98,7 +98,7 @@ class SpeechVoice:
         self._silence = SILENCE[leg.audio_in.encoding]
         self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence, sample_bytes=leg.audio_in.sample_bytes)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post, suffix)
-        self._words = CallerWords(clock, post, self._no_words_came)
+        self._words = CallerWords(clock, post, self._no_words_came, ears.lasted)
         self._standbys = Standbys(
             self._connect,
             self._end,
@@ -195,8 +195,7 @@ class SpeechVoice:
 
     def _old_one_says_no_more(self) -> None:
         """Of what it has heard, and nobody will hear again, the words come from elsewhere, or never."""
-        awaited = self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept)
-        self._hear_ourselves({**self._words.give_up_missed(), **awaited})
+        self._hear_ourselves(self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept))
 
     def _hear_ourselves(self, utterances: Mapping[UtteranceId, Sequence[str]]) -> None:
         """Have the words of these from the cascade's recognizer, and from nobody else: no session hears them again."""
@@ -205,7 +204,7 @@ class SpeechVoice:
             lasted = self._ears.lasted(utterance)
             if lasted is not None:
                 self._uplink.withhold(*lasted)
-            self._words.asked_elsewhere()
+            self._words.asked_elsewhere(utterance)
             self._cascade.transcribe(utterance, hints, then=partial(self._words.came_from_elsewhere, utterance))
 
     # --- phases ------------------------------------------------------------------------------------------------------
@@ -217,7 +216,8 @@ class SpeechVoice:
         if not phase.heard_by_model:
             self._withheld, self._withheld_to_the_end = True, False
             if self._ears.speaking:
-                self._words.withhold_latest()  # the model hears no more than the beginning of it
+                # The model hears no more than the beginning of it.
+                self._words.cut_short_latest(self._ears.began_ms or 0, self._uplink.time_of(self._uplink.end))
         else:
             self._withheld_to_the_end = self._withheld
         if self._lost:
@@ -328,6 +328,7 @@ class SpeechVoice:
         self._post(ev.SessionBegan(session.told, lost))
         self._old_one_says_no_more()
         self._uplink.rewind(self._next_heard)
+        self._words.session_began(self._uplink.time_of(self._uplink.sent))
         self._expiry.watch(session.since_ms)
         self._go_on_with(session)
 
@@ -335,8 +336,9 @@ class SpeechVoice:
         """Let the caller be heard again, and ask what could not be asked in the meantime."""
         self._uplink.held = False
         self._cut = None
+        from_ms = self._uplink.time_of(self._uplink.sent)
         self._send_up()
-        self._words.heard_only_now()
+        self._words.heard_only_now(from_ms)
         if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)

@@ -58,6 +58,7 @@ class _EnergyHandle:
     def __init__(self, audio: AudioFormat, gate: VoiceGate) -> None:
         self._level_dbfs = _level_meter(audio)
         self._frame_bytes = audio.bytes_per_ms * FRAME_MS
+        self._sample_bytes = audio.sample_bytes
         self._pending = bytearray()
         self._now_ms = 0
         self._floor = _NoiseFloor()
@@ -82,9 +83,11 @@ class _EnergyHandle:
     @property
     def audible_since_ms(self) -> int | None:
         """Audio time from which no frame was at the noise floor, the one that is not whole yet included."""
-        if self._audible.since_ms is None and self._pending:
-            return self._now_ms if self._floor.compare(self._level_dbfs(bytes(self._pending))) != "silence" else None
-        return self._audible.since_ms
+        if self._audible.since_ms is not None:
+            return self._audible.since_ms
+        whole = bytes(self._pending[: len(self._pending) - len(self._pending) % self._sample_bytes])
+        audible = bool(whole) and self._floor.compare(self._level_dbfs(whole)) != "silence"
+        return self._now_ms if audible else None
 
 
 class _NoiseFloor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from voiceagent.ports import Clock
 
@@ -28,8 +28,8 @@ class CallGrant:
     """The carrier's id of the call; a socket that names another one is refused."""
     caller: str | None = None
     called: str | None = None
-    minted_ms: int = 0
-    """When we answered the webhook."""
+    again: bool = False
+    """The carrier was told to connect a call once more: a leg that it still has is given up."""
 
 
 class CallTokens:
@@ -46,8 +46,7 @@ class CallTokens:
         if len(self._grants) >= self._most:
             self._grants.pop(next(iter(self._grants)))
         token = secrets.token_urlsafe(24)
-        now_ms = self._clock.now_ms()
-        self._grants[_digest(token)] = (now_ms + TOKEN_LIFETIME_MS, replace(grant, minted_ms=now_ms))
+        self._grants[_digest(token)] = (self._clock.now_ms() + TOKEN_LIFETIME_MS, grant)
         return token
 
     def redeem(self, token: str, *, agent: str) -> CallGrant | None:

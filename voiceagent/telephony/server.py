@@ -57,8 +57,7 @@ class MediaServer:
         self._transfers = transfers
         self._ticker = Ticker(clock)
         self._leg_numbers = itertools.count(1)
-        self._newest: dict[CallId, tuple[SocketLeg, int]] = {}
-        """The leg of each call, and since when it is."""
+        self._newest: dict[CallId, SocketLeg] = {}
         self._draining = False
         self._port: OnePort[Admission] = OnePort(
             admit=self._admit,
@@ -151,23 +150,22 @@ class MediaServer:
         """Note that this leg is the call's; return why not, where it may not be.
 
         A carrier that was told to connect a call again has given up the connection before: ours may not have noticed
-        yet. Whoever comes with a call that is live, and was not told so since it began, is somebody else.
+        yet. Whoever else comes with a call that is live is not its carrier.
         """
         call, grant = CallId(started.call), admitted.grant
         if grant is not None and grant.call != started.call:
             return "token of another call"
-        before, since_ms = self._newest.pop(call, (None, 0))
+        before = self._newest.get(call)
         if before is not None:
-            if grant is None or grant.minted_ms < since_ms:
-                self._newest[call] = (before, since_ms)
+            if grant is None or not grant.again:
                 return "the call has a leg"
             _log.warning("call %s has a newer leg: %s instead of %s", call, leg.id, before.id)
             before.give_up("the call has a newer leg")
-        self._newest[call] = (leg, self._clock.now_ms())
+        self._newest[call] = leg
         return None
 
     def _forget(self, leg: SocketLeg) -> None:
-        for call, (newest, _) in list(self._newest.items()):
+        for call, newest in list(self._newest.items()):
             if newest is leg:
                 del self._newest[call]
 

@@ -38,7 +38,9 @@ class SimulatedJournals:
         await _answer_from_outside()
         return writer
 
-    async def resume(self, call: CallId, *, on_broken: Callable[[str], None]) -> tuple[_SimulatedWriter, Journal] | None:
+    async def resume(
+        self, call: CallId, *, on_broken: Callable[[str], None]
+    ) -> tuple[_SimulatedWriter, Journal] | None:
         """Go on with the journal of a call that was broken off here; None where there is none."""
         del on_broken
         writer = self._writers.get(call)

@@ -52,6 +52,7 @@ from voiceagent.testing.simulated_world import Faults
 __all__ = ["ProviderFaults", "ProviderTiming", "SimulatedProvider", "SimulatedSession"]
 
 _ONSET_MS = 40
+_WORD_MS = 100
 _FRAME_BYTES = len(SILENT_FRAME)
 
 
@@ -66,6 +67,8 @@ class ProviderTiming:
     """Silence after which the caller's turn is over."""
     transcript_ms: int = 400
     """From the end of the caller's turn to its words: often later than the first words of the answer."""
+    says_when: bool = False
+    """Whether the words come with from when to when of the audio they are."""
     first_audio_ms: int = 300
     """From the end of the turn, or from being asked, to the first sound."""
     silent_ms: int = 0
@@ -140,6 +143,8 @@ class SimulatedProvider:
     updates: int = 0
     replies: int = 0
     turns: int = 0
+    took_for_noise: list[str] = field(default_factory=list[str])
+    """Words of the caller that it has heard and says nothing of."""
     requests: int = 0
 
     def __post_init__(self) -> None:
@@ -226,6 +231,8 @@ class SimulatedSession:
         self._report = post
         self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=provider.timing.turn_ends_after_ms)
         self._turn = bytearray()
+        self._turn_ms = (0, 0)
+        """From when to when of what it has heard there was a voice in this turn."""
         self._history: list[Message] = []
         self._numbers = 0
         self._open_requests: dict[str, None] = {}
@@ -250,6 +257,7 @@ class SimulatedSession:
             activity = "silence" if frame == SILENT_FRAME else "voice"
             change = self._gate.window(activity, begin_ms=number * FRAME_MS, end_ms=(number + 1) * FRAME_MS)
             if activity == "voice":
+                self._turn_ms = (self._turn_ms[0] if self._turn else number * FRAME_MS, (number + 1) * FRAME_MS)
                 self._turn += frame
             if isinstance(change, SpeechOff):
                 self._turn_over()
@@ -319,13 +327,19 @@ class SimulatedSession:
 
     def _turn_over(self) -> None:
         turn, self._turn = bytes(self._turn), bytearray()
-        words = self._provider.caller.words_in(turn)
+        # Nobody understands a word from its first breath.
+        words = self._provider.caller.words_in(turn) if len(turn) >= _WORD_MS * MULAW_8K.bytes_per_ms else ""
         self._provider.turns += 1
-        if not words or self._provider.turns in self._provider.faults.never_replies_to:
+        if self._provider.turns in self._provider.faults.never_replies_to:
+            self._provider.took_for_noise.append(words)
+            return
+        if not words:
             return
         self._remember(Message(0, "caller", words, self.setup.epoch, in_audio=True))
         if self._provider.transcribes:
-            self._later(self._provider.timing.transcript_ms, lambda: self._post(CallerTranscribed(words, final=True)))
+            timing = self._provider.timing
+            transcribed = CallerTranscribed(words, final=True, heard_ms=self._turn_ms if timing.says_when else None)
+            self._later(timing.transcript_ms, lambda: self._post(transcribed))
         if self._reply is None:
             self._reply_soon()
 
