@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.settings import TelephonySettings
@@ -59,14 +60,21 @@ def control_plane(
         if not ready():
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
         grant = CallGrant(asked.agent, asked.call, caller=asked.form.get("From"), called=asked.form.get("To"))
-        media = asked.media_base + media_path("twilio", asked.agent, tokens.mint(grant))
+        try:
+            token = await tokens.mint(grant)
+        except StateUnavailable as exc:
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
+        media = asked.media_base + media_path("twilio", asked.agent, token)
         return _twiml(_connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after"))
 
     async def after(request: Request) -> Response:
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        number = transfers.next_of(asked.call)
+        try:
+            number = await transfers.next_of(asked.call)
+        except StateUnavailable as exc:
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows where the caller is to go: {exc}")
         return _twiml("<Hangup/>" if number is None else f"<Dial>{escape(number)}</Dial>")
 
     return Starlette(
