@@ -19,6 +19,7 @@ from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.spec.flow import Flow
 
 __all__ = [
+    "CALL_LEASE_MS",
     "MULAW_8K",
     "AudioFormat",
     "CallHandler",
@@ -778,6 +779,10 @@ class SharedState(Protocol):
     async def reset(self, key: str) -> None:
         """Close the window of a count."""
         ...
+
+
+CALL_LEASE_MS = 10_000
+"""How long a worker owns a call without a word of it; three renewals may fail before it is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True)

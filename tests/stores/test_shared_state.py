@@ -9,8 +9,8 @@ import pytest
 from tests.stores.conftest import Place, closed_after
 from voiceagent.core.ids import CallId
 from voiceagent.errors import LeaseLost
-from voiceagent.ports import RecordedCall
-from voiceagent.stores.terms import LEASE_MS, RETENTION_MS
+from voiceagent.ports import CALL_LEASE_MS, RecordedCall
+from voiceagent.stores.terms import RETENTION_MS
 
 CALL = CallId("CA1")
 
@@ -149,7 +149,7 @@ def test_whoever_dies_loses_the_call_and_what_it_still_writes_is_refused(place: 
             first = await one.begin(CALL)
             assert first is not None
             await one.append(first, 0, [b"0"])
-            await place.pass_time(LEASE_MS - 2_000)
+            await place.pass_time(CALL_LEASE_MS - 2_000)
             assert (await other.take_over(CALL), await other.interrupted()) == (None, ())
             await place.pass_time(2_000)
             assert await other.interrupted() == (CALL,)
@@ -176,7 +176,7 @@ def test_an_owner_who_is_alive_keeps_the_call(place: Place, how: str) -> None:
             lease = await one.begin(CALL)
             assert lease is not None
             for number in range(3):
-                await place.pass_time(LEASE_MS - 2_000)
+                await place.pass_time(CALL_LEASE_MS - 2_000)
                 await (one.renew(lease) if how == "renew" else one.append(lease, number, [b"line"]))
             assert await other.take_over(CALL) is None
 
@@ -189,7 +189,7 @@ def test_an_owner_that_was_away_goes_on_if_nobody_took_its_place(place: Place) -
         async with closed_after(one):
             lease = await one.begin(CALL)
             assert lease is not None
-            await place.pass_time(3 * LEASE_MS)
+            await place.pass_time(3 * CALL_LEASE_MS)
             assert await one.append(lease, 0, [b"late"]) == 1
             assert await one.interrupted() == ()
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from tests.stores.conftest import File, InRedis, Memory, RedisServer
 from voiceagent.core.ids import CallId
 from voiceagent.errors import LeaseLost
-from voiceagent.ports import CallLease, SharedStore
-from voiceagent.stores.terms import LEASE_MS, RETENTION_MS
+from voiceagent.ports import CALL_LEASE_MS, CallLease, SharedStore
+from voiceagent.stores.terms import RETENTION_MS
 
 _KEYS = st.sampled_from(["a", "b"])
 _CALLS = st.sampled_from([CallId("CA1"), CallId("CA2")])
@@ -104,7 +104,7 @@ def test_all_stores_answer_alike(tmp_path: Path, redis_for_all: RedisServer) -> 
         def erase(self, call: CallId) -> None:
             self.alike(lambda store: store.erase(call))
 
-        @rule(ms=st.sampled_from([LEASE_MS, 30_000, 60_000, RETENTION_MS]))
+        @rule(ms=st.sampled_from([CALL_LEASE_MS, 30_000, 60_000, RETENTION_MS]))
         def time_passes(self, ms: int) -> None:
             for place in self.places:
                 self.runner.run(place.pass_time(ms))

@@ -25,6 +25,7 @@ from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
+from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.tools.biscuit import BiscuitAttenuation
@@ -76,6 +77,8 @@ class ServerSettings:
     telephony: TelephonySettings
     journals: Path
     """Folder of the calls' journals."""
+    state: str = "memory"
+    """What workers share, as `open_store` takes it."""
     engines: Literal["local", "null"] = "local"
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
@@ -134,7 +137,10 @@ async def agent_server(
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        journals = JournalStore(settings.journals)
+        store = await open_store(settings.state, clock=clock)
+        closing.push_async_callback(store.close)
+        # What dies with the process is no better a place for a journal than its file.
+        journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
         closing.push_async_callback(journals.close)
         _warn_of_targets_without_number(flows, settings.telephony)
         tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
@@ -157,7 +163,7 @@ async def agent_server(
             _log.info("call %s for %s", incoming.call, incoming.agent)
             await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
 
-        lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock)
+        lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock, state=store)
         async with lines as (media, port):
             yield AgentServer(media, port)
 

@@ -16,14 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from voiceagent.core.effects import Outgoing
-from voiceagent.core.events import Event
+from voiceagent.core.events import CallEnded, Event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError
-from voiceagent.ports import Clock
+from voiceagent.ports import Clock, SharedJournals
 from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced
 from voiceagent.runtime.journal_file import JournalHeader
+from voiceagent.runtime.journal_mirror import JournalMirror
 
 __all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]
 
@@ -40,13 +41,21 @@ _MOST_WAITING = 4_096
 class JournalWriter:
     """One call's journal. Every method belongs to the event loop on which it was opened."""
 
-    def __init__(self, file: RecordFile, hand_over: Callable[[RecordFile, Job], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        file: RecordFile,
+        hand_over: Callable[[RecordFile, Job], None],
+        clock: Clock,
+        mirror: JournalMirror | None = None,
+    ) -> None:
         self._file = file
+        self._mirror = mirror
         self._hand_over = hand_over
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._jobs = 0
         self._closed = False
+        self._ended = False
         self._given_up: str | None = None
 
     @property
@@ -70,6 +79,7 @@ class JournalWriter:
 
     def event(self, at_ms: int, event: Event) -> None:
         """Record an event, before it is handled. Returns at once."""
+        self._ended = self._ended or isinstance(event, CallEnded)
         self._put(Handled(at_ms, event))
 
     def effects(self, outgoing: Sequence[Outgoing]) -> None:
@@ -78,19 +88,26 @@ class JournalWriter:
             self._put(Caused(outgoing))
 
     async def sync(self) -> None:
-        """Return once everything so far would survive a power cut. JournalError where it would not."""
+        """Return once everything so far would survive a power cut. JournalError where it would not.
+
+        Where the journal is shared, it is there by then, too.
+        """
         if self._closed:
             raise JournalError(f"{self.path.name} is closed")
         if self.broken is None:
             await self._answer(lambda tell: Synced(tell, last=False))
         if self.broken is not None:
             raise JournalError(f"{self.path.name} cannot be written: {self.broken}")
+        if self._mirror is not None:
+            await self._mirror.synced()
 
     async def close(self) -> None:
         """Write what is left and close the file. Never raises: whether all went well is in `broken`."""
         if not self._closed:
             self._closed = True
             await self._answer(lambda tell: Synced(tell, last=True))
+            if self._mirror is not None:
+                await self._mirror.close(ended=self._ended)
 
     async def opened(self) -> None:
         """Return once the file is there, or is known not to come about: then it is broken."""
@@ -124,9 +141,13 @@ class JournalWriter:
 class JournalStore:
     """A directory of journals, and the thread that writes them for all calls of the process."""
 
-    def __init__(self, directory: Path, *, clock: Clock = _REAL_TIME) -> None:
-        """Write into `directory`, which is made where it is missing. The disk is given time by `clock`."""
+    def __init__(self, directory: Path, *, clock: Clock = _REAL_TIME, shared: SharedJournals | None = None) -> None:
+        """Write into `directory`, which is made where it is missing, and to what workers share, if they do.
+
+        The disk is given time by `clock`.
+        """
         self._directory = directory
+        self._shared = shared
         self._clock = clock
         self._disk = Disk()
 
@@ -144,10 +165,23 @@ class JournalStore:
                 told.append(reason)
                 on_broken(reason)
 
+        mirror = self._mirror(tell_once)
+        if mirror is not None:
+            call = await mirror.begin(call)
         file = RecordFile(self._directory, call, lambda reason: _call_soon(loop, lambda: tell_once(reason)))
-        journal = JournalWriter(file, self._disk.put, self._clock)
+        journal = JournalWriter(file, self._disk.put, self._clock, mirror)
         await journal.opened()
+        if mirror is not None:
+            if journal.call != call:
+                await mirror.rename(journal.call)
+            file.copy = lambda lines: _call_soon(loop, lambda: mirror.put(lines))
+            mirror.start()
         return journal
+
+    def _mirror(self, on_broken: Callable[[str], None]) -> JournalMirror | None:
+        if self._shared is None:
+            return None
+        return JournalMirror(self._shared, clock=self._clock, on_broken=on_broken)
 
     async def close(self) -> None:
         """Write what is left and end the thread; journals are closed before. A disk that has stopped is left behind."""

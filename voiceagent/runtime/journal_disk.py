@@ -88,6 +88,8 @@ class RecordFile:
     lines: bytearray = field(default_factory=bytearray)
     """Encoded, not yet written."""
     broken: str | None = None
+    copy: Callable[[Sequence[bytes]], None] | None = None
+    """Is given every line that is encoded, by the thread."""
     jobs_done: int = 0
     """Written by the thread only; the call compares it with what it has handed over."""
 
@@ -177,6 +179,8 @@ class Disk:
         except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the journals of all others
             _break(file, exc)
             return
+        if file.copy is not None:
+            file.copy(lines)
         for line in lines:
             file.lines += line
             file.lines += b"\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LEASE_MS", "RETENTION_MS", "Terms"]
+from voiceagent.ports import CALL_LEASE_MS
 
-LEASE_MS = 10_000
-"""Three renewals may fail before a call is taken for abandoned."""
+__all__ = ["RETENTION_MS", "Terms"]
+
 RETENTION_MS = 24 * 60 * 60 * 1_000
 """From the last line on. The copy is there so that a call goes on; the record is the file."""
 
@@ -16,5 +16,5 @@ RETENTION_MS = 24 * 60 * 60 * 1_000
 class Terms:
     """Both, in milliseconds."""
 
-    lease_ms: int = LEASE_MS
+    lease_ms: int = CALL_LEASE_MS
     retention_ms: int = RETENTION_MS
