@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install demo test test-providers explore lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis demo test test-providers explore lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,11 @@ $(STAMP): pyproject.toml requirements.lock
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . ; \
 	fi
 	@touch $@
+
+redis:  ## Install Debian's redis-server where that is possible; without it some tests are skipped, and say so
+	@command -v redis-server >/dev/null 2>&1 || timeout 150 sh -c \
+		'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server' \
+		>/dev/null 2>&1 || echo "redis skipped: there is no redis-server, and it cannot be installed here"
 
 demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 	$(BIN)/python demo/phone_call.py $(if $(SCRIPT),--script $(SCRIPT))

@@ -19,6 +19,7 @@ from voiceagent.stores import open_store, require_store
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.stores.redis import RedisStore
 from voiceagent.stores.sqlite import SqliteStore
+from voiceagent.stores.terms import Terms
 from voiceagent.testing.manual_clock import ManualClock
 
 CALL = CallId("CA1")
@@ -108,6 +109,21 @@ def test_a_redis_that_is_not_there_or_lets_nobody_in_is_told_before_the_first_ca
     with pytest.raises(OperatorError) as refused:
         asyncio.run(opened(redis_for_all.url.replace("127.0.0.1", "someone:secret@127.0.0.1")))
     assert "secret" not in str(refused.value)
+
+
+def test_a_call_that_nobody_ends_is_not_listed_for_ever(redis_for_all: RedisServer) -> None:
+    async def scenario() -> None:
+        from redis.asyncio import Redis
+
+        store = RedisStore(redis_for_all.url, terms=Terms(lease_ms=1, retention_ms=1))
+        async with closed_after(store), Redis.from_url(redis_for_all.url) as redis:
+            await redis.flushall()
+            for number in range(20):
+                await store.begin(CallId(f"CA{number}"))
+                await asyncio.sleep(0.005)
+            assert await redis.zcard("voiceagent:open") < 10
+
+    asyncio.run(scenario())
 
 
 def test_redis_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """What Redis does in one piece, in its own language.
 
 Of a call there are three keys: what it is (`fence`, `ended`), its lines, and the fence of its lease, which runs out.
-Beside them a set of the calls that have not ended, and the newest fence of all.
+Beside them the newest fence of all, and the calls that have not ended; one that nobody will end leaves them by itself,
+no sooner than its journal is gone.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ SCRIPTS: Mapping[str, str] = {
         local fence = redis.call('INCR', fences)
         redis.call('DEL', lines)
         redis.call('HSET', call, 'fence', fence)
-        redis.call('SADD', open, ARGV[1])
+        local time = redis.call('TIME')
+        local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+        redis.call('ZREMRANGEBYSCORE', open, '-inf', now_ms)
+        redis.call('ZADD', open, now_ms + 2 * ARGV[3], ARGV[1])
         own(fence, ARGV[2], ARGV[3])
         return fence
     """,
@@ -82,7 +86,7 @@ SCRIPTS: Mapping[str, str] = {
         own(ARGV[1], ARGV[2], ARGV[3])
         redis.call('HSET', call, 'ended', 1)
         redis.call('DEL', lease)
-        redis.call('SREM', open, ARGV[4])
+        redis.call('ZREM', open, ARGV[4])
         return 0
     """,
     "release": _NAMES
@@ -93,9 +97,9 @@ SCRIPTS: Mapping[str, str] = {
     # The names of other calls are made here: that is what a cluster would not allow.
     "interrupted": """
         local found = {}
-        for _, call in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+        for _, call in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
           if redis.call('EXISTS', ARGV[1] .. call) == 0 then
-            redis.call('SREM', KEYS[1], call)
+            redis.call('ZREM', KEYS[1], call)
           elseif redis.call('EXISTS', ARGV[1] .. call .. ':lease') == 0 then
             found[#found + 1] = call
           end
@@ -105,7 +109,7 @@ SCRIPTS: Mapping[str, str] = {
     "erase": _NAMES
     + """
         redis.call('DEL', call, lines, lease)
-        redis.call('SREM', open, ARGV[1])
+        redis.call('ZREM', open, ARGV[1])
         return 0
     """,
 }
