@@ -19,6 +19,7 @@ from voiceagent.runtime import journal_mirror
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
+from voiceagent.runtime.journal_mirror import JournalMirror
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Say
 from voiceagent.stores import open_store
@@ -246,6 +247,46 @@ def test_a_worker_that_lost_the_call_writes_nothing_more_of_it_and_says_so(tmp_p
             assert one.broken == ["shared state: another worker has the call, or its record is gone"]
             assert len(await one.recorded()) == 2
             assert await shared.append(lease, 2, [b"more"]) == 3, "nor has it ended the other's call"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_newest_record_of_a_call_is_taken_over_and_gone_on_with(
+    tmp_path: Path, shared: Shared, ended: bool
+) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            one = await rig(stack, tmp_path, shared)
+            older = await one.begun()
+            older.event(20, CallEnded("done"))
+            await older.close()
+            newer = await one.begun()
+            if ended:
+                newer.event(20, CallEnded("done"))
+                await newer.close()
+            else:
+                await newer.sync()
+            mirror = JournalMirror(shared, clock=SystemClock(), on_broken=one.broken.append)
+            lines = await mirror.take_over(_CALL)
+            if ended:
+                assert lines is None
+                return
+            assert lines is not None
+            assert b"".join(line + b"\n" for line in lines) == await asyncio.to_thread(newer.path.read_bytes)
+            mirror.start()
+            mirror.put([b"{}"])
+            await mirror.synced()
+            assert await one.recorded("CA1.2") == (*lines, b"{}")
+            newer.event(30, HostEvent("door", {}))
+            with pytest.raises(JournalError, match="another worker has the call"):
+                await newer.sync()
+            await mirror.close(ended=True)
+            await newer.close()
+            assert await JournalMirror(shared, clock=SystemClock(), on_broken=pytest.fail).take_over(_CALL) is None
+            assert (
+                await JournalMirror(shared, clock=SystemClock(), on_broken=pytest.fail).take_over(CallId("?")) is None
+            )
 
     asyncio.run(scenario())
 

@@ -30,6 +30,8 @@ _RENEWED_AFTER_MS = CALL_LEASE_MS // 3
 _MOST_AT_ONCE = 500
 _RETRIED_AFTER_MS = (100, 200, 500, 1_000, 2_000)
 _MOST_NAMES = 1_000
+_BEYOND = 1_000_000_000
+"""More lines than any journal has: whether there is one is all that is asked."""
 
 
 def record_names(call: CallId) -> Iterator[CallId]:
@@ -88,9 +90,23 @@ class JournalMirror:
         except StateUnavailable as exc:
             _log.warning("an empty record of call %s is left in the shared state: %s", before, exc)
 
-    def go_on(self, lease: CallLease, length: int) -> None:
-        """Go on with the record of a call that was taken over, which has so many lines."""
-        self._call, self._lease, self._length = lease.call, lease, length
+    async def take_over(self, call: CallId) -> tuple[bytes, ...] | None:
+        """Own the newest record of a call that another worker had, go on behind its last line, and return its lines.
+
+        None where there is none or it has come to its end. For whoever has the caller's connection: a worker that still
+        lives loses the call. Raises StateUnavailable.
+        """
+        newest = None
+        for name in record_names(call):
+            if await self._shared.read(name, start=_BEYOND) is None:
+                break
+            newest = name
+        lease = await self._shared.take_over(newest, seize=True) if newest is not None else None
+        recorded = await self._shared.read(lease.call) if lease is not None else None
+        if lease is None or recorded is None:
+            return None
+        self._call, self._lease, self._length = lease.call, lease, len(recorded.lines)
+        return recorded.lines
 
     def start(self) -> None:
         """Begin to write and to renew the lease."""
