@@ -19,7 +19,7 @@ from voiceagent.runtime import journal_mirror
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
-from voiceagent.runtime.journal_mirror import JournalMirror
+from voiceagent.runtime.journal_mirror import JournalMirror, open_record
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Say
 from voiceagent.stores import open_store
@@ -267,6 +267,7 @@ def test_the_newest_record_of_a_call_is_taken_over_and_gone_on_with(
                 await newer.close()
             else:
                 await newer.sync()
+            assert await open_record(shared, _CALL) == (None if ended else "CA1.2")
             mirror = JournalMirror(shared, clock=SystemClock(), on_broken=one.broken.append)
             lines = await mirror.take_over(_CALL)
             if ended:

@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +167,46 @@ def test_a_file_that_another_process_holds_is_told_in_bounded_time(tmp_path: Pat
             holder.rollback()
             holder.close()
             assert await store.counted("c") == 0
+
+    asyncio.run(scenario())
+
+
+def test_workers_that_begin_at_once_do_not_lock_each_other_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says "database is locked" at once where two turn write-ahead logging on, and does not wait."""
+    connect = sqlite3.connect
+
+    class Locked(sqlite3.Connection):
+        refusals = 2
+
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if "WAL" in sql and Locked.refusals:
+                Locked.refusals -= 1
+                raise sqlite3.OperationalError("database is locked")
+            return super().execute(sql, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **given: connect(path, factory=Locked, **given))
+
+    async def scenario() -> None:
+        stores = [SqliteStore(tmp_path / "state.db", clock=SystemClock()) for _ in range(8)]
+        async with closed_after(*stores):
+            await asyncio.gather(*(store.require() for store in stores))
+
+    asyncio.run(scenario())
+    assert Locked.refusals == 0
+
+
+def test_a_full_disk_is_told_and_what_was_there_before_stays(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = SqliteStore(tmp_path / "state.db", clock=SystemClock())
+        async with closed_after(store):
+            lease = await store.begin(CALL)
+            assert lease is not None
+            await store.append(lease, 0, [b"0"])
+            await store._file.do(lambda db: db.execute("PRAGMA max_page_count = 1"), now_ms=0)
+            with pytest.raises(StateUnavailable, match="full"):
+                await store.append(lease, 1, [b"x" * 10_000_000])
+            await store._file.do(lambda db: db.execute("PRAGMA max_page_count = 100000"), now_ms=0)
+            assert await store.append(lease, 1, [b"1"]) == 2
 
     asyncio.run(scenario())
 

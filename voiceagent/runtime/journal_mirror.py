@@ -17,7 +17,7 @@ from voiceagent.errors import JournalError, LeaseLost, StateUnavailable
 from voiceagent.ports import CALL_LEASE_MS, CallLease, Clock, SharedJournals
 from voiceagent.runtime.call_tasks import within
 
-__all__ = ["JournalMirror", "record_names"]
+__all__ = ["JournalMirror", "open_record", "record_names"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,21 @@ def record_names(call: CallId) -> Iterator[CallId]:
     yield call
     for number in range(2, _MOST_NAMES):
         yield CallId(f"{call}.{number}")
+
+
+async def open_record(shared: SharedJournals, call: CallId) -> CallId | None:
+    """Return the id of the newest record of a call; None where there is none, or it has come to its end.
+
+    Raises StateUnavailable.
+    """
+    newest = None
+    ended = False
+    for name in record_names(call):
+        recorded = await shared.read(name, start=_BEYOND)
+        if recorded is None:
+            break
+        newest, ended = name, recorded.ended
+    return None if ended else newest
 
 
 class JournalMirror:
@@ -96,11 +111,7 @@ class JournalMirror:
         None where there is none or it has come to its end. For whoever has the caller's connection: a worker that still
         lives loses the call. Raises StateUnavailable.
         """
-        newest = None
-        for name in record_names(call):
-            if await self._shared.read(name, start=_BEYOND) is None:
-                break
-            newest = name
+        newest = await open_record(self._shared, call)
         lease = await self._shared.take_over(newest, seize=True) if newest is not None else None
         recorded = await self._shared.read(lease.call) if lease is not None else None
         if lease is None or recorded is None:
