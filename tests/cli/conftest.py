@@ -57,7 +57,7 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.chdir(tmp_path)
-    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL"):
+    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL", "VOICEAGENT_STATE"):
         monkeypatch.delenv(name, raising=False)
     for provider in ("OPENAI", "ANTHROPIC"):
         monkeypatch.delenv(f"{provider}_BASE_URL", raising=False)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -177,12 +178,13 @@ class Caller:
         self.stream = TwilioStream()
         self.heard_bytes = 0
 
-    async def talk(self, url: str, *, for_s: float) -> None:
+    async def talk(self, url: str, *, for_s: float, begun: Callable[[], None] = lambda: None) -> None:
         """Be in the call for so long, or until the connection breaks."""
         with suppress(ConnectionClosed, OSError):
             async with connect(url, compression=None) as connection:
                 await connection.send(self.stream.connected())
                 await connection.send(self.stream.start({}))
+                begun()
                 listening = asyncio.create_task(self._listen(connection))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(for_s):

@@ -21,8 +21,7 @@ def killed_and_gone_on_with(folder: Path, after_s: float) -> None:
     """Kill a server so long after the call has begun; see that the call is on record, and goes on with the next one."""
     with Bookings(slow_ms=400) as bookings:
         server, caller = Server(folder, bookings.url), Caller()
-        threading.Timer(after_s, server.kill).start()
-        asyncio.run(caller.talk(server.media_url, for_s=60))
+        asyncio.run(caller.talk(server.media_url, for_s=60, begun=threading.Timer(after_s, server.kill).start))
         (file,) = server.journals.glob("*.jsonl")
         journal = read_journal(file)
         assert journal.interrupted

@@ -30,6 +30,7 @@ from voiceagent.ports import (
     LegEvents,
     LegFeatures,
     ReplyPiece,
+    SharedJournals,
 )
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.journal_file import Journal, read_journal
@@ -293,6 +294,8 @@ class Exchange:
         self.clock = ManualClock(1_000_000)
         self.learned = Learned()
         self.observers: list[Observer] = []
+        self.shared: SharedJournals | None = None
+        """Where journals are kept as well."""
 
     def serve(
         self,
@@ -324,7 +327,7 @@ class Exchange:
         async def serving() -> list[Line]:
             before = asyncio.all_tasks()
             placed = [Line(self.clock, flow, number) for number in range(1, calls + 1)]
-            journals = JournalStore(self.directory)
+            journals = JournalStore(self.directory, shared=self.shared)
             services = Services(
                 engines=Engines(**given),
                 models=LinesEngine(lines),

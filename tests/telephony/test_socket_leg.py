@@ -12,6 +12,7 @@ import pytest
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.driver import (
     MAX_EARLY_MS,
     MAX_REFUSED,
@@ -110,7 +111,7 @@ class Rig:
 
     def __init__(self, clock, dialect):
         self.clock = clock
-        self.transfers = Transfers({"support": "+4930"}, clock)
+        self.transfers = Transfers({"support": "+4930"}, clock, MemoryStore(clock))
         self.socket = PairedSocket()
         self.ticker = Ticker(clock)
         self.leg = SocketLeg(
@@ -490,14 +491,14 @@ def test_a_caller_is_handed_over_once_the_last_words_were_heard(clock):
         rig.leg.play("a1", b"x" * 8 * 1_000)
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
         await rig.pass_ms(1_000)
-        assert rig.transfers.next_of("CA0") is None
+        assert await rig.transfers.next_of("CA0") is None
         await rig.hear(mark(rig.marks[-1]))
         await rig.pass_ms(SETTLE_MS)
         await handing_over
         assert rig.socket.closed_with == (1000, "agent hung up")
-        assert rig.transfers.next_of("CA0") == "+4930"
+        assert await rig.transfers.next_of("CA0") == "+4930"
         clock.advance(ASKED_WITHIN_MS)
-        assert rig.transfers.next_of("CA0") is None
+        assert await rig.transfers.next_of("CA0") is None
 
     driven(clock, scenario)
 
@@ -521,7 +522,7 @@ def test_a_caller_who_hangs_up_meanwhile_is_not_handed_over(clock):
         await rig.hear(STOP)
         with pytest.raises(CallLost, match="the caller has gone"):
             await handing_over
-        assert rig.transfers.next_of("CA0") is None
+        assert await rig.transfers.next_of("CA0") is None
 
     driven(clock, scenario)
 

@@ -26,6 +26,7 @@ from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
+from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.tools.biscuit import BiscuitAttenuation
@@ -77,6 +78,8 @@ class ServerSettings:
     telephony: TelephonySettings
     journals: Path
     """Folder of the calls' journals."""
+    state: str = field(default="memory", repr=False)
+    """What workers share, as `open_store` takes it; there may be a password in it."""
     engines: Literal["local", "null"] = "local"
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
@@ -124,6 +127,8 @@ async def agent_server(
     learned = Learned()
     async with AsyncExitStack() as closing:
         await asyncio.to_thread(read_zone, settings.time_zone)
+        store = await open_store(settings.state, clock=clock)
+        closing.push_async_callback(store.close)
         # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
         models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
         closing.push_async_callback(models.close)
@@ -135,7 +140,8 @@ async def agent_server(
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        journals = JournalStore(settings.journals)
+        # What dies with the process is no better a place for a journal than its file.
+        journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
         closing.push_async_callback(journals.close)
         _warn_of_targets_without_number(flows, settings.telephony)
         tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
@@ -167,6 +173,7 @@ async def agent_server(
             may_go_on=calls.may_go_on,
             healthy=lambda: engines.healthy,
             clock=clock,
+            state=store,
         )
         async with lines as (media, port):
             yield AgentServer(media, port)

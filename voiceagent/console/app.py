@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from voiceagent.core.ids import CallId
+from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.settings import TelephonySettings
@@ -66,23 +67,20 @@ def control_plane(
             return asked
         if not ready():
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
-        return _twiml(connected(asked))
-
-    def connected(asked: _Asked, *, again: bool = False) -> str:
-        form = asked.form
-        grant = CallGrant(asked.agent, asked.call, caller=form.get("From"), called=form.get("To"), again=again)
-        media = asked.media_base + media_path("twilio", asked.agent, tokens.mint(grant))
-        return _connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after")
+        return await _connected(request, asked, tokens)
 
     async def after(request: Request) -> Response:
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        number = transfers.next_of(asked.call)
+        try:
+            number = await transfers.next_of(asked.call)
+        except StateUnavailable as exc:
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows where the caller is to go: {exc}")
         if number is not None:
             return _twiml(f"<Dial>{escape(number)}</Dial>")
         if await may_go_on(asked.agent, CallId(asked.call)):
-            return _twiml(connected(asked, again=True))
+            return await _connected(request, asked, tokens, again=True)
         return _twiml("<Hangup/>")
 
     return Starlette(
@@ -93,6 +91,18 @@ def control_plane(
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
         ]
     )
+
+
+async def _connected(request: Request, asked: _Asked, tokens: CallTokens, *, again: bool = False) -> Response:
+    """Have the carrier connect the call to us, and ask us afterwards what comes next."""
+    form = asked.form
+    grant = CallGrant(asked.agent, asked.call, caller=form.get("From"), called=form.get("To"), again=again)
+    try:
+        token = await tokens.mint(grant)
+    except StateUnavailable as exc:
+        return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
+    media = asked.media_base + media_path("twilio", asked.agent, token)
+    return _twiml(_connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after"))
 
 
 # --- a webhook -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from voiceagent.console.app import MayGoOn, control_plane
 from voiceagent.core.ids import CallId
-from voiceagent.ports import CallHandler, Clock
+from voiceagent.ports import CallHandler, Clock, SharedState
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -28,15 +29,18 @@ async def open_lines(
     handler: CallHandler,
     healthy: Callable[[], bool],
     clock: Clock,
+    state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
-    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. A call whose connection
-    broke is connected again where it `may_go_on`. Raises OperatorError where the port cannot be opened.
+    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. `state` is what this
+    worker shares with others; without it there are none. A call whose connection broke is connected again where it
+    `may_go_on`. Raises OperatorError where the port cannot be opened.
     """
-    tokens = CallTokens(clock)
-    transfers = Transfers(settings.transfer_targets, clock)
+    state = state or MemoryStore(clock)
+    tokens = CallTokens(state)
+    transfers = Transfers(settings.transfer_targets, clock, state)
     app = control_plane(
         settings,
         tokens=tokens,

@@ -8,10 +8,12 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import Literal
 
 from voiceagent.core.codec import encode_event, encode_outgoing
 from voiceagent.core.effects import Outgoing
@@ -26,10 +28,12 @@ __all__ = [
     "Job",
     "Opened",
     "RecordFile",
+    "Reopened",
     "Synced",
     "is_broken_off",
     "journal_name",
     "reopen",
+    "reopen_as",
 ]
 
 _MOST_AT_ONCE = 1_024
@@ -101,6 +105,8 @@ class RecordFile:
     lines: bytearray = field(default_factory=bytearray)
     """Encoded, not yet written."""
     broken: str | None = None
+    copy: Callable[[Sequence[bytes]], None] | None = None
+    """Is given every line that is encoded, by the thread."""
     jobs_done: int = 0
     """Written by the thread only; the call compares it with what it has handed over."""
 
@@ -108,6 +114,18 @@ class RecordFile:
     def path(self) -> Path:
         """Where it is."""
         return self.directory / journal_name(self.call)
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A journal that is gone on with."""
+
+    call: CallId
+    """The id under which it is recorded."""
+    output: FileIO
+    journal: Journal
+    ahead: tuple[bytes, ...]
+    """Lines of it that stand here alone."""
 
 
 class Disk:
@@ -190,6 +208,8 @@ class Disk:
         except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the journals of all others
             _break(file, exc)
             return
+        if file.copy is not None:
+            file.copy(lines)
         for line in lines:
             file.lines += line
             file.lines += b"\n"
@@ -207,7 +227,7 @@ class Disk:
             _break(file, exc)
 
 
-def reopen(directory: Path, call: CallId) -> tuple[CallId, FileIO, Journal] | None:
+def reopen(directory: Path, call: CallId) -> Reopened | None:
     """Return the journal of a call that has not come to its end, open behind its last whole line.
 
     None where there is none. Raises BlockingIOError while somebody still writes it, OSError and JournalError where it
@@ -216,20 +236,45 @@ def reopen(directory: Path, call: CallId) -> tuple[CallId, FileIO, Journal] | No
     recorded = _newest(directory, call)
     if recorded is None:
         return None
-    output = FileIO(directory / journal_name(recorded), "r+b")
-    try:
-        _claim(output)
-        written = output.readall()
-        journal = parse_journal(written, Path(output.name))
+    with _claimed(directory / journal_name(recorded), "r+b") as (output, written):
+        journal = parse_journal(written, Path(str(output.name)))
         if not journal.interrupted:
             output.close()
             return None
         # What was being written when the power went would run into the next line.
         output.truncate(output.seek(written.rfind(b"\n") + 1))
+    return Reopened(recorded, output, journal, ())
+
+
+def reopen_as(directory: Path, call: CallId, lines: Sequence[bytes]) -> Reopened:
+    """Return the journal of a call that was broken off here or elsewhere, and has these lines where all can see it.
+
+    What the file has beyond them was written when nobody else answered. Raises as `reopen` does.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shared = b"".join(line + b"\n" for line in lines)
+    with _claimed(directory / journal_name(call), "r+b", make=True) as (output, written):
+        whole = written[: written.rfind(b"\n") + 1]
+        if not whole.startswith(shared):
+            output.seek(0)
+            output.write(shared)
+            whole = shared
+        output.truncate(output.seek(len(whole)))
+        journal = parse_journal(whole, Path(str(output.name)))
+    return Reopened(call, output, journal, tuple(whole[len(shared) :].splitlines()))
+
+
+@contextmanager
+def _claimed(path: Path, mode: Literal["r+b"], *, make: bool = False) -> Generator[tuple[FileIO, bytes]]:
+    """Open a file that nobody else writes, and read it; it is closed again if the block raises."""
+    flags = os.O_CREAT if make else 0
+    output = FileIO(path, mode, opener=lambda name, more: os.open(name, more | flags, 0o600))
+    try:
+        _claim(output)
+        yield output, output.readall()
     except BaseException:
         output.close()
         raise
-    return recorded, output, journal
 
 
 def is_broken_off(directory: Path, call: CallId, written_after_s: float) -> bool:

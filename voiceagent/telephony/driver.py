@@ -371,7 +371,7 @@ class SocketLeg:
         await self._heard_out()
         if self._over:
             raise CallLost("the caller has gone")
-        self._transfers.expect(self._opened.started.call, number)
+        await self._transfers.expect(self._opened.started.call, number)
         await self._let_go()
 
     async def _heard_out(self) -> None:

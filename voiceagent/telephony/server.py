@@ -104,11 +104,11 @@ class MediaServer:
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
-    def _admit(self, request: Request) -> Admission | HTTPStatus:
+    async def _admit(self, request: Request) -> Admission | HTTPStatus:
         if self._draining:
             return HTTPStatus.SERVICE_UNAVAILABLE
         signatures = request.headers.get_all("X-Twilio-Signature")
-        admitted = admit(
+        admitted = await admit(
             request.path,
             signatures[0] if len(signatures) == 1 else None,
             settings=self._settings,
@@ -117,7 +117,7 @@ class MediaServer:
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
-        return admitted
+        return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
     async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
         socket = WebSocket(connection, clock=self._clock)

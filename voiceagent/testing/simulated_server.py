@@ -22,6 +22,7 @@ from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
@@ -84,7 +85,7 @@ class SimulatedServer:
         """The call's connections before this one."""
         self.tools = SimulatedTools(flow, tools, clock=self._clock, stalls=self._stalls, failed=loop.fail)
         self.journals = SimulatedJournals(journals)
-        self._transfers = Transfers(_numbers_of(flow), self._clock)
+        self._transfers = Transfers(_numbers_of(flow), self._clock, MemoryStore(self._clock))
         self._services = Services(
             engines=Engines(
                 SimulatedVad(),
