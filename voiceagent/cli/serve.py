@@ -19,6 +19,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
+from voiceagent.logs import LogFormat, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.spec.flow import Flow
 from voiceagent.telephony.settings import TelephonySettings
@@ -51,14 +52,15 @@ def serve(
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="VOICEAGENT_LOG_FORMAT", help="One line per event: `json`, or `text` to read.")
+    ] = "text",
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
 
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for library in ("transitions", "websockets"):  # several lines for what we say in one
-        logging.getLogger(library).setLevel(logging.WARNING)
+    set_up_logging(log_format)
     telephony = TelephonySettings(
         agents=frozenset(flows := agents_to_serve(agents, service_url=serving.service_url)),
         public_url=public_url,

@@ -14,6 +14,7 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.logs import LoggedCall, log_failure, logged_call
 from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
@@ -72,6 +73,7 @@ class Session:
         self._cancel_wake: Callable[[], None] | None = None
         self._wake_at_ms: int | None = None
         self._conversation: Conversation
+        self._logged: LoggedCall
         self._observers = list(services.observers)
         self._voice: Voice | None = None
         self._listening = True
@@ -105,7 +107,10 @@ class Session:
 
         Raises nothing, unless it is cancelled: whatever goes wrong ends this call, and the others notice nothing.
         """
-        with self._unharmed("was not brought to its end in good order"):
+        with (
+            logged_call(self._call, self._vault.scrub) as self._logged,
+            self._unharmed("was not brought to its end in good order"),
+        ):
             async with AsyncExitStack() as at_the_end:
                 await self._take_call(at_the_end)
 
@@ -135,8 +140,8 @@ class Session:
             _log.warning("call %s: %s", self._call, exc)
             self._end(journal, str(exc))
             await self._apologise(journal, self._flow.phrases.not_available)
-        except Exception:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
-            _log.exception("call %s failed", self._call)
+        except Exception as exc:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
+            log_failure(_log, exc, "call %s failed", self._call)
             self._end(journal, "internal error")
             await self._apologise(journal, self._flow.phrases.apology)
         finally:
@@ -156,6 +161,7 @@ class Session:
             for outgoing in self._record(journal, sealed(event, self._conversation, self._vault)):
                 performer.perform(outgoing)
             if state.turn != turn:
+                self._logged.turn = state.turn
                 tasks.start(_synced(journal))
             self._wake_me()
 
@@ -220,7 +226,7 @@ class Session:
     def _begin(self, journal: JournalWriter, started: ev.CallStarted) -> None:
         """Begin the conversation, under the id that it is recorded by: keys that make writes unique are made of it."""
         learned = self._services.learned
-        self._call = journal.call
+        self._call = self._logged.call = journal.call
         speaks = self._services.speech_model is not None
         inherited = Inherited(
             self._call,
@@ -254,8 +260,8 @@ class Session:
         for observe in tuple(self._observers):
             try:
                 observe(self._call, now_ms, event, outgoing)
-            except Exception:  # noqa: BLE001 - somebody else's code; who only looks on must not end the call
-                _log.exception("call %s goes on without one of its observers", self._call)
+            except Exception as exc:  # noqa: BLE001 - somebody else's code; who only looks on must not end the call
+                log_failure(_log, exc, "call %s goes on without one of its observers", self._call)
                 self._observers.remove(observe)
         return outgoing
 
@@ -281,15 +287,15 @@ class Session:
             self._failure = problem
             self.post(ev.TimePassed())  # wakes the reader
         else:
-            _log.error("call %s: one more thing failed", self._call, exc_info=problem)
+            log_failure(_log, problem, "call %s: one more thing failed", self._call)
 
     @contextmanager
     def _unharmed(self, otherwise: str) -> Generator[None]:
         """Go on with what comes after the block, whatever happens in it."""
         try:
             yield
-        except Exception:  # noqa: BLE001 - the call has to be brought to its end past any engine, leg or model
-            _log.exception("call %s %s", self._call, otherwise)
+        except Exception as exc:  # noqa: BLE001 - the call has to be brought to its end past any engine, leg or model
+            log_failure(_log, exc, "call %s %s", self._call, otherwise)
 
     def _end(self, journal: JournalWriter, reason: str) -> None:
         if not self._conversation.state.ended:

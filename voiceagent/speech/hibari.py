@@ -212,7 +212,7 @@ async def _finished(work: Future[bytes]) -> bytes:
     except CancelledError as exc:
         raise VoiceFailed("the synthesizer was closed") from exc
     except Exception as exc:  # the adapter boundary: the package's errors are not documented
-        raise VoiceFailed(f"the synthesizer failed: {exc}") from exc
+        raise VoiceFailed(f"the synthesizer failed ({type(exc).__name__})") from exc
 
 
 def _pause_after_ms(text: str) -> int:
