@@ -74,8 +74,9 @@ def place_of(exc: BaseException) -> str:
 def log_failure(log: logging.Logger, exc: BaseException, what: str, *args: object) -> None:
     """Log that something failed: its kind and place, and its own words, without the call's secrets, at DEBUG alone."""
     where = place_of(exc)
-    log.error(what + ": %s%s", *args, _kind(exc), f" at {where}" if where else "", stacklevel=2)
-    log.debug(what + ": %s", *args, _OwnWords(exc), stacklevel=2)
+    kind_and_place, own_words = f"{what}: %s%s", f"{what}: %s"
+    log.error(kind_and_place, *args, _kind(exc), f" at {where}" if where else "", stacklevel=2)
+    log.debug(own_words, *args, _OwnWords(exc), stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)
