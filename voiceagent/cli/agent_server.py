@@ -18,7 +18,9 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loop_watch import LoopWatch
+from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.render_ahead import render_ahead
+from voiceagent.runtime.retention import Retention, purged_daily
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
@@ -54,6 +56,10 @@ class ServerSettings:
     telephony: TelephonySettings
     journals: Path
     """Folder of the calls' journals."""
+    recordings: Path | None = None
+    """Folder of the calls' recordings; None where none are made."""
+    retention: Retention | None = None
+    """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
@@ -113,6 +119,11 @@ async def agent_server(
         closing.push_async_callback(pool.close)
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
+        recordings = Recordings(settings.recordings) if settings.recordings is not None else None
+        if recordings is not None:
+            closing.push_async_callback(recordings.close)
+        if settings.retention is not None:
+            await closing.enter_async_context(purged_daily(settings.retention))
         _warn_of_targets_without_number(flows, settings.telephony)
         tools = _executor(settings.service, pool, clock)
         closing.push_async_callback(tools.close)
@@ -126,6 +137,7 @@ async def agent_server(
             learned=learned,
             observers=tuple(observers),
             speech_model=speech_model,
+            recordings=recordings,
         )
         for flow in flows.values():
             await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)

@@ -7,6 +7,8 @@ import ipaddress
 import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +23,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.logs import LogFormat, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
+from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
 from voiceagent.telephony.settings import TelephonySettings
 
@@ -52,6 +55,19 @@ def serve(
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
+    record: Annotated[
+        Path | None,
+        typer.Option(envvar="VOICEAGENT_RECORDINGS", metavar="DIR", help="Record the sound of every call there."),
+    ] = None,
+    keep_journals: Annotated[
+        str,
+        typer.Option(
+            envvar="VOICEAGENT_KEEP_JOURNALS", metavar="DAYS", help="Days after which they are deleted, or `forever`."
+        ),
+    ] = str(DEFAULT_DAYS),
+    keep_recordings: Annotated[
+        str, typer.Option(envvar="VOICEAGENT_KEEP_RECORDINGS", metavar="DAYS", help="The same for recordings.")
+    ] = str(DEFAULT_DAYS),
     log_format: Annotated[
         LogFormat, typer.Option(envvar="VOICEAGENT_LOG_FORMAT", help="One line per event: `json`, or `text` to read.")
     ] = "text",
@@ -73,7 +89,19 @@ def serve(
     )
     _require_somebody_gets_in(telephony)
     require_writable(serving.journals)
-    forced = _run(_serve(serving.settings(telephony), flows))
+    if record is not None:
+        require_writable(record)
+    settings = replace(
+        serving.settings(telephony),
+        recordings=record,
+        retention=Retention(
+            serving.journals,
+            record,
+            journals_days=days_from(keep_journals, option="--keep-journals"),
+            recordings_days=days_from(keep_recordings, option="--keep-recordings"),
+        ),
+    )
+    forced = _run(_serve(settings, flows))
     if forced:
         raise typer.Exit(1)
 

@@ -15,7 +15,7 @@ from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.logs import LoggedCall, log_failure, logged_call
-from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine, SpeechModelEngine, Voice
+from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
@@ -24,6 +24,8 @@ from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
+from voiceagent.runtime.recorded_leg import RecordedLeg
+from voiceagent.runtime.recording import Recording, Recordings
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.spec.flow import Flow
@@ -54,6 +56,8 @@ class Services:
     clock: Clock
     learned: Learned
     observers: tuple[Observer, ...] = ()
+    recordings: Recordings | None = None
+    """Where the sound of calls is recorded; None where it is not."""
     speech_model: SpeechModelEngine | None = None
     """Hears and speaks in place of recognizer, model and synthesizer, which stand behind it."""
 
@@ -65,7 +69,7 @@ class Session:
         self._flow = flow
         self._incoming = incoming
         self._call = incoming.call
-        self._leg = incoming.leg
+        self._leg: Leg = incoming.leg
         self._services = services
         self._time_zone = time_zone
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue(_MOST_WAITING_EVENTS)
@@ -76,6 +80,7 @@ class Session:
         self._logged: LoggedCall
         self._observers = list(services.observers)
         self._voice: Voice | None = None
+        self._recording: Recording | None = None
         self._listening = True
         self._overflowed = False
         self._failure: Exception | None = None
@@ -85,6 +90,8 @@ class Session:
 
     def audio_arrived(self, audio: bytes) -> None:
         """Caller audio goes to the voice, not through the queue."""
+        if self._recording is not None:
+            self._recording.heard(audio)
         if self._voice is None or not self._listening:
             return
         try:
@@ -119,6 +126,12 @@ class Session:
         at_the_end.push_async_callback(journal.close)
         started = self._started()
         self._begin(journal, started)
+        if self._services.recordings is not None:
+            self._recording = self._services.recordings.begin(
+                self._call, self._incoming, self._conversation.state, self._services.clock, self.post
+            )
+            at_the_end.push_async_callback(self._recording.close)
+            self._leg = RecordedLeg(self._leg, self._recording)
         at_the_end.callback(self._vault.forget_all)
         at_the_end.callback(self._record_outcomes, journal)
         tasks = CallTasks(self._services.clock, failed=self._fail)
@@ -257,6 +270,8 @@ class Session:
         journal.event(now_ms, event)
         outgoing = self._conversation.handle(event, now_ms)
         journal.effects(outgoing)
+        if self._recording is not None:
+            self._recording.happened(event)
         for observe in tuple(self._observers):
             try:
                 observe(self._call, now_ms, event, outgoing)
