@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.runtime.conftest import exchange
+from tests.threats.bank_calls import bank_calls
 from voiceagent.logs import LogFormat, set_up_logging
 
-__all__ = ["Logged", "exchange", "logged"]
+__all__ = ["Logged", "bank_calls", "exchange", "logged"]
 
 Logged = Callable[..., io.StringIO]
 

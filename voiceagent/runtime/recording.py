@@ -45,6 +45,8 @@ _WORDS_AROUND_MS = 300
 """A voice is noticed a little after it has begun, and is taken to be over a little before it is."""
 _JITTER_MS = 150
 """How late a mark may be without there having been a pause in what was heard."""
+_GAP_MS = 1_000
+"""A leg that has sent nothing for so long sends no silence, and time passes. Less is made up for by the leg itself."""
 _CLOSED_WITHIN_MS = 5_000
 _REMEMBERED = 16
 _REAL_TIME = SystemClock()
@@ -162,8 +164,8 @@ class Recording:
             return
         sample_bytes = self._in.sample_bytes
         missing = self._clock_at - self._heard_to - len(audio) // sample_bytes
-        if missing > self._samples(_JITTER_MS):
-            self._held += _silence(self._in, missing)  # no leg has sent anything for so long
+        if missing > self._samples(_GAP_MS):
+            self._held += _silence(self._in, missing)
         count = len(audio) // sample_bytes
         hidden = self._state.phase.sensitive or self._nobody_recorded
         deaf = count if hidden else max(0, min(count, self._deaf_until - self._heard_to))
