@@ -19,6 +19,7 @@ from voiceagent.audio import read_stereo_wav
 from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId
 from voiceagent.ports import IncomingCall
+from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.recording import PAUSE, RESUME, STOPPED, Recordings
 from voiceagent.testing import ask_for, say
 from voiceagent.testing.manual_clock import ManualClock
@@ -291,6 +292,7 @@ def test_on_a_full_disk_the_recording_stops_with_a_flag_and_the_call_goes_on(
     (told,) = line.all(ev.HostEvent)
     assert (told.name, told.payload) == (STOPPED, {"reason": "No space left on device"})
     assert recorded.notes["stopped"] == "No space left on device"
+    assert inspect_journal(line.journal).problems == ["recording stopped: No space left on device"]
     assert line.spoken[-1] == "I see."
     assert len(recorded.caller) > 0, "what was recorded before can be heard"
 

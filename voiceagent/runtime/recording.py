@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -143,6 +144,8 @@ class Recording:
         self._held_from = 0
         """Sample at which the held caller audio begins; all before it is with the disk."""
         self._said: dict[UtteranceId, _Said] = {}
+        self._over: deque[UtteranceId] = deque(maxlen=_REMEMBERED)
+        """What the agent has said to its end, or as far as it was cut off: nothing of it comes any more."""
         self._voices: dict[UtteranceId, _Voice] = {}
         self._off: list[tuple[int, int | None]] = []
         """Where nobody is recorded, in samples."""
@@ -175,7 +178,7 @@ class Recording:
 
     def queued(self, utterance: UtteranceId, audio: bytes) -> None:
         """Note what the agent is about to say."""
-        if not self._stopped:
+        if not self._stopped and utterance not in self._over:
             self._said.setdefault(utterance, _Said()).audio += self._to_line.feed(audio)
 
     def happened(self, event: ev.Event) -> None:
@@ -290,6 +293,8 @@ class Recording:
 
     def _place_agent(self, utterance: UtteranceId, heard_ms: int, *, over: bool) -> None:
         """Place what has been heard of an utterance since it was last told of."""
+        if over:
+            self._over.append(utterance)
         said = self._said.get(utterance)
         if said is None:
             return
