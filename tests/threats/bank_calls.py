@@ -25,9 +25,9 @@ from voiceagent.testing import CallerScript, CallReport, place_call
 from voiceagent.testing.caller_script import HangUpStep, PressStep, SayStep, WaitForAgentStep, WaitStep
 from voiceagent.testing.utterance import Utterance
 
-__all__ = ["ACCOUNT", "CARD", "PIN", "SPOKEN_CARD", "BankCall", "bank_calls"]
+__all__ = ["ACCOUNT", "CARD", "PIN", "SPOKEN_ACCOUNT", "SPOKEN_CARD", "BankCall", "bank_calls"]
 
-ACCOUNT, PIN = "4519227", "1234"
+ACCOUNT, SPOKEN_ACCOUNT, PIN = "4519227", "four five one nine, double two seven", "1234"
 CARD = "4929137766183052"
 SPOKEN_CARD = "four nine two nine one three double seven, double six one eight three oh five two"
 BANK = Path(__file__).resolve().parents[2] / "phases" / "bank"
@@ -36,10 +36,10 @@ SAYS = SayStep(Utterance.from_mulaw("hum", pcm16_to_mulaw((b"\x00\x20" * 20 + b"
 PAUSE = WaitForAgentStep(quiet_ms=400, at_most_ms=15_000)
 ONLY_LISTENS = (WaitStep(2_000), HangUpStep())
 TELLS_A_CARD_NUMBER = (
-    *(WaitStep(300), SAYS, PAUSE, PressStep(ACCOUNT), PAUSE, PressStep(PIN)),
+    *(WaitStep(300), SAYS, PAUSE, SAYS, PAUSE, PressStep(PIN)),
     *(WaitStep(2_500), SAYS, WaitStep(3_000), PressStep(CARD), WaitStep(3_500), SAYS, WaitStep(2_500), HangUpStep()),
 )
-HEARD = ("I want to know my balance", f"my card is {SPOKEN_CARD}", "what is my checking balance")
+HEARD = ("I want to know my balance", SPOKEN_ACCOUNT, f"my card is {SPOKEN_CARD}", "what is my checking balance")
 
 
 @dataclass

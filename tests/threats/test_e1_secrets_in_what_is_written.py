@@ -12,7 +12,7 @@ import pytest
 
 from tests.runtime.desk_calls import asks, desk, greeted, lines
 from tests.runtime.test_recording import Recorded
-from tests.threats.bank_calls import ACCOUNT, CARD, PIN, SPOKEN_CARD, BankCall
+from tests.threats.bank_calls import ACCOUNT, CARD, PIN, SPOKEN_ACCOUNT, SPOKEN_CARD, BankCall
 from tests.threats.conftest import Logged
 from voiceagent import Sealed, ToolFailed, tool
 from voiceagent.core import events as ev
@@ -37,7 +37,17 @@ def test_e1_no_file_of_a_call_holds_a_number(bank_calls: dict[str, BankCall]) ->
     call = bank_calls["tells a card number"]
     written = written_in(call.folder)
     assert b"\xe2\x9f\xa8digits#0: 16 digits\xe2\x9f\xa9" in written
-    for secret in (CARD, GROUPED_CARD, SPOKEN_CARD, "four nine two nine", "double seven", ACCOUNT, CARD[6:]):
+    for secret in (
+        CARD,
+        GROUPED_CARD,
+        SPOKEN_CARD,
+        "four nine two nine",
+        "double seven",
+        ACCOUNT,
+        SPOKEN_ACCOUNT,
+        "double two",
+        CARD[6:],
+    ):
         assert secret.encode() not in written
 
 
@@ -46,19 +56,21 @@ def test_e1_keys_are_stored_as_dots(bank_calls: dict[str, BankCall]) -> None:
     pressed = "".join(
         entry.event.digits for entry in read_journal(journal).entries if isinstance(entry.event, ev.DigitsPressed)
     )
-    assert len(pressed) == len(ACCOUNT + PIN + CARD)
-    assert pressed == "•" * len(ACCOUNT + PIN) + CARD[:6] + "•" * 10
+    assert pressed == "•" * len(PIN) + CARD[:6] + "•" * 10
 
 
-def test_e1_the_words_of_a_card_number_are_silent_in_the_recording(bank_calls: dict[str, BankCall]) -> None:
+def test_e1_the_words_of_a_number_are_silent_in_the_recording(bank_calls: dict[str, BankCall]) -> None:
     call = bank_calls["tells a card number"]
     (sound,) = (call.folder / "recordings").glob("*.wav")
     recorded = Recorded(sound.parent, sound.stem)
     said_ms = [(turn.from_ms, turn.until_ms) for turn in call.report.turns if turn.said == "hum"]
-    assert len(said_ms) == 3
+    assert len(said_ms) == 4
     heard = recorded.caller_heard()
     assert [end - begin for begin, end in heard] == pytest.approx([600, 600], abs=30), "the first and the last"
-    assert [begin for begin, _ in heard] == pytest.approx([said_ms[0][0], said_ms[2][0]], abs=400)
+    assert [begin for begin, _ in heard] == pytest.approx([said_ms[0][0], said_ms[3][0]], abs=400)
+    secret = recorded.caller[(heard[0][1] + 20) * 8 : (heard[1][0] - 20) * 8]
+    assert len(secret) > 10_000 * 8
+    assert set(secret) == {0}, "to the sample"
     assert recorded.agent_heard(), "the agent is heard"
 
 
