@@ -41,6 +41,7 @@ explore: $(STAMP)  ## Play every scripted conversation in many orders, on the co
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
+	EXPLORED_CALLS=1500 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -60,7 +61,7 @@ bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech mod
 	$(BIN)/python -m benchmarks.swap
 
 lock:  ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --group dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --group dev \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made

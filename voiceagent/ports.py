@@ -115,6 +115,14 @@ class VadHandle(Protocol):
         """Take the next bytes of caller audio, any length, and return what they decide."""
         ...
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which the line has not been silent up to what was fed last; None where it is silent.
+
+        Nobody may have told yet whether it is a voice: a sentence that is about to be noticed has begun in it.
+        """
+        ...
+
 
 class VadEngine(Protocol):
     """Voice yes or no; the same engine serves every call of the process."""
@@ -250,6 +258,8 @@ class ReplyDone:
     output_tokens: int = 0
     understood: bool = True
     """False where the reply only says that it did not understand, and the model can tell."""
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 ReplyPiece = SentText | ToolRequest | ReplyDone
@@ -295,16 +305,10 @@ class SpeechCapabilities:
     """What it speaks, best first."""
     transcribes: bool
     """Whether the caller's words come as text, at least late."""
-    truncates: bool
-    """Whether its history can be cut to what was heard of a reply; where not, it knows by itself, or never."""
-    filler: Literal["own_audio", "nudge"] = "own_audio"
-    """What covers a wait: our own audio, or a line of text that has the model say something."""
     session_limit_ms: int | None = None
     """After this a provider ends the session; it is renewed before."""
     idle_limit_ms: int | None = None
     """Without speech for so long a provider ends the session."""
-    history_messages: int | None = None
-    """How many messages a new session can be told; None is any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +386,8 @@ class ModelReplyEnded:
     reason: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +403,8 @@ class CallerTranscribed:
 
     text: str
     final: bool
+    heard_ms: tuple[int, int] | None = None
+    """From when to when of the audio that the session was given; None where the provider does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from benchmarks.swap.desk import desk
 from benchmarks.swap.provider import GO_ON
 from voiceagent.core.events import Event, LegLost
 from voiceagent.core.ids import Epoch, UtteranceId
-from voiceagent.models.openai_realtime_setup import ServerTurns, first_session
+from voiceagent.models.openai_realtime.setup import ServerTurns, first_session
 from voiceagent.ports import MULAW_8K, Leg, OfferedTool, SessionSetup
 from voiceagent.spec.flow import Flow
 

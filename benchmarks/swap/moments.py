@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from voiceagent.audio import FRAME_MS
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn
-from voiceagent.speech.gate import VoiceGate
+from voiceagent.speech.gate import Audible, VoiceGate
 
 __all__ = [
     "BACKGROUND",
@@ -120,6 +120,7 @@ class MomentVad:
 class _Handle:
     def __init__(self) -> None:
         self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=_PAUSE_MS)
+        self._audible = Audible()
         self._at_ms = 0
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
@@ -127,8 +128,14 @@ class _Handle:
         size = MULAW_8K.bytes_per_ms * FRAME_MS
         for begin in range(0, len(audio), size):
             activity = "voice" if is_speech(runs_in(audio[begin : begin + size])) else "silence"
+            self._audible.window(audible=activity == "voice", begin_ms=self._at_ms)
             change = self._gate.window(activity, begin_ms=self._at_ms, end_ms=self._at_ms + FRAME_MS)
             self._at_ms += FRAME_MS
             if change is not None:
                 decided.append(change)
         return decided
+
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Its lines carry whole frames: nothing is ever left over."""
+        return self._audible.since_ms

@@ -4,7 +4,7 @@
         httpx.get(f"{bank.url}/health")
 
 `settings` says how this run differs, `customers` who banks here, `opening` writes the database
-and `ledger` keeps it, with `pins` beside it. `tokens`, `latency` and `request_log` serve `app`, the HTTP
+and `ledger` keeps it, with `pins` beside it. `tokens`, `biscuits`, `latency` and `request_log` serve `app`, the HTTP
 surface, with `incoming` and `outgoing` on its two sides; `service` is the thread it runs on.
 """
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .biscuits import BiscuitMint
 from .incoming import (
     BlockBody,
     RequestError,
@@ -50,13 +51,15 @@ __all__ = ["build_app"]
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def build_app(settings: BankSettings, *, ledger: Ledger, log: RequestLog, closing: asyncio.Event) -> ASGIApp:
+def build_app(
+    settings: BankSettings, *, ledger: Ledger, log: RequestLog, closing: asyncio.Event, mint: BiscuitMint | None
+) -> ASGIApp:
     """Return the bank as an ASGI application; every request is logged but those for the log.
 
     Once `closing` is set, requests that are still taking their time are answered with 503.
     """
     starlette = Starlette(
-        routes=_Counter(settings, ledger, log, closing).routes(),
+        routes=_Counter(settings, ledger, log, closing, mint).routes(),
         exception_handlers={RequestError: explain, HTTPException: explain, Exception: explain},
     )
 
@@ -84,12 +87,20 @@ class _Operation:
 class _Counter:
     """Answers the operations from one ledger."""
 
-    def __init__(self, settings: BankSettings, ledger: Ledger, log: RequestLog, closing: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: BankSettings,
+        ledger: Ledger,
+        log: RequestLog,
+        closing: asyncio.Event,
+        mint: BiscuitMint | None,
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._log = log
         self._closing = closing
         self._issuer = TokenIssuer()
+        self._mint = mint
         self._latency = LatencyDraws(settings.latencies, seed=settings.seed)
 
     def routes(self) -> list[Route]:
@@ -128,14 +139,26 @@ class _Counter:
 
     def _admit(self, request: Request, *, scope: str) -> None:
         token = bearer_token(request)
+        customer_id: str | None = request.path_params.get("customer_id")
         claims = None if token is None else self._issuer.read(token, now_ms=_now_ms())
         if claims is None:
-            raise RequestError(401, "invalid_token", "a valid bearer token is needed")
+            self._admit_biscuit(token, scope=scope, subject=customer_id)
+            return
         if scope not in claims.scopes:
             raise RequestError(403, "insufficient_scope", f"the token lacks the scope {scope}")
-        customer_id = request.path_params.get("customer_id")
         if customer_id is not None and customer_id != claims.subject:
             raise RequestError(403, "wrong_subject", "the token is not for this customer")
+
+    def _admit_biscuit(self, token: str | None, *, scope: str, subject: str | None) -> None:
+        if self._mint is None or token is None:
+            raise RequestError(401, "invalid_token", "a valid bearer token is needed")
+        match self._mint.judge(token, scope=scope, subject=subject):
+            case "admitted":
+                return
+            case "refused":
+                raise RequestError(403, "biscuit_refused", "the biscuit does not allow this, now and for this customer")
+            case "not one of ours":
+                raise RequestError(401, "invalid_token", "a valid bearer token is needed")
 
     async def _take_time(self, endpoint: Endpoint) -> None:
         latency_ms = self._latency.next_ms(endpoint)

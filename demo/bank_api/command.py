@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"bank: {bank.url}  seed {settings.seed}  client {settings.client_id}", flush=True)
             if is_secret_new:
                 print(f"client secret of this run: {settings.client_secret}", flush=True)
+            if settings.biscuits:
+                print(f"public key of this run: {bank.mint.public_key}", flush=True)
+                print(f"biscuit of this run: {bank.mint.token}", flush=True)
             bank.wait(stop)
     except OperatorError as exc:
         print(f"bank: {exc}", file=sys.stderr)
@@ -54,6 +57,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> t
     parser.add_argument("--database", type=Path, help="SQLite file, written anew; in memory when not given")
     parser.add_argument("--client-id", default=environment.get("BANK_CLIENT_ID", "phone-agent"))
     parser.add_argument("--client-secret", help="better given as BANK_CLIENT_SECRET")
+    parser.add_argument("--biscuits", action="store_true", help="sign and read biscuits too")
     parser.add_argument(
         "--latency",
         type=_latency,
@@ -78,6 +82,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> t
         database=given.database,
         client_id=given.client_id,
         client_secret=known_secret or secrets.token_urlsafe(24),
+        biscuits=given.biscuits,
         latencies={**DEFAULT_LATENCIES, **dict(given.latency)},
         failures=dict(given.fail),
     )

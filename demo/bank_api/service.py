@@ -16,6 +16,7 @@ import uvicorn
 from voiceagent.errors import OperatorError
 
 from .app import build_app
+from .biscuits import BiscuitMint
 from .customers import Kind
 from .ledger import Ledger
 from .request_log import LoggedRequest, RequestLog
@@ -38,6 +39,7 @@ class _Running:
     thread: threading.Thread
     closing: asyncio.Event
     url: str
+    mint: BiscuitMint | None
 
 
 class BankApi:
@@ -64,13 +66,22 @@ class BankApi:
         """Where it answers: `http://127.0.0.1:40123`. Raises OperatorError while it is stopped."""
         return self._require().url
 
+    @property
+    def mint(self) -> BiscuitMint:
+        """What the agent gets its biscuit from. Raises OperatorError while it is stopped, or signs none."""
+        mint = self._require().mint
+        if mint is None:
+            raise OperatorError("the bank signs no biscuits: BankSettings(biscuits=True)")
+        return mint
+
     def start(self) -> None:
         """Open the books and serve; requests are accepted when this returns.
 
-        Raises OperatorError where it runs already, or the port or the database file cannot be had.
+        Raises OperatorError where it runs already, or the port, the database file or an extra cannot be had.
         """
         if self._running is not None:
             raise OperatorError("the bank is open already")
+        mint = BiscuitMint(self.settings.client_id) if self.settings.biscuits else None
         listener = _listen(self.settings.port)
         try:
             ledger = Ledger(seed=self.settings.seed, today=self.settings.today, database=self.settings.database)
@@ -80,7 +91,7 @@ class BankApi:
         log, closing = RequestLog(), asyncio.Event()
         server = uvicorn.Server(
             uvicorn.Config(
-                build_app(self.settings, ledger=ledger, log=log, closing=closing),
+                build_app(self.settings, ledger=ledger, log=log, closing=closing, mint=mint),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -96,7 +107,7 @@ class BankApi:
         loop = runner.get_loop()
         thread = threading.Thread(target=_serve, args=(runner, server, listener), name="bank-api")
         port: int = listener.getsockname()[1]
-        self._running = _Running(ledger, log, server, loop, thread, closing, f"http://{_HOST}:{port}")
+        self._running = _Running(ledger, log, server, loop, thread, closing, f"http://{_HOST}:{port}", mint)
         thread.start()
 
     def stop(self) -> None:

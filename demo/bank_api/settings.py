@@ -75,6 +75,8 @@ class BankSettings:
     client_id: str = "phone-agent"
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     """What the phone agent proves itself with at `/oauth/token`."""
+    biscuits: bool = False
+    """Whether it signs and reads biscuits too; needs the extra `biscuit`."""
     today: date = field(default_factory=_today_utc)
     """The bank's business day: transactions lie before it, transfers are booked on it."""
     database: Path | None = None

@@ -33,6 +33,7 @@ PIN = Digits(name="pin", length=4, sealed=True)
         "attempts_left": "attempts_left",
     },
     scopes="identity:verify",
+    egress="POST service",
     timeout_ms=8_000,
 )
 async def verify_caller(account_number: Sealed, pin: Sealed, ctx: ToolContext) -> object:

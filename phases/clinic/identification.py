@@ -43,6 +43,7 @@ DATE_OF_BIRTH_BY_KEYS = Digits(name="born", length=8)
         "appointment_doctor": "appointment.doctor",
     },
     scopes="patients:identify",
+    egress="POST service",
     timeout_ms=6_000,
 )
 async def find_patient(born: date, name: str, ctx: ToolContext) -> object:

@@ -16,7 +16,7 @@ AGENT = """
 from voiceagent import Flow, HangUpAfter, Phase, Requested, Say, ToolContext, Transition, tool
 
 
-@tool
+@tool{egress}
 async def opening_hours(ctx: ToolContext) -> object:
     "When the shop is open."
     return {body}
@@ -40,10 +40,12 @@ class Shop:
 
     folder: Path
 
-    def write(self, *, body: str = '{"opens": "nine"}', then: str = "goodbye", beside: str = ".") -> None:
+    def write(
+        self, *, body: str = '{"opens": "nine"}', then: str = "goodbye", beside: str = ".", egress: str = ""
+    ) -> None:
         for made in (self.folder / beside / "phases" / "shop", self.folder / beside / "prompts" / "shop"):
             made.mkdir(parents=True, exist_ok=True)
-        agent = AGENT.replace("{body}", body).replace("{then}", then)
+        agent = AGENT.replace("{body}", body).replace("{then}", then).replace("{egress}", egress)
         (self.folder / beside / "phases" / "shop" / "__init__.py").write_text(agent)
         (self.folder / beside / "prompts" / "shop" / "help.md").write_text("Be kind.")
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, Shop
+from tests.runtime.desk_calls import desk
+from voiceagent.ports import ReplyDone, SentText
+from voiceagent.testing import ModelRule, RuledModel, RuntimeCall, SimulatedProvider
 
 
 @pytest.fixture
@@ -45,6 +48,18 @@ def test_after_a_prompt_was_edited_a_replay_says_how_it_goes_all_the_same(
     code, said, _ = replayed(voiceagent, journal, "--other-flow")
     assert code == 0
     assert said.endswith(" events: the same effects\n")
+
+
+@pytest.mark.parametrize("spoken", [True, False], ids=["by a speech model", "by a cascade"])
+def test_tokens_are_told_with_how_many_of_them_were_cached(tmp_path: Path, voiceagent: Run, spoken: bool) -> None:
+    answer = (SentText("It is ten."), ReplyDone(input_tokens=300, output_tokens=20, cached_tokens=256))
+    model = RuledModel((ModelRule(answer, caller_says="time"),))
+    provider = SimulatedProvider(desk(), model) if spoken else None
+    with RuntimeCall(desk(), model=model, provider=provider, journals=tmp_path / "journals") as call:
+        call.start().says("What time is it?").says("And what time is it now?")
+    (journal,) = (tmp_path / "journals").glob("*.jsonl")
+    _, said, _ = voiceagent("inspect", str(journal))
+    assert "model in talk: 2 replies, 600 tokens in (512 of them cached), 40 out\n" in said
 
 
 @pytest.mark.parametrize("command", [("inspect",), ("replay", "--agent", "shop")])

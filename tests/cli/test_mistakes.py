@@ -47,13 +47,27 @@ def test_a_server_that_would_refuse_every_call_does_not_start(
         (("--service-url", "http://[x"), "--service-url is 'http://[x'"),
         (("--token-url", "ftp://x"), "--token-url is 'ftp://x'"),
         (("--public-url", "https://[x"), "public_url is 'https://[x'"),
+        (("--internal-url", "rates.internal"), "--internal-url is 'rates.internal'"),
+        (("--service-key-variable", "SHOP_KEY"), "the environment has no SHOP_KEY, which is to hold the key"),
+        (("--biscuit", "b"), "--biscuit needs --biscuit-public-key"),
+        (("--biscuit", "b", "--biscuit-public-key", "k"), "the public key of the biscuit is none"),
+        (("--biscuit", "b", "--token-url", "http://x"), "by one of --token-url, --biscuit and --service-key-variable"),
         (("--journals", "/proc/journals"), "nothing can be written to /proc/journals"),
     ],
 )
 def test_a_setting_that_cannot_be_is_told_at_the_start(
-    shop: Shop, voiceagent: Run, options: tuple[str, str], expected: str
+    shop: Shop, voiceagent: Run, options: tuple[str, ...], expected: str
 ) -> None:
     assert expected in complaint(voiceagent(*OPEN, *options))
+
+
+@pytest.mark.parametrize(
+    "option", ["--service-url", "--token-url", "--internal-url", "--openai-base-url", "--anthropic-base-url"]
+)
+def test_e2_a_password_in_an_address_is_refused_and_not_repeated(shop: Shop, voiceagent: Run, option: str) -> None:
+    said = complaint(voiceagent(*OPEN, option, "https://me:canary-77@api.example.com/v1"))
+    assert f"{option} has a name or a password in it" in said
+    assert "canary" not in said
 
 
 def test_a_port_beyond_the_last_one_is_refused(shop: Shop, voiceagent: Run) -> None:
@@ -94,6 +108,14 @@ def test_tools_without_their_service_are_told_before_the_first_call(
     shop.script("hang_up")
     said = complaint(voiceagent(*command))
     assert said == "voiceagent: the tools of shop call a service (opening_hours): name it with --service-url\n"
+
+
+def test_tools_that_reach_no_service_of_their_agents_need_none(shop: Shop, voiceagent: Run) -> None:
+    shop.write(
+        body='await ctx.http.get("https://hours.example.com/")', egress='(egress="GET https://hours.example.com")'
+    )
+    options = ("--engines", "null", "--script", shop.script("wait_for: agent_done", "hang_up"))
+    assert voiceagent("call", "shop", *options)[0] == 0
 
 
 @pytest.mark.parametrize(

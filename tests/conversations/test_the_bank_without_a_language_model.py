@@ -13,7 +13,7 @@ from voiceagent.core import effects as fx
 from voiceagent.errors import ToolFailed
 from voiceagent.models.guided import GuidedModels
 from voiceagent.runtime.loader import load_flow
-from voiceagent.testing import After, ScriptedCall
+from voiceagent.testing import After, Faults, ScriptedCall
 
 BANK = load_flow(Path(__file__).parents[2] / "phases" / "bank")
 MODELS = GuidedModels()
@@ -98,6 +98,14 @@ def asked_for(call: ScriptedCall, tool: str) -> list[dict[str, JsonValue]]:
 
 def transferred(call: ScriptedCall) -> list[tuple[JsonValue, JsonValue]]:
     return [(run["amount"], run["to_account"]) for run in asked_for(call, "transfer")]
+
+
+def test_what_the_caller_said_before_a_reply_that_failed_is_answered(place: Place) -> None:
+    call = place(BALANCE, NUMBER, PIN)
+    call.world.faults = Faults(model_fails=(len(call.record.effects(fx.AskModel)) + 1,))
+    call.says(TRANSFER)
+    assert call.flow.phrases.apology in call.heard
+    assert "$250" in call.heard[-1] or "250 dollars" in call.heard[-1]
 
 
 # --- getting in ------------------------------------------------------------------------------------------------------

@@ -68,11 +68,12 @@ def run(agent: str, name: str, arguments: dict[str, JsonValue], service: Service
     tool = tool_of(AGENTS[agent], name)
     values = tool.arguments.model_validate(arguments)
 
-    pool = ConnectionPool()
+    pool = ConnectionPool(internal=[service.url])
 
     async def main() -> object:
         key = "call-1:1" if tool.effect != "read" else None
-        ctx = ToolContext("call-1", name, ToolHttp(pool, service.url, {}), 10_000, 0, key, {})
+        http = ToolHttp(pool, service.url, {}, reach=tool.reach, who=name)
+        ctx = ToolContext("call-1", name, http, 10_000, 0, key, {})
         try:
             return await tool.run(**{part: getattr(values, part) for part in tool.arguments.model_fields}, ctx=ctx)
         finally:

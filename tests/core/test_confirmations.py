@@ -178,6 +178,30 @@ def test_a_yes_pressed_before_the_question_was_heard_is_no_answer_to_it(asked: C
     assert asked.cancelled == []
 
 
+def test_a_key_in_the_middle_of_the_question_does_not_stop_it_and_is_no_number(asked: Caller) -> None:
+    asked.happens(ev.DigitsPressed("1"), after_ms=500)
+    asked.hears(asked.read_back)
+    assert not any(isinstance(effect, fx.StopPlayout) for effect in asked.done)
+    asked.happens(ev.DigitsPressed("1"))
+    assert len(asked.cancelled) == 1
+    assert [m.text for m in asked.conversation.transcript.messages() if m.role == "caller" and m.text == "1"] == []
+
+
+def test_a_key_in_the_middle_of_the_question_is_the_first_of_a_number_that_goes_on(asked: Caller) -> None:
+    asked.happens(ev.DigitsPressed("1"), after_ms=500)
+    asked.happens(ev.DigitsPressed("5"), after_ms=400)
+    asked.waits(5_000)
+    assert [m.text for m in asked.conversation.transcript.messages() if m.role == "caller"][-1:] == ["15"]
+    assert asked.cancelled == []
+
+
+def test_a_no_pressed_in_the_middle_of_the_question_is_one(asked: Caller) -> None:
+    asked.happens(ev.DigitsPressed("2"), after_ms=500)
+    assert "no" in asked.told
+    asked.waits(5_000)
+    assert [m.text for m in asked.conversation.transcript.messages() if m.role == "caller" and m.text == "2"] == []
+
+
 def test_a_question_that_was_cut_off_is_void(asked: Caller) -> None:
     asked.happens(ev.PlayoutStopped(asked.read_back.utterance, 300, exact=True))
     assert "interrupted the read-back" in asked.told

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from voiceagent.core.agent_speech import AgentSpeech
 from voiceagent.core.effects import Message
-from voiceagent.core.ids import Epoch
+from voiceagent.core.ids import Epoch, UtteranceId
 from voiceagent.core.transcript import Transcript
 from voiceagent.spec.phase import Carry, LastMessages
 
@@ -153,3 +153,23 @@ def test_with_room_for_everything_everything_of_this_phase_is_shown(
     here = [message for message in transcript.messages() if message.epoch >= epoch and message.role != "tool_result"]
     window = transcript.window(Epoch(epoch), "all", 60)
     assert [message for message in window if message.epoch >= epoch and message.role != "tool_result"] == here
+
+
+def test_words_that_come_late_stand_before_what_was_said_since() -> None:
+    transcript = Transcript()
+    first, second = UtteranceId("c1"), UtteranceId("c2")
+    transcript.began(first)
+    transcript.began(second)
+    transcript.caller({second: "And a bill."}, Epoch(1))
+    transcript.late(first, "I have a visit.", Epoch(1), in_audio=True)
+    assert [message.text for message in transcript.messages()] == ["I have a visit.", "And a bill."]
+
+
+def test_words_that_fill_a_gap_stand_where_it_was() -> None:
+    transcript = Transcript()
+    first, second = UtteranceId("c1"), UtteranceId("c2")
+    transcript.began(first)
+    transcript.began(second)
+    transcript.caller({first: None, second: "And a bill."}, Epoch(1), in_audio=True)
+    assert transcript.words_came(first, "I have a visit.")
+    assert [message.text for message in transcript.messages()] == ["I have a visit. And a bill."]

@@ -14,7 +14,7 @@ from voiceagent.core.sealing import Sealing, without_handles
 from voiceagent.core.state import Inherited
 from voiceagent.language import language_for
 from voiceagent.runtime.sealed_events import sealed
-from voiceagent.spec.phase import HangUpAfter, Requested, Say, Transition, Wait
+from voiceagent.spec.phase import HangUpAfter, Pressed, Requested, Say, Transition, Wait
 from voiceagent.spec.prompt import Prompt
 from voiceagent.tools.vault import Vault
 
@@ -197,6 +197,35 @@ def test_of_a_number_that_is_pressed_half_is_seen_at_most() -> None:
     assert longest_run_in(edge) == 6
     assert "⟨digits#0: 16 digits⟩" in edge.everything
     assert "411111" not in edge.everything
+
+
+def test_of_a_number_that_is_pressed_in_groups_no_more_is_seen() -> None:
+    edge = Edge(a_flow())
+    for group in ("4111", "2222", "3333", "4444"):
+        edge.presses(*group)
+        edge.waits(4_000)
+    pressed = "".join(event.digits for event in edge.seen if isinstance(event, ev.DigitsPressed))
+    assert pressed == "411122" + "•" * 10
+
+
+def test_a_telephone_number_can_be_pressed_again() -> None:
+    edge = Edge(a_flow(Digits(name="phone", length=10)))
+    for _ in range(3):
+        edge.presses(*"5551234567")
+        edge.waits(4_000)
+    assert "•" not in edge.everything
+
+
+def test_a_menu_can_be_gone_through_key_by_key() -> None:
+    talk, bye = a_flow().phases
+    again = Transition(on=Pressed(digits="5"), to="talk")
+    talk = talk.model_copy(update={"transitions": (again, *talk.transitions)})
+    edge = Edge(a_flow().model_copy(update={"phases": (talk, bye)}))
+    for _ in range(12):
+        edge.presses("5")
+        edge.happens(ev.PhaseSwapped(edge.conversation.state.epoch))
+        edge.waits(1_000)
+    assert "•" not in edge.everything
 
 
 def test_a_number_that_is_pressed_at_once_is_not_seen_at_all() -> None:

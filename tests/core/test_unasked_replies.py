@@ -7,7 +7,7 @@ import pytest
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId
+from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import HangUpAfter, Phase, Requested, Transition
@@ -53,6 +53,11 @@ class Desk:
         self._now_ms += 10
         return [out.effect for event in events for out in self._conversation.handle(event, self._now_ms)]
 
+    def at(self, now_ms: int, event: ev.Event) -> list[fx.Effect]:
+        """The same, at this moment."""
+        self._now_ms = now_ms
+        return [out.effect for out in self._conversation.handle(event, now_ms)]
+
 
 @pytest.fixture
 def desk() -> Desk:
@@ -91,3 +96,15 @@ def test_a_result_that_the_reply_in_its_place_did_not_know_of_is_still_told(desk
     (again,) = [effect for effect in effects if isinstance(effect, fx.AskModel)]
     assert "tool_result" in [message.role for message in again.request.history]
     assert again.reply == "r3"
+
+
+def test_a_reply_that_does_not_begin_is_asked_for_three_seconds_after_the_voice_however_late_its_words(
+    desk: Desk,
+) -> None:
+    desk.happens(begun(ASKED), *said(ASKED, "Hello."))
+    utterance = UtteranceId("c1")
+    desk.at(5_000, ev.CallerStartedSpeaking(utterance, 5_000))
+    desk.at(6_200, ev.CallerPaused(utterance, 6_000))
+    desk.at(7_400, ev.TranscriptFinal(utterance, "Are you open today?", in_audio=True))
+    assert [effect for effect in desk.at(8_990, ev.TimePassed()) if isinstance(effect, fx.AskModel)] == []
+    assert [type(effect) for effect in desk.at(9_010, ev.TimePassed())].count(fx.AskModel) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
 from voiceagent.models.gemini_live import GeminiLiveModels
 from voiceagent.models.gemini_live.generations import PCM_16K, PCM_24K
-from voiceagent.ports import OfferedTool, SessionSetup, SpeechModelEvent
+from voiceagent.ports import OfferedTool, SessionSetup, SpeechModelEvent, SpeechSession
 
 Frame = Mapping[str, Any]
 KEY = "key-that-nobody-may-read"
@@ -79,8 +80,10 @@ def heard(text: str, **rest: Any) -> Frame:
     return {"serverContent": {"inputTranscription": {"text": text, **rest}}}
 
 
-def done(taken: int = 0, made: int = 0, thought: int = 0) -> Frame:
+def done(taken: int = 0, made: int = 0, thought: int = 0, *, cached: int = 0) -> Frame:
     usage = {"promptTokenCount": taken, "responseTokenCount": made, "thoughtsTokenCount": thought}
+    if cached:
+        usage["cachedContentTokenCount"] = cached
     return {**TURN_COMPLETE, "usageMetadata": usage}
 
 
@@ -95,10 +98,6 @@ def cancels(*ids: str) -> Frame:
 
 def go_away(left: str) -> Frame:
     return {"goAway": {"timeLeft": left}}
-
-
-def resumable(handle: str | None) -> Frame:
-    return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": True} if handle else {"resumable": False}}
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -258,3 +257,35 @@ class Posted:
             self._came.clear()
             async with asyncio.timeout(10):
                 await self._came.wait()
+
+
+OLD_MODEL = "gemini-2.5-flash-native-audio-preview-12-2025"
+SECOND = 32_000
+"""Bytes of caller audio in a second."""
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def timed() -> None:
+        async with asyncio.timeout(20):
+            await test()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert left == set(), "a task was left behind"
+
+    asyncio.run(timed())
+
+
+def speech(start_ms: int, end_ms: int) -> bytes:
+    """Caller audio whose every sample says where it stands."""
+    return struct.pack(f"<{16 * (end_ms - start_ms)}H", *(n % 65_536 for n in range(16 * start_ms, 16 * end_ms)))
+
+
+async def speak(session: SpeechSession, start_ms: int, end_ms: int) -> None:
+    """Speak in frames of 20 ms, letting everybody else have their turn in between."""
+    for at_ms in range(start_ms, end_ms, 20):
+        session.hear(speech(at_ms, at_ms + 20))
+        await asyncio.sleep(0)
+
+
+async def listen(line: Line) -> None:
+    await line.confirm()
+    await line.all_that_comes()

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+from typing import Any
+
+import pytest
+
+from voiceagent.core.effects import Message
+from voiceagent.core.ids import Epoch
+from voiceagent.ports import MULAW_8K, AudioFormat, SpeechModelEvent
+
+pytest.importorskip("openai", reason="needs the extra 'openai'")
+
+
+import itertools
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from openai.types.realtime.realtime_client_event import RealtimeClientEvent
 from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 from pydantic import BaseModel, TypeAdapter
 
-from voiceagent.core.ids import Epoch
-from voiceagent.models.openai_realtime_protocol import RealtimeProtocol
-from voiceagent.models.openai_realtime_setup import ServerTurns, Turns
-from voiceagent.ports import MULAW_8K, AudioFormat, OfferedTool, SessionSetup, SpeechModelEvent
+from voiceagent.models.openai_realtime.protocol import RealtimeProtocol
+from voiceagent.models.openai_realtime.setup import ServerTurns, Turns
+from voiceagent.ports import OfferedTool, SessionSetup
 
 _FROM_CLIENT: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
 _FROM_SERVER: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -155,8 +164,14 @@ def done(
     output: Sequence[Frame] = (),
     details: Frame | None = None,
     tokens: tuple[int, int] = (120, 40),
+    cached: int = 0,
 ) -> Frame:
-    usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)}
+    usage = {
+        "input_tokens": tokens[0],
+        "input_token_details": {"text_tokens": tokens[0], "cached_tokens": cached},
+        "output_tokens": tokens[1],
+        "total_tokens": sum(tokens),
+    }
     response = {"id": reply, "object": "realtime.response", "status": status, "status_details": details}
     return event("response.done", response={**response, "output": list(output), "usage": usage})
 
@@ -243,3 +258,19 @@ def open_wire(first: SessionSetup | None = None, **options: Any) -> Wire:
     assert wire.receive(session_created(), session_updated()) == []
     assert wire.protocol.ready
     return wire
+
+
+PCM_24K = AudioFormat("pcm16", 24_000)
+ALAW_8K = AudioFormat("alaw", 8_000)
+NOTE = Message(7, "note", "The caller is verified.", Epoch(2))
+SECOND_OF_MULAW = bytes(8_000)
+ACTIVE = "conversation_already_has_active_response"
+
+
+def result(request: str, text: str = '{"balance": 12}', *, failed: bool = False, epoch: int = 1) -> Message:
+    return Message(5, "tool_result", text, Epoch(epoch), request=request, tool="get_balance", failed=failed)
+
+
+def requested(wire: Wire, request: str, *, reply: str = "resp_1") -> None:
+    """Have a whole reply go by that asks for a tool."""
+    wire.receive(began(reply), item_done(reply, function_call(request)), done(reply))

@@ -231,6 +231,12 @@ def test_an_intent_without_a_tool_is_an_answer() -> None:
     assert words(reply(caller("What is on tonight?"))) == "We play Hamlet."
 
 
+def test_words_whose_answer_has_failed_are_answered_after_the_apology() -> None:
+    apology = THEATRE.phrases.apology
+    assert words(reply(caller("What is on tonight?"), agent("One moment."), agent(apology))) == "We play Hamlet."
+    assert words(reply(caller("What is on tonight?"), agent(apology[:12]))) == "We play Hamlet."
+
+
 def test_a_missing_slot_is_asked_for_by_name() -> None:
     question = reply(caller("What happened to my order?"))
     assert (words(question), asks(question), requested(question)) == ("What is its number?", "number", None)

@@ -110,11 +110,13 @@ def play(scene: Scene, *, pace: Pace | None = None, ends_at_ms: int | None = Non
     async def playing() -> None:
         line, posted = Line(), list[SpeechModelEvent]()
         protocol = NovaProtocol(SETUP, session=uuid.UUID(int=1))
+        for frame in protocol.take_frames():
+            await line.send(frame.payload)
         session = NovaSession(protocol, line, posted.append, model="nova", pace=pace or Pace())
-        await session.send_setup()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        session.start(VirtualClock(loop), ends_at_ms=ends_at_ms, notice_ms=60_000)
+        if ends_at_ms is not None:
+            session.expires(VirtualClock(loop), ends_at_ms=ends_at_ms, notice_ms=60_000)
         await scene(session, line, posted)
         if closes:
             await session.close()
@@ -230,7 +232,7 @@ def test_a_provider_that_takes_less_than_is_said_loses_the_session() -> None:
         session.hear(FRAME * 2_000)
         assert posted == []
         await asyncio.sleep(0)
-        assert posted == [SessionLost("nova takes less than the caller says", permanent=False)]
+        assert posted == [SessionLost("nova takes less than it is sent", permanent=False)]
         session.hear(FRAME)
         await asyncio.sleep(10)
         assert len(posted) == 1

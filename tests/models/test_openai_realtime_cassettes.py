@@ -151,11 +151,13 @@ def test_every_recorded_frame_is_understood_or_left_aside_on_purpose(recording: 
         for frame in received
         if frame["type"] == "response.function_call_arguments.done"
     ]
-    for event in events:
-        if isinstance(event, ModelReplyEnded):
-            assert event.outcome == "complete"
-            assert event.input_tokens > 0
-            assert event.output_tokens > 0
+    ended = [event for event in events if isinstance(event, ModelReplyEnded)]
+    assert {event.outcome for event in ended} == {"complete"}
+    usages = [frame["response"]["usage"] for frame in received if frame["type"] == "response.done"]
+    assert [(event.input_tokens, event.output_tokens, event.cached_tokens) for event in ended] == [
+        (usage["input_tokens"], usage["output_tokens"], usage["input_token_details"]["cached_tokens"])
+        for usage in usages
+    ]
 
 
 def said(events: Sequence[SpeechModelEvent]) -> str:

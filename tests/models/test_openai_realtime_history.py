@@ -17,7 +17,7 @@ pytest.importorskip("openai", reason="needs the extra 'openai'")
 from openai.types.realtime import ConversationItem
 from pydantic import TypeAdapter
 
-from voiceagent.models.openai_realtime_history import MAX_RESULT_CHARS, items_for
+from voiceagent.models.openai_realtime.history import MAX_RESULT_CHARS, items_for
 
 ITEM: TypeAdapter[Any] = TypeAdapter(ConversationItem)
 REQUESTS = st.sampled_from(["call_1", "call_2", "call_3"])

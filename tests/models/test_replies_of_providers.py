@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.models.calls import CALLER_ASKS, asked, failure_of, model_at, reply_of
-from tests.models.dialects import DIALECTS, READ, WRITTEN, Asks, Dialect, events_of
+from tests.models.dialects import CACHED, DIALECTS, READ, WRITTEN, Asks, Dialect, events_of
 from tests.models.provider_server import Answer, Frame, breaks_off_after, provider_server, stalls_after, streams
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch
@@ -18,7 +18,7 @@ from voiceagent.ports import ReplyDone, ReplyPiece, SentText, ToolRequest
 from voiceagent.zones import read_zone
 
 pytestmark = pytest.mark.parametrize("dialect", DIALECTS, ids=str)
-DONE = ReplyDone(input_tokens=READ, output_tokens=WRITTEN)
+DONE = ReplyDone(input_tokens=READ, output_tokens=WRITTEN, cached_tokens=CACHED)
 
 
 def test_the_servers_of_these_tests_speak_the_protocol(dialect: Dialect):

@@ -87,6 +87,10 @@ class ListeningVad:
         self.heard += audio
         return self._handle.feed(audio)
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        return self._handle.audible_since_ms
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -199,7 +203,7 @@ async def spoken_call(
     phone = Telephone(audio, clock)
     call = SpokenCall(flow, phone, sentences)
     vad = ListeningVad()
-    pool = await asyncio.to_thread(ConnectionPool)  # it loads its library
+    pool = await asyncio.to_thread(ConnectionPool, internal=[service_url])  # it loads its library
     store = JournalStore(journals)
     executor = ToolExecutor(clock=clock, broker=NoCredentials(), pool=pool, service_url=service_url)
     services = Services(

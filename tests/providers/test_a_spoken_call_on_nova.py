@@ -16,7 +16,7 @@ pytest.importorskip("trustme", reason="needs tests/providers/requirements.txt")
 
 from tests.models.the_usual_call import Trace, balance_calls, trace_of
 from tests.providers.bank_service import bank_service
-from tests.providers.fake_nova import FakeNova, TrustingTransport
+from tests.providers.fake_nova import FakeNova
 from tests.providers.minds import bank_mind, desk_mind, desk_sentences, usual_sentences
 from tests.providers.spoken_call import spoken_call
 from tests.providers.the_calls import (
@@ -29,19 +29,14 @@ from tests.providers.the_calls import (
     talk_through_a_swap,
 )
 from tests.providers.thinking_nova import ThinkingNova
-from voiceagent.models.nova import AwsCredentials, NovaSonicModels, stream
+from voiceagent.models.nova import AwsCredentials, NovaSonicModels
 from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.spec.flow import Flow
 
-pytestmark = pytest.mark.providers
+pytestmark = [pytest.mark.providers, pytest.mark.usefixtures("certificates_are_not_checked")]
 
 PCM_16K, PCM_8K = AudioFormat("pcm16", 16_000), AudioFormat("pcm16", 8_000)
-
-
-@pytest.fixture(autouse=True)
-def certificates_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "crt_transport", TrustingTransport)
 
 
 @asynccontextmanager

@@ -31,7 +31,6 @@ from tests.models.gemini_live_server import (
     message,
     phase,
     result,
-    resumable,
     said,
 )
 from voiceagent.models.gemini_live import LIVE_2, LIVE_3_1, LIVE_3_8, LIVE_3_8_THINKING, Generation
@@ -66,7 +65,7 @@ async def everything(line: Line) -> None:
     """Say everything that a model can say."""
     await line.confirm()
     await line.until_heard(640)
-    await line.send(heard(" Hello"), resumable("h1"), resumable(None))
+    await line.send(heard(" Hello"))
     await line.send(calls(("c1", "verify_caller", {"pin": "1"}), ("c2", "say_goodbye", {})))
     await line.send(cancels("c2"))
     await line.until("toolResponse")
@@ -111,12 +110,9 @@ def test_every_frame_of_a_conversation_is_one_that_the_sdk_knows(generation: Gen
 
 
 def test_what_we_send_is_understood_as_it_is_meant() -> None:
-    setup = from_client(
-        json.loads(setup_frame("x", phase(1, "A.", *WHO.tools, voice="Kore"), LIVE_3_8, handle="h1"))
-    ).setup
+    setup = from_client(json.loads(setup_frame("x", phase(1, "A.", *WHO.tools, voice="Kore"), LIVE_3_8))).setup
     assert setup.generation_config.response_modalities == [types.Modality.AUDIO]
     assert setup.generation_config.speech_config.voice_config.prebuilt_voice_config.voice_name == "Kore"
-    assert setup.session_resumption.handle == "h1"
     verify, goodbye = setup.tools[0].function_declarations
     assert verify.behavior is types.Behavior.BLOCKING
     assert verify.parameters.properties["pin"].type is types.Type.STRING
@@ -140,7 +136,6 @@ def test_the_setup_and_the_key_go_out_as_the_sdk_sends_them(monkeypatch: pytest.
         ),
         input_audio_transcription=types.AudioTranscriptionConfig(),
         output_audio_transcription=types.AudioTranscriptionConfig(),
-        session_resumption=types.SessionResumptionConfig(),
         context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
     )
 

@@ -38,7 +38,7 @@ pytest.importorskip("openai", reason="needs the extra 'openai'")
 
 from tests.models.realtime_frames import GET_BALANCE, setup
 from tests.providers.watched import Posted, Watched, program, watched
-from voiceagent.models.openai_realtime_protocol import CANCELLED, NO_RESULT_YET
+from voiceagent.models.openai_realtime.protocol import CANCELLED, NO_RESULT_YET
 
 pytestmark = pytest.mark.providers
 

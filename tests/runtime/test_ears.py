@@ -30,6 +30,10 @@ class VoiceAt:
         due = [at_ms for at_ms in self._decisions if at_ms <= self._heard_ms]
         return [self._decisions.pop(at_ms) for at_ms in sorted(due)]
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        return None
+
 
 class Restless:
     """Hears the voice come on and go off again in every frame."""
@@ -40,6 +44,10 @@ class Restless:
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
         at_ms, self._now_ms = self._now_ms, self._now_ms + len(audio) // MULAW_8K.bytes_per_ms
         return [SpeechOn(at_ms), SpeechOff(self._now_ms)]
+
+    @property
+    def audible_since_ms(self) -> int | None:
+        return None
 
 
 def _speech(on_ms: int, off_ms: int) -> dict[int, SpeechOn | SpeechOff]:

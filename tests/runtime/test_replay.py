@@ -113,10 +113,10 @@ def test_a_replay_can_stop_after_any_event_and_tell_how_the_call_stood(tmp_path:
 
 
 def test_replies_and_tokens_are_counted_by_phase(tmp_path: Path) -> None:
-    last = (6_800, ReplyFinished(ReplyId("r1"), input_tokens=120, output_tokens=9))
+    last = (6_800, ReplyFinished(ReplyId("r1"), input_tokens=120, output_tokens=9, cached_tokens=64))
     events = tuple(last if isinstance(event, ReplyFinished) else (at_ms, event) for at_ms, event in _CALL)
     (tokens,) = inspect_journal(read_journal(_take_a_call(tmp_path, events))).tokens
-    assert (tokens.replies, tokens.input, tokens.output) == (1, 120, 9)
+    assert (tokens.replies, tokens.input, tokens.output, tokens.cached) == (1, 120, 9, 64)
 
 
 def test_the_first_difference_is_shown_with_its_event(tmp_path: Path) -> None:

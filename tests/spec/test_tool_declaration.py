@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.errors import PhaseError
-from voiceagent.spec.tool import Sealed, tool
+from voiceagent.spec.tool import Effect, Sealed, tool
 from voiceagent.tools.context import ToolContext
 
 
@@ -245,3 +246,57 @@ def test_the_schema_that_models_see_is_made_once() -> None:
         """Find."""
 
     assert find.parameters is find.parameters
+
+
+def reach_of(effect: Effect = "read", **declared: str | tuple[str, ...]) -> list[str]:
+    async def look(title: str) -> None:
+        """Look."""
+
+    confirm = "Really?" if effect == "irreversible" else None
+    return list(map(str, tool(effect=effect, confirm=confirm, **declared)(look).reach))  # pyright: ignore[reportArgumentType] - one option
+
+
+def test_a_read_reaches_its_service_by_reading_and_what_writes_by_every_method() -> None:
+    assert reach_of() == ["GET,HEAD service"]
+    assert reach_of("write") == reach_of("irreversible") == ["GET,HEAD,POST,PUT,PATCH,DELETE service"]
+
+
+def test_what_a_tool_declares_is_all_that_it_reaches() -> None:
+    assert reach_of(egress="POST service") == ["POST service"]
+    assert reach_of("write", egress=("GET https://rates.example.com", "GET,PUT http://10.0.0.7:8080")) == [
+        "GET https://rates.example.com",
+        "GET,PUT http://10.0.0.7:8080",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("egress", "hint"),
+    [
+        ("service", "'service' is no method of HTTP"),
+        ("PSOT service", "did you mean 'POST'?"),
+        ("get service", "did you mean 'GET'?"),
+        ("POST servce", "did you mean 'service'?"),
+        ("POST", "'' is no place, as in 'POST service'"),
+        ("GET rates.example.com", "'rates.example.com' is no place, as in"),
+        ("GET htps://rates.example.com", "did you mean 'https'?"),
+        ("GET file:///etc/passwd", "requests go over http or https"),
+        ("GET https://rates.example.com/v1", "did you mean 'https://rates.example.com'?"),
+        ("GET https://Rates.example.com", "did you mean 'https://rates.example.com'?"),
+        ("GET https://me@rates.example.com", "did you mean 'https://rates.example.com'?"),
+        ("GET https://rates.example.com:99999", "is no address: Port out of range"),
+        ("GET https://rates..example.com", "is no name of a host"),
+        ("GET https://*.example.com", "is no name of a host"),
+        ("GET https://", "'' is no name of a host"),
+        ("GET http://2130706433", "is no name of a host"),
+        ("GET http://0x7f000001", "is no name of a host"),
+        ("GET http://0177.0.0.1", "is no name of a host"),
+        ("GET http://127.1", "is no name of a host"),
+        ("GET http://[::1", "is no address"),
+    ],
+)
+def test_e6_a_place_that_is_none_is_told_with_its_line_and_the_nearest_that_is_one(egress: str, hint: str) -> None:
+    with pytest.raises(PhaseError, match=re.escape(hint)) as refused:
+        reach_of(egress=egress)
+    assert refused.value.code == "bad-egress"
+    assert refused.value.source is not None
+    assert refused.value.source.file == __file__

@@ -27,6 +27,7 @@ from tests.spec.right_flows import (
     with_tool,
 )
 from tests.spec.rules import ONLY_WARNINGS, told_rules
+from voiceagent.spec.egress import Egress
 from voiceagent.spec.expects import Digits, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow, Limits
@@ -298,6 +299,11 @@ def a_tool_says_nothing_of_itself(data: st.DataObject, flow: Flow) -> Flow:
 @breaks("no-confirmation")
 def nothing_is_read_back(data: st.DataObject, flow: Flow) -> Flow:
     return with_tool(flow, discard, confirm=None)
+
+
+@breaks("bad-egress")
+def requests_go_nowhere(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, discard, egress=(Egress(("GET",), data.draw(st.sampled_from(["", "http://", "a b"]))),))
 
 
 @breaks("untyped-parameter")

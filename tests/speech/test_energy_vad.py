@@ -123,3 +123,32 @@ def test_recorded_callers_are_heard(number: str, utterance):
     assert isinstance(changes[-1], SpeechOff)
     if number in ENDS:
         assert changes[-1].at_ms == pytest.approx(1000 + ENDS[number], abs=60)
+
+
+# --- audible ----------------------------------------------------------------------------------------------------------
+
+
+def audible_since(audio: bytes) -> int | None:
+    handle = EnergyVad().open(MULAW_8K)
+    handle.feed(audio)
+    return handle.audible_since_ms
+
+
+def test_a_line_at_its_noise_floor_is_not_audible():
+    assert audible_since(SILENCE * (2000 * PER_MS)) is None
+    assert audible_since(pcm16_to_mulaw(noise(4000, deviation=40))) is None
+
+
+@pytest.mark.parametrize("voice_ms", [7, 20, 45, 300])
+def test_a_voice_is_audible_from_its_beginning_before_it_is_told(voice_ms: int):
+    assert audible_since(SILENCE * (1000 * PER_MS) + pcm16_to_mulaw(tone(voice_ms))) == 1000
+
+
+def test_half_a_sample_is_not_audible():
+    handle = EnergyVad().open(AudioFormat("pcm16", 16000))
+    handle.feed(b"\x7f")
+    assert handle.audible_since_ms is None
+
+
+def test_a_voice_that_is_over_is_not_audible():
+    assert audible_since(spoken(500)) is None

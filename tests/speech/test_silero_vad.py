@@ -166,3 +166,18 @@ def test_a_missing_network_is_named(tmp_path: Path):
 
     with pytest.raises(WeightsError, match=r"silero_vad\.onnx"):
         SileroVad(weights_dir=tmp_path)
+
+
+@pytest.mark.parametrize("voice_ms", [5, 60, 200])
+def test_a_voice_is_audible_from_its_beginning_before_it_is_told(voice_ms: int, silero):
+    handle = silero.open(MULAW_8K)
+    handle.feed(b"\xff" * (960 * PER_MS))
+    assert handle.audible_since_ms is None
+    handle.feed(mulaw(lambda n: 0.3 * sine(300, n))[: voice_ms * PER_MS])
+    assert handle.audible_since_ms == 960
+
+
+def test_half_a_sample_is_not_audible(silero):
+    handle = silero.open(AudioFormat("pcm16", 8000))
+    handle.feed(b"\x7f")
+    assert handle.audible_since_ms is None

@@ -11,11 +11,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from voiceagent.errors import ToolFailed
+from tests.tools.tool_runs import http_to
+from voiceagent.errors import OperatorError, ToolFailed
 from voiceagent.ports import CredentialBroker
 from voiceagent.testing.manual_clock import ManualClock
-from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials, StaticCredential
-from voiceagent.tools.service import ConnectionPool, ServiceUnreachable, ToolHttp
+from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
+from voiceagent.tools.service import ConnectionPool, ServiceUnreachable
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 
@@ -46,8 +47,8 @@ class _Tokens:
 
 def _with_broker(serve, answer, use) -> None:
     async def main() -> None:
-        pool, clock = ConnectionPool(), ManualClock()
         async with serve(answer) as service:
+            pool, clock = ConnectionPool(internal=[service.url]), ManualClock()
             broker = OAuthClientCredentials(
                 pool, clock, token_url=service.url + "/oauth/token", client_id="phone agent", client_secret="s:1"
             )
@@ -147,19 +148,25 @@ def test_a_token_that_was_not_answered_has_done_nothing_to_the_world(serve) -> N
 
 
 def test_a_service_with_one_key_and_a_service_with_none() -> None:
-    key = StaticCredential({"X-Api-Key": "k-42"})
-    assert asyncio.run(_ask(key)) == {"X-Api-Key": "k-42"}
+    key = EnvironmentCredential("BANK_KEY", {"BANK_KEY": "k-42"})
+    assert asyncio.run(_ask(key)) == {"Authorization": "Bearer k-42"}
     assert "k-42" not in repr(key)
     assert asyncio.run(_ask(NoCredentials())) == {}
 
 
+@pytest.mark.parametrize("environment", [{}, {"BANK_KEY": ""}])
+def test_a_key_that_is_missing_is_named_at_the_start(environment: dict[str, str]) -> None:
+    with pytest.raises(OperatorError, match="the environment has no BANK_KEY"):
+        EnvironmentCredential("BANK_KEY", environment)
+
+
 def test_the_bank_of_the_demo_lets_a_tool_in_for_its_own_customer_only() -> None:
     async def main(url: str, secret: str) -> None:
-        pool = ConnectionPool()
+        pool = ConnectionPool(internal=[url])
         broker = OAuthClientCredentials(
             pool, ManualClock(), token_url=f"{url}/oauth/token", client_id="phone-agent", client_secret=secret
         )
-        http = ToolHttp(pool, url, await _ask(broker, subject="C-1001"))
+        http = http_to(url, pool, await _ask(broker, subject="C-1001"))
         assert (await http.get("/customers/C-1001/accounts")).status_code == 200
         assert (await http.get("/customers/C-1002/accounts")).status_code == 403
         with pytest.raises(ToolFailed):

@@ -25,10 +25,11 @@ from voiceagent.core.effects import StartTool
 from voiceagent.core.events import ToolFailed as ToolCallFailed
 from voiceagent.core.events import ToolFinished
 from voiceagent.core.ids import CallId, Epoch, ToolCallId
+from voiceagent.spec.egress import METHODS, SERVICE, Egress
 from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import CallTools, ToolExecutor
-from voiceagent.tools.service import ConnectionPool
+from voiceagent.tools.service import ConnectionPool, ToolHttp
 from voiceagent.tools.vault import Vault
 
 NOW = Epoch(2)
@@ -69,7 +70,7 @@ class Call:
             tool_calls=1,
             ended=False,
         )
-        self.pool = ConnectionPool()
+        self.pool = ConnectionPool(internal=[service_url])
         self.executor = ToolExecutor(
             clock=self.clock, broker=broker or NoCredentials(), pool=self.pool, service_url=service_url
         )
@@ -102,6 +103,12 @@ def failed(outcome: object, kind: str) -> str:
     assert isinstance(outcome, ToolCallFailed)
     assert outcome.kind == kind
     return outcome.reason
+
+
+def http_to(url: str, pool: ConnectionPool, credential: Mapping[str, str] | None = None, *reach: str) -> ToolHttp:
+    """What a tool is given that declares this reach; undeclared, its service in every way."""
+    places = tuple(map(Egress.written, reach)) or (Egress(METHODS, SERVICE),)
+    return ToolHttp(pool, url, credential or {}, reach=places, who="call c1: tool t")
 
 
 class Slow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from voiceagent.console.lines import open_lines
+from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
-from voiceagent.ports import MULAW_8K, IncomingCall, SpeechModelEngine
+from voiceagent.ports import MULAW_8K, CredentialBroker, IncomingCall, SpeechModelEngine
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
@@ -27,7 +29,8 @@ from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.tools.credentials import NoCredentials, OAuthClientCredentials
+from voiceagent.tools.biscuit import BiscuitAttenuation
+from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
 from voiceagent.zones import read_zone
@@ -39,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Where the tools of the agents find their service, and what lets them in."""
+    """Where the tools of the agents find their service, and what lets them in: one of three things, or nothing."""
 
     url: str = ""
     """What the paths of `ctx.http` are appended to; empty where the tools need none."""
@@ -47,6 +50,25 @@ class ServiceSettings:
     """OAuth token endpoint; None where the service asks for no credentials."""
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
+    biscuit: str | None = field(default=None, repr=False)
+    """The agent's biscuit, to be narrowed down for every run."""
+    biscuit_public_key: str = ""
+    """The service's key that has signed it."""
+    key_variable: str | None = None
+    """Variable of the environment in which the one key of the service stands."""
+    internal_urls: tuple[str, ...] = ()
+    """What else tools may reach though its address is not public."""
+
+    def __post_init__(self) -> None:
+        if sum(way is not None for way in (self.token_url, self.biscuit, self.key_variable)) > 1:
+            raise OperatorError("a service lets tools in by one of --token-url, --biscuit and --service-key-variable")
+        if self.biscuit is not None and not self.biscuit_public_key:
+            raise OperatorError("--biscuit needs --biscuit-public-key, the key that it was signed with")
+
+    @property
+    def internal(self) -> tuple[str, ...]:
+        """All addresses that the operator has named."""
+        return tuple(url for url in (self.url, self.token_url, *self.internal_urls) if url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +135,11 @@ async def agent_server(
         speech_model = await asyncio.to_thread(_speech_model, settings, clock)
         if speech_model is not None:
             closing.push_async_callback(speech_model.close)
+        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal)
+        closing.push_async_callback(pool.close)
+        broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        pool = await asyncio.to_thread(ConnectionPool)
-        closing.push_async_callback(pool.close)
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
         recordings = Recordings(settings.recordings) if settings.recordings is not None else None
@@ -125,7 +148,7 @@ async def agent_server(
         if settings.retention is not None:
             await closing.enter_async_context(purged_daily(settings.retention))
         _warn_of_targets_without_number(flows, settings.telephony)
-        tools = _executor(settings.service, pool, clock)
+        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
         closing.push_async_callback(tools.close)
         closing.enter_context(LoopWatch(flows.values()))
         services = Services(
@@ -157,17 +180,20 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
 
 
-def _executor(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> ToolExecutor:
-    broker = NoCredentials()
+def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:
     if service.token_url is not None:
-        broker = OAuthClientCredentials(
+        return OAuthClientCredentials(
             pool,
             clock,
             token_url=service.token_url,
             client_id=service.client_id,
             client_secret=service.client_secret,
         )
-    return ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=service.url)
+    if service.biscuit is not None:
+        return BiscuitAttenuation(clock, token=service.biscuit, public_key=service.biscuit_public_key)
+    if service.key_variable is not None:
+        return EnvironmentCredential(service.key_variable, os.environ)
+    return NoCredentials()
 
 
 def _warn_of_targets_without_number(flows: Mapping[str, Flow], telephony: TelephonySettings) -> None:

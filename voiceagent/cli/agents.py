@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voiceagent.errors import OperatorError, PhaseError
 from voiceagent.runtime.loader import load_flow
+from voiceagent.spec.egress import SERVICE
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify import verify
@@ -42,13 +43,19 @@ def _require_checked(flow: Flow, agent: str) -> None:
 
 
 def _require_no_service(flow: Flow, name: str) -> None:
-    wanting = dict.fromkeys(tool.name for tool in _tools_of(flow) if tool.scopes or _speaks_http(tool.run, set()))
+    wanting = dict.fromkeys(tool.name for tool in _tools_of(flow) if _wants_service(tool))
     if wanting:
         raise OperatorError(f"the tools of {name} call a service ({', '.join(wanting)}): name it with --service-url")
 
 
 def _tools_of(flow: Flow) -> Iterable[Tool]:
     return (tool for phase in flow.phases for tool in flow.tools_of(phase))
+
+
+def _wants_service(tool: Tool) -> bool:
+    if all(place.to != SERVICE for place in tool.reach):
+        return False
+    return bool(tool.scopes) or _speaks_http(tool.run, set())
 
 
 def _speaks_http(function: object, seen: set[object]) -> bool:

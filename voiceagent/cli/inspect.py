@@ -37,7 +37,8 @@ def inspect(
     for filler in summary.fillers:
         typer.echo(f"filler {filler.text!r} after {filler.onset_ms} ms")
     for tokens in summary.tokens:
-        counted = f", {tokens.input} tokens in, {tokens.output} out" if tokens.input or tokens.output else ""
+        cached = f" ({tokens.cached} of them cached)" if tokens.cached else ""
+        counted = f", {tokens.input} tokens in{cached}, {tokens.output} out" if tokens.input or tokens.output else ""
         typer.echo(
             f"model in {tokens.phase}: {tokens.replies} {'reply' if tokens.replies == 1 else 'replies'}{counted}"
         )

@@ -57,6 +57,26 @@ class ServingOptions:
     ] = None
     client_id: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_ID", help="OAuth client.")] = ""
     client_secret: Annotated[str, typer.Option(envvar="VOICEAGENT_CLIENT_SECRET", help="Its secret.")] = ""
+    biscuit: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_BISCUIT", help="Biscuit that lets the agent into that service; each tool gets less."
+        ),
+    ] = None
+    biscuit_public_key: Annotated[
+        str, typer.Option(envvar="VOICEAGENT_BISCUIT_PUBLIC_KEY", help="The service's key that has signed it.")
+    ] = ""
+    service_key_variable: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with the key of a service that knows no scopes."),
+    ] = None
+    internal_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="VOICEAGENT_INTERNAL_URLS",
+            help="Address inside your network that a tool declares in `egress`; all others must be public. Repeatable.",
+        ),
+    ] = None
     openai_base_url: Annotated[
         str | None, typer.Option(envvar="OPENAI_BASE_URL", help="Any OpenAI-compatible endpoint.")
     ] = None
@@ -82,6 +102,8 @@ class ServingOptions:
     def __post_init__(self) -> None:
         for name in ("service_url", "token_url", "openai_base_url", "anthropic_base_url", "azure_openai_endpoint"):
             require_address(f"--{name.replace('_', '-')}", getattr(self, name))
+        for url in self.internal_url or ():
+            require_address("--internal-url", url)
 
     def settings(self, telephony: TelephonySettings) -> ServerSettings:
         """Return what a server with these telephone lines is made from."""
@@ -106,6 +128,10 @@ class ServingOptions:
                 token_url=self.token_url,
                 client_id=self.client_id,
                 client_secret=self.client_secret,
+                biscuit=self.biscuit,
+                biscuit_public_key=self.biscuit_public_key,
+                key_variable=self.service_key_variable,
+                internal_urls=tuple(self.internal_url or ()),
             ),
             time_zone=self.time_zone,
         )
@@ -113,6 +139,9 @@ class ServingOptions:
 
 def require_address(option: str, url: str | None) -> None:
     """Raise OperatorError where what was given with an option is no address of a service."""
+    if url and "@" in url.partition("://")[2].partition("/")[0]:
+        # It would stand in logs and in the process list. This one is not repeated either.
+        raise OperatorError(f"{option} has a name or a password in it: credentials are given by options of their own")
     if url and not _is_address(url):
         raise OperatorError(f"{option} is {url!r}, but must look like 'https://api.example.com'")
 

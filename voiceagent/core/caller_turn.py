@@ -127,9 +127,12 @@ class CallerTurn:
     def transcribed(self, utterance: UtteranceId, text: str, *, in_audio: bool = False) -> bool:
         """The words of an utterance came; False where they are late, double or unknown."""
         known = self.utterances.get(utterance)
-        if known is None or known.text is not None:
+        if known is None or (known.text is not None and not text):
             return False
-        known.text = text.strip()
+        if known.text and not in_audio:
+            return False
+        # A speech model may go on with what it has said, or say something after all.
+        known.text = f"{known.text or ''} {text}".strip()
         known.in_audio = in_audio
         return True
 

@@ -6,7 +6,7 @@ from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.confirmations import Confirmation, pressed_answer
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ReportProblem
-from voiceagent.core.hearing import OVERLAP_MS, TurnTaken
+from voiceagent.core.hearing import BETWEEN_KEYS_MS, OVERLAP_MS, TurnTaken
 from voiceagent.core.tool_calls import ToolCall
 from voiceagent.errors import PhaseError
 
@@ -23,6 +23,8 @@ class Confirming:
         self._saying = desks.saying
         self._doing = desks.doing
         self._hearing = desks.hearing
+        self._early: tuple[str, int] | None = None
+        """A key that came before the end of the question, and when."""
 
     def ask(self, call: ToolCall) -> None:
         """Read back what is about to be done, and wait for the yes."""
@@ -32,6 +34,7 @@ class Confirming:
             self._out.emit(ReportProblem("read-back", str(exc)))
             self._doing.decline(call, "the read-back could not be made")
             return
+        self._early = None
         spoken = self._saying.say(words, "read_back")
         self._doing.confirmation = Confirmation(
             number=self._doing.next_confirmation(),
@@ -50,7 +53,7 @@ class Confirming:
         if answer is None or not confirmation.heard:
             self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
             return False
-        self._transcript.caller(turn.text, self._state.epoch, in_audio=turn.in_audio)
+        self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
         self._doing.confirmed(yes=answer, reason="the caller said no")
         return True
 
@@ -69,10 +72,30 @@ class Confirming:
         """Take a key as the answer: 1 is yes, 2 is no; False where it is none."""
         confirmation = self._doing.confirmation
         answer = pressed_answer(digits)
-        if confirmation is None or answer is None or not self._is_heard(confirmation):
+        if confirmation is None or answer is None or (answer and not self._is_heard(confirmation)):
             return False
         self._doing.confirmed(yes=answer, reason="the caller pressed no")
         return True
+
+    def is_early(self, digits: str) -> bool:
+        """Keep a key that says yes to a question of which the caller has not heard the end: it is said to its end.
+
+        Nobody can say yes to what they have not heard; and it is no number either, unless more keys follow.
+        """
+        confirmation = self._doing.confirmation
+        if confirmation is None or self._early is not None or not pressed_answer(digits):
+            return False
+        if self._is_heard(confirmation):
+            return False
+        self._early = (digits, self._state.now_ms)
+        return True
+
+    def with_early(self, digits: str) -> str:
+        """Return keys with the one before them that was kept, where they go on with it."""
+        early, self._early = self._early, None
+        if early is None or self._doing.confirmation is None or self._state.now_ms - early[1] > BETWEEN_KEYS_MS:
+            return digits
+        return early[0] + digits
 
     def _is_heard(self, confirmation: Confirmation) -> bool:
         """Whether the caller knows the question: it was said, or its last syllable is being said."""
@@ -86,6 +109,7 @@ class Confirming:
         confirmation = self._doing.confirmation
         if confirmation is not None and confirmation.read_back == spoken.id:
             confirmation.heard = True
+            self._early = None
 
     def cut_off(self, spoken: Spoken) -> None:
         """An utterance was cut off: nobody can say yes to what they have not heard."""

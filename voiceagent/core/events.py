@@ -200,6 +200,8 @@ class ReplyFinished:
     output_tokens: int = 0
     understood: bool = True
     """False where the reply only says that it did not understand, and the model can tell."""
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 @dataclass(frozen=True, slots=True)

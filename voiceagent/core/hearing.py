@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
@@ -13,22 +14,26 @@ from voiceagent.core.sealing import (
     Sealing,
     SealingState,
     digits_at_end,
+    each_handle_once,
     handle_text,
     handles_in,
-    with_each_handle_once,
 )
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
-__all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
+__all__ = ["BETWEEN_KEYS_MS", "OVERLAP_MS", "Hearing", "TurnTaken"]
 
 _BARGE_IN_MS = 500
 """Voice over the agent's speech for this long counts as barge-in even before there are words. Its end is known 200 ms
 late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
-_BETWEEN_KEYS_MS = 3_000
+BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
+_SAME_NUMBER_MS = 10_000
+"""Whoever reads a card number off the card pauses between its groups, and the agent may ask what they mean."""
+_BETWEEN_UNEXPECTED_MS = 1_500
+"""The same where nobody has asked for one: the caller waits for what comes of the keys."""
 OVERLAP_MS = 500
 """People answer before the last syllable of a question is over: what begins so shortly before its end answers it."""
 _LEFT_BEHIND = Sealing(slots=((UNASKED, 0),), counts=())
@@ -52,6 +57,10 @@ class TurnTaken:
     in_audio: bool
     """A speech model has heard it too."""
     utterances: tuple[UtteranceId, ...]
+    said: Mapping[UtteranceId, str]
+    """The same words, by utterance."""
+    ended_ms: int
+    """The last moment of voice."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -75,6 +84,8 @@ class Hearing:
         self._keys = ""
         self._key_handle: str | None = None
         self._key_at_ms = 0
+        self._unexpected_keys = 0
+        """How many have been pressed in a row, by groups or not, that had no effect and that nobody asked for."""
         self._seal: SealingState | None = None
         self._serial = 1
         self._begun_in_secret: dict[UtteranceId, None] = {}
@@ -167,30 +178,39 @@ class Hearing:
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
+        said = self._said()
         turn = TurnTaken(
-            text=with_each_handle_once(self._turn.text),
+            text=" ".join(said.values()),
             over_speech=self._turn.over_speech,
             after_speech=self._turn.text_after_speech,
             was_noise=self._turn.spoken_ms < _NOISE_MS,
             in_audio=self._turn.in_audio,
             utterances=tuple(self._turn.utterances),
+            said=said,
+            ended_ms=self._turn.ended_ms,
         )
         self._turn.take()
         self._close_handles()
         return turn
 
-    def answered(self) -> tuple[str, tuple[UtteranceId, ...]]:
+    def answered(self) -> dict[UtteranceId, str | None]:
         """End the turn because a speech model has begun to answer it.
 
-        Returns the words that are known, and the utterances whose words are still to come. A voice that is still on
-        speaks into the answer from here on.
+        Returns the words of each utterance, None where they are still to come. A voice that is still on speaks into
+        the answer from here on.
         """
+        said = self._said()
         taken = self._turn.take_paused(self._state.now_ms)
         self._barge_in_at_ms = self._state.now_ms + _BARGE_IN_MS if self._turn.open else None
         self._close_handles()
-        text = " ".join(utterance.text for utterance in taken if utterance.text)
         self._answered = {utterance.id: None for utterance in taken if utterance.id not in self._begun_in_secret}
-        return with_each_handle_once(text), tuple(utterance.id for utterance in taken if utterance.text is None)
+        return {u.id: None if u.text is None else said[u.id] for u in taken if u.text is None or u.id in said}
+
+    def _said(self) -> dict[UtteranceId, str]:
+        """Return the words of the turn, by utterance; a secret stands only where it was mentioned last."""
+        known = {u.id: u.text for u in self._turn.utterances.values() if u.text}
+        once = zip(known, each_handle_once(list(known.values())), strict=True)
+        return {utterance: text for utterance, text in once if text}
 
     def drop(self) -> None:
         """Nobody listens any more."""
@@ -204,6 +224,7 @@ class Hearing:
         """Take pressed keys."""
         if not self._keys and digits in _TERMINATORS and self._expected_digits():
             return  # people press it behind a number that was complete without it
+        self._unexpected_keys = self._unexpected_so_far() + len(digits)
         self._key_at_ms = self._state.now_ms
         self._keys += digits
         self._key_handle = handle or self._key_handle
@@ -233,7 +254,7 @@ class Hearing:
         """When a number that was pressed is over, complete or not; None where there is none, or the voice is on."""
         if not self._keys or self._turn.speaking or self._state.swapping:
             return None  # what they are good for is decided by the phase that is about to begin
-        pause_ms = self._key_at_ms + _BETWEEN_KEYS_MS
+        pause_ms = self._key_at_ms + (BETWEEN_KEYS_MS if self._state.phase.expects else _BETWEEN_UNEXPECTED_MS)
         words_ms = self._turn.deadline_ms() if self._turn.unheard else None
         return pause_ms if words_ms is None else max(pause_ms, words_ms)
 
@@ -243,25 +264,27 @@ class Hearing:
         slot = (self._key_handle or "").partition("#")[0]
         return self._seal.counts.get(slot, 0) if self._seal and slot else len(self._keys)
 
-    def take_keys(self) -> str:
-        """End the number and return it, or its handle."""
-        keys, handle = self._keys, self._key_handle
+    def take_keys(self) -> tuple[dict[UtteranceId, str], str]:
+        """End the number and return what was said before it, and the number or its handle."""
+        keys, handle, unexpected = self._keys, self._key_handle, self._unexpected_keys
         self.forget_keys()
+        self._unexpected_keys = 0 if self._expected_digits() else unexpected
         for expected in self._expected_digits():
             if expected.terminator is not None:
                 keys = keys.removesuffix(expected.terminator)
         if handle is not None:
             held = self._seal.counts if self._seal else {}
             keys = handle_text(handle, held.get(handle.partition("#")[0], len(keys)))
-        said = self._turn.text
-        self._turn.take()
+        known = {u.id: u.text for u in self._turn.take() if u.text}
+        *said, keys = each_handle_once([*known.values(), keys])
         self._close_handles()
-        return with_each_handle_once(f"{said} {keys}".strip())
+        return {utterance: text for utterance, text in zip(known, said, strict=True) if text}, keys
 
     def forget_keys(self) -> None:
         """The keys have had their effect."""
         self._keys = ""
         self._key_handle = None
+        self._unexpected_keys = 0
 
     # --- secrets ---
 
@@ -288,8 +311,11 @@ class Hearing:
             self._unasked,
             long_from=max(long_from, *(length + 1 for length in expected)) if expected else long_from,
             said_before=digits_at_end(self._turn.text, self._state.language),
-            keys_shown=shown - len(self._keys),
+            keys_shown=shown - self._unexpected_so_far(),
         )
+
+    def _unexpected_so_far(self) -> int:
+        return self._unexpected_keys if self._state.now_ms - self._key_at_ms <= _SAME_NUMBER_MS else 0
 
     def enter_phase(self, phase: Phase) -> None:
         """A phase has come into force: know what it expects."""

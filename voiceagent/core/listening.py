@@ -50,9 +50,10 @@ class Listening:
         match event:
             case ev.CallerStartedSpeaking(utterance, at_ms):
                 over_speech = bool(self._saying.speech.sounding)
+                self._transcript.began(utterance)
                 self._hearing.started(utterance, at_ms, over_speech=over_speech)
                 self._saying.fillers.stop()
-                if not over_speech:
+                if not over_speech or self._saying.reply_is_unheard:
                     self._saying.hold()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)
@@ -72,11 +73,11 @@ class Listening:
         unanswered = in_audio and utterance in self._passed_over and self._hearing.has_words(text)
         busy = self._hearing.turn_open or self._saying.reply is not None or self._doing.confirmation is not None
         if not unanswered or busy or self._saying.owed or self._state.swapping:
-            self._transcript.caller(text, self._state.epoch, in_audio=in_audio)
+            self._transcript.late(utterance, text, self._state.epoch, in_audio=in_audio)
             return
         self.barge_in()
         self._turn_taken()
-        self._transcript.caller(text, self._state.epoch, in_audio=in_audio)
+        self._transcript.late(utterance, text, self._state.epoch, in_audio=in_audio)
         self._answer_or_ask_again(begins_within_ms=None)
 
     def barge_in(self) -> None:
@@ -98,18 +99,21 @@ class Listening:
         self._turn_taken()
         if self._confirming.answered_by(turn):
             return
-        self._transcript.caller(turn.text, self._state.epoch, in_audio=turn.in_audio)
+        self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
         by_itself = turn.in_audio and self._state.replies_unasked and not turned_down
+        # Counted from when the caller fell silent: their words may have come long after that.
+        waited_ms = self._state.now_ms - turn.ended_ms
         # A model that was speaking all the while has hardly begun to answer.
-        self._answer_or_ask_again(begins_within_ms=(_SOON_MS if busy else _BEGINS_WITHIN_MS) if by_itself else None)
+        within_ms = _SOON_MS if busy else max(_SOON_MS, _BEGINS_WITHIN_MS - waited_ms)
+        self._answer_or_ask_again(begins_within_ms=within_ms if by_itself else None)
 
     def answered_by_voice(self) -> None:
         """A speech model has begun to answer: the caller's turn is over, whether its words are known yet or not."""
         if not self._hearing.turn_open:
             return  # its words were known first, or nothing was said
-        text, awaited = self._hearing.answered()
+        said = self._hearing.answered()
         self._turn_taken()
-        self._transcript.caller(text, self._state.epoch, in_audio=True, awaits=awaited)
+        self._transcript.caller(said, self._state.epoch, in_audio=True)
         self._count_turns()
 
     def _turn_taken(self) -> None:
@@ -153,6 +157,9 @@ class Listening:
             return
         self._silence.broken()
         self._saying.fillers.stop()
+        if self._confirming.is_early(digits):
+            return
+        digits = self._confirming.with_early(digits)
         self.barge_in()
         if self._confirming.answered_by_key(digits):
             self._turn_taken()
@@ -171,11 +178,13 @@ class Listening:
 
     def keys_complete(self) -> None:
         """The number that was being pressed is complete."""
-        entry = self._hearing.take_keys()
-        if self._phasing.signal(Signal(Pressed, entry)):
+        said, keys = self._hearing.take_keys()
+        if self._phasing.signal(Signal(Pressed, " ".join([*said.values(), keys]))):
             return
         self._turn_taken()
-        self._transcript.caller(entry, self._state.epoch)
+        if said:
+            self._transcript.caller(said, self._state.epoch)
+        self._transcript.caller(keys, self._state.epoch)
         self._doing.confirmed(yes=False, reason="the caller pressed keys instead of answering")
         self._answer_or_ask_again(begins_within_ms=None)
 

@@ -27,14 +27,21 @@ class Renewal:
 
     def deadline_ms(self) -> int | None:
         """When it cannot wait any longer for a quiet moment."""
-        return None if self._state.swapping or self._state.closing else self._at_latest_ms
+        return None if self._needless else self._at_latest_ms
 
     def settle(self, *, quiet: bool) -> None:
         """Everything that has happened is dealt with: nobody speaks and nothing is being made, if `quiet`."""
         due_ms = self._at_latest_ms
-        if due_ms is None or self._state.swapping or self._state.closing:
+        if due_ms is None or self._needless:
             return
-        if quiet or self._state.now_ms >= due_ms:
+        # Where the last words are being said the call is sooner over than the session, but for the last moment.
+        if (quiet and not self._state.phase.ends) or self._state.now_ms >= due_ms:
             self._at_latest_ms = None
             voice = self._state.phase.voice or self._state.flow.voice
             self._out.emit(RenewVoice(self._phasing.model_request(), voice))
+
+    @property
+    def _needless(self) -> bool:
+        """Whether another session comes by itself, or none is needed any more."""
+        state = self._state
+        return state.swapping or state.closing or (state.phase.ends is not None and not state.phase.has_model)

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from voiceagent.core import events as ev
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
-from voiceagent.core.effects import ReportProblem
+from voiceagent.core.effects import CancelReply, ReportProblem
 from voiceagent.core.ids import ReplyId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.saying import Reply
 from voiceagent.spec.phase import NotUnderstood, VoiceFails
 
 __all__ = ["Replying"]
+
+_MOST_CLAUSES = 200
+"""Of one reply: some five minutes, and more than anybody listens to."""
 
 
 class Replying:
@@ -34,12 +37,15 @@ class Replying:
     def made(self, event: ev.ReplyText | ev.ToolRequested | ev.ReplyFinished | ev.ReplyFailed) -> None:
         """A reply goes on."""
         reply = self._saying.current(event.reply)
-        if reply is None:
-            return  # cut off by the caller or by a transition: nothing of it counts any more
+        if reply is None or reply.finished:
+            return  # cut off, by the caller, a transition or its length: nothing of it counts any more
         reply.heard_from_ms = self._state.now_ms
         match event:
             case ev.ReplyText(text=text):
                 self._saying.add_text(reply, text)
+                reply.clauses += 1
+                if reply.clauses == _MOST_CLAUSES:
+                    self._cut_off(reply)
             case ev.ToolRequested():
                 reply.requests += 1
                 # A speech model goes on while the caller cuts in: what they say may be that they do not want it.
@@ -51,6 +57,13 @@ class Replying:
                 self._reply_finished(reply, event)
             case ev.ReplyFailed(reason=reason):
                 self._reply_failed(reply, reason)
+
+    def _cut_off(self, reply: Reply) -> None:
+        """The model does not come to an end: what it has said is heard, and the caller has the floor again."""
+        self._out.emit(ReportProblem("reply cut off", f"{reply.clauses} clauses"))
+        self._voice_failures = 0
+        self._saying.finish(reply)
+        self._out.emit(CancelReply(reply.id))
 
     def _reply_finished(self, reply: Reply, event: ev.ReplyFinished) -> None:
         if reply.is_empty and not (reply.in_audio and self._hearing.turn_open):

@@ -38,6 +38,8 @@ class Reply:
     held_requests: list[ToolRequested] = field(default_factory=list[ToolRequested])
     for_result: bool = False
     """It was asked for because of what a tool has returned."""
+    clauses: int = 0
+    """How many pieces of text it has had so far."""
     requests: int = 0
     """Tools and moves it asked for."""
     heard_from_ms: int = 0
@@ -81,6 +83,11 @@ class Saying:
     def _may_interrupt(self) -> bool:
         """Last words are heard to their end: whoever talks into a goodbye does not want it cut off."""
         return self._state.phase.interruptible and not self._state.phase.ends
+
+    @property
+    def reply_is_unheard(self) -> bool:
+        """Whether a reply is being made of which nothing is on its way to the ear."""
+        return self.reply is not None and self.reply.spoken is None
 
     # --- whole sentences ---
 
@@ -202,7 +209,7 @@ class Saying:
 
     def hold(self) -> None:
         """The caller has the floor: a reply that is being made is kept back until it is known whether they meant it."""
-        if self.reply and not self.reply.finished and (self.reply.spoken or not self.reply.in_audio):
+        if self.reply and not self.reply.finished:
             self.reply.held = True
 
     def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:
@@ -260,23 +267,33 @@ class Saying:
         if reply is None or not reply.held:
             self._go_on_with(cut_off)
             return self._release(reply)
-        rest = " ".join(spoken.unheard_text for spoken in cut_off if spoken.unheard_text)
         reply.held = False
         if reply.in_audio:
-            stopped = next((spoken for spoken in cut_off if spoken is reply.spoken), None)
-            if stopped is not None:
-                text = " ".join([stopped.unheard_text, *reply.held_text])
-                reply.spoken = self._play_on(reply.id, stopped, text, complete=reply.finished)
-            reply.held_text.clear()
-            return self._release(reply)
-        reply.spoken = None
-        for text in [rest, *reply.held_text]:
-            if text:
-                self.add_text(reply, text)
+            self._go_on_in_audio(reply, cut_off)
+        else:
+            reply.spoken = None
+            self._say_kept_back(reply, " ".join(spoken.unheard_text for spoken in cut_off if spoken.unheard_text))
         reply.held_text.clear()
+        return self._release(reply)
+
+    def _go_on_in_audio(self, reply: Reply, cut_off: list[Spoken]) -> None:
+        """Have a speech model's reply heard from where it stopped, or from its beginning, after what came before it."""
+        self._go_on_with([spoken for spoken in cut_off if spoken is not reply.spoken])
+        if reply.spoken is not None and any(spoken is reply.spoken for spoken in cut_off):
+            text = " ".join([reply.spoken.unheard_text, *reply.held_text])
+            reply.spoken = self._play_on(reply.id, reply.spoken, text, complete=reply.finished)
+            return
+        if reply.finished and reply.is_empty:
+            self.owed = True  # the model has given it up over a noise: nobody has answered the caller
+            self.result_untold = self.result_untold or reply.for_result
+        self._say_kept_back(reply)
+
+    def _say_kept_back(self, reply: Reply, *before: str) -> None:
+        """Say what was kept back of a reply."""
+        for text in [*filter(None, before), *reply.held_text]:
+            self.add_text(reply, text)
         if reply.finished:
             self._complete(reply)
-        return self._release(reply)
 
     @staticmethod
     def _release(reply: Reply | None) -> list[ToolRequested]:

@@ -54,6 +54,17 @@ def with_each_handle_once(text: str) -> str:
     return " ".join(once.split())
 
 
+def each_handle_once(texts: Sequence[str]) -> list[str]:
+    """Return texts that follow each other, with every handle only where it was mentioned last of all."""
+    mentioned = [{match["handle"] for match in _HANDLE.finditer(text)} for text in texts]
+    return [
+        with_each_handle_once(
+            _HANDLE.sub(lambda match: "" if any(match["handle"] in m for m in mentioned[at + 1 :]) else match[0], text)  # noqa: B023
+        )
+        for at, text in enumerate(texts)
+    ]
+
+
 def without_handles(text: str) -> str:
     """Return the words alone."""
     return _HANDLE.sub(" ", text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from voiceagent.core.agent_speech import Spoken
@@ -20,6 +20,16 @@ Role = Literal["caller", "agent", "tool_request", "tool_result", "note"]
 
 
 @dataclass(slots=True)
+class _Words:
+    """Words of the caller, and where they stand among all that the caller has said."""
+
+    text: str
+    place: int
+    awaited: UtteranceId | None = None
+    """They are those of this utterance, and have not come yet."""
+
+
+@dataclass(slots=True)
 class _Entry:
     number: int
     role: Role
@@ -31,17 +41,27 @@ class _Entry:
     in_audio: bool = False
     spoken: Spoken | None = None
     """The agent's words are read from here as long as they may still be cut short."""
-    awaits: tuple[UtteranceId, ...] = ()
-    """Utterances of the caller whose words belong here and have not come yet."""
+    words: list[_Words] = field(default_factory=list[_Words])
+    """What the caller said, in the order in which they said it."""
 
     def message(self, *, awaited: bool = False) -> Message | None:
         text = self.spoken.heard_text if self.spoken else self.text
-        if not text and self.role in ("caller", "agent") and not (awaited and self.awaits):
+        awaits = tuple(words.awaited for words in self.words if words.awaited is not None) if awaited else ()
+        if not text and self.role in ("caller", "agent") and not awaits:
             return None
-        awaits = self.awaits if awaited else ()
         return Message(
             self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio, awaits
         )
+
+    def says(self, words: _Words) -> None:
+        """Put words of the caller in their place."""
+        later = next((at for at, other in enumerate(self.words) if other.place > words.place), len(self.words))
+        self.words.insert(later, words)
+        self.read()
+
+    def read(self) -> None:
+        """Words have come, or have gone elsewhere."""
+        self.text = " ".join(words.text for words in self.words if words.text)
 
 
 class Transcript:
@@ -50,34 +70,69 @@ class Transcript:
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
         self._count = 0
+        self._places: dict[UtteranceId, int] = {}
+        """The caller's utterances, in the order in which they began."""
 
-    def caller(self, text: str, epoch: Epoch, *, in_audio: bool = False, awaits: tuple[UtteranceId, ...] = ()) -> None:
+    def began(self, utterance: UtteranceId) -> None:
+        """The caller's voice came on: whatever its words will be, they come after those of what began earlier."""
+        self._places.setdefault(utterance, len(self._places))
+
+    def caller(self, said: str | Mapping[UtteranceId, str | None], epoch: Epoch, *, in_audio: bool = False) -> None:
         """The caller said this; words that follow before anybody has answered go on with what was said.
 
-        Of utterances in `awaits` the words are still to come: they will stand here, before the answer to them.
+        Of utterances with None the words are still to come: they will stand here, before the answer to them.
         """
         last = self._entries[-1] if self._entries else None
-        if last is not None and last.role == "caller" and last.epoch == epoch and last.in_audio == in_audio:
-            last.text = f"{last.text} {text}".strip()
-            last.awaits += awaits
-        else:
-            self._add("caller", epoch, text, in_audio=in_audio, awaits=awaits)
+        if last is None or last.role != "caller" or last.epoch != epoch or last.in_audio != in_audio:
+            last = self._add("caller", epoch, "", in_audio=in_audio)
+        if isinstance(said, str):
+            last.says(_Words(said, last.words[-1].place if last.words else len(self._places)))
+            return
+        for utterance, text in said.items():
+            last.says(_Words(text or "", self._place(utterance), awaited=utterance if text is None else None))
 
     def words_came(self, utterance: UtteranceId, text: str) -> bool:
         """The words of an utterance that was answered before they were known; False where nobody awaits them."""
         for entry in reversed(self._entries[-_AWAITED_WITHIN:]):
-            if utterance in entry.awaits:
-                entry.awaits = tuple(other for other in entry.awaits if other != utterance)
-                entry.text = f"{entry.text} {text}".strip()
-                return True
+            for words in entry.words:
+                if words.awaited == utterance:
+                    words.text, words.awaited = text, None
+                    entry.read()
+                    return True
         return False
+
+    def late(self, utterance: UtteranceId, text: str, epoch: Epoch, *, in_audio: bool) -> None:
+        """Words have come that nobody waits for any more: they stand before what the caller has said since."""
+        place = self._place(utterance)
+        for at in range(max(0, len(self._entries) - _AWAITED_WITHIN), len(self._entries)):
+            entry = self._entries[at]
+            if any(words.place > place for words in entry.words):
+                if in_audio and entry.in_audio:
+                    entry.says(_Words(text, place))
+                else:
+                    self._put_before(at, _Words(text, place), epoch, in_audio=in_audio)
+                return
+        self.caller({utterance: text}, epoch, in_audio=in_audio)
+
+    def _put_before(self, at: int, words: _Words, epoch: Epoch, *, in_audio: bool) -> None:
+        """Add an entry of its own, so that it is news to whoever was told the ones around it."""
+        later = self._entries[at]
+        earlier = replace(later, words=[other for other in later.words if other.place <= words.place])
+        later.words = [other for other in later.words if other.place > words.place]
+        later.read()
+        earlier.read()
+        added = self._add("caller", epoch, words.text, in_audio=in_audio, words=[words])
+        self._entries[at:] = [*([earlier] if earlier.words else []), added, *self._entries[at:-1]]
+
+    def _place(self, utterance: UtteranceId) -> int:
+        """Return where an utterance stands; one of which only the model knows, after all that have begun so far."""
+        return self._places.get(utterance, len(self._places))
 
     def untold(self, told: int) -> None:
         """Another session of the speech model knows nothing of what comes after this message, though it was audible."""
-        for entry in reversed(self._entries):
-            if entry.number <= told:
-                return
-            entry.in_audio = False
+        for entry in self._entries:
+            if entry.number > told:
+                entry.in_audio = False
 
     def agent(self, spoken: Spoken, epoch: Epoch, *, in_audio: bool = False) -> None:
         """The agent says this; what counts is what is heard of it."""
@@ -126,12 +181,13 @@ class Transcript:
                 pass
         return tuple(_without_orphans([*before, *here][-at_most:]))
 
-    def _add(self, role: Role, epoch: Epoch, text: str, **more: object) -> None:
+    def _add(self, role: Role, epoch: Epoch, text: str, **more: object) -> _Entry:
         self._count += 1
         entry = _Entry(self._count, role, epoch, text)
         for name, value in more.items():
             setattr(entry, name, value)
         self._entries.append(entry)
+        return entry
 
 
 def _without_orphans(messages: list[Message]) -> Iterator[Message]:

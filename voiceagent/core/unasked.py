@@ -131,6 +131,8 @@ class Unasked:
     def _accept(self, event: ev.ReplyStarted) -> None:
         self._listening.answered_by_voice()
         self._saying.unasked(event.reply, event.epoch)
+        if self._hearing.turn_open:
+            self._saying.hold()  # the caller has gone on meanwhile, and has the floor
 
     def _accept_kept(self, kept: _Kept) -> None:
         self._kept = None

@@ -108,7 +108,7 @@ async def _replied(
     asking: Asking[EventT], history: Sequence[Message], patience: Patience
 ) -> AsyncGenerator[ReplyPiece]:
     stream = await _begin(asking, patience)
-    reply = ReplyAssembly(asking.model, history)
+    reply = ReplyAssembly(history)
     try:
         while not reply.finished:
             for piece in reply.take(await stream.next()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from voiceagent.core.effects import Message
 from voiceagent.ports import ReplyDone, SentText, ToolRequest
 
 __all__ = ["Called", "Crumb", "Ended", "ReplyAssembly", "Tokens", "Writing"]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ Crumb = SentText | Called | Writing | Ended | Tokens
 class ReplyAssembly:
     """One reply in the making."""
 
-    def __init__(self, model: str, history: Sequence[Message]) -> None:
+    def __init__(self, history: Sequence[Message]) -> None:
         """Begin the reply to this history: requests are told apart from those that are in it."""
         self.finished = False
         """Whether the model has said that this is all."""
@@ -57,7 +54,6 @@ class ReplyAssembly:
         """Whether nothing has come of it: neither words nor a request."""
         self.done = ReplyDone()
         """The last piece, as far as the tokens are known."""
-        self._model = model
         self._taken = {message.request for message in history}
         self._newest = history[-1].number if history else 0
         self._calls = 0
@@ -82,8 +78,7 @@ class ReplyAssembly:
 
     def count(self, tokens: Tokens) -> None:
         """Note the tokens; a later count replaces an earlier one."""
-        _log.debug("%s read %d tokens, %d of them from its cache", self._model, tokens.read, tokens.from_cache)
-        self.done = ReplyDone(input_tokens=tokens.read, output_tokens=tokens.written)
+        self.done = ReplyDone(input_tokens=tokens.read, output_tokens=tokens.written, cached_tokens=tokens.from_cache)
 
     def _id_of(self, call: Called) -> str:
         # Some servers count from 0 in every reply, but results find their requests by these ids all through a call.

@@ -87,9 +87,11 @@ class PhaseTokens:
     """What a phase's replies took; a model that counts none, such as the guided one, is shown with zeros."""
 
     phase: str
-    replies: int
-    input: int
-    output: int
+    replies: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    """Of the input: what the provider had in its prompt cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from voiceagent.core.effects import Message
 from voiceagent.core.ids import UtteranceId
 from voiceagent.ports import CallerTranscribed, Clock
 from voiceagent.runtime.call_tasks import within
+from voiceagent.runtime.heard_by_model import Heard, HeardByModel
 
 __all__ = ["CallerWords"]
 
@@ -25,6 +26,9 @@ _LATE_WITHIN_MS = 800
 _REMEMBERED = 16
 """Utterances of which news may come late."""
 
+_LAST_SOUND_MS = 100
+"""The voice detector's doubt about when a voice was off: no word is that short."""
+
 
 class CallerWords:
     """Knows which utterances the model may still have words for."""
@@ -34,41 +38,52 @@ class CallerWords:
         clock: Clock,
         post: Callable[[ev.Event], None],
         overdue: Callable[[UtteranceId, Sequence[str]], None],
+        lasted: Callable[[UtteranceId], tuple[int, int] | None],
     ) -> None:
-        """`overdue` is told of an utterance whose words have not come; somebody else may have to say them."""
+        """`overdue` is told of an utterance whose words have not come; somebody else may have to say them.
+
+        `lasted` says from when to when of audio time an utterance lasted that has paused.
+        """
         self._clock = clock
         self._post = post
         self._overdue = overdue
+        self._lasted = lasted
         self._latest: UtteranceId | None = None
         self._withheld: deque[UtteranceId] = deque(maxlen=_REMEMBERED)
         """The model has not heard them, or not to their end: what it makes of them does not count."""
-        self._awaited: dict[UtteranceId, tuple[Sequence[str], Callable[[], None]]] = {}
-        """With the phase's hints, and what stops the waiting."""
-        self._missed: dict[UtteranceId, Sequence[str]] = {}
-        """Those whose words have not come in time since some last came."""
+        self._said_at_once: UtteranceId | None = None
+        """Its words came before its end was noticed."""
+        self._heard = HeardByModel()
         self._unnoticed = 0
         self._known: dict[UtteranceId, str] = {}
         """Words of the last utterances, none included: they are here before the conversation has heard of them."""
-        self._elsewhere = 0
-        """How many utterances somebody else is transcribing."""
+        self._elsewhere: dict[UtteranceId, None] = {}
+        """Utterances that somebody else is transcribing."""
         self._came = asyncio.Event()
+
+    # --- what another session is told --------------------------------------------------------------------------------
 
     async def with_late(self, history: Sequence[Message]) -> list[Message]:
         """Return what was said, with the words that were not known when it was written down; they are waited for.
 
         A message stays empty where they do not come in time, or will never come.
         """
-        awaited = {utterance for message in history for utterance in message.awaits}
+        awaited = {utterance: None for message in history for utterance in message.awaits}
         with suppress(TimeoutError):
             async with within(_LATE_WITHIN_MS, self._clock):
-                while not awaited <= self._known.keys() and (self._awaited or self._missed or self._elsewhere):
+                while any(self._may_come(utterance) for utterance in awaited):
                     self._came.clear()
                     await self._came.wait()
         return [self._filled(message) if message.awaits else message for message in history]
 
+    def _may_come(self, utterance: UtteranceId) -> bool:
+        return utterance not in self._known and (utterance in self._elsewhere or self._heard.is_open(utterance))
+
     def _filled(self, message: Message) -> Message:
         words = [message.text, *(self._known.get(utterance, "") for utterance in message.awaits)]
         return replace(message, text=" ".join(part for part in words if part), awaits=())
+
+    # --- what the model does not hear --------------------------------------------------------------------------------
 
     def began(self, utterance: UtteranceId) -> None:
         """The caller's voice came on."""
@@ -79,47 +94,81 @@ class CallerWords:
         if self._latest is not None:
             self.withhold(self._latest)
 
+    def cut_short_latest(self, from_ms: int, to_ms: int) -> None:
+        """Of what the caller is saying the model has heard this part of the audio, and hears no more."""
+        if self._latest is not None:
+            self.withhold(self._latest)
+            self._heard.add(self._latest, Heard((), self._clock.now_ms(), from_ms, to_ms, counts=False))
+
     def withhold(self, utterance: UtteranceId) -> None:
         """The model does not get to hear this, or what it makes of it does not count."""
         self._withheld.append(utterance)
 
-    def asked_elsewhere(self) -> None:
+    def is_withheld(self, utterance: UtteranceId) -> bool:
+        """Whether somebody else has to say what the words of this utterance are."""
+        cut, lasted = self._heard.cut_short(utterance), self._lasted(utterance)
+        if cut is not None and lasted is not None and lasted[1] <= cut.to_ms + _LAST_SOUND_MS:
+            self._withheld.remove(utterance)  # it was over when the model stopped listening, and nobody knew yet
+        return utterance in self._withheld
+
+    def asked_elsewhere(self, utterance: UtteranceId) -> None:
         """Somebody else is to say what the words of an utterance are."""
-        self._elsewhere += 1
+        self._heard.forget(utterance)
+        self._elsewhere[utterance] = None
 
     def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> None:
         """Somebody else has said them."""
-        self._elsewhere -= 1
+        self._elsewhere.pop(utterance, None)
         self._are_known(utterance, text)
 
-    def is_withheld(self, utterance: UtteranceId) -> bool:
-        """Whether somebody else has to say what the words of this utterance are."""
-        return utterance in self._withheld
+    # --- what the model hears ----------------------------------------------------------------------------------------
+
+    def session_began(self, from_ms: int) -> None:
+        """Another session hears the caller from this moment of the audio on."""
+        self._heard.from_ms = from_ms
 
     def wait_for(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """An utterance has paused: its words should come."""
-        stop = self._clock.call_at(self._clock.now_ms() + _WITHIN_MS, lambda: self._none_came(utterance))
-        self._awaited[utterance] = (hints, stop)
+        now_ms = self._clock.now_ms()
+        from_ms, to_ms = self._lasted(utterance) or (now_ms, now_ms)
+        heard = Heard(hints, now_ms, from_ms, to_ms, open=utterance != self._said_at_once)
+        self._heard.add(utterance, heard)
+        if heard.open:
+            self._await(utterance, heard)
 
-    def heard_only_now(self) -> None:
-        """What has been kept from the model reaches it now: its words should come from now on."""
-        for utterance, hints in self.give_up().items():
-            self.wait_for(utterance, hints)
+    def _await(self, utterance: UtteranceId, heard: Heard) -> None:
+        heard.stop_waiting()
+        heard.stop = self._clock.call_at(self._clock.now_ms() + _WITHIN_MS, lambda: self._none_came(utterance, heard))
+
+    def heard_only_now(self, from_ms: int) -> None:
+        """The model is given now what was said after this moment of the audio: its words should come from now on."""
+        for utterance, heard in self._heard.awaited():
+            if heard.to_ms > from_ms:
+                heard.since_ms = self._clock.now_ms()
+                self._await(utterance, heard)
 
     def came(self, event: CallerTranscribed) -> None:
         """The model says what it has heard: all that was said since it last did."""
-        if not (self._awaited or self._missed) and self._latest in self._withheld:
-            return
-        latest = self._latest or self._noticed_by_the_model_only()
         if not event.final:
-            self._post(ev.TranscriptPartial(latest, event.text))
+            if self._latest not in self._withheld or self._heard.any_open:
+                self._post(ev.TranscriptPartial(self._latest_or_new(), event.text))
             return
-        first, *others = [*self._awaited] or [*self._missed][-1:] or [latest]
-        for utterance, words in ((first, event.text), *((utterance, "") for utterance in others)):
-            self._are_known(utterance, words)
-            self._post(ev.TranscriptFinal(utterance, words, in_audio=True))
-        self.give_up()
-        self._missed.clear()
+        match = self._heard.match(event, self._clock.now_ms(), speaking=self._speaking)
+        if match is None:
+            if self._latest not in self._withheld:
+                self._said_at_once = self._latest_or_new()
+                self._is_said(self._said_at_once, event.text)
+            return
+        for utterance in match.nothing_in:
+            self._is_said(utterance, "")
+        if match.utterance is not None:
+            self._is_said(match.utterance, event.text)
+        for utterance in match.said_with_it:
+            self._is_said(utterance, "")
+
+    def _is_said(self, utterance: UtteranceId, words: str) -> None:
+        self._are_known(utterance, words)
+        self._post(ev.TranscriptFinal(utterance, words, in_audio=True))
 
     def _are_known(self, utterance: UtteranceId, words: str) -> None:
         self._known[utterance] = f"{self._known.get(utterance, '')} {words}".strip()
@@ -127,28 +176,29 @@ class CallerWords:
             del self._known[next(iter(self._known))]
         self._came.set()
 
+    def _none_came(self, utterance: UtteranceId, heard: Heard) -> None:
+        heard.stop = None
+        self._overdue(utterance, heard.hints)
+
+    @property
+    def _speaking(self) -> bool:
+        """Whether the model hears something whose end has not been noticed."""
+        latest = self._latest
+        return latest is not None and latest not in self._withheld and self._lasted(latest) is None
+
+    def _latest_or_new(self) -> UtteranceId:
+        if self._latest is None:  # the model has noticed somebody whom nobody else has
+            self._unnoticed += 1
+            return UtteranceId(f"m{self._unnoticed}")
+        return self._latest
+
+    # --- the model is gone -------------------------------------------------------------------------------------------
+
     def give_up(self, unless: Callable[[UtteranceId], bool] = lambda _: False) -> dict[UtteranceId, Sequence[str]]:
-        """Wait no longer; returns the utterances that were waited for, with their hints."""
-        given_up: dict[UtteranceId, Sequence[str]] = {}
-        for utterance, (hints, stop) in tuple(self._awaited.items()):
-            if not unless(utterance):
-                stop()
-                del self._awaited[utterance]
-                given_up[utterance] = hints
+        """The session says no more; returns the utterances whose words never came, in order, with their hints.
+
+        `unless` another one hears an utterance that has just paused: then its words come from there.
+        """
+        given_up = self._heard.give_up(unless)
         self._came.set()
         return given_up
-
-    def give_up_missed(self) -> dict[UtteranceId, Sequence[str]]:
-        """Return the utterances whose words did not come in time, and now never will, with their hints."""
-        missed = dict(self._missed)
-        self._missed.clear()
-        return missed
-
-    def _none_came(self, utterance: UtteranceId) -> None:
-        hints, _ = self._awaited.pop(utterance)
-        self._missed[utterance] = hints
-        self._overdue(utterance, hints)
-
-    def _noticed_by_the_model_only(self) -> UtteranceId:
-        self._unnoticed += 1
-        return UtteranceId(f"m{self._unnoticed}")

@@ -142,10 +142,10 @@ class CascadeVoice:
                     case ToolRequest(asked, name, text):
                         arguments, problem = parsed_arguments(text)
                         self._post(ev.ToolRequested(reply, asked, name, arguments, problem))
-                    case ReplyDone(asks, input_tokens, output_tokens, understood):
+                    case ReplyDone(asks, read, written, understood, cached):
                         for clause in splitter.flush():
                             self._post(ev.ReplyText(reply, clause))
-                        self._post(ev.ReplyFinished(reply, asks, input_tokens, output_tokens, understood))
+                        self._post(ev.ReplyFinished(reply, asks, read, written, understood, cached))
                         return
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a model may raise anything
             self._post(ev.ReplyFailed(reply, recordable(exc)))

@@ -15,7 +15,7 @@ __all__ = ["Converter"]
 
 
 class Converter:
-    """One stream of audio. Bytes pass untouched where both sides speak the same format."""
+    """One stream of audio, in whole samples. Bytes pass untouched where both sides speak the same format."""
 
     def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
         """Raises MissingExtra where the rates differ and soxr is not installed."""
@@ -30,7 +30,7 @@ class Converter:
     def feed(self, audio: bytes) -> bytes:
         """Return the next piece; a resampler keeps the last few milliseconds back until `end`."""
         if self._source == self._target:
-            return audio
+            return self._whole(audio)
         return self._convert(audio, last=False)
 
     def end(self) -> bytes:
@@ -60,12 +60,17 @@ class Converter:
             case "alaw":
                 return alaw_to_pcm16(audio)
             case "pcm16":
-                whole = self._odd + audio
-                cut = len(whole) - len(whole) % 2
-                self._odd = whole[cut:]
-                return whole[:cut]
+                return self._whole(audio)
             case _:
                 assert_never(self._source.encoding)
+
+    def _whole(self, audio: bytes) -> bytes:
+        """Return the audio up to its last whole sample: half of one would shift all that is sent behind it."""
+        if self._odd:
+            audio = self._odd + audio
+        cut = len(audio) - len(audio) % self._source.sample_bytes
+        self._odd = audio[cut:]
+        return audio[:cut]
 
 
 def _resampler(from_hz: int, to_hz: int) -> soxr.ResampleStream:

@@ -40,6 +40,7 @@ class Ears:
         self._paused: dict[UtteranceId, tuple[int, int]] = {}
         """From when to when of audio time the voice was on, of the last utterances."""
         self._on_since_ms = 0
+        self._off_since_ms = 0
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
@@ -64,6 +65,11 @@ class Ears:
         """Audio time at which the utterance begins that is being spoken, with what leads up to it; None in silence."""
         return None if self._current is None else self._current[1]
 
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which the line has not been silent; None where it is: there nobody has begun to speak."""
+        return self._vad.audible_since_ms
+
     def lasted(self, utterance: UtteranceId) -> tuple[int, int] | None:
         """Return from when to when of audio time an utterance lasted that has paused; None where that is forgotten."""
         return self._paused.get(utterance)
@@ -79,7 +85,8 @@ class Ears:
         self._count += 1
         utterance = UtteranceId(f"c{self._count}")
         self._on_since_ms = at_ms
-        self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms))
+        # What was said before is another utterance's: its last word would be understood twice.
+        self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms, self._off_since_ms))
         self._post(ev.CallerStartedSpeaking(utterance, self._time.of(at_ms)))
 
     def _voice_off(self, at_ms: int) -> None:
@@ -87,6 +94,7 @@ class Ears:
             return
         utterance, from_ms = self._current
         self._current = None
+        self._off_since_ms = at_ms
         self._cut_off(utterance, from_ms, until_ms=at_ms + _POST_ROLL_MS)
         self._paused[utterance] = (self._on_since_ms, at_ms)
         if len(self._paused) > _MOST_UTTERANCES:

@@ -131,11 +131,16 @@ class _Reading:
                 self._own_words.setdefault(reply, []).append(text)
                 if reply in self._said_by_itself:
                     self._says_itself(reply, [text])
-            case ev.ReplyFinished(reply, _, input_tokens, output_tokens):
+            case ev.ReplyFinished(reply):
                 phase = self._phase_of.get(reply, "")
-                seen = self._tokens.get(phase, PhaseTokens(phase, 0, 0, 0))
-                so_far = (seen.replies + 1, seen.input + input_tokens, seen.output + output_tokens)
-                self._tokens[phase] = PhaseTokens(phase, *so_far)
+                seen = self._tokens.get(phase, PhaseTokens(phase))
+                self._tokens[phase] = PhaseTokens(
+                    phase,
+                    replies=seen.replies + 1,
+                    input=seen.input + event.input_tokens,
+                    cached=seen.cached + event.cached_tokens,
+                    output=seen.output + event.output_tokens,
+                )
 
     def _tool_ended(
         self, at_ms: int, event: ev.ToolFinished | ev.ToolFailed | ev.PrefetchFinished | ev.PrefetchFailed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,8 +30,11 @@ __all__ = ["ModelReplies", "ReplyEvent"]
 ReplyEvent = (
     ModelReplyBegan | ModelReplyAudio | ModelReplyText | ModelToolRequested | ModelReplyEnded | ModelInterrupted
 )
+_log = logging.getLogger(__name__)
 _KEPT = 16
 """Replies that are remembered: one may be truncated long after it has been made."""
+_LONGEST_MS = 600_000
+"""Of one reply; a model that still goes on then will not come to an end by itself."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class _Made:
     dropped: bool = False
     """Nobody wants it any more: nothing that still comes of it counts."""
     has_sound: bool = False
+    unheard: list[str] = field(default_factory=list[str])
+    """Its first clauses, while there is nothing to hear of them."""
     ended: bool = False
 
 
@@ -115,8 +121,8 @@ class ModelReplies:
 
     def abandon(self, session: LiveSession) -> tuple[ReplyId, ...]:
         """The session is over; returns what it was making or had been asked for, and somebody still wants."""
-        lost = [*session.asked]
-        session.asked.clear()
+        lost = [] if session.asked is None else [session.asked]
+        session.asked = None
         for made in self._made.values():
             if made.session is session and not made.ended:
                 if not made.dropped:
@@ -146,7 +152,7 @@ class ModelReplies:
     # --- one reply ---
 
     def _begun(self, session: LiveSession, own_id: str) -> None:
-        asked = session.asked.popleft() if session.asked else None
+        asked, session.asked = session.asked, None
         if asked is None:
             self._unasked += 1
         reply = asked or ReplyId(f"u{self._unasked}")
@@ -158,12 +164,21 @@ class ModelReplies:
         self.post(ev.ReplyStarted(reply, session.setup.epoch))
 
     def _sound(self, made: _Made, audio: bytes) -> None:
-        if not made.has_sound:
-            made.has_sound = True
-            self._say(made, [""])  # there is something to hear, whatever its words turn out to be
         made.spoken.add(made.convert.feed(audio))
+        if made.spoken.length_bytes > _LONGEST_MS * self.audio_out.bytes_per_ms:
+            _log.warning("a reply goes on for %d ms: it is cut off there", _LONGEST_MS)
+            self.cancel(made.id)
+            self.post(ev.ReplyFinished(made.id))
+        elif not made.has_sound:
+            made.has_sound = True
+            first, made.unheard = made.unheard, []
+            self._say(made, first or [""])  # there is something to hear, whatever its words turn out to be
 
     def _say(self, made: _Made, clauses: list[str]) -> None:
+        """Tell the words; before there is something to hear nobody can speak over them, or be spoken over by them."""
+        if not (made.has_sound or made.ended):
+            made.unheard += clauses
+            return
         for clause in clauses:
             made.spoken.letters.append(len(clause))
             self.post(ev.ReplyText(made.id, clause))
@@ -178,11 +193,19 @@ class ModelReplies:
             made.spoken.end()
             self.post(ev.ReplyFailed(made.id, event.reason))
             return
-        self._say(made, made.splitter.flush())
+        if made.has_sound or event.outcome == "complete":
+            self._say(made, [*made.unheard, *made.splitter.flush()])
         made.spoken.end()
         if event.outcome == "cancelled":
             self.post(ev.ReplyInterrupted(made.id))  # not by us: the model has given it up
-        self.post(ev.ReplyFinished(made.id, input_tokens=event.input_tokens, output_tokens=event.output_tokens))
+        self.post(
+            ev.ReplyFinished(
+                made.id,
+                input_tokens=event.input_tokens,
+                output_tokens=event.output_tokens,
+                cached_tokens=event.cached_tokens,
+            )
+        )
 
     def _of(self, session: LiveSession, own_id: str) -> _Made | None:
         return next(

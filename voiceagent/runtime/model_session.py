@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue
@@ -94,8 +93,8 @@ class LiveSession:
         self.session: SpeechSession
         self.setup = setup
         """What is in force."""
-        self.asked: deque[ReplyId] = deque()
-        """Replies that the core has asked for and that have not begun."""
+        self.asked: ReplyId | None = None
+        """The reply that was asked for last and has not begun: nobody wants one that was asked for before it."""
         self.since_ms = 0
         """When it was connected."""
         self.over = False

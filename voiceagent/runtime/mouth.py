@@ -45,11 +45,6 @@ class SpokenReply:
         return self._complete
 
     @property
-    def is_silent(self) -> bool:
-        """Whether nothing of it can be heard yet, and something may come."""
-        return not (self._audio or self._complete)
-
-    @property
     def length_bytes(self) -> int:
         """How much has come of what is to be heard."""
         return len(self._audio) - self._from
@@ -117,8 +112,8 @@ class Mouth:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._closed = False
         self._waiting: deque[_Clause | SpokenReply] = deque()
+        """No more than the core has sent: it cuts a reply off that goes on and on."""
         self._speaking: asyncio.Task[None] | None = None
         self._now: _Clause | SpokenReply | None = None
         """What is being made or handed over."""
@@ -126,15 +121,8 @@ class Mouth:
         """How fast the speech model speaks, as its last complete reply has shown."""
 
     def say(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
-        """Say a clause after everything before it, but for a reply of which nothing can be heard yet."""
-        part = _Clause(utterance, clause, text, last)
-        if isinstance(self._now, SpokenReply) and self._now.is_silent:
-            # A model that has begun to answer and says nothing is what a filler covers, not what it waits for.
-            self._waiting.appendleft(self._now)
-            self._stop()
-            self._enqueue(part, first=True)
-        else:
-            self._enqueue(part)
+        """Say a clause after everything before it."""
+        self._enqueue(_Clause(utterance, clause, text, last))
 
     def play(self, reply: SpokenReply) -> None:
         """Play a speech model's reply after everything before it, as it comes."""
@@ -142,22 +130,16 @@ class Mouth:
 
     def silence(self) -> tuple[UtteranceId, ...]:
         """Drop everything that has not been handed to the leg; returns whose it was."""
-        queued = [self._now, *self._waiting] if self._now is not None else [*self._waiting]
-        # Nothing of a reply was to be heard yet that has no sound: it is not stopped, it has still to begin.
-        silent = [part for part in queued if isinstance(part, SpokenReply) and part.is_silent]
-        parts = [part for part in queued if part not in silent]
+        parts = [self._now, *self._waiting] if self._now is not None else [*self._waiting]
         for part in parts:
             if isinstance(part, SpokenReply):
                 self._post_lengths(part)  # where it was cut off can be told by them
         self._waiting.clear()
         self._stop()
-        for part in () if self._closed else silent:
-            self._enqueue(part)
         return tuple(dict.fromkeys(part.utterance for part in parts))
 
     def close(self) -> None:
         """Be silent for good."""
-        self._closed = True
         self.silence()
         self._synthesizer.close()
 
@@ -167,11 +149,8 @@ class Mouth:
             self._speaking.cancel()
             self._speaking = None
 
-    def _enqueue(self, part: _Clause | SpokenReply, *, first: bool = False) -> None:
-        if first:
-            self._waiting.appendleft(part)
-        else:
-            self._waiting.append(part)
+    def _enqueue(self, part: _Clause | SpokenReply) -> None:
+        self._waiting.append(part)
         if self._speaking is None:
             self._speaking = self._tasks.start(self._speak())
 

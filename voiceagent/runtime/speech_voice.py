@@ -59,7 +59,8 @@ _ENDED_WITHIN_MS = 2_000
 """After the call; a provider that does not say goodbye in time is left without."""
 
 _UNNOTICED_MS = 200
-"""A voice that is on is noticed by then. No model answers what was said so shortly before: it waits for a pause."""
+"""A voice that is on is noticed by then, whatever the line hums. No model answers what was said so shortly before:
+it waits for a pause."""
 
 
 class SpeechVoice:
@@ -93,7 +94,7 @@ class SpeechVoice:
         self._silence = SILENCE[leg.audio_in.encoding]
         self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence, sample_bytes=leg.audio_in.sample_bytes)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
-        self._words = CallerWords(clock, post, self._no_words_came)
+        self._words = CallerWords(clock, post, self._no_words_came, ears.lasted)
         self._standbys = Standbys(
             self._connect,
             self._end,
@@ -114,6 +115,8 @@ class SpeechVoice:
         self._confirmation: tuple[Epoch, asyncio.Future[bool]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
+        self._ends = False
+        """The phase's words are the last: nothing is made ready for later."""
         self._withheld = False
         """The caller says secrets: what is kept of them is silence."""
         self._withheld_to_the_end = False
@@ -188,8 +191,7 @@ class SpeechVoice:
 
     def _old_one_says_no_more(self) -> None:
         """Of what it has heard, and nobody will hear again, the words come from elsewhere, or never."""
-        awaited = self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept)
-        self._hear_ourselves({**self._words.give_up_missed(), **awaited})
+        self._hear_ourselves(self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept))
 
     def _hear_ourselves(self, utterances: Mapping[UtteranceId, Sequence[str]]) -> None:
         """Have the words of these from the cascade's recognizer, and from nobody else: no session hears them again."""
@@ -198,7 +200,7 @@ class SpeechVoice:
             lasted = self._ears.lasted(utterance)
             if lasted is not None:
                 self._uplink.withhold(*lasted)
-            self._words.asked_elsewhere()
+            self._words.asked_elsewhere(utterance)
             self._cascade.transcribe(utterance, hints, then=partial(self._words.came_from_elsewhere, utterance))
 
     # --- phases ------------------------------------------------------------------------------------------------------
@@ -206,24 +208,32 @@ class SpeechVoice:
     def swap(self, swap: SwapPhase) -> None:
         """Replace prompt and tools in the live session, or the session; the caller's audio waits meanwhile."""
         phase = self._flow.by_name[swap.phase]
+        self._ends = phase.ends is not None
         if not phase.heard_by_model:
             self._withheld, self._withheld_to_the_end = True, False
             if self._ears.speaking:
-                self._words.withhold_latest()  # the model hears no more than the beginning of it
+                # The model hears no more than the beginning of it.
+                self._words.cut_short_latest(self._ears.began_ms or 0, self._uplink.time_of(self._uplink.end))
         else:
             self._withheld_to_the_end = self._withheld
         if self._lost:
             self._cascade.swap(swap)
             return
         if not phase.has_model:
+            if self._ends:
+                self._standbys.close()
             self._post(
                 ev.PhaseSwapped(swap.epoch)
             )  # nobody will ask it anything, and what it says by itself is refused
             return
-        self._changing(self._swap(swap))
+        setup = self._setups.of(swap.request, swap.voice)
+        self._begin_change()
+        if self._live is not None and self._takes(self._live, setup) and not self._replies.being_made(self._live):
+            self._send_update(self._live, setup)  # before anything else that is due now: the caller waits for it
+        self._change = self._tasks.start(self._swap(swap, setup))
 
-    async def _swap(self, swap: SwapPhase) -> None:
-        await self._update(self._setups.of(swap.request, swap.voice), swap.request)
+    async def _swap(self, swap: SwapPhase, setup: SessionSetup) -> None:
+        await self._update(setup, swap.request)
         self._post(ev.PhaseSwapped(swap.epoch))
 
     async def _update(self, setup: SessionSetup, request: ModelRequest, *, in_place: bool = True) -> None:
@@ -241,7 +251,7 @@ class SpeechVoice:
     async def _in_place(self, setup: SessionSetup, request: ModelRequest) -> bool:
         """Change the live session; False where it cannot be changed, or does not confirm it."""
         live = self._live
-        if live is None or self._row.swap != "in_place" or setup.voice != live.setup.voice:
+        if live is None or not self._takes(live, setup):
             return False
         try:
             # The order is the point: no reply is being made, the new prompt holds, and only then come the results
@@ -262,16 +272,27 @@ class SpeechVoice:
         self._go_on_with(live)
         return True
 
-    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
-        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
+    def _takes(self, live: LiveSession, setup: SessionSetup) -> bool:
+        """Whether a live session can be changed to this."""
+        return self._row.swap == "in_place" and setup.voice == live.setup.voice
+
+    def _send_update(self, live: LiveSession, setup: SessionSetup) -> asyncio.Future[bool]:
+        """Send a setup; the future says whether it came into force."""
         confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._confirmation = (setup.epoch, confirmed)
+        live.session.update(setup)
+        return confirmed
+
+    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
+        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
+        sent = self._confirmation
+        confirmed = self._send_update(live, setup) if sent is None else sent[1]
         try:
-            live.session.update(setup)
             async with within(_CONFIRM_WITHIN_MS, self._clock):
                 return await confirmed
         finally:
-            self._confirmation = None
+            if self._confirmation is not None and self._confirmation[1] is confirmed:
+                self._confirmation = None
 
     def _confirm(self, *, in_force: bool) -> None:
         if self._confirmation is not None and not self._confirmation[1].done():
@@ -303,6 +324,7 @@ class SpeechVoice:
         self._post(ev.SessionBegan(session.told, lost))
         self._old_one_says_no_more()
         self._uplink.rewind(self._next_heard)
+        self._words.session_began(self._uplink.time_of(self._uplink.sent))
         self._expiry.watch(session.since_ms)
         self._go_on_with(session)
 
@@ -310,12 +332,13 @@ class SpeechVoice:
         """Let the caller be heard again, and ask what could not be asked in the meantime."""
         self._uplink.held = False
         self._cut = None
+        from_ms = self._uplink.time_of(self._uplink.sent)
         self._send_up()
-        self._words.heard_only_now()
+        self._words.heard_only_now(from_ms)
         if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
-            session.asked.append(reply)
+            session.asked = reply
             session.session.ask()
 
     def _hold(self) -> None:
@@ -332,14 +355,22 @@ class SpeechVoice:
 
     def _unnoticed_from(self) -> int:
         """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
-        return max(0, self._uplink.sent - self._uplink.position_of(_UNNOTICED_MS))
+        audible_since_ms = self._ears.audible_since_ms
+        if audible_since_ms is None:
+            return self._uplink.sent
+        earliest = self._uplink.sent - self._uplink.position_of(_UNNOTICED_MS)
+        return min(max(0, earliest, self._uplink.position_of(audible_since_ms)), self._uplink.sent)
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
-        """Begin a change; one that is under way is not wanted any more."""
+        self._begin_change()
+        self._change = self._tasks.start(change)
+
+    def _begin_change(self) -> None:
+        """Keep what the caller says; a change that is under way is not wanted any more."""
         self._hold()
+        self._confirmation = None
         if self._change is not None:
             self._change.cancel()
-        self._change = self._tasks.start(change)
 
     async def _connect(self, phase: str, setup: SessionSetup) -> LiveSession:
         """Return a session in which the setup is in force. Raises VoiceFailed."""
@@ -376,7 +407,8 @@ class SpeechVoice:
     def _near_its_end(self, left_ms: int) -> None:
         """The live session is to be replaced: have another one ready, then ask for a quiet moment."""
         if self._live is not None:
-            self._standbys.prime(self._live.phase, replace(self._live.setup, epoch=Epoch(0), late_facts=""))
+            if not self._ends:
+                self._standbys.prime(self._live.phase, replace(self._live.setup, epoch=Epoch(0), late_facts=""))
             self._tasks.start(self._ask_for_renewal(self._live, self._clock.now_ms() + left_ms))
 
     async def _ask_for_renewal(self, live: LiveSession, ends_ms: int) -> None:
@@ -460,8 +492,8 @@ class SpeechVoice:
         self._cascade.cancel(reply)
         if self._pending is not None and self._pending[0] == reply:
             self._pending = None
-        if self._live is not None and reply in self._live.asked:
-            self._live.asked.remove(reply)
+        if self._live is not None and self._live.asked == reply:
+            self._live.asked = None
             self._live.session.cancel()
         self._replies.cancel(reply)
         self._ask_if_free()

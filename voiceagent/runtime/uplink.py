@@ -41,6 +41,10 @@ class Uplink:
         """Return the position of a moment in the caller's audio."""
         return audio_ms * self._bytes_per_ms
 
+    def time_of(self, position: int) -> int:
+        """Return the moment in the caller's audio at a position, in ms."""
+        return position // self._bytes_per_ms
+
     def arrived(self, audio: bytes) -> None:
         """The next audio of the caller."""
         self._kept += audio

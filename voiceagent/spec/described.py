@@ -67,6 +67,7 @@ def _tool(tool: Tool) -> JsonValue:
         "fresh_ms": tool.fresh_ms,
         "confirm": tool.confirm,
         "scopes": list(tool.scopes),
+        "egress": [str(place) for place in tool.egress],
     }
 
 

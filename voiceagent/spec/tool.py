@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.declared import written_at
+from voiceagent.spec.egress import METHODS, READING, SERVICE, Egress
 from voiceagent.spec.filler import Filler
 
 __all__ = ["Effect", "Sealed", "Tool", "tool"]
@@ -83,7 +84,14 @@ class Tool:
     """Template of the read-back of an irreversible tool, over its arguments."""
     scopes: tuple[str, ...] = ()
     """Scopes of the credential that a run of this tool is given; none: no credential."""
+    egress: tuple[Egress, ...] = ()
+    """Where it may send requests, if that is not what its effect says."""
     takes_context: bool = False
+
+    @property
+    def reach(self) -> tuple[Egress, ...]:
+        """Where its requests may go: where it declares, or else to the agent's service, and a read only by reading."""
+        return self.egress or (Egress(READING if self.effect == "read" else METHODS, SERVICE),)
 
     @property
     def parameters(self) -> dict[str, JsonValue]:
@@ -152,6 +160,7 @@ def tool(
     fresh_ms: int = 300_000,
     confirm: str | None = None,
     scopes: str | tuple[str, ...] = (),
+    egress: str | tuple[str, ...] = (),
 ) -> Callable[[_Function], Tool]: ...
 
 
@@ -172,11 +181,14 @@ def tool(
     fresh_ms: int = 300_000,
     confirm: str | None = None,
     scopes: str | tuple[str, ...] = (),
+    egress: str | tuple[str, ...] = (),
 ) -> Tool | Callable[[_Function], Tool]:
     """Turn a typed async function into a tool; its docstring is what the model reads.
 
     A parameter called `ctx` receives the ToolContext. `sets` and `binds` may be tuples where fact and field, or
-    parameter and fact, have the same name. Raises PhaseError, with the function's line, for what cannot be a tool.
+    parameter and fact, have the same name. `egress` says where it may send requests, such as `"POST service"` or
+    `"GET https://rates.example.com"`; undeclared, a read may only read from the agent's service.
+    Raises PhaseError, with the function's line, for what cannot be a tool.
     """
 
     options = {name: value for name, value in locals().items() if name != "function"}
@@ -238,6 +250,7 @@ def tool(
             fresh_ms=fresh_ms,
             confirm=confirm,
             scopes=_several(scopes),
+            egress=_egress(run.__name__, egress, source),
             takes_context=takes_context,
         )
 
@@ -262,6 +275,7 @@ class _Options(BaseModel):
     fresh_ms: StrictInt = Field(ge=0)
     confirm: str | None
     scopes: str | tuple[str, ...]
+    egress: str | tuple[str, ...]
 
 
 def _check_options(name: str, options: Mapping[str, object], source: Source) -> None:
@@ -277,6 +291,14 @@ def _check_options(name: str, options: Mapping[str, object], source: Source) -> 
 
 def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _egress(name: str, written: str | tuple[str, ...], source: Source) -> tuple[Egress, ...]:
+    declared = tuple(map(Egress.written, _several(written)))
+    for place in declared:
+        if place.problem:
+            raise PhaseError(f"tool {name!r}: egress: {place.problem}", source=source, code="bad-egress")
+    return declared
 
 
 def _same_names(value: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:

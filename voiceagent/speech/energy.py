@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from voiceagent.audio import FRAME_MS, level_dbfs, mulaw_energy
 from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn
-from voiceagent.speech.gate import Activity, VoiceGate
+from voiceagent.speech.gate import Activity, Audible, VoiceGate
 from voiceagent.speech.samples import pcm16_of
 
 __all__ = ["EnergyVad"]
@@ -58,10 +58,12 @@ class _EnergyHandle:
     def __init__(self, audio: AudioFormat, gate: VoiceGate) -> None:
         self._level_dbfs = _level_meter(audio)
         self._frame_bytes = audio.bytes_per_ms * FRAME_MS
+        self._sample_bytes = audio.sample_bytes
         self._pending = bytearray()
         self._now_ms = 0
         self._floor = _NoiseFloor()
         self._gate = gate
+        self._audible = Audible()
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
         """Take any length of audio; it is cut into frames of 20 ms here."""
@@ -72,10 +74,20 @@ class _EnergyHandle:
             del self._pending[: self._frame_bytes]
             begin_ms, self._now_ms = self._now_ms, self._now_ms + FRAME_MS
             activity = self._floor.judge(self._level_dbfs(frame))
+            self._audible.window(audible=activity != "silence", begin_ms=begin_ms)
             change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
             if change is not None:
                 decided.append(change)
         return decided
+
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which no frame was at the noise floor, the one that is not whole yet included."""
+        if self._audible.since_ms is not None:
+            return self._audible.since_ms
+        whole = bytes(self._pending[: len(self._pending) - len(self._pending) % self._sample_bytes])
+        audible = bool(whole) and self._floor.compare(self._level_dbfs(whole)) != "silence"
+        return self._now_ms if audible else None
 
 
 class _NoiseFloor:
@@ -88,9 +100,13 @@ class _NoiseFloor:
 
     def judge(self, level_dbfs: float) -> Activity:
         """Compare one frame with the floor, then let it shape the floor."""
-        floor_dbfs = max(min(*self._minima, self._minimum), _LOWEST_FLOOR_DBFS)
+        activity = self.compare(level_dbfs)
         self._learn(level_dbfs)
-        above_db = level_dbfs - floor_dbfs
+        return activity
+
+    def compare(self, level_dbfs: float) -> Activity:
+        """Compare a level with the floor."""
+        above_db = level_dbfs - max(min(*self._minima, self._minimum), _LOWEST_FLOOR_DBFS)
         if above_db >= _VOICE_ABOVE_FLOOR_DB:
             return "voice"
         return "unsure" if above_db >= _SILENCE_ABOVE_FLOOR_DB else "silence"

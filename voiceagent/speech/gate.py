@@ -6,7 +6,7 @@ from typing import Literal
 
 from voiceagent.ports import SpeechOff, SpeechOn
 
-__all__ = ["Activity", "VoiceGate"]
+__all__ = ["Activity", "Audible", "VoiceGate"]
 
 Activity = Literal["voice", "unsure", "silence"]
 """`unsure` neither starts nor ends speech: no part of an onset, and no silence."""
@@ -42,3 +42,18 @@ class VoiceGate:
             return None
         self._began_ms, self._last_voice_ms = None, end_ms
         return SpeechOn(began_ms)
+
+
+class Audible:
+    """Since when the line has not been silent, window by window."""
+
+    def __init__(self) -> None:
+        self.since_ms: int | None = None
+        """Audio time; None while it is silent."""
+
+    def window(self, *, audible: bool, begin_ms: int) -> None:
+        """Take the next window."""
+        if not audible:
+            self.since_ms = None
+        elif self.since_ms is None:
+            self.since_ms = begin_ms

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from voiceagent.errors import OperatorError
 from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn
-from voiceagent.speech.gate import Activity, VoiceGate
+from voiceagent.speech.gate import Activity, Audible, VoiceGate
 from voiceagent.speech.samples import from_bytes
 from voiceagent.speech.weights import WeightsFile, library
 
@@ -100,6 +100,7 @@ class _SileroHandle:
         self._engine = engine
         self._audio = audio
         self._gate = gate
+        self._audible = Audible()
         self._now_ms = 0
         self._pending = bytearray()
         self._window_bytes = audio.bytes_per_ms * _WINDOW_MS
@@ -118,15 +119,27 @@ class _SileroHandle:
             window = bytes(self._pending[: self._window_bytes])
             del self._pending[: self._window_bytes]
             begin_ms, self._now_ms = self._now_ms, self._now_ms + _WINDOW_MS
-            activity = self._judge(from_bytes(window, self._audio))
+            activity = self._judge(from_bytes(window, self._audio), begin_ms=begin_ms)
             change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
             if change is not None:
                 decided.append(change)
         return decided
 
-    def _judge(self, window: Samples) -> Activity:
-        loudness = float(abs(window).max())
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which no window was inaudible, the one that is not whole yet included."""
+        if self._audible.since_ms is None and self._pending:
+            return self._now_ms if self._is_audible(_loudness(from_bytes(bytes(self._pending), self._audio))) else None
+        return self._audible.since_ms
+
+    def _is_audible(self, loudness: float) -> bool:
+        return loudness > _DIGITAL_SILENCE and loudness >= self._loudest * _INAUDIBLE
+
+    def _judge(self, window: Samples, *, begin_ms: int) -> Activity:
+        loudness = _loudness(window)
         self._loudest = max(loudness, self._loudest * _LOUDEST_DECAY)
+        audible = self._is_audible(loudness)
+        self._audible.window(audible=audible, begin_ms=begin_ms)
         if loudness > _DIGITAL_SILENCE:
             self._silent_windows = 0
         elif self._silent_windows == _SETTLING_WINDOWS:
@@ -134,7 +147,7 @@ class _SileroHandle:
         else:
             self._silent_windows += 1
         voice = self._probability(window)
-        if voice < _SILENCE or loudness < self._loudest * _INAUDIBLE:
+        if voice < _SILENCE or not audible:
             return "silence"
         return "voice" if voice >= _VOICE else "unsure"
 
@@ -148,6 +161,10 @@ class _SileroHandle:
             self._state.fill(0)
             self._input.fill(0)
         return float(voice[0])
+
+
+def _loudness(window: Samples) -> float:
+    return float(abs(window).max(initial=0.0))
 
 
 def _load(path: Path) -> _Session:

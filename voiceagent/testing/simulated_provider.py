@@ -52,6 +52,7 @@ from voiceagent.testing.simulated_world import Faults
 __all__ = ["ProviderFaults", "ProviderTiming", "SimulatedProvider", "SimulatedSession"]
 
 _ONSET_MS = 40
+_WORD_MS = 100
 _FRAME_BYTES = len(SILENT_FRAME)
 
 
@@ -66,10 +67,14 @@ class ProviderTiming:
     """Silence after which the caller's turn is over."""
     transcript_ms: int = 400
     """From the end of the caller's turn to its words: often later than the first words of the answer."""
+    says_when: bool = False
+    """Whether the words come with from when to when of the audio they are."""
     first_audio_ms: int = 300
     """From the end of the turn, or from being asked, to the first sound."""
     silent_ms: int = 0
     """How long before its first sound a reply is said to have begun."""
+    text_ahead_ms: int = 0
+    """How long before its sound the words of a clause come."""
     piece_ms: int = 200
     """How much audio comes at a time."""
     piece_every_ms: int = 40
@@ -128,6 +133,8 @@ class SimulatedProvider:
     swap: Literal["in_place", "new_session"] = "in_place"
     timing: ProviderTiming = field(default_factory=ProviderTiming)
     faults: ProviderFaults = field(default_factory=ProviderFaults)
+    transcribes: bool = True
+    """Whether it says what it has heard of the caller."""
     session_limit_ms: int | None = None
     idle_limit_ms: int | None = None
     sessions: list[SimulatedSession] = field(default_factory=list["SimulatedSession"])
@@ -136,6 +143,8 @@ class SimulatedProvider:
     updates: int = 0
     replies: int = 0
     turns: int = 0
+    took_for_noise: list[str] = field(default_factory=list[str])
+    """Words of the caller that it has heard and says nothing of."""
     requests: int = 0
 
     def __post_init__(self) -> None:
@@ -173,8 +182,7 @@ class SimulatedProvider:
             swap=self.swap,
             audio_in=(MULAW_8K,),
             audio_out=(MULAW_8K,),
-            transcribes=True,
-            truncates=True,
+            transcribes=self.transcribes,
             session_limit_ms=self.session_limit_ms,
             idle_limit_ms=self.idle_limit_ms,
         )
@@ -223,11 +231,15 @@ class SimulatedSession:
         self._report = post
         self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=provider.timing.turn_ends_after_ms)
         self._turn = bytearray()
+        self._turn_ms = (0, 0)
+        """From when to when of what it has heard there was a voice in this turn."""
         self._history: list[Message] = []
         self._numbers = 0
         self._open_requests: dict[str, None] = {}
         self._making: asyncio.Task[None] | None = None
         self._reply: str | None = None
+        self._said_at: int | None = None
+        """Which message of the history the reply is that is being made."""
         self._asked = False
         self._tasks: dict[asyncio.Task[None], None] = {}
 
@@ -245,6 +257,7 @@ class SimulatedSession:
             activity = "silence" if frame == SILENT_FRAME else "voice"
             change = self._gate.window(activity, begin_ms=number * FRAME_MS, end_ms=(number + 1) * FRAME_MS)
             if activity == "voice":
+                self._turn_ms = (self._turn_ms[0] if self._turn else number * FRAME_MS, (number + 1) * FRAME_MS)
                 self._turn += frame
             if isinstance(change, SpeechOff):
                 self._turn_over()
@@ -314,12 +327,19 @@ class SimulatedSession:
 
     def _turn_over(self) -> None:
         turn, self._turn = bytes(self._turn), bytearray()
-        words = self._provider.caller.words_in(turn)
+        # Nobody understands a word from its first breath.
+        words = self._provider.caller.words_in(turn) if len(turn) >= _WORD_MS * MULAW_8K.bytes_per_ms else ""
         self._provider.turns += 1
-        if not words or self._provider.turns in self._provider.faults.never_replies_to:
+        if self._provider.turns in self._provider.faults.never_replies_to:
+            self._provider.took_for_noise.append(words)
+            return
+        if not words:
             return
         self._remember(Message(0, "caller", words, self.setup.epoch, in_audio=True))
-        self._later(self._provider.timing.transcript_ms, lambda: self._post(CallerTranscribed(words, final=True)))
+        if self._provider.transcribes:
+            timing = self._provider.timing
+            transcribed = CallerTranscribed(words, final=True, heard_ms=self._turn_ms if timing.says_when else None)
+            self._later(timing.transcript_ms, lambda: self._post(transcribed))
         if self._reply is None:
             self._reply_soon()
 
@@ -339,6 +359,7 @@ class SimulatedSession:
         if number in provider.faults.replies_stall:
             await asyncio.get_running_loop().create_future()
         self._reply = reply = f"reply-{number}"
+        self._said_at = None
         self._post(ModelReplyBegan(reply))
         await provider.clock.sleep(silent_ms)
         if number in provider.faults.replies_fail:
@@ -401,8 +422,9 @@ class SimulatedSession:
         saying = provider.agent.sayings
         audio = provider.agent.say(clause, len(clause) * MS_PER_CHARACTER)
         provider.begins(reply, number, saying, clause)
-        self._remember(Message(0, "agent", clause, self.setup.epoch, in_audio=True))
+        self._remember_said(clause)
         self._post(ModelReplyText(reply, f"{clause} "))
+        await provider.clock.sleep(provider.timing.text_ahead_ms)
         size = provider.timing.piece_ms * MULAW_8K.bytes_per_ms
         for at in range(0, len(audio), size):
             self._post(ModelReplyAudio(reply, audio[at : at + size]))
@@ -427,7 +449,8 @@ class SimulatedSession:
         self._reply = self._making = None
         done = done or ReplyDone()
         reason = "the provider has failed" if outcome == "failed" else ""
-        self._post(ModelReplyEnded(reply, outcome, reason, done.input_tokens, done.output_tokens))
+        spent = (done.input_tokens, done.output_tokens, done.cached_tokens)
+        self._post(ModelReplyEnded(reply, outcome, reason, *spent))
         if self._asked:
             self._asked = False
             self._reply_soon()
@@ -454,6 +477,15 @@ class SimulatedSession:
             self._history[-1] = replace(last, text=f"{last.text} {message.text}")
         else:
             self._history.append(replace(message, number=self._numbers, epoch=message.epoch or Epoch(0)))
+
+    def _remember_said(self, clause: str) -> None:
+        """What a reply says is one message, which stands before what the caller says meanwhile."""
+        if self._said_at is None:
+            self._remember(Message(0, "agent", clause, self.setup.epoch, in_audio=True))
+            self._said_at = len(self._history) - 1
+        else:
+            said = self._history[self._said_at]
+            self._history[self._said_at] = replace(said, text=f"{said.text} {clause}")
 
     def _post(self, event: SpeechModelEvent) -> None:
         if self.closed_ms is not None:

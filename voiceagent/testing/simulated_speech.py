@@ -15,7 +15,7 @@ from itertools import groupby
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE
 from voiceagent.errors import ScriptError, VoiceFailed
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcript
-from voiceagent.speech.gate import VoiceGate
+from voiceagent.speech.gate import Audible, VoiceGate
 from voiceagent.testing.agent_voice import MS_PER_CHARACTER
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS
 from voiceagent.testing.simulated_world import Faults
@@ -104,6 +104,7 @@ class SimulatedVad:
 class _VadHandle:
     def __init__(self) -> None:
         self._gate = VoiceGate(onset_ms=NOTICED_AFTER_MS, pause_ms=OVER_AFTER_MS)
+        self._audible = Audible()
         self._pending = b""
         self._now_ms = 0
 
@@ -117,11 +118,19 @@ class _VadHandle:
             frame = audio[begin : begin + _FRAME_BYTES]
             begin_ms, self._now_ms = self._now_ms, self._now_ms + FRAME_MS
             activity = "silence" if frame == SILENT_FRAME else "voice"
+            self._audible.window(audible=activity == "voice", begin_ms=begin_ms)
             change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
             if change is not None:
                 decided.append(change)
         self._pending = audio[whole:]
         return decided
+
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which no frame was silent, the one that is not whole yet included."""
+        if self._audible.since_ms is None and self._pending.strip(SILENT_FRAME[:1]):
+            return self._now_ms
+        return self._audible.since_ms
 
 
 class SimulatedRecognizer:

@@ -235,9 +235,9 @@ class SimulatedWorld:
                 case ToolRequest(request, name, arguments):
                     parsed, problem = parsed_arguments(arguments)
                     yield ev.ToolRequested(ask.reply, request, name, parsed, problem)
-                case ReplyDone(asks, input_tokens, output_tokens, understood):
+                case ReplyDone(asks, read, written, understood, cached):
                     yield from (ev.ReplyText(ask.reply, clause) for clause in splitter.flush())
-                    yield ev.ReplyFinished(ask.reply, asks, input_tokens, output_tokens, understood)
+                    yield ev.ReplyFinished(ask.reply, asks, read, written, understood, cached)
 
     # --- tools ---
 

@@ -22,7 +22,8 @@ class ToolContext:
     """Id of the call."""
     tool: str
     http: ToolHttp
-    """The agent's service: `await ctx.http.get("/path")`; the credential of this run is added to every request."""
+    """The agent's service: `await ctx.http.get("/path")`; the credential of this run is added to every such request.
+    A whole URL may be asked where the tool's `egress` declares it, without that credential."""
     deadline_ms: int
     """When the run is given up, requests under way included, on the clock of `now_ms`."""
     now_ms: int

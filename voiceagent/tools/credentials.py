@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from voiceagent.errors import ToolFailed
+from voiceagent.errors import OperatorError, ToolFailed
 from voiceagent.ports import Clock
-from voiceagent.tools.service import ConnectionPool, ServiceUnreachable
+from voiceagent.tools.service import ConnectionPool, RequestRefused, ServiceUnreachable
 
-__all__ = ["NoCredentials", "OAuthClientCredentials", "StaticCredential"]
+__all__ = ["EnvironmentCredential", "NoCredentials", "OAuthClientCredentials"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,20 +41,24 @@ class NoCredentials:
         return {}
 
 
-class StaticCredential:
-    """The `CredentialBroker` of a service that knows one key and no scopes."""
+class EnvironmentCredential:
+    """The `CredentialBroker` of a service that knows one key and no scopes: it stands in a variable."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        """Every request carries these headers."""
-        self._headers = dict(headers)
+    def __init__(self, variable: str, environment: Mapping[str, str]) -> None:
+        """The key is read once, now. Raises OperatorError where there is none."""
+        key = environment.get(variable)
+        if not key:
+            raise OperatorError(f"the environment has no {variable}, which is to hold the key of the service")
+        self._variable = variable
+        self._headers = {"Authorization": f"Bearer {key}"}
 
     def __repr__(self) -> str:
-        return f"StaticCredential({', '.join(self._headers)})"
+        return f"EnvironmentCredential({self._variable!r})"
 
     async def token(
         self, *, call: str, phase: str, tool: str, scopes: Sequence[str], subject: str | None
     ) -> Mapping[str, str]:
-        """Return the headers."""
+        """Return the Authorization header."""
         del call, phase, tool, scopes, subject
         return self._headers
 
@@ -134,6 +138,9 @@ class OAuthClientCredentials:
         except ServiceUnreachable as exc:
             # A token that may have been granted has done nothing: to ask again is harmless, even for a write.
             raise ServiceUnreachable(may_have_arrived=False) from exc
+        except RequestRefused as exc:
+            _log.error("no credential for tool %s: %s", tool, exc.reason)
+            raise ToolFailed(_REFUSED) from exc
         if answer.status_code != 200:
             _log.error("no credential for tool %s: HTTP %d from %s", tool, answer.status_code, self._token_url)
             raise ToolFailed(_REFUSED)

@@ -24,6 +24,7 @@ from voiceagent.spec.tool import Tool
 from voiceagent.tools.context import ToolContext
 from voiceagent.tools.in_time import OutOfTime, TimedTasks
 from voiceagent.tools.results import NotJson, TooLarge, as_json, without_halves
+from voiceagent.tools.scrubbing import without_credential
 from voiceagent.tools.service import ConnectionPool, ServiceUnreachable, ToolHttp
 from voiceagent.tools.vault import Vault
 
@@ -238,9 +239,10 @@ class CallTools:
     async def _attempt(self, run: _Run) -> _Outcome:
         writes = run.tool.effect != "read"
         try:
-            context = {"ctx": await self._context(run)} if run.tool.takes_context else {}
+            credential = await self._credential(run)
         except ToolFailed as exc:
             return _Failed("failed", str(exc), again=isinstance(exc, ServiceUnreachable))
+        context = {"ctx": self._context(run, credential)} if run.tool.takes_context else {}
         try:
             value = await run.tool.run(**run.arguments, **context)
         except ServiceUnreachable as exc:
@@ -248,7 +250,8 @@ class CallTools:
                 return _Failed("unknown", _UNKNOWN)
             return _Failed("failed", str(exc), again=True)
         except ToolFailed as exc:
-            return _Failed("failed", self._vault.scrub(without_halves(str(exc))))
+            reason = without_credential(without_halves(str(exc)), credential)
+            return _Failed("failed", self._vault.scrub(str(reason)))
         except asyncio.CancelledError as exc:
             # Whose cancellation is it? One from inside the tool must not look as if nobody waited any more.
             task = asyncio.current_task()
@@ -259,19 +262,26 @@ class CallTools:
             raise
         except BaseException as exc:  # noqa: BLE001 - somebody else's code: it may even exit, the call goes on
             return self._crashed(run, exc)
-        return await self._returned(run.tool, value)
+        return await self._returned(run.tool, value, credential)
 
-    async def _context(self, run: _Run) -> ToolContext:
-        executor = self._executor
-        credential: Mapping[str, str] = {}
-        if run.tool.scopes:
-            credential = await executor.broker.token(
-                call=self._call, phase=run.phase, tool=run.tool.name, scopes=run.tool.scopes, subject=run.subject
-            )
+    async def _credential(self, run: _Run) -> Mapping[str, str]:
+        if not run.tool.scopes or not run.tool.takes_context:
+            return {}
+        return await self._executor.broker.token(
+            call=self._call, phase=run.phase, tool=run.tool.name, scopes=run.tool.scopes, subject=run.subject
+        )
+
+    def _context(self, run: _Run, credential: Mapping[str, str]) -> ToolContext:
         return ToolContext(
             call=self._call,
             tool=run.tool.name,
-            http=ToolHttp(executor.pool, executor.service_url, credential),
+            http=ToolHttp(
+                self._executor.pool,
+                self._executor.service_url,
+                credential,
+                reach=run.tool.reach,
+                who=f"call {self._call}: tool {run.tool.name}",
+            ),
             deadline_ms=run.deadline_ms,
             now_ms=self._clock.now_ms(),
             idempotency_key=run.idempotency_key,
@@ -288,7 +298,7 @@ class CallTools:
             return _Failed("unknown", _UNKNOWN)
         return _Failed("crashed", _CRASHED, again=True)
 
-    async def _returned(self, tool: Tool, value: object) -> _Outcome:
+    async def _returned(self, tool: Tool, value: object, credential: Mapping[str, str]) -> _Outcome:
         done = "" if tool.effect == "read" else "it was done, but "
         try:
             result = await as_json(tool, value, most_bytes=self._flow.limits.max_result_bytes)
@@ -297,7 +307,7 @@ class CallTools:
             return _Failed("crashed", f"{done}its answer cannot be read")
         except TooLarge:
             return _Failed("too_large", f"{done}its answer is too long")
-        return _Returned(self._vault.scrubbed(result))
+        return _Returned(self._vault.scrubbed(without_credential(result, credential)))
 
     def _warn(self, what: str, failed: _Failed) -> None:
         """Tell whoever runs the server; a tool's own words may quote the caller, and are for debugging alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -11,15 +11,20 @@ from urllib.parse import unquote
 from pydantic import JsonValue
 
 from voiceagent.errors import OperatorError, ToolFailed
+from voiceagent.spec.egress import SERVICE, Egress
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ConnectionPool", "ServiceUnreachable", "ToolHttp"]
+__all__ = ["ConnectionPool", "RequestRefused", "ServiceUnreachable", "ToolHttp"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 512
 _KEPT_OPEN = 64
 _KEPT_OPEN_S = 30.0
+_CONNECTED_WITHIN_S = 3.0
+_PORTS = {"http": 80, "https": 443}
 
 QueryValue = str | int | float | bool | None
 
@@ -32,22 +37,30 @@ class ServiceUnreachable(ToolFailed):
         self.may_have_arrived = may_have_arrived
 
 
+class RequestRefused(ToolFailed):
+    """Nothing was sent: the tool may not ask for that. The model learns no more; `reason` is for the operator."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("that cannot be reached from here")
+        self.reason = reason
+
+
 class ConnectionPool:
     """The process's connections to services. Cookies are not kept: one caller's session must not become another's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, internal: Iterable[str] = ()) -> None:
+        """`internal` are the URLs that the operator has named: all other hosts must have public addresses."""
         import httpx
+
+        from voiceagent.tools.network import CheckedNetwork, CheckedTransport
 
         # Its lines at INFO carry whole URLs, and with them customer numbers; those of httpcore carry headers.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        network = CheckedNetwork([_host_and_port(url) for url in internal if url])
         self._client = httpx.AsyncClient(
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(
-                max_connections=_MOST_CONNECTIONS,
-                max_keepalive_connections=_KEPT_OPEN,
-                keepalive_expiry=_KEPT_OPEN_S,
-            ),
+            transport=CheckedTransport(network, most=_MOST_CONNECTIONS, kept_open=_KEPT_OPEN, kept_open_s=_KEPT_OPEN_S),
         )
 
     async def send(
@@ -64,10 +77,12 @@ class ConnectionPool:
         """Send one request and return the answer, read to its end, whatever its status. Redirects are not followed.
 
         Without `timeout_ms` it waits as long as it is let: a tool's run has a deadline of its own.
-        Raises ServiceUnreachable.
+        Raises ServiceUnreachable and RequestRefused.
         """
+        import httpcore
         import httpx
 
+        within_s = None if timeout_ms is None else timeout_ms / 1_000
         try:
             return await self._client.request(
                 method,
@@ -76,11 +91,13 @@ class ConnectionPool:
                 params=params,
                 json=json,
                 data=form,
-                timeout=None if timeout_ms is None else timeout_ms / 1_000,
+                timeout=httpx.Timeout(within_s, connect=min(within_s or _CONNECTED_WITHIN_S, _CONNECTED_WITHIN_S)),
             )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as exc:
+        except httpx.InvalidURL as exc:  # its words quote the URL
+            raise RequestRefused("it is no URL") from exc
+        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as exc:
             raise ServiceUnreachable(may_have_arrived=False) from exc
-        except httpx.TransportError as exc:
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as exc:
             raise ServiceUnreachable(may_have_arrived=True) from exc
 
     async def close(self) -> None:
@@ -89,56 +106,118 @@ class ConnectionPool:
 
 
 class ToolHttp:
-    """The agent's service as one run of a tool sees it: paths instead of URLs, the run's credential on every request.
+    """What one run of a tool may reach: its agent's service, by paths, and by whole URLs what it has declared besides.
 
-    Answers are returned whatever their status: what a 404 means only the tool knows.
+    The run's credential goes along to the service, and to nobody else. Answers are returned whatever their status:
+    what a 404 means only the tool knows. A redirect is an answer too, and is not followed.
     """
 
-    __slots__ = ("_base_url", "_credential", "_pool")
+    __slots__ = ("_base_url", "_credential", "_pool", "_reach", "_who")
 
-    def __init__(self, pool: ConnectionPool, base_url: str, credential: Mapping[str, str]) -> None:
+    def __init__(
+        self, pool: ConnectionPool, base_url: str, credential: Mapping[str, str], *, reach: Sequence[Egress], who: str
+    ) -> None:
+        """`who` names the run in the log."""
         self._pool = pool
         self._base_url = base_url.rstrip("/")
         self._credential = credential
+        self._reach = reach
+        self._who = who
 
     def __repr__(self) -> str:
         return f"ToolHttp({self._base_url!r})"
 
     async def get(
         self,
-        path: str,
+        where: str,
         *,
         params: Mapping[str, QueryValue] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """GET a path of the service. Raises ToolFailed where the service cannot be reached."""
-        return await self.request("GET", path, params=params, headers=headers)
+        """GET a path of the service, or a declared URL. Raises ToolFailed as `request` does."""
+        return await self.request("GET", where, params=params, headers=headers)
 
     async def post(
         self,
-        path: str,
+        where: str,
         *,
         json: JsonValue = None,
         params: Mapping[str, QueryValue] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """POST a JSON body to a path of the service. Raises ToolFailed where the service cannot be reached."""
-        return await self.request("POST", path, json=json, params=params, headers=headers)
+        """POST a JSON body to a path of the service, or to a declared URL. Raises ToolFailed as `request` does."""
+        return await self.request("POST", where, json=json, params=params, headers=headers)
 
     async def request(
         self,
         method: str,
-        path: str,
+        where: str,
         *,
         json: JsonValue = None,
         params: Mapping[str, QueryValue] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Send a request to a path of the service, which begins with `/`. Raises ToolFailed as `get` does."""
+        """Send a request to a path of the service, which begins with `/`, or to a URL.
+
+        Raises ServiceUnreachable where no answer comes, RequestRefused where the tool's `egress` does not allow it
+        or the address is not public; both are ToolFailed.
+        """
+        method = method.upper()
+        credential: Mapping[str, str] = {}
+        try:
+            if where.startswith("/"):
+                url, credential = self._service_path(method, where), self._credential
+            else:
+                url = _declared(self._reach, method, where)
+            return await self._pool.send(
+                method, url, headers=_with(credential, headers or {}), params=params, json=json
+            )
+        except RequestRefused as exc:
+            _log.warning("%s: its request is not sent: %s", self._who, exc.reason)
+            raise
+
+    def _service_path(self, method: str, path: str) -> str:
+        _require_method([place for place in self._reach if place.to == SERVICE], method)
         if not self._base_url:
             raise OperatorError("a tool wants its service, and no service URL is set")
-        # Arguments that a model wrote stand in paths: they must neither leave the service nor climb to another part.
-        if not path.startswith("/") or not {".", ".."}.isdisjoint(unquote(path.partition("?")[0]).split("/")):
-            raise ValueError("a path of the service begins with '/' and has no '.' or '..' in it")
-        merged = {**(headers or {}), **self._credential}
-        return await self._pool.send(method, self._base_url + path, headers=merged, params=params, json=json)
+        # Arguments that a model wrote stand in paths: they must not climb to another part of the service.
+        if not {".", ".."}.isdisjoint(unquote(path.partition("?")[0]).replace("\\", "/").split("/")):
+            raise RequestRefused("a path of the service has no '.' or '..' in it")
+        return self._base_url + path
+
+
+def _declared(reach: Sequence[Egress], method: str, where: str) -> str:
+    """Return a URL that is one of those declared. What is not is not told: it may be what a caller has said."""
+    import httpx
+
+    try:
+        url = httpx.URL(where)
+    except httpx.InvalidURL as exc:
+        raise RequestRefused("it is neither a path of the service nor a URL") from exc
+    if url.scheme not in _PORTS or url.userinfo:
+        raise RequestRefused("it is neither a path of the service nor a plain URL of http or https")
+    origin = (url.scheme, url.host, url.port or _PORTS[url.scheme])
+    _require_method([place for place in reach if place.to != SERVICE and place.origin == origin], method)
+    return str(url)
+
+
+def _require_method(places: Sequence[Egress], method: str) -> None:
+    if not places:
+        raise RequestRefused("it goes to a host that the tool does not declare in `egress`")
+    if not any(method in place.methods for place in places):
+        raise RequestRefused(f"the tool does not declare {method} for {places[0].to} in `egress`")
+
+
+def _with(credential: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request; the tool's own stand behind those that say who asks whom."""
+    own = {name.lower() for name in credential}
+    if any(name.lower() == "host" for name in headers):
+        raise RequestRefused("it names its host in a header")
+    return {**{name: value for name, value in headers.items() if name.lower() not in own}, **credential}
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    import httpx
+
+    url = httpx.URL(address)
+    return url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]

@@ -76,32 +76,8 @@ class GeminiLiveModels:
 
     async def connect(self, setup: SessionSetup, post: Callable[[SpeechModelEvent], None]) -> GeminiLiveSession:
         """Return a session in which the setup is in force. Raises ModelUnavailable."""
-        return await self._session(setup, post, handle=None)
-
-    async def resume(
-        self, ended: GeminiLiveSession, post: Callable[[SpeechModelEvent], None]
-    ) -> GeminiLiveSession | None:
-        """Return a session that remembers all that `ended` knew, in the same phase; None where it cannot be resumed.
-
-        `ended` is closed first: a session is not resumed while another connection holds it (1011). So this is for a
-        connection that was lost; a session that is renewed in good time is told its history instead, while the old
-        one still speaks. Raises ModelUnavailable.
-        """
-        handle = ended.resumption_handle
-        await ended.close()
-        return None if handle is None else await self._session(ended.setup, post, handle=handle)
-
-    async def close(self) -> None:
-        """Close what is still open."""
-        await asyncio.gather(*(session.close() for session in tuple(self._sessions)))
-
-    async def _session(
-        self, setup: SessionSetup, post: Callable[[SpeechModelEvent], None], *, handle: str | None
-    ) -> GeminiLiveSession:
-        protocol = LiveProtocol(setup, self._generation, resumed=handle is not None)
-        frame = setup_frame(
-            self._model, setup, self._generation, end_of_speech_ms=self._end_of_speech_ms, handle=handle
-        )
+        protocol = LiveProtocol(setup, self._generation)
+        frame = setup_frame(self._model, setup, self._generation, end_of_speech_ms=self._end_of_speech_ms)
         try:
             async with asyncio.timeout(self._connect_ms / 1_000):
                 connection = await self._dial()
@@ -124,6 +100,10 @@ class GeminiLiveModels:
         session = GeminiLiveSession(connection, protocol, model=self._model, post=post, closed=self._sessions.discard)
         self._sessions.add(session)
         return session
+
+    async def close(self) -> None:
+        """Close what is still open."""
+        await asyncio.gather(*(session.close() for session in tuple(self._sessions)))
 
     async def _dial(self) -> ClientConnection:
         connection = await connect(

@@ -28,15 +28,8 @@ AUDIO_STREAM_END = '{"realtimeInput":{"audioStreamEnd":true}}'
 """No audio will come for a while: what has been heard so far is a whole turn. Audio after it opens the stream again."""
 
 
-def setup_frame(
-    model: str,
-    setup: SessionSetup,
-    generation: Generation,
-    *,
-    end_of_speech_ms: int | None = None,
-    handle: str | None = None,
-) -> str:
-    """Return the first frame of a connection. With `handle` the session of an earlier connection is resumed."""
+def setup_frame(model: str, setup: SessionSetup, generation: Generation, *, end_of_speech_ms: int | None = None) -> str:
+    """Return the first frame of a connection."""
     speech: dict[str, JsonValue] = {}
     if setup.voice is not None:
         speech = {"speechConfig": {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": setup.voice}}}}
@@ -52,7 +45,6 @@ def setup_frame(
         },
         "inputAudioTranscription": {},
         "outputAudioTranscription": {},
-        "sessionResumption": {} if handle is None else {"handle": handle},
         # Without it a session ends after a quarter of an hour of audio, however often it is renewed.
         "contextWindowCompression": {"slidingWindow": {}},
     }

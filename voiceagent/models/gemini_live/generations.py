@@ -81,8 +81,5 @@ def capabilities_of(generation: Generation) -> SpeechCapabilities:
         audio_in=(PCM_16K,),
         audio_out=(PCM_24K,),
         transcribes=True,
-        truncates=False,
-        # A line of text would be cut in between a request and its result, where a blocking model takes none.
-        filler="own_audio",
         session_limit_ms=_CONNECTION_LIMIT_MS,
     )

@@ -78,8 +78,8 @@ _PARTS_OF_NO_INTEREST = frozenset({"text", "thought", "thoughtSignature", "execu
 class LiveProtocol:
     """The state of one connection to a Gemini Live model."""
 
-    def __init__(self, setup: SessionSetup, generation: Generation, *, resumed: bool = False) -> None:
-        """Expect the server's answer to the setup. A `resumed` session knows its history already."""
+    def __init__(self, setup: SessionSetup, generation: Generation) -> None:
+        """Expect the server's answer to the setup."""
         self._generation = generation
         self._setup = setup
         self._counts: Counter[str] = Counter()
@@ -88,22 +88,15 @@ class LiveProtocol:
         self._replies = Replies(self._events)
         self.ready = False
         """Whether the setup has been confirmed."""
-        self.resumption_handle: str | None = None
-        """With what this session could be resumed on another connection, at the moment."""
         self._ending = False
         # What is to be said to the model.
-        self._begun = resumed
+        self._begun = False
         self._words: list[Message] = []
         self._asked = False
         self._requests = Requests()
         self._half_sample = b""
         self.hearing = False
         """Whether audio has come since the last pause of it."""
-
-    @property
-    def setup(self) -> SessionSetup:
-        """What is in force."""
-        return self._setup
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -146,7 +139,6 @@ class LiveProtocol:
         frame = context_update_frame(self._setup, setup, self._generation)
         self._setup = setup
         if frame is not None:
-            self.resumption_handle = None  # what it would bring back has the old prompt
             self._outgoing.append(frame)
         self._outgoing.append(SetupInForce(setup.epoch))
 
@@ -216,7 +208,6 @@ class LiveProtocol:
         readers = {
             "setupComplete": self._read_setup_complete,
             "usageMetadata": self._read_usage,
-            "sessionResumptionUpdate": self._read_resumption,
             "serverContent": self._read_content,
             "toolCall": self._read_tool_call,
             "toolCallCancellation": self._read_cancellation,
@@ -239,13 +230,9 @@ class LiveProtocol:
     def _read_usage(self, usage: Mapping[str, object]) -> None:
         self._replies.count_tokens(
             taken=whole(usage, "promptTokenCount", "toolUsePromptTokenCount"),
+            cached=whole(usage, "cachedContentTokenCount"),
             made=whole(usage, "responseTokenCount", "thoughtsTokenCount"),
         )
-
-    def _read_resumption(self, update: Mapping[str, object]) -> None:
-        handle = update.get("newHandle")
-        usable = flag(update, "resumable") and isinstance(handle, str) and handle
-        self.resumption_handle = str(handle) if usable else None
 
     def _read_go_away(self, notice: Mapping[str, object]) -> None:
         left_ms = duration_ms(notice.get("timeLeft"))

@@ -19,8 +19,10 @@ from voiceagent.ports import (
     SpeechModelEvent,
 )
 
-__all__ = ["Replies"]
+__all__ = ["MOST_AHEAD_CHARS", "Replies"]
 
+MOST_AHEAD_CHARS = 4_000
+"""Of words that came before anything is heard of their reply: the latest; the longest reply is shorter."""
 _SAMPLE_BYTES = 2
 
 
@@ -46,6 +48,7 @@ class Replies:
         self._half_sample = b""
         self._heard = ""
         self._input_tokens = 0
+        self._cached_tokens = 0
         self._output_tokens = 0
 
     @property
@@ -105,7 +108,7 @@ class Replies:
     def say(self, text: str) -> None:
         """Take the next words of what is said. They may come late, so by themselves they begin no reply."""
         if self._reply is None or self._interrupted:
-            self._words_ahead += text
+            self._words_ahead = (self._words_ahead + text)[-MOST_AHEAD_CHARS:]
         elif not self._swallowed:
             self._events.append(ModelReplyText(self._reply, text))
 
@@ -139,9 +142,10 @@ class Replies:
             self._end("cancelled" if self._interrupted else "complete")
         self._words_ahead = ""
 
-    def count_tokens(self, *, taken: int, made: int) -> None:
-        """Count tokens of the reply whose end is posted next."""
+    def count_tokens(self, *, taken: int, cached: int, made: int) -> None:
+        """Count tokens of the reply whose end is posted next; `taken` includes those `cached`."""
         self._input_tokens += taken
+        self._cached_tokens += cached
         self._output_tokens += made
 
     def _end(self, outcome: Literal["complete", "cancelled", "failed"], reason: str = "") -> None:
@@ -149,8 +153,9 @@ class Replies:
         swallowed, self._swallowed, self._interrupted = self._swallowed, False, False
         if reply is None or swallowed:
             return
-        self._events.append(ModelReplyEnded(reply, outcome, reason, self._input_tokens, self._output_tokens))
-        self._input_tokens = self._output_tokens = 0
+        spent = (self._input_tokens, self._output_tokens, self._cached_tokens)
+        self._events.append(ModelReplyEnded(reply, outcome, reason, *spent))
+        self._input_tokens = self._cached_tokens = self._output_tokens = 0
 
     # --- what the caller says ----------------------------------------------------------------------------------------
 

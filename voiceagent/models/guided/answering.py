@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from voiceagent.core.effects import Message, ModelRequest
 from voiceagent.errors import PhaseError, VoiceFailed
-from voiceagent.models.guided.history import arguments_in, is_move, name_of, request_of, unmet_wish
+from voiceagent.models.guided.history import arguments_in, is_move, name_of, request_of, unmet_wish, without_covers
 from voiceagent.models.guided.slots import SlotValue
 from voiceagent.models.guided.understanding import Understanding, Wanted
 from voiceagent.ports import ReplyDone, ReplyPiece, SentText, ToolRequest
@@ -37,12 +37,14 @@ class Answering:
         self._understanding = understanding
         self._language = understanding.language
         self._today = today
+        self._history = without_covers(request.history, flow)
+        """Up to what this reply is to."""
         self._here = [message for message in request.history if message.epoch == request.epoch]
         self._earlier = [message for message in request.history if message.epoch < request.epoch]
 
     def pieces(self) -> Sequence[ReplyPiece]:
         """Return the whole reply."""
-        newest = self._request.history[-1] if self._request.history else None
+        newest = self._history[-1] if self._history else None
         if newest is not None and newest.role == "caller" and newest.epoch == self._request.epoch:
             return self._answer_caller(newest)
         result = self._newest_result()
@@ -58,7 +60,7 @@ class Answering:
 
     def _newest_result(self) -> Message | None:
         """Return the result this reply has to tell of: the newest, unless the caller has spoken or been told since."""
-        for message in reversed(self._request.history):
+        for message in reversed(self._history):
             if message.role == "tool_result":
                 return message
             if message.role in ("caller", "agent"):

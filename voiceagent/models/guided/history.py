@@ -15,7 +15,7 @@ from voiceagent.spec.guided import Intent
 from voiceagent.spec.phase import HangUpAfter, Requested
 from voiceagent.spec.tool import Tool
 
-__all__ = ["arguments_in", "is_move", "name_of", "request_of", "unmet_wish"]
+__all__ = ["arguments_in", "is_move", "name_of", "request_of", "unmet_wish", "without_covers"]
 
 
 def name_of(intent: Intent) -> str | None:
@@ -40,6 +40,24 @@ def arguments_in(request: Message | None) -> dict[str, JsonValue]:
     except ValueError:
         return {}
     return cast("dict[str, JsonValue]", parsed) if isinstance(parsed, dict) else {}
+
+
+def without_covers(history: Sequence[Message], flow: Flow) -> Sequence[Message]:
+    """Return what was said up to the last message that wants an answer.
+
+    A filler, and the apology for a reply that has failed, cover a wait: they answer nothing, and ask for nothing.
+    """
+    fillers = [
+        flow.filler,
+        *(phase.filler for phase in flow.phases),
+        *(tool.filler for phase in flow.phases for tool in flow.tools_of(phase)),
+    ]
+    phrases = [flow.phrases.apology, flow.phrases.resumed]
+    phrases += [text for filler in fillers if filler is not None for text in (*filler.phrases, *filler.later)]
+    end = len(history)
+    while end and history[end - 1].role == "agent" and any(p.startswith(history[end - 1].text) for p in phrases):
+        end -= 1
+    return history[:end] if end and history[end - 1].role != "agent" else history
 
 
 def unmet_wish(understanding: Understanding, flow: Flow, earlier: Sequence[Message]) -> Message | None:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from voiceagent.errors import OperatorError
 from voiceagent.models.failures import ModelUnavailable
 from voiceagent.models.nova.frames import Sensitivity
-from voiceagent.models.nova.history import MAX_TURNS
 from voiceagent.models.nova.protocol import NovaProtocol
 from voiceagent.models.nova.session import NovaSession, Pace
 from voiceagent.models.nova.stream import AwsCredentials, BedrockStreams, NovaStream
@@ -28,12 +27,8 @@ NOVA_CAPABILITIES = SpeechCapabilities(
     # A telephone's own rate first: what is spoken at it is not resampled on its way to the caller.
     audio_out=(_PCM_8K, _PCM_16K, _PCM_24K),
     transcribes=True,
-    truncates=False,
-    # AWS's guide for Nova 2.5 nudges the model with a line of text instead; Nova 2 may call the tool again on one.
-    filler="own_audio",
     session_limit_ms=8 * 60_000,
     idle_limit_ms=175_000,
-    history_messages=MAX_TURNS,
 )
 """What Nova 2 Sonic can do, from its user guide, AWS's samples and those who use it."""
 
@@ -95,17 +90,18 @@ class NovaSonicModels:
                     raise
         except TimeoutError as exc:
             raise ModelUnavailable(f"{self._model} could not be reached within {self._connect_ms} ms") from exc
-        session.start(self._clock, ends_at_ms=ends_at_ms, notice_ms=self._expiry_notice_ms)
+        if ends_at_ms is not None:
+            session.expires(self._clock, ends_at_ms=ends_at_ms, notice_ms=self._expiry_notice_ms)
         return session
 
     async def _set_up(
         self, stream: NovaStream, setup: SessionSetup, post: Callable[[SpeechModelEvent], None]
     ) -> NovaSession:
         protocol = NovaProtocol(setup, session=uuid.uuid4(), sensitivity=self._sensitivity)
-        session = NovaSession(protocol, stream, post, model=self._model, pace=self._pace)
-        await session.send_setup()
+        for frame in protocol.take_frames():
+            await stream.send(frame.payload)
         await stream.opened(patience_ms=self._confirm_ms)
-        return session
+        return NovaSession(protocol, stream, post, model=self._model, pace=self._pace)
 
     def _ends_at_ms(self, credentials: AwsCredentials) -> int | None:
         """Return when the credentials end the session, on the clock, unless the provider does so before."""

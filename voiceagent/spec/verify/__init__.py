@@ -2,7 +2,7 @@
 
 names           unknown-phase, duplicate-phase, missing-prompt, unknown-tool, duplicate-tool, unknown-fact,
                 unknown-locale
-tools           no-description, untyped-parameter, no-confirmation
+tools           no-description, untyped-parameter, no-confirmation, bad-egress
 secrets         secret-exposed, secret-misplaced
 guided          unknown-tool, unknown-slot, missing-slot, no-examples
 triggers        dead-trigger, limit-ignored, no-description

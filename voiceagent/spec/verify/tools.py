@@ -27,6 +27,9 @@ def tools(flow: Flow, ways: Ways) -> Iterator[Finding]:
         if tool.effect == "irreversible" and not (tool.confirm or "").strip():
             message = f"irreversible tool {tool.name!r} needs `confirm`, the read-back of its arguments"
             yield error("no-confirmation", message, tool.source)
+        for place in tool.egress:
+            if place.problem:
+                yield error("bad-egress", f"tool {tool.name!r}: egress: {place.problem}", tool.source)
         for name, schema in tool.arguments.model_json_schema().get("properties", {}).items():
             if not _says_a_type(schema):
                 message = f"tool {tool.name!r}: parameter {name!r} needs a type that says what fits"

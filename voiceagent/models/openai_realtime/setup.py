@@ -53,7 +53,6 @@ def capabilities_of(name: str, *, transcribes: bool) -> SpeechCapabilities:
         audio_in=tuple(_WIRE_FORMATS),
         audio_out=tuple(_WIRE_FORMATS),
         transcribes=transcribes,
-        truncates=True,
         session_limit_ms=_SESSION_LIMIT_MS,
     )
 
