@@ -51,10 +51,11 @@ def test_d3_the_second_read_shows_the_new_value(exchange: Any, prefetched: bool)
 
     async def scenario(line: Any) -> None:
         await asks(line)
-        for _ in range(3):
+        for finished in (1, 2, 3):
             await line.waits(6_000)
             await line.says()
             await line.waits(2_000)
+            await line.until(ev.ToolFinished, finished)  # a write waits for a disk, which has a time of its own
 
     first = [ask_for("hello")] if prefetched else [say("Hello.")]
     model = lines(
