@@ -198,7 +198,8 @@ class SynthesizerHandle(Protocol):
 
 
 class SynthesizerEngine(Protocol):
-    """Text to speech, shared by all calls; repeated sentences come from one process-wide cache."""
+    """Text to speech, shared by all calls; what was rendered ahead comes from one process-wide cache, and nothing of
+    what a call says enters it."""
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SynthesizerHandle:
         """Return a handle for one call. `voice` None is the engine's default."""

@@ -35,6 +35,7 @@ from voiceagent.ports import (
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.replay import replay
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
@@ -307,6 +308,7 @@ class Exchange:
         calls: int = 1,
         engines: Mapping[str, Any] | None = None,
         broker: CredentialBroker | None = None,
+        recordings: Callable[[], Recordings] | None = None,
         first: Callable[[Line], None] = lambda _: None,
         complete: bool = True,
     ) -> list[Line]:
@@ -328,6 +330,7 @@ class Exchange:
             before = asyncio.all_tasks()
             placed = [Line(self.clock, flow, number) for number in range(1, calls + 1)]
             journals = JournalStore(self.directory, shared=self.shared)
+            recorded_in = recordings() if recordings is not None else None
             services = Services(
                 engines=Engines(**given),
                 models=LinesEngine(lines),
@@ -335,6 +338,7 @@ class Exchange:
                 journals=journals,
                 clock=self.clock,
                 learned=self.learned,
+                recordings=recorded_in,
                 observers=(*self.observers, *(line.observe for line in placed)),
             )
             for line in placed:
@@ -352,6 +356,8 @@ class Exchange:
                     line.running.cancel()
                 await asyncio.wait([line.running for line in placed], timeout=SECONDS_TO_SPARE)
                 await journals.close()
+                if recorded_in is not None:
+                    await recorded_in.close()
                 await pool.close()
             assert asyncio.all_tasks() == before, "a call has left a task behind"
             return placed

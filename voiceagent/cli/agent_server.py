@@ -21,7 +21,9 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loop_watch import LoopWatch
+from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.render_ahead import render_ahead
+from voiceagent.runtime.retention import Retention, purged_daily
 from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
@@ -80,6 +82,10 @@ class ServerSettings:
     """Folder of the calls' journals."""
     state: str = field(default="memory", repr=False)
     """What workers share, as `open_store` takes it; there may be a password in it."""
+    recordings: Path | None = None
+    """Folder of the calls' recordings; None where none are made."""
+    retention: Retention | None = None
+    """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
@@ -143,6 +149,11 @@ async def agent_server(
         # What dies with the process is no better a place for a journal than its file.
         journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
         closing.push_async_callback(journals.close)
+        recordings = Recordings(settings.recordings) if settings.recordings is not None else None
+        if recordings is not None:
+            closing.push_async_callback(recordings.close)
+        if settings.retention is not None:
+            await closing.enter_async_context(purged_daily(settings.retention))
         _warn_of_targets_without_number(flows, settings.telephony)
         tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
         closing.push_async_callback(tools.close)
@@ -156,6 +167,7 @@ async def agent_server(
             learned=learned,
             observers=tuple(observers),
             speech_model=speech_model,
+            recordings=recordings,
         )
         for flow in flows.values():
             await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)

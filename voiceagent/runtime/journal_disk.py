@@ -32,6 +32,7 @@ __all__ = [
     "Synced",
     "is_broken_off",
     "journal_name",
+    "record_stem",
     "reopen",
     "reopen_as",
 ]
@@ -42,14 +43,24 @@ _MOST_LEGS = 1_000
 """Journals of one call: more are no call."""
 _TAIL_BYTES = 64 * 1_024
 """Of a journal: an end of the call stands in it, with what became of its tools afterwards."""
-_SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever comes after a dot."""
+
+
+def record_stem(call: CallId) -> str:
+    """Return the name of a call's files, without what comes after the dot: its id where that is harmless, else a hash.
+
+    Ids that differ have names that differ, but for capital letters where a file system does not tell them apart.
+    """
+    if _SAFE_NAME.fullmatch(call) and not (_DEVICE.fullmatch(call) or call.startswith("sha256-")):
+        return call
+    return f"sha256-{hashlib.sha256(call.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def journal_name(call: CallId) -> str:
-    """Return the file name of a call's journal: its id where that is harmless, else a hash of it."""
-    if _SAFE_NAME.match(call) and not call.startswith("sha256-"):
-        return f"{call}.jsonl"
-    return f"sha256-{hashlib.sha256(call.encode('utf-8', 'replace')).hexdigest()}.jsonl"
+    """Return the file name of a call's journal."""
+    return f"{record_stem(call)}.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,9 @@ class Flow(Declared):
     voice: str | None = None
     reaches_human: bool = False
     """A promise, proved before a call: whatever the phase, the caller can get to one that transfers them."""
+    seal_unasked: int | None = Field(default=12, ge=8, le=64)
+    """A number of so many digits or more, said or pressed where the phase does not expect one as long, is sealed: it is
+    a card or an identity number that nobody asked for. None: such numbers are taken down as any other word."""
     prompts: Mapping[str, Prompt] = Field(default_factory=dict)
     """Prompt file → its text; the loader fills this in."""
 
