@@ -18,7 +18,8 @@ CLOSE_DEADLINE_MS = 2_000
 SEND_BUFFER_BYTES = 32_768
 """What the operating system may hold back: three seconds of speech. Left to itself it would take minutes of it from us
 before we noticed that nobody reads, and a clear would wait behind all that."""
-_UNACKNOWLEDGED_MS = 5_000
+_UNACKNOWLEDGED_MS = 20_000
+"""Also how long the far side's window may stay shut (Linux: tcp(7), TCP_USER_TIMEOUT): as long as the driver waits."""
 
 
 class WebSocket:
