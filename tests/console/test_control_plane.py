@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from voiceagent.console.app import MAX_FORM_BYTES, control_plane
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
@@ -32,7 +33,10 @@ class Desk:
         self.clock = ManualClock()
         self.tokens = CallTokens(self.clock)
         self.transfers = Transfers(settings.transfer_targets, self.clock)
-        self.app = control_plane(settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready)
+        self.limits = CallLimits(settings, counts=CallsInMemory(self.clock))
+        self.app = control_plane(
+            settings, tokens=self.tokens, transfers=self.transfers, limits=self.limits, ready=lambda: ready
+        )
 
     def ask(self, method, target, *, body=None, headers=None):
         async def asked():
@@ -256,3 +260,12 @@ def test_a_server_is_alive_though_it_takes_no_calls():
 def test_a_server_that_takes_calls_is_ready_and_says_nothing_else():
     answer = Desk().ask("GET", "/readyz")
     assert (answer.status_code, answer.text) == (200, "ready\n")
+
+
+def test_a_caller_who_calls_all_the_time_hears_that_it_is_busy():
+    desk = Desk(replace(SECURE, max_caller_calls_per_minute=2))
+    answers = [desk.post(form=FORM | {"CallSid": f"CA{number}"}) for number in range(3)]
+    assert [document(answer)[0].tag for answer in answers] == ["Connect", "Connect", "Reject"]
+    assert document(answers[2])[0].get("reason") == "busy"
+    other = desk.post(form=FORM | {"CallSid": "CA9", "From": "+4931"})
+    assert document(other)[0].tag == "Connect"

@@ -33,6 +33,8 @@ from voiceagent.zones import read_zone
 __all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server"]
 
 _log = logging.getLogger(__name__)
+_GOODBYE_S = 20
+"""For the last sentence, what is being said before it, and hanging up when it has been heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,47 @@ class ServerSettings:
     time_zone: str = "UTC"
 
 
+class _Agents:
+    """The flows that are served, and the calls that run on them."""
+
+    def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
+        self._flows = dict(flows)
+        self._settings = settings
+        self._services = services
+        self._running: dict[Session, None] = {}
+
+    async def take(self, incoming: IncomingCall) -> None:
+        """Run a call from its beginning to its end, on the flow that there is when it begins."""
+        _log.info("call %s for %s", incoming.call, incoming.agent)
+        flow, settings = self._flows[incoming.agent], self._settings
+        session = Session(flow, incoming, self._services, time_zone=settings.time_zone)
+        self._running[session] = None
+        try:
+            await session.run()
+        finally:
+            del self._running[session]
+
+    async def serve(self, flows: Mapping[str, Flow]) -> None:
+        """Let the next calls run on these flows."""
+        _warn_of_targets_without_number(flows, self._settings.telephony)
+        services = self._services
+        for flow in flows.values():
+            await render_ahead(flow, services.engines.synthesizer, services.learned, MULAW_8K)
+        self._flows.update(flows)
+
+    def stop(self) -> None:
+        """Have every call brought to its end."""
+        for session in self._running:
+            session.stop()
+
+
 class AgentServer:
     """A running server."""
 
-    def __init__(self, media: MediaServer, port: int) -> None:
+    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch) -> None:
         self._media = media
+        self._agents = agents
+        self._watch = watch
         self.port = port
 
     @property
@@ -76,11 +114,28 @@ class AgentServer:
         """Calls that have a leg, or still have something to do."""
         return self._media.live_calls
 
+    async def reload(self, flows: Mapping[str, Flow]) -> None:
+        """Take new calls on these flows, of agents that are served already; those there are keep theirs."""
+        self._watch.know(flows.values())
+        await self._agents.serve(flows)
+
     async def drain(self, at_most_s: float) -> bool:
-        """Take no new calls and wait for those there are; False where some are left after that time."""
+        """Take no new calls and wait for those there are; False where some had to be ended after that time.
+
+        These are told goodbye and hung up on when they have heard it, or a bounded time later.
+        """
         self._media.drain()
+        if await self._drained(at_most_s):
+            return True
+        _log.warning("%d calls are ended: they have had %d s", self.live_calls, at_most_s)
+        self._media.leave()
+        self._agents.stop()
+        await self._drained(_GOODBYE_S)
+        return False
+
+    async def _drained(self, within_s: float) -> bool:
         try:
-            async with asyncio.timeout(at_most_s):
+            async with asyncio.timeout(within_s):
                 await self._media.drained()
         except TimeoutError:
             return False
@@ -113,10 +168,9 @@ async def agent_server(
         closing.push_async_callback(pool.close)
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
-        _warn_of_targets_without_number(flows, settings.telephony)
         tools = _executor(settings.service, pool, clock)
         closing.push_async_callback(tools.close)
-        closing.enter_context(LoopWatch(flows.values()))
+        watch = closing.enter_context(LoopWatch(flows.values()))
         services = Services(
             engines=engines,
             models=models,
@@ -127,16 +181,11 @@ async def agent_server(
             observers=tuple(observers),
             speech_model=speech_model,
         )
-        for flow in flows.values():
-            await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
-
-        async def take(incoming: IncomingCall) -> None:
-            _log.info("call %s for %s", incoming.call, incoming.agent)
-            await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
-
-        lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock)
+        agents = _Agents(flows, settings, services)
+        await agents.serve(flows)
+        lines = open_lines(settings.telephony, handler=agents.take, healthy=lambda: engines.healthy, clock=clock)
         async with lines as (media, port):
-            yield AgentServer(media, port)
+            yield AgentServer(media, port, agents, watch)
 
 
 def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import webhook_is_signed
 from voiceagent.telephony.transfers import Transfers
@@ -36,12 +37,17 @@ _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 
 def control_plane(
-    settings: TelephonySettings, *, tokens: CallTokens, transfers: Transfers, ready: Callable[[], bool]
+    settings: TelephonySettings,
+    *,
+    tokens: CallTokens,
+    transfers: Transfers,
+    limits: CallLimits,
+    ready: Callable[[], bool],
 ) -> Starlette:
     """Return the ASGI app.
 
     `ready` says whether a new call would be taken; `tokens` is what the media server redeems, `transfers` where its
-    legs note whom the carrier is to dial.
+    legs note whom the carrier is to dial; `limits` say whether this caller may begin another call.
     """
 
     async def healthz(_: Request) -> Response:
@@ -58,6 +64,9 @@ def control_plane(
             return asked
         if not ready():
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
+        if (over := limits.caller_is_over(asked.call, asked.form.get("From"))) is not None:
+            _log.warning("call %s is told that it is busy: %s", asked.call, over)
+            return _twiml('<Reject reason="busy"/>')  # costs nothing, and the caller hears why
         grant = CallGrant(asked.agent, asked.call, caller=asked.form.get("From"), called=asked.form.get("To"))
         media = asked.media_base + media_path("twilio", asked.agent, tokens.mint(grant))
         return _twiml(_connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after"))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from voiceagent.console.app import control_plane
 from voiceagent.ports import CallHandler, Clock
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
@@ -26,7 +27,12 @@ async def open_lines(
     """
     tokens = CallTokens(clock)
     transfers = Transfers(settings.transfer_targets, clock)
-    app = control_plane(settings, tokens=tokens, transfers=transfers, ready=lambda: media.ready and healthy())
-    media = MediaServer(settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers)
+    limits = CallLimits(settings, counts=CallsInMemory(clock))
+    app = control_plane(
+        settings, tokens=tokens, transfers=transfers, limits=limits, ready=lambda: media.ready and healthy()
+    )
+    media = MediaServer(
+        settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits
+    )
     async with media.serving() as port:
         yield media, port

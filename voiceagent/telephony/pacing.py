@@ -18,7 +18,7 @@ __all__ = ["BURST_MS", "CATCH_UP_MS", "MAX_QUEUED_MS", "Pacer", "silence_byte"]
 BURST_MS = 100
 """Audio goes out in pieces of about this length: five frames in one message cost little more than one."""
 CATCH_UP_MS = 200
-"""Sent at once, at most: what a stall has held up follows at twice real time, not in one burst that a far side drops."""
+"""Sent at once, at most: what a stall has held up follows at twice real time, not in a burst that may be dropped."""
 _CATCH_UP_SPEED = 2
 MAX_QUEUED_MS = 120_000
 """Speech that may wait here to be sent (a megabyte); what goes beyond is dropped and counted."""
