@@ -106,6 +106,14 @@ class RawCarrier:
         _MADE.append(self)
 
     @classmethod
+    async def calls(cls, port: int, call: str, *, agent: str = "shop") -> RawCarrier:
+        """Connect to a server that lets anybody in, and begin a call."""
+        carrier = await cls.asks(port, path=f"/media/twilio/{agent}")
+        assert carrier.status == 101, carrier.status
+        carrier.starts(call)
+        return carrier
+
+    @classmethod
     async def asks(cls, port: int, *, path: str = PATH, signed: str | None = None) -> RawCarrier:
         """Connect and ask; `status` is the answer, 0 where there was none."""
         carrier = cls(*await asyncio.open_connection("127.0.0.1", port))
