@@ -14,6 +14,7 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOP = """
+import asyncio
 import time
 from voiceagent import Flow, HangUpAfter, Phase, Prefetch, Pressed, Reprompts, Say, Transition, tool
 
@@ -21,6 +22,7 @@ from voiceagent import Flow, HangUpAfter, Phase, Prefetch, Pressed, Reprompts, S
 @tool
 async def opening_hours() -> object:
     "When the shop is open."
+    await asyncio.sleep(1)
     time.sleep({stall_s})
     return {{"opens": "nine"}}
 

@@ -117,17 +117,21 @@ class RawCarrier:
     async def asks(cls, port: int, *, path: str = PATH, signed: str | None = None) -> RawCarrier:
         """Connect and ask; `status` is the answer, 0 where there was none."""
         carrier = cls(*await asyncio.open_connection("127.0.0.1", port))
+        await carrier.upgrades(path, signed=signed)
+        return carrier
+
+    async def upgrades(self, path: str, *, signed: str | None = None) -> None:
+        """Ask for a media socket."""
         proof = f"X-Twilio-Signature: {signed}\r\n" if signed is not None else ""
-        carrier.writer.write(
+        self.writer.write(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{proof}"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
         try:
-            head = await carrier._reader.readuntil(b"\r\n\r\n")
-            carrier.status = int(head.split()[1])
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            self.status = int(head.split()[1])
         except (asyncio.IncompleteReadError, ConnectionError):
-            carrier.status = 0
-        return carrier
+            self.status = 0
 
     def sends(self, message: str, *, opcode: int = 1) -> None:
         """Send one message, masked with zeros."""

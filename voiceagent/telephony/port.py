@@ -39,7 +39,9 @@ REQUEST_DEADLINE_MS = 10_000
 MAX_MESSAGE_BYTES = 65_536
 """A longer WebSocket message closes the connection with 1009."""
 _MAX_QUEUED_MESSAGES = 32
-_PING_S = 20
+_PING_S = 15
+_PONG_S = 20
+"""Whoever has gone without a word is so known within 40 seconds, closing included."""
 _CLOSE_S = 2
 _SHUTDOWN_S = 5
 
@@ -176,7 +178,7 @@ class OnePort(Generic[Admitted]):
             ServerProtocol(max_size=MAX_MESSAGE_BYTES, extensions=None),  # no compression: no bombs
             cast("Server", self),
             ping_interval=_PING_S,
-            ping_timeout=_PING_S,
+            ping_timeout=_PONG_S,
             close_timeout=_CLOSE_S,
             max_queue=_MAX_QUEUED_MESSAGES,
         )
