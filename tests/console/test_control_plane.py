@@ -29,13 +29,18 @@ PATH = "/twilio/bank/answer"
 class Desk:
     """A control plane, asked over ASGI."""
 
-    def __init__(self, settings=SECURE, *, ready=True):
+    def __init__(self, settings=SECURE, *, ready=True, full=()):
         self.clock = ManualClock()
         self.tokens = CallTokens(self.clock)
         self.transfers = Transfers(settings.transfer_targets, self.clock)
         self.limits = CallLimits(settings, counts=CallsInMemory(self.clock))
         self.app = control_plane(
-            settings, tokens=self.tokens, transfers=self.transfers, limits=self.limits, ready=lambda: ready
+            settings,
+            tokens=self.tokens,
+            transfers=self.transfers,
+            limits=self.limits,
+            ready=lambda: ready,
+            takes=lambda agent: agent not in full,
         )
 
     def ask(self, method, target, *, body=None, headers=None):
@@ -269,3 +274,9 @@ def test_a_caller_who_calls_all_the_time_hears_that_it_is_busy():
     assert document(answers[2])[0].get("reason") == "busy"
     other = desk.post(form=FORM | {"CallSid": "CA9", "From": "+4931"})
     assert document(other)[0].tag == "Connect"
+
+
+def test_an_agent_that_has_its_share_of_calls_is_left_to_another_server():
+    desk = Desk(full={"bank"})
+    assert desk.post().status_code == 503
+    assert desk.ask("GET", "/readyz").status_code == 200, "other agents are served"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import time
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_the_stack_is_logged_and_the_audio_is_not_poured_out(tmp_path: Path) -> 
 
     with ServerProcess(tmp_path) as server:
         came = asyncio.run(scenario(server))
-        gaps = [later - earlier for (earlier, _), (later, _) in zip(came, came[1:], strict=False)]
+        gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(came)]
         stalled = max(range(len(gaps)), key=gaps.__getitem__)
         assert gaps[stalled] >= STALL_S - 0.2, "the story was held up"
         resumed_s = came[stalled + 1][0]

@@ -368,7 +368,7 @@ def test_a_server_whose_calls_suffer_takes_no_new_ones_and_does_not_slow_those_i
                 assert not server.ready
                 assert await status_of(address, "/media/twilio/bank") == 503
                 await ws.send(media(b"\x11" * 160))
-                while not session.audio:
+                while not session.audio:  # noqa: ASYNC110 - it is a buffer
                     await asyncio.sleep(0)
             async with asyncio.timeout(5):
                 await server.drained()

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,13 @@ DESK = Flow(
 
 _MADE: list[RawCarrier] = []
 """Whatever is still open when the server stops is broken off."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the server run until this is so."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - a number that nobody announces
+            await asyncio.sleep(0)
 
 
 class Counted:

@@ -1,4 +1,4 @@
-"""B1: messages beyond 64 KiB, whole or only declared: the connection is closed with 1009, and nothing is kept for them."""
+"""B1: messages beyond 64 KiB, whole or only declared: the connection is closed with 1009, and nothing is kept."""
 
 from __future__ import annotations
 

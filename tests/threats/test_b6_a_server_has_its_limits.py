@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.threats.served import RawCarrier, serving, signature
+from tests.threats.served import RawCarrier, serving, signature, until
 from voiceagent.cli.agent_server import AgentServer
 
 
@@ -19,9 +19,7 @@ async def everybody_calls(server: AgentServer, number: int) -> list[RawCarrier]:
 
 async def taken(opened: Counter[str], number: int) -> None:
     """Return once so many calls have their engines."""
-    async with asyncio.timeout(20):
-        while opened["LLM"] < number:
-            await asyncio.sleep(0)
+    await until(lambda: opened["LLM"] >= number)
 
 
 def test_of_a_thousand_calls_at_once_fifty_are_taken_and_the_others_cost_nothing(
@@ -55,9 +53,7 @@ def test_an_agent_has_its_share_of_the_calls(
             carriers = [await RawCarrier.asks(server.port, signed=signature()) for _ in range(3)]
             statuses = [carrier.status for carrier in carriers]
             carriers[0].breaks()
-            async with asyncio.timeout(10):
-                while server.live_calls == 2:
-                    await asyncio.sleep(0)
+            await until(lambda: server.live_calls < 2)
             again = await RawCarrier.asks(server.port, signed=signature())
             for carrier in (*carriers, again):
                 carrier.breaks()
@@ -80,9 +76,7 @@ def test_the_twenty_first_call_of_a_minute_from_one_number_is_not_begun(
                 if number < 20:
                     await taken(opened, number + 1)
                     carrier.breaks()
-                    async with asyncio.timeout(10):
-                        while server.live_calls:
-                            await asyncio.sleep(0)
+                    await until(lambda: not server.live_calls)
                 else:
                     codes.append(await carrier.close_code())
             other = await RawCarrier.asks(server.port, signed=signature())

@@ -43,11 +43,13 @@ def control_plane(
     transfers: Transfers,
     limits: CallLimits,
     ready: Callable[[], bool],
+    takes: Callable[[str], bool],
 ) -> Starlette:
     """Return the ASGI app.
 
-    `ready` says whether a new call would be taken; `tokens` is what the media server redeems, `transfers` where its
-    legs note whom the carrier is to dial; `limits` say whether this caller may begin another call.
+    `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
+    media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
+    may begin another call.
     """
 
     async def healthz(_: Request) -> Response:
@@ -62,7 +64,7 @@ def control_plane(
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        if not ready():
+        if not (ready() and takes(asked.agent)):
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
         if (over := limits.caller_is_over(asked.call, asked.form.get("From"))) is not None:
             _log.warning("call %s is told that it is busy: %s", asked.call, over)

@@ -29,7 +29,12 @@ async def open_lines(
     transfers = Transfers(settings.transfer_targets, clock)
     limits = CallLimits(settings, counts=CallsInMemory(clock))
     app = control_plane(
-        settings, tokens=tokens, transfers=transfers, limits=limits, ready=lambda: media.ready and healthy()
+        settings,
+        tokens=tokens,
+        transfers=transfers,
+        limits=limits,
+        ready=lambda: media.ready and healthy(),
+        takes=lambda agent: media.takes(agent),  # noqa: PLW0108 - it is made below, of this app
     )
     media = MediaServer(
         settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits

@@ -82,6 +82,11 @@ class MediaServer:
         """Media sockets that are let in, until nothing of their calls is left to be done."""
         return self._port.live
 
+    def takes(self, agent: str) -> bool:
+        """Whether an agent has fewer calls than its share."""
+        most = self._settings.max_calls_per_agent
+        return most is None or sum(one.agent == agent for one in self._port.admitted) < most
+
     @property
     def _overloaded(self) -> bool:
         if not self._port.live:
@@ -134,9 +139,8 @@ class MediaServer:
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
-        most = self._settings.max_calls_per_agent
-        if most is not None and sum(one.agent == admitted.agent for one in self._port.admitted) >= most:
-            _log.warning("refused a media socket: %s has %d calls", admitted.agent, most)
+        if not self.takes(admitted.agent):
+            _log.warning("refused a media socket: %s has %d calls", admitted.agent, self._settings.max_calls_per_agent)
             return HTTPStatus.SERVICE_UNAVAILABLE
         return admitted
 
