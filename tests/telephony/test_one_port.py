@@ -284,7 +284,7 @@ def test_a_rush_has_its_bound_too(clock):
         async with listening(clock, sockets=5, others=5) as (port, number):
             opened = [await raw(number) for _ in range(60)]
             assert await read_all(opened[0][0]) == b""
-            assert waiting_of(port, "127.0.0.1") <= 40
+            assert waiting_of(port, "127.0.0.1") <= 20
             for _, writer in opened:
                 writer.close()
 

@@ -96,8 +96,8 @@ async def serving(journals: Path, *, flow: Flow = DESK, **telephony: Any) -> Asy
         try:
             yield server
         finally:
-            while _MADE:
-                _MADE.pop().breaks()
+            for carrier in list(_MADE):
+                carrier.breaks()
 
 
 def signature(path: str = PATH, base: str = "wss://voice.example.com") -> str:
@@ -181,6 +181,8 @@ class RawCarrier:
 
     def breaks(self) -> None:
         """Break off without a word."""
+        if self in _MADE:
+            _MADE.remove(self)
         self.writer.close()
         self.writer.transport.abort()
 

@@ -15,9 +15,9 @@ MAX_HEAD_BYTES = 16_384
 HEAD_DEADLINE_MS = 5_000
 """For the head of the first request: whoever sends it byte by byte is cut off."""
 
-UNREAD_MS = 250
+UNREAD_MS = 2_000
 """In a rush of connections, what one has sent may lie unread for so long: it is not to blame for being undecided."""
-_MOST_UNREAD = 4
+_MOST_UNREAD = 2
 """Times the number that may be undecided."""
 
 
