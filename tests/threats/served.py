@@ -96,7 +96,7 @@ async def serving(journals: Path, *, flow: Flow = DESK, **telephony: Any) -> Asy
         try:
             yield server
         finally:
-            for carrier in list(_MADE):
+            for carrier in _MADE[:]:
                 carrier.breaks()
 
 

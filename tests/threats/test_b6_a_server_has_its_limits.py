@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.threats.served import RawCarrier, serving, signature, until
+from tests.threats.served import RawCarrier, media, serving, signature, until
 from voiceagent.cli.agent_server import AgentServer
 
 
@@ -90,6 +90,26 @@ def test_the_twenty_first_call_of_a_minute_from_one_number_is_not_begun(
     assert opened["STT"] == opened["LLM"] == opened["TTS"] == 21, "twenty of one number, and one of another"
     assert "its caller has begun 20 calls within a minute" in caplog.text
     assert "+15550100" not in caplog.text
+
+
+def test_whoever_leaves_behind_messages_that_nobody_reads_gives_the_place_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voiceagent.telephony.port._CLOSE_S", 60)
+    monkeypatch.setattr("voiceagent.telephony.websocket.CLOSE_DEADLINE_MS", 60_000)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as server:
+            carrier = await RawCarrier.asks(server.port, signed=signature())
+            carrier.starts("CA0")
+            carrier.sends('{"event":"stop","streamSid":"MZ-CA0"}')
+            for _ in range(2_000):
+                carrier.sends(media("CA0"))
+            assert await carrier.close_code() == 1000
+            carrier.breaks()
+            await until(lambda: not server.live_calls)
+
+    asyncio.run(scenario())
 
 
 def test_a_number_has_so_many_calls_at_a_time_and_those_without_a_number_are_many(
