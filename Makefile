@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis demo test test-providers explore lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis demo test test-faults test-providers explore lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2
+
+test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stalls, limits of the system
+	timeout --kill-after=20 600 $(BIN)/python -m pytest tests/faults_real -m faults_real -n 2
 
 test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
 	@tests/providers/run

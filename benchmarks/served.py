@@ -48,7 +48,13 @@ async def _serve() -> None:
     decisions = _Decisions()
     with TemporaryDirectory() as journals:
         settings = ServerSettings(
-            telephony=TelephonySettings(agents=frozenset({"loadtest"}), insecure=True, port=0, max_calls=_MOST_CALLS),
+            telephony=TelephonySettings(
+                agents=frozenset({"loadtest"}),
+                insecure=True,
+                port=0,
+                max_calls=_MOST_CALLS,
+                max_lag_ms=10_000,  # what happens beyond the limit is what is measured
+            ),
             journals=Path(journals),
             engines="null",
         )

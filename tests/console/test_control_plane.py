@@ -16,6 +16,7 @@ from voiceagent.console.app import MAX_FORM_BYTES, control_plane
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
@@ -30,13 +31,20 @@ PATH = "/twilio/bank/answer"
 class Desk:
     """A control plane, asked over ASGI."""
 
-    def __init__(self, settings=SECURE, *, ready=True, state=MemoryStore):
+    def __init__(self, settings=SECURE, *, ready=True, full=(), state=MemoryStore):
         self.clock = ManualClock()
         self.state = state(self.clock)
         self.tokens = CallTokens(self.state)
         self.transfers = Transfers(settings.transfer_targets, self.clock, self.state)
+        self.limits = CallLimits(settings, counts=CallsInMemory(self.clock))
         self.app = control_plane(
-            settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready, may_go_on=self._may_go_on
+            settings,
+            tokens=self.tokens,
+            transfers=self.transfers,
+            limits=self.limits,
+            ready=lambda: ready,
+            takes=lambda agent: agent not in full,
+            may_go_on=self._may_go_on,
         )
         self.broken_off = set()
 
@@ -311,3 +319,18 @@ def test_a_server_is_alive_though_it_takes_no_calls():
 def test_a_server_that_takes_calls_is_ready_and_says_nothing_else():
     answer = Desk().ask("GET", "/readyz")
     assert (answer.status_code, answer.text) == (200, "ready\n")
+
+
+def test_a_caller_who_calls_all_the_time_hears_that_it_is_busy():
+    desk = Desk(replace(SECURE, max_caller_calls_per_minute=2))
+    answers = [desk.post(form=FORM | {"CallSid": f"CA{number}"}) for number in range(3)]
+    assert [document(answer)[0].tag for answer in answers] == ["Connect", "Connect", "Reject"]
+    assert document(answers[2])[0].get("reason") == "busy"
+    other = desk.post(form=FORM | {"CallSid": "CA9", "From": "+4931"})
+    assert document(other)[0].tag == "Connect"
+
+
+def test_an_agent_that_has_its_share_of_calls_is_left_to_another_server():
+    desk = Desk(full={"bank"})
+    assert desk.post().status_code == 503
+    assert desk.ask("GET", "/readyz").status_code == 200, "other agents are served"

@@ -128,9 +128,10 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.PhaseSwapped: st.builds(ev.PhaseSwapped, _epochs),
     ev.SwapFailed: st.builds(ev.SwapFailed, _epochs, st.just("no session")),
     ev.HostEvent: st.builds(ev.HostEvent, st.sampled_from(["closing_time", "unheard_of"])),
+    ev.ServerStops: st.just(ev.ServerStops()),
     ev.TimePassed: st.just(ev.TimePassed()),
 }
-_RARE = (ev.CallEnded, ev.LegLost, ev.VoiceChanged)
+_RARE = (ev.CallEnded, ev.LegLost, ev.ServerStops, ev.VoiceChanged)
 _often = st.one_of([strategy for kind, strategy in _ANYTHING.items() if kind not in _RARE])
 
 

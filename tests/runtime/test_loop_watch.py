@@ -73,7 +73,10 @@ def test_a_tool_that_never_awaits_is_named(ear: Ear) -> None:
     held_up, goes_on = watched(ear, brood.run)
     assert f"held up for more than {HELD_UP_MS} ms" in held_up
     assert f"tool brood at {__file__}:" in held_up
-    assert "(compute_until_told)" in held_up
+    innermost, outer, *_ = held_up.partition(", in ")[2].split(" < ")
+    assert innermost.endswith("(compute_until_told)")
+    assert outer.endswith("(brood)")
+    assert "\n" not in held_up
     assert "goes on after" in goes_on
 
 
@@ -84,6 +87,28 @@ def test_whatever_else_holds_it_up_is_named_by_its_place(ear: Ear) -> None:
     held_up, _ = watched(ear, work)
     assert "tool" not in held_up
     assert f"{__file__}:" in held_up
+
+
+@pytest.mark.parametrize(("every_s", "reports"), [(3_600.0, 1), (0.0, 3)])
+def test_who_holds_it_up_all_the_time_is_not_told_of_all_the_time(ear: Ear, every_s: float, reports: int) -> None:
+    async def main() -> list[str]:
+        with LoopWatch((FLOW,), reported_every_s=every_s) as watch:
+            for number in range(3):
+                seen = watch.seen
+                while watch.seen == seen:
+                    pass
+                assert watch.seen == number + 1
+                await asyncio.sleep(0.1)
+        return [line for line in told if "held up" in line]
+
+    assert len(asyncio.run(main())) == reports
+
+
+def test_a_report_says_how_often_it_was_left_out(ear: Ear) -> None:
+    watch = LoopWatch((FLOW,), reported_every_s=0.0)
+    watch._unreported = 7
+    watch._report(None)
+    assert "(7 times more since the last report): nobody knows where" in told[-1]
 
 
 @pytest.mark.usefixtures("ear")

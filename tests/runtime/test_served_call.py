@@ -17,6 +17,7 @@ from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.cli.serve import _targets
 from voiceagent.core.events import CallEnded, CallResumed, CallStarted, DigitsPressed, PlayoutReached
+from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.replay import replay
@@ -309,6 +310,40 @@ def test_a_server_that_stops_ends_the_calls_it_has(tmp_path: Path) -> None:
     asyncio.run(serving())
     (file,) = tmp_path.glob("*.jsonl")
     assert read_journal(file).interrupted  # another process may go on with it
+
+
+def test_new_calls_run_on_the_flow_as_it_is_now_and_old_ones_on_theirs(tmp_path: Path) -> None:
+    other = DESK.model_copy(update={"phases": (DESK.phases[0], HELP.phases[1])})
+    settings = ServerSettings(
+        telephony=TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0),
+        journals=tmp_path,
+        engines="null",
+    )
+
+    async def serving() -> None:
+        begun = asyncio.Event()
+
+        def note(_: CallId, __: int, event: object, ___: object) -> None:
+            if isinstance(event, CallStarted):
+                begun.set()
+
+        async with agent_server(settings, {"desk": DESK}, observers=[note]) as server:
+            url = f"ws://127.0.0.1:{server.port}/media/twilio/desk"
+            before = asyncio.create_task(place_call(url, script(*GOODBYE, when="before")))
+            await begun.wait()
+            await server.reload({"desk": other})
+            after = await place_call(url, script(*GOODBYE, when="after"))
+            assert (await before).ok
+            assert after.ok
+            assert await server.drain(at_most_s=20)
+
+    asyncio.run(serving())
+    flows: dict[str, str] = {}
+    for file in tmp_path.glob("*.jsonl"):
+        journal = read_journal(file)
+        (started,) = [entry.event for entry in journal.entries if isinstance(entry.event, CallStarted)]
+        flows[(started.parameters or {})["when"]] = journal.header.flow_sha256
+    assert flows == {"before": DESK.sha256, "after": other.sha256}
 
 
 def test_a_port_that_is_taken_is_for_the_operator_to_mend(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ class StandingClock:
             callback()
         self._now_ms = until_ms
 
+    def stall(self, ms: int) -> None:
+        """Time passes, and nothing runs: whatever was due is late."""
+        self._now_ms += ms
+
     @property
     def timers(self) -> int:
         return len(self._timers)

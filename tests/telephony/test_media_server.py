@@ -20,6 +20,7 @@ from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
 from voiceagent.telephony.driver import START_DEADLINE_MS
+from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -92,7 +93,10 @@ async def serving(clock, settings=SECURE, *, calls=None):
     state = MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    server = MediaServer(settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers)
+    limits = CallLimits(settings, counts=CallsInMemory(clock))
+    server = MediaServer(
+        settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers, limits=limits
+    )
     async with server.serving() as port:
         yield calls, tokens, server, f"ws://127.0.0.1:{port}"
 
@@ -353,6 +357,26 @@ def test_when_the_call_is_over_its_socket_is_closed(running_clock):
             await ws.send(start())
             (await calls.sessions.get()).over.set()
             assert await close_code(ws) == 1000
+
+    asyncio.run(scenario())
+
+
+def test_a_server_whose_calls_suffer_takes_no_new_ones_and_does_not_slow_those_it_has(running_clock):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (calls, _, server, address):
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                for _ in range(50):
+                    server._limits.lag.beat(80)
+                assert not server.ready
+                assert await status_of(address, "/media/twilio/bank") == 503
+                await ws.send(media(b"\x11" * 160))
+                while not session.audio:  # noqa: ASYNC110 - it is a buffer
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await server.drained()
+            assert server._overloaded is False, "the last of them has gone"
 
     asyncio.run(scenario())
 

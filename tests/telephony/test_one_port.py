@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.errors import OperatorError
-from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES
+from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, UNREAD_MS
 from voiceagent.telephony.port import REQUEST_DEADLINE_MS, OnePort
 
 
@@ -217,20 +217,26 @@ def test_one_socket_too_many_is_told_503_before_it_is_one(running_clock):
     asyncio.run(scenario())
 
 
-async def half_heads(port, number, count, *, address="127.0.0.1"):
-    """Open so many connections that begin a request and leave it at that."""
+def waiting_of(port, address):
+    return sum(its == address for its, _ in port._undecided._waiting.values())
+
+
+async def half_heads(port, number, count, *, clock, address="127.0.0.1"):
+    """Open so many connections, one after the other, that begin a request and leave it at that."""
     opened = []
     for _ in range(count):
+        clock.advance(UNREAD_MS // 8)
         opened.append(await asyncio.open_connection("127.0.0.1", number, local_addr=(address, 0)))
         opened[-1][1].write(b"GET")
-    await letting_the_server_run(lambda: list(port._undecided._waiting.values()).count(address) == min(count, 10))
+    await letting_the_server_run(lambda: waiting_of(port, address) == min(count, 10))
     return opened
 
 
-def test_whoever_leaves_requests_unfinished_locks_nobody_out(running_clock):
+def test_whoever_leaves_requests_unfinished_locks_nobody_out(clock):
     async def scenario():
-        async with listening(running_clock, sockets=10, others=10) as (port, number), httpx.AsyncClient() as http:
-            opened = await half_heads(port, number, 50) + await half_heads(port, number, 50, address="127.0.0.2")
+        async with listening(clock, sockets=10, others=10) as (port, number), httpx.AsyncClient() as http:
+            opened = await half_heads(port, number, 50, clock=clock)
+            opened += await half_heads(port, number, 50, clock=clock, address="127.0.0.2")
             assert (await http.get(f"http://127.0.0.1:{number}/hello/1")).status_code == 200
             async with connect(f"ws://127.0.0.1:{number}/media", compression=None) as ws:
                 await ws.send("one")
@@ -244,12 +250,42 @@ def test_whoever_leaves_requests_unfinished_locks_nobody_out(running_clock):
 def test_who_opens_too_many_connections_closes_their_own_oldest(clock):
     async def scenario():
         async with listening(clock, sockets=10, others=10) as (port, number):
-            (patient,) = await half_heads(port, number, 1, address="127.0.0.2")
-            opened = await half_heads(port, number, 11)
+            (patient,) = await half_heads(port, number, 1, clock=clock, address="127.0.0.2")
+            opened = await half_heads(port, number, 11, clock=clock)
             assert await read_all(opened[0][0]) == b""
             patient[1].write(b" /hello/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert (await read_all(patient[0])).endswith(b"hello /hello/1\n")
             for _, writer in [patient, *opened]:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_rush_of_connections_is_read_before_any_of_them_is_cut_off(clock):
+    async def scenario():
+        async with listening(clock, sockets=10, others=10) as (port, number):
+            opened = [await raw(number) for _ in range(30)]
+            await letting_the_server_run(lambda: waiting_of(port, "127.0.0.1") == 30)
+            for _, writer in opened[:5]:
+                writer.write(b"GET /hello/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            for reader, _ in opened[:5]:
+                assert (await read_all(reader)).endswith(b"hello /hello/1\n")
+            clock.advance(UNREAD_MS)
+            opened.append(await raw(number))
+            await letting_the_server_run(lambda: waiting_of(port, "127.0.0.1") == 10)
+            for _, writer in opened:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_rush_has_its_bound_too(clock):
+    async def scenario():
+        async with listening(clock, sockets=5, others=5) as (port, number):
+            opened = [await raw(number) for _ in range(60)]
+            assert await read_all(opened[0][0]) == b""
+            assert waiting_of(port, "127.0.0.1") <= 20
+            for _, writer in opened:
                 writer.close()
 
     asyncio.run(scenario())

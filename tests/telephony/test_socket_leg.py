@@ -21,6 +21,7 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
+from voiceagent.telephony.pacing import CATCH_UP_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
 from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect
@@ -251,7 +252,9 @@ def test_speech_is_played_and_what_was_heard_is_told(clock):
 def test_a_long_reply_stays_four_hundred_milliseconds_ahead(clock):
     async def scenario(rig):
         rig.leg.play("a1", b"x" * 8 * 3_000)
-        for passed in range(0, 2_000, 100):
+        assert rig.sent_ms == CATCH_UP_MS, "it begins at once, but not with a burst"
+        await rig.pass_ms(300)
+        for passed in range(300, 2_000, 100):
             assert 280 <= rig.sent_ms - passed <= 400
             await rig.pass_ms(100)
 
@@ -377,15 +380,66 @@ def test_a_connection_that_breaks_ends_the_leg(clock):
     driven(clock, scenario)
 
 
-def test_a_far_side_that_takes_nothing_for_five_seconds_is_given_up(clock):
+def test_a_far_side_that_takes_nothing_is_given_up_at_the_deadline(clock):
     async def scenario(rig):
         rig.leg.play("a1", b"x" * 8 * 60_000)
         rig.socket.unsent_bytes = 60_000
         await rig.pass_ms(SEND_DEADLINE_MS - 40)
-        assert rig.sent_ms == 400, "audio is held back where a clear can still drop it"
+        assert rig.sent_ms == CATCH_UP_MS, "audio is held back where a clear can still drop it"
         await rig.pass_ms(80)
         assert rig.socket.closed_with == "aborted"
         assert rig.call.events[-1] == LegLost("l1", "the far side takes nothing", may_return=True)
+
+    driven(clock, scenario)
+
+
+def test_speech_that_the_far_side_does_not_take_is_dropped_as_its_time_passes(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 15_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        rig.leg.play("a2", b"y" * 8 * 2_000)
+        rig.socket.unsent_bytes = 60_000
+        await rig.pass_ms(12_000)
+        rig.socket.unsent_bytes = 0
+        assert rig.sent_ms == CATCH_UP_MS, "nothing is pushed into a socket that takes nothing"
+        assert 11_500 <= rig.leg.counts["ms of speech not taken"] <= 12_000
+        await rig.pass_ms(6_000)
+        assert rig.sent_ms + rig.leg.counts["ms of speech not taken"] == 17_000, "it goes on where a live line would"
+
+    driven(clock, scenario)
+
+
+def test_a_sentence_that_nobody_took_is_over_for_the_call_too(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        rig.socket.unsent_bytes = 60_000
+        await rig.pass_ms(4_000)
+        assert rig.call.events[-1] == PlayoutReached("a1", 0, CATCH_UP_MS, finished=True)
+
+    driven(clock, scenario)
+
+
+def test_after_a_stall_speech_is_caught_up_with_and_not_poured_out(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 10_000)
+        await rig.pass_ms(2_000)
+        sent_ms = rig.sent_ms
+        clock.stall(500)
+        await rig.pass_ms(20)
+        assert rig.sent_ms - sent_ms <= CATCH_UP_MS
+        await rig.pass_ms(1_000)
+        heard_ms = 2_000 + 400 + 1_020
+        assert 280 <= rig.sent_ms - heard_ms <= 400, "and soon it is as far ahead as before"
+
+    driven(clock, scenario)
+
+
+def test_a_server_that_leaves_says_so_when_the_agent_hangs_up(clock):
+    async def scenario(rig):
+        rig.leg.leave()
+        await rig.leg.hang_up(drain=True)
+        assert rig.socket.closed_with == (1001, "server is going away")
 
     driven(clock, scenario)
 
@@ -429,18 +483,34 @@ def test_so_much_nonsense_is_too_much(clock):
     driven(clock, scenario)
 
 
-def test_a_flood_of_messages_ends_the_connection(clock):
+def test_refusals_long_ago_are_forgiven(clock):
     async def scenario(rig):
-        await rig.hear(*[mark("x")] * 2_500)
-        assert rig.socket.closed_with == (1008, "too many messages")
+        for _ in range(3):
+            await rig.hear(*["nonsense"] * MAX_REFUSED)
+            await rig.pass_ms(MAX_REFUSED * 1_000)
+        assert rig.socket.closed_with is None
 
     driven(clock, scenario)
 
 
-def test_a_flood_of_digits_is_cut_off(clock):
+def test_a_flood_of_messages_is_dropped_unread_and_counted(clock):
+    async def scenario(rig):
+        await rig.hear(*[mark("x")] * 2_500)
+        assert rig.socket.closed_with is None
+        assert rig.leg.counts["mark of no meaning"] == 1_999, "the start was one of two thousand"
+        assert rig.leg.counts["message faster than any call"] == 501
+        await rig.pass_ms(100)
+        await rig.hear(digit("1"))
+        assert rig.call.events[-1] == DigitsPressed("1"), "once it is over the call goes on"
+
+    driven(clock, scenario)
+
+
+def test_a_flood_of_digits_is_dropped_and_counted(clock):
     async def scenario(rig):
         await rig.hear(*[digit("1")] * 500)
-        assert rig.call.events[-1] == LegLost("l1", "too many refused messages")
+        assert rig.socket.closed_with is None
+        assert rig.leg.counts["digit faster than fingers"] == 440
         assert sum(isinstance(event, DigitsPressed) for event in rig.call.events) == 60
 
     driven(clock, scenario)

@@ -1,7 +1,8 @@
-"""What rows of the threat table need: calls taken by a session, and a log as a server writes it."""
+"""What rows of the threat table need: calls, servers that count what a stranger costs them, a server's log."""
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import sys
@@ -11,9 +12,10 @@ import pytest
 
 from tests.runtime.conftest import exchange
 from tests.threats.bank_calls import bank_calls
+from tests.threats.served import opened
 from voiceagent.logs import LogFormat, set_up_logging
 
-__all__ = ["Logged", "bank_calls", "exchange", "logged"]
+__all__ = ["Logged", "bank_calls", "exchange", "logged", "opened"]
 
 Logged = Callable[..., io.StringIO]
 
@@ -36,3 +38,9 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logged]:
     root.handlers[:], root.level = before
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def http_library() -> None:
+    """Import what a server imports as it starts: the files are read once, before there is an event loop to block."""
+    importlib.import_module("httpx")

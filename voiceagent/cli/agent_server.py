@@ -40,6 +40,8 @@ from voiceagent.zones import read_zone
 __all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server"]
 
 _log = logging.getLogger(__name__)
+_GOODBYE_S = 20
+"""For the last sentence, what is being said before it, and hanging up when it has been heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,35 @@ class ServerSettings:
     time_zone: str = "UTC"
 
 
+class _Agents:
+    """The flows that are served, and the calls that run on them."""
+
+    def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
+        self.calls = Calls(flows, services, time_zone=settings.time_zone)
+        self._settings = settings
+        self._services = services
+
+    async def take(self, incoming: IncomingCall) -> None:
+        """Run a call on this connection, to its end or until the connection breaks."""
+        _log.info("call %s for %s", incoming.call, incoming.agent)
+        await self.calls.take(incoming)
+
+    async def serve(self, flows: Mapping[str, Flow]) -> None:
+        """Let the next calls run on these flows."""
+        _warn_of_targets_without_number(flows, self._settings.telephony)
+        services = self._services
+        for flow in flows.values():
+            await render_ahead(flow, services.engines.synthesizer, services.learned, MULAW_8K)
+        self.calls.serve(flows)
+
+
 class AgentServer:
     """A running server."""
 
-    def __init__(self, media: MediaServer, port: int) -> None:
+    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch) -> None:
         self._media = media
+        self._agents = agents
+        self._watch = watch
         self.port = port
 
     @property
@@ -108,11 +134,28 @@ class AgentServer:
         """Calls that have a leg, or still have something to do."""
         return self._media.live_calls
 
+    async def reload(self, flows: Mapping[str, Flow]) -> None:
+        """Take new calls on these flows, of agents that are served already; those there are keep theirs."""
+        self._watch.know(flows.values())
+        await self._agents.serve(flows)
+
     async def drain(self, at_most_s: float) -> bool:
-        """Take no new calls and wait for those there are; False where some are left after that time."""
+        """Take no new calls and wait for those there are; False where some had to be ended after that time.
+
+        These are told goodbye and hung up on when they have heard it, or a bounded time later.
+        """
         self._media.drain()
+        if await self._drained(at_most_s):
+            return True
+        _log.warning("%d calls are ended: they have had %d s", self.live_calls, at_most_s)
+        self._media.leave()
+        self._agents.calls.stop()
+        await self._drained(_GOODBYE_S)
+        return False
+
+    async def _drained(self, within_s: float) -> bool:
         try:
-            async with asyncio.timeout(at_most_s):
+            async with asyncio.timeout(within_s):
                 await self._media.drained()
         except TimeoutError:
             return False
@@ -154,10 +197,9 @@ async def agent_server(
             closing.push_async_callback(recordings.close)
         if settings.retention is not None:
             await closing.enter_async_context(purged_daily(settings.retention))
-        _warn_of_targets_without_number(flows, settings.telephony)
         tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
         closing.push_async_callback(tools.close)
-        closing.enter_context(LoopWatch(flows.values()))
+        watch = closing.enter_context(LoopWatch(flows.values()))
         services = Services(
             engines=engines,
             models=models,
@@ -169,26 +211,19 @@ async def agent_server(
             speech_model=speech_model,
             recordings=recordings,
         )
-        for flow in flows.values():
-            await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
-
-        calls = Calls(flows, services, time_zone=settings.time_zone)
-        closing.push_async_callback(calls.close)
-
-        async def take(incoming: IncomingCall) -> None:
-            _log.info("call %s for %s", incoming.call, incoming.agent)
-            await calls.take(incoming)
-
+        agents = _Agents(flows, settings, services)
+        closing.push_async_callback(agents.calls.close)
+        await agents.serve(flows)
         lines = open_lines(
             settings.telephony,
-            handler=take,
-            may_go_on=calls.may_go_on,
+            handler=agents.take,
+            may_go_on=agents.calls.may_go_on,
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
         )
         async with lines as (media, port):
-            yield AgentServer(media, port)
+            yield AgentServer(media, port, agents, watch)
 
 
 def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:

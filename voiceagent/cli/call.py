@@ -28,13 +28,13 @@ from voiceagent.runtime.journal_file import read_journal
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.testing import CallerScript, CallReport, place_call
 
-__all__ = ["call", "problems_of"]
+__all__ = ["Answered", "call", "call_agent", "problems_of"]
 
 _DRAIN_S = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class Answered:
     """The agent's side of a call that was served here."""
 
     journal: Path
@@ -94,7 +94,7 @@ def call(
     if "://" in target:
         report = asyncio.run(place_call(target, plan, auth_token=auth_token, record_to=record))
     else:
-        report, answered = asyncio.run(_call_agent(target, plan, record, serving))
+        report, answered = asyncio.run(call_agent(target, plan, record, serving))
     if as_json:
         typer.echo(json.dumps(_plain(report, answered), ensure_ascii=False, indent=2, default=str))
     else:
@@ -103,9 +103,9 @@ def call(
         raise typer.Exit(1)
 
 
-async def _call_agent(
+async def call_agent(
     agent: str, plan: CallerScript, record: Path | None, serving: ServingOptions
-) -> tuple[CallReport, _Answered | None]:
+) -> tuple[CallReport, Answered | None]:
     """Serve the agent on a free port of this machine for one call."""
     flows = await asyncio.to_thread(agents_to_serve, [agent], service_url=serving.service_url)
     await asyncio.to_thread(require_writable, serving.journals)
@@ -124,10 +124,10 @@ async def _call_agent(
     if not calls:
         return report, None
     journal = serving.journals / journal_name(calls[0])
-    return report, _Answered(journal, inspect_journal(await asyncio.to_thread(read_journal, journal)))
+    return report, Answered(journal, inspect_journal(await asyncio.to_thread(read_journal, journal)))
 
 
-def _plain(report: CallReport, answered: _Answered | None) -> dict[str, object]:
+def _plain(report: CallReport, answered: Answered | None) -> dict[str, object]:
     timeline = [{"what": type(moment).__name__, **asdict(moment)} for moment in report.timeline]
     agent = (
         {"journal": answered.journal, "problems": answered.problems, "transcript": answered.summary.transcript}
@@ -154,7 +154,7 @@ def _hint(reason: str) -> str:
     return ""
 
 
-def _print(report: CallReport, answered: _Answered | None) -> None:
+def _print(report: CallReport, answered: Answered | None) -> None:
     if not report.connected:
         raise OperatorError(f"{report.closed.reason}{_hint(report.closed.reason)}")
     if answered is not None:

@@ -15,6 +15,7 @@ from voiceagent.cli.check import check
 from voiceagent.cli.diff import diff
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
+from voiceagent.cli.probe import probe
 from voiceagent.cli.promote import promote
 from voiceagent.cli.purge import purge_records
 from voiceagent.cli.replay import replay
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(call)
+app.command()(probe)
 app.command()(check)
 app.command()(graph)
 app.command()(diff)

@@ -6,8 +6,9 @@ import asyncio
 import ipaddress
 import logging
 import signal
-from collections.abc import Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,11 @@ from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_serve
 from voiceagent.cli.agents import agents_to_serve
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
+from voiceagent.cli.workers import Inherited, Supervisor, inherited, listening_socket
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
-from voiceagent.errors import OperatorError
+from voiceagent.errors import OperatorError, VoiceAgentError
 from voiceagent.logs import LogFormat, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
@@ -30,7 +32,6 @@ from voiceagent.telephony.settings import TelephonySettings
 __all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
-_DRAIN_S = 120.0
 
 
 @with_serving_options
@@ -71,20 +72,39 @@ def serve(
     log_format: Annotated[
         LogFormat, typer.Option(envvar="VOICEAGENT_LOG_FORMAT", help="One line per event: `json`, or `text` to read.")
     ] = "text",
+    max_calls_per_agent: Annotated[int | None, typer.Option(min=1, help="Of these, calls to one agent.")] = None,
+    max_calls_per_caller: Annotated[int, typer.Option(min=1, help="Calls at a time from one number.")] = 5,
+    max_caller_calls_per_minute: Annotated[
+        int, typer.Option(min=1, help="Calls that one number may begin within a minute.")
+    ] = 10,
+    drain_s: Annotated[
+        int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
+    ] = 120,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that take calls from the same port; limits hold for each of them.")
+    ] = 1,
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
 
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
     set_up_logging(log_format)
+    worker = inherited()
+    served = _Served(
+        lambda: agents_to_serve(agents, service_url=serving.service_url), drain_s=float(drain_s), worker=worker
+    )
     telephony = TelephonySettings(
-        agents=frozenset(flows := agents_to_serve(agents, service_url=serving.service_url)),
+        agents=frozenset(flows := served.load()),
         public_url=public_url,
         twilio_auth_token=twilio_auth_token,
         insecure=insecure,
         host=host,
         port=port,
+        listening_fd=worker.listening_fd if worker is not None else None,
         max_calls=max_calls,
+        max_calls_per_agent=max_calls_per_agent,
+        max_calls_per_caller=max_calls_per_caller,
+        max_caller_calls_per_minute=max_caller_calls_per_minute,
         transfer_targets=_targets(transfer or ()),
     )
     _require_somebody_gets_in(telephony)
@@ -101,9 +121,38 @@ def serve(
             recordings_days=days_from(keep_recordings, option="--keep-recordings"),
         ),
     )
-    forced = _run(_serve(settings, flows))
-    if forced:
-        raise typer.Exit(1)
+    if workers > 1 and worker is None:
+        _require_shared_tokens(settings)
+        asyncio.run(_supervise(settings, workers))
+    else:
+        _run(_serve(settings, flows, served))
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What a process that takes calls was told."""
+
+    load: Callable[[], dict[str, Flow]]
+    drain_s: float
+    worker: Inherited | None
+
+
+def _require_shared_tokens(settings: ServerSettings) -> None:
+    """A webhook and the socket that it lets in may meet different workers."""
+    if not settings.telephony.insecure and settings.state == "memory":
+        raise OperatorError(
+            "several workers have to share the tokens that let calls in: give --state sqlite:///state.db"
+        )
+
+
+async def _supervise(settings: ServerSettings, workers: int) -> None:
+    """Have workers take the calls. The port is opened here, so that all of them have the same."""
+    telephony = settings.telephony
+    with listening_socket(telephony.host, telephony.port) as listening:
+        command = [sys.executable, "-m", "voiceagent.cli", *sys.argv[1:]]
+        port = int(listening.getsockname()[1])
+        supervisor = Supervisor(command, workers=workers, listening=listening)
+        await supervisor.run(ready=lambda: _print_addresses(settings, port))
 
 
 def _targets(given: Sequence[str]) -> dict[str, str]:
@@ -134,18 +183,19 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _run(serving: object) -> bool:
+def _run(serving: Coroutine[None, None, None]) -> None:
     try:
         import uvloop
     except ImportError:  # not on Windows
-        return asyncio.run(serving)  # pyright: ignore[reportArgumentType, reportUnknownVariableType] - our own coroutine
-    return uvloop.run(serving)  # pyright: ignore[reportArgumentType, reportUnknownVariableType] - our own coroutine
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)
 
 
-async def _serve(settings: ServerSettings, flows: dict[str, Flow]) -> bool:
-    """Serve until a signal; the first lets running calls finish, the second does not. True if it came to that."""
+async def _serve(settings: ServerSettings, flows: dict[str, Flow], served: _Served) -> None:
+    """Serve until a signal; the first lets running calls finish, the second does not."""
     loop = asyncio.get_running_loop()
-    first, second = asyncio.Event(), asyncio.Event()
+    first, second, changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def signalled() -> None:
         (second if first.is_set() else first).set()
@@ -156,23 +206,54 @@ async def _serve(settings: ServerSettings, flows: dict[str, Flow]) -> bool:
 
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, signalled)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, changed.set)
     async with agent_server(settings, flows, observers=[say_where]) as server:
-        _print_addresses(settings, server)
+        _is_served(settings, server, served.worker)
+        if served.worker is not None:
+            loop.add_reader(served.worker.alive_fd, _orphaned, served.worker, first)
+        reloading = asyncio.ensure_future(_reload_whenever(changed, server, served))
         await first.wait()
+        reloading.cancel()
         typer.echo(f"no new calls; {server.live_calls} still going on (signal again to cut them off)")
-        draining = asyncio.ensure_future(server.drain(_DRAIN_S))
+        draining = asyncio.ensure_future(server.drain(served.drain_s))
         forced = asyncio.ensure_future(second.wait())
         await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
-        cut_off = not draining.done()
         draining.cancel()
         forced.cancel()
-    return cut_off
 
 
-def _print_addresses(settings: ServerSettings, server: AgentServer) -> None:
+def _orphaned(worker: Inherited, first: asyncio.Event) -> None:
+    asyncio.get_running_loop().remove_reader(worker.alive_fd)
+    first.set()
+
+
+async def _reload_whenever(changed: asyncio.Event, server: AgentServer, served: _Served) -> None:
+    """Load the agents anew at every SIGHUP; where one is not as it should be, all stay as they are."""
+    while True:
+        await changed.wait()
+        changed.clear()
+        try:
+            flows = await asyncio.to_thread(served.load)
+            await server.reload(flows)
+        except VoiceAgentError as exc:
+            _log.error("the agents stay as they are: %s", exc)
+        else:
+            hashes = ", ".join(f"{name} {flow.sha256[:12]}" for name, flow in sorted(flows.items()))
+            _log.info("new calls go to the agents as they are now: %s", hashes)
+
+
+def _is_served(settings: ServerSettings, server: AgentServer, worker: Inherited | None) -> None:
+    if worker is None:
+        _print_addresses(settings, server.port)
+    else:
+        worker.is_ready()  # the supervisor prints them, once
+
+
+def _print_addresses(settings: ServerSettings, port: int) -> None:
     telephony = settings.telephony
     host = f"[{telephony.host}]" if ":" in telephony.host else telephony.host
-    here = f"{host}:{server.port}"
+    here = f"{host}:{port}"
     for agent in sorted(telephony.agents):
         if telephony.insecure:
             typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")

@@ -19,6 +19,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import webhook_is_signed
 from voiceagent.telephony.transfers import Transfers
@@ -44,13 +45,16 @@ def control_plane(
     *,
     tokens: CallTokens,
     transfers: Transfers,
+    limits: CallLimits,
     ready: Callable[[], bool],
+    takes: Callable[[str], bool],
     may_go_on: MayGoOn,
 ) -> Starlette:
     """Return the ASGI app.
 
-    `ready` says whether a new call would be taken; `tokens` is what the media server redeems, `transfers` where its
-    legs note whom the carrier is to dial.
+    `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
+    media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
+    may begin another call.
     """
 
     async def healthz(_: Request) -> Response:
@@ -65,23 +69,17 @@ def control_plane(
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        if not ready():
+        if not (ready() and takes(asked.agent)):
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
+        if _is_over(limits, asked):
+            return _twiml('<Reject reason="busy"/>')  # costs nothing, and the caller hears why
         return await _connected(request, asked, tokens)
 
     async def after(request: Request) -> Response:
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        try:
-            number = await transfers.next_of(asked.call)
-        except StateUnavailable as exc:
-            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows where the caller is to go: {exc}")
-        if number is not None:
-            return _twiml(f"<Dial>{escape(number)}</Dial>")
-        if await may_go_on(asked.agent, CallId(asked.call)):
-            return await _connected(request, asked, tokens, again=True)
-        return _twiml("<Hangup/>")
+        return await _gone_on(request, asked, tokens=tokens, transfers=transfers, may_go_on=may_go_on)
 
     return Starlette(
         routes=[
@@ -91,6 +89,28 @@ def control_plane(
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
         ]
     )
+
+
+async def _gone_on(
+    request: Request, asked: _Asked, *, tokens: CallTokens, transfers: Transfers, may_go_on: MayGoOn
+) -> Response:
+    """Say how a call goes on whose stream has ended: with somebody else, with us once more, or not at all."""
+    try:
+        number = await transfers.next_of(asked.call)
+    except StateUnavailable as exc:
+        return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows where the caller is to go: {exc}")
+    if number is not None:
+        return _twiml(f"<Dial>{escape(number)}</Dial>")
+    if await may_go_on(asked.agent, CallId(asked.call)):
+        return await _connected(request, asked, tokens, again=True)
+    return _twiml("<Hangup/>")
+
+
+def _is_over(limits: CallLimits, asked: _Asked) -> bool:
+    over = limits.caller_is_over(asked.call, asked.form.get("From"))
+    if over is not None:
+        _log.warning("call %s is told that it is busy: %s", asked.call, over)
+    return over is not None
 
 
 async def _connected(request: Request, asked: _Asked, tokens: CallTokens, *, again: bool = False) -> Response:

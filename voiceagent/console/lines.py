@@ -10,6 +10,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
@@ -41,13 +42,22 @@ async def open_lines(
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
+    limits = CallLimits(settings, counts=CallsInMemory(clock))
+
+    def takes(agent: str) -> bool:
+        return media.takes(agent)
+
     app = control_plane(
         settings,
         tokens=tokens,
         transfers=transfers,
+        limits=limits,
         ready=lambda: media.ready and healthy(),
+        takes=takes,
         may_go_on=may_go_on,
     )
-    media = MediaServer(settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers)
+    media = MediaServer(
+        settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits
+    )
     async with media.serving() as port:
         yield media, port

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voiceagent.core.doing import Doing
-from voiceagent.core.effects import HangUp, Transfer
+from voiceagent.core.effects import HangUp, ReportProblem, Transfer
 from voiceagent.core.hearing import Hearing
 from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
@@ -41,6 +41,17 @@ class Closing:
         self._state.closing = True
         self._reason = reason
         self._since_ms = self._state.now_ms
+
+    def limit_reached(self, limit: str) -> None:
+        """The call has used up something that it has only so much of: say so, here and to the caller."""
+        if not self._state.closing:
+            self._out.emit(ReportProblem("limit reached", limit))
+            self.politely(limit, self._state.flow.phrases.too_long)
+
+    def server_stops(self) -> None:
+        """The process ends soon: say goodbye, unless that is being done already."""
+        if not self.saying_goodbye:
+            self.politely("server stops", self._state.flow.phrases.server_stops)
 
     def phase_entered(self) -> None:
         """If this phase ends the call, its words are the last."""

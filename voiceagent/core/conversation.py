@@ -11,6 +11,7 @@ from typing import assert_never
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.authority import Authority
+from voiceagent.core.budget import Budget
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import Outgoing, ReportProblem
@@ -68,6 +69,7 @@ class Conversation:
         self._unasked = Unasked(desks, listening=self._listening, replying=self._replying)
         self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
         self._resuming = Resuming(desks, confirming=self._confirming, unasked=self._unasked)
+        self._budget = Budget(flow.limits)
         self._speech_failures = 0
 
     # --- what the outside may know -----------------------------------------------------------------------------------
@@ -130,6 +132,16 @@ class Conversation:
         if not (self.state.ended or self.state.suspended) and self.state.started:
             self._deadlines()
             self._settle()
+        outgoing = self._out.take()
+        return outgoing + self._kept_within_budget(event, outgoing)
+
+    def _kept_within_budget(self, event: Event, outgoing: tuple[Outgoing, ...]) -> tuple[Outgoing, ...]:
+        """Count what this has cost; where the call has had enough, it is ended in words."""
+        unasked = isinstance(event, ev.ReplyStarted) and not self._saying.was_asked(event.reply)
+        self._budget.count(event, outgoing, unasked=unasked)
+        overrun = self._budget.overrun
+        if overrun is not None and not self.state.ended:
+            self._closing.limit_reached(overrun)
         return self._out.take()
 
     def _take(self, event: Event) -> None:  # noqa: C901 - one decision table: a row per event
@@ -197,6 +209,8 @@ class Conversation:
                     self._replying.swap_failed(reason)
             case ev.HostEvent(name):
                 self._phasing.signal(Signal(HostSignals, name))
+            case ev.ServerStops():
+                self._closing.server_stops()
             case ev.TimePassed():
                 pass  # what is due is looked at after every event
             case _:
@@ -336,7 +350,7 @@ class Conversation:
         if self._closing.saying_goodbye:
             self._closing.at_once("the last words were not heard in time")
         else:
-            self._closing.politely("time limit of the call", self.state.flow.phrases.too_long)
+            self._closing.limit_reached("time limit of the call")
 
     # --- after every event -------------------------------------------------------------------------------------------
 

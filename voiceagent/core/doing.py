@@ -112,6 +112,8 @@ class Doing:
             key = f"{self._state.inherited.call}:{call.id}"
         call.idempotency_key = key
         self._state.tool_calls += 1
+        if self._state.tool_calls == self._state.flow.limits.max_tool_calls:
+            self._out.emit(ReportProblem("limit reached", "tool limit of the call"))
         self._out.emit(StartTool(call.id, call.tool.name, call.arguments, key))
 
     def _serve(self, call: ToolCall, answer: Answer, how: Literal["hit", "joined"]) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "ReplyInterrupted",
     "ReplyStarted",
     "ReplyText",
+    "ServerStops",
     "SessionBegan",
     "SpeechFailed",
     "SpeechQueued",
@@ -374,6 +375,11 @@ class HostEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStops:
+    """The server is about to stop: a call that still goes on is to be brought to its end in good order."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing happened, but a deadline of the core has come."""
 
@@ -412,5 +418,6 @@ Event = (
     | PhaseSwapped
     | SwapFailed
     | HostEvent
+    | ServerStops
     | TimePassed
 )

@@ -147,7 +147,7 @@ class Listening:
     def _count_turns(self) -> None:
         limit = self._state.phase.max_turns
         if self._state.turn >= self._state.flow.limits.max_turns:
-            self._closing.politely("turn limit of the call", self._state.flow.phrases.too_long)
+            self._closing.limit_reached("turn limit of the call")
         elif limit is not None and self._state.phase_turns > limit:
             self._phasing.signal(Signal(TurnLimitReached))
 

@@ -24,7 +24,9 @@ class Calls:
     """Takes calls; one whose connection broke is closed if nobody connects it again in time."""
 
     def __init__(self, flows: Mapping[str, Flow], services: Services, *, time_zone: str) -> None:
-        self._flows = flows
+        self._flows = dict(flows)
+        self._begun_on: dict[CallId, Flow] = {}
+        """The flows of calls that are not over: one that goes on does so on its own."""
         self._services = services
         self._time_zone = time_zone
         self._live: dict[CallId, Session] = {}
@@ -34,7 +36,8 @@ class Calls:
 
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
-        call, flow = incoming.call, self._flows[incoming.agent]
+        call = incoming.call
+        flow = self._begun_on.setdefault(call, self._flows[incoming.agent])
         self._no_longer_waiting(call)
         session = Session(flow, incoming, self._services, time_zone=self._time_zone)
         self._live[call] = session
@@ -43,8 +46,20 @@ class Calls:
         finally:
             if self._live.get(call) is session:
                 del self._live[call]
-        if session.suspended and call not in self._live:
-            self._wait_for(call, flow)
+            if call not in self._live:
+                if session.suspended:
+                    self._wait_for(call, flow)
+                else:
+                    self._begun_on.pop(call, None)
+
+    def serve(self, flows: Mapping[str, Flow]) -> None:
+        """Let the next calls run on these flows; those there are keep theirs."""
+        self._flows.update(flows)
+
+    def stop(self) -> None:
+        """Have every call brought to its end."""
+        for session in tuple(self._live.values()):
+            session.stop()
 
     async def may_go_on(self, agent: str, call: CallId) -> bool:
         """Whether a call whose connection is over was broken off, and goes on if it is connected again."""
@@ -76,6 +91,7 @@ class Calls:
 
     def _give_up(self, call: CallId, flow: Flow) -> None:
         del self._waiting[call]
+        self._begun_on.pop(call, None)
         task = asyncio.get_running_loop().create_task(self._close_record(call, flow))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -15,13 +15,16 @@ from typing import Self
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
 
-__all__ = ["HELD_UP_MS", "LoopWatch"]
+__all__ = ["HELD_UP_MS", "REPORTED_EVERY_S", "LoopWatch"]
 
 _log = logging.getLogger(__name__)
 
-HELD_UP_MS = 500
-"""A pause that every caller hears."""
-_EVERY_S = 0.25
+HELD_UP_MS = 100
+"""Five frames: a quarter of what speech runs ahead, and all of what a barge-in has to be noticed in."""
+REPORTED_EVERY_S = 10.0
+"""Who holds up the loop all the time is told of once in this time, with how often it was."""
+_EVERY_S = 0.05
+_MOST_FRAMES = 20
 
 
 class LoopWatch:
@@ -30,11 +33,21 @@ class LoopWatch:
     Only a thread can: a tool that computes, or waits without `await`, lets nothing else on the loop run.
     """
 
-    def __init__(self, flows: Iterable[Flow]) -> None:
+    def __init__(self, flows: Iterable[Flow], *, reported_every_s: float = REPORTED_EVERY_S) -> None:
         """Tools of these flows are told by their names."""
-        self._tools = {tool.run.__code__: tool.name for flow in flows for tool in _tools_of(flow)}
+        self._tools: dict[CodeType, str] = {}
+        self._reported_every_s = reported_every_s
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._reported_s = float("-inf")
+        self._unreported = 0
+        self.seen = 0
+        """How often it was held up."""
+        self.know(flows)
+
+    def know(self, flows: Iterable[Flow]) -> None:
+        """Tell the tools of these flows by their names, too."""
+        self._tools = {**self._tools, **{tool.run.__code__: tool.name for flow in flows for tool in _tools_of(flow)}}
 
     def __enter__(self) -> Self:
         """Watch the loop on which this is called."""
@@ -54,24 +67,43 @@ class LoopWatch:
             knocked_s = time.monotonic()
             if opened.wait(HELD_UP_MS / 1_000) or self._stop.is_set():
                 continue
-            where = self._where(sys._current_frames().get(loop_thread))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
-            _log.warning("the event loop is held up for more than %d ms, and all calls with it: %s", HELD_UP_MS, where)
+            frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
+            reported = self._report(frame)
+            del frame  # it would keep alive whatever the call holds
             while not opened.wait(_EVERY_S):
                 if self._stop.is_set():
                     return
-            _log.warning("the event loop goes on after %d ms: %s", (time.monotonic() - knocked_s) * 1_000, where)
+            if reported:
+                _log.warning("the event loop goes on after %d ms", (time.monotonic() - knocked_s) * 1_000)
+
+    def _report(self, frame: FrameType | None) -> bool:
+        """Say where the loop stands, unless that has been said a moment ago."""
+        self.seen += 1
+        now_s = time.monotonic()
+        if now_s - self._reported_s < self._reported_every_s:
+            self._unreported += 1
+            return False
+        again = f" ({self._unreported} times more since the last report)" if self._unreported else ""
+        self._reported_s, self._unreported = now_s, 0
+        _log.warning(
+            "the event loop is held up for more than %d ms, and all calls with it%s: %s",
+            HELD_UP_MS,
+            again,
+            self._where(frame),
+        )
+        return True
 
     def _where(self, frame: FrameType | None) -> str:
-        """Return the place, and the tool in which it is; nothing of what the frames hold."""
+        """Return the tool in which it is, and what led there; nothing of what the frames hold."""
         frames = list(_stack(frame))
         if not frames:
             return "nobody knows where"
-        place = _place(frames[0])
+        stack = " < ".join(map(_place, frames[:_MOST_FRAMES]))
         for each in frames:
             name = self._tools.get(each.f_code)
             if name is not None:
-                return f"tool {name} at {_place(each)}" + ("" if each is frames[0] else f", in {place}")
-        return place
+                return f"tool {name} at {_place(each)}, in {stack}"
+        return stack
 
 
 def _stack(frame: FrameType | None) -> Iterator[FrameType]:

@@ -98,6 +98,8 @@ class Performer:
                 self._tasks.start(self._transfer(target))
             case fx.HangUp(reason, drain):
                 self._tasks.start(self._hang_up(reason, drain=drain))
+            case fx.ReportProblem("limit reached", limit):
+                _log.warning("call %s: the %s is reached", self._journal.call, limit)
             case fx.ServeFromCache() | fx.ReportProblem():
                 pass  # for the record: the journal and the observers have it
             case _:

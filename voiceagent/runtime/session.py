@@ -114,6 +114,10 @@ class Session:
         except asyncio.QueueFull:
             self._overflowed = True
 
+    def stop(self) -> None:
+        """The server is about to stop: have the call brought to its end, with a goodbye."""
+        self.post(ev.ServerStops())
+
     # --- the call ---
 
     async def run(self) -> None:

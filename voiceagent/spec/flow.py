@@ -21,11 +21,18 @@ __all__ = ["Flow", "Limits", "Phrases"]
 
 
 class Limits(Declared):
-    """Bounds that every call obeys; each is logged with its reason when it is reached."""
+    """Bounds that every call obeys; each is logged with its reason when it is reached, and ends the call in words."""
 
     max_call_ms: int = Field(default=30 * 60_000, ge=1_000)
     max_turns: int = Field(default=200, ge=1)
     max_tool_calls: int = Field(default=100, ge=0)
+    """Beyond this the model is told that nothing more can be done in this call."""
+    max_model_requests: int = Field(default=1_000, ge=1)
+    """Replies of a model in one call."""
+    max_tokens: int = Field(default=2_000_000, ge=1)
+    """Tokens in and out in one call, as far as the model reports them."""
+    max_spoken_characters: int = Field(default=100_000, ge=1)
+    """Characters given to the synthesizer in one call: two hours of talking."""
     max_history_messages: int = Field(default=60, ge=4)
     """What a model is shown at most, the newest last."""
     max_result_bytes: int = Field(default=64 * 1024, ge=256)
@@ -56,6 +63,7 @@ class Phrases(Declared):
     too_long: str = "We have reached the time limit of this call. Please call again. Goodbye."
     goodbye_silent: str = "I cannot hear you, so I will hang up now. Please call again. Goodbye."
     confirm_expired: str = "I did not get a clear yes, so I have not done anything."
+    server_stops: str = "I am sorry, I have to end this call now. Please call again in a moment. Goodbye."
     resumed: str = "Sorry, we were cut off for a moment."
 
 

@@ -48,8 +48,9 @@ _log = logging.getLogger(__name__)
 
 START_DEADLINE_MS = 10_000
 """A socket that has not named its call by then is closed."""
-SEND_DEADLINE_MS = 5_000
-"""A far side that has taken nothing for so long is gone, whatever its socket says."""
+SEND_DEADLINE_MS = 20_000
+"""A far side that has taken nothing for so long is gone, whatever its socket says. Until then speech is dropped as its
+time passes: a carrier that reads nothing for ten seconds loses these, and not the call."""
 SETTLE_MS = 200
 """Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
 MAX_UNSENT_BYTES = 16_384
@@ -57,12 +58,12 @@ MAX_UNSENT_BYTES = 16_384
 MAX_EARLY_MS = 10_000
 """Caller audio kept for a call that is not attached yet."""
 MAX_REFUSED = 100
-"""Messages of one connection that may be refused before the connection is."""
+"""Messages of one connection that may be refused, before the connection is: so many at once, and one more a second."""
 MAX_MESSAGES_PER_SECOND = 1_000
-"""Twenty times what a call needs; a network that was held up delivers more at once."""
+"""Twenty times what a call needs, and twice as many at once where a network was held up; what is more is dropped."""
 MAX_DIGITS_PER_SECOND = 20
 
-_NORMAL, _POLICY = 1000, 1008
+_NORMAL, _GOING_AWAY, _POLICY = 1000, 1001, 1008
 
 
 class _Open:
@@ -110,7 +111,9 @@ class SocketLeg:
         self._messages = Allowance(
             per_second=MAX_MESSAGES_PER_SECOND, at_once=2 * MAX_MESSAGES_PER_SECOND, now_ms=clock.now_ms()
         )
+        self._refusals = Allowance(per_second=1, at_once=MAX_REFUSED, now_ms=clock.now_ms())
         self._end: tuple[int, str] | None = None
+        self._goodbye = (_NORMAL, "agent hung up")
         self._over = False
         self._given_up = False
         """It is the connection that is over, and not the caller who has left."""
@@ -144,7 +147,8 @@ class SocketLeg:
     @property
     def counts(self) -> Mapping[str, int]:
         """What was refused, ignored or dropped, and how often."""
-        return self._counts + self._ignored
+        passed_over = self._open.pacer.passed_over_ms if self._open is not None else 0
+        return self._counts + self._ignored + Counter({"ms of speech not taken": passed_over})
 
     @property
     def _opened(self) -> _Open:
@@ -188,6 +192,10 @@ class SocketLeg:
         self._given_up = self._given_up or self._end is None
         self.end(reason)
 
+    def leave(self) -> None:
+        """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
+        self._goodbye = (_GOING_AWAY, "server is going away")
+
     def _start_overdue(self) -> None:
         if self._open is None:
             self.end("no start")
@@ -195,7 +203,7 @@ class SocketLeg:
     def _receive(self, message: str | bytes, on_start: Callable[[Started], str | None]) -> None:
         now_ms = self._clock.now_ms()
         if not self._messages.take(now_ms):
-            self._end = (_POLICY, "too many messages")
+            self._count("message faster than any call")  # not even read: that is what would cost the other calls
             return
         for event in self._dialect.receive(message):
             if isinstance(event, Started):
@@ -221,7 +229,7 @@ class SocketLeg:
                 if leg.digits.take(now_ms):
                     self._post(DigitsPressed(digit))
                 else:
-                    self._refuse("too many digits")
+                    self._count("digit faster than fingers")
             case Stopped(reason):
                 self._end = (_NORMAL, reason)
             case _:
@@ -232,7 +240,7 @@ class SocketLeg:
         self._counts["refused"] += 1
         if fatal:
             self._end = (_POLICY, why)
-        elif self._counts["refused"] > MAX_REFUSED:
+        elif not self._refusals.take(self._clock.now_ms()):
             self._end = (_POLICY, "too many refused messages")
 
     def _begin(self, started: Started, on_start: Callable[[Started], str | None], now_ms: int) -> None:
@@ -258,8 +266,9 @@ class SocketLeg:
             self._open.pacer.abandon(self._clock.now_ms())
         reason = self._end[1] if self._end is not None else self._socket.end
         may_return = not self._hanging_up and (self._end is None or self._given_up)
-        if self._counts:
-            _log.info("leg %s over (%s): %s", self._id, reason, dict(self._counts))
+        counts = self.counts
+        if self._counts or counts["ms of speech not taken"]:
+            _log.info("leg %s over (%s): %s", self._id, reason, dict(counts))
         self._post(LegLost(self._id, reason, may_return=may_return))
         self._all_heard.set()
 
@@ -397,7 +406,7 @@ class SocketLeg:
         if self._over:
             return
         if self._end is None:
-            self._end = (_NORMAL, "agent hung up")
+            self._end = self._goodbye
         await self._socket.close(*self._end)
 
     def _see_whether_all_heard(self) -> None:

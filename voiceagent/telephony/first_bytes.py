@@ -9,11 +9,16 @@ from typing import cast
 
 from voiceagent.ports import Clock
 
-__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "FirstBytes", "Undecided"]
+__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "UNREAD_MS", "FirstBytes", "Undecided"]
 
 MAX_HEAD_BYTES = 16_384
 HEAD_DEADLINE_MS = 5_000
 """For the head of the first request: whoever sends it byte by byte is cut off."""
+
+UNREAD_MS = 2_000
+"""In a rush of connections, what one has sent may lie unread for so long: it is not to blame for being undecided."""
+_MOST_UNREAD = 2
+"""Times the number that may be undecided."""
 
 
 class Undecided:
@@ -29,20 +34,27 @@ class Undecided:
         self.clock = clock
         self._most = most
         self._most_of_one = max(1, most // 2)
-        self._waiting: dict[FirstBytes, str] = {}
-        """With the address each came from, the oldest first."""
+        self._waiting: dict[FirstBytes, tuple[str, int]] = {}
+        """With the address each came from and when, the oldest first."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def came(self, connection: FirstBytes, address: str) -> None:
         """Take note of a connection, and make room for it."""
-        of_one = [other for other, its in self._waiting.items() if its == address]
-        if len(of_one) >= self._most_of_one:
-            of_one[0].cut_off()
-        elif len(self._waiting) >= self._most:
-            next(iter(self._waiting)).cut_off()
-        self._waiting[connection] = address
+        now_ms = self.clock.now_ms()
+        of_one = [other for other, (its, _) in self._waiting.items() if its == address]
+        self._make_room(of_one, most=self._most_of_one, now_ms=now_ms)
+        self._make_room(list(self._waiting), most=self._most, now_ms=now_ms)
+        self._waiting[connection] = (address, now_ms)
+
+    def _make_room(self, waiting: list[FirstBytes], *, most: int, now_ms: int) -> None:
+        """Cut off the oldest of these. What has only just come has had no chance to be read: there, more may wait."""
+        for oldest in waiting[: max(0, len(waiting) - most + 1)]:
+            _, came_ms = self._waiting[oldest]
+            if now_ms - came_ms < UNREAD_MS and len(self._waiting) < _MOST_UNREAD * self._most:
+                return
+            oldest.cut_off()
 
     def decided(self, connection: FirstBytes) -> None:
         """Take note that a connection has gone, or has become a socket or a web request."""

@@ -13,12 +13,15 @@ from voiceagent.ports import AudioFormat
 from voiceagent.telephony.codec import ClearAudio, Command, PlayAudio, SetMark
 from voiceagent.telephony.ledger import PlayoutLedger
 
-__all__ = ["BURST_MS", "MAX_QUEUED_MS", "Pacer", "silence_byte"]
+__all__ = ["BURST_MS", "CATCH_UP_MS", "MAX_QUEUED_MS", "Pacer", "silence_byte"]
 
 BURST_MS = 100
 """Audio goes out in pieces of about this length: five frames in one message cost little more than one."""
-MAX_QUEUED_MS = 600_000
-"""Speech that may wait here to be sent; what goes beyond is dropped and counted."""
+CATCH_UP_MS = 200
+"""Sent at once, at most: what a stall has held up follows at twice real time, not in a burst that may be dropped."""
+_CATCH_UP_SPEED = 2
+MAX_QUEUED_MS = 120_000
+"""Speech that may wait here to be sent (a megabyte); what goes beyond is dropped and counted."""
 MARK_GRACE_MS = 2_000
 """A mark that is so late has been lost; the clause counts as heard."""
 _STOPPED_KEPT = 64
@@ -83,6 +86,12 @@ class Pacer:
         self._queued_bytes = 0
         self._stopped: deque[UtteranceId] = deque(maxlen=_STOPPED_KEPT)
         self._clearable = False
+        self._credit_bytes = CATCH_UP_MS * self._bytes_per_ms
+        self._credit_since_ms = 0
+        self._dry_at_ms = 0
+        """When the far side has played all that it was given, by our reckoning."""
+        self.passed_over_ms = 0
+        """Speech that was dropped because the socket took nothing while it should have been heard."""
 
     # --- what waits --------------------------------------------------------------------------------------------------
 
@@ -163,9 +172,15 @@ class Pacer:
         return told is not None or self._ledger.took_back(mark)
 
     def advance(self, now_ms: int, *, may_send: bool = True) -> None:
-        """Send what is due and tell what has been heard by now."""
+        """Send what is due and tell what has been heard by now.
+
+        Without `may_send` nothing goes out: speech whose time passes meanwhile is dropped, as a live line would.
+        """
         if may_send:
             self._send_due(now_ms)
+            self._dry_at_ms = now_ms + self._ledger.backlog_ms(now_ms)
+        else:
+            self._pass_over(now_ms)
         self._tell(self._ledger.started(now_ms))
         self._tell(self._ledger.overdue(now_ms, grace_ms=MARK_GRACE_MS if self._marks else 0))
 
@@ -173,8 +188,31 @@ class Pacer:
         for event in told:
             self._post(event)
 
+    def _pass_over(self, now_ms: int) -> None:
+        """Drop what would be playing by now, had it been taken; a clause that ends meanwhile is over for the call."""
+        while self._queue and self._dry_at_ms < now_ms:
+            head = self._queue[0]
+            if isinstance(head, _Audio):
+                passed = min(head.left, (now_ms - self._dry_at_ms) * self._bytes_per_ms)
+                passed = passed // self._frame_bytes * self._frame_bytes
+                head.taken += passed
+                self._queued_bytes -= passed
+                self._dry_at_ms += passed // self._bytes_per_ms
+                self.passed_over_ms += passed // self._bytes_per_ms
+                if head.left:
+                    return
+            else:
+                self._note_mark(head, now_ms)
+            self._queue.popleft()
+        if not self._queue:
+            self._dry_at_ms = max(self._dry_at_ms, now_ms)
+
     def _send_due(self, now_ms: int) -> None:
-        room = (self._lead_ms - self._ledger.backlog_ms(now_ms)) * self._bytes_per_ms
+        refilled = self._credit_bytes + (now_ms - self._credit_since_ms) * self._bytes_per_ms * _CATCH_UP_SPEED
+        self._credit_bytes = min(refilled, CATCH_UP_MS * self._bytes_per_ms)
+        self._credit_since_ms = now_ms
+        ahead = (self._lead_ms - self._ledger.backlog_ms(now_ms)) * self._bytes_per_ms
+        room = min(ahead, self._credit_bytes)
         while self._queue:
             head = self._queue[0]
             if isinstance(head, _Audio):
@@ -195,17 +233,20 @@ class Pacer:
         piece = bytes(memoryview(head.waiting)[head.taken : head.taken + taking])
         head.taken += taking
         self._queued_bytes -= taking
+        self._credit_bytes -= taking
         padding = head.padding if not head.left else 0
         self._ledger.sent(head.utterance, taking - padding, padding_bytes=padding, now_ms=now_ms)
         self._clearable = True
         self._send(PlayAudio(piece))
         return taking
 
-    def _send_mark(self, end: _ClauseEnd | _LineEnd, now_ms: int) -> None:
+    def _note_mark(self, end: _ClauseEnd | _LineEnd, now_ms: int) -> str:
         if isinstance(end, _LineEnd):
-            name = self._ledger.end_line(now_ms)
-        else:
-            name = self._ledger.end_clause(end.utterance, end.clause, last=end.last, now_ms=now_ms)
+            return self._ledger.end_line(now_ms)
+        return self._ledger.end_clause(end.utterance, end.clause, last=end.last, now_ms=now_ms)
+
+    def _send_mark(self, end: _ClauseEnd | _LineEnd, now_ms: int) -> None:
+        name = self._note_mark(end, now_ms)
         if self._marks:
             self._clearable = True
             self._send(SetMark(name))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Collection, Generator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Generic, TypeVar, cast
 
@@ -19,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 from websockets.asyncio.server import Server, ServerConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -27,7 +30,7 @@ from voiceagent.errors import OperatorError
 from voiceagent.ports import Clock
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
 
-__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort"]
+__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort", "port_errors"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +39,9 @@ REQUEST_DEADLINE_MS = 10_000
 MAX_MESSAGE_BYTES = 65_536
 """A longer WebSocket message closes the connection with 1009."""
 _MAX_QUEUED_MESSAGES = 32
-_PING_S = 20
+_PING_S = 15
+_PONG_S = 20
+"""Whoever has gone without a word is so known within 40 seconds, closing included."""
 _CLOSE_S = 2
 _SHUTDOWN_S = 5
 
@@ -67,7 +72,7 @@ class OnePort(Generic[Admitted]):
         self._serve = serve
         self._max_sockets = max_sockets
         self._max_http_connections = max_http_connections
-        self._live: dict[ServerConnection, None] = {}
+        self._live: dict[ServerConnection, Admitted] = {}
         """Media sockets from the moment they are let in until `serve` has returned: the one notion of what is live."""
         self._none_live = asyncio.Event()
         self._none_live.set()
@@ -89,14 +94,21 @@ class OnePort(Generic[Admitted]):
 
     # --- listening ---------------------------------------------------------------------------------------------------
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen and return the port bound. Raises OperatorError where that is not possible."""
+    async def open(self, host: str, port: int, *, listening_fd: int | None = None) -> int:
+        """Listen and return the port bound. Raises OperatorError where that is not possible.
+
+        With `listening_fd` the socket is there already: several processes take connections from it.
+        """
         loop = asyncio.get_running_loop()
-        try:
-            self._listener = await loop.create_server(lambda: FirstBytes(self._undecided), host, port)
-        except OSError as exc:
-            why = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be opened: {exc.strerror}"
-            raise OperatorError(f"port {port} on {host} {why}") from exc
+
+        def begin() -> FirstBytes:
+            return FirstBytes(self._undecided)
+
+        if listening_fd is not None:
+            self._listener = await loop.create_server(begin, sock=socket.socket(fileno=listening_fd))
+        else:
+            with port_errors(host, port):
+                self._listener = await loop.create_server(begin, host, port)
         return int(self._listener.sockets[0].getsockname()[1])
 
     def is_serving(self) -> bool:
@@ -107,6 +119,11 @@ class OnePort(Generic[Admitted]):
     def live(self) -> int:
         """Media sockets that are let in and not done with."""
         return len(self._live)
+
+    @property
+    def admitted(self) -> Collection[Admitted]:
+        """What `admit` has said of each of them."""
+        return self._live.values()
 
     @property
     def full(self) -> bool:
@@ -161,7 +178,7 @@ class OnePort(Generic[Admitted]):
             ServerProtocol(max_size=MAX_MESSAGE_BYTES, extensions=None),  # no compression: no bombs
             cast("Server", self),
             ping_interval=_PING_S,
-            ping_timeout=_PING_S,
+            ping_timeout=_PONG_S,
             close_timeout=_CLOSE_S,
             max_queue=_MAX_QUEUED_MESSAGES,
         )
@@ -199,17 +216,28 @@ class OnePort(Generic[Admitted]):
             if isinstance(admitted, HTTPStatus):
                 return _refusal(connection, admitted)
             verdict.append(admitted)
-            self._live[connection] = None
+            self._live[connection] = admitted
             self._none_live.clear()
             return None
 
-        await connection.handshake(process_request, server_header=None)
+        with suppress(ConnectionClosed):  # whoever asks and does not wait for the answer is no fault of ours
+            await connection.handshake(process_request, server_header=None)
         return verdict[0] if verdict and connection.state is State.OPEN else None
 
     def _forget(self, connection: ServerConnection) -> None:
         self._live.pop(connection, None)
         if not self._live:
             self._none_live.set()
+
+
+@contextmanager
+def port_errors(host: str, port: int) -> Generator[None]:
+    """Say in the operator's words why a port cannot be opened."""
+    try:
+        yield
+    except OSError as exc:
+        why = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be opened: {exc.strerror}"
+        raise OperatorError(f"port {port} on {host} {why}") from exc
 
 
 def _refusal(connection: ServerConnection, status: HTTPStatus) -> Response:

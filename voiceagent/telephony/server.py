@@ -19,6 +19,7 @@ from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.port import OnePort
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
@@ -37,7 +38,7 @@ class MediaServer:
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
     connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
-    when a stream has ended.
+    when a stream has ended, `limits` are asked before a call is taken.
     """
 
     def __init__(
@@ -49,14 +50,17 @@ class MediaServer:
         clock: Clock,
         tokens: CallTokens,
         transfers: Transfers,
+        limits: CallLimits,
     ) -> None:
         self._settings = settings
         self._handler = handler
         self._clock = clock
         self._tokens = tokens
         self._transfers = transfers
-        self._ticker = Ticker(clock)
+        self._limits = limits
+        self._ticker = Ticker(clock, late=limits.lag.beat)
         self._leg_numbers = itertools.count(1)
+        self._legs: dict[SocketLeg, None] = {}
         self._newest: dict[CallId, SocketLeg] = {}
         self._draining = False
         self._port: OnePort[Admission] = OnePort(
@@ -71,16 +75,32 @@ class MediaServer:
     @property
     def ready(self) -> bool:
         """Whether a new call would be taken."""
-        return self._port.is_serving() and not self._draining and not self._port.full
+        return self._port.is_serving() and not self._draining and not self._port.full and not self._overloaded
 
     @property
     def live_calls(self) -> int:
         """Media sockets that are let in, until nothing of their calls is left to be done."""
         return self._port.live
 
+    def takes(self, agent: str) -> bool:
+        """Whether an agent has fewer calls than its share."""
+        most = self._settings.max_calls_per_agent
+        return most is None or sum(one.agent == agent for one in self._port.admitted) < most
+
+    @property
+    def _overloaded(self) -> bool:
+        if not self._port.live:
+            self._limits.lag.nobody_there()
+        return self._limits.lag.overloaded
+
     def drain(self) -> None:
         """Take no new calls; those there are go on."""
         self._draining = True
+
+    def leave(self) -> None:
+        """When an agent hangs up from now on, the far side is told that it is because of the server (1001)."""
+        for leg in self._legs:
+            leg.leave()
 
     async def drained(self) -> None:
         """Return when no call is live, and carriers have been told where those go that are handed over."""
@@ -94,8 +114,9 @@ class MediaServer:
         Raises OperatorError where the port cannot be opened. On leaving, connections still open are closed with
         1001 and everything is waited for, in bounded time.
         """
-        port = await self._port.open(self._settings.host, self._settings.port)
-        _log.info("listening on %s:%d%s", self._settings.host, port, " (insecure)" if self._settings.insecure else "")
+        settings = self._settings
+        port = await self._port.open(settings.host, settings.port, listening_fd=settings.listening_fd)
+        _log.info("listening on %s:%d%s", settings.host, port, " (insecure)" if settings.insecure else "")
         try:
             yield port
         finally:
@@ -105,7 +126,8 @@ class MediaServer:
     # --- a connection ------------------------------------------------------------------------------------------------
 
     async def _admit(self, request: Request) -> Admission | HTTPStatus:
-        if self._draining:
+        if self._draining or self._overloaded:
+            _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
             return HTTPStatus.SERVICE_UNAVAILABLE
         signatures = request.headers.get_all("X-Twilio-Signature")
         admitted = await admit(
@@ -117,6 +139,9 @@ class MediaServer:
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
+        if not self.takes(admitted.agent):
+            _log.warning("refused a media socket: %s has %d calls", admitted.agent, self._settings.max_calls_per_agent)
+            return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
     async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
@@ -130,12 +155,15 @@ class MediaServer:
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
         )
+        self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
 
             def on_start(started: Started) -> str | None:
-                refusal = self._claim(leg, started, admitted)
+                incoming = _incoming(leg, started, admitted)
+                refusal = self._limits.caller_is_over(started.call, incoming.caller_number)
+                refusal = refusal or self._claim(leg, started, admitted)
                 if refusal is None:
-                    tasks.create_task(self._take(_incoming(leg, started, admitted), leg, socket))
+                    tasks.create_task(self._take(incoming, leg, socket))
                 else:
                     _log.warning("refused a call on leg %s: %s", leg.id, refusal)
                 return refusal
@@ -143,6 +171,7 @@ class MediaServer:
             try:
                 code, reason = await leg.run(on_start)
             finally:
+                del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
 
@@ -171,7 +200,8 @@ class MediaServer:
 
     async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: WebSocket) -> None:
         try:
-            await self._handler(incoming)
+            with self._limits.going_on(incoming.call, incoming.caller_number):
+                await self._handler(incoming)
         except Exception:  # noqa: BLE001  the outermost frame of a call: its fault ends this leg and nothing else
             _log.exception("call on leg %s failed", leg.id)
             await socket.close(_INTERNAL_ERROR, "internal error")

@@ -37,8 +37,18 @@ class TelephonySettings:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes any free one."""
+    listening_fd: int | None = None
+    """A socket that listens there already, which this process shares with others."""
     max_calls: int = 100
     """Media sockets at a time, until nothing is left of their calls; the next one is refused with 503."""
+    max_calls_per_agent: int | None = None
+    """Of these, calls to one agent; None for as many as there are."""
+    max_calls_per_caller: int = 5
+    """Calls at a time from one number, as far as callers show theirs: the next one hears that it is busy."""
+    max_caller_calls_per_minute: int = 10
+    """Calls that one number may begin within a minute."""
+    max_lag_ms: int = 50
+    """How late the beat of all calls may typically be before no new one is taken, so that none of them stutters."""
     max_http_connections: int = 256
     """Other connections at a time."""
     lead_ms: int = 400
@@ -53,6 +63,9 @@ class TelephonySettings:
                 raise OperatorError(f"{agent!r} cannot be an agent's name in a path: use a-z, 0-9, '_' and '-'")
         if not 0 <= self.port <= _MOST_PORT:
             raise OperatorError(f"port is {self.port}, but must be 0 to {_MOST_PORT}")
+        for name in ("max_calls", "max_calls_per_agent", "max_calls_per_caller", "max_caller_calls_per_minute"):
+            if (most := getattr(self, name)) is not None and most < 1:
+                raise OperatorError(f"{name} is {most}, but must be 1 or more")
         if not 200 <= self.lead_ms <= 500:
             raise OperatorError(f"lead_ms is {self.lead_ms}, but must be 200 to 500")
         for target, number in self.transfer_targets.items():

@@ -16,8 +16,10 @@ _log = logging.getLogger(__name__)
 class Ticker:
     """Calls its members once per frame for as long as each says that it wants to be called again."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, late: Callable[[int], None] = lambda _: None) -> None:
+        """`late` is told of every beat how many milliseconds late it was."""
         self._clock = clock
+        self._late = late
         self._members: dict[Callable[[int], bool], Callable[[], None]] = {}
         self._due_ms = 0
         self._cancel: Callable[[], None] | None = None
@@ -46,6 +48,7 @@ class Ticker:
 
     def _tick(self) -> None:
         now_ms = self._clock.now_ms()
+        self._late(now_ms - self._due_ms)
         for member in list(self._members):
             if member in self._members and not self._call(member, now_ms):
                 self._members.pop(member, None)

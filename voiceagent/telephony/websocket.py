@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from websockets.asyncio.server import ServerConnection, broadcast
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from voiceagent.ports import Clock
 
@@ -18,7 +19,8 @@ CLOSE_DEADLINE_MS = 2_000
 SEND_BUFFER_BYTES = 32_768
 """What the operating system may hold back: three seconds of speech. Left to itself it would take minutes of it from us
 before we noticed that nobody reads, and a clear would wait behind all that."""
-_UNACKNOWLEDGED_MS = 5_000
+_UNACKNOWLEDGED_MS = 20_000
+"""Also how long the far side's window may stay shut (Linux: tcp(7), TCP_USER_TIMEOUT): as long as the driver waits."""
 
 
 class WebSocket:
@@ -57,12 +59,21 @@ class WebSocket:
         """Close in good order, or cut the connection off at the deadline."""
         cut_off = self._clock.call_at(self._clock.now_ms() + CLOSE_DEADLINE_MS, self.abort)
         try:
-            await self._connection.close(code, reason)
+            async with asyncio.TaskGroup() as tasks:
+                discarding = tasks.create_task(self._discard())
+                await self._connection.close(code, reason)
+                discarding.cancel()
         except asyncio.CancelledError:
             self.abort()  # nobody is left who would see to it that it ends
             raise
         finally:
             cut_off()
+
+    async def _discard(self) -> None:
+        """Read what still comes: behind messages that nobody reads, the far side's own close would not be noticed."""
+        with suppress(ConcurrencyError):  # the driver still reads: then it does
+            async for _ in self:
+                pass
 
     def abort(self) -> None:
         """Cut the connection off."""

@@ -66,6 +66,8 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return "agent    is silent"
         case ev.HostEvent(name):
             return f"host     {name}"
+        case ev.ServerStops():
+            return "host     the server stops"
         case ev.LegLost(reason=reason):
             return f"line     {reason}"
         case ev.CallEnded(reason):

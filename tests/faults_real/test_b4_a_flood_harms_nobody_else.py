@@ -1,0 +1,91 @@
+"""B4: for ten seconds audio at ten times its speed, 5,000 marks a second, and 1,000 digits a second, each on a call."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults_real.processes import ServerProcess, write_shop
+from tests.threats.served import RawCarrier, digit, frame, mark, media
+
+FLOODS = {"audio": (media, (), 500), "marks": (mark, ("x",), 5_000), "digits": (digit, ("5",), 1_000)}
+"""What is sent, and how much of it a second."""
+DROPPED = {
+    "audio": ("audio faster than time", 4_000),
+    "marks": ("message faster than any call", 30_000),
+    "digits": ("digit faster than fingers", 7_000),
+}
+"""What is counted then, and more than how often."""
+SECONDS = 10
+
+
+async def flood(server: ServerProcess, call: str, kind: str) -> RawCarrier:
+    """Begin a call and flood it; it is still there when this returns."""
+    make, arguments, per_second = FLOODS[kind]
+    carrier = await RawCarrier.calls(server.port, call)
+    reading = asyncio.create_task(carrier.close_code())
+    batch = frame(make(call, *arguments).encode()) * (per_second // 50)
+    began_s = time.monotonic()
+    for number in range(SECONDS * 50):
+        carrier.writer.write(batch)
+        await carrier.writer.drain()
+        await asyncio.sleep(max(0.0, began_s + number / 50 - time.monotonic()))
+    assert not reading.done(), "the call has been cut off"
+    reading.cancel()
+    return carrier
+
+
+async def listen(server: ServerProcess, call: str) -> list[float]:
+    """Be told a story for as long as the flood takes; return the pauses between its pieces, in milliseconds."""
+    carrier = await RawCarrier.calls(server.port, call)
+    carrier.sends(digit(call, "1"))
+    came: list[float] = []
+    until_s = time.monotonic() + SECONDS
+    async for event in carrier.events():
+        if event["event"] == "media":
+            came.append(time.monotonic() * 1_000)
+        if time.monotonic() > until_s:
+            break
+    carrier.sends(digit(call, "9"))
+    assert await carrier.close_code() == 1000
+    return [later - earlier for earlier, later in itertools.pairwise(came[20:])]  # without the greeting
+
+
+def p95(pauses: list[float]) -> float:
+    return sorted(pauses)[len(pauses) * 95 // 100]
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_is_dropped_and_counted_and_the_other_calls_are_as_before(tmp_path: Path, kind: str) -> None:
+    write_shop(tmp_path)
+
+    async def scenario(server: ServerProcess) -> tuple[float, float, int]:
+        async def good(name: str) -> float:
+            heard = await asyncio.gather(*(listen(server, f"CA{name}{number}") for number in range(3)))
+            return p95([pause for pauses in heard for pause in pauses])
+
+        alone_ms = await good("alone")
+        before_kib = server.rss_kib()
+        beside_ms, carrier = await asyncio.gather(good("beside"), flood(server, "CAflood", kind))
+        grown_kib = server.rss_kib() - before_kib
+        carrier.breaks()
+        return alone_ms, beside_ms, grown_kib
+
+    with ServerProcess(tmp_path) as server:
+        alone_ms, beside_ms, grown_kib = asyncio.run(scenario(server))
+        # The carriers share this machine's two processors with the server: one frame of theirs is allowed for.
+        assert beside_ms <= alone_ms * 1.2 + 20, (alone_ms, beside_ms)
+        assert grown_kib < 8_192
+        dropped, at_least = DROPPED[kind]
+        server.until_logged(f"'{dropped}'")
+        counts = [int(count) for count in re.findall(rf"'{dropped}': (\d+)", server.log)]
+        assert max(counts) > at_least
+        server.signals(signal.SIGTERM)
+        assert server.ends() == 0
+        assert "Traceback" not in server.log
