@@ -64,3 +64,14 @@ def test_the_words_of_the_caller_stand_before_the_answer_although_they_come_afte
         said = [(m.role, m.text) for m in call.conversation.transcript.messages() if m.role in ("caller", "agent")]
     assert [role for role, _ in said] == ["agent", "caller", "agent", "caller", "agent"]
     assert said[1] == ("caller", "Hello there.")
+
+
+def test_a_sentence_over_which_the_answer_to_another_begins_is_heard_whole_by_the_next_session() -> None:
+    timing = ProviderTiming(turn_ends_after_ms=200, first_audio_ms=900)
+    call, provider = call_to(desk(), "new_session", timing=timing)
+    with call:
+        call.start().says("Hello there.", then_wait=False).run_ms(600)
+        call.begins_to_say("When are you open?", lasting_ms=2_000).until(ev.ReplyStarted).run_ms(300)
+        call.host_says("visits")
+        assert moments(provider.sessions[-1], saying=1) == list(range(2_000))
+        assert words_of(call) == ["Hello there.", "When are you open?"]

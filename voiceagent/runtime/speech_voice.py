@@ -353,6 +353,12 @@ class SpeechVoice:
             began = self._unnoticed_from() if began_ms is None else self._uplink.position_of(began_ms)
             self._cut = min(max(began, self._answered_to), self._uplink.sent)
 
+    def _unanswered_from(self) -> int:
+        """Return from where a reply that begins now is none to what the caller says: no model answers mid-sentence."""
+        if self._ears.began_ms is None or self._ears.audible_since_ms is None:
+            return self._unnoticed_from()
+        return min(self._uplink.position_of(self._ears.began_ms), self._uplink.sent)
+
     def _unnoticed_from(self) -> int:
         """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
         audible_since_ms = self._ears.audible_since_ms
@@ -543,7 +549,7 @@ class SpeechVoice:
     def _reply_goes_on(self, session: LiveSession, event: ReplyEvent) -> None:
         self._expiry.spoke()
         if isinstance(event, ModelReplyBegan):
-            self._answered_to = self._unnoticed_from()
+            self._answered_to = self._unanswered_from()
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
         self._replies.happened(session, event)
