@@ -56,3 +56,17 @@ def test_words_that_go_on_are_those_of_the_last_utterance_that_is_known() -> Non
     model = heard((FIRST, 0, 1_500))
     assert match(model, "I have", 2_000) == Match(FIRST)
     assert match(model, "a visit", 2_300) == Match(FIRST)
+
+
+def test_words_are_as_late_as_words_before_them_may_have_been() -> None:
+    model = heard((FIRST, 0, 1_400))
+    model.add(SECOND, Heard((), 4_400, 3_300, 4_200))
+    assert match(model, "Back to the reception", 4_900) == Match(FIRST)  # 3.3 s late, or half a second
+    model.add(THIRD, Heard((), 6_000, 4_900, 5_800))
+    assert match(model, "I have a visit", 7_700) == Match(SECOND)
+
+
+def test_words_that_may_be_of_another_utterance_are_asked_for_where_no_more_come() -> None:
+    model = heard((FIRST, 0, 900), (SECOND, 2_000, 2_900))
+    assert match(model, "I have a visit", 4_000) == Match(SECOND, nothing_in=(FIRST,))
+    assert [*model.give_up(lambda _: False)] == [FIRST, SECOND]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from difflib import SequenceMatcher
 
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message
@@ -25,6 +27,9 @@ _LATE_WITHIN_MS = 800
 
 _REMEMBERED = 16
 """Utterances of which news may come late."""
+
+_ABOUT_ALL = 0.7
+"""Of the words in which two recognizers understand the same sentence."""
 
 _LAST_SOUND_MS = 100
 """The voice detector's doubt about when a voice was off: no word is that short."""
@@ -59,6 +64,8 @@ class CallerWords:
         """Words of the last utterances, none included: they are here before the conversation has heard of them."""
         self._elsewhere: dict[UtteranceId, None] = {}
         """Utterances that somebody else is transcribing."""
+        self._doubtful: dict[UtteranceId, Sequence[UtteranceId]] = {}
+        """Those of them whose words may be known already, as those of one of these."""
         self._came = asyncio.Event()
 
     # --- what another session is told --------------------------------------------------------------------------------
@@ -116,10 +123,14 @@ class CallerWords:
         self._heard.forget(utterance)
         self._elsewhere[utterance] = None
 
-    def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> None:
-        """Somebody else has said them."""
+    def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> str:
+        """Somebody else has said them; returns those that count."""
         self._elsewhere.pop(utterance, None)
+        perhaps_of = self._doubtful.pop(utterance, ())
+        if _are_among(text, " ".join(self._known.get(other, "") for other in perhaps_of)):
+            text = ""
         self._are_known(utterance, text)
+        return text
 
     # --- what the model hears ----------------------------------------------------------------------------------------
 
@@ -195,10 +206,23 @@ class CallerWords:
     # --- the model is gone -------------------------------------------------------------------------------------------
 
     def give_up(self, unless: Callable[[UtteranceId], bool] = lambda _: False) -> dict[UtteranceId, Sequence[str]]:
-        """The session says no more; returns the utterances whose words never came, in order, with their hints.
+        """The session says no more; returns the utterances whose words never came, or perhaps not, with their hints.
 
         `unless` another one hears an utterance that has just paused: then its words come from there.
         """
         given_up = self._heard.give_up(unless)
+        heard = tuple(given_up)
+        self._doubtful.update((utterance, heard) for utterance in heard if utterance in self._known)
         self._came.set()
         return given_up
+
+
+def _are_among(words: str, known: str) -> bool:
+    """Whether these words are known, but for what two recognizers make of one sentence."""
+    ours, theirs = _plain(words), _plain(known)
+    common = sum(block.size for block in SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks())
+    return common > _ABOUT_ALL * len(ours)
+
+
+def _plain(words: str) -> list[str]:
+    return re.findall(r"\w+", words.casefold())

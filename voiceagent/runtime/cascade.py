@@ -87,14 +87,14 @@ class CascadeVoice:
         hints: Sequence[str],
         *,
         in_audio: bool = False,
-        then: Callable[[str], None] = lambda _: None,
+        counts: Callable[[str], str] = lambda text: text,
     ) -> None:
         """Have the words of an utterance that has paused; `in_audio`: a speech model has heard it too.
 
-        `then` is told them besides, or that there are none.
+        `counts` is told them first, or that there are none, and returns what counts of them.
         """
         audio = self._ears.take(utterance)
-        self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, then=then))
+        self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, counts=counts))
 
     async def _transcribe(
         self,
@@ -103,17 +103,16 @@ class CascadeVoice:
         hints: tuple[str, ...],
         *,
         in_audio: bool,
-        then: Callable[[str], None],
+        counts: Callable[[str], str],
     ) -> None:
         try:
             heard = await self._recognizer.transcribe(audio, hints=hints) if audio else Transcript("")
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.TranscriptFailed(utterance, recordable(exc)))
-            then("")
+            counts("")
         else:
-            text = _cut(heard.text)
+            text = counts(_cut(heard.text))
             self._post(ev.TranscriptFinal(utterance, text, heard.confidence, in_audio))
-            then(text)
 
     # --- thinking ---
 

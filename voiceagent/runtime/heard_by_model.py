@@ -7,6 +7,7 @@ is known that they say things in order, and that they take about as long each ti
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,15 @@ class Match:
     """Earlier ones, of which no words will come any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Words that may be those of other utterances than they were taken for."""
+
+    late_ms: int
+    """As they were taken."""
+    perhaps_of: Sequence[UtteranceId]
+
+
 class HeardByModel:
     """The last utterances that a model has heard, in their order."""
 
@@ -83,6 +93,7 @@ class HeardByModel:
         """From our noticing a pause to the words."""
         self._perhaps_ms: list[int] = []
         """The same as it may be, as long as that is not known."""
+        self._doubts: deque[_Doubt] = deque(maxlen=_REMEMBERED)
         self.from_ms = 0
         """Audio time from which the session hears the caller."""
 
@@ -117,14 +128,16 @@ class HeardByModel:
         return any(heard.open for heard in self._heard.values())
 
     def give_up(self, unless: Callable[[UtteranceId], bool]) -> dict[UtteranceId, Sequence[str]]:
-        """Forget what the session has heard; returns those whose words have not come, with their hints."""
+        """Forget what the session has heard; returns those whose words have not come, or perhaps not, with their hints."""
+        doubtful = dict.fromkeys(utterance for doubt in self._doubts for utterance in doubt.perhaps_of)
+        self._doubts.clear()
         given_up: dict[UtteranceId, Sequence[str]] = {}
         for utterance, heard in tuple(self._heard.items()):
             if heard.stop is not None and unless(utterance):
                 continue
             heard.stop_waiting()
             del self._heard[utterance]
-            if heard.open and heard.counts:
+            if heard.counts and (heard.open or (utterance in doubtful and not unless(utterance))):
                 given_up[utterance] = heard.hints
         return given_up
 
@@ -144,11 +157,11 @@ class HeardByModel:
             # A model that was thought to have said it all in one goes on.
             return None if speaking or not said else Match(said[-1])
         late_ms = {turn: now_ms - self._heard[turn[-1]].since_ms for turn in turns}
-        usually_ms, doubt_ms = (
-            (_USUALLY_MS, _AT_FIRST_DOUBT_MS) if self._usually_ms is None else (self._usually_ms, _DOUBT_MS)
-        )
-        likely = min(turns, key=lambda turn: unlike[turn] + abs(late_ms[turn] - usually_ms) / doubt_ms)
-        self._learn([late_ms[turn] for turn in turns if unlike[turn] <= unlike[likely] + _ABOUT_AS_LIKE])
+        likely = min(turns, key=lambda turn: unlike[turn] + self._unusual(late_ms[turn]))
+        as_like = [turn for turn in turns if unlike[turn] <= unlike[likely] + _ABOUT_AS_LIKE]
+        if self._usually_ms is None and len(as_like) > 1:
+            self._doubts.append(_Doubt(late_ms[likely], tuple(u for turn in as_like for u in turn)))
+        self._learn([late_ms[turn] for turn in as_like])
         return self._taken(likely, before=open_[: open_.index(likely[0])])
 
     def _turns(self, open_: Sequence[UtteranceId]) -> Iterator[tuple[UtteranceId, ...]]:
@@ -166,6 +179,14 @@ class HeardByModel:
         unlike = abs(lasted_ms - takes_ms) / (takes_ms + _DETECTED_WITHIN_MS)
         return unlike if any(self._heard[u].counts for u in turn) else unlike + _RATHER_KEPT
 
+    def _unusual(self, late_ms: int) -> float:
+        """How far that is from how late words usually are, as far as it is known: 0 is not at all."""
+        if self._usually_ms is not None:
+            return abs(late_ms - self._usually_ms) / _DOUBT_MS
+        if self._perhaps_ms:
+            return min(abs(late_ms - perhaps_ms) for perhaps_ms in self._perhaps_ms) / _DOUBT_MS
+        return abs(late_ms - _USUALLY_MS) / _AT_FIRST_DOUBT_MS
+
     def _learn(self, late_ms: list[int]) -> None:
         """See how late words are: each time by one of these."""
         if self._usually_ms is None and self._perhaps_ms:
@@ -174,6 +195,9 @@ class HeardByModel:
         self._perhaps_ms = late_ms
         if max(late_ms) - min(late_ms) < _SOONER_MS:
             self._usually_ms = late_ms[0]
+            sure = [doubt for doubt in self._doubts if abs(doubt.late_ms - late_ms[0]) < _SOONER_MS]
+            for doubt in sure:
+                self._doubts.remove(doubt)
 
     def _within(self, from_ms: int, to_ms: int) -> Iterator[UtteranceId]:
         for utterance, heard in self._heard.items():

@@ -201,7 +201,7 @@ class SpeechVoice:
             if lasted is not None:
                 self._uplink.withhold(*lasted)
             self._words.asked_elsewhere(utterance)
-            self._cascade.transcribe(utterance, hints, then=partial(self._words.came_from_elsewhere, utterance))
+            self._cascade.transcribe(utterance, hints, counts=partial(self._words.came_from_elsewhere, utterance))
 
     # --- phases ------------------------------------------------------------------------------------------------------
 
