@@ -118,9 +118,9 @@ class CallerWords:
             self._withheld.remove(utterance)  # it was over when the model stopped listening, and nobody knew yet
         return utterance in self._withheld
 
-    def asked_elsewhere(self, utterance: UtteranceId) -> None:
-        """Somebody else is to say what the words of an utterance are."""
-        self._heard.forget(utterance)
+    def asked_elsewhere(self, utterance: UtteranceId, heard_to_ms: int) -> None:
+        """Somebody else is to say what the words of an utterance are: the model hears no more than it has so far."""
+        self._heard.asked_elsewhere(utterance, heard_to_ms)
         self._elsewhere[utterance] = None
 
     def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> str:
@@ -166,9 +166,9 @@ class CallerWords:
             return
         match = self._heard.match(event, self._clock.now_ms(), speaking=self._speaking)
         if match is None:
-            if self._latest not in self._withheld:
-                self._said_at_once = self._latest_or_new()
-                self._is_said(self._said_at_once, event.text)
+            # What is withheld the model has not heard: somebody else was noticed by nobody but it.
+            self._said_at_once = self._new() if self._latest in self._withheld else self._latest_or_new()
+            self._is_said(self._said_at_once, event.text)
             return
         for utterance in match.nothing_in:
             self._is_said(utterance, "")
@@ -198,10 +198,12 @@ class CallerWords:
         return latest is not None and latest not in self._withheld and self._lasted(latest) is None
 
     def _latest_or_new(self) -> UtteranceId:
-        if self._latest is None:  # the model has noticed somebody whom nobody else has
-            self._unnoticed += 1
-            return UtteranceId(f"m{self._unnoticed}")
-        return self._latest
+        return self._new() if self._latest is None else self._latest
+
+    def _new(self) -> UtteranceId:
+        """Return a name for what the model has noticed and nobody else has."""
+        self._unnoticed += 1
+        return UtteranceId(f"m{self._unnoticed}")
 
     # --- the model is gone -------------------------------------------------------------------------------------------
 

@@ -103,11 +103,15 @@ class HeardByModel:
         while len(self._heard) > _REMEMBERED:
             self._heard.pop(next(iter(self._heard))).stop_waiting()
 
-    def forget(self, utterance: UtteranceId) -> None:
-        """The model hears nothing of this one, or nothing that counts."""
-        heard = self._heard.pop(utterance, None)
-        if heard is not None:
-            heard.stop_waiting()
+    def asked_elsewhere(self, utterance: UtteranceId, heard_to_ms: int) -> None:
+        """Nothing that the model has heard of this one counts, up to this moment of the audio, and it hears no more."""
+        heard = self._heard.get(utterance)
+        if heard is None:
+            return
+        heard.stop_waiting()
+        heard.counts, heard.to_ms = False, min(heard.to_ms, heard_to_ms)
+        if heard.to_ms <= heard.from_ms:
+            del self._heard[utterance]
 
     def cut_short(self, utterance: UtteranceId) -> Heard | None:
         """Return what was heard of one of which the model did not hear the end, if its words have not come either."""
@@ -128,7 +132,7 @@ class HeardByModel:
         return any(heard.open for heard in self._heard.values())
 
     def give_up(self, unless: Callable[[UtteranceId], bool]) -> dict[UtteranceId, Sequence[str]]:
-        """Forget what the session has heard; returns those whose words have not come, or perhaps not, with their hints."""
+        """Forget what the session has heard; returns those whose words, perhaps, have not come, with their hints."""
         doubtful = dict.fromkeys(utterance for doubt in self._doubts for utterance in doubt.perhaps_of)
         self._doubts.clear()
         given_up: dict[UtteranceId, Sequence[str]] = {}
@@ -153,9 +157,7 @@ class HeardByModel:
         turns = [turn for turn in self._turns(open_) if now_ms - self._heard[turn[-1]].since_ms <= _LATEST_MS]
         unlike = {turn: self._unlike(turn, event.text) for turn in turns}
         if not turns or (speaking and min(unlike.values()) > _QUITE_UNLIKE):
-            said = [u for u, heard in self._heard.items() if now_ms - heard.since_ms <= _LATEST_MS and not heard.open]
-            # A model that was thought to have said it all in one goes on.
-            return None if speaking or not said else Match(said[-1])
+            return None if speaking else self._much_later(open_, now_ms)
         late_ms = {turn: now_ms - self._heard[turn[-1]].since_ms for turn in turns}
         likely = min(turns, key=lambda turn: unlike[turn] + self._unusual(late_ms[turn]))
         as_like = [turn for turn in turns if unlike[turn] <= unlike[likely] + _ABOUT_AS_LIKE]
@@ -163,6 +165,15 @@ class HeardByModel:
             self._doubts.append(_Doubt(late_ms[likely], tuple(u for turn in as_like for u in turn)))
         self._learn([late_ms[turn] for turn in as_like])
         return self._taken(likely, before=open_[: open_.index(likely[0])])
+
+    def _much_later(self, open_: Sequence[UtteranceId], now_ms: int) -> Match | None:
+        """Words that are too late for everything that waits for some, and nothing else is being said."""
+        if said := [u for u, heard in self._heard.items() if now_ms - heard.since_ms <= _LATEST_MS]:
+            # A model that was thought to have said it all in one goes on.
+            return Match(said[-1] if self._heard[said[-1]].counts else None)
+        if counting := [u for u in open_ if self._heard[u].counts]:
+            return self._taken(counting[-1:])
+        return None
 
     def _turns(self, open_: Sequence[UtteranceId]) -> Iterator[tuple[UtteranceId, ...]]:
         """Yield whatever of these the model may have taken for one turn of the caller's."""

@@ -200,7 +200,7 @@ class SpeechVoice:
             lasted = self._ears.lasted(utterance)
             if lasted is not None:
                 self._uplink.withhold(*lasted)
-            self._words.asked_elsewhere(utterance)
+            self._words.asked_elsewhere(utterance, self._uplink.time_of(self._uplink.sent))
             self._cascade.transcribe(utterance, hints, counts=partial(self._words.came_from_elsewhere, utterance))
 
     # --- phases ------------------------------------------------------------------------------------------------------
