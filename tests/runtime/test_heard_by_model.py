@@ -69,4 +69,12 @@ def test_words_are_as_late_as_words_before_them_may_have_been() -> None:
 def test_words_that_may_be_of_another_utterance_are_asked_for_where_no_more_come() -> None:
     model = heard((FIRST, 0, 900), (SECOND, 2_000, 2_900))
     assert match(model, "I have a visit", 4_000) == Match(SECOND, nothing_in=(FIRST,))
-    assert [*model.give_up(lambda _: False)] == [FIRST, SECOND]
+    assert [*model.give_up(next_from_ms=None)] == [FIRST, SECOND]
+
+
+def test_what_another_session_hears_again_does_not_count_again() -> None:
+    model = heard((FIRST, 0, 1_000), (SECOND, 1_500, 2_200), cut_short=(SECOND,))
+    assert match(model, "I have a visit", 1_900) == Match(FIRST)
+    assert model.give_up(next_from_ms=0) == {}
+    assert match(model, "I have a visit", 2_900) == Match(None)
+    assert match(model, "Please cance", 3_300) == Match(None)

@@ -153,9 +153,9 @@ class CallerWords:
 
     def heard_only_now(self, from_ms: int) -> None:
         """The model is given now what was said after this moment of the audio: its words should come from now on."""
-        for utterance, heard in self._heard.awaited():
-            if heard.to_ms > from_ms:
-                heard.since_ms = self._clock.now_ms()
+        for utterance, heard in self._heard.still_to_come(from_ms):
+            heard.since_ms = self._clock.now_ms()
+            if heard.stop is not None:
                 self._await(utterance, heard)
 
     def came(self, event: CallerTranscribed) -> None:
@@ -207,12 +207,12 @@ class CallerWords:
 
     # --- the model is gone -------------------------------------------------------------------------------------------
 
-    def give_up(self, unless: Callable[[UtteranceId], bool] = lambda _: False) -> dict[UtteranceId, Sequence[str]]:
+    def give_up(self, next_from_ms: int | None = None) -> dict[UtteranceId, Sequence[str]]:
         """The session says no more; returns the utterances whose words never came, or perhaps not, with their hints.
 
-        `unless` another one hears an utterance that has just paused: then its words come from there.
+        Of what another one hears from that moment of the audio on the words come from there.
         """
-        given_up = self._heard.give_up(unless)
+        given_up = self._heard.give_up(next_from_ms)
         heard = tuple(given_up)
         self._doubtful.update((utterance, heard) for utterance in heard if utterance in self._known)
         self._came.set()

@@ -51,6 +51,8 @@ class Heard:
     """Audio time."""
     counts: bool = True
     """False where somebody else says the words, all of them."""
+    silenced: bool = False
+    """No other session would hear it."""
     stop: Callable[[], None] | None = None
     """Ends the waiting for the words, where they are still waited for."""
     open: bool = True
@@ -109,6 +111,7 @@ class HeardByModel:
         if heard is None:
             return
         heard.stop_waiting()
+        heard.silenced = True
         heard.counts, heard.to_ms = False, min(heard.to_ms, heard_to_ms)
         if heard.to_ms <= heard.from_ms:
             del self._heard[utterance]
@@ -118,9 +121,9 @@ class HeardByModel:
         heard = self._heard.get(utterance)
         return heard if heard is not None and heard.open and not heard.counts else None
 
-    def awaited(self) -> list[tuple[UtteranceId, Heard]]:
-        """Return those whose words are waited for."""
-        return [(utterance, heard) for utterance, heard in self._heard.items() if heard.stop is not None]
+    def still_to_come(self, from_ms: int) -> list[tuple[UtteranceId, Heard]]:
+        """Return those of which something was said after this moment of the audio, and whose words have not come."""
+        return [(u, heard) for u, heard in self._heard.items() if heard.open and heard.to_ms > from_ms]
 
     def is_open(self, utterance: UtteranceId) -> bool:
         """Whether the words of this one have not come."""
@@ -131,17 +134,22 @@ class HeardByModel:
         """Whether words are still to come."""
         return any(heard.open for heard in self._heard.values())
 
-    def give_up(self, unless: Callable[[UtteranceId], bool]) -> dict[UtteranceId, Sequence[str]]:
-        """Forget what the session has heard; returns those whose words, perhaps, have not come, with their hints."""
+    def give_up(self, next_from_ms: int | None) -> dict[UtteranceId, Sequence[str]]:
+        """Forget what the session has heard; returns those whose words, perhaps, have not come, with their hints.
+
+        What another session hears from that moment of the audio on is not forgotten: it has words for it too.
+        """
         doubtful = dict.fromkeys(utterance for doubt in self._doubts for utterance in doubt.perhaps_of)
         self._doubts.clear()
         given_up: dict[UtteranceId, Sequence[str]] = {}
         for utterance, heard in tuple(self._heard.items()):
-            if heard.stop is not None and unless(utterance):
+            if next_from_ms is not None and heard.to_ms > next_from_ms and not heard.silenced:
+                heard.counts = heard.counts and heard.open  # words that are known need not come again
+                heard.open, heard.from_ms = True, max(heard.from_ms, next_from_ms)
                 continue
             heard.stop_waiting()
             del self._heard[utterance]
-            if heard.counts and (heard.open or (utterance in doubtful and not unless(utterance))):
+            if heard.counts and (heard.open or utterance in doubtful):
                 given_up[utterance] = heard.hints
         return given_up
 

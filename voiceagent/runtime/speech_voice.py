@@ -191,7 +191,8 @@ class SpeechVoice:
 
     def _old_one_says_no_more(self) -> None:
         """Of what it has heard, and nobody will hear again, the words come from elsewhere, or never."""
-        self._hear_ourselves(self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept))
+        next_from_ms = None if self._lost else self._uplink.time_of(self._next_heard)
+        self._hear_ourselves(self._words.give_up(next_from_ms))
 
     def _hear_ourselves(self, utterances: Mapping[UtteranceId, Sequence[str]]) -> None:
         """Have the words of these from the cascade's recognizer, and from nobody else: no session hears them again."""
