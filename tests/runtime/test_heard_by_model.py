@@ -52,6 +52,12 @@ def test_the_provider_knows_best_which_audio_it_has_transcribed() -> None:
     assert model.is_open(FIRST)
 
 
+def test_the_silence_around_its_audio_takes_no_words_from_a_neighbour() -> None:
+    model = heard((FIRST, 0, 1_000), (SECOND, 1_300, 2_300))
+    assert match(model, "I have a visit", 2_400, of=(0, 1_500)) == Match(FIRST)
+    assert match(model, "I have a bill", 2_900, of=(900, 2_800)) == Match(SECOND)
+
+
 def test_words_that_go_on_are_those_of_the_last_utterance_that_is_known() -> None:
     model = heard((FIRST, 0, 1_500))
     assert match(model, "I have", 2_000) == Match(FIRST)

@@ -219,8 +219,10 @@ class HeardByModel:
                 self._doubts.remove(doubt)
 
     def _within(self, from_ms: int, to_ms: int) -> Iterator[UtteranceId]:
+        """Yield what lies in this part of the session's audio: a provider adds some of what is before and after."""
         for utterance, heard in self._heard.items():
-            if heard.from_ms < self.from_ms + to_ms and self.from_ms + from_ms < heard.to_ms:
+            common_ms = min(heard.to_ms, self.from_ms + to_ms) - max(heard.from_ms, self.from_ms + from_ms)
+            if common_ms > 0 and 2 * common_ms >= min(heard.to_ms - heard.from_ms, to_ms - from_ms):
                 yield utterance
 
     def _same_turn(self, one: UtteranceId, other: UtteranceId) -> bool:
