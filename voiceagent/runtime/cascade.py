@@ -21,7 +21,6 @@ from voiceagent.ports import (
     SynthesizerHandle,
     ToolRequest,
     Transcript,
-    VoiceCapabilities,
 )
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
@@ -31,7 +30,6 @@ __all__ = ["CascadeVoice"]
 
 _LONGEST_TRANSCRIPT = 1_000
 """In characters, a minute of fast speech. What understands words takes its time over long and repetitive ones."""
-_CAPABILITIES = VoiceCapabilities(name="cascade", swap="trivial", speaks=False, transcribes=True, replies_unasked=False)
 
 
 class CascadeVoice:
@@ -59,11 +57,6 @@ class CascadeVoice:
         self.mouth = Mouth(synthesizer, leg, clock=clock, tasks=tasks, post=post)
         """What says things for whatever thinks of them."""
         self._replies: dict[ReplyId, asyncio.Task[None]] = {}
-
-    @property
-    def capabilities(self) -> VoiceCapabilities:
-        """Nothing is live between replies, so a swap is trivial."""
-        return _CAPABILITIES
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio."""

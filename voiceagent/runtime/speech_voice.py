@@ -32,7 +32,6 @@ from voiceagent.ports import (
     SpeechCapabilities,
     SpeechModelEngine,
     SpeechModelEvent,
-    VoiceCapabilities,
 )
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.caller_words import CallerWords
@@ -125,18 +124,6 @@ class SpeechVoice:
         """While the caller's audio is held: position from which another session would hear it."""
         self._answered_to = 0
         """Position up to which the caller's audio has been answered."""
-
-    @property
-    def capabilities(self) -> VoiceCapabilities:
-        """The row of the speech model."""
-        return VoiceCapabilities(
-            name=self._row.name,
-            swap=self._row.swap,
-            speaks=True,
-            transcribes=self._row.transcribes,
-            replies_unasked=True,
-            session_limit_ms=self._row.session_limit_ms,
-        )
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 
