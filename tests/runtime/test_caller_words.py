@@ -108,3 +108,20 @@ def test_what_a_model_makes_of_the_beginning_of_what_is_heard_elsewhere_does_not
 
 def finals(events: list[ev.Event]) -> list[tuple[UtteranceId, str]]:
     return [(event.utterance, event.text) for event in events if isinstance(event, ev.TranscriptFinal)]
+
+
+def test_words_that_were_all_taken_for_the_next_utterances_are_not_added_again() -> None:
+    clock, events, lasted = ManualClock(), list[ev.Event](), {FIRST: (0, 900), SECOND: (2_000, 2_900)}
+    words = CallerWords(clock, events.append, overdue=lambda utterance, hints: None, lasted=lasted.get)
+    for utterance, noticed_ms in ((FIRST, 1_100), (SECOND, 3_100)):
+        clock.advance(noticed_ms - clock.now_ms())
+        words.began(utterance)
+        words.wait_for(utterance, ())
+    clock.advance(900)
+    words.came(CallerTranscribed("I have a visit", final=True))
+    words.began(THIRD)
+    words.came(CallerTranscribed("What counters are there?", final=True))
+    assert finals(events)[-2:] == [(SECOND, "I have a visit"), (THIRD, "What counters are there?")]
+    assert [*words.give_up()] == [FIRST, SECOND]
+    assert words.came_from_elsewhere(FIRST, "I have a visit.") == ""
+    assert words.came_from_elsewhere(SECOND, "what counters are there") == ""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import SequenceMatcher
+from itertools import dropwhile
 
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message
@@ -64,8 +65,8 @@ class CallerWords:
         """Words of the last utterances, none included: they are here before the conversation has heard of them."""
         self._elsewhere: dict[UtteranceId, None] = {}
         """Utterances that somebody else is transcribing."""
-        self._doubtful: dict[UtteranceId, Sequence[UtteranceId]] = {}
-        """Those of them whose words may be known already, as those of one of these."""
+        self._doubtful: dict[UtteranceId, str] = {}
+        """Those of them whose words may be among these, which were taken for another's."""
         self._came = asyncio.Event()
 
     # --- what another session is told --------------------------------------------------------------------------------
@@ -126,8 +127,7 @@ class CallerWords:
     def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> str:
         """Somebody else has said them; returns those that count."""
         self._elsewhere.pop(utterance, None)
-        perhaps_of = self._doubtful.pop(utterance, ())
-        if _are_among(text, " ".join(self._known.get(other, "") for other in perhaps_of)):
+        if _are_among(text, self._doubtful.pop(utterance, "")):
             text = ""
         self._are_known(utterance, text)
         return text
@@ -213,8 +213,11 @@ class CallerWords:
         Of what another one hears from that moment of the audio on the words come from there.
         """
         given_up = self._heard.give_up(next_from_ms)
-        heard = tuple(given_up)
-        self._doubtful.update((utterance, heard) for utterance in heard if utterance in self._known)
+        doubtful = [utterance for utterance in self._known if utterance in given_up]
+        # Once words were taken for a later utterance's, those that came after them may have been as well.
+        since = dropwhile(lambda known: known[0] not in given_up, self._known.items())
+        words = " ".join(text for _, text in since)
+        self._doubtful.update((utterance, words) for utterance in doubtful)
         self._came.set()
         return given_up
 
