@@ -35,25 +35,21 @@ from voiceagent.ports import (
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.caller_audio import CallerAudio
 from voiceagent.runtime.cascade import CascadeVoice
+from voiceagent.runtime.connecting import Connections
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.expiry import Expiry
 from voiceagent.runtime.model_replies import ModelReplies, ReplyEvent
 from voiceagent.runtime.model_session import LiveSession, Setups
 from voiceagent.runtime.mouth import recordable
+from voiceagent.runtime.setup_change import SetupChange
 from voiceagent.runtime.standby import Standbys
 from voiceagent.spec.flow import Flow
 
 __all__ = ["SpeechVoice"]
 
 _log = logging.getLogger(__name__)
-_CONNECT_WITHIN_MS = 4_000
-"""The caller waits in silence, but for a filler; the cascade speaks after this."""
-_CONFIRM_WITHIN_MS = 2_000
-"""A change of prompt and tools takes a provider some 50 ms (pipecat-flows PR 229)."""
 _QUIET_WITHIN_MS = 1_000
 """A reply that was cancelled has ended by then, or the session is given up."""
-_ENDED_WITHIN_MS = 2_000
-"""After the call; a provider that does not say goodbye in time is left without."""
 
 
 class SpeechVoice:
@@ -74,12 +70,10 @@ class SpeechVoice:
         post: Callable[[ev.Event], None],
     ) -> None:
         """Take the cascade over, closing this closes it; `ears` are its ears, and report to `heard` of this."""
-        self._engine = engine
         self._row = engine.capabilities
         self._cascade = cascade
         self._setups = setups
         self._flow = flow
-        self._leg = leg
         self._clock = clock
         self._tasks = tasks
         self._post = post
@@ -93,8 +87,12 @@ class SpeechVoice:
             post=post,
             send=self._send,
         )
+        self._connections = Connections(
+            engine, audio_in=leg.audio_in, clock=clock, tasks=tasks, happened=self._from_model
+        )
+        self._sent = SetupChange(clock)
         self._standbys = Standbys(
-            self._connect,
+            self._connections.open,
             self._end,
             clock=clock,
             tasks=tasks,
@@ -108,9 +106,6 @@ class SpeechVoice:
         """The cascade has taken over."""
         self._change: asyncio.Task[None] | None = None
         """What is putting another prompt or another session in force."""
-        self._ending: dict[asyncio.Task[None], None] = {}
-        """Sessions that are being closed: a call is not over before its connections are."""
-        self._confirmation: tuple[Epoch, asyncio.Future[bool]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
         self._ends = False
@@ -149,14 +144,13 @@ class SpeechVoice:
         if not phase.has_model:
             if self._ends:
                 self._standbys.close()
-            self._post(
-                ev.PhaseSwapped(swap.epoch)
-            )  # nobody will ask it anything, and what it says by itself is refused
+            # Nobody will ask the model anything, and what it says by itself is refused.
+            self._post(ev.PhaseSwapped(swap.epoch))
             return
         setup = self._setups.of(swap.request, swap.voice)
         self._begin_change()
         if self._live is not None and self._takes(self._live, setup) and not self._replies.being_made(self._live):
-            self._send_update(self._live, setup)  # before anything else that is due now: the caller waits for it
+            self._sent.send(self._live, setup)  # before anything else that is due now: the caller waits for it
         self._change = self._tasks.start(self._swap(swap, setup))
 
     async def _swap(self, swap: SwapPhase, setup: SessionSetup) -> None:
@@ -188,7 +182,7 @@ class SpeechVoice:
                 return True
             async with within(_QUIET_WITHIN_MS, self._clock):
                 await self._replies.until_none_is_made(live)
-            if live is not self._live or not await self._confirmed(live, setup):
+            if live is not self._live or not await self._sent.confirmed(live, setup):
                 return False
         except TimeoutError:
             _log.warning("%s has not taken over phase %s in time", self._row.name, request.phase)
@@ -203,31 +197,11 @@ class SpeechVoice:
         """Whether a live session can be changed to this."""
         return self._row.swap == "in_place" and setup.voice == live.setup.voice
 
-    def _send_update(self, live: LiveSession, setup: SessionSetup) -> asyncio.Future[bool]:
-        """Send a setup; the future says whether it came into force."""
-        confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._confirmation = (setup.epoch, confirmed)
-        live.session.update(setup)
-        return confirmed
-
-    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
-        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
-        sent = self._confirmation
-        confirmed = self._send_update(live, setup) if sent is None else sent[1]
-        try:
-            async with within(_CONFIRM_WITHIN_MS, self._clock):
-                return await confirmed
-        finally:
-            if self._confirmation is not None and self._confirmation[1] is confirmed:
-                self._confirmation = None
-
-    def _confirm(self, *, in_force: bool) -> None:
-        if self._confirmation is not None and not self._confirmation[1].done():
-            self._confirmation[1].set_result(in_force)
-
     async def _another_session(self, setup: SessionSetup, request: ModelRequest) -> None:
         """Have another session go on from where the caller's audio was held. Raises VoiceFailed."""
-        session = self._standbys.take(request.phase, setup) or await self._connect_twice(request.phase, setup)
+        session = self._standbys.take(request.phase, setup) or await self._connections.open_trying_twice(
+            request.phase, setup
+        )
         try:
             history = await self._caller.with_late_words(request.history)
         except asyncio.CancelledError:
@@ -235,7 +209,7 @@ class SpeechVoice:
             raise
         if session.over and not self._lost:
             self._end(session)
-            session = await self._connect(request.phase, setup)
+            session = await self._connections.open(request.phase, setup)
         if self._lost:
             self._end(session)
             return
@@ -269,34 +243,9 @@ class SpeechVoice:
     def _begin_change(self) -> None:
         """Keep what the caller says; a change that is under way is not wanted any more."""
         self._caller.hold()
-        self._confirmation = None
+        self._sent.forget()
         if self._change is not None:
             self._change.cancel()
-
-    async def _connect(self, phase: str, setup: SessionSetup) -> LiveSession:
-        """Return a session in which the setup is in force. Raises VoiceFailed."""
-        try:
-            async with within(_CONNECT_WITHIN_MS, self._clock):
-                live = await LiveSession.connect(
-                    self._engine, phase, setup, audio_in=self._leg.audio_in, heard=self._from_model
-                )
-        except TimeoutError as exc:
-            raise VoiceFailed(f"{self._row.name} could not be connected within {_CONNECT_WITHIN_MS} ms") from exc
-        except VoiceFailed:
-            raise
-        except Exception as exc:  # adapter boundary: an engine may raise anything
-            raise VoiceFailed(recordable(exc)) from exc
-        live.since_ms = self._clock.now_ms()
-        return live
-
-    async def _connect_twice(self, phase: str, setup: SessionSetup) -> LiveSession:
-        try:
-            return await self._connect(phase, setup)
-        except VoiceFailed as exc:
-            if exc.permanent or isinstance(exc.__cause__, TimeoutError):
-                raise  # a second wait as long as the first is more than a caller has patience for
-            _log.info("%s; it is tried once more", exc)
-            return await self._connect(phase, setup)
 
     # --- standby, renewal, loss --------------------------------------------------------------------------------------
 
@@ -326,7 +275,7 @@ class SpeechVoice:
     def _session_lost(self, event: SessionLost) -> None:
         """The live session is gone: another one is connected, unless that would be of no use."""
         self._caller.hold()
-        self._confirm(in_force=False)
+        self._sent.session_lost()
         lost, self._live = self._live, None
         if lost is not None:
             self._end(lost)
@@ -354,9 +303,7 @@ class SpeechVoice:
     def _end(self, session: LiveSession) -> tuple[ReplyId, ...]:
         """Nobody wants this session any more; returns what it was making that somebody still wants."""
         lost = self._replies.abandon(session)
-        task = self._tasks.start(session.session.close())
-        self._ending[task] = None
-        task.add_done_callback(lambda _: self._ending.pop(task, None))
+        self._connections.end(session)
         return lost
 
     # --- replies -----------------------------------------------------------------------------------------------------
@@ -428,8 +375,7 @@ class SpeechVoice:
             return
         match event:
             case SetupInForce(epoch):
-                if self._confirmation is not None and self._confirmation[0] == epoch:
-                    self._confirm(in_force=True)
+                self._sent.in_force(epoch)
             case CallerTranscribed():
                 self._caller.words_came(event)
             case SessionEnding(left_ms):
@@ -460,15 +406,8 @@ class SpeechVoice:
         if live is not None:
             self._end(live)
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._sessions_ended)
+            closing.push_async_callback(self._connections.all_ended, self._change)
             closing.push_async_callback(self._cascade.close)
-
-    async def _sessions_ended(self) -> None:
-        """Wait until no session is left: a change that is broken off may have one of its own."""
-        if self._change is not None:
-            self._change.cancel()
-            await self._tasks.wait((self._change,), at_most_ms=_ENDED_WITHIN_MS)
-        await self._tasks.wait(tuple(self._ending), at_most_ms=_ENDED_WITHIN_MS)
 
 
 def _oldest_ms(row: SpeechCapabilities) -> int | None:
