@@ -114,10 +114,13 @@ class CallerWords:
 
     def is_withheld(self, utterance: UtteranceId) -> bool:
         """Whether somebody else has to say what the words of this utterance are."""
+        if utterance not in self._withheld:
+            return False
         cut, lasted = self._heard.cut_short(utterance), self._lasted(utterance)
-        if cut is not None and lasted is not None and lasted[1] <= cut.to_ms + _LAST_SOUND_MS:
-            self._withheld.remove(utterance)  # it was over when the model stopped listening, and nobody knew yet
-        return utterance in self._withheld
+        if cut is None or lasted is None or lasted[1] > cut.to_ms + _LAST_SOUND_MS:
+            return True
+        self._withheld.remove(utterance)  # it was over when the model stopped listening, and nobody knew yet
+        return False
 
     def asked_elsewhere(self, utterance: UtteranceId, heard_to_ms: int) -> None:
         """Somebody else is to say what the words of an utterance are: the model hears no more than it has so far."""
