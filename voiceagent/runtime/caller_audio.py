@@ -83,8 +83,8 @@ class CallerAudio:
         if heard_by_model:
             self._withheld_to_the_end = self._withheld
             return
-        self._withheld, self._withheld_to_the_end = True, False
-        if self._ears.speaking:
+        heard_so_far, self._withheld, self._withheld_to_the_end = not self._withheld, True, False
+        if self._ears.speaking and heard_so_far:
             # The model hears no more than the beginning of it.
             self._words.cut_short_latest(self._ears.began_ms or 0, self._uplink.time_of(self._uplink.end))
 
