@@ -68,7 +68,6 @@ __all__ = [
     "VadEngine",
     "VadHandle",
     "Voice",
-    "VoiceCapabilities",
 ]
 
 
@@ -516,33 +515,11 @@ class SpeechModelEngine(Protocol):
 # --- voices ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceCapabilities:
-    """What a voice can do: one row per provider, the same questions for all of them."""
-
-    name: str
-    swap: Literal["trivial", "in_place", "new_session"]
-    """How prompt and tools are replaced: nothing is live between replies, in the live session, or in another one."""
-    speaks: bool
-    """Whether replies come as audio of its own; otherwise the core's Speak effects are synthesised."""
-    transcribes: bool
-    """Whether the caller's words come as text, at least late."""
-    replies_unasked: bool
-    """Whether it ends the caller's turns and starts replies by itself."""
-    session_limit_ms: int | None = None
-    """After this a provider ends the session; it is renewed before."""
-
-
 class Voice(Protocol):
     """How one call hears and speaks: a cascade of engines, or one speech-to-speech model.
 
     Methods start work and return at once; outcomes are posted as events to the sink that the voice was opened with.
     """
-
-    @property
-    def capabilities(self) -> VoiceCapabilities:
-        """The row of this voice."""
-        ...
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio, in the leg's incoming format."""

@@ -180,6 +180,14 @@ def heard(item: str, text: str) -> Frame:
     return event("conversation.item.input_audio_transcription.delta", item_id=item, content_index=0, delta=text)
 
 
+def began_to_speak(item: str, at_ms: int) -> Frame:
+    return event("input_audio_buffer.speech_started", item_id=item, audio_start_ms=at_ms)
+
+
+def stopped_speaking(item: str, at_ms: int) -> Frame:
+    return event("input_audio_buffer.speech_stopped", item_id=item, audio_end_ms=at_ms)
+
+
 def heard_all(item: str, text: str) -> Frame:
     return event(
         "conversation.item.input_audio_transcription.completed",

@@ -126,6 +126,13 @@ async def replayed(interactions: Sequence[Interaction]) -> tuple[list[SpeechMode
         return heard.events, session.counts
 
 
+def lasted(item: str, received: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    of_it = [frame for frame in received if frame.get("item_id") == item]
+    began = [frame["audio_start_ms"] for frame in of_it if "audio_start_ms" in frame]
+    ended = [frame["audio_end_ms"] for frame in of_it if "audio_end_ms" in frame]
+    return (began[0], ended[0]) if began and ended else None
+
+
 @pytest.mark.parametrize("recording", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_recorded_frame_is_understood_or_left_aside_on_purpose(recording: Path):
     interactions: Sequence[Interaction] = yaml.safe_load(recording.read_text())["interactions"]
@@ -141,6 +148,11 @@ def test_every_recorded_frame_is_understood_or_left_aside_on_purpose(recording: 
     )
     assert [event.text for event in events if isinstance(event, CallerTranscribed) and event.final] == [
         frame["transcript"].strip()
+        for frame in received
+        if frame["type"].endswith("input_audio_transcription.completed")
+    ]
+    assert [event.heard_ms for event in events if isinstance(event, CallerTranscribed) and event.final] == [
+        lasted(frame["item_id"], received)
         for frame in received
         if frame["type"].endswith("input_audio_transcription.completed")
     ]

@@ -8,7 +8,7 @@ from voiceagent.ports import CallerTranscribed
 
 pytest.importorskip("openai", reason="needs the extra 'openai'")
 
-from tests.models.realtime_frames import heard, heard_all, not_heard, open_wire
+from tests.models.realtime_frames import began_to_speak, heard, heard_all, not_heard, open_wire, stopped_speaking
 
 
 def test_the_callers_words_come_bit_by_bit_and_then_for_good():
@@ -58,4 +58,31 @@ def test_two_utterances_are_transcribed_side_by_side():
         ("Two", False),
         ("One.", True),
         ("Two.", True),
+    ]
+
+
+def test_words_come_with_the_audio_that_they_are():
+    wire = open_wire()
+
+    # As recorded: the words of an item come when the next one has begun.
+    events = wire.receive(
+        began_to_speak("item_1", 1_556),
+        stopped_speaking("item_1", 4_224),
+        began_to_speak("item_2", 5_100),
+        heard_all("item_1", "I would like to pay."),
+        stopped_speaking("item_2", 6_000),
+        heard_all("item_2", "Now."),
+    )
+
+    assert events == [
+        CallerTranscribed("I would like to pay.", final=True, heard_ms=(1_556, 4_224)),
+        CallerTranscribed("Now.", final=True, heard_ms=(5_100, 6_000)),
+    ]
+
+
+def test_words_come_without_it_where_a_server_does_not_tell():
+    wire = open_wire()
+
+    assert wire.receive(began_to_speak("item_1", 0), stopped_speaking("item_1", 0), heard_all("item_1", "Yes")) == [
+        CallerTranscribed("Yes", final=True)
     ]

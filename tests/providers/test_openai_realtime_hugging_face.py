@@ -47,6 +47,7 @@ QUESTION = "What is my balance?"
 BALANCE_TOOL = {"type": "function", "name": GET_BALANCE.name, "parameters": GET_BALANCE.parameters}
 SECOND = PCM_24K.bytes_per_ms * 1_000
 SPEECH = b"\x10\x10" * (SECOND // 4)
+SPOKEN_MS = 500
 SILENCE = bytes(SECOND)
 FIRST = setup(prompt="Phase one.", audio=PCM_24K)
 SECOND_PHASE = setup(epoch=2, prompt="Phase two.", tools=(), audio=PCM_24K)
@@ -109,9 +110,11 @@ def test_a_caller_is_heard_a_tool_asked_for_and_the_answer_spoken_after_a_swap_i
 
     events, wire = asyncio.run(run())
 
-    assert [event for event in events if isinstance(event, CallerTranscribed)][-1] == CallerTranscribed(
-        QUESTION, final=True
-    )
+    transcribed = [event for event in events if isinstance(event, CallerTranscribed)][-1]
+    assert (transcribed.text, transcribed.final) == (QUESTION, True)
+    assert transcribed.heard_ms is not None
+    began_ms, ended_ms = transcribed.heard_ms
+    assert began_ms < SPOKEN_MS <= ended_ms < SPOKEN_MS + 1_000
     [requested] = [event for event in events if isinstance(event, ModelToolRequested)]
     assert (requested.name, requested.arguments) == ("get_balance", '{"account":"7"}')
     # The reply was made under the new prompt, and knows the result.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch, UtteranceId
@@ -56,19 +54,74 @@ def test_an_utterance_that_is_transcribed_in_two_pieces_is_told_whole() -> None:
     assert told(words, [said("", FIRST)]) == [said("I have a visit.")]
 
 
-@pytest.mark.xfail(strict=True, reason="words are dropped that come while the latest sound is one no model may hear")
 def test_words_that_come_late_are_not_lost_over_a_cough_that_no_model_may_hear() -> None:
-    events: list[ev.Event] = []
-    words = CallerWords(ManualClock(), events.append, overdue=lambda utterance, hints: None)
+    clock, events, lasted = ManualClock(), list[ev.Event](), dict[UtteranceId, tuple[int, int]]()
+    words = CallerWords(clock, events.append, overdue=lambda utterance, hints: None, lasted=lasted.get)
     words.began(FIRST)
+    lasted[FIRST] = (0, 1_000)
+    clock.advance(1_200)
     words.wait_for(FIRST, ())
+    clock.advance(8_000)
     words.began(SECOND)
-    words.wait_for(SECOND, ())
-    words.came(CallerTranscribed("Listen", final=True))  # those of the first, and they are taken for all that was said
+    words.withhold_latest()
+    words.came(CallerTranscribed("I have a visit", final=True))
+    assert finals(events) == [(FIRST, "I have a visit")]
+
+
+def test_words_that_go_on_are_not_lost_over_such_a_cough() -> None:
+    clock, events, lasted = ManualClock(), list[ev.Event](), {FIRST: (0, 400), SECOND: (1_000, 1_800)}
+    words = CallerWords(clock, events.append, overdue=lambda utterance, hints: None, lasted=lasted.get)
+    for utterance in (FIRST, SECOND):
+        words.began(utterance)
+        words.wait_for(utterance, ())
+    words.came(CallerTranscribed("Listen and be quick", final=True))  # taken for all that was said
     words.began(THIRD)
     words.withhold_latest()
-    words.came(CallerTranscribed("and be quick", final=True))
-    assert [event.text for event in events if isinstance(event, ev.TranscriptFinal) and event.text] == [
-        "Listen",
-        "and be quick",
-    ]
+    words.came(CallerTranscribed("please", final=True))
+    assert finals(events) == [(FIRST, "Listen and be quick"), (SECOND, ""), (SECOND, "please")]
+
+
+def test_words_of_somebody_whom_only_the_model_has_noticed_are_not_lost_over_such_a_cough_either() -> None:
+    events: list[ev.Event] = []
+    words = CallerWords(ManualClock(), events.append, overdue=lambda utterance, hints: None, lasted=lambda _: None)
+    words.began(FIRST)
+    words.withhold_latest()
+    words.came(CallerTranscribed("I have a visit", final=True))
+    assert finals(events) == [(UtteranceId("m1"), "I have a visit")]
+
+
+def test_what_a_model_makes_of_the_beginning_of_what_is_heard_elsewhere_does_not_count_however_often_it_says_it() -> (
+    None
+):
+    events: list[ev.Event] = []
+    words = CallerWords(
+        ManualClock(), events.append, overdue=lambda utterance, hints: None, lasted=lambda _: (0, 2_000)
+    )
+    words.began(FIRST)
+    words.wait_for(FIRST, ())
+    words.withhold(FIRST)
+    words.asked_elsewhere(FIRST, heard_to_ms=600)
+    words.came(CallerTranscribed("I have", final=True))
+    words.came(CallerTranscribed("a", final=True))
+    assert finals(events) == []
+
+
+def finals(events: list[ev.Event]) -> list[tuple[UtteranceId, str]]:
+    return [(event.utterance, event.text) for event in events if isinstance(event, ev.TranscriptFinal)]
+
+
+def test_words_that_were_all_taken_for_the_next_utterances_are_not_added_again() -> None:
+    clock, events, lasted = ManualClock(), list[ev.Event](), {FIRST: (0, 900), SECOND: (2_000, 2_900)}
+    words = CallerWords(clock, events.append, overdue=lambda utterance, hints: None, lasted=lasted.get)
+    for utterance, noticed_ms in ((FIRST, 1_100), (SECOND, 3_100)):
+        clock.advance(noticed_ms - clock.now_ms())
+        words.began(utterance)
+        words.wait_for(utterance, ())
+    clock.advance(900)
+    words.came(CallerTranscribed("I have a visit", final=True))
+    words.began(THIRD)
+    words.came(CallerTranscribed("What counters are there?", final=True))
+    assert finals(events)[-2:] == [(SECOND, "I have a visit"), (THIRD, "What counters are there?")]
+    assert [*words.give_up()] == [FIRST, SECOND]
+    assert words.came_from_elsewhere(FIRST, "I have a visit.") == ""
+    assert words.came_from_elsewhere(SECOND, "what counters are there") == ""

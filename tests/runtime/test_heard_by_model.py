@@ -52,7 +52,35 @@ def test_the_provider_knows_best_which_audio_it_has_transcribed() -> None:
     assert model.is_open(FIRST)
 
 
+def test_the_silence_around_its_audio_takes_no_words_from_a_neighbour() -> None:
+    model = heard((FIRST, 0, 1_000), (SECOND, 1_300, 2_300))
+    assert match(model, "I have a visit", 2_400, of=(0, 1_500)) == Match(FIRST)
+    assert match(model, "I have a bill", 2_900, of=(900, 2_800)) == Match(SECOND)
+
+
 def test_words_that_go_on_are_those_of_the_last_utterance_that_is_known() -> None:
     model = heard((FIRST, 0, 1_500))
     assert match(model, "I have", 2_000) == Match(FIRST)
     assert match(model, "a visit", 2_300) == Match(FIRST)
+
+
+def test_words_are_as_late_as_words_before_them_may_have_been() -> None:
+    model = heard((FIRST, 0, 1_400))
+    model.add(SECOND, Heard((), 4_400, 3_300, 4_200))
+    assert match(model, "Back to the reception", 4_900) == Match(FIRST)  # 3.3 s late, or half a second
+    model.add(THIRD, Heard((), 6_000, 4_900, 5_800))
+    assert match(model, "I have a visit", 7_700) == Match(SECOND)
+
+
+def test_words_that_may_be_of_another_utterance_are_asked_for_where_no_more_come() -> None:
+    model = heard((FIRST, 0, 900), (SECOND, 2_000, 2_900))
+    assert match(model, "I have a visit", 4_000) == Match(SECOND, nothing_in=(FIRST,))
+    assert [*model.give_up(next_from_ms=None)] == [FIRST, SECOND]
+
+
+def test_what_another_session_hears_again_does_not_count_again() -> None:
+    model = heard((FIRST, 0, 1_000), (SECOND, 1_500, 2_200), cut_short=(SECOND,))
+    assert match(model, "I have a visit", 1_900) == Match(FIRST)
+    assert model.give_up(next_from_ms=0) == {}
+    assert match(model, "I have a visit", 2_900) == Match(None)
+    assert match(model, "Please cance", 3_300) == Match(None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.runtime.desk_agent import breaks, call_to, desk, storyteller
+from tests.runtime.desk_agent import breaks, call_to, desk, rules, storyteller
 from voiceagent.testing import ProviderTiming
+from voiceagent.testing.scripted_model import ModelRule, ask_for, say
 
 
 def test_a_model_that_is_interrupted_is_told_how_much_of_its_reply_was_heard() -> None:
@@ -26,6 +27,15 @@ def test_a_noise_cuts_a_reply_off_only_for_as_long_as_it_lasts() -> None:
         call.says("", lasting_ms=900)
         assert call.really_heard.endswith("The third is for lost things.")
         assert provider.sessions[0].truncated == []
+
+
+def test_a_noise_costs_nothing_of_two_replies_that_wait_to_be_heard_one_after_the_other() -> None:
+    looks_up = ModelRule((*say("I look up when we are open."), *ask_for("opening_hours")), caller_says="open")
+    call, _ = call_to(desk(), model=rules(looks_up), timing=ProviderTiming(piece_every_ms=1))
+    with call:
+        call.start().says("When are you open?", then_wait=False).until_heard("I look")
+        call.says("", lasting_ms=500)
+        assert call.really_heard.endswith("I look up when we are open. From nine to five.")
 
 
 def test_a_reply_that_a_noise_cuts_off_and_that_is_lost_meanwhile_does_not_leave_the_call_waiting() -> None:

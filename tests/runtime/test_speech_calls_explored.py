@@ -23,7 +23,7 @@ from voiceagent.testing import ProviderFaults, ProviderTiming, RuntimeCall, Simu
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ask_for, say
 from voiceagent.testing.simulated_provider import SimulatedSession
 
-_SHOWN = (154, 273, 294, 302, 321, 327, 373, 375, 399, 467, 665, 738, 927, 1129, 1133)
+_SHOWN = (154, 273, 294, 302, 321, 327, 373, 375, 399, 467, 488, 665, 738, 927, 1129, 1133, 1253, 1632, 1818)
 """Calls that once showed what nobody had thought of."""
 _SEEDS = (*range(1, int(os.environ.get("EXPLORED_CALLS", "40")) + 1), *_SHOWN)
 """As many as a few seconds allow; `make explore` plays more."""
@@ -273,8 +273,7 @@ def begun_over_the_caller(call: RuntimeCall) -> Iterator[str]:
 
 def waits(call: RuntimeCall, provider: SimulatedProvider, said: list[_Saying]) -> Iterator[str]:
     """Yield where the caller has said something and hears nothing for long."""
-    # Until the call is over, or nothing is under way any more: then it is the caller's turn.
-    over_ms = call.journal[-1][0]
+    over_ms = call.journal[-1][0] if call.ended else call.now_ms
     voices = sorted([*((c.starts_ms, c.ends_ms) for c in call.voice.said), *((s.from_ms, s.to_ms) for s in said)])
     for saying in said:
         noise = saying.words in provider.took_for_noise and saying.to_ms - saying.from_ms < _NOISE_MS

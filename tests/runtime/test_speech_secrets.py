@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.runtime.desk_agent import BOTH, Swapping, call_to, desk, moments, rules
+from tests.runtime.desk_agent import BOTH, Swapping, call_to, desk, moments, rules, words_of
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.testing import ProviderTiming
@@ -91,3 +91,10 @@ def test_an_answer_that_nobody_could_transcribe_is_no_yes() -> None:
     with call:
         call.start().says("I have a visit").says("Please cancel it").says("Yes.")
         assert call.ran("cancel_visit") == 0
+
+
+def test_a_sentence_that_ends_as_one_phase_of_secrets_follows_another_is_written_down() -> None:
+    call, _ = call_to(desk(), "new_session", model=rules(ModelRule(tuple(say("And the code?")), phase="code")))
+    with call:
+        call.start().host_says("code").says("When are you open?", then_wait=False).host_says("code")
+        assert "When are you open?" in " ".join(words_of(call))

@@ -64,3 +64,37 @@ def test_the_words_of_the_caller_stand_before_the_answer_although_they_come_afte
         said = [(m.role, m.text) for m in call.conversation.transcript.messages() if m.role in ("caller", "agent")]
     assert [role for role, _ in said] == ["agent", "caller", "agent", "caller", "agent"]
     assert said[1] == ("caller", "Hello there.")
+
+
+def test_a_sentence_over_which_the_answer_to_another_begins_is_heard_whole_by_the_next_session() -> None:
+    timing = ProviderTiming(turn_ends_after_ms=200, first_audio_ms=900)
+    call, provider = call_to(desk(), "new_session", timing=timing)
+    with call:
+        call.start().says("Hello there.", then_wait=False).run_ms(600)
+        call.begins_to_say("When are you open?", lasting_ms=2_000).until(ev.ReplyStarted).run_ms(300)
+        call.host_says("visits")
+        assert moments(provider.sessions[-1], saying=1) == list(range(2_000))
+        assert words_of(call) == ["Hello there.", "When are you open?"]
+
+
+def test_words_that_may_be_of_either_of_two_sentences_cost_neither_where_no_more_come() -> None:
+    timing = ProviderTiming(turn_ends_after_ms=500, transcript_ms=3_000, first_audio_ms=2_500)
+    call, provider = call_to(desk(), "new_session", timing=timing)
+    with call:
+        call.start().says("I have a bill", lasting_ms=900, then_wait=False).run_ms(650)
+        call.says("There is a name", lasting_ms=900, then_wait=False)
+        call.run_until(call.caller.spells[0][1] + 3_700)  # the words of the first have come, and are taken for either
+        breaks(provider, provider.sessions[0])
+        call.until_quiet()
+        assert " ".join(words_of(call)) == "I have a bill There is a name"
+
+
+def test_words_that_were_taken_for_the_right_ones_of_two_sounds_are_not_written_down_twice() -> None:
+    timing = ProviderTiming(turn_ends_after_ms=500, first_audio_ms=2_500)
+    call, provider = call_to(desk(), "new_session", timing=timing)
+    with call:
+        call.start().says("", lasting_ms=900, then_wait=False).run_ms(650)
+        call.says("There is a name", lasting_ms=900, then_wait=False).run_ms(1_100)
+        breaks(provider, provider.sessions[0])
+        call.until_quiet()
+        assert words_of(call) == ["There is a name"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from difflib import SequenceMatcher
+from itertools import dropwhile
 
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message
@@ -25,6 +28,9 @@ _LATE_WITHIN_MS = 800
 
 _REMEMBERED = 16
 """Utterances of which news may come late."""
+
+_ABOUT_ALL = 0.7
+"""Of the words in which two recognizers understand the same sentence."""
 
 _LAST_SOUND_MS = 100
 """The voice detector's doubt about when a voice was off: no word is that short."""
@@ -59,6 +65,8 @@ class CallerWords:
         """Words of the last utterances, none included: they are here before the conversation has heard of them."""
         self._elsewhere: dict[UtteranceId, None] = {}
         """Utterances that somebody else is transcribing."""
+        self._doubtful: dict[UtteranceId, str] = {}
+        """Those of them whose words may be among these, which were taken for another's."""
         self._came = asyncio.Event()
 
     # --- what another session is told --------------------------------------------------------------------------------
@@ -106,20 +114,26 @@ class CallerWords:
 
     def is_withheld(self, utterance: UtteranceId) -> bool:
         """Whether somebody else has to say what the words of this utterance are."""
+        if utterance not in self._withheld:
+            return False
         cut, lasted = self._heard.cut_short(utterance), self._lasted(utterance)
-        if cut is not None and lasted is not None and lasted[1] <= cut.to_ms + _LAST_SOUND_MS:
-            self._withheld.remove(utterance)  # it was over when the model stopped listening, and nobody knew yet
-        return utterance in self._withheld
+        if cut is None or lasted is None or lasted[1] > cut.to_ms + _LAST_SOUND_MS:
+            return True
+        self._withheld.remove(utterance)  # it was over when the model stopped listening, and nobody knew yet
+        return False
 
-    def asked_elsewhere(self, utterance: UtteranceId) -> None:
-        """Somebody else is to say what the words of an utterance are."""
-        self._heard.forget(utterance)
+    def asked_elsewhere(self, utterance: UtteranceId, heard_to_ms: int) -> None:
+        """Somebody else is to say what the words of an utterance are: the model hears no more than it has so far."""
+        self._heard.asked_elsewhere(utterance, heard_to_ms)
         self._elsewhere[utterance] = None
 
-    def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> None:
-        """Somebody else has said them."""
+    def came_from_elsewhere(self, utterance: UtteranceId, text: str) -> str:
+        """Somebody else has said them; returns those that count."""
         self._elsewhere.pop(utterance, None)
+        if _are_among(text, self._doubtful.pop(utterance, "")):
+            text = ""
         self._are_known(utterance, text)
+        return text
 
     # --- what the model hears ----------------------------------------------------------------------------------------
 
@@ -142,9 +156,9 @@ class CallerWords:
 
     def heard_only_now(self, from_ms: int) -> None:
         """The model is given now what was said after this moment of the audio: its words should come from now on."""
-        for utterance, heard in self._heard.awaited():
-            if heard.to_ms > from_ms:
-                heard.since_ms = self._clock.now_ms()
+        for utterance, heard in self._heard.still_to_come(from_ms):
+            heard.since_ms = self._clock.now_ms()
+            if heard.stop is not None:
                 self._await(utterance, heard)
 
     def came(self, event: CallerTranscribed) -> None:
@@ -155,9 +169,9 @@ class CallerWords:
             return
         match = self._heard.match(event, self._clock.now_ms(), speaking=self._speaking)
         if match is None:
-            if self._latest not in self._withheld:
-                self._said_at_once = self._latest_or_new()
-                self._is_said(self._said_at_once, event.text)
+            # What is withheld the model has not heard: somebody else was noticed by nobody but it.
+            self._said_at_once = self._new() if self._latest in self._withheld else self._latest_or_new()
+            self._is_said(self._said_at_once, event.text)
             return
         for utterance in match.nothing_in:
             self._is_said(utterance, "")
@@ -187,18 +201,36 @@ class CallerWords:
         return latest is not None and latest not in self._withheld and self._lasted(latest) is None
 
     def _latest_or_new(self) -> UtteranceId:
-        if self._latest is None:  # the model has noticed somebody whom nobody else has
-            self._unnoticed += 1
-            return UtteranceId(f"m{self._unnoticed}")
-        return self._latest
+        return self._new() if self._latest is None else self._latest
+
+    def _new(self) -> UtteranceId:
+        """Return a name for what the model has noticed and nobody else has."""
+        self._unnoticed += 1
+        return UtteranceId(f"m{self._unnoticed}")
 
     # --- the model is gone -------------------------------------------------------------------------------------------
 
-    def give_up(self, unless: Callable[[UtteranceId], bool] = lambda _: False) -> dict[UtteranceId, Sequence[str]]:
-        """The session says no more; returns the utterances whose words never came, in order, with their hints.
+    def give_up(self, next_from_ms: int | None = None) -> dict[UtteranceId, Sequence[str]]:
+        """The session says no more; returns the utterances whose words never came, or perhaps not, with their hints.
 
-        `unless` another one hears an utterance that has just paused: then its words come from there.
+        Of what another one hears from that moment of the audio on the words come from there.
         """
-        given_up = self._heard.give_up(unless)
+        given_up = self._heard.give_up(next_from_ms)
+        doubtful = [utterance for utterance in self._known if utterance in given_up]
+        # Once words were taken for a later utterance's, those that came after them may have been as well.
+        since = dropwhile(lambda known: known[0] not in given_up, self._known.items())
+        words = " ".join(text for _, text in since)
+        self._doubtful.update((utterance, words) for utterance in doubtful)
         self._came.set()
         return given_up
+
+
+def _are_among(words: str, known: str) -> bool:
+    """Whether these words are known, but for what two recognizers make of one sentence."""
+    ours, theirs = _plain(words), _plain(known)
+    common = sum(block.size for block in SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks())
+    return common > _ABOUT_ALL * len(ours)
+
+
+def _plain(words: str) -> list[str]:
+    return re.findall(r"\w+", words.casefold())

@@ -21,7 +21,6 @@ from voiceagent.ports import (
     SynthesizerHandle,
     ToolRequest,
     Transcript,
-    VoiceCapabilities,
 )
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
@@ -32,7 +31,6 @@ __all__ = ["CascadeVoice"]
 
 _LONGEST_TRANSCRIPT = 1_000
 """In characters, a minute of fast speech. What understands words takes its time over long and repetitive ones."""
-_CAPABILITIES = VoiceCapabilities(name="cascade", swap="trivial", speaks=False, transcribes=True, replies_unasked=False)
 
 
 class CascadeVoice:
@@ -61,11 +59,6 @@ class CascadeVoice:
         """What says things for whatever thinks of them."""
         self._replies: dict[ReplyId, asyncio.Task[None]] = {}
 
-    @property
-    def capabilities(self) -> VoiceCapabilities:
-        """Nothing is live between replies, so a swap is trivial."""
-        return _CAPABILITIES
-
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio."""
         self._ears.hear(audio)
@@ -88,14 +81,14 @@ class CascadeVoice:
         hints: Sequence[str],
         *,
         in_audio: bool = False,
-        then: Callable[[str], None] = lambda _: None,
+        counts: Callable[[str], str] = lambda text: text,
     ) -> None:
         """Have the words of an utterance that has paused; `in_audio`: a speech model has heard it too.
 
-        `then` is told them besides, or that there are none.
+        `counts` is told them first, or that there are none, and returns what counts of them.
         """
         audio = self._ears.take(utterance)
-        self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, then=then))
+        self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, counts=counts))
 
     async def _transcribe(
         self,
@@ -104,17 +97,16 @@ class CascadeVoice:
         hints: tuple[str, ...],
         *,
         in_audio: bool,
-        then: Callable[[str], None],
+        counts: Callable[[str], str],
     ) -> None:
         try:
             heard = await self._recognizer.transcribe(audio, hints=hints) if audio else Transcript("")
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.TranscriptFailed(utterance, recordable(exc)))
-            then("")
+            counts("")
         else:
-            text = _cut(heard.text)
+            text = counts(_cut(heard.text))
             self._post(ev.TranscriptFinal(utterance, text, heard.confidence, in_audio))
-            then(text)
 
     # --- thinking ---
 

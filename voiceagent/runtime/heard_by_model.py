@@ -7,6 +7,7 @@ is known that they say things in order, and that they take about as long each ti
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,8 @@ class Heard:
     """Audio time."""
     counts: bool = True
     """False where somebody else says the words, all of them."""
+    silenced: bool = False
+    """No other session would hear it."""
     stop: Callable[[], None] | None = None
     """Ends the waiting for the words, where they are still waited for."""
     open: bool = True
@@ -74,6 +77,15 @@ class Match:
     """Earlier ones, of which no words will come any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Words that may be those of other utterances than they were taken for."""
+
+    late_ms: int
+    """As they were taken."""
+    perhaps_of: Sequence[UtteranceId]
+
+
 class HeardByModel:
     """The last utterances that a model has heard, in their order."""
 
@@ -83,6 +95,7 @@ class HeardByModel:
         """From our noticing a pause to the words."""
         self._perhaps_ms: list[int] = []
         """The same as it may be, as long as that is not known."""
+        self._doubts: deque[_Doubt] = deque(maxlen=_REMEMBERED)
         self.from_ms = 0
         """Audio time from which the session hears the caller."""
 
@@ -92,20 +105,25 @@ class HeardByModel:
         while len(self._heard) > _REMEMBERED:
             self._heard.pop(next(iter(self._heard))).stop_waiting()
 
-    def forget(self, utterance: UtteranceId) -> None:
-        """The model hears nothing of this one, or nothing that counts."""
-        heard = self._heard.pop(utterance, None)
-        if heard is not None:
-            heard.stop_waiting()
+    def asked_elsewhere(self, utterance: UtteranceId, heard_to_ms: int) -> None:
+        """Nothing that the model has heard of this one counts, up to this moment of the audio, and it hears no more."""
+        heard = self._heard.get(utterance)
+        if heard is None:
+            return
+        heard.stop_waiting()
+        heard.silenced = True
+        heard.counts, heard.to_ms = False, min(heard.to_ms, heard_to_ms)
+        if heard.to_ms <= heard.from_ms:
+            del self._heard[utterance]
 
     def cut_short(self, utterance: UtteranceId) -> Heard | None:
         """Return what was heard of one of which the model did not hear the end, if its words have not come either."""
         heard = self._heard.get(utterance)
         return heard if heard is not None and heard.open and not heard.counts else None
 
-    def awaited(self) -> list[tuple[UtteranceId, Heard]]:
-        """Return those whose words are waited for."""
-        return [(utterance, heard) for utterance, heard in self._heard.items() if heard.stop is not None]
+    def still_to_come(self, from_ms: int) -> list[tuple[UtteranceId, Heard]]:
+        """Return those of which something was said after this moment of the audio, and whose words have not come."""
+        return [(u, heard) for u, heard in self._heard.items() if heard.open and heard.to_ms > from_ms]
 
     def is_open(self, utterance: UtteranceId) -> bool:
         """Whether the words of this one have not come."""
@@ -116,15 +134,22 @@ class HeardByModel:
         """Whether words are still to come."""
         return any(heard.open for heard in self._heard.values())
 
-    def give_up(self, unless: Callable[[UtteranceId], bool]) -> dict[UtteranceId, Sequence[str]]:
-        """Forget what the session has heard; returns those whose words have not come, with their hints."""
+    def give_up(self, next_from_ms: int | None) -> dict[UtteranceId, Sequence[str]]:
+        """Forget what the session has heard; returns those whose words, perhaps, have not come, with their hints.
+
+        What another session hears from that moment of the audio on is not forgotten: it has words for it too.
+        """
+        doubtful = dict.fromkeys(utterance for doubt in self._doubts for utterance in doubt.perhaps_of)
+        self._doubts.clear()
         given_up: dict[UtteranceId, Sequence[str]] = {}
         for utterance, heard in tuple(self._heard.items()):
-            if heard.stop is not None and unless(utterance):
+            if next_from_ms is not None and heard.to_ms > next_from_ms and not heard.silenced:
+                heard.counts = heard.counts and heard.open  # words that are known need not come again
+                heard.open, heard.from_ms = True, max(heard.from_ms, next_from_ms)
                 continue
             heard.stop_waiting()
             del self._heard[utterance]
-            if heard.open and heard.counts:
+            if heard.counts and (heard.open or utterance in doubtful):
                 given_up[utterance] = heard.hints
         return given_up
 
@@ -140,16 +165,23 @@ class HeardByModel:
         turns = [turn for turn in self._turns(open_) if now_ms - self._heard[turn[-1]].since_ms <= _LATEST_MS]
         unlike = {turn: self._unlike(turn, event.text) for turn in turns}
         if not turns or (speaking and min(unlike.values()) > _QUITE_UNLIKE):
-            said = [u for u, heard in self._heard.items() if now_ms - heard.since_ms <= _LATEST_MS and not heard.open]
-            # A model that was thought to have said it all in one goes on.
-            return None if speaking or not said else Match(said[-1])
+            return None if speaking else self._much_later(open_, now_ms)
         late_ms = {turn: now_ms - self._heard[turn[-1]].since_ms for turn in turns}
-        usually_ms, doubt_ms = (
-            (_USUALLY_MS, _AT_FIRST_DOUBT_MS) if self._usually_ms is None else (self._usually_ms, _DOUBT_MS)
-        )
-        likely = min(turns, key=lambda turn: unlike[turn] + abs(late_ms[turn] - usually_ms) / doubt_ms)
-        self._learn([late_ms[turn] for turn in turns if unlike[turn] <= unlike[likely] + _ABOUT_AS_LIKE])
+        likely = min(turns, key=lambda turn: unlike[turn] + self._unusual(late_ms[turn]))
+        as_like = [turn for turn in turns if unlike[turn] <= unlike[likely] + _ABOUT_AS_LIKE]
+        if self._usually_ms is None and len(as_like) > 1:
+            self._doubts.append(_Doubt(late_ms[likely], tuple(u for turn in as_like for u in turn)))
+        self._learn([late_ms[turn] for turn in as_like])
         return self._taken(likely, before=open_[: open_.index(likely[0])])
+
+    def _much_later(self, open_: Sequence[UtteranceId], now_ms: int) -> Match | None:
+        """Words that are too late for everything that waits for some, and nothing else is being said."""
+        if said := [u for u, heard in self._heard.items() if now_ms - heard.since_ms <= _LATEST_MS]:
+            # A model that was thought to have said it all in one goes on.
+            return Match(said[-1] if self._heard[said[-1]].counts else None)
+        if counting := [u for u in open_ if self._heard[u].counts]:
+            return self._taken(counting[-1:])
+        return None
 
     def _turns(self, open_: Sequence[UtteranceId]) -> Iterator[tuple[UtteranceId, ...]]:
         """Yield whatever of these the model may have taken for one turn of the caller's."""
@@ -166,6 +198,14 @@ class HeardByModel:
         unlike = abs(lasted_ms - takes_ms) / (takes_ms + _DETECTED_WITHIN_MS)
         return unlike if any(self._heard[u].counts for u in turn) else unlike + _RATHER_KEPT
 
+    def _unusual(self, late_ms: int) -> float:
+        """How far that is from how late words usually are, as far as it is known: 0 is not at all."""
+        if self._usually_ms is not None:
+            return abs(late_ms - self._usually_ms) / _DOUBT_MS
+        if self._perhaps_ms:
+            return min(abs(late_ms - perhaps_ms) for perhaps_ms in self._perhaps_ms) / _DOUBT_MS
+        return abs(late_ms - _USUALLY_MS) / _AT_FIRST_DOUBT_MS
+
     def _learn(self, late_ms: list[int]) -> None:
         """See how late words are: each time by one of these."""
         if self._usually_ms is None and self._perhaps_ms:
@@ -174,10 +214,15 @@ class HeardByModel:
         self._perhaps_ms = late_ms
         if max(late_ms) - min(late_ms) < _SOONER_MS:
             self._usually_ms = late_ms[0]
+            sure = [doubt for doubt in self._doubts if abs(doubt.late_ms - late_ms[0]) < _SOONER_MS]
+            for doubt in sure:
+                self._doubts.remove(doubt)
 
     def _within(self, from_ms: int, to_ms: int) -> Iterator[UtteranceId]:
+        """Yield what lies in this part of the session's audio: a provider adds some of what is before and after."""
         for utterance, heard in self._heard.items():
-            if heard.from_ms < self.from_ms + to_ms and self.from_ms + from_ms < heard.to_ms:
+            common_ms = min(heard.to_ms, self.from_ms + to_ms) - max(heard.from_ms, self.from_ms + from_ms)
+            if common_ms > 0 and 2 * common_ms >= min(heard.to_ms - heard.from_ms, to_ms - from_ms):
                 yield utterance
 
     def _same_turn(self, one: UtteranceId, other: UtteranceId) -> bool:

@@ -33,6 +33,8 @@ ReplyEvent = (
 _log = logging.getLogger(__name__)
 _KEPT = 16
 """Replies that are remembered: one may be truncated long after it has been made."""
+_PLAYED_ON_MS = 60_000
+"""More than that is not on its way to the ear after a reply that has not been heard yet."""
 _LONGEST_MS = 600_000
 """Of one reply; a model that still goes on then will not come to an end by itself."""
 
@@ -99,9 +101,7 @@ class ModelReplies:
         if made is None:
             self.post(ev.PlayoutStopped(utterance, 0, exact=True))  # it is forgotten, and must not be waited for
             return
-        for other in self._made.values():
-            if other is not made:
-                other.spoken.forget()  # nobody will want to hear the rest of it
+        self._forget_audio()
         made.spoken.begin(utterance, from_ms * self.audio_out.bytes_per_ms)
         self.mouth.play(made.spoken)
 
@@ -150,6 +150,14 @@ class ModelReplies:
                     self.cancel(made.id)
             self._ended.clear()
             await self._ended.wait()
+
+    def _forget_audio(self) -> None:
+        """What was said long ago is not played on; anything else may be, where a noise cuts off all that waits."""
+        later_bytes = 0
+        for made in reversed(self._made.values()):
+            if later_bytes > _PLAYED_ON_MS * self.audio_out.bytes_per_ms:
+                made.spoken.forget()
+            later_bytes += made.spoken.length_bytes
 
     # --- one reply ---
 

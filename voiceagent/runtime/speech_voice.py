@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import partial
 
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
@@ -32,35 +31,25 @@ from voiceagent.ports import (
     SpeechCapabilities,
     SpeechModelEngine,
     SpeechModelEvent,
-    VoiceCapabilities,
 )
 from voiceagent.runtime.call_tasks import CallTasks, within
-from voiceagent.runtime.caller_words import CallerWords
+from voiceagent.runtime.caller_audio import CallerAudio
 from voiceagent.runtime.cascade import CascadeVoice
+from voiceagent.runtime.connecting import Connections
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.expiry import Expiry
 from voiceagent.runtime.model_replies import ModelReplies, ReplyEvent
-from voiceagent.runtime.model_session import SILENCE, LiveSession, Setups
+from voiceagent.runtime.model_session import LiveSession, Setups
 from voiceagent.runtime.mouth import recordable
+from voiceagent.runtime.setup_change import SetupChange
 from voiceagent.runtime.standby import Standbys
-from voiceagent.runtime.uplink import Uplink
 from voiceagent.spec.flow import Flow
 
 __all__ = ["SpeechVoice"]
 
 _log = logging.getLogger(__name__)
-_CONNECT_WITHIN_MS = 4_000
-"""The caller waits in silence, but for a filler; the cascade speaks after this."""
-_CONFIRM_WITHIN_MS = 2_000
-"""A change of prompt and tools takes a provider some 50 ms (pipecat-flows PR 229)."""
 _QUIET_WITHIN_MS = 1_000
 """A reply that was cancelled has ended by then, or the session is given up."""
-_ENDED_WITHIN_MS = 2_000
-"""After the call; a provider that does not say goodbye in time is left without."""
-
-_UNNOTICED_MS = 200
-"""A voice that is on is noticed by then, whatever the line hums. No model answers what was said so shortly before:
-it waits for a pause."""
 
 
 class SpeechVoice:
@@ -85,22 +74,29 @@ class SpeechVoice:
 
         `suffix` is that of the ids of replies that nobody asked for.
         """
-        self._engine = engine
         self._row = engine.capabilities
         self._cascade = cascade
-        self._ears = ears
         self._setups = setups
         self._flow = flow
-        self._leg = leg
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._silence = SILENCE[leg.audio_in.encoding]
-        self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence, sample_bytes=leg.audio_in.sample_bytes)
         self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post, suffix)
-        self._words = CallerWords(clock, post, self._no_words_came, ears.lasted)
+        self._caller = CallerAudio(
+            leg.audio_in,
+            cascade=cascade,
+            ears=ears,
+            transcribes=self._row.transcribes,
+            clock=clock,
+            post=post,
+            send=self._send,
+        )
+        self._connections = Connections(
+            engine, audio_in=leg.audio_in, clock=clock, tasks=tasks, happened=self._from_model
+        )
+        self._sent = SetupChange(clock)
         self._standbys = Standbys(
-            self._connect,
+            self._connections.open,
             self._end,
             clock=clock,
             tasks=tasks,
@@ -114,98 +110,30 @@ class SpeechVoice:
         """The cascade has taken over."""
         self._change: asyncio.Task[None] | None = None
         """What is putting another prompt or another session in force."""
-        self._ending: dict[asyncio.Task[None], None] = {}
-        """Sessions that are being closed: a call is not over before its connections are."""
-        self._confirmation: tuple[Epoch, asyncio.Future[bool]] | None = None
         self._pending: tuple[ReplyId, ModelRequest] | None = None
         """A reply that was asked for while there was nobody to ask."""
         self._ends = False
         """The phase's words are the last: nothing is made ready for later."""
-        self._withheld = False
-        """The caller says secrets: what is kept of them is silence."""
-        self._withheld_to_the_end = False
-        """The phase of secrets is over, and what is still being said may be one."""
-        self._cut: int | None = None
-        """While the caller's audio is held: position from which another session would hear it."""
-        self._answered_to = 0
-        """Position up to which the caller's audio has been answered."""
-
-    @property
-    def capabilities(self) -> VoiceCapabilities:
-        """The row of the speech model."""
-        return VoiceCapabilities(
-            name=self._row.name,
-            swap=self._row.swap,
-            speaks=True,
-            transcribes=self._row.transcribes,
-            replies_unasked=True,
-            session_limit_ms=self._row.session_limit_ms,
-        )
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio."""
-        # Judged as it is said, not as it is sent: a session that begins later hears from an earlier moment on.
-        self._uplink.arrived(self._silence * len(audio) if self._withheld else audio)
-        self._cascade.hear(audio)
-        if self._withheld_to_the_end and not self._ears.speaking:
-            self._withheld = self._withheld_to_the_end = False
-        self._send_up()
+        self._caller.hear(audio)
 
-    def _send_up(self) -> None:
-        audio = self._uplink.due()
-        if self._live is not None and audio:
+    def _send(self, audio: bytes) -> None:
+        if self._live is not None:
             self._live.hear(audio)
 
     def heard(self, event: ev.Event) -> None:
         """Pass on what the ears have noticed."""
-        if isinstance(event, ev.CallerStartedSpeaking):
-            self._words.began(event.utterance)
-            if self._withheld:
-                self._words.withhold_latest()
-            else:
-                self._expiry.spoke()
+        if isinstance(event, ev.CallerStartedSpeaking) and self._caller.began(event.utterance):
+            self._expiry.spoke()
         self._post(event)
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
-        """Have the words of an utterance: the model sends them by itself, unless it could not hear them."""
-        if self._lost or self._words.is_withheld(utterance):
-            self._cascade.transcribe(utterance, hints)
-        elif not self._row.transcribes:
-            self._cascade.transcribe(utterance, hints, in_audio=True)
-        else:
-            self._words.wait_for(utterance, hints)
-
-    def _no_words_came(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
-        if self._uplink.held and self._is_kept(utterance):
-            self._hear_ourselves({utterance: hints})  # no session has heard it so far, and the caller has waited enough
-        else:
-            self._post(ev.TranscriptFinal(utterance, "", in_audio=True))
-
-    def _is_kept(self, utterance: UtteranceId) -> bool:
-        """Whether an utterance that has paused, or its end, is still to be heard by a session."""
-        lasted = self._ears.lasted(utterance)
-        return lasted is not None and self._uplink.position_of(lasted[1]) > self._next_heard
-
-    @property
-    def _next_heard(self) -> int:
-        """Position from which the next session hears the caller, or this one where it goes on."""
-        return self._uplink.sent if self._cut is None else self._cut
-
-    def _old_one_says_no_more(self) -> None:
-        """Of what it has heard, and nobody will hear again, the words come from elsewhere, or never."""
-        self._hear_ourselves(self._words.give_up() if self._lost else self._words.give_up(unless=self._is_kept))
-
-    def _hear_ourselves(self, utterances: Mapping[UtteranceId, Sequence[str]]) -> None:
-        """Have the words of these from the cascade's recognizer, and from nobody else: no session hears them again."""
-        for utterance, hints in utterances.items():
-            self._words.withhold(utterance)
-            lasted = self._ears.lasted(utterance)
-            if lasted is not None:
-                self._uplink.withhold(*lasted)
-            self._words.asked_elsewhere(utterance)
-            self._cascade.transcribe(utterance, hints, then=partial(self._words.came_from_elsewhere, utterance))
+        """Have the words of an utterance, from whoever has heard it."""
+        self._caller.transcribe(utterance, hints)
 
     # --- phases ------------------------------------------------------------------------------------------------------
 
@@ -213,27 +141,20 @@ class SpeechVoice:
         """Replace prompt and tools in the live session, or the session; the caller's audio waits meanwhile."""
         phase = self._flow.by_name[swap.phase]
         self._ends = phase.ends is not None
-        if not phase.heard_by_model:
-            self._withheld, self._withheld_to_the_end = True, False
-            if self._ears.speaking:
-                # The model hears no more than the beginning of it.
-                self._words.cut_short_latest(self._ears.began_ms or 0, self._uplink.time_of(self._uplink.end))
-        else:
-            self._withheld_to_the_end = self._withheld
+        self._caller.phase_begins(heard_by_model=phase.heard_by_model)
         if self._lost:
             self._cascade.swap(swap)
             return
         if not phase.has_model:
             if self._ends:
                 self._standbys.close()
-            self._post(
-                ev.PhaseSwapped(swap.epoch)
-            )  # nobody will ask it anything, and what it says by itself is refused
+            # Nobody will ask the model anything, and what it says by itself is refused.
+            self._post(ev.PhaseSwapped(swap.epoch))
             return
         setup = self._setups.of(swap.request, swap.voice)
         self._begin_change()
         if self._live is not None and self._takes(self._live, setup) and not self._replies.being_made(self._live):
-            self._send_update(self._live, setup)  # before anything else that is due now: the caller waits for it
+            self._sent.send(self._live, setup)  # before anything else that is due now: the caller waits for it
         self._change = self._tasks.start(self._swap(swap, setup))
 
     async def _swap(self, swap: SwapPhase, setup: SessionSetup) -> None:
@@ -265,7 +186,7 @@ class SpeechVoice:
                 return True
             async with within(_QUIET_WITHIN_MS, self._clock):
                 await self._replies.until_none_is_made(live)
-            if live is not self._live or not await self._confirmed(live, setup):
+            if live is not self._live or not await self._sent.confirmed(live, setup):
                 return False
         except TimeoutError:
             _log.warning("%s has not taken over phase %s in time", self._row.name, request.phase)
@@ -280,39 +201,19 @@ class SpeechVoice:
         """Whether a live session can be changed to this."""
         return self._row.swap == "in_place" and setup.voice == live.setup.voice
 
-    def _send_update(self, live: LiveSession, setup: SessionSetup) -> asyncio.Future[bool]:
-        """Send a setup; the future says whether it came into force."""
-        confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._confirmation = (setup.epoch, confirmed)
-        live.session.update(setup)
-        return confirmed
-
-    async def _confirmed(self, live: LiveSession, setup: SessionSetup) -> bool:
-        """Have the setup in force; False where the session is lost over it. Raises TimeoutError."""
-        sent = self._confirmation
-        confirmed = self._send_update(live, setup) if sent is None else sent[1]
-        try:
-            async with within(_CONFIRM_WITHIN_MS, self._clock):
-                return await confirmed
-        finally:
-            if self._confirmation is not None and self._confirmation[1] is confirmed:
-                self._confirmation = None
-
-    def _confirm(self, *, in_force: bool) -> None:
-        if self._confirmation is not None and not self._confirmation[1].done():
-            self._confirmation[1].set_result(in_force)
-
     async def _another_session(self, setup: SessionSetup, request: ModelRequest) -> None:
         """Have another session go on from where the caller's audio was held. Raises VoiceFailed."""
-        session = self._standbys.take(request.phase, setup) or await self._connect_twice(request.phase, setup)
+        session = self._standbys.take(request.phase, setup) or await self._connections.open_trying_twice(
+            request.phase, setup
+        )
         try:
-            history = await self._words.with_late(request.history)
+            history = await self._caller.with_late_words(request.history)
         except asyncio.CancelledError:
             self._end(session)
             raise
         if session.over and not self._lost:
             self._end(session)
-            session = await self._connect(request.phase, setup)
+            session = await self._connections.open(request.phase, setup)
         if self._lost:
             self._end(session)
             return
@@ -326,44 +227,18 @@ class SpeechVoice:
         old, self._live = self._live, session
         lost = () if old is None else self._end(old)
         self._post(ev.SessionBegan(session.told, lost))
-        self._old_one_says_no_more()
-        self._uplink.rewind(self._next_heard)
-        self._words.session_began(self._uplink.time_of(self._uplink.sent))
+        self._caller.another_session_begins()
         self._expiry.watch(session.since_ms)
         self._go_on_with(session)
 
     def _go_on_with(self, session: LiveSession) -> None:
         """Let the caller be heard again, and ask what could not be asked in the meantime."""
-        self._uplink.held = False
-        self._cut = None
-        from_ms = self._uplink.time_of(self._uplink.sent)
-        self._send_up()
-        self._words.heard_only_now(from_ms)
+        self._caller.go_on()
         if self._pending is not None and not self._replies.is_wanted_of(session):
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
             session.asked = reply
             session.session.ask()
-
-    def _hold(self) -> None:
-        """Keep what the caller says for whoever hears it next.
-
-        Another session begins to hear at the sentence that is being said or may have just begun. That is decided once:
-        before anybody hears the rest of the sentence it may be over.
-        """
-        self._uplink.held = True
-        if self._cut is None:
-            began_ms = self._ears.began_ms
-            began = self._unnoticed_from() if began_ms is None else self._uplink.position_of(began_ms)
-            self._cut = min(max(began, self._answered_to), self._uplink.sent)
-
-    def _unnoticed_from(self) -> int:
-        """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
-        audible_since_ms = self._ears.audible_since_ms
-        if audible_since_ms is None:
-            return self._uplink.sent
-        earliest = self._uplink.sent - self._uplink.position_of(_UNNOTICED_MS)
-        return min(max(0, earliest, self._uplink.position_of(audible_since_ms)), self._uplink.sent)
 
     def _changing(self, change: Coroutine[None, None, None]) -> None:
         self._begin_change()
@@ -371,35 +246,10 @@ class SpeechVoice:
 
     def _begin_change(self) -> None:
         """Keep what the caller says; a change that is under way is not wanted any more."""
-        self._hold()
-        self._confirmation = None
+        self._caller.hold()
+        self._sent.forget()
         if self._change is not None:
             self._change.cancel()
-
-    async def _connect(self, phase: str, setup: SessionSetup) -> LiveSession:
-        """Return a session in which the setup is in force. Raises VoiceFailed."""
-        try:
-            async with within(_CONNECT_WITHIN_MS, self._clock):
-                live = await LiveSession.connect(
-                    self._engine, phase, setup, audio_in=self._leg.audio_in, heard=self._from_model
-                )
-        except TimeoutError as exc:
-            raise VoiceFailed(f"{self._row.name} could not be connected within {_CONNECT_WITHIN_MS} ms") from exc
-        except VoiceFailed:
-            raise
-        except Exception as exc:  # adapter boundary: an engine may raise anything
-            raise VoiceFailed(recordable(exc)) from exc
-        live.since_ms = self._clock.now_ms()
-        return live
-
-    async def _connect_twice(self, phase: str, setup: SessionSetup) -> LiveSession:
-        try:
-            return await self._connect(phase, setup)
-        except VoiceFailed as exc:
-            if exc.permanent or isinstance(exc.__cause__, TimeoutError):
-                raise  # a second wait as long as the first is more than a caller has patience for
-            _log.info("%s; it is tried once more", exc)
-            return await self._connect(phase, setup)
 
     # --- standby, renewal, loss --------------------------------------------------------------------------------------
 
@@ -428,12 +278,12 @@ class SpeechVoice:
 
     def _session_lost(self, event: SessionLost) -> None:
         """The live session is gone: another one is connected, unless that would be of no use."""
-        self._hold()
-        self._confirm(in_force=False)
+        self._caller.hold()
+        self._sent.session_lost()
         lost, self._live = self._live, None
         if lost is not None:
             self._end(lost)
-        self._old_one_says_no_more()
+        self._caller.session_is_over()
         if event.permanent:
             self._lose(event.reason)
         elif self._change is None or self._change.done():
@@ -445,21 +295,19 @@ class SpeechVoice:
             return
         live, self._live = self._live, None
         self._lost = True
-        self._uplink.held = True
+        self._caller.leave_to_cascade()
         self._pending = None
         self._expiry.close()
         self._standbys.close()
         if live is not None:
             self._end(live)
         self._post(ev.VoiceChanged(speaks=False, replies_unasked=False, reason=reason))
-        self._old_one_says_no_more()
+        self._caller.session_is_over()
 
     def _end(self, session: LiveSession) -> tuple[ReplyId, ...]:
         """Nobody wants this session any more; returns what it was making that somebody still wants."""
         lost = self._replies.abandon(session)
-        task = self._tasks.start(session.session.close())
-        self._ending[task] = None
-        task.add_done_callback(lambda _: self._ending.pop(task, None))
+        self._connections.end(session)
         return lost
 
     # --- replies -----------------------------------------------------------------------------------------------------
@@ -474,7 +322,7 @@ class SpeechVoice:
 
     def _ask_if_free(self) -> None:
         """Ask for what is wanted, unless the session makes a reply by itself: the core decides first which it wants."""
-        if self._live is None or self._pending is None or self._uplink.held:
+        if self._live is None or self._pending is None or self._caller.held:
             return
         if not self._replies.is_wanted_of(self._live):
             self._bring_up_to_date(self._live, self._pending[1])
@@ -531,10 +379,9 @@ class SpeechVoice:
             return
         match event:
             case SetupInForce(epoch):
-                if self._confirmation is not None and self._confirmation[0] == epoch:
-                    self._confirm(in_force=True)
+                self._sent.in_force(epoch)
             case CallerTranscribed():
-                self._words.came(event)
+                self._caller.words_came(event)
             case SessionEnding(left_ms):
                 self._near_its_end(left_ms)
             case SessionLost():
@@ -547,7 +394,7 @@ class SpeechVoice:
     def _reply_goes_on(self, session: LiveSession, event: ReplyEvent) -> None:
         self._expiry.spoke()
         if isinstance(event, ModelReplyBegan):
-            self._answered_to = self._unnoticed_from()
+            self._caller.answered()
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
         self._replies.happened(session, event)
@@ -558,20 +405,13 @@ class SpeechVoice:
         live, self._live = self._live, None
         self._lost = True
         self._expiry.close()
-        self._words.give_up()
+        self._caller.close()
         self._standbys.close()
         if live is not None:
             self._end(live)
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._sessions_ended)
+            closing.push_async_callback(self._connections.all_ended, self._change)
             closing.push_async_callback(self._cascade.close)
-
-    async def _sessions_ended(self) -> None:
-        """Wait until no session is left: a change that is broken off may have one of its own."""
-        if self._change is not None:
-            self._change.cancel()
-            await self._tasks.wait((self._change,), at_most_ms=_ENDED_WITHIN_MS)
-        await self._tasks.wait(tuple(self._ending), at_most_ms=_ENDED_WITHIN_MS)
 
 
 def _oldest_ms(row: SpeechCapabilities) -> int | None:

@@ -104,6 +104,8 @@ class RealtimeProtocol:
             "conversation.item.added": self._confirm,
             "conversation.item.created": self._confirm,  # the name in some servers that speak the protocol
             "conversation.item.done": self._confirm,
+            "input_audio_buffer.speech_started": self._transcripts.speech_began,
+            "input_audio_buffer.speech_stopped": self._transcripts.speech_ended,
             "conversation.item.input_audio_transcription.delta": self._transcripts.piece,
             "conversation.item.input_audio_transcription.completed": self._transcripts.whole,
             "conversation.item.input_audio_transcription.failed": self._transcripts.failure,

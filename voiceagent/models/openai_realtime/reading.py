@@ -44,8 +44,6 @@ UNNEEDED = frozenset({
     "input_audio_buffer.cleared",
     "input_audio_buffer.committed",
     "input_audio_buffer.dtmf_event_received",
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
     "input_audio_buffer.timeout_triggered",
     "output_audio_buffer.cleared",
     "output_audio_buffer.started",
