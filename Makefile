@@ -40,7 +40,7 @@ test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
 test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stalls, limits of the system
-	timeout --kill-after=20 600 $(BIN)/python -m pytest tests/faults_real -m faults_real -n 2
+	timeout --kill-after=20 900 $(BIN)/python -m pytest tests/faults tests/faults_real -m faults_real -n 2
 
 test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
 	@tests/providers/run
@@ -49,7 +49,7 @@ explore: $(STAMP)  ## Play every scripted conversation in many orders, on the co
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
-	EXPLORED_CALLS=1500 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
+	EXPLORED_CALLS=400 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .
