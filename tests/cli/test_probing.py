@@ -60,8 +60,8 @@ def test_an_agent_whose_call_breaks_is_not_healthy(voiceagent: Run, monkeypatch:
 
 
 @pytest.mark.usefixtures("shop")
-def test_several_workers_cannot_share_tokens_and_say_so(voiceagent: Run) -> None:
+def test_several_workers_without_shared_state_cannot_share_tokens_and_say_so(voiceagent: Run) -> None:
     signed = ("--public-url", "https://voice.example.com", "--twilio-auth-token", "12345")
     code, _, complained = voiceagent("serve", "shop", "--engines", "null", "--workers", "2", *signed)
     assert code == 1
-    assert "several workers cannot share the tokens that let calls in" in complained
+    assert "several workers have to share the tokens that let calls in: give --state" in complained
