@@ -31,6 +31,7 @@ from voiceagent.runtime.journal_disk import (
     RecordFile,
     Reopened,
     Synced,
+    is_breaking_off,
     is_broken_off,
     reopen,
     reopen_as,
@@ -50,6 +51,8 @@ _MOST_WAITING = 4_096
 """Entries of one call that the thread has not got to; more means that the disk has stopped."""
 _LET_GO_WITHIN_MS = 8_000
 """The session before is given so long to write down what its tools have come to."""
+_NOTICED_WITHIN_MS = 500
+"""By then the session before has written down that its connection is gone; one that has its own is not waited for."""
 _ASKED_AGAIN_AFTER_MS = 50
 
 
@@ -198,9 +201,9 @@ class JournalStore:
         found = None
         try:
             if mirror is None:
-                found = await self._when_let_go(lambda: reopen(self._directory, call))
+                found = await self._when_let_go(call, lambda: reopen(self._directory, call))
             elif (lines := await mirror.take_over(call)) is not None:
-                found = await self._when_let_go(lambda: reopen_as(self._directory, mirror.call, lines))
+                found = await self._when_let_go(mirror.call, lambda: reopen_as(self._directory, mirror.call, lines))
         except (OSError, JournalError, StateUnavailable) as exc:
             _log.error("call %s cannot go on: %s", call, exc)
             return None
@@ -214,13 +217,18 @@ class JournalStore:
             mirror.start()
         return writer, found.journal
 
-    async def _when_let_go(self, attempt: Callable[[], Reopened | None]) -> Reopened | None:
+    async def _when_let_go(self, call: CallId, attempt: Callable[[], Reopened | None]) -> Reopened | None:
         """Reopen a file as soon as nobody else writes it. Raises JournalError, and what the attempt raises."""
         give_up_ms = self._clock.now_ms() + _LET_GO_WITHIN_MS
         while self._clock.now_ms() < give_up_ms:
             try:
                 return await asyncio.to_thread(attempt)
             except BlockingIOError:
+                waited_ms = self._clock.now_ms() - give_up_ms + _LET_GO_WITHIN_MS
+                if waited_ms >= _NOTICED_WITHIN_MS and not await asyncio.to_thread(
+                    is_breaking_off, self._directory, call
+                ):
+                    break
                 await self._clock.sleep(_ASKED_AGAIN_AFTER_MS)
         raise JournalError("its journal is still being written by somebody else")
 
