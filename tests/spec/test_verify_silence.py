@@ -227,6 +227,6 @@ def test_the_tool_that_is_too_slow_is_named_with_its_line() -> None:
 
 
 def test_what_is_assumed_of_the_conversation_is_true_of_it() -> None:
-    assert silence._BETWEEN_KEYS_MS == hearing._BETWEEN_KEYS_MS
+    assert silence._BETWEEN_KEYS_MS == hearing.BETWEEN_KEYS_MS
     assert silence._PHRASE_MS == fillers._USUAL_PHRASE_MS
     assert silence._MS_PER_CHARACTER == agent_speech._MS_PER_CHARACTER
