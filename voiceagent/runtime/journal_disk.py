@@ -315,7 +315,8 @@ def is_breaking_off(directory: Path, call: CallId) -> bool:
         return False
     with (directory / journal_name(recorded)).open("rb") as journal:
         journal.seek(max(0, os.fstat(journal.fileno()).st_size - _TAIL_BYTES))
-        return b'"may_return":true' in journal.read()
+        tail = journal.read()
+    return tail.rfind(b'"may_return":true') > tail.rfind(b'"event":"CallResumed"')
 
 
 def _newest(directory: Path, call: CallId) -> CallId | None:
