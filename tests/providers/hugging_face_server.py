@@ -89,7 +89,7 @@ def listen(unit: PipelineUnit, understand: Understand) -> None:
     while True:
         arrived = unit.input_queue.get()
         if is_control_message(arrived):
-            speaking, silent, utterance = False, 0, b""
+            speaking, silent, chunks, utterance = False, 0, 0, b""
             unit.output_queue.put(arrived)
             continue
         chunks += 1
