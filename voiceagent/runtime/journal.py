@@ -19,8 +19,8 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError
+from voiceagent.in_time import within
 from voiceagent.ports import Clock
-from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced
 from voiceagent.runtime.journal_file import JournalHeader

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from voiceagent.core import events as ev
 from voiceagent.core.ids import ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
+from voiceagent.in_time import within
 from voiceagent.ports import Clock, Leg, SynthesizerHandle
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 
 __all__ = ["Mouth", "SpokenReply", "recordable"]
 

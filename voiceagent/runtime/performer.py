@@ -11,8 +11,9 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, ToolCallId
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.in_time import within
 from voiceagent.ports import Clock, Leg, Voice
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.tools.executor import CallTools

@@ -14,8 +14,9 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.in_time import within
 from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine, SpeechModelEngine, Voice
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.journal import JournalStore, JournalWriter

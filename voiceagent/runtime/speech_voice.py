@@ -17,6 +17,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
+from voiceagent.in_time import within
 from voiceagent.language import Language
 from voiceagent.ports import (
     CallerTranscribed,
@@ -34,7 +35,7 @@ from voiceagent.ports import (
     SpeechModelEvent,
     VoiceCapabilities,
 )
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.caller_words import CallerWords
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
