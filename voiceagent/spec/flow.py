@@ -19,6 +19,9 @@ from voiceagent.spec.tool import Tool
 
 __all__ = ["Flow", "Limits", "Phrases"]
 
+_TO_THE_EAR_MS = 200
+"""What a phrase takes from when it is asked for to when it is heard, where it is kept as audio."""
+
 
 class Limits(Declared):
     """Bounds that every call obeys; each is logged with its reason when it is reached."""
@@ -40,10 +43,15 @@ class Limits(Declared):
     """A transcript that has not come by then counts as not understood."""
     confirm_within_ms: int = Field(default=30_000, ge=1_000)
     """How long a read-back may wait for its yes."""
-    max_silence_ms: int = Field(default=12_000, ge=500)
+    max_silence_ms: int = Field(default=5_000, ge=500)
     """Longest silence that a caller may be kept waiting in; proved for every phase before a call."""
     token_budget: int = Field(default=2_000, ge=1)
     """Tokens that the prompt and the tools of a phase may take, as estimated before a call."""
+
+    @property
+    def filler_by_ms(self) -> int:
+        """How long after the last sound a filler is not put off any more: it has to be heard before the bound."""
+        return max(0, self.max_silence_ms - _TO_THE_EAR_MS)
 
 
 class Phrases(Declared):
