@@ -29,8 +29,11 @@ from voiceagent.runtime.mouth import Mouth, recordable
 
 __all__ = ["CascadeVoice"]
 
-_LONGEST_TRANSCRIPT = 1_000
-"""In characters, a minute of fast speech. What understands words takes its time over long and repetitive ones."""
+_LONGEST_TEXT = 1_000
+"""In characters, a minute of fast speech: of a transcript, and of a model's clause, which has no full stop in it then.
+
+What understands words takes its time over long and repetitive ones, and nobody listens to them.
+"""
 _CAPABILITIES = VoiceCapabilities(name="cascade", swap="trivial", speaks=False, transcribes=True, replies_unasked=False)
 
 
@@ -137,13 +140,13 @@ class CascadeVoice:
                 match piece:
                     case SentText(text):
                         for clause in splitter.feed(text):
-                            self._post(ev.ReplyText(reply, clause))
+                            self._post(ev.ReplyText(reply, _cut(clause)))
                     case ToolRequest(asked, name, text):
                         arguments, problem = parsed_arguments(text)
                         self._post(ev.ToolRequested(reply, asked, name, arguments, problem))
                     case ReplyDone(asks, read, written, understood, cached):
                         for clause in splitter.flush():
-                            self._post(ev.ReplyText(reply, clause))
+                            self._post(ev.ReplyText(reply, _cut(clause)))
                         self._post(ev.ReplyFinished(reply, asks, read, written, understood, cached))
                         return
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a model may raise anything
@@ -178,7 +181,7 @@ class CascadeVoice:
 
 
 def _cut(text: str) -> str:
-    """Return what is kept of a transcript: whole words, up to the longest one that anybody needs."""
-    if len(text) <= _LONGEST_TRANSCRIPT:
+    """Return what is kept of a text: whole words, up to the longest one that anybody needs."""
+    if len(text) <= _LONGEST_TEXT:
         return text
-    return text[:_LONGEST_TRANSCRIPT].rpartition(" ")[0] or text[:_LONGEST_TRANSCRIPT]
+    return text[:_LONGEST_TEXT].rpartition(" ")[0] or text[:_LONGEST_TEXT]
