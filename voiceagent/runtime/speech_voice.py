@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
+from voiceagent.backoff import Backoff
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
@@ -105,6 +106,7 @@ class SpeechVoice:
             oldest_ms=_oldest_ms(self._row),
         )
         self._expiry = Expiry(self._row, clock, self._near_its_end)
+        self._backoff = Backoff(seed=leg.id)
         self._live: LiveSession | None = None
         """The session that hears the caller and whose replies count."""
         self._lost = False
@@ -396,6 +398,7 @@ class SpeechVoice:
             if exc.permanent or isinstance(exc.__cause__, TimeoutError):
                 raise  # a second wait as long as the first is more than a caller has patience for
             _log.info("%s; it is tried once more", exc)
+            await self._clock.sleep(self._backoff.before(0))
             return await self._connect(phase, setup)
 
     # --- standby, renewal, loss --------------------------------------------------------------------------------------
