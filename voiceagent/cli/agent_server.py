@@ -24,7 +24,7 @@ from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
-from voiceagent.speech import open_engines
+from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.tools.biscuit import BiscuitAttenuation
@@ -129,10 +129,10 @@ async def agent_server(
         speech_model = await asyncio.to_thread(_speech_model, settings, clock)
         if speech_model is not None:
             closing.push_async_callback(speech_model.close)
-        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal)
+        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
-        engines = await asyncio.to_thread(open_engines, settings.engines)
+        engines = with_fallbacks(await asyncio.to_thread(open_engines, settings.engines), clock=clock)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         journals = JournalStore(settings.journals)
         closing.push_async_callback(journals.close)
