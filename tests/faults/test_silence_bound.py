@@ -11,8 +11,9 @@ import pytest
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Limits
 from voiceagent.spec.verify import verify
+from voiceagent.testing import Faults
 from voiceagent.testing.call_file import CallFiles
-from voiceagent.testing.call_script import CallScript, CallTurn, Presses, Says, Waits
+from voiceagent.testing.call_script import CallScript, CallTurn, Expect, Presses, Says, Waits
 from voiceagent.testing.playing import CallPlayer
 
 AGENTS = ("bank", "clinic", "restaurant")
@@ -58,3 +59,35 @@ def test_the_verifier_proves_it_of_every_phase(agent: str) -> None:
     flow = load_flow(agent)
     assert flow.limits.max_silence_ms == Limits().max_silence_ms == BOUND_MS
     assert [finding for finding in verify(flow) if finding.code == "silence-too-long"] == []
+
+
+FAULTS = {
+    "the first words of a reply never come": Faults(model_stalls=(1, 3)),
+    "a reply breaks off": Faults(model_breaks_off=(2, 3)),
+    "a model fails": Faults(model_fails=(1, 4)),
+    "the recognizer never answers": Faults(transcript_stalls=(1, 3)),
+    "the recognizer fails": Faults(transcript_fails=(2, 3)),
+    "clauses cannot be said": Faults(synthesis_fails=(1, 3)),  # none of them is a filler: those are kept as audio
+    "nothing can be said any more": Faults(synthesis_fails=range(3, 500)),
+    "a phase is not put in force": Faults(swap_fails=(2,)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("agent", AGENTS)
+def test_nor_under_any_fault(agent: str, fault: str) -> None:
+    player = CallPlayer(load_flow(agent))
+    too_long: list[str] = []
+    played = 0
+    for script in _scripts(agent):
+        if any(turn.at is not None or not isinstance(turn.act, Says | Presses) for turn in script.turns):
+            continue
+        played += 1
+        turns = tuple(CallTurn(turn.act, expect=Expect(longest_silence_ms=BOUND_MS)) for turn in script.turns)
+        faulty = replace(script, turns=turns, in_the_end=Expect(), faults=FAULTS[fault], fault_lines={})
+        failure = player.play(faulty).failure
+        found = () if failure is None else failure.mismatches
+        # A fault may well have ended the call before its script does.
+        too_long += [f"{script.name}: {each.got}" for each in found if each.what == "longest_silence_ms"]
+    assert played > 3
+    assert too_long == []
