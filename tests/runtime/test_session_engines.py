@@ -180,3 +180,10 @@ def test_an_engine_that_cannot_be_opened_ends_the_call(exchange: Any) -> None:
     (line,) = exchange.serve(scenario, desk(), lines=lines(say("Yes?")), engines={"recognizer": Closed()})
     assert line.ended == "internal error"
     assert line.leg.hang_ups == ["at once"]
+
+
+def test_e9_a_clause_without_an_end_is_cut_between_words(exchange: Any) -> None:
+    endless = lines(say("seven " * 16_000))
+    (line,) = exchange.serve(asks, desk(), lines=endless, heard=["what time is it"])
+    assert max(len(text.text) for text in line.all(ev.ReplyText)) <= 1_000
+    assert set(line.spoken[1].split()) == {"seven"}

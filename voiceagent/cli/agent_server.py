@@ -27,7 +27,7 @@ from voiceagent.runtime.retention import Retention, purged_daily
 from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
-from voiceagent.speech import open_engines
+from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -184,10 +184,10 @@ async def agent_server(
         speech_model = await asyncio.to_thread(_speech_model, settings, clock)
         if speech_model is not None:
             closing.push_async_callback(speech_model.close)
-        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal)
+        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
-        engines = await asyncio.to_thread(open_engines, settings.engines)
+        engines = with_fallbacks(await asyncio.to_thread(open_engines, settings.engines), clock=clock)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
         journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)

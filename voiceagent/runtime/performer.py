@@ -11,9 +11,10 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, ToolCallId
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock, Leg, Voice
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.tools.executor import CallTools

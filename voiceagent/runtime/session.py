@@ -14,9 +14,10 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.in_time import within
 from voiceagent.logs import LoggedCall, log_failure, logged_call
 from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModelEngine, SpeechModelEngine, Voice
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears

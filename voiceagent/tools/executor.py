@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import JsonValue, ValidationError
 
+from voiceagent.backoff import Backoff
 from voiceagent.core.authority import Authority, Refused, decide
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.effects import Fetch, StartTool
@@ -33,7 +34,7 @@ __all__ = ["CallTools", "ToolExecutor"]
 _log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_MS = 200
-"""Before the second attempt at a read; doubled before every further one."""
+"""Before the second attempt at a read."""
 
 _CRASHED = "something went wrong inside; it cannot be done at the moment"
 _TIMED_OUT = "it took too long"
@@ -123,6 +124,7 @@ class CallTools:
         self._vault = vault
         self._authority = authority
         self._facts = facts
+        self._backoff = Backoff(first_ms=_FIRST_BACKOFF_MS, seed=call)
         self._prefetched = {
             prefetch.tool.name: prefetch.tool
             for edge in (*flow.transitions, *(edge for phase in flow.phases for edge in phase.transitions))
@@ -232,7 +234,7 @@ class CallTools:
         for attempt in range(run.tool.retries):
             if not (isinstance(outcome, _Failed) and outcome.again):
                 break
-            await self._clock.sleep(_FIRST_BACKOFF_MS << attempt)
+            await self._clock.sleep(self._backoff.before(attempt))
             outcome = await self._attempt(run)
         return outcome
 
