@@ -155,7 +155,8 @@ class Session:
             turn = state.turn
             for outgoing in self._record(journal, sealed(event, self._conversation, self._vault)):
                 performer.perform(outgoing)
-            if state.turn != turn:
+            if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
+                # What has become of a write survives a power cut, like the intent that was on disk before it.
                 tasks.start(_synced(journal))
             self._wake_me()
 
@@ -208,7 +209,9 @@ class Session:
         return Performer(
             voice=voice,
             leg=self._leg,
-            tools=services.tools.for_call(self._call, self._conversation, self._vault),
+            tools=services.tools.for_call(
+                self._call, self._conversation, self._vault, caller_number=self._incoming.caller_number
+            ),
             vault=self._vault,
             journal=journal,
             learned=services.learned,
