@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install demo test test-providers explore lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis demo test test-providers explore lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,11 @@ $(STAMP): pyproject.toml requirements.lock
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . ; \
 	fi
 	@touch $@
+
+redis:  ## Install Debian's redis-server where that is possible; without it some tests are skipped, and say so
+	@command -v redis-server >/dev/null 2>&1 || timeout 150 sh -c \
+		'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server' \
+		>/dev/null 2>&1 || echo "redis skipped: there is no redis-server, and it cannot be installed here"
 
 demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 	$(BIN)/python demo/phone_call.py $(if $(SCRIPT),--script $(SCRIPT))
@@ -61,7 +66,7 @@ bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech mod
 	$(BIN)/python -m benchmarks.swap
 
 lock:  ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --group dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --group dev \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made

@@ -11,7 +11,9 @@ VoiceAgentError
 │   └── OutcomeUnknown     a tool that writes cannot say whether it was done
 ├── VoiceFailed            an engine or a model failed; the call looks for another way to speak
 ├── CallLost               the connection to the caller is gone; the call ends or waits for another leg
-└── JournalError           a journal that cannot be read, or that another version of the flow wrote
+├── JournalError           a journal that cannot be read, or that another version of the flow wrote
+│   └── LeaseLost          another worker owns the call: what this one still writes of it is refused
+└── StateUnavailable       what workers share does not answer; whoever asked is refused
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ __all__ = [
     "AuthorError",
     "CallLost",
     "JournalError",
+    "LeaseLost",
     "MissingExtra",
     "OperatorError",
     "OutcomeUnknown",
     "PhaseError",
     "ScriptError",
     "Source",
+    "StateUnavailable",
     "ToolFailed",
     "VoiceAgentError",
     "VoiceFailed",
@@ -110,6 +114,14 @@ class CallLost(VoiceAgentError):
 
 class JournalError(VoiceAgentError):
     """A journal that cannot be read or does not belong to this flow."""
+
+
+class LeaseLost(JournalError):
+    """The call belongs to another worker, or is over: this one may record nothing more of it."""
+
+
+class StateUnavailable(VoiceAgentError):
+    """What the workers share does not answer, or has no room: nobody knows what may be done."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

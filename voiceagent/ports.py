@@ -19,10 +19,12 @@ from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.spec.flow import Flow
 
 __all__ = [
+    "CALL_LEASE_MS",
     "MULAW_8K",
     "AttemptLimits",
     "AudioFormat",
     "CallHandler",
+    "CallLease",
     "CallerTranscribed",
     "Clock",
     "CredentialBroker",
@@ -40,6 +42,7 @@ __all__ = [
     "OfferedTool",
     "RecognizerEngine",
     "RecognizerHandle",
+    "RecordedCall",
     "ReplyDone",
     "ReplyModel",
     "ReplyModelEngine",
@@ -50,6 +53,9 @@ __all__ = [
     "SessionLost",
     "SessionSetup",
     "SetupInForce",
+    "SharedJournals",
+    "SharedState",
+    "SharedStore",
     "SpeechCapabilities",
     "SpeechModelEngine",
     "SpeechModelEvent",
@@ -193,7 +199,8 @@ class SynthesizerHandle(Protocol):
 
 
 class SynthesizerEngine(Protocol):
-    """Text to speech, shared by all calls; repeated sentences come from one process-wide cache."""
+    """Text to speech, shared by all calls; what was rendered ahead comes from one process-wide cache, and nothing of
+    what a call says enters it."""
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SynthesizerHandle:
         """Return a handle for one call. `voice` None is the engine's default."""
@@ -748,4 +755,129 @@ class CredentialBroker(Protocol):
 
         Raises ToolFailed where none is to be had.
         """
+        ...
+
+
+# --- what workers share ----------------------------------------------------------------------------------------------
+
+
+class SharedState(Protocol):
+    """Small things that all workers have to agree on: what has been used, how often, and what is noted about whom.
+
+    Every method answers in bounded time. StateUnavailable means that nobody knows: whoever asked does then without.
+    What is kept is never dropped for want of room; rather is nothing more taken.
+    """
+
+    async def once(self, key: str, *, ttl_ms: int) -> bool:
+        """Return True to the first who asks about this key, and False for `ttl_ms` to everybody after."""
+        ...
+
+    async def note(self, key: str, value: str, *, ttl_ms: int) -> None:
+        """Keep a value under this key, instead of one that is there."""
+        ...
+
+    async def noted(self, key: str) -> str | None:
+        """Return the value kept under this key."""
+        ...
+
+    async def take(self, key: str) -> str | None:
+        """Return the value kept under this key and keep it no longer: of several who ask at once, one has it."""
+        ...
+
+    async def count(self, key: str, *, window_ms: int) -> int:
+        """Return the how manieth this is since the window was opened; the first opens it, and it closes by itself.
+
+        Counting before an attempt and not after it keeps parallel attempts from slipping past a limit.
+        """
+        ...
+
+    async def counted(self, key: str) -> int:
+        """Return how many were counted in the window that is open."""
+        ...
+
+    async def reset(self, key: str) -> None:
+        """Close the window of a count."""
+        ...
+
+
+CALL_LEASE_MS = 10_000
+"""How long a worker owns a call without a word of it; three renewals may fail before it is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLease:
+    """The right to write a call's shared journal, until somebody has a newer one."""
+
+    call: CallId
+    fence: int
+    """Rises from owner to owner; what an earlier owner still writes is refused by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """A call's shared journal, or the rest of it."""
+
+    lines: tuple[bytes, ...]
+    """As they stand in a journal file, without line breaks; the first is the header."""
+    ended: bool
+    """It has the mark of its end; if not, its worker goes on with it or has died."""
+
+
+class SharedJournals(Protocol):
+    """Journals of calls outside the process, so that a call outlives the worker that has it.
+
+    A worker owns a call by a lease that it renews, or that runs out by itself when the worker dies. Every method
+    answers in bounded time or raises StateUnavailable; then it may have been done or not. Journals are kept for a
+    retention that begins anew with every line.
+    """
+
+    async def begin(self, call: CallId) -> CallLease | None:
+        """Own a call that nothing is recorded of; None where something is."""
+        ...
+
+    async def take_over(self, call: CallId, *, seize: bool = False) -> CallLease | None:
+        """Own a call that was interrupted; None where none is recorded, it has ended, or its owner is alive.
+
+        With `seize` an owner who is alive loses it: for whoever knows that the caller is connected here by now.
+        """
+        ...
+
+    async def renew(self, lease: CallLease) -> None:
+        """Own the call for another while. LeaseLost where somebody else does."""
+        ...
+
+    async def append(self, lease: CallLease, at: int, lines: Sequence[bytes]) -> int:
+        """Append lines if `at` is the journal's length, renew the lease, and return the length.
+
+        Since only the owner appends, a length beyond `at` is what an append has done whose answer was lost: asking
+        again does nothing twice. LeaseLost where somebody else owns the call or it has ended.
+        """
+        ...
+
+    async def read(self, call: CallId, *, start: int = 0) -> RecordedCall | None:
+        """Return what is recorded of a call from line `start` on; None where nothing is."""
+        ...
+
+    async def end(self, lease: CallLease) -> None:
+        """Mark the end: nothing is appended, and nobody takes the call over any more. LeaseLost as for `append`."""
+        ...
+
+    async def release(self, lease: CallLease) -> None:
+        """Give the call up before its end, so that another worker may have it at once. Nothing if it is lost."""
+        ...
+
+    async def interrupted(self) -> tuple[CallId, ...]:
+        """Return the calls that have not ended and that nobody owns."""
+        ...
+
+    async def erase(self, call: CallId) -> None:
+        """Remove all that is recorded of a call, whoever owns it."""
+        ...
+
+
+class SharedStore(SharedState, SharedJournals, Protocol):
+    """One place for all of it."""
+
+    async def close(self) -> None:
+        """Release connections. What is kept stays, where it is kept outside the process."""
         ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.chdir(tmp_path)
-    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL"):
+    for name in ("TWILIO_AUTH_TOKEN", "VOICEAGENT_PUBLIC_URL", "VOICEAGENT_SERVICE_URL", "VOICEAGENT_STATE"):
         monkeypatch.delenv(name, raising=False)
     for provider in ("OPENAI", "ANTHROPIC"):
         monkeypatch.delenv(f"{provider}_BASE_URL", raising=False)
@@ -71,8 +72,19 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def voiceagent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def logs_as_before() -> Iterator[None]:
+    """Let what a command says of logging end with its test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture
+def voiceagent(logs_as_before: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs a command line and returns its exit code, output and complaints."""
+    del logs_as_before
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["voiceagent", *arguments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -18,6 +19,8 @@ from voiceagent.cli.call import problems_of
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.events import PhaseSwapped
 from voiceagent.runtime.call_summary import CallSummary, ToolSeen
+from voiceagent.testing import CallerScript, place_call
+from voiceagent.testing.caller_script import HangUpStep, WaitStep
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 """A process of its own runs this package too."""
@@ -92,6 +95,43 @@ def test_a_server_says_where_it_can_be_called_and_stops_at_a_signal(shop: Shop) 
     assert "--insecure on 0.0.0.0: whoever reaches this machine may call" in said
     assert "Traceback" not in said
     assert server.returncode == 0
+
+
+@pytest.mark.timeout(30)
+def test_a_server_records_and_logs_as_it_is_told(shop: Shop) -> None:
+    old = shop.folder / "journals" / "CA1.jsonl"
+    old.parent.mkdir()
+    old.write_text('{"journal": {"inherited": {"call": "CA1"}}}\n')
+    os.utime(old, (0, 0))
+    command = [sys.executable, "-m", "voiceagent.cli", "serve", "shop", "--insecure", "--port", "0"]
+    command += ["--engines", "null", "--record", "sounds", "--log-format", "json"]
+    server = subprocess.Popen(  # noqa: S603 - this repository's own program
+        command, cwd=shop.folder, env=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        (url,) = [
+            line.split("media ")[1].strip()
+            for line in itertools.takewhile(lambda line: "journals in" not in line, server.stdout)
+            if "media " in line
+        ]
+        asyncio.run(place_call(url, CallerScript("test", (WaitStep(1_000), HangUpStep()))))
+        server.send_signal(signal.SIGTERM)
+        _, logged = server.communicate(timeout=20)
+    finally:
+        server.kill()
+    events = [json.loads(line)["event"] for line in logged.splitlines()]
+    assert any(event.startswith("purged 1 records") for event in events)
+    assert not old.exists()
+    assert sorted(file.suffix for file in (shop.folder / "sounds").iterdir()) == [".json", ".wav"]
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--keep-journals", "--keep-recordings"])
+def test_for_how_long_records_are_kept_is_asked_before_a_call(shop: Shop, voiceagent: Run, option: str) -> None:
+    code, _, complained = voiceagent("serve", "shop", "--insecure", option, "always")
+    assert code == 1
+    assert f"{option} is 'always', but must be a number of days, or 'forever'" in complained
 
 
 @pytest.mark.parametrize("module", ["voiceagent.cli.commands", "uvicorn"])

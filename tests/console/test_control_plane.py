@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.console.app import MAX_FORM_BYTES, control_plane
+from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -28,11 +30,18 @@ PATH = "/twilio/bank/answer"
 class Desk:
     """A control plane, asked over ASGI."""
 
-    def __init__(self, settings=SECURE, *, ready=True):
+    def __init__(self, settings=SECURE, *, ready=True, state=MemoryStore):
         self.clock = ManualClock()
-        self.tokens = CallTokens(self.clock)
-        self.transfers = Transfers(settings.transfer_targets, self.clock)
-        self.app = control_plane(settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready)
+        self.state = state(self.clock)
+        self.tokens = CallTokens(self.state)
+        self.transfers = Transfers(settings.transfer_targets, self.clock, self.state)
+        self.app = control_plane(
+            settings, tokens=self.tokens, transfers=self.transfers, ready=lambda: ready, may_go_on=self._may_go_on
+        )
+        self.broken_off = set()
+
+    async def _may_go_on(self, agent, call):
+        return (agent, call) in self.broken_off
 
     def ask(self, method, target, *, body=None, headers=None):
         async def asked():
@@ -77,7 +86,8 @@ def test_a_call_is_connected_to_a_media_socket_with_a_fresh_token():
     url = stream_of(desk.post()).get("url")
     head, token = url.rsplit("/", 1)
     assert head == "wss://voice.example.com/media/twilio/bank"
-    assert desk.tokens.redeem(token, agent="bank") == CallGrant("bank", "CA0", caller="+4930", called="+4940")
+    grant = asyncio.run(desk.tokens.redeem(token, agent="bank"))
+    assert grant == CallGrant("bank", "CA0", caller="+4930", called="+4940")
 
 
 def test_each_answer_has_a_token_of_its_own():
@@ -88,7 +98,7 @@ def test_each_answer_has_a_token_of_its_own():
 def test_a_call_may_come_by_get_as_well():
     desk = Desk()
     stream = stream_of(desk.get(f"{PATH}?{urlencode(FORM)}"))
-    assert desk.tokens.redeem(stream.get("url").rsplit("/", 1)[1], agent="bank").caller == "+4930"
+    assert asyncio.run(desk.tokens.redeem(stream.get("url").rsplit("/", 1)[1], agent="bank")).caller == "+4930"
 
 
 def test_what_the_dialling_application_wrote_into_the_address_reaches_the_call():
@@ -207,40 +217,85 @@ def test_the_answer_goes_on_with_a_question_once_the_stream_has_ended():
     assert verbs(Desk().post())[1] == ("Redirect", f"https://voice.example.com{AFTER}")
 
 
+def test_a_call_that_was_broken_off_is_connected_once_more():
+    desk = Desk()
+    desk.broken_off.add(("bank", "CA0"))
+    stream = stream_of(desk.post(AFTER))
+    token = stream.get("url").rsplit("/", 1)[1]
+    grant = asyncio.run(desk.tokens.redeem(token, agent="bank"))
+    assert (grant.call, grant.caller, grant.again) == ("CA0", "+4930", True)
+    assert verbs(desk.post(AFTER, FORM | {"CallSid": "CA1"})) == [("Hangup", None)]
+
+
 def test_a_caller_who_is_handed_over_is_dialled_through_and_again_if_the_carrier_asks_again():
     desk = Desk(WITH_SUPPORT)
-    desk.transfers.expect("CA0", desk.transfers.number_of("support"))
+    asyncio.run(desk.transfers.expect("CA0", desk.transfers.number_of("support")))
     assert verbs(desk.post(AFTER)) == [("Dial", "+15551234567")]
     assert verbs(desk.get(f"{AFTER}?CallSid=CA0")) == [("Dial", "+15551234567")]
 
 
 def test_a_call_that_is_simply_over_is_hung_up_and_so_is_one_long_after_its_transfer():
     desk = Desk(WITH_SUPPORT)
-    desk.transfers.expect("CA1", "+15551234567")
+    asyncio.run(desk.transfers.expect("CA1", "+15551234567"))
     assert verbs(desk.post(AFTER)) == [("Hangup", None)]
-    desk.clock.advance(ASKED_WITHIN_MS)
+    asyncio.run(time_is_up(desk))
     assert verbs(desk.post(AFTER, FORM | {"CallSid": "CA1"})) == [("Hangup", None)]
 
 
 def test_a_server_that_takes_no_calls_still_says_where_those_it_had_are_to_go():
     desk = Desk(WITH_SUPPORT, ready=False)
-    desk.transfers.expect("CA0", "+15551234567")
+    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
     assert verbs(desk.post(AFTER)) == [("Dial", "+15551234567")]
 
 
 def test_nobody_but_the_carrier_learns_where_a_call_goes():
     desk = Desk(WITH_SUPPORT)
-    desk.transfers.expect("CA0", "+15551234567")
+    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
     refused = desk.post(AFTER, **{"X-Twilio-Signature": "wrong"})
     assert (refused.status_code, "555" in refused.text) == (403, False)
 
 
 def test_a_transfer_that_no_carrier_asks_about_is_an_error_in_the_log(caplog):
     desk = Desk(WITH_SUPPORT)
-    desk.transfers.expect("CA0", "+15551234567")
-    desk.clock.advance(ASKED_WITHIN_MS)
+    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
+    asyncio.run(time_is_up(desk))
     assert "call CA0 was not handed over" in caplog.text
     asyncio.run(desk.transfers.all_asked())
+
+
+def test_a_transfer_that_another_worker_was_asked_about_is_no_error(caplog):
+    desk = Desk(WITH_SUPPORT)
+    another = Transfers({}, desk.clock, desk.state)
+    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
+    assert asyncio.run(another.next_of("CA0")) == "+15551234567"
+    asyncio.run(time_is_up(desk))
+    assert "not handed over" not in caplog.text
+
+
+async def time_is_up(desk):
+    desk.clock.advance(ASKED_WITHIN_MS)
+    for _ in range(3):  # what has gone wrong is told by a task
+        await asyncio.sleep(0)
+
+
+class Gone(MemoryStore):
+    """Shared state that does not answer."""
+
+    async def note(self, key, value, *, ttl_ms):
+        raise StateUnavailable("gone")
+
+    async def noted(self, key):
+        raise StateUnavailable("gone")
+
+
+def test_without_shared_state_no_call_is_connected_and_nobody_is_sent_anywhere(caplog):
+    desk = Desk(WITH_SUPPORT, state=Gone)
+    assert desk.post().status_code == 503
+    assert desk.post(AFTER).status_code == 503
+    assert "no call token can be given: gone" in caplog.text
+    assert "nobody knows where the caller is to go: gone" in caplog.text
+    with pytest.raises(CallLost, match="nobody can be told where the caller is to go"):
+        asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
 
 
 def test_other_methods_are_not_allowed():

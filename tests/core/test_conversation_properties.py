@@ -95,7 +95,7 @@ _handles = st.sampled_from([None, None, "number#1", "code#1", "code#2", "stray#7
 _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.CallStarted: st.just(ev.CallStarted("en-US", "UTC", 1_700_000_000_000)),
     ev.LegAttached: st.builds(ev.LegAttached, _legs, st.just("script")),
-    ev.LegLost: st.builds(ev.LegLost, _legs, st.just("gone")),
+    ev.LegLost: st.builds(ev.LegLost, _legs, st.just("gone"), st.booleans()),
     ev.CallResumed: st.builds(ev.CallResumed, _lengths),
     ev.CallEnded: st.just(ev.CallEnded("over")),
     ev.CallerStartedSpeaking: st.builds(ev.CallerStartedSpeaking, _caller, _instants),
@@ -298,6 +298,9 @@ class Call:
         for out in outgoing:
             self._effect(out)
         self._after(event, outgoing)
+        if self.conversation.state.suspended:  # a caller who does not come back is a call without an end
+            resumed = isinstance(event, ev.CallResumed)
+            self.happens(ev.LegAttached(LegId("leg-again"), "script") if resumed else ev.CallResumed(0))
 
     def _before(self, event: ev.Event) -> None:
         match event:
@@ -363,7 +366,7 @@ class Call:
         deadline_ms = self.conversation.deadline_ms
         if self.over:
             assert deadline_ms is None
-        elif self.conversation.state.started and not self.letting_go:
+        elif self.conversation.state.started and not (self.letting_go or self.conversation.state.suspended):
             assert deadline_ms is not None, "nothing will ever end this call"
 
     def results_have_requests(self) -> None:

@@ -27,6 +27,7 @@ from voiceagent.runtime.session import Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.speech import EnergyVad
 from voiceagent.speech.samples import encoded
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
@@ -223,7 +224,7 @@ async def spoken_call(
         clock=clock,
         ticker=Ticker(clock),
         lead_ms=200,
-        transfers=Transfers({}, clock),
+        transfers=Transfers({}, clock, MemoryStore(clock)),
     )
     incoming = IncomingCall(CallId("spoken"), leg, flow.name, "+15550100", "+15550199", {})
     session = Session(flow, incoming, services)

@@ -30,10 +30,12 @@ from voiceagent.ports import (
     LegEvents,
     LegFeatures,
     ReplyPiece,
+    SharedJournals,
 )
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.replay import replay
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
@@ -293,6 +295,8 @@ class Exchange:
         self.clock = ManualClock(1_000_000)
         self.learned = Learned()
         self.observers: list[Observer] = []
+        self.shared: SharedJournals | None = None
+        """Where journals are kept as well."""
 
     def serve(
         self,
@@ -304,6 +308,7 @@ class Exchange:
         calls: int = 1,
         engines: Mapping[str, Any] | None = None,
         broker: CredentialBroker | None = None,
+        recordings: Callable[[], Recordings] | None = None,
         first: Callable[[Line], None] = lambda _: None,
         complete: bool = True,
     ) -> list[Line]:
@@ -324,7 +329,8 @@ class Exchange:
         async def serving() -> list[Line]:
             before = asyncio.all_tasks()
             placed = [Line(self.clock, flow, number) for number in range(1, calls + 1)]
-            journals = JournalStore(self.directory)
+            journals = JournalStore(self.directory, shared=self.shared)
+            recorded_in = recordings() if recordings is not None else None
             services = Services(
                 engines=Engines(**given),
                 models=LinesEngine(lines),
@@ -332,6 +338,7 @@ class Exchange:
                 journals=journals,
                 clock=self.clock,
                 learned=self.learned,
+                recordings=recorded_in,
                 observers=(*self.observers, *(line.observe for line in placed)),
             )
             for line in placed:
@@ -349,6 +356,8 @@ class Exchange:
                     line.running.cancel()
                 await asyncio.wait([line.running for line in placed], timeout=SECONDS_TO_SPARE)
                 await journals.close()
+                if recorded_in is not None:
+                    await recorded_in.close()
                 await pool.close()
             assert asyncio.all_tasks() == before, "a call has left a task behind"
             return placed

@@ -40,6 +40,7 @@ from voiceagent.ports import (
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.session import Services, Session
 from voiceagent.speech import EnergyVad, NullRecognizer, NullSynthesizer
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.codec import ClearAudio, Command, Mark, Media, PlayAudio, SetMark, Started, WireEvent
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
@@ -380,7 +381,7 @@ def play(
             clock=clock,
             ticker=Ticker(clock),
             lead_ms=400,
-            transfers=Transfers({}, clock),
+            transfers=Transfers({}, clock, MemoryStore(clock)),
         )
         async with asyncio.TaskGroup() as tasks:
 

@@ -101,10 +101,10 @@ def test_a_caller_the_recognizer_fails_is_asked_to_say_it_again(exchange: Any, t
 
 
 def test_a_transcript_without_an_end_is_cut_between_words(exchange: Any) -> None:
-    (line,) = exchange.serve(asks, desk(), lines=lines(say("I see.")), heard=["seven " * 50_000])
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("I see.")), heard=["never " * 50_000])
     (transcript,) = line.all(ev.TranscriptFinal)
     assert 990 <= len(transcript.text) <= 1_000
-    assert set(transcript.text.split()) == {"seven"}
+    assert set(transcript.text.split()) == {"never"}
 
 
 class BrokenVad:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,9 @@ from voiceagent import (
 )
 from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId
-from voiceagent.ports import Transcript
+from voiceagent.errors import StateUnavailable
+from voiceagent.ports import CallLease, Transcript
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.testing import ask_for, say
 
 
@@ -126,6 +129,29 @@ def test_a_disk_that_stops_ends_calls_in_bounded_time_and_refuses_their_writes(
         scenario, desk(write.tool), lines=lines(ask_for("book"), say("No.")), heard=["book"], complete=False
     )
     go_on.set()
+    assert [failed.kind for failed in line.all(ev.ToolFailed)] == ["refused"]
+    assert not write.begun.is_set()
+
+
+def test_a_call_whose_record_cannot_be_shared_goes_on_but_changes_nothing(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voiceagent.runtime.journal_mirror.SYNCED_WITHIN_MS", 100)
+    monkeypatch.setattr("voiceagent.runtime.journal_mirror.CLOSED_WITHIN_MS", 100)
+    write = SlowWrite()
+
+    class Away(MemoryStore):
+        async def append(self, lease: CallLease, at: int, lines: Sequence[bytes]) -> int:
+            raise StateUnavailable("away")
+
+    exchange.shared = Away(exchange.clock)
+
+    async def scenario(line: Any) -> None:
+        await asks(line)
+        await line.until(ev.ToolFailed)
+        assert not line.all(ev.CallEnded)
+
+    (line,) = exchange.serve(scenario, desk(write.tool), lines=lines(ask_for("book"), say("No.")), heard=["book"])
     assert [failed.kind for failed in line.all(ev.ToolFailed)] == ["refused"]
     assert not write.begun.is_set()
 

@@ -7,6 +7,7 @@ import asyncio
 from starlette.applications import Starlette
 
 from voiceagent.core.events import PlayoutReached, PlayoutStopped
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -56,8 +57,8 @@ def test_an_interrupted_sentence_stops_and_a_goodbye_is_heard_to_its_last_sample
             handler=handler,
             app=Starlette(),
             clock=running_clock,
-            tokens=CallTokens(running_clock),
-            transfers=Transfers({}, running_clock),
+            tokens=CallTokens(MemoryStore(running_clock)),
+            transfers=Transfers({}, running_clock, MemoryStore(running_clock)),
         )
         async with server.serving() as port:
             carrier = TwilioCarrier(f"ws://127.0.0.1:{port}/media/twilio/bank", caller=SilentCaller())

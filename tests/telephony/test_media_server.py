@@ -12,10 +12,11 @@ from dataclasses import replace
 import pytest
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.errors import OperatorError
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
 from voiceagent.telephony.driver import START_DEADLINE_MS
@@ -88,8 +89,9 @@ class Session:
 
 @asynccontextmanager
 async def serving(clock, settings=SECURE, *, calls=None):
-    calls, tokens = calls or Calls(), CallTokens(clock)
-    transfers = Transfers(settings.transfer_targets, clock)
+    state = MemoryStore(clock)
+    calls, tokens = calls or Calls(), CallTokens(state)
+    transfers = Transfers(settings.transfer_targets, clock, state)
     server = MediaServer(settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers)
     async with server.serving() as port:
         yield calls, tokens, server, f"ws://127.0.0.1:{port}"
@@ -123,7 +125,9 @@ async def close_code(ws):
 def test_a_signed_call_with_its_token_is_let_in(running_clock):
     async def scenario():
         async with serving(running_clock) as (calls, tokens, _, address):
-            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0", caller="+4930", called="+4940")))
+            path = media_path(
+                "twilio", "bank", await tokens.mint(CallGrant("bank", "CA0", caller="+4930", called="+4940"))
+            )
             async with calling(address, path, signed(path)) as ws:
                 await ws.send('{"event":"connected"}')
                 await ws.send(start())
@@ -159,7 +163,7 @@ def test_a_signed_call_with_its_token_is_let_in(running_clock):
 def test_nobody_is_let_in_without_the_carriers_signature(running_clock, headers, status):
     async def scenario():
         async with serving(running_clock) as (calls, tokens, _, address):
-            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0")))
             assert await status_of(address, path, headers(path)) == status
             async with calling(address, path, signed(path)) as ws:
                 await ws.send(start())
@@ -172,7 +176,7 @@ def test_nobody_is_let_in_without_the_carriers_signature(running_clock, headers,
 def test_a_replayed_upgrade_is_refused(running_clock):
     async def scenario():
         async with serving(running_clock) as (_, tokens, _, address):
-            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0")))
             async with calling(address, path, signed(path)):
                 pass
             assert await status_of(address, path, signed(path)) == 403
@@ -183,11 +187,11 @@ def test_a_replayed_upgrade_is_refused(running_clock):
 def test_a_token_too_old_of_another_agent_or_missing_is_refused(clock):
     async def scenario():
         async with serving(clock) as (_, tokens, _, address):
-            foreign = media_path("twilio", "clinic", tokens.mint(CallGrant("bank", "CA0")))
+            foreign = media_path("twilio", "clinic", await tokens.mint(CallGrant("bank", "CA0")))
             assert await status_of(address, foreign, signed(foreign)) == 403
             missing = "/media/twilio/bank"
             assert await status_of(address, missing, signed(missing)) == 403
-            old = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            old = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0")))
             clock.advance(TOKEN_LIFETIME_MS)
             assert await status_of(address, old, signed(old)) == 403
 
@@ -197,7 +201,7 @@ def test_a_token_too_old_of_another_agent_or_missing_is_refused(clock):
 def test_a_token_connects_only_the_call_that_it_was_given_for(running_clock):
     async def scenario():
         async with serving(running_clock) as (calls, tokens, _, address):
-            path = media_path("twilio", "bank", tokens.mint(CallGrant("bank", "CA0")))
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0")))
             async with calling(address, path, signed(path)) as ws:
                 await ws.send(start("CA1"))
                 assert await close_code(ws) == 1008
@@ -374,17 +378,20 @@ def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, 
     assert "failed" in caplog.text
 
 
-def test_a_newer_leg_of_a_call_takes_the_place_of_one_that_is_half_dead(running_clock):
+def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_leg_that_is_half_dead(running_clock):
     async def scenario():
-        async with serving(running_clock, INSECURE) as (calls, _, server, address):
-            half_dead = await connect(address + "/media/twilio/bank", compression=None)
+        async with serving(running_clock) as (calls, tokens, server, address):
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0")))
+            half_dead = await connect(address + path, compression=None, additional_headers=signed(path))
             await half_dead.send(start())
             older = await calls.sessions.get()
             half_dead.transport.pause_reading()
-            async with calling(address, "/media/twilio/bank") as again:
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0", again=True)))
+            async with calling(address, path, signed(path)) as again:
                 await again.send(start())
                 newer = await calls.sessions.get()
-                assert (await older.next(LegLost)).reason == "the call has a newer leg"
+                lost = await older.next(LegLost)
+                assert (lost.reason, lost.may_return) == ("the call has a newer leg", True)
                 await again.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
                 assert await newer.next(DigitsPressed) == DigitsPressed("1")
                 assert older.events.empty()
@@ -392,6 +399,27 @@ def test_a_newer_leg_of_a_call_takes_the_place_of_one_that_is_half_dead(running_
             half_dead.transport.abort()
             await half_dead.wait_closed()
             await server.drained()
+
+    asyncio.run(scenario())
+
+
+def test_a4_a_call_that_is_live_is_not_taken_over_by_a_second_start_on_another_socket(running_clock):
+    async def scenario():
+        async with serving(running_clock) as (calls, tokens, _, address):
+            first, second = [
+                media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0"))) for _ in range(2)
+            ]
+            async with calling(address, first, signed(first)) as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                async with calling(address, second, signed(second)) as other:
+                    await other.send(start())
+                    with pytest.raises(ConnectionClosed) as closed:
+                        await other.recv()
+                    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "the call has a leg")
+                await ws.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
+                assert await session.next(DigitsPressed) == DigitsPressed("1")
+            assert len(calls.incoming) == 1
 
     asyncio.run(scenario())
 
@@ -437,7 +465,7 @@ def test_a_call_that_has_been_handed_over_is_waited_for_until_the_carrier_has_as
             drained = asyncio.create_task(server.drained())
             await asyncio.wait([drained], timeout=0.1)
             assert (server.live_calls, drained.done()) == (0, False)
-            assert server._transfers.next_of("CA0") == "+4930"
+            assert await server._transfers.next_of("CA0") == "+4930"
             await drained
 
     asyncio.run(scenario())

@@ -47,12 +47,12 @@ async def echo(connection, admitted):
     await connection.close()
 
 
-def admit(request):
+async def admit(request):
     return HTTPStatus.FORBIDDEN if request.path == "/forbidden" else request.path
 
 
 @asynccontextmanager
-async def listening(clock, *, serve=echo, sockets=10, others=10):
+async def listening(clock, *, serve=echo, sockets=10, others=10, admit=admit):
     port = OnePort(admit=admit, serve=serve, app=APP, clock=clock, max_sockets=sockets, max_http_connections=others)
     number = await port.open("127.0.0.1", 0)
     try:
@@ -318,6 +318,23 @@ def test_a_failing_page_and_a_failing_socket_touch_nobody_else(running_clock, ca
 
     asyncio.run(scenario())
     assert "a media connection failed" in caplog.text
+
+
+def test_sockets_that_are_looked_at_together_do_not_slip_past_the_limit(running_clock):
+    async def scenario():
+        all_look = asyncio.Barrier(6)
+
+        async def slowly(request):
+            await all_look.wait()
+            return request.path
+
+        async with listening(running_clock, sockets=3, admit=slowly) as (port, number):
+            opening = [asyncio.ensure_future(connect(f"ws://127.0.0.1:{number}/{n}")) for n in range(6)]
+            opened = await asyncio.gather(*opening, return_exceptions=True)
+            refused = [one.response.status_code for one in opened if isinstance(one, InvalidStatus)]
+            assert (refused, port.live) == ([503] * 3, 3)
+
+    asyncio.run(scenario())
 
 
 def test_a_port_that_is_taken_is_named(running_clock):

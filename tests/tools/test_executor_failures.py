@@ -65,11 +65,14 @@ def test_whoever_runs_the_server_is_told_of_a_tool_that_fails(caplog: pytest.Log
     @tool
     async def look() -> None:
         """Look."""
-        raise ToolFailed("the bank cannot be reached")
+        raise ToolFailed("nobody is called Bob")
 
+    caplog.set_level("DEBUG")
     failed(run(look), "failed")
-    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert line.getMessage() == "call call-1: tool look: failed: the bank cannot be reached"
+    told, for_debugging = [record for record in caplog.records if record.name.startswith("voiceagent")]
+    assert (told.levelname, told.getMessage()) == ("WARNING", "call call-1: tool look: failed")
+    assert for_debugging.levelname == "DEBUG"
+    assert for_debugging.getMessage() == "call call-1: tool look: nobody is called Bob"
 
 
 class _Stubborn:

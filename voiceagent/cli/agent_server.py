@@ -16,15 +16,19 @@ from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
 from voiceagent.ports import MULAW_8K, CredentialBroker, IncomingCall, SpeechModelEngine
+from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loop_watch import LoopWatch
+from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.render_ahead import render_ahead
-from voiceagent.runtime.session import Observer, Services, Session
+from voiceagent.runtime.retention import Retention, purged_daily
+from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines
+from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.tools.biscuit import BiscuitAttenuation
@@ -76,6 +80,12 @@ class ServerSettings:
     telephony: TelephonySettings
     journals: Path
     """Folder of the calls' journals."""
+    state: str = field(default="memory", repr=False)
+    """What workers share, as `open_store` takes it; there may be a password in it."""
+    recordings: Path | None = None
+    """Folder of the calls' recordings; None where none are made."""
+    retention: Retention | None = None
+    """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
@@ -123,6 +133,8 @@ async def agent_server(
     learned = Learned()
     async with AsyncExitStack() as closing:
         await asyncio.to_thread(read_zone, settings.time_zone)
+        store = await open_store(settings.state, clock=clock)
+        closing.push_async_callback(store.close)
         # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
         models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
         closing.push_async_callback(models.close)
@@ -134,8 +146,14 @@ async def agent_server(
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
         engines = await asyncio.to_thread(open_engines, settings.engines)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        journals = JournalStore(settings.journals)
+        # What dies with the process is no better a place for a journal than its file.
+        journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
         closing.push_async_callback(journals.close)
+        recordings = Recordings(settings.recordings) if settings.recordings is not None else None
+        if recordings is not None:
+            closing.push_async_callback(recordings.close)
+        if settings.retention is not None:
+            await closing.enter_async_context(purged_daily(settings.retention))
         _warn_of_targets_without_number(flows, settings.telephony)
         tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
         closing.push_async_callback(tools.close)
@@ -149,15 +167,26 @@ async def agent_server(
             learned=learned,
             observers=tuple(observers),
             speech_model=speech_model,
+            recordings=recordings,
         )
         for flow in flows.values():
             await render_ahead(flow, engines.synthesizer, learned, MULAW_8K)
 
+        calls = Calls(flows, services, time_zone=settings.time_zone)
+        closing.push_async_callback(calls.close)
+
         async def take(incoming: IncomingCall) -> None:
             _log.info("call %s for %s", incoming.call, incoming.agent)
-            await Session(flows[incoming.agent], incoming, services, time_zone=settings.time_zone).run()
+            await calls.take(incoming)
 
-        lines = open_lines(settings.telephony, handler=take, healthy=lambda: engines.healthy, clock=clock)
+        lines = open_lines(
+            settings.telephony,
+            handler=take,
+            may_go_on=calls.may_go_on,
+            healthy=lambda: engines.healthy,
+            clock=clock,
+            state=store,
+        )
         async with lines as (media, port):
             yield AgentServer(media, port)
 

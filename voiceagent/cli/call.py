@@ -20,6 +20,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
+from voiceagent.logs import set_up_logging
 from voiceagent.runtime.call_summary import CallSummary
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_disk import journal_name
@@ -87,7 +88,7 @@ def call(
     --service-url http://127.0.0.1:9000 --token-url http://127.0.0.1:9000/oauth/token --client-id phone-agent
     --client-secret …
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    set_up_logging("text", level=logging.WARNING)
     plan = CallerScript.read(script)
     answered = None
     if "://" in target:

@@ -16,6 +16,7 @@ from voiceagent.cli.diff import diff
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.promote import promote
+from voiceagent.cli.purge import purge_records
 from voiceagent.cli.replay import replay
 from voiceagent.cli.schema import schema
 from voiceagent.cli.serve import serve
@@ -38,6 +39,7 @@ app.command()(diff)
 app.command()(inspect)
 app.command()(replay)
 app.command()(promote)
+app.command("purge")(purge_records)
 app.command("test")(play)
 app.command()(schema)
 

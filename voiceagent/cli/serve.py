@@ -7,6 +7,8 @@ import ipaddress
 import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +21,9 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
+from voiceagent.logs import LogFormat, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
+from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
 from voiceagent.telephony.settings import TelephonySettings
 
@@ -51,14 +55,28 @@ def serve(
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
+    record: Annotated[
+        Path | None,
+        typer.Option(envvar="VOICEAGENT_RECORDINGS", metavar="DIR", help="Record the sound of every call there."),
+    ] = None,
+    keep_journals: Annotated[
+        str,
+        typer.Option(
+            envvar="VOICEAGENT_KEEP_JOURNALS", metavar="DAYS", help="Days after which they are deleted, or `forever`."
+        ),
+    ] = str(DEFAULT_DAYS),
+    keep_recordings: Annotated[
+        str, typer.Option(envvar="VOICEAGENT_KEEP_RECORDINGS", metavar="DAYS", help="The same for recordings.")
+    ] = str(DEFAULT_DAYS),
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="VOICEAGENT_LOG_FORMAT", help="One line per event: `json`, or `text` to read.")
+    ] = "text",
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
 
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for library in ("transitions", "websockets"):  # several lines for what we say in one
-        logging.getLogger(library).setLevel(logging.WARNING)
+    set_up_logging(log_format)
     telephony = TelephonySettings(
         agents=frozenset(flows := agents_to_serve(agents, service_url=serving.service_url)),
         public_url=public_url,
@@ -71,7 +89,19 @@ def serve(
     )
     _require_somebody_gets_in(telephony)
     require_writable(serving.journals)
-    forced = _run(_serve(serving.settings(telephony), flows))
+    if record is not None:
+        require_writable(record)
+    settings = replace(
+        serving.settings(telephony),
+        recordings=record,
+        retention=Retention(
+            serving.journals,
+            record,
+            journals_days=days_from(keep_journals, option="--keep-journals"),
+            recordings_days=days_from(keep_recordings, option="--keep-recordings"),
+        ),
+    )
+    forced = _run(_serve(settings, flows))
     if forced:
         raise typer.Exit(1)
 

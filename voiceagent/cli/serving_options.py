@@ -16,6 +16,7 @@ import typer
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess
+from voiceagent.stores import require_store
 from voiceagent.telephony.settings import TelephonySettings
 
 __all__ = ["ServingOptions", "require_address", "with_serving_options"]
@@ -49,6 +50,14 @@ class ServingOptions:
     journals: Annotated[Path, typer.Option(envvar="VOICEAGENT_JOURNALS", help="Folder of the calls' journals.")] = Path(
         "journals"
     )
+    state: Annotated[
+        str,
+        typer.Option(
+            envvar="VOICEAGENT_STATE",
+            metavar="memory|sqlite:///FILE|redis://…",
+            help="What workers share: call tokens, counts, and the journals of running calls.",
+        ),
+    ] = "memory"
     service_url: Annotated[
         str, typer.Option(envvar="VOICEAGENT_SERVICE_URL", help="Service that the agents' tools call.")
     ] = ""
@@ -104,12 +113,14 @@ class ServingOptions:
             require_address(f"--{name.replace('_', '-')}", getattr(self, name))
         for url in self.internal_url or ():
             require_address("--internal-url", url)
+        require_store(self.state)
 
     def settings(self, telephony: TelephonySettings) -> ServerSettings:
         """Return what a server with these telephone lines is made from."""
         return ServerSettings(
             telephony=telephony,
             journals=self.journals,
+            state=self.state,
             engines=self.engines,
             model=self.model,
             speech_model=self.speech_model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -15,13 +15,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.core.ids import CallId
+from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import webhook_is_signed
 from voiceagent.telephony.transfers import Transfers
 
-__all__ = ["MAX_FORM_BYTES", "control_plane"]
+__all__ = ["MAX_FORM_BYTES", "MayGoOn", "control_plane"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,11 +34,18 @@ _MAX_PARAMETERS = 16
 _MAX_PARAMETER_CHARS = 500  # the carrier's limit, name and value together
 _PARAMETER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MayGoOn = Callable[[str, CallId], Awaitable[bool]]
+"""(agent, call) → whether a call whose stream has ended was broken off and goes on if it is connected again."""
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def control_plane(
-    settings: TelephonySettings, *, tokens: CallTokens, transfers: Transfers, ready: Callable[[], bool]
+    settings: TelephonySettings,
+    *,
+    tokens: CallTokens,
+    transfers: Transfers,
+    ready: Callable[[], bool],
+    may_go_on: MayGoOn,
 ) -> Starlette:
     """Return the ASGI app.
 
@@ -58,16 +67,21 @@ def control_plane(
             return asked
         if not ready():
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
-        grant = CallGrant(asked.agent, asked.call, caller=asked.form.get("From"), called=asked.form.get("To"))
-        media = asked.media_base + media_path("twilio", asked.agent, tokens.mint(grant))
-        return _twiml(_connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after"))
+        return await _connected(request, asked, tokens)
 
     async def after(request: Request) -> Response:
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        number = transfers.next_of(asked.call)
-        return _twiml("<Hangup/>" if number is None else f"<Dial>{escape(number)}</Dial>")
+        try:
+            number = await transfers.next_of(asked.call)
+        except StateUnavailable as exc:
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows where the caller is to go: {exc}")
+        if number is not None:
+            return _twiml(f"<Dial>{escape(number)}</Dial>")
+        if await may_go_on(asked.agent, CallId(asked.call)):
+            return await _connected(request, asked, tokens, again=True)
+        return _twiml("<Hangup/>")
 
     return Starlette(
         routes=[
@@ -77,6 +91,18 @@ def control_plane(
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
         ]
     )
+
+
+async def _connected(request: Request, asked: _Asked, tokens: CallTokens, *, again: bool = False) -> Response:
+    """Have the carrier connect the call to us, and ask us afterwards what comes next."""
+    form = asked.form
+    grant = CallGrant(asked.agent, asked.call, caller=form.get("From"), called=form.get("To"), again=again)
+    try:
+        token = await tokens.mint(grant)
+    except StateUnavailable as exc:
+        return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
+    media = asked.media_base + media_path("twilio", asked.agent, token)
+    return _twiml(_connect(media, asked.parameters, then=f"{asked.webhook_base}/twilio/{asked.agent}/after"))
 
 
 # --- a webhook -------------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from voiceagent.console.app import control_plane
-from voiceagent.ports import CallHandler, Clock
+from voiceagent.console.app import MayGoOn, control_plane
+from voiceagent.core.ids import CallId
+from voiceagent.ports import CallHandler, Clock, SharedState
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -15,18 +17,37 @@ from voiceagent.telephony.transfers import Transfers
 __all__ = ["open_lines"]
 
 
+async def _never(agent: str, call: CallId) -> bool:
+    del agent, call
+    return False
+
+
 @asynccontextmanager
 async def open_lines(
-    settings: TelephonySettings, *, handler: CallHandler, healthy: Callable[[], bool], clock: Clock
+    settings: TelephonySettings,
+    *,
+    handler: CallHandler,
+    healthy: Callable[[], bool],
+    clock: Clock,
+    state: SharedState | None = None,
+    may_go_on: MayGoOn = _never,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
-    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. Raises OperatorError
-    where the port cannot be opened.
+    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. `state` is what this
+    worker shares with others; without it there are none. A call whose connection broke is connected again where it
+    `may_go_on`. Raises OperatorError where the port cannot be opened.
     """
-    tokens = CallTokens(clock)
-    transfers = Transfers(settings.transfer_targets, clock)
-    app = control_plane(settings, tokens=tokens, transfers=transfers, ready=lambda: media.ready and healthy())
+    state = state or MemoryStore(clock)
+    tokens = CallTokens(state)
+    transfers = Transfers(settings.transfer_targets, clock, state)
+    app = control_plane(
+        settings,
+        tokens=tokens,
+        transfers=transfers,
+        ready=lambda: media.ready and healthy(),
+        may_go_on=may_go_on,
+    )
     media = MediaServer(settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers)
     async with media.serving() as port:
         yield media, port

@@ -46,6 +46,21 @@ class Confirming:
             digest=digest_of(call.tool.name, call.arguments),
         )
 
+    def broken_off(self) -> None:
+        """Nobody is there to answer: a yes counts for nothing until the question has been asked again."""
+        if self._doing.confirmation is not None:
+            self._doing.confirmation.heard = False
+
+    def ask_again(self) -> bool:
+        """Read back once more what was waiting for its yes; False where nothing was."""
+        confirmation = self._doing.confirmation
+        call = self._doing.calls.get(confirmation.call) if confirmation else None
+        if call is None:
+            return False
+        call.epoch = self._state.epoch
+        self.ask(call)
+        return True
+
     def answered_by(self, turn: TurnTaken) -> bool:
         """Take the caller's turn as the answer to a read-back; True where nothing else is to be made of it."""
         confirmation = self._doing.confirmation
@@ -64,7 +79,7 @@ class Confirming:
 
     def deadline_ms(self) -> int | None:
         """When it is too late for a yes."""
-        if self._doing.confirmation is None or self._hearing.turn_open:
+        if self._doing.confirmation is None or self._hearing.turn_open or self._state.swapping:
             return None  # whoever is speaking may be saying yes: time is up when they have finished
         return self._doing.confirmation.deadline_ms
 

@@ -21,6 +21,7 @@ from voiceagent.core.listening import Listening
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.renewal import Renewal
 from voiceagent.core.replying import Replying
+from voiceagent.core.resuming import Resuming
 from voiceagent.core.sealing import Sealing
 from voiceagent.core.state import CallState, Inherited
 from voiceagent.core.unasked import Unasked
@@ -66,6 +67,7 @@ class Conversation:
         self._listening = Listening(desks, replying=self._replying, confirming=self._confirming)
         self._unasked = Unasked(desks, listening=self._listening, replying=self._replying)
         self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
+        self._resuming = Resuming(desks, confirming=self._confirming, unasked=self._unasked)
         self._speech_failures = 0
 
     # --- what the outside may know -----------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ class Conversation:
     @property
     def deadline_ms(self) -> int | None:
         """When to send TimePassed if nothing else happens; None for never."""
-        if self.state.ended or not self.state.started:
+        if self.state.ended or self.state.suspended or not self.state.started:
             return None
         due = (
             self._hearing.deadline_ms,
@@ -125,7 +127,7 @@ class Conversation:
         if not self.state.started and not isinstance(event, _BEFORE_THE_CALL):
             return ()  # nobody is there who could have done it
         self._take(event)
-        if not self.state.ended and self.state.started:
+        if not (self.state.ended or self.state.suspended) and self.state.started:
             self._deadlines()
             self._settle()
         return self._out.take()
@@ -136,11 +138,10 @@ class Conversation:
                 self._call_started(event)
             case ev.LegAttached(leg):
                 self._leg_attached(leg)
-            case ev.LegLost(leg, reason):
-                self._leg_lost(leg, reason)
+            case ev.LegLost():
+                self._leg_lost(event)
             case ev.CallResumed():
-                if not self.state.closing:
-                    self._saying.say(self.state.flow.phrases.resumed)
+                self._resuming.folded()
             case ev.CallEnded():
                 self._call_ended()
             case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
@@ -188,6 +189,7 @@ class Conversation:
             case ev.PhaseSwapped(epoch):
                 if self._phasing.swapped(epoch):
                     self._closing.phase_entered()
+                    self._resuming.in_force()
                     self._phasing.try_deferred()
                     self._listening.try_keys()
             case ev.SwapFailed(epoch, reason):
@@ -213,6 +215,9 @@ class Conversation:
 
     def _leg_attached(self, leg: LegId) -> None:
         self.state.legs[leg] = None
+        if self.state.suspended:
+            self.state.suspended = False
+            self._resuming.connected()
         self._begin_if_ready()
 
     def _begin_if_ready(self) -> None:
@@ -221,12 +226,16 @@ class Conversation:
             self.state.started = True
             self._phasing.enter()
 
-    def _leg_lost(self, leg: LegId, reason: str) -> None:
-        if leg not in self.state.legs:
+    def _leg_lost(self, event: ev.LegLost) -> None:
+        if event.leg not in self.state.legs:
             return
-        del self.state.legs[leg]
-        if not self.state.legs:
-            self._closing.at_once(reason)
+        del self.state.legs[event.leg]
+        if self.state.legs:
+            return
+        if event.may_return and not self.state.closing:
+            self.state.suspended = True
+        else:
+            self._closing.at_once(event.reason)
 
     def _call_ended(self) -> None:
         self._saying.drop_reply()

@@ -258,6 +258,25 @@ class Doing:
         self.confirmation = None
         self.prefetch.close()
 
+    # --- a connection that is lost ---
+
+    def broken_off(self) -> None:
+        """Who ran what is gone: of a write nobody knows whether it was done."""
+        for call in self.calls.outstanding:
+            if call.tool.effect != "read":
+                self.failed(ToolFailed(call.id, "unknown", "the connection broke before its outcome was known"))
+
+    def fetch_again(self) -> None:
+        """What was being fetched ahead still is to be."""
+        self._fetch(self.prefetch.under_way(self._state.now_ms))
+
+    def look_up_again(self) -> None:
+        """Reads that were broken off are run once more: they change nothing."""
+        for call in self.calls.outstanding:
+            if call.state == "running" and call.tool.effect == "read":
+                call.started_ms = self._state.now_ms
+                self._out.emit(StartTool(call.id, call.tool.name, call.arguments, None))
+
     # --- prefetch ---
 
     def prefetch_on(self, prefetches: Sequence[Prefetch]) -> None:

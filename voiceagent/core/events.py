@@ -82,15 +82,17 @@ class LegAttached:
 
 @dataclass(frozen=True, slots=True)
 class LegLost:
-    """A connection to the caller is gone, for this reason; the call may go on with another."""
+    """A connection to the caller is gone, for this reason."""
 
     leg: LegId
     reason: str
+    may_return: bool = False
+    """Nobody has hung up: the carrier may connect the call again, and then it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResumed:
-    """The journal has been folded after a crash; this long nobody was there."""
+    """The journal has been folded: the call goes on with another connection; so long nobody was there."""
 
     gap_ms: int
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe
 from voiceagent.core.endpointing import patience_after
 from voiceagent.core.ids import UtteranceId
-from voiceagent.core.sealing import Sealing, SealingState, each_handle_once, handle_text, handles_in
+from voiceagent.core.sealing import (
+    UNASKED,
+    Sealing,
+    SealingState,
+    digits_at_end,
+    each_handle_once,
+    handle_text,
+    handles_in,
+)
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.flow import Flow
@@ -22,11 +30,13 @@ _BARGE_IN_MS = 500
 late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
 BETWEEN_KEYS_MS = 3_000
 """A number pressed key by key is over after this long without a key."""
+_SAME_NUMBER_MS = 10_000
+"""Whoever reads a card number off the card pauses between its groups, and the agent may ask what they mean."""
 _BETWEEN_UNEXPECTED_MS = 1_500
 """The same where nobody has asked for one: the caller waits for what comes of the keys."""
 OVERLAP_MS = 500
 """People answer before the last syllable of a question is over: what begins so shortly before its end answers it."""
-_LEFT_BEHIND = Sealing(slots=(("digits#0", 0),), counts=())
+_LEFT_BEHIND = Sealing(slots=((UNASKED, 0),), counts=())
 """Where digits go that were spoken in a sensitive phase and are transcribed after its end."""
 _TERMINATORS = ("#", "*")
 _NOISE_MS = 700
@@ -54,10 +64,12 @@ class TurnTaken:
 
 
 def _unasked(flow: Flow) -> Sealing | None:
-    """Return what is sealed where nobody asks for it: the numbers of phases that expect a secret."""
+    """Return what is sealed where nobody asks for it: the numbers of phases that expect a secret, and long ones."""
     phases = [phase for phase in flow.phases if any(getattr(e, "sealed", False) for e in phase.expects)]
     slots = {f"{e.name}#0": e.length for phase in phases for e in phase.expects if isinstance(e, Digits) and e.length}
-    return Sealing(slots=tuple(slots.items()), counts=(), unasked=True) if slots else None
+    if not slots and flow.seal_unasked is None:
+        return None
+    return Sealing(slots=tuple(slots.items()), counts=(), unasked=True, long_from=flow.seal_unasked)
 
 
 class Hearing:
@@ -72,6 +84,8 @@ class Hearing:
         self._keys = ""
         self._key_handle: str | None = None
         self._key_at_ms = 0
+        self._unexpected_keys = 0
+        """How many have been pressed in a row, by groups or not, that had no effect and that nobody asked for."""
         self._seal: SealingState | None = None
         self._serial = 1
         self._begun_in_secret: dict[UtteranceId, None] = {}
@@ -210,6 +224,7 @@ class Hearing:
         """Take pressed keys."""
         if not self._keys and digits in _TERMINATORS and self._expected_digits():
             return  # people press it behind a number that was complete without it
+        self._unexpected_keys = self._unexpected_so_far() + len(digits)
         self._key_at_ms = self._state.now_ms
         self._keys += digits
         self._key_handle = handle or self._key_handle
@@ -251,14 +266,15 @@ class Hearing:
 
     def take_keys(self) -> tuple[dict[UtteranceId, str], str]:
         """End the number and return what was said before it, and the number or its handle."""
-        keys, handle = self._keys, self._key_handle
+        keys, handle, unexpected = self._keys, self._key_handle, self._unexpected_keys
         self.forget_keys()
+        self._unexpected_keys = 0 if self._expected_digits() else unexpected
         for expected in self._expected_digits():
             if expected.terminator is not None:
                 keys = keys.removesuffix(expected.terminator)
-        if handle is not None and self._seal:
-            count = self._seal.counts.get(handle.partition("#")[0], len(keys))
-            keys = handle_text(handle, count)
+        if handle is not None:
+            held = self._seal.counts if self._seal else {}
+            keys = handle_text(handle, held.get(handle.partition("#")[0], len(keys)))
         known = {u.id: u.text for u in self._turn.take() if u.text}
         *said, keys = each_handle_once([*known.values(), keys])
         self._close_handles()
@@ -268,18 +284,38 @@ class Hearing:
         """The keys have had their effect."""
         self._keys = ""
         self._key_handle = None
+        self._unexpected_keys = 0
 
     # --- secrets ---
 
     def sealing_of(self, utterance: UtteranceId | None) -> Sealing | None:
         """Return where the digits of an utterance, or the next keys, go; None where nothing is secret."""
         if utterance is None or self._turn.waits_for(utterance):
-            unasked = self._unasked if utterance is not None else None
-            return self._seal.sealing() if self._seal is not None else unasked
+            return self._seal.sealing() if self._seal is not None else self._not_asked_for()
         if utterance in self._answered:
-            return self._unasked
+            return self._not_asked_for()
         # Words of a turn that is over: their digits belong to nothing any more, and are nobody's business.
-        return _LEFT_BEHIND if self._seal is not None or utterance in self._begun_in_secret else self._unasked
+        secret = self._seal is not None or utterance in self._begun_in_secret
+        return _LEFT_BEHIND if secret else self._not_asked_for()
+
+    def _not_asked_for(self) -> Sealing | None:
+        """Return what is sealed in a phase that asks for no secret: no number as long as it does ask for."""
+        if self._unasked is None or self._unasked.long_from is None:
+            return self._unasked
+        long_from = self._unasked.long_from
+        expected = [e.length or long_from - 1 for e in self._state.phase.expects if isinstance(e, Digits)]
+        # Half a card number says which bank it is of, and little more. Keys come one by one, and the first ones have
+        # to be seen: they may be all there is, and mean something.
+        shown = max(expected, default=long_from // 2)
+        return replace(
+            self._unasked,
+            long_from=max(long_from, *(length + 1 for length in expected)) if expected else long_from,
+            said_before=digits_at_end(self._turn.text, self._state.language),
+            keys_shown=shown - self._unexpected_so_far(),
+        )
+
+    def _unexpected_so_far(self) -> int:
+        return self._unexpected_keys if self._state.now_ms - self._key_at_ms <= _SAME_NUMBER_MS else 0
 
     def enter_phase(self, phase: Phase) -> None:
         """A phase has come into force: know what it expects."""
@@ -296,6 +332,15 @@ class Hearing:
         if self._seal.handles:
             self._out.emit(ForgetSealed(tuple(self._seal.handles)))
         self._seal = None
+
+    def forget_sealed(self) -> tuple[str, ...]:
+        """The secrets that were collected are gone, and have to be asked for again; returns their handles."""
+        if self._seal is None:
+            return ()
+        slots, handles = self._seal.expected, tuple(self._seal.handles)
+        self.leave_phase()
+        self._seal = SealingState(slots, self._serial)
+        return handles
 
     def answers_used(self) -> None:
         """A tool has used what was collected, and the phase goes on."""

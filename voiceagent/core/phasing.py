@@ -48,6 +48,8 @@ class Phasing:
         """The phase whose prompt and tools the voice has; None before the first."""
         self._not_reached: str | None = None
         """The phase that could not be put in force, while the call is led back from it."""
+        self._again = False
+        """The phase is being put in force once more: it has begun already."""
 
     # --- leaving and entering ---
 
@@ -86,6 +88,14 @@ class Phasing:
         self._hearing.enter_phase(state.phase)
         self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
 
+    def put_in_force_again(self) -> None:
+        """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
+        state = self._state
+        self._again = not state.swapping
+        state.swapping = True
+        state.entered_ms = state.now_ms
+        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+
     def swapped(self, epoch: Epoch) -> bool:
         """Prompt and tools are in force: begin; False where this is news of another epoch."""
         state = self._state
@@ -104,6 +114,9 @@ class Phasing:
             return True
         if not state.phase.has_model:
             self._saying.owed = self._saying.words_unanswered = False
+        again, self._again = self._again, False
+        if again:
+            return True
         match state.phase.on_enter:
             case Say(text=text):
                 self._say_template(text)

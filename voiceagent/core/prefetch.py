@@ -63,12 +63,17 @@ class _Stored:
 @dataclass(slots=True)
 class _InFlight:
     key: Key
-    tool: Tool
+    prefetch: Prefetch
+    arguments: dict[str, JsonValue]
     siblings: tuple[Prefetch, ...]
     version: int
     started_ms: int
     waiters: list[tuple[ToolCallId, int]] = field(default_factory=list[tuple[ToolCallId, int]])
     """Tool calls that joined, and when."""
+
+    @property
+    def tool(self) -> Tool:
+        return self.prefetch.tool
 
 
 @dataclass(slots=True)
@@ -141,6 +146,13 @@ class PrefetchPlan:
         flight = self._in_flight.pop(fetch, None)
         waiters = [call for call, _ in flight.waiters] if flight else []
         return self._start(now_ms), waiters
+
+    def under_way(self, now_ms: int) -> list[PlannedFetch]:
+        """Return the fetches that have no outcome yet, with all their time ahead of them once more."""
+        return [
+            PlannedFetch(fetch, flight.tool, flight.arguments, now_ms + flight.prefetch.deadline_ms)
+            for fetch, flight in self._in_flight.items()
+        ]
 
     def look_up(
         self, call: ToolCallId, tool: Tool, arguments: Mapping[str, JsonValue], now_ms: int
@@ -222,7 +234,12 @@ class PrefetchPlan:
             fetch = FetchId(f"f{self._count}")
             tool = queued.prefetch.tool
             self._in_flight[fetch] = _InFlight(
-                queued.key, tool, queued.siblings, self._versions.get(tool.name, 0), now_ms
+                queued.key,
+                queued.prefetch,
+                queued.arguments,
+                queued.siblings,
+                self._versions.get(tool.name, 0),
+                now_ms,
             )
             started.append(PlannedFetch(fetch, tool, queued.arguments, now_ms + queued.prefetch.deadline_ms))
         return started

@@ -302,6 +302,23 @@ class Saying:
         requests, reply.held_requests = reply.held_requests, []
         return requests
 
+    # --- a connection that is lost ---
+
+    def broken_off(self) -> None:
+        """Nobody hears anything any more: what was not heard never will be, a reply in the making is owed again."""
+        reply = self.reply
+        if reply is not None and not reply.finished:
+            self.drop_reply()
+            self.owed = True
+        elif self.awaited_until_ms is not None:
+            self.owed = True
+        self.awaited_until_ms = None
+        for spoken in self.speech.unfinished:
+            self.speech.stopped(spoken.id, spoken.heard_ms)
+        self.cut_off.clear()
+        self._filler_rest.clear()
+        self.fillers.stop()
+
     # --- phases ---
 
     def leave_phase(self) -> None:

@@ -7,19 +7,23 @@ the digits themselves go to the call's vault. The plan is made here, without the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from voiceagent.language import DigitSpan
+from voiceagent.language import DigitSpan, Language
 from voiceagent.spec.expects import Digits
 
 _WORD = re.compile(r"\w+")
 _FEW_WORDS = 5
+UNASKED = "digits#0"
+"""Handle of numbers that belong to no answer."""
 
 __all__ = [
+    "UNASKED",
     "Handle",
     "Sealing",
     "SealingState",
+    "digits_at_end",
     "handle_text",
     "handles_in",
     "with_each_handle_once",
@@ -50,6 +54,11 @@ def with_each_handle_once(text: str) -> str:
     return " ".join(once.split())
 
 
+def without_these(text: str, handles: Collection[str]) -> str:
+    """Return a text in which an ellipsis stands for secrets that are gone."""
+    return _HANDLE.sub(lambda match: "…" if match["handle"] in handles else match[0], text)
+
+
 def each_handle_once(texts: Sequence[str]) -> list[str]:
     """Return texts that follow each other, with every handle only where it was mentioned last of all."""
     mentioned = [{match["handle"] for match in _HANDLE.finditer(text)} for text in texts]
@@ -71,6 +80,13 @@ def handles_in(text: str) -> tuple[Handle, ...]:
     return tuple(Handle(m["handle"], m["slot"], int(m["count"])) for m in _HANDLE.finditer(text))
 
 
+def digits_at_end(text: str, language: Language) -> int:
+    """Return how many digits of a number that may go on the words end with, those behind a handle included."""
+    unsealed = _HANDLE.sub(lambda match: "0" * int(match["count"]), text)
+    spans = language.digit_spans(unsealed)
+    return len(spans[-1].digits) if spans and language.goes_on(unsealed[spans[-1].end :]) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Sealing:
     """Which handle the next digits belong to: published by the core, carried out at the edge."""
@@ -87,15 +103,60 @@ class Sealing:
     """Nobody has asked for a secret here: only what is plainly one is sealed, all other numbers stay."""
     broken_off: tuple[tuple[str, str, int, int], ...] = ()
     """(handle, the one of the turn before, digits that one holds, digits it lacks): a run of so many completes it."""
+    long_from: int | None = None
+    """Where nobody asks for a secret: a number of so many digits is one, whatever it is."""
+    said_before: int = 0
+    """Digits that the turn's words end with so far: a card number is often said with pauses."""
+    keys_shown: int = 0
+    """Where nobody asks for a secret: how many more keys of this run may be seen."""
 
-    def secrets(self, text: str, spans: Sequence[DigitSpan]) -> Sequence[DigitSpan]:
+    def secrets(self, text: str, spans: Sequence[DigitSpan], language: Language) -> Sequence[DigitSpan]:
         """Return the numbers in `text` that are to be sealed: all of them where a secret is asked for.
 
-        Where it is not, those that are as long as a slot and stand after its name ("my pin is 1234"), and those that
-        fill several slots exactly, one right after the other ("4519227, 1234").
+        Where it is not, those that are as long as a slot and stand after its name ("my pin is 1234"), those that
+        fill several slots exactly, one right after the other ("4519227, 1234"), and long ones.
         """
         if not self.unasked:
             return spans
+        named = self._named(text, spans)
+        long = [
+            number for number in self._whole_numbers(text, spans, language) if self._is_long(text, number, language)
+        ]
+        apart = [span for span in named if not any(number.start <= span.start < number.end for number in long)]
+        return sorted([*apart, *long])
+
+    def hides_partial(self, text: str, language: Language) -> bool:
+        """Return whether nothing is shown of words that are still being said: they hold a secret, or half of one."""
+        spans = language.digit_spans(text)
+        may_become_long = self.long_from is not None and sum(len(span.digits) for span in spans) >= self.long_from // 2
+        return not self.unasked or may_become_long or bool(self.secrets(text, spans, language))
+
+    def hides_keys(self, count: int) -> bool:
+        """Return whether the next keys, so many at once, are sealed."""
+        return not self.unasked or (self.long_from is not None and count > self.keys_shown)
+
+    def key_handle(self, count: int) -> str:
+        """Return the handle of the next keys, which are sealed."""
+        return UNASKED if self.unasked else self.plan([count])[0][0][0]
+
+    def _whole_numbers(self, text: str, spans: Sequence[DigitSpan], language: Language) -> list[DigitSpan]:
+        """Return the numbers with those taken together that are one: "4111 1111, and then, 1111 1111"."""
+        numbers: list[DigitSpan] = []
+        for span in spans:
+            if numbers and language.goes_on(text[numbers[-1].end : span.start]):
+                begun = numbers.pop()
+                numbers.append(DigitSpan(begun.start, span.end, begun.digits + span.digits))
+            else:
+                numbers.append(span)
+        return numbers
+
+    def _is_long(self, text: str, number: DigitSpan, language: Language) -> bool:
+        if self.long_from is None:
+            return False
+        before = self.said_before if language.goes_on(text[: number.start]) else 0
+        return before + len(number.digits) >= self.long_from
+
+    def _named(self, text: str, spans: Sequence[DigitSpan]) -> list[DigitSpan]:
         found: list[DigitSpan] = []
         for at, span in enumerate(spans):
             before = _WORD.findall(text[spans[at - 1].end if at else 0 : span.start].lower())
@@ -118,7 +179,15 @@ class Sealing:
         then holds).
         """
         filling = _Filling(self)
-        return [filling.take(length, lengths[at + 1 :]) for at, length in enumerate(lengths)]
+        return [
+            [(UNASKED, length, length)] if self._belongs_nowhere(length) else filling.take(length, lengths[at + 1 :])
+            for at, length in enumerate(lengths)
+        ]
+
+    def _belongs_nowhere(self, count: int) -> bool:
+        """Whether a number that nobody asked for is neither what one slot takes nor what all of them together do."""
+        rooms = [room for _, room in self.slots]
+        return self.unasked and not (count in rooms or (len(rooms) > 1 and sum(rooms) == count))
 
 
 class _Filling:

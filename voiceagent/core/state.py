@@ -61,6 +61,8 @@ class CallState:
     """CallStarted has come: the clock and the time zone are set."""
     started: bool = False
     """A first leg is there: the first phase has been entered."""
+    suspended: bool = False
+    """Nobody is connected, and somebody may be again: until then nothing is decided."""
     swapping: bool = False
     entered_ms: int = 0
     """When the current phase came into force."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch, UtteranceId
+from voiceagent.core.sealing import without_these
 from voiceagent.spec.phase import Carry, LastMessages
 
 __all__ = ["Transcript"]
@@ -156,6 +157,24 @@ class Transcript:
     def note(self, text: str, epoch: Epoch) -> None:
         """The framework tells the model something."""
         self._add("note", epoch, text)
+
+    def forget(self, handles: Collection[str]) -> None:
+        """These secrets are gone: nothing must look as if they were known."""
+        for entry in self._entries:
+            for words in entry.words:
+                words.text = without_these(words.text, handles)
+            if entry.words:
+                entry.read()
+
+    @property
+    def last_said(self) -> str | None:
+        """The agent's last sentence, whole, where nothing has come after it; a filler is none."""
+        for entry in reversed(self._entries):
+            if entry.role == "agent" and entry.spoken is not None and entry.spoken.kind != "filler":
+                return entry.spoken.text
+            if entry.role not in ("agent", "note"):
+                return None
+        return None
 
     def messages(self) -> tuple[Message, ...]:
         """Return everything, as it was heard."""

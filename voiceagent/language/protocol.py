@@ -63,6 +63,10 @@ class Language(Protocol):
         """Return where numbers stand; whatever could be a digit lies inside a span."""
         ...
 
+    def goes_on(self, between: str) -> bool:
+        """Return whether the words between two numbers make one of them: none, or "and then"."""
+        ...
+
     def number(self, text: str) -> Decimal | None:
         """Return the only number in `text`, or None."""
         ...

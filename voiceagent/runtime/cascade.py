@@ -26,6 +26,7 @@ from voiceagent.ports import (
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.mouth import Mouth, recordable
+from voiceagent.runtime.spoken_text import PlainVoice, ReplyText
 
 __all__ = ["CascadeVoice"]
 
@@ -56,7 +57,7 @@ class CascadeVoice:
         self._tasks = tasks
         self._post = post
         self._ears = ears
-        self.mouth = Mouth(synthesizer, leg, clock=clock, tasks=tasks, post=post)
+        self.mouth = Mouth(PlainVoice(synthesizer, language), leg, clock=clock, tasks=tasks, post=post)
         """What says things for whatever thinks of them."""
         self._replies: dict[ReplyId, asyncio.Task[None]] = {}
 
@@ -131,12 +132,12 @@ class CascadeVoice:
 
     async def _reply(self, reply: ReplyId, request: ModelRequest) -> None:
         self._post(ev.ReplyStarted(reply, request.epoch))
-        splitter = self._language.clause_splitter()
+        splitter, words = self._language.clause_splitter(), ReplyText()
         try:
             async for piece in self._model.reply(request):  # how long it may take is for the core to say
                 match piece:
                     case SentText(text):
-                        for clause in splitter.feed(text):
+                        for clause in splitter.feed(words.take(text)):
                             self._post(ev.ReplyText(reply, clause))
                     case ToolRequest(asked, name, text):
                         arguments, problem = parsed_arguments(text)

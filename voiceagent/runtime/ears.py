@@ -24,7 +24,16 @@ _MOST_LATE_MS = 500
 class Ears:
     """Cuts the caller's audio into utterances and keeps each until it is transcribed."""
 
-    def __init__(self, vad: VadHandle, audio: AudioFormat, clock: Clock, post: Callable[[ev.Event], None]) -> None:
+    def __init__(
+        self,
+        vad: VadHandle,
+        audio: AudioFormat,
+        clock: Clock,
+        post: Callable[[ev.Event], None],
+        *,
+        suffix: str = "",
+    ) -> None:
+        """`suffix` tells the ids of these utterances from those of the call's earlier connections."""
         self._vad = vad
         self._format = audio
         self._post = post
@@ -34,6 +43,7 @@ class Ears:
         """Audio time of the first byte that is kept."""
         self._heard_ms = 0
         self._count = 0
+        self._suffix = suffix
         self._current: tuple[UtteranceId, int] | None = None
         """The utterance that is being spoken, and where its audio begins."""
         self._cut: dict[UtteranceId, bytes] = {}
@@ -83,7 +93,7 @@ class Ears:
 
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1
-        utterance = UtteranceId(f"c{self._count}")
+        utterance = UtteranceId(f"c{self._count}{self._suffix}")
         self._on_since_ms = at_ms
         # What was said before is another utterance's: its last word would be understood twice.
         self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms, self._off_since_ms))

@@ -22,6 +22,7 @@ from voiceagent.runtime.call_summary import (
     TurnSeen,
 )
 from voiceagent.runtime.journal_file import Entry, Journal, decode_effect
+from voiceagent.runtime.recording import STOPPED
 
 __all__ = ["CallSummary", "inspect_journal"]
 
@@ -116,6 +117,8 @@ class _Reading:
                 self._reply_goes_on(entry.event)
             case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
                 self._tool_ended(entry.at_ms, entry.event)
+            case ev.HostEvent(name, payload) if name == STOPPED:
+                self._problems.append(f"recording stopped: {(payload or {}).get('reason')}")
             case _:
                 self._playout(entry)
 

@@ -16,14 +16,27 @@ from contextlib import suppress
 from pathlib import Path
 
 from voiceagent.core.effects import Outgoing
-from voiceagent.core.events import Event
+from voiceagent.core.events import CallEnded, Event
 from voiceagent.core.ids import CallId
-from voiceagent.errors import JournalError
-from voiceagent.ports import Clock
+from voiceagent.errors import JournalError, StateUnavailable
+from voiceagent.ports import Clock, SharedJournals
 from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
-from voiceagent.runtime.journal_disk import Caused, Disk, Handled, Job, Opened, RecordFile, Synced
-from voiceagent.runtime.journal_file import JournalHeader
+from voiceagent.runtime.journal_disk import (
+    Caused,
+    Disk,
+    Handled,
+    Job,
+    Opened,
+    RecordFile,
+    Reopened,
+    Synced,
+    is_broken_off,
+    reopen,
+    reopen_as,
+)
+from voiceagent.runtime.journal_file import Journal, JournalHeader
+from voiceagent.runtime.journal_mirror import JournalMirror, open_record
 
 __all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]
 
@@ -35,18 +48,30 @@ _REAL_TIME = SystemClock()
 """What disks run on, whatever clock a call is on."""
 _MOST_WAITING = 4_096
 """Entries of one call that the thread has not got to; more means that the disk has stopped."""
+_LET_GO_WITHIN_MS = 8_000
+"""The session before is given so long to write down what its tools have come to."""
+_ASKED_AGAIN_AFTER_MS = 50
 
 
 class JournalWriter:
     """One call's journal. Every method belongs to the event loop on which it was opened."""
 
-    def __init__(self, file: RecordFile, hand_over: Callable[[RecordFile, Job], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        file: RecordFile,
+        hand_over: Callable[[RecordFile, Job], None],
+        clock: Clock,
+        mirror: JournalMirror | None = None,
+    ) -> None:
         self._file = file
+        self._mirror = mirror
         self._hand_over = hand_over
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        """On which it was opened."""
         self._jobs = 0
         self._closed = False
+        self._ended = False
         self._given_up: str | None = None
 
     @property
@@ -70,6 +95,7 @@ class JournalWriter:
 
     def event(self, at_ms: int, event: Event) -> None:
         """Record an event, before it is handled. Returns at once."""
+        self._ended = self._ended or isinstance(event, CallEnded)
         self._put(Handled(at_ms, event))
 
     def effects(self, outgoing: Sequence[Outgoing]) -> None:
@@ -78,19 +104,26 @@ class JournalWriter:
             self._put(Caused(outgoing))
 
     async def sync(self) -> None:
-        """Return once everything so far would survive a power cut. JournalError where it would not."""
+        """Return once everything so far would survive a power cut. JournalError where it would not.
+
+        Where the journal is shared, it is there by then, too.
+        """
         if self._closed:
             raise JournalError(f"{self.path.name} is closed")
         if self.broken is None:
             await self._answer(lambda tell: Synced(tell, last=False))
         if self.broken is not None:
             raise JournalError(f"{self.path.name} cannot be written: {self.broken}")
+        if self._mirror is not None:
+            await self._mirror.synced()
 
     async def close(self) -> None:
         """Write what is left and close the file. Never raises: whether all went well is in `broken`."""
         if not self._closed:
             self._closed = True
             await self._answer(lambda tell: Synced(tell, last=True))
+            if self._mirror is not None:
+                await self._mirror.close(ended=self._ended)
 
     async def opened(self) -> None:
         """Return once the file is there, or is known not to come about: then it is broken."""
@@ -109,7 +142,7 @@ class JournalWriter:
         """Hand over a job and wait until the thread has done it; a journal whose disk does not answer is broken."""
         done = asyncio.Event()
         self._jobs += 1
-        self._hand_over(self._file, job(lambda: _call_soon(self._loop, done.set)))
+        self._hand_over(self._file, job(lambda: _call_soon(self.loop, done.set)))
         try:
             async with within(DISK_WITHIN_MS, self._clock):
                 await done.wait()
@@ -124,9 +157,13 @@ class JournalWriter:
 class JournalStore:
     """A directory of journals, and the thread that writes them for all calls of the process."""
 
-    def __init__(self, directory: Path, *, clock: Clock = _REAL_TIME) -> None:
-        """Write into `directory`, which is made where it is missing. The disk is given time by `clock`."""
+    def __init__(self, directory: Path, *, clock: Clock = _REAL_TIME, shared: SharedJournals | None = None) -> None:
+        """Write into `directory`, which is made where it is missing, and to what workers share, if they do.
+
+        The disk is given time by `clock`.
+        """
         self._directory = directory
+        self._shared = shared
         self._clock = clock
         self._disk = Disk()
 
@@ -136,18 +173,72 @@ class JournalStore:
         A call that was recorded before (the carrier has connected it again) is recorded under `<call>.2`, `<call>.3`…
         Never raises: a journal that cannot be made is broken from the start.
         """
-        loop = asyncio.get_running_loop()
-        told: list[str] = []
-
-        def tell_once(reason: str) -> None:
-            if not told:
-                told.append(reason)
-                on_broken(reason)
-
-        file = RecordFile(self._directory, call, lambda reason: _call_soon(loop, lambda: tell_once(reason)))
-        journal = JournalWriter(file, self._disk.put, self._clock)
+        tell_once = _once(on_broken)
+        mirror = self._mirror(tell_once)
+        if mirror is not None:
+            call = await mirror.begin(call)
+        file = RecordFile(self._directory, call, tell_once)
+        journal = JournalWriter(file, self._disk.put, self._clock, mirror)
         await journal.opened()
+        if mirror is not None:
+            if journal.call != call:
+                await mirror.rename(journal.call)
+            file.copy = lambda lines: _call_soon(journal.loop, lambda: mirror.put(lines))
+            mirror.start()
         return journal
+
+    async def resume(self, call: CallId, *, on_broken: Callable[[str], None]) -> tuple[JournalWriter, Journal] | None:
+        """Go on with the journal of a call that was broken off; None where there is none that can be gone on with.
+
+        Where journals are shared, it may have been broken off elsewhere. While another session, of this process or
+        another, still writes the file, this waits. Never raises.
+        """
+        tell_once = _once(on_broken)
+        mirror = self._mirror(tell_once)
+        found = None
+        try:
+            if mirror is None:
+                found = await self._when_let_go(lambda: reopen(self._directory, call))
+            elif (lines := await mirror.take_over(call)) is not None:
+                found = await self._when_let_go(lambda: reopen_as(self._directory, mirror.call, lines))
+        except (OSError, JournalError, StateUnavailable) as exc:
+            _log.error("call %s cannot go on: %s", call, exc)
+            return None
+        if found is None:
+            return None
+        file = RecordFile(self._directory, found.call, tell_once, output=found.output, named=True)
+        writer = JournalWriter(file, self._disk.put, self._clock, mirror)
+        if mirror is not None:
+            mirror.put(found.ahead)
+            file.copy = lambda lines: _call_soon(writer.loop, lambda: mirror.put(lines))
+            mirror.start()
+        return writer, found.journal
+
+    async def _when_let_go(self, attempt: Callable[[], Reopened | None]) -> Reopened | None:
+        """Reopen a file as soon as nobody else writes it. Raises JournalError, and what the attempt raises."""
+        give_up_ms = self._clock.now_ms() + _LET_GO_WITHIN_MS
+        while self._clock.now_ms() < give_up_ms:
+            try:
+                return await asyncio.to_thread(attempt)
+            except BlockingIOError:
+                await self._clock.sleep(_ASKED_AGAIN_AFTER_MS)
+        raise JournalError("its journal is still being written by somebody else")
+
+    async def is_broken_off(self, call: CallId, *, within_ms: int) -> bool:
+        """Whether a call was recorded, here not longer ago than this, and has not come to its end. Never raises."""
+        written_after = (self._clock.unix_ms() - within_ms) / 1_000
+        try:
+            if self._shared is not None:
+                return await open_record(self._shared, call) is not None
+            return await asyncio.to_thread(is_broken_off, self._directory, call, written_after)
+        except (OSError, StateUnavailable) as exc:
+            _log.error("nobody knows whether call %s was broken off: %s", call, exc)
+            return False
+
+    def _mirror(self, on_broken: Callable[[str], None]) -> JournalMirror | None:
+        if self._shared is None:
+            return None
+        return JournalMirror(self._shared, clock=self._clock, on_broken=on_broken)
 
     async def close(self) -> None:
         """Write what is left and end the thread; journals are closed before. A disk that has stopped is left behind."""
@@ -159,6 +250,19 @@ class JournalStore:
                 await ended.wait()
         except TimeoutError:
             _log.error("the journals' disk does not answer; what is not written by now is lost")
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what has this event loop told a reason from any thread, the first time only."""
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+
+    def tell_once(reason: str) -> None:
+        if not told:
+            told.append(reason)
+            tell(reason)
+
+    return lambda reason: _call_soon(loop, lambda: tell_once(reason))
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

@@ -8,31 +8,59 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import Literal
 
 from voiceagent.core.codec import encode_event, encode_outgoing
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
-from voiceagent.runtime.journal_file import JournalHeader, encode_header
+from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
-__all__ = ["Caused", "Disk", "Handled", "Job", "Opened", "RecordFile", "Synced", "journal_name"]
+__all__ = [
+    "Caused",
+    "Disk",
+    "Handled",
+    "Job",
+    "Opened",
+    "RecordFile",
+    "Reopened",
+    "Synced",
+    "is_broken_off",
+    "journal_name",
+    "record_stem",
+    "reopen",
+    "reopen_as",
+]
 
 _MOST_AT_ONCE = 1_024
 """Entries written together."""
 _MOST_LEGS = 1_000
 """Journals of one call: more are no call."""
-_SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+_TAIL_BYTES = 64 * 1_024
+"""Of a journal: an end of the call stands in it, with what became of its tools afterwards."""
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever comes after a dot."""
+
+
+def record_stem(call: CallId) -> str:
+    """Return the name of a call's files, without what comes after the dot: its id where that is harmless, else a hash.
+
+    Ids that differ have names that differ, but for capital letters where a file system does not tell them apart.
+    """
+    if _SAFE_NAME.fullmatch(call) and not (_DEVICE.fullmatch(call) or call.startswith("sha256-")):
+        return call
+    return f"sha256-{hashlib.sha256(call.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def journal_name(call: CallId) -> str:
-    """Return the file name of a call's journal: its id where that is harmless, else a hash of it."""
-    if _SAFE_NAME.match(call) and not call.startswith("sha256-"):
-        return f"{call}.jsonl"
-    return f"sha256-{hashlib.sha256(call.encode('utf-8', 'replace')).hexdigest()}.jsonl"
+    """Return the file name of a call's journal."""
+    return f"{record_stem(call)}.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +116,8 @@ class RecordFile:
     lines: bytearray = field(default_factory=bytearray)
     """Encoded, not yet written."""
     broken: str | None = None
+    copy: Callable[[Sequence[bytes]], None] | None = None
+    """Is given every line that is encoded, by the thread."""
     jobs_done: int = 0
     """Written by the thread only; the call compares it with what it has handed over."""
 
@@ -95,6 +125,18 @@ class RecordFile:
     def path(self) -> Path:
         """Where it is."""
         return self.directory / journal_name(self.call)
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A journal that is gone on with."""
+
+    call: CallId
+    """The id under which it is recorded."""
+    output: FileIO
+    journal: Journal
+    ahead: tuple[bytes, ...]
+    """Lines of it that stand here alone."""
 
 
 class Disk:
@@ -177,6 +219,8 @@ class Disk:
         except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the journals of all others
             _break(file, exc)
             return
+        if file.copy is not None:
+            file.copy(lines)
         for line in lines:
             file.lines += line
             file.lines += b"\n"
@@ -194,6 +238,92 @@ class Disk:
             _break(file, exc)
 
 
+def reopen(directory: Path, call: CallId) -> Reopened | None:
+    """Return the journal of a call that has not come to its end, open behind its last whole line.
+
+    None where there is none. Raises BlockingIOError while somebody still writes it, OSError and JournalError where it
+    cannot be gone on with.
+    """
+    recorded = _newest(directory, call)
+    if recorded is None:
+        return None
+    with _claimed(directory / journal_name(recorded), "r+b") as (output, written):
+        journal = parse_journal(written, Path(str(output.name)))
+        if not journal.interrupted:
+            output.close()
+            return None
+        # What was being written when the power went would run into the next line.
+        output.truncate(output.seek(written.rfind(b"\n") + 1))
+    return Reopened(recorded, output, journal, ())
+
+
+def reopen_as(directory: Path, call: CallId, lines: Sequence[bytes]) -> Reopened:
+    """Return the journal of a call that was broken off here or elsewhere, and has these lines where all can see it.
+
+    What the file has beyond them was written when nobody else answered. Raises as `reopen` does.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shared = b"".join(line + b"\n" for line in lines)
+    with _claimed(directory / journal_name(call), "r+b", make=True) as (output, written):
+        whole = written[: written.rfind(b"\n") + 1]
+        if not whole.startswith(shared):
+            output.seek(0)
+            output.write(shared)
+            whole = shared
+        output.truncate(output.seek(len(whole)))
+        journal = parse_journal(whole, Path(str(output.name)))
+    return Reopened(call, output, journal, tuple(whole[len(shared) :].splitlines()))
+
+
+@contextmanager
+def _claimed(path: Path, mode: Literal["r+b"], *, make: bool = False) -> Generator[tuple[FileIO, bytes]]:
+    """Open a file that nobody else writes, and read it; it is closed again if the block raises."""
+    flags = os.O_CREAT if make else 0
+    output = FileIO(path, mode, opener=lambda name, more: os.open(name, more | flags, 0o600))
+    try:
+        _claim(output)
+        yield output, output.readall()
+    except BaseException:
+        output.close()
+        raise
+
+
+def is_broken_off(directory: Path, call: CallId, written_after_s: float) -> bool:
+    """Whether the newest journal of a call has been written to since, and its last event is no end of the call.
+
+    Raises OSError.
+    """
+    recorded = _newest(directory, call)
+    if recorded is None:
+        return False
+    with (directory / journal_name(recorded)).open("rb") as journal:
+        status = os.fstat(journal.fileno())
+        if status.st_mtime < written_after_s:
+            return False
+        journal.seek(max(0, status.st_size - _TAIL_BYTES))
+        return b'"event":"CallEnded"' not in journal.read()
+
+
+def _newest(directory: Path, call: CallId) -> CallId | None:
+    """Return the id under which a call was last recorded here."""
+    newest = None
+    candidate = call
+    for number in range(2, _MOST_LEGS):
+        if not (directory / journal_name(candidate)).exists():
+            break
+        newest, candidate = candidate, CallId(f"{call}.{number}")
+    return newest
+
+
+def _claim(output: FileIO) -> None:
+    """Let nobody else write this file for as long as it is open here. Raises BlockingIOError where somebody does."""
+    if os.name != "posix":  # elsewhere one process serves all calls, and it knows its own
+        return
+    import fcntl
+
+    fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _create(file: RecordFile) -> FileIO:
     """Return a new private file, unbuffered, of the first id that is free."""
     if not file.directory.exists():
@@ -201,9 +331,12 @@ def _create(file: RecordFile) -> FileIO:
     call = file.call
     for number in range(2, _MOST_LEGS):
         try:
-            return FileIO(file.path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+            output = FileIO(file.path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
         except FileExistsError:
             file.call = CallId(f"{call}.{number}")
+        else:
+            _claim(output)
+            return output
     raise FileExistsError(errno.EEXIST, f"there are {_MOST_LEGS} journals of this call")
 
 

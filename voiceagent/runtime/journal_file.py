@@ -20,7 +20,17 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError, nearest
 from voiceagent.spec.flow import Flow
 
-__all__ = ["SCHEMA", "Entry", "Journal", "JournalHeader", "decode_effect", "encode_header", "header_of", "read_journal"]
+__all__ = [
+    "SCHEMA",
+    "Entry",
+    "Journal",
+    "JournalHeader",
+    "decode_effect",
+    "encode_header",
+    "header_of",
+    "parse_journal",
+    "read_journal",
+]
 
 SCHEMA = 1
 """Number of the file format. It rises when an older reader would misread a newer file."""
@@ -77,7 +87,12 @@ class Journal:
     @property
     def complete(self) -> bool:
         """Whether the call came to its end; if not, effects of the last event may be missing."""
-        return not self.torn and any(isinstance(entry.event, CallEnded) for entry in self.entries)
+        return not self.torn and not self.interrupted
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the call never came to its end: the connection broke or the server died, and nobody went on."""
+        return not any(isinstance(entry.event, CallEnded) for entry in self.entries)
 
 
 def header_of(flow: Flow, inherited: Inherited, *, time_zone: str, unix_ms: int) -> JournalHeader:
@@ -109,9 +124,15 @@ def read_journal(path: Path) -> Journal:
     Raises JournalError, with the line, for anything else that is not a journal, and for one of another schema.
     """
     try:
-        *lines, rest = path.read_bytes().split(b"\n")
+        written = path.read_bytes()
     except OSError as exc:
         raise JournalError(f"{path}: {exc.strerror}") from exc
+    return parse_journal(written, path)
+
+
+def parse_journal(written: bytes, path: Path) -> Journal:
+    """Read what stands in a journal, as `read_journal` does; `path` is what errors name."""
+    *lines, rest = written.split(b"\n")
     if not lines:
         raise JournalError(f"{path}: there is no header")
     header = _header(lines[0], path)

@@ -65,6 +65,8 @@ class ModelReplies:
     mouth: Mouth
     language: Language
     post: Callable[[ev.Event], None]
+    suffix: str = ""
+    """Tells the ids of replies that nobody asked for from those of the call's earlier connections."""
     _made: dict[ReplyId, _Made] = field(default_factory=dict[ReplyId, _Made])
     _unasked: int = 0
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -155,7 +157,7 @@ class ModelReplies:
         asked, session.asked = session.asked, None
         if asked is None:
             self._unasked += 1
-        reply = asked or ReplyId(f"u{self._unasked}")
+        reply = asked or ReplyId(f"u{self._unasked}{self.suffix}")
         convert = Converter(session.setup.audio_out, self.audio_out)
         made = _Made(reply, session, own_id, SpokenReply(reply), convert, self.language.clause_splitter())
         self._made[reply] = made

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from voiceagent.core import events as ev
 from voiceagent.core.ids import ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock, Leg, SynthesizerHandle
 from voiceagent.runtime.call_tasks import CallTasks, within
 
@@ -220,7 +221,7 @@ class Mouth:
 def recordable(exc: Exception) -> str:
     """Return what may be recorded: our own words as they are, of anything else only its kind."""
     if not isinstance(exc, VoiceFailed):
-        _log.error("an engine failed", exc_info=exc)
+        log_failure(_log, exc, "an engine failed")
         return type(exc).__name__
     _log.warning("an engine failed: %s", exc)
     return str(exc)

@@ -11,6 +11,7 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, ToolCallId
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock, Leg, Voice
 from voiceagent.runtime.call_tasks import CallTasks, within
 from voiceagent.runtime.journal import JournalWriter
@@ -137,7 +138,7 @@ class Performer:
                 # Write-ahead: the intent is on disk before the world is changed, or the world is not changed.
                 await self._journal.sync()
             except JournalError as exc:
-                _log.error("a write was refused because it could not be recorded", exc_info=exc)
+                log_failure(_log, exc, "a write was refused because it could not be recorded")
                 self._post(ev.ToolFailed(start.call, "refused", "that cannot be done right now"))
                 return
         began_ms = self._clock.now_ms()

@@ -9,11 +9,12 @@ from typing import Any
 
 from voiceagent.core.codec import encode_outgoing
 from voiceagent.core.conversation import Conversation
+from voiceagent.core.events import CallResumed
 from voiceagent.errors import JournalError
 from voiceagent.runtime.journal_file import Entry, Journal, JournalHeader
 from voiceagent.spec.flow import Flow
 
-__all__ = ["Difference", "ReplayResult", "replay"]
+__all__ = ["Difference", "ReplayResult", "replay", "require_same_flow"]
 
 _ANYWAY = "; `other_flow` (`--other-flow`) replays it all the same"
 
@@ -64,18 +65,24 @@ def replay(journal: Journal, flow: Flow, *, other_flow: bool = False, until: int
     so may the hashes of what a model was shown: they only say that a text has changed, not that a decision has.
     """
     if not other_flow:
-        _require_same_flow(journal.header, flow)
+        require_same_flow(journal.header, flow)
     conversation = Conversation(flow, journal.header.inherited)
     entries = journal.entries[:until]
     for number, entry in enumerate(entries, start=1):
         replayed = [encode_outgoing(outgoing) for outgoing in conversation.handle(entry.event, entry.at_ms)]
-        if number == len(journal.entries) and not journal.complete:
+        if _was_stopped_after(journal, number):
             # The writer was stopped: what it had not written is no difference.
             replayed = replayed[: len(entry.effects)]
         difference = _compare(number, entry, replayed, hashes=not other_flow)
         if difference is not None:
             return ReplayResult(conversation, number, difference)
     return ReplayResult(conversation, len(entries), None)
+
+
+def _was_stopped_after(journal: Journal, number: int) -> bool:
+    if number == len(journal.entries):
+        return not journal.complete
+    return isinstance(journal.entries[number].event, CallResumed)
 
 
 def _compare(number: int, entry: Entry, replayed: list[bytes], *, hashes: bool) -> Difference | None:
@@ -95,7 +102,8 @@ def _text(line: bytes | None) -> str | None:
     return None if line is None else line.decode()
 
 
-def _require_same_flow(header: JournalHeader, flow: Flow) -> None:
+def require_same_flow(header: JournalHeader, flow: Flow) -> None:
+    """Raise JournalError for a flow or prompts that are not those of the journal."""
     if header.flow != flow.name:
         raise JournalError(f"the journal is of flow {header.flow!r}, not of {flow.name!r}")
     if header.flow_sha256 != flow.sha256:

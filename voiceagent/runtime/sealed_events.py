@@ -20,13 +20,12 @@ def sealed(event: ev.Event, conversation: Conversation, vault: Vault) -> ev.Even
                 return dataclasses.replace(event, text=vault.seal(text, conversation.state.language, sealing))
         case ev.TranscriptPartial(utterance, text):
             sealing = conversation.sealing_of(utterance)
-            spans = conversation.state.language.digit_spans(text)
-            if sealing is not None and (not sealing.unasked or sealing.secrets(text, spans)):
+            if sealing is not None and sealing.hides_partial(text, conversation.state.language):
                 return dataclasses.replace(event, text="")
         case ev.DigitsPressed(digits, None):
             sealing = conversation.sealing_of()
-            if sealing is not None and digits.isdigit():
-                handle = sealing.plan([len(digits)])[0][0][0]
+            if sealing is not None and digits.isdigit() and sealing.hides_keys(len(digits)):
+                handle = sealing.key_handle(len(digits))
                 vault.append(handle, digits)
                 return ev.DigitsPressed("•" * len(digits), handle)
         case _:

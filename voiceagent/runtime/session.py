@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -14,8 +14,10 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
-from voiceagent.ports import Clock, Engines, IncomingCall, ReplyModelEngine, SpeechModelEngine, Voice
+from voiceagent.logs import LoggedCall, log_failure, logged_call
+from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.journal import JournalStore, JournalWriter
@@ -23,6 +25,9 @@ from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
+from voiceagent.runtime.recorded_leg import RecordedLeg
+from voiceagent.runtime.recording import Recording, Recordings
+from voiceagent.runtime.resume import fold
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.spec.flow import Flow
@@ -53,6 +58,8 @@ class Services:
     clock: Clock
     learned: Learned
     observers: tuple[Observer, ...] = ()
+    recordings: Recordings | None = None
+    """Where the sound of calls is recorded; None where it is not."""
     speech_model: SpeechModelEngine | None = None
     """Hears and speaks in place of recognizer, model and synthesizer, which stand behind it."""
 
@@ -64,18 +71,25 @@ class Session:
         self._flow = flow
         self._incoming = incoming
         self._call = incoming.call
-        self._leg = incoming.leg
+        self._leg: Leg = incoming.leg
         self._services = services
         self._time_zone = time_zone
+        self._time = CallTime(services.clock)
+        self._suffix = ""
+        """Of ids that are counted here and not by the core: a call that goes on has had some before."""
+        self._recorded_as = incoming.call
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue(_MOST_WAITING_EVENTS)
         self._vault = Vault()
         self._cancel_wake: Callable[[], None] | None = None
         self._wake_at_ms: int | None = None
         self._conversation: Conversation
+        self._logged: LoggedCall
         self._observers = list(services.observers)
         self._voice: Voice | None = None
+        self._recording: Recording | None = None
         self._listening = True
         self._overflowed = False
+        self._suspended = False
         self._failure: Exception | None = None
         """What nobody was prepared for: the reader ends the call over it."""
 
@@ -83,6 +97,8 @@ class Session:
 
     def audio_arrived(self, audio: bytes) -> None:
         """Caller audio goes to the voice, not through the queue."""
+        if self._recording is not None:
+            self._recording.heard(audio)
         if self._voice is None or not self._listening:
             return
         try:
@@ -105,15 +121,32 @@ class Session:
 
         Raises nothing, unless it is cancelled: whatever goes wrong ends this call, and the others notice nothing.
         """
-        with self._unharmed("was not brought to its end in good order"):
+        with (
+            logged_call(self._call, self._vault.scrub) as self._logged,
+            self._unharmed("was not brought to its end in good order"),
+        ):
             async with AsyncExitStack() as at_the_end:
                 await self._take_call(at_the_end)
 
+    @property
+    def suspended(self) -> bool:
+        """Whether the connection broke and the call may go on with another: its journal is open at the end."""
+        return self._suspended
+
+    @property
+    def closing(self) -> bool:
+        """Whether the end of the call has been asked for."""
+        return self._voice is not None and (self._conversation.state.closing or self._conversation.state.ended)
+
     async def _take_call(self, at_the_end: AsyncExitStack) -> None:
-        journal = await self._services.journals.open(self._call, on_broken=self._journal_broken)
+        journal, beginning = await self._resumed() or await self._begun()
         at_the_end.push_async_callback(journal.close)
-        started = self._started()
-        self._begin(journal, started)
+        if self._services.recordings is not None:
+            self._recording = self._services.recordings.begin(
+                self._recorded_as, self._incoming, self._conversation.state, self._services.clock, self.post
+            )
+            at_the_end.push_async_callback(self._recording.close)
+            self._leg = RecordedLeg(self._leg, self._recording)
         at_the_end.callback(self._vault.forget_all)
         at_the_end.callback(self._record_outcomes, journal)
         tasks = CallTasks(self._services.clock, failed=self._fail)
@@ -124,7 +157,8 @@ class Session:
             performer = self._performer_of(voice, journal, tasks)
             at_the_end.push_async_callback(performer.finish)
             self._voice = voice
-            self.post(started)
+            for event in beginning:
+                self.post(event)
             self.post(ev.LegAttached(self._leg.id, self._leg.features.dialect))
             self._leg.attach(self)
             await self._converse(performer, journal, tasks)
@@ -135,8 +169,8 @@ class Session:
             _log.warning("call %s: %s", self._call, exc)
             self._end(journal, str(exc))
             await self._apologise(journal, self._flow.phrases.not_available)
-        except Exception:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
-            _log.exception("call %s failed", self._call)
+        except Exception as exc:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
+            log_failure(_log, exc, "call %s failed", self._call)
             self._end(journal, "internal error")
             await self._apologise(journal, self._flow.phrases.apology)
         finally:
@@ -154,15 +188,20 @@ class Session:
                 event = ev.CallEnded("too many events")
             turn = state.turn
             for outgoing in self._record(journal, sealed(event, self._conversation, self._vault)):
-                performer.perform(outgoing)
+                performer.perform(self._time.on_the_clock(outgoing))
+            if state.turn != turn:
+                self._logged.turn = state.turn
             if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
                 # What has become of a write survives a power cut, like the intent that was on disk before it.
                 tasks.start(_synced(journal))
+            if state.suspended and isinstance(event, ev.LegLost):
+                self._suspended = True
+                return
             self._wake_me()
 
     def _voice_of(self, tasks: CallTasks) -> Voice:
         engine = self._services.speech_model
-        if engine is None:
+        if engine is None or not self._conversation.state.voice_speaks:
             return self._cascade_of(self._ears_of(self.post), tasks)
         ears = self._ears_of(lambda event: voice.heard(event))  # noqa: PLW0108 - it is made below, of these ears
         setups = Setups(
@@ -183,12 +222,13 @@ class Session:
             clock=self._services.clock,
             tasks=tasks,
             post=self.post,
+            suffix=self._suffix,
         )
         return voice
 
     def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
         vad = self._services.engines.vad.open(self._leg.audio_in)
-        return Ears(vad, self._leg.audio_in, self._services.clock, post)
+        return Ears(vad, self._leg.audio_in, self._services.clock, post, suffix=self._suffix)
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
         engines, flow, leg = self._services.engines, self._flow, self._leg
@@ -220,10 +260,43 @@ class Session:
             post=self.post,
         )
 
+    async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
+        """Take a call up where it was broken off; None where there is nothing to be taken up."""
+        found = await self._services.journals.resume(self._call, on_broken=self._journal_broken)
+        if found is None:
+            return None
+        journal, read = found
+        try:
+            folded = fold(read, self._flow)
+        except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, this caller is answered
+            _log.error("call %s cannot go on where it was broken off: %s", self._call, exc)
+            await journal.close()
+            return None
+        gap_ms = folded.gap_ms(self._services.clock.unix_ms())
+        if gap_ms > self._flow.limits.resume_within_ms:
+            await journal.close()
+            return None
+        _log.info("call %s goes on after %d ms", self._call, gap_ms)
+        self._call = self._logged.call = journal.call
+        self._conversation = folded.conversation
+        self._time.go_on_at(folded.last_ms + gap_ms)
+        self._suffix = f"~{folded.resumed + 1}"
+        self._recorded_as = CallId(f"{self._call}.{folded.resumed + 2}")
+        events: list[ev.Event] = [ev.CallResumed(gap_ms)]
+        if self._conversation.state.voice_speaks and self._services.speech_model is None:
+            events.append(ev.VoiceChanged(speaks=False, replies_unasked=False, reason="no speech model goes on"))
+        return journal, events
+
+    async def _begun(self) -> tuple[JournalWriter, Sequence[ev.Event]]:
+        journal = await self._services.journals.open(self._call, on_broken=self._journal_broken)
+        started = self._started()
+        self._begin(journal, started)
+        return journal, [started]
+
     def _begin(self, journal: JournalWriter, started: ev.CallStarted) -> None:
         """Begin the conversation, under the id that it is recorded by: keys that make writes unique are made of it."""
         learned = self._services.learned
-        self._call = journal.call
+        self._call = self._logged.call = self._recorded_as = journal.call
         speaks = self._services.speech_model is not None
         inherited = Inherited(
             self._call,
@@ -250,15 +323,18 @@ class Session:
 
     def _record(self, journal: JournalWriter, event: ev.Event) -> tuple[Outgoing, ...]:
         """Let the core handle an event: first it is written down, then it is handled, then its effects are written."""
-        now_ms = self._services.clock.now_ms()
+        now_ms = self._time.now_ms()
+        event = self._time.dated(event)
         journal.event(now_ms, event)
         outgoing = self._conversation.handle(event, now_ms)
         journal.effects(outgoing)
+        if self._recording is not None:
+            self._recording.happened(event)
         for observe in tuple(self._observers):
             try:
                 observe(self._call, now_ms, event, outgoing)
-            except Exception:  # noqa: BLE001 - somebody else's code; who only looks on must not end the call
-                _log.exception("call %s goes on without one of its observers", self._call)
+            except Exception as exc:  # noqa: BLE001 - somebody else's code; who only looks on must not end the call
+                log_failure(_log, exc, "call %s goes on without one of its observers", self._call)
                 self._observers.remove(observe)
         return outgoing
 
@@ -284,15 +360,15 @@ class Session:
             self._failure = problem
             self.post(ev.TimePassed())  # wakes the reader
         else:
-            _log.error("call %s: one more thing failed", self._call, exc_info=problem)
+            log_failure(_log, problem, "call %s: one more thing failed", self._call)
 
     @contextmanager
     def _unharmed(self, otherwise: str) -> Generator[None]:
         """Go on with what comes after the block, whatever happens in it."""
         try:
             yield
-        except Exception:  # noqa: BLE001 - the call has to be brought to its end past any engine, leg or model
-            _log.exception("call %s %s", self._call, otherwise)
+        except Exception as exc:  # noqa: BLE001 - the call has to be brought to its end past any engine, leg or model
+            log_failure(_log, exc, "call %s %s", self._call, otherwise)
 
     def _end(self, journal: JournalWriter, reason: str) -> None:
         if not self._conversation.state.ended:
@@ -345,7 +421,7 @@ class Session:
         self._stop_waking()
         if deadline_ms is not None:
             self._wake_at_ms = deadline_ms
-            self._cancel_wake = self._services.clock.call_at(deadline_ms, self._time_passed)
+            self._cancel_wake = self._time.call_at(deadline_ms, self._time_passed)
 
     def _time_passed(self) -> None:
         self._cancel_wake = None

@@ -79,8 +79,12 @@ class SpeechVoice:
         clock: Clock,
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
+        suffix: str = "",
     ) -> None:
-        """Take the cascade over, closing this closes it; `ears` are its ears, and report to `heard` of this."""
+        """Take the cascade over, closing this closes it; `ears` are its ears, and report to `heard` of this.
+
+        `suffix` is that of the ids of replies that nobody asked for.
+        """
         self._engine = engine
         self._row = engine.capabilities
         self._cascade = cascade
@@ -93,7 +97,7 @@ class SpeechVoice:
         self._post = post
         self._silence = SILENCE[leg.audio_in.encoding]
         self._uplink = Uplink(leg.audio_in.bytes_per_ms, self._silence, sample_bytes=leg.audio_in.sample_bytes)
-        self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post)
+        self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post, suffix)
         self._words = CallerWords(clock, post, self._no_words_came, ears.lasted)
         self._standbys = Standbys(
             self._connect,

@@ -40,6 +40,8 @@ class Limits(Declared):
     """A transcript that has not come by then counts as not understood."""
     confirm_within_ms: int = Field(default=30_000, ge=1_000)
     """How long a read-back may wait for its yes."""
+    resume_within_ms: int = Field(default=60_000, ge=0)
+    """A call whose connection broke goes on where it stood if it is connected again by then."""
     max_silence_ms: int = Field(default=12_000, ge=500)
     """Longest silence that a caller may be kept waiting in; proved for every phase before a call."""
     token_budget: int = Field(default=2_000, ge=1)
@@ -75,6 +77,9 @@ class Flow(Declared):
     voice: str | None = None
     reaches_human: bool = False
     """A promise, proved before a call: whatever the phase, the caller can get to one that transfers them."""
+    seal_unasked: int | None = Field(default=12, ge=8, le=64)
+    """A number of so many digits or more, said or pressed where the phase does not expect one as long, is sealed: it is
+    a card or an identity number that nobody asked for. None: such numbers are taken down as any other word."""
     prompts: Mapping[str, Prompt] = Field(default_factory=dict)
     """Prompt file → its text; the loader fills this in."""
 

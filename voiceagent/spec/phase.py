@@ -231,7 +231,9 @@ class Phase(Declared):
     interruptible: bool = True
     """Whether the caller may cut the agent short; what they say meanwhile is kept either way."""
     sensitive: bool = False
-    """Every digit spoken or pressed in this phase is sealed; nothing of it is recorded."""
+    """Every digit spoken or pressed in this phase is sealed; where calls are recorded, the caller is silent in it."""
+    record: bool = True
+    """Where calls are recorded: whether anything is heard of this phase."""
     voice: str | None = None
     """Voice override of the synthesizer or the speech model."""
     ends: HangUpAfter | TransferTo | None = None

@@ -1,7 +1,8 @@
 """Speaks to the caller, on this machine: Hibari, one American voice, English.
 
 Code and voice (Apache-2.0) come in `hibari-tts`: 17 to 35 ms to the first audio of a sentence of
-ten words on two shared cores. What was said lately is not rendered again.
+ten words on two shared cores. What was rendered ahead is not rendered again; what is said in a call is not
+kept: it may be a customer's balance, and the cache is every call's.
 """
 
 from __future__ import annotations
@@ -105,15 +106,18 @@ class HibariSynthesizer:
 
     async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
         """Synthesise `text` whole and keep it. Raises OperatorError, VoiceFailed."""
-        handle = self.open(audio, voice=voice, locale=_LOCALE)
-        return b"".join([piece async for piece in handle.speak(text)])
+        said = self.sentences(language_for(_LOCALE).speakable(text))
+        pieces = {sentence: await self.sentence(sentence, audio, voice=_known(voice)) for sentence in said}
+        for sentence, piece in pieces.items():
+            self._kept.keep(_Sentence(_known(voice), audio, sentence), piece)
+        return b"".join(pieces[sentence] for sentence in said)
 
     def sentences(self, text: str) -> list[str]:
         """Cut `text` into what is spoken in one breath."""
         return self._speech.split_sentences(text)
 
     async def sentence(self, text: str, audio: AudioFormat, *, voice: str) -> bytes:
-        """Return the audio of one sentence: from the cache, from who renders it now, or rendered.
+        """Return the audio of one sentence: rendered ahead, from who renders it now, or rendered for this call alone.
 
         A wait that is cancelled cancels the work if nobody else waits for it. Raises VoiceFailed.
         """
@@ -130,7 +134,6 @@ class HibariSynthesizer:
             if not rendering.waiting:
                 rendering.work.cancel()
                 self._under_way.pop(key, None)
-        self._kept.keep(key, piece)
         return piece
 
     def close(self) -> None:
@@ -184,7 +187,7 @@ class _Rendering:
 
 
 class _Renderings:
-    """The sentences used last, as many as fit."""
+    """The sentences rendered ahead, those used last, as many as fit."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -212,7 +215,7 @@ async def _finished(work: Future[bytes]) -> bytes:
     except CancelledError as exc:
         raise VoiceFailed("the synthesizer was closed") from exc
     except Exception as exc:  # the adapter boundary: the package's errors are not documented
-        raise VoiceFailed(f"the synthesizer failed: {exc}") from exc
+        raise VoiceFailed(f"the synthesizer failed ({type(exc).__name__})") from exc
 
 
 def _pause_after_ms(text: str) -> int:

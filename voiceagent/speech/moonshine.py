@@ -140,7 +140,7 @@ class MoonshineRecognizer:
         except CancelledError as exc:
             raise VoiceFailed("the recognizer was closed, or is being replaced") from exc
         except Exception as exc:  # the adapter boundary: the package's errors are not documented
-            raise VoiceFailed(f"the recognizer failed: {exc}") from exc
+            raise VoiceFailed(f"the recognizer failed ({type(exc).__name__})") from exc
         finally:
             self._waiting -= 1
             work.cancel()

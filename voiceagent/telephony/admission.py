@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Dialect
 from voiceagent.telephony.settings import TelephonySettings
@@ -42,7 +43,9 @@ def media_path(dialect: str, agent: str, token: str) -> str:
     return f"/media/{dialect}/{agent}/{token}"
 
 
-def admit(path: str, signature: str | None, *, settings: TelephonySettings, tokens: CallTokens) -> Admission | Refusal:
+async def admit(
+    path: str, signature: str | None, *, settings: TelephonySettings, tokens: CallTokens
+) -> Admission | Refusal:
     """Decide by path and `X-Twilio-Signature`. A token is used up only where the signature was right."""
     named = _PATH.fullmatch(path)
     if named is None or named[1] not in _DIALECTS:
@@ -55,7 +58,10 @@ def admit(path: str, signature: str | None, *, settings: TelephonySettings, toke
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
     if token is None and settings.require_call_token and not settings.insecure:
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
-    grant = tokens.redeem(token, agent=agent) if token is not None else None
+    try:
+        grant = await tokens.redeem(token, agent=agent) if token is not None else None
+    except StateUnavailable as exc:
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
     return Admission(agent, _DIALECTS[dialect](), grant)

@@ -1,7 +1,8 @@
 """Call tokens: the carrier's socket is let in once, for the call that we have just answered.
 
 A signed upgrade request carries no time, so whoever recorded it could send it again. Our answer to the webhook (which
-names the call) therefore puts a fresh token into the address of the media socket; it is good once, for a minute.
+names the call) therefore puts a fresh token into the address of the media socket; it is good once, for a minute, at
+whichever worker the socket comes to.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from voiceagent.ports import Clock
+from pydantic import TypeAdapter, ValidationError
+
+from voiceagent.ports import SharedState
 
 __all__ = ["TOKEN_LIFETIME_MS", "CallGrant", "CallTokens"]
 
 TOKEN_LIFETIME_MS = 60_000
 """The carrier connects within a second or two of our answer."""
-_MOST_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +30,40 @@ class CallGrant:
     """The carrier's id of the call; a socket that names another one is refused."""
     caller: str | None = None
     called: str | None = None
+    again: bool = False
+    """The carrier was told to connect a call once more: a leg that it still has is given up."""
+
+
+_grant: TypeAdapter[CallGrant] = TypeAdapter(CallGrant)
 
 
 class CallTokens:
-    """Tokens given out and not used yet, in the memory of this process."""
+    """Tokens given out and not used yet. What they are is known to nobody who can read the shared state."""
 
-    def __init__(self, clock: Clock, *, most: int = _MOST_TOKENS) -> None:
-        self._clock = clock
-        self._most = most
-        self._grants: dict[bytes, tuple[int, CallGrant]] = {}  # by digest, oldest first
+    def __init__(self, state: SharedState) -> None:
+        self._state = state
 
-    def mint(self, grant: CallGrant) -> str:
-        """Return a token for this call; letters, digits, `_` and `-`, fit for a path."""
-        self._forget_expired()
-        if len(self._grants) >= self._most:
-            self._grants.pop(next(iter(self._grants)))
+    async def mint(self, grant: CallGrant) -> str:
+        """Return a token for this call; letters, digits, `_` and `-`, fit for a path. Raises StateUnavailable."""
         token = secrets.token_urlsafe(24)
-        self._grants[_digest(token)] = (self._clock.now_ms() + TOKEN_LIFETIME_MS, grant)
+        await self._state.note(_key(token), _grant.dump_json(grant).decode(), ttl_ms=TOKEN_LIFETIME_MS)
         return token
 
-    def redeem(self, token: str, *, agent: str) -> CallGrant | None:
-        """Return what a token stands for, once; None where it is unknown, used, too old or another agent's."""
-        self._forget_expired()
-        _, grant = self._grants.pop(_digest(token), (0, None))
-        return grant if grant is not None and grant.agent == agent else None
+    async def redeem(self, token: str, *, agent: str) -> CallGrant | None:
+        """Return what a token stands for, once; None where it is unknown, used, too old or another agent's.
 
-    def _forget_expired(self) -> None:
-        now_ms = self._clock.now_ms()
-        while self._grants:
-            oldest = next(iter(self._grants))
-            if self._grants[oldest][0] > now_ms:
-                return
-            del self._grants[oldest]
+        Raises StateUnavailable; the token may be used up then.
+        """
+        noted = await self._state.take(_key(token))
+        if noted is None:
+            return None
+        try:
+            grant = _grant.validate_json(noted)
+        except ValidationError:  # of another version of this program
+            return None
+        return grant if grant.agent == agent else None
 
 
-def _digest(token: str) -> bytes:
+def _key(token: str) -> str:
     """Looking a digest up takes a time that says nothing about the tokens there are."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return "call token:" + hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

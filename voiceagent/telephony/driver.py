@@ -112,6 +112,8 @@ class SocketLeg:
         )
         self._end: tuple[int, str] | None = None
         self._over = False
+        self._given_up = False
+        """It is the connection that is over, and not the caller who has left."""
         self._hanging_up = False
         self._blocked_since_ms: int | None = None
         self._all_heard = asyncio.Event()
@@ -180,6 +182,11 @@ class SocketLeg:
             self._end = (_POLICY, reason)
         if self._reading is not None and not self._over and not self._reading.expired():
             self._reading.reschedule(0)
+
+    def give_up(self, reason: str) -> None:
+        """End a leg whose connection is of no use any more, though the caller has not left."""
+        self._given_up = self._given_up or self._end is None
+        self.end(reason)
 
     def _start_overdue(self) -> None:
         if self._open is None:
@@ -250,16 +257,17 @@ class SocketLeg:
         if self._open is not None:
             self._open.pacer.abandon(self._clock.now_ms())
         reason = self._end[1] if self._end is not None else self._socket.end
+        may_return = not self._hanging_up and (self._end is None or self._given_up)
         if self._counts:
             _log.info("leg %s over (%s): %s", self._id, reason, dict(self._counts))
-        self._post(LegLost(self._id, reason))
+        self._post(LegLost(self._id, reason, may_return=may_return))
         self._all_heard.set()
 
     def _fail(self) -> None:
         self._lose("internal error")
 
     def _lose(self, reason: str) -> None:
-        self.end(reason)
+        self.give_up(reason)
         self._socket.abort()
 
     # --- from the caller ---------------------------------------------------------------------------------------------
@@ -363,7 +371,7 @@ class SocketLeg:
         await self._heard_out()
         if self._over:
             raise CallLost("the caller has gone")
-        self._transfers.expect(self._opened.started.call, number)
+        await self._transfers.expect(self._opened.started.call, number)
         await self._let_go()
 
     async def _heard_out(self) -> None:

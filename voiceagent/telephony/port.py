@@ -52,7 +52,7 @@ class OnePort(Generic[Admitted]):
     def __init__(
         self,
         *,
-        admit: Callable[[Request], Admitted | HTTPStatus],
+        admit: Callable[[Request], Awaitable[Admitted | HTTPStatus]],
         serve: Callable[[ServerConnection, Admitted], Awaitable[None]],
         app: ASGIApp,
         clock: Clock,
@@ -191,11 +191,11 @@ class OnePort(Generic[Admitted]):
     async def _upgrade(self, connection: ServerConnection) -> Admitted | None:
         verdict: list[Admitted] = []
 
-        def process_request(_: ServerConnection, request: Request) -> Response | None:
-            if self.full:
+        async def process_request(_: ServerConnection, request: Request) -> Response | None:
+            admitted = HTTPStatus.SERVICE_UNAVAILABLE if self.full else await self._admit(request)
+            if self.full:  # by now: others may have been let in meanwhile
                 _log.warning("refused a media socket: %d are open", self.live)
-                return _refusal(connection, HTTPStatus.SERVICE_UNAVAILABLE)
-            admitted = self._admit(request)
+                admitted = HTTPStatus.SERVICE_UNAVAILABLE
             if isinstance(admitted, HTTPStatus):
                 return _refusal(connection, admitted)
             verdict.append(admitted)

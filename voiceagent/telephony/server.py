@@ -104,11 +104,11 @@ class MediaServer:
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
-    def _admit(self, request: Request) -> Admission | HTTPStatus:
+    async def _admit(self, request: Request) -> Admission | HTTPStatus:
         if self._draining:
             return HTTPStatus.SERVICE_UNAVAILABLE
         signatures = request.headers.get_all("X-Twilio-Signature")
-        admitted = admit(
+        admitted = await admit(
             request.path,
             signatures[0] if len(signatures) == 1 else None,
             settings=self._settings,
@@ -117,7 +117,7 @@ class MediaServer:
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
-        return admitted
+        return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
     async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
         socket = WebSocket(connection, clock=self._clock)
@@ -149,16 +149,19 @@ class MediaServer:
     def _claim(self, leg: SocketLeg, started: Started, admitted: Admission) -> str | None:
         """Note that this leg is the call's; return why not, where it may not be.
 
-        A carrier that connects a call again has given up the connection before: ours may not have noticed yet.
+        A carrier that was told to connect a call again has given up the connection before: ours may not have noticed
+        yet. Whoever else comes with a call that is live is not its carrier.
         """
-        call = CallId(started.call)
-        if admitted.grant is not None and admitted.grant.call != started.call:
+        call, grant = CallId(started.call), admitted.grant
+        if grant is not None and grant.call != started.call:
             return "token of another call"
-        before = self._newest.pop(call, None)
-        self._newest[call] = leg
+        before = self._newest.get(call)
         if before is not None:
+            if grant is None or not grant.again:
+                return "the call has a leg"
             _log.warning("call %s has a newer leg: %s instead of %s", call, leg.id, before.id)
-            before.end("the call has a newer leg")
+            before.give_up("the call has a newer leg")
+        self._newest[call] = leg
         return None
 
     def _forget(self, leg: SocketLeg) -> None:

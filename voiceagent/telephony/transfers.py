@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from voiceagent.errors import CallLost
-from voiceagent.ports import Clock
+from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Clock, SharedState
 
 __all__ = ["ASKED_WITHIN_MS", "Transfers"]
 
@@ -30,13 +30,15 @@ class _Expected:
 
 
 class Transfers:
-    """Whom the carrier is to dial for which call, in the memory of this process."""
+    """Whom the carrier is to dial for which call; whichever worker it asks knows."""
 
-    def __init__(self, targets: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, targets: Mapping[str, str], clock: Clock, state: SharedState) -> None:
         """`targets`: what flows call a target → the telephone number that it is."""
         self._targets = targets
         self._clock = clock
-        self._expected: dict[str, _Expected] = {}  # by the carrier's id of the call
+        self._state = state
+        self._expected: dict[str, _Expected] = {}  # of this worker's calls, by the carrier's id
+        self._complaints: set[asyncio.Task[None]] = set()
         self._none_waits = asyncio.Event()
         self._none_waits.set()
 
@@ -47,33 +49,62 @@ class Transfers:
             raise CallLost(f"no number is given for {target}")
         return number
 
-    def expect(self, call: str, number: str) -> None:
-        """Note what is to be dialled when the carrier asks about this call."""
+    async def expect(self, call: str, number: str) -> None:
+        """Note what is to be dialled when the carrier asks about this call. Raises CallLost where that cannot be."""
+        try:
+            await self._state.note(_key(call), number, ttl_ms=ASKED_WITHIN_MS)
+        except StateUnavailable as exc:
+            raise CallLost(f"nobody can be told where the caller is to go: {exc}") from exc
         known = self._expected.pop(call, None)
         if known is not None:
             known.forget()
-        forget = self._clock.call_at(self._clock.now_ms() + ASKED_WITHIN_MS, lambda: self._forget(call))
+        forget = self._clock.call_at(self._clock.now_ms() + ASKED_WITHIN_MS, lambda: self._time_is_up(call))
         self._expected[call] = _Expected(number, forget)
         self._none_waits.clear()
 
-    def next_of(self, call: str) -> str | None:
-        """Return the number to dial for a call whose stream has ended; None where the call is simply over."""
+    async def next_of(self, call: str) -> str | None:
+        """Return the number to dial for a call whose stream has ended; None where the call is simply over.
+
+        Raises StateUnavailable where nobody knows.
+        """
         expected = self._expected.get(call)
-        if expected is None:
-            return None
-        expected.asked = True
-        self._look_who_waits()
-        return expected.number
+        if expected is not None:
+            expected.asked = True
+            self._look_who_waits()
+            return expected.number
+        number = await self._state.noted(_key(call))
+        if number is not None:
+            await self._state.once(_asked_key(call), ttl_ms=2 * ASKED_WITHIN_MS)
+        return number
 
     async def all_asked(self) -> None:
-        """Return when no carrier is still to ask."""
+        """Return when no carrier is still to ask, as far as this worker knows: at the latest when time is up."""
         await self._none_waits.wait()
 
-    def _forget(self, call: str) -> None:
+    def _time_is_up(self, call: str) -> None:
         if not self._expected.pop(call).asked:
-            _log.error("call %s was not handed over: the carrier has not asked what comes after the stream", call)
+            complaint = asyncio.ensure_future(self._complain(call))
+            self._complaints.add(complaint)
+            complaint.add_done_callback(self._complaints.discard)
         self._look_who_waits()
+
+    async def _complain(self, call: str) -> None:
+        """Say that a caller has not been handed over, unless another worker has been asked."""
+        try:
+            asked = not await self._state.once(_asked_key(call), ttl_ms=ASKED_WITHIN_MS)
+        except StateUnavailable:
+            return  # nobody knows
+        if not asked:
+            _log.error("call %s was not handed over: the carrier has not asked what comes after the stream", call)
 
     def _look_who_waits(self) -> None:
         if all(expected.asked for expected in self._expected.values()):
             self._none_waits.set()
+
+
+def _key(call: str) -> str:
+    return f"transfer:{call}"
+
+
+def _asked_key(call: str) -> str:
+    return f"transfer asked:{call}"

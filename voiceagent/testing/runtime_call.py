@@ -156,6 +156,17 @@ class RuntimeCall:
         self._server.line.hang_up()
         return self.run_ms(1 + self._schedule.window_ms)
 
+    def loses_connection(self) -> Self:
+        """The connection breaks: nobody has hung up."""
+        self._server.line.break_off()
+        return self.run_ms(1 + self._schedule.window_ms)
+
+    def connects_again(self, *, then_wait: bool = True) -> Self:
+        """The carrier connects the call once more; returns when the agent has said what it has to say."""
+        self._server.connect_again()
+        self.until(ev.LegAttached)
+        return self.until_quiet() if then_wait else self
+
     def host_says(self, name: str, *, then_wait: bool = True) -> Self:
         """The host application sends a named event."""
         self.happens(ev.HostEvent(name))

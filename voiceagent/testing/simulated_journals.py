@@ -12,7 +12,7 @@ from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError, ScriptError
 from voiceagent.runtime.journal_disk import journal_name
-from voiceagent.runtime.journal_file import JournalHeader, encode_header
+from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
 __all__ = ["SimulatedJournals"]
 
@@ -23,20 +23,36 @@ class SimulatedJournals:
     def __init__(self, directory: Path) -> None:
         """Write into `directory`, which is made where it is missing."""
         self._directory = directory
-        self._writers: list[_SimulatedWriter] = []
+        self._writers: dict[CallId, _SimulatedWriter] = {}
 
     def write(self) -> None:
         """Append what was recorded since; not on a running event loop, which must not wait for a disk."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.write()
 
     async def open(self, call: CallId, *, on_broken: Callable[[str], None]) -> _SimulatedWriter:
         """Make the journal of a call. It never breaks: a disk that fails does so in `write`."""
         del on_broken
         writer = _SimulatedWriter(self._directory / journal_name(call), call)
-        self._writers.append(writer)
+        self._writers[call] = writer
         await _answer_from_outside()
         return writer
+
+    async def resume(
+        self, call: CallId, *, on_broken: Callable[[str], None]
+    ) -> tuple[_SimulatedWriter, Journal] | None:
+        """Go on with the journal of a call that was broken off here; None where there is none."""
+        del on_broken
+        writer = self._writers.get(call)
+        if writer is None:
+            return None
+        await writer.closed.wait()
+        journal = parse_journal(bytes(writer.all_lines), writer.path)
+        if not journal.interrupted:
+            return None
+        writer.closed.clear()
+        await _answer_from_outside()
+        return writer, journal
 
 
 class _SimulatedWriter:
@@ -47,8 +63,9 @@ class _SimulatedWriter:
     def __init__(self, path: Path, call: CallId) -> None:
         self.path = path
         self.call = call
+        self.all_lines = bytearray()
+        self.closed = asyncio.Event()
         self._lines = bytearray()
-        self._closed = False
         self._begun = False
 
     def begin(self, header: JournalHeader) -> None:
@@ -66,14 +83,14 @@ class _SimulatedWriter:
 
     async def sync(self) -> None:
         """Return when a disk would have answered. JournalError after the end."""
-        if self._closed:
+        if self.closed.is_set():
             raise JournalError(f"{self.path.name} is closed")
         await _answer_from_outside()
 
     async def close(self) -> None:
         """Take nothing more."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed.is_set():
+            self.closed.set()
             await _answer_from_outside()
 
     def write(self) -> None:
@@ -89,9 +106,9 @@ class _SimulatedWriter:
             self._lines.clear()
 
     def _put(self, line: bytes) -> None:
-        if not self._closed:
-            self._lines += line
-            self._lines += b"\n"
+        if not self.closed.is_set():
+            self._lines += line + b"\n"
+            self.all_lines += line + b"\n"
 
 
 async def _answer_from_outside() -> None:

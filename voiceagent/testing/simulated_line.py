@@ -75,6 +75,10 @@ class SimulatedLine:
         self._send(self._stream.stop())
         self._over("connection closed (1000)")
 
+    def break_off(self) -> None:
+        """Lose the connection: nobody has hung up, and the carrier does not say so."""
+        self._over("connection lost (1006)")
+
     # --- the carrier -------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:

@@ -22,6 +22,7 @@ from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Services, Session
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
+from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
@@ -74,13 +75,17 @@ class SimulatedServer:
         self._clock = VirtualClock(loop)
         self._session: Session | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._caller_number = self._time_zone = ""
         self._stalls = Stalls()
         caller, self._agent = SpokenAudio(), SpokenAudio()
         self._heard = HeardSpeech(self._agent)
+        self._caller = caller
         self.line = SimulatedLine(self._clock, caller=caller, heard=self._heard)
+        self._lines: list[SimulatedLine] = []
+        """The call's connections before this one."""
         self.tools = SimulatedTools(flow, tools, clock=self._clock, stalls=self._stalls, failed=loop.fail)
         self.journals = SimulatedJournals(journals)
-        self._transfers = Transfers(_numbers_of(flow), self._clock)
+        self._transfers = Transfers(_numbers_of(flow), self._clock, MemoryStore(self._clock))
         self._services = Services(
             engines=Engines(
                 SimulatedVad(),
@@ -123,7 +128,7 @@ class SimulatedServer:
     @property
     def words_heard(self) -> str:
         """The agent's words that have come out of the caller's telephone."""
-        return self._agent.words_in(self.line.heard)
+        return self._agent.words_in(b"".join(line.heard for line in (*self._lines, self.line)))
 
     @property
     def voice(self) -> AgentVoice:
@@ -151,7 +156,14 @@ class SimulatedServer:
     def begin(self, *, caller_number: str, time_zone: str, unix_ms: int) -> None:
         """Have the caller dial as soon as the loop runs; `unix_ms` is what the wall clock shows then."""
         self._clock.began_unix_ms = unix_ms - self._loop.now_ms
-        self._serving = self._loop.create_task(self._serve(caller_number, time_zone))
+        self._caller_number, self._time_zone = caller_number, time_zone
+        self._serving = self._loop.create_task(self._serve())
+
+    def connect_again(self) -> None:
+        """Have the carrier connect the call once more, as soon as the loop runs."""
+        self._lines.append(self.line)
+        self.line = SimulatedLine(self._clock, caller=self._caller, heard=self._heard)
+        self._serving = self._loop.create_task(self._serve_line(self.line))
 
     def asked(self, effect: fx.Effect) -> None:
         """Note what the core asks for, before it is done."""
@@ -171,11 +183,14 @@ class SimulatedServer:
 
     # --- what a server does with a connection ------------------------------------------------------------------------
 
-    async def _serve(self, caller_number: str, time_zone: str) -> None:
+    async def _serve(self) -> None:
         await render_ahead(self._flow, self._services.engines.synthesizer, self._services.learned, MULAW_8K)
+        await self._serve_line(self.line)
+
+    async def _serve_line(self, line: SimulatedLine) -> None:
         leg = SocketLeg(
-            LegId("leg1"),
-            socket=self.line,
+            LegId(f"leg{len(self._lines) + 1}"),
+            socket=line,
             dialect=TwilioDialect(),
             clock=self._clock,
             ticker=Ticker(self._clock),
@@ -186,13 +201,13 @@ class SimulatedServer:
 
             def on_start(started: Started) -> None:
                 incoming = IncomingCall(
-                    self._call, leg, self._flow.name, caller_number, "+15550199", dict(started.parameters)
+                    self._call, leg, self._flow.name, self._caller_number, "+15550199", dict(started.parameters)
                 )
-                self._session = Session(self._flow, incoming, self._services, time_zone=time_zone)
+                self._session = Session(self._flow, incoming, self._services, time_zone=self._time_zone)
                 tasks.create_task(self._take(self._session, leg))
 
-            self.line.dial()
-            await self.line.close(*await leg.run(on_start))
+            line.dial()
+            await line.close(*await leg.run(on_start))
 
     async def _take(self, session: Session, leg: SocketLeg) -> None:
         await session.run()

@@ -258,8 +258,9 @@ class CallTools:
         return outcome
 
     def _warn(self, what: str, failed: Failed) -> None:
-        """Tell whoever runs the server; the reasons are ours or the tool's, and have no secrets in them."""
-        _log.warning("call %s: %s: %s: %s", self._call, what, failed.kind, failed.reason)
+        """Tell whoever runs the server; a tool's own words may quote the caller, and are for debugging alone."""
+        _log.warning("call %s: %s: %s", self._call, what, failed.kind)
+        _log.debug("call %s: %s: %s", self._call, what, failed.reason)
 
 
 def _is_confirmed(start: StartTool) -> bool:

@@ -53,7 +53,7 @@ class Vault:
 
         A handle that takes several numbers stands where the last of them stood, with the count of all.
         """
-        spans = sealing.secrets(text, _numbers_in(text, language))
+        spans = sealing.secrets(text, _numbers_in(text, language), language)
         runs = sealing.plan([len(span.digits) for span in spans])
         last_run = {handle: number for number, run in enumerate(runs) for handle, _, _ in run}
         words: list[str] = []

@@ -10,7 +10,7 @@ from voiceagent.language.english.amounts import amount, number
 from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.concepts import concepts, synonym_table
 from voiceagent.language.english.dates import date
-from voiceagent.language.english.digits import digit_spans, digits
+from voiceagent.language.english.digits import digit_spans, digits, goes_on
 from voiceagent.language.english.hearing import completeness, is_backchannel, is_noise
 from voiceagent.language.english.letters import letters
 from voiceagent.language.english.relations import asks_whether, denied, relation
@@ -35,6 +35,7 @@ class English:
 
     digits = staticmethod(digits)
     digit_spans = staticmethod(digit_spans)
+    goes_on = staticmethod(goes_on)
     number = staticmethod(number)
     amount = staticmethod(amount)
     date = staticmethod(date)

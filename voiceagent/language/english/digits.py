@@ -14,7 +14,7 @@ from voiceagent.language.english.corrections import is_correction
 from voiceagent.language.english.pronouns import PRONOUN_ONE
 from voiceagent.language.protocol import DigitSpan
 
-__all__ = ["digit_spans", "digits"]
+__all__ = ["digit_spans", "digits", "goes_on"]
 
 
 class _Kind(Enum):
@@ -93,6 +93,9 @@ _BEFORE_RANGE = frozenset({"from", "between"})
 
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _PAUSE = re.compile(r"[.,;:!?]")
+_GOES_ON = re.compile(
+    r"\W*(?:(?:(?:and )?then|followed by|and next|next|dash|hyphen|space|uh+|um+)\W*)*", re.IGNORECASE
+)
 _PLAIN = frozenset({_Kind.NUMERAL, _Kind.ONES, _Kind.TEENS, _Kind.TENS, _Kind.OH, _Kind.PLURAL})
 _COUNTS = frozenset({_Kind.NUMERAL, _Kind.ONES, _Kind.TEENS, _Kind.TENS})
 _DEFINITE = _PLAIN - {_Kind.OH} | {_Kind.SCALE}
@@ -103,6 +106,14 @@ _NO_LIMIT = 10**18
 def digits(text: str) -> str:
     """Return all digits spoken in `text`, in order, as the caller corrected them."""
     return "".join(span.digits for span in digit_spans(text))
+
+
+def goes_on(between: str) -> bool:
+    """Return whether the words between two numbers make one of them.
+
+    A bare "and" does not: it stands between two account numbers as well.
+    """
+    return _GOES_ON.fullmatch(between) is not None
 
 
 def digit_spans(text: str) -> list[DigitSpan]:

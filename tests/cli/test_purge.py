@@ -1,0 +1,195 @@
+"""What is kept of calls is deleted in time, or because somebody asks for it; nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from voiceagent.core.codec import encode_event
+from voiceagent.core.events import CallStarted
+from voiceagent.core.ids import CallId
+from voiceagent.core.state import Inherited
+from voiceagent.errors import OperatorError
+from voiceagent.runtime.journal_disk import journal_name, record_stem
+from voiceagent.runtime.journal_file import JournalHeader, encode_header
+from voiceagent.runtime.retention import Retention, days_from, of_caller, purge, purged_daily
+
+BOB, EVE = "+15550100", "+15550101"
+
+
+class Records:
+    """A folder of journals and one of recordings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journals, self.recordings = folder / "journals", folder / "recordings"
+        self.journals.mkdir()
+        self.recordings.mkdir()
+
+    def call(self, call: str, number: str | None = BOB, *, days_old: float = 0, recorded: bool = True) -> None:
+        header = JournalHeader(1, "0", "bank", "0", {}, {}, "en-US", "UTC", 0, Inherited(CallId(call)))
+        started = CallStarted("en-US", "UTC", 0, number, None, {})
+        journal = self.journals / journal_name(CallId(call))
+        journal.write_bytes(encode_header(header) + b"\n" + encode_event(started, 0) + b"\n")
+        written = [journal]
+        if recorded:
+            sound = self.recordings / f"{record_stem(CallId(call))}.wav"
+            notes = sound.with_suffix(".json")
+            sound.write_bytes(b"RIFF")
+            notes.write_text(json.dumps({"recording": {"call": call, "caller_number": number}}))
+            written += [sound, notes]
+        for file in written:
+            os.utime(file, (time.time() - days_old * 86_400,) * 2)
+
+    @property
+    def left(self) -> list[str]:
+        return sorted(file.name for folder in (self.journals, self.recordings) for file in folder.iterdir())
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("purge", "--journals", str(self.journals), "--recordings", str(self.recordings))
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110 - a file that is deleted by a thread has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(tmp_path)
+
+
+def test_what_is_older_than_it_may_be_goes_each_class_by_its_own_time(records: Records, voiceagent: Run) -> None:
+    records.call("old", days_old=31)
+    records.call("new", days_old=29)
+    code, said, _ = voiceagent(*records.options, "--keep-recordings", "7")
+    assert (code, said.splitlines()[-1]) == (0, "3 deleted")
+    assert records.left == ["new.jsonl"]
+
+
+def test_nothing_is_kept_for_ever_unless_somebody_says_so(records: Records, voiceagent: Run) -> None:
+    records.call("old", days_old=31)
+    assert voiceagent(*records.options, "--keep-journals", "forever")[0] == 0
+    assert records.left == ["old.jsonl"]
+    assert voiceagent(*records.options)[0] == 0
+    assert records.left == []
+
+
+def test_all_of_one_call_goes_with_the_parts_in_which_it_was_connected_again(records: Records, voiceagent: Run) -> None:
+    for call in ("CA1", "CA1.2", "CA11", "../CA1"):
+        records.call(call)
+    code, said, _ = voiceagent(*records.options, "--call", "CA1")
+    assert (code, said.splitlines()[-1]) == (0, "4 deleted")
+    assert {name.partition(".")[0] for name in records.left} == {"CA11", record_stem(CallId("../CA1"))}
+
+
+def test_all_of_one_caller_goes_and_nothing_of_anybody_else(records: Records, voiceagent: Run) -> None:
+    records.call("CA1", BOB)
+    records.call("../CA2", "+1 (555) 0100")
+    records.call("CA3", EVE)
+    records.call("CA4", None)
+    code, said, _ = voiceagent(*records.options, "--caller", BOB, "--json")
+    told = json.loads(said)
+    assert code == 0
+    assert {purged["call"] for purged in told["purged"]} == {"CA1", "../CA2"}
+    assert records.left == ["CA3.json", "CA3.jsonl", "CA3.wav", "CA4.json", "CA4.jsonl", "CA4.wav"]
+
+
+def test_a_recording_that_does_not_say_whose_it_is_is_known_by_its_journal(records: Records) -> None:
+    records.call("CA1", BOB)
+    (records.recordings / "CA1.json").write_text(json.dumps({"recording": {"call": "CA1"}}))
+    purge(Retention(records.journals, records.recordings), of_caller(BOB))
+    assert records.left == []
+
+
+def test_a_dry_run_deletes_nothing(records: Records, voiceagent: Run) -> None:
+    records.call("old", days_old=31)
+    code, said, _ = voiceagent(*records.options, "--dry-run")
+    assert (code, said) == (0, 'journal "old"\nrecording "old"\n2 would be deleted\n')
+    assert len(records.left) == 3
+
+
+def test_what_is_not_ours_stays_whatever_its_age(records: Records, voiceagent: Run, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "precious.jsonl"
+    records.call("old", days_old=99, recorded=False)
+    (records.journals / "old.jsonl").rename(elsewhere)
+    (records.journals / "link.jsonl").symlink_to(elsewhere)
+    for name, text in (
+        ("notes.jsonl", '{"journal": "dear diary"}'),
+        ("broken.jsonl", "{"),
+        ("empty.jsonl", ""),
+        ("deep.jsonl", "[" * 100_000),
+        ("music.wav", "RIFF"),
+        ("stranger.json", '{"recording": {"call": "somebody"}}'),
+    ):
+        for folder in (records.journals, records.recordings):
+            (folder / name).write_text(text)
+            os.utime(folder / name, (0, 0))
+    before = records.left
+    code, said, _ = voiceagent(*records.options)
+    assert (code, said) == (0, "0 deleted\n")
+    assert records.left == before
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--keep-journals", "-1"), "--keep-journals is '-1', but must be a number of days, or 'forever'"),
+        (("--keep-recordings", "a while"), "--keep-recordings is 'a while'"),
+        (("--caller", "unknown"), "'unknown' is no telephone number"),
+        (("--call", "CA1", "--caller", BOB), "give one of them"),
+        (("--journals", "nowhere"), "there is no folder nowhere"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(
+    records: Records, voiceagent: Run, options: tuple[str, ...], complaint: str
+) -> None:
+    code, _, said = voiceagent(*records.options, *options)
+    assert code == 1
+    assert complaint in said
+    assert "Traceback" not in said
+
+
+def test_what_cannot_be_deleted_is_told(records: Records, voiceagent: Run) -> None:
+    records.call("CA1")
+    (records.recordings / "CA1.wav").unlink()
+    (records.recordings / "CA1.wav").mkdir()  # nobody can delete that like a file
+    code, said, _ = voiceagent(*records.options, "--call", "CA1")
+    assert code == 1
+    assert 'recording "CA1": CA1.wav: ' in said
+    assert said.splitlines()[-1] == "1 deleted"
+
+
+def test_a_server_deletes_when_it_starts(records: Records) -> None:
+    records.call("old", days_old=31)
+
+    async def serving() -> None:
+        async with purged_daily(Retention(records.journals, records.recordings)):
+            await until(lambda: not records.left)
+
+    asyncio.run(serving())
+
+
+def test_a_folder_that_cannot_be_read_stops_no_server(records: Records, caplog: pytest.LogCaptureFixture) -> None:
+    records.journals.rmdir()
+    records.journals.write_text("a file")
+
+    async def serving() -> None:
+        async with purged_daily(Retention(records.journals, records.recordings)):
+            await until(lambda: "nothing is purged" in caplog.text)
+
+    asyncio.run(serving())
+
+
+def test_days() -> None:
+    assert [days_from(text, option="--x") for text in ("0", "30", "forever")] == [0, 30, None]
+    with pytest.raises(OperatorError):
+        days_from("١٢", option="--x")
