@@ -10,16 +10,19 @@ import pytest
 from bank_api import BankApi
 from pydantic import JsonValue
 
-from tests.threats.the_bank import ANN, BANK, bank_open, confirmed, tools_at, with_tool
+from tests.threats.the_bank import ANN, ANSWERS, BANK, bank_open, confirmed, tools_at, with_tool
 from voiceagent import Facts, Flow, Phase, Prompt, Say, tool
 from voiceagent.core import effects as fx
+from voiceagent.core import events as ev
 from voiceagent.core.events import ToolFailed, ToolFinished
-from voiceagent.core.ids import Epoch
+from voiceagent.core.ids import Epoch, LegId
+from voiceagent.models.guided import GuidedModels
 from voiceagent.ports import ReplyDone, ToolRequest
-from voiceagent.testing import RuntimeCall, ScriptedModel, say
+from voiceagent.testing import After, RuntimeCall, ScriptedCall, ScriptedModel, say
 
 ARGUMENTS: dict[str, JsonValue] = {"customer_id": ANN.customer_id, "amount": "25.00", "to_account": "savings"}
 START = confirmed("transfer", ARGUMENTS)
+LOST = fx.Reconcile(START.call, START.tool, ARGUMENTS, START.idempotency_key)
 NOW = Epoch(4)
 
 
@@ -83,7 +86,7 @@ def test_e8_another_process_looks_it_up_after_a_restart() -> None:
     with bank_open() as bank:
         first, dollars, _ = moved(bank, _run)
         assert isinstance(first, ToolFinished)
-        again, more, posts = moved(bank, lambda tools: tools.reconcile(START))
+        again, more, posts = moved(bank, lambda tools: tools.reconcile(LOST))
     assert isinstance(again, ToolFinished)
     assert again.result == first.result
     assert (dollars, more, posts) == (25, 0, 1)
@@ -92,7 +95,7 @@ def test_e8_another_process_looks_it_up_after_a_restart() -> None:
 def test_e8_after_a_restart_nothing_that_only_reads_and_nothing_unheard_of_is_reconciled() -> None:
     async def act(tools: Any) -> Any:
         return [
-            await tools.reconcile(fx.StartTool(START.call, name, {"customer_id": ANN.customer_id}, "call-1:1"))
+            await tools.reconcile(fx.Reconcile(START.call, name, {"customer_id": ANN.customer_id}, "call-1:1"))
             for name in ("get_accounts", "wire_everything")
         ]
 
@@ -162,3 +165,28 @@ def test_e8_a_write_that_one_reply_asks_for_twice_is_done_once_and_both_requests
         assert [arguments["text"] for _, arguments in call.tool_runs] == ["milk", "bread", "milk"]
         keys = [effect.idempotency_key for effect in call.record.effects(fx.StartTool)]
         assert len(set(keys)) == 3
+
+
+# --- a call that broke off in the middle of a transfer ---------------------------------------------------------------
+
+
+def test_e8_a_call_that_goes_on_after_a_crash_asks_what_has_become_of_its_transfer_and_tells_it_once() -> None:
+    model = GuidedModels().open(BANK, locale="en-US", time_zone="UTC")
+    call = ScriptedCall(BANK, model=model, tools={**ANSWERS, "transfer": After(14_000, {"amount": "250.00"})}).start()
+    call.says("I want to transfer two hundred and fifty dollars to my savings account")
+    call.says("four five one nine two two seven").says("one two three four")
+    call.says("Yes, that's correct.", then_wait=False).until(fx.StartTool)
+    while not any(start.tool == "transfer" for start in call.record.effects(fx.StartTool)):
+        call.run_ms(50)
+    call.happens(ev.CallResumed(3_000)).happens(ev.LegAttached(LegId("l2"), "script")).until_quiet()
+    (transfer,) = [start for start in call.record.effects(fx.StartTool) if start.tool == "transfer"]
+    (lost,) = call.record.effects(fx.Reconcile)
+    assert (lost.call, lost.arguments, lost.idempotency_key) == (
+        transfer.call, transfer.arguments, transfer.idempotency_key,
+    )  # fmt: skip
+    assert any("I cannot tell whether the transfer went through" in words for words in call.heard), (
+        call.record.timeline()
+    )
+    results = [m for m in call.conversation.transcript.messages() if m.role == "tool_result" and m.tool == "transfer"]
+    assert len(results) == 1
+    call.assert_replays()

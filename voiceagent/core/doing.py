@@ -10,13 +10,13 @@ from pydantic import JsonValue
 
 from voiceagent.core.authority import Refused, decide
 from voiceagent.core.confirmations import Confirmation, digest_of
-from voiceagent.core.effects import CancelTool, Fetch, ReportProblem, ServeFromCache, StartTool
+from voiceagent.core.effects import CancelTool, Fetch, Reconcile, ReportProblem, ServeFromCache, StartTool
 from voiceagent.core.events import ToolFailed, ToolRequested
 from voiceagent.core.ids import FetchId, ReplyId, ToolCallId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.prefetch import Answer, Joined, PlannedFetch, PrefetchPlan
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.core.tool_calls import ToolCall, ToolCalls
+from voiceagent.core.tool_calls import OUTCOME_UNKNOWN, ToolCall, ToolCalls
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
 from voiceagent.spec.phase import Requested, ToolFails, ToolSucceeds
@@ -261,21 +261,25 @@ class Doing:
     # --- a connection that is lost ---
 
     def broken_off(self) -> None:
-        """Who ran what is gone: of a write nobody knows whether it was done."""
+        """Who ran what is gone: of a write nobody knows whether it was done, unless it can be looked up."""
         for call in self.calls.outstanding:
-            if call.tool.effect != "read":
-                self.failed(ToolFailed(call.id, "unknown", "the connection broke before its outcome was known"))
+            if call.tool.effect != "read" and call.tool.reconcile is None:
+                self.failed(ToolFailed(call.id, "unknown", OUTCOME_UNKNOWN))
 
     def fetch_again(self) -> None:
         """What was being fetched ahead still is to be."""
         self._fetch(self.prefetch.under_way(self._state.now_ms))
 
     def look_up_again(self) -> None:
-        """Reads that were broken off are run once more: they change nothing."""
+        """Reads that were broken off are run once more: they change nothing. Writes are looked up."""
         for call in self.calls.outstanding:
-            if call.state == "running" and call.tool.effect == "read":
-                call.started_ms = self._state.now_ms
+            if call.state != "running":
+                continue
+            call.started_ms = self._state.now_ms
+            if call.tool.effect == "read":
                 self._out.emit(StartTool(call.id, call.tool.name, call.arguments, None))
+            else:
+                self._out.emit(Reconcile(call.id, call.tool.name, call.arguments, call.idempotency_key))
 
     # --- prefetch ---
 

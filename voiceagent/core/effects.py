@@ -24,6 +24,7 @@ __all__ = [
     "Outgoing",
     "PlayReply",
     "PrimePhase",
+    "Reconcile",
     "RenewVoice",
     "ReportProblem",
     "ServeFromCache",
@@ -221,6 +222,20 @@ class StartTool:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Find out what has become of a write that was begun before the call broke off, without doing it again.
+
+    Answered with ToolFinished or ToolFailed, as if it had only taken long.
+    """
+
+    call: ToolCallId
+    tool: str
+    arguments: Mapping[str, JsonValue]
+    idempotency_key: str | None
+    """Under which it was begun."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTool:
     """Nobody waits for this read any more."""
 
@@ -294,6 +309,7 @@ Effect = (
     | PrimePhase
     | RenewVoice
     | StartTool
+    | Reconcile
     | CancelTool
     | Fetch
     | ServeFromCache

@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from voiceagent.core.authority import Authority, Refused, decide
 from voiceagent.core.confirmations import digest_of
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.effects import Fetch, StartTool
+from voiceagent.core.effects import Fetch, Reconcile, StartTool
 from voiceagent.core.events import PrefetchFailed, PrefetchFinished, ToolFinished
 from voiceagent.core.events import ToolFailed as ToolCallFailed
 from voiceagent.core.ids import CallId, Epoch
@@ -121,14 +121,14 @@ class CallTools:
         attempts = run.tool.attempts
         return self._told(start, await (self._tried(start, epoch, run, attempts) if attempts else self._run(run)))
 
-    async def reconcile(self, start: StartTool) -> ToolFinished | ToolCallFailed:
+    async def reconcile(self, lost: Reconcile) -> ToolFinished | ToolCallFailed:
         """Return what has become of a write that was begun and whose outcome was lost with whoever began it."""
-        tool = self._declared(start.tool)
+        tool = self._declared(lost.tool)
         if tool is None or tool.effect == "read":
-            return self._told(start, Failed("refused", f"{start.tool} does not write anything"))
-        authority = self._authority()
-        run = self._prepared(tool, authority.phase, start.arguments, self._clock.now_ms(), key=start.idempotency_key)
-        return self._told(start, UNKNOWN if isinstance(run, Failed) else await self._runner.reconciled(run))
+            return self._told(lost, Failed("refused", f"{lost.tool} does not write anything"))
+        now_ms = self._clock.now_ms()
+        run = self._prepared(tool, self._authority().phase, lost.arguments, now_ms, key=lost.idempotency_key)
+        return self._told(lost, UNKNOWN if isinstance(run, Failed) else await self._runner.reconciled(run))
 
     async def fetch(self, fetch: Fetch) -> PrefetchFinished | PrefetchFailed:
         """Call a read tool ahead of its use, and return what came of it. Cancelling stops it."""
@@ -144,7 +144,7 @@ class CallTools:
     async def _run(self, run: Run) -> Outcome:
         return await self._runner.in_time(run)
 
-    def _told(self, start: StartTool, outcome: Outcome) -> ToolFinished | ToolCallFailed:
+    def _told(self, start: StartTool | Reconcile, outcome: Outcome) -> ToolFinished | ToolCallFailed:
         match outcome:
             case Returned(result):
                 return ToolFinished(start.call, result)

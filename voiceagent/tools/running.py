@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import JsonValue
 
 from voiceagent.core.ids import CallId
+from voiceagent.core.tool_calls import OUTCOME_UNKNOWN
 from voiceagent.errors import OperatorError, OutcomeUnknown, ToolFailed
 from voiceagent.spec.tool import Tool
 from voiceagent.tools.context import ToolContext
@@ -62,7 +63,7 @@ class Failed:
 
 Outcome = Returned | Failed
 
-UNKNOWN = Failed("unknown", "it is not known whether it was done: do not try again, and tell the caller so")
+UNKNOWN = Failed("unknown", OUTCOME_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
