@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -31,6 +32,7 @@ from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.tools.attempts import AttemptGate
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
 from voiceagent.tools.executor import ToolExecutor
@@ -197,7 +199,8 @@ async def agent_server(
             closing.push_async_callback(recordings.close)
         if settings.retention is not None:
             await closing.enter_async_context(purged_daily(settings.retention))
-        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
+        attempts = AttemptGate(store, secret=_counting_secret(settings))
+        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url, attempts=attempts)
         closing.push_async_callback(tools.close)
         watch = closing.enter_context(LoopWatch(flows.values()))
         services = Services(
@@ -230,6 +233,14 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     if settings.speech_model is None:
         return None
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
+
+
+def _counting_secret(settings: ServerSettings) -> bytes | None:
+    """Return what keys the counts of attempts: the same for all who share them; None: nobody does."""
+    secret = settings.telephony.twilio_auth_token or settings.service.client_secret
+    if settings.state == "memory" or not secret:
+        return None
+    return hashlib.sha256(f"attempts of {secret}".encode()).digest()
 
 
 def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:

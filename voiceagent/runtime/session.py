@@ -196,6 +196,8 @@ class Session:
                 performer.perform(self._time.on_the_clock(outgoing))
             if state.turn != turn:
                 self._logged.turn = state.turn
+            if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
+                # What has become of a write survives a power cut, like the intent that was on disk before it.
                 tasks.start(_synced(journal))
             if state.suspended and isinstance(event, ev.LegLost):
                 self._suspended = True
@@ -252,7 +254,9 @@ class Session:
         return Performer(
             voice=voice,
             leg=self._leg,
-            tools=services.tools.for_call(self._call, self._conversation, self._vault),
+            tools=services.tools.for_call(
+                self._call, self._conversation, self._vault, caller_number=self._incoming.caller_number
+            ),
             vault=self._vault,
             journal=journal,
             learned=services.learned,

@@ -337,7 +337,8 @@ class SpeechVoice:
     def _bring_up_to_date(self, live: LiveSession, request: ModelRequest) -> None:
         """Let the model have what is offered and known by now, which may have changed within the phase; then ask."""
         setup = self._setups.of(request, live.setup.voice)
-        if setup == live.setup:
+        if setup == replace(live.setup, known=setup.known):
+            live.setup = setup
             self._go_on_with(live)
         elif self._row.swap == "new_session" and setup.tools == live.setup.tools:
             live.setup = setup
