@@ -671,6 +671,8 @@ class IncomingCall:
     caller_number: str | None
     called_number: str | None
     parameters: Mapping[str, str]
+    again: bool = False
+    """The carrier was told to connect this call once more: whoever else may still have it has lost the caller."""
 
 
 class CallHandler(Protocol):

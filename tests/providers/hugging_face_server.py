@@ -89,7 +89,7 @@ def listen(unit: PipelineUnit, understand: Understand) -> None:
     while True:
         arrived = unit.input_queue.get()
         if is_control_message(arrived):
-            speaking, silent, utterance = False, 0, b""
+            speaking, silent, chunks, utterance = False, 0, 0, b""
             unit.output_queue.put(arrived)
             continue
         chunks += 1
@@ -201,11 +201,11 @@ def pipeline(index: int, understand: Understand, decide: Decide) -> PipelineUnit
 
 
 def main(mind: str | None = None) -> None:
-    understand: Understand = lambda _: QUESTION  # noqa: E731
+    understand: Understand = lambda _: QUESTION  # noqa: E731 - one of two ways to understand
     decide: Decide = ask_for_the_balance
     if mind is not None:
         sentences, thinks = (usual_sentences(), bank_mind) if mind == "bank" else (desk_sentences(), desk_mind)
-        understand = lambda sound: sentences.in_one(sound, _RATE_HZ)  # noqa: E731
+        understand = lambda sound: sentences.in_one(sound, _RATE_HZ)  # noqa: E731 - the other
         decide = as_a_mind_decides(thinks)
     pool = [pipeline(index, understand, decide) for index in range(SESSIONS)]
     app = create_app(pool=pool, stop_event=threading.Event())

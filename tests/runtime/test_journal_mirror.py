@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.stores.redis_server import RedisServer, redis_server
-from voiceagent.core.events import CallEnded, CallStarted, HostEvent
-from voiceagent.core.ids import CallId
+from voiceagent.core.events import CallEnded, CallResumed, CallStarted, HostEvent, LegLost
+from voiceagent.core.ids import CallId, LegId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError, StateUnavailable
 from voiceagent.ports import CallLease, SharedStore
@@ -269,7 +269,7 @@ def test_the_newest_record_of_a_call_is_taken_over_and_gone_on_with(
                 await newer.sync()
             assert await open_record(shared, _CALL) == (None if ended else "CA1.2")
             mirror = JournalMirror(shared, clock=SystemClock(), on_broken=one.broken.append)
-            lines = await mirror.take_over(_CALL)
+            lines = await mirror.take_over(_CALL, seize=True)
             if ended:
                 assert lines is None
                 return
@@ -284,9 +284,15 @@ def test_the_newest_record_of_a_call_is_taken_over_and_gone_on_with(
                 await newer.sync()
             await mirror.close(ended=True)
             await newer.close()
-            assert await JournalMirror(shared, clock=SystemClock(), on_broken=pytest.fail).take_over(_CALL) is None
             assert (
-                await JournalMirror(shared, clock=SystemClock(), on_broken=pytest.fail).take_over(CallId("?")) is None
+                await JournalMirror(shared, clock=SystemClock(), on_broken=pytest.fail).take_over(_CALL, seize=True)
+                is None
+            )
+            assert (
+                await JournalMirror(shared, clock=SystemClock(), on_broken=pytest.fail).take_over(
+                    CallId("?"), seize=True
+                )
+                is None
             )
 
     asyncio.run(scenario())
@@ -377,3 +383,47 @@ def test_a_request_that_was_done_though_nobody_answered_is_not_taken_for_another
 
     with redis_server(tmp_path) as server:
         asyncio.run(scenario(server))
+
+
+def test_a_call_goes_on_at_another_worker_and_the_one_it_left_cannot_take_it_back(
+    tmp_path: Path, shared: Shared
+) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            one = await rig(stack, tmp_path, shared)
+            journal = await one.begun()
+            journal.event(20, LegLost(LegId("l1"), "connection lost (1006)", may_return=True))
+            await journal.close()
+            found = await one.elsewhere.resume(_CALL, on_broken=pytest.fail, seize=True)
+            assert found is not None
+            there, read = found
+            assert [type(entry.event) for entry in read.entries] == [CallStarted, LegLost]
+            there.event(30, CallResumed(10))
+            await there.sync()
+            # The first one gives up waiting for a caller who is well looked after.
+            assert await one.here.resume(_CALL, on_broken=pytest.fail) is None
+            there.event(40, CallEnded("done"))
+            await there.sync()
+            await there.close()
+            recorded = await shared.read(_CALL)
+            assert recorded is not None
+            assert (recorded.ended, len(recorded.lines)) == (True, 5)
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_is_live_at_a_worker_is_not_taken_by_a_second_start_at_another(
+    tmp_path: Path, shared: Shared
+) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            one = await rig(stack, tmp_path, shared)
+            journal = await one.begun()
+            await journal.sync()
+            assert await one.elsewhere.resume(_CALL, on_broken=pytest.fail) is None
+            journal.event(20, CallEnded("done"))
+            await journal.sync()
+            await journal.close()
+            assert one.broken == []
+
+    asyncio.run(scenario())

@@ -95,7 +95,7 @@ def script(*steps: object, **parameters: str) -> CallerScript:
 async def until(known: Callable[[], bool]) -> None:
     """Wait for what nobody reports."""
     async with asyncio.timeout(10):
-        while not await asyncio.to_thread(known):  # noqa: ASYNC110
+        while not await asyncio.to_thread(known):  # noqa: ASYNC110 - a file and a count have no event
             await asyncio.sleep(0.01)
 
 

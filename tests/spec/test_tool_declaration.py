@@ -229,7 +229,7 @@ def test_an_annotation_that_cannot_be_read_is_refused() -> None:
 
 
 def test_a_name_that_a_model_could_not_write_is_refused() -> None:
-    async def öffnen() -> None:  # noqa: PLC2401
+    async def öffnen() -> None:  # noqa: PLC2401 - the name is the point
         """Open."""
 
     refused(öffnen, "must be a plain ASCII identifier")

@@ -26,7 +26,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603 - the program that was found
             [
                 *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)),
                 *("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--daemonize", "no"),

@@ -21,7 +21,7 @@ _ROOT = Path(__file__).parents[2]
 
 class Worker:
     def __init__(self, state: str, what: str) -> None:
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(  # noqa: S603 - our own worker
             [sys.executable, "-m", "tests.stores.worker", state, what],
             cwd=_ROOT,
             stdin=subprocess.PIPE,

@@ -61,13 +61,16 @@ def without_these(text: str, handles: Collection[str]) -> str:
 
 def each_handle_once(texts: Sequence[str]) -> list[str]:
     """Return texts that follow each other, with every handle only where it was mentioned last of all."""
-    mentioned = [{match["handle"] for match in _HANDLE.finditer(text)} for text in texts]
-    return [
-        with_each_handle_once(
-            _HANDLE.sub(lambda match: "" if any(match["handle"] in m for m in mentioned[at + 1 :]) else match[0], text)  # noqa: B023
-        )
-        for at, text in enumerate(texts)
-    ]
+    kept: list[str] = []
+    later: set[str] = set()
+    for text in reversed(texts):
+        kept.append(with_each_handle_once(_without(text, later)))
+        later |= {match["handle"] for match in _HANDLE.finditer(text)}
+    return kept[::-1]
+
+
+def _without(text: str, handles: Collection[str]) -> str:
+    return _HANDLE.sub(lambda match: "" if match["handle"] in handles else match[0], text)
 
 
 def without_handles(text: str) -> str:

@@ -25,7 +25,7 @@ class Calls:
 
     def __init__(self, flows: Mapping[str, Flow], services: Services, *, time_zone: str) -> None:
         self._flows = dict(flows)
-        self._begun_on: dict[CallId, Flow] = {}
+        self._begun_on: dict[tuple[str, CallId], Flow] = {}
         """The flows of calls that are not over: one that goes on does so on its own."""
         self._services = services
         self._time_zone = time_zone
@@ -37,7 +37,8 @@ class Calls:
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
         call = incoming.call
-        flow = self._begun_on.setdefault(call, self._flows[incoming.agent])
+        agent = incoming.agent
+        flow = self._begun_on.setdefault((agent, call), self._flows[agent])
         self._no_longer_waiting(call)
         session = Session(flow, incoming, self._services, time_zone=self._time_zone)
         self._live[call] = session
@@ -48,9 +49,9 @@ class Calls:
                 del self._live[call]
             if call not in self._live:
                 if session.suspended:
-                    self._wait_for(call, flow)
+                    self._wait_for(agent, call, flow)
                 else:
-                    self._begun_on.pop(call, None)
+                    self._begun_on.pop((agent, call), None)
 
     def serve(self, flows: Mapping[str, Flow]) -> None:
         """Let the next calls run on these flows; those there are keep theirs."""
@@ -78,10 +79,10 @@ class Calls:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _wait_for(self, call: CallId, flow: Flow) -> None:
+    def _wait_for(self, agent: str, call: CallId, flow: Flow) -> None:
         clock = self._services.clock
         self._waiting[call] = clock.call_at(
-            clock.now_ms() + flow.limits.resume_within_ms, lambda: self._give_up(call, flow)
+            clock.now_ms() + flow.limits.resume_within_ms, lambda: self._give_up(agent, call, flow)
         )
 
     def _no_longer_waiting(self, call: CallId) -> None:
@@ -89,15 +90,15 @@ class Calls:
         if cancel is not None:
             cancel()
 
-    def _give_up(self, call: CallId, flow: Flow) -> None:
+    def _give_up(self, agent: str, call: CallId, flow: Flow) -> None:
         del self._waiting[call]
-        self._begun_on.pop(call, None)
+        self._begun_on.pop((agent, call), None)
         task = asyncio.get_running_loop().create_task(self._close_record(call, flow))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def _close_record(self, call: CallId, flow: Flow) -> None:
-        """Have the record of a call say that it is over."""
+        """Have the record of a call say that it is over, unless it goes on elsewhere."""
         found = await self._services.journals.resume(call, on_broken=lambda reason: _log.error("%s: %s", call, reason))
         if found is None:
             return

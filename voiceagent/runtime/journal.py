@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import CallEnded, Event
@@ -31,6 +32,7 @@ from voiceagent.runtime.journal_disk import (
     RecordFile,
     Reopened,
     Synced,
+    is_breaking_off,
     is_broken_off,
     reopen,
     reopen_as,
@@ -41,6 +43,7 @@ from voiceagent.runtime.journal_mirror import JournalMirror, open_record
 __all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DISK_WITHIN_MS = 5_000
 """A disk that has not answered by then has stopped."""
@@ -50,6 +53,8 @@ _MOST_WAITING = 4_096
 """Entries of one call that the thread has not got to; more means that the disk has stopped."""
 _LET_GO_WITHIN_MS = 8_000
 """The session before is given so long to write down what its tools have come to."""
+_NOTICED_WITHIN_MS = 500
+"""By then the session before has written down that its connection is gone; one that has its own is not waited for."""
 _ASKED_AGAIN_AFTER_MS = 50
 
 
@@ -187,22 +192,24 @@ class JournalStore:
             mirror.start()
         return journal
 
-    async def resume(self, call: CallId, *, on_broken: Callable[[str], None]) -> tuple[JournalWriter, Journal] | None:
+    async def resume(
+        self, call: CallId, *, on_broken: Callable[[str], None], seize: bool = False
+    ) -> tuple[JournalWriter, Journal] | None:
         """Go on with the journal of a call that was broken off; None where there is none that can be gone on with.
 
-        Where journals are shared, it may have been broken off elsewhere. While another session, of this process or
-        another, still writes the file, this waits. Never raises.
+        Where journals are shared, it may have been broken off elsewhere; a worker that has the call keeps it, unless
+        with `seize`. A file that a session still writes which has lost its connection is waited for. Never raises.
         """
         tell_once = _once(on_broken)
         mirror = self._mirror(tell_once)
         found = None
         try:
             if mirror is None:
-                found = await self._when_let_go(lambda: reopen(self._directory, call))
-            elif (lines := await mirror.take_over(call)) is not None:
-                found = await self._when_let_go(lambda: reopen_as(self._directory, mirror.call, lines))
-        except (OSError, JournalError, StateUnavailable) as exc:
-            _log.error("call %s cannot go on: %s", call, exc)
+                found = await self._when_let_go(call, lambda: reopen(self._directory, call))
+            elif (lines := await mirror.take_over(call, seize=seize)) is not None:
+                found = await self._when_let_go(mirror.call, lambda: reopen_as(self._directory, mirror.call, lines))
+        except (OSError, TimeoutError, JournalError, StateUnavailable) as exc:
+            _log.error("call %s cannot go on: %s", call, str(exc) or "the disk does not answer")
             return None
         if found is None:
             return None
@@ -214,15 +221,23 @@ class JournalStore:
             mirror.start()
         return writer, found.journal
 
-    async def _when_let_go(self, attempt: Callable[[], Reopened | None]) -> Reopened | None:
-        """Reopen a file as soon as nobody else writes it. Raises JournalError, and what the attempt raises."""
-        give_up_ms = self._clock.now_ms() + _LET_GO_WITHIN_MS
-        while self._clock.now_ms() < give_up_ms:
+    async def _when_let_go(self, call: CallId, attempt: Callable[[], Reopened | None]) -> Reopened | None:
+        """Reopen a file once nobody else writes it. Raises JournalError, TimeoutError, and what `attempt` raises."""
+        began_ms = self._clock.now_ms()
+        while (waited_ms := self._clock.now_ms() - began_ms) < _LET_GO_WITHIN_MS:
             try:
-                return await asyncio.to_thread(attempt)
+                return await self._from_disk(attempt)
             except BlockingIOError:
+                noticed = waited_ms >= _NOTICED_WITHIN_MS
+                if noticed and not await self._from_disk(lambda: is_breaking_off(self._directory, call)):
+                    break
                 await self._clock.sleep(_ASKED_AGAIN_AFTER_MS)
         raise JournalError("its journal is still being written by somebody else")
+
+    async def _from_disk(self, look: Callable[[], T]) -> T:
+        """Look at files; a disk that does not answer is left behind. Raises TimeoutError, and what `look` raises."""
+        async with within(DISK_WITHIN_MS, self._clock):
+            return await asyncio.to_thread(look)
 
     async def is_broken_off(self, call: CallId, *, within_ms: int) -> bool:
         """Whether a call was recorded, here not longer ago than this, and has not come to its end. Never raises."""
@@ -230,8 +245,8 @@ class JournalStore:
         try:
             if self._shared is not None:
                 return await open_record(self._shared, call) is not None
-            return await asyncio.to_thread(is_broken_off, self._directory, call, written_after)
-        except (OSError, StateUnavailable) as exc:
+            return await self._from_disk(lambda: is_broken_off(self._directory, call, written_after))
+        except (OSError, TimeoutError, StateUnavailable) as exc:
             _log.error("nobody knows whether call %s was broken off: %s", call, exc)
             return False
 

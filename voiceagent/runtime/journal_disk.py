@@ -30,6 +30,7 @@ __all__ = [
     "RecordFile",
     "Reopened",
     "Synced",
+    "is_breaking_off",
     "is_broken_off",
     "journal_name",
     "record_stem",
@@ -302,6 +303,20 @@ def is_broken_off(directory: Path, call: CallId, written_after_s: float) -> bool
             return False
         journal.seek(max(0, status.st_size - _TAIL_BYTES))
         return b'"event":"CallEnded"' not in journal.read()
+
+
+def is_breaking_off(directory: Path, call: CallId) -> bool:
+    """Whether whoever writes the newest journal of a call has lost its connection, and nobody has hung up.
+
+    Raises OSError.
+    """
+    recorded = _newest(directory, call)
+    if recorded is None:
+        return False
+    with (directory / journal_name(recorded)).open("rb") as journal:
+        journal.seek(max(0, os.fstat(journal.fileno()).st_size - _TAIL_BYTES))
+        tail = journal.read()
+    return tail.rfind(b'"may_return":true') > tail.rfind(b'"event":"CallResumed"')
 
 
 def _newest(directory: Path, call: CallId) -> CallId | None:

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Literal, cast
 
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
+from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import record_stem
 
 __all__ = [
@@ -131,7 +131,7 @@ def purge(retention: Retention, chosen: Chosen | None = None, *, dry_run: bool =
         "journal": retention.journals_days,
         "recording": retention.recordings_days,
     }
-    chosen = chosen or older_than(time.time(), lambda what: days[what])
+    chosen = chosen or older_than(SystemClock().unix_ms() / 1_000, lambda what: days[what])
     found = [*_journals(retention.journals), *(_recordings(retention.recordings) if retention.recordings else ())]
     # A recording whose own notes have been lost is known by the journal of its call.
     callers = {kept.call: kept.caller_number for kept in found if kept.caller_number is not None}

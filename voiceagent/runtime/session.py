@@ -267,7 +267,9 @@ class Session:
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
         """Take a call up where it was broken off; None where there is nothing to be taken up."""
-        found = await self._services.journals.resume(self._call, on_broken=self._journal_broken)
+        found = await self._services.journals.resume(
+            self._call, on_broken=self._journal_broken, seize=self._incoming.again
+        )
         if found is None:
             return None
         journal, read = found

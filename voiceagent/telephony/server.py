@@ -219,4 +219,5 @@ def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> Incoming
         caller_number=(grant and grant.caller) or started.caller or started.parameters.get("caller"),
         called_number=(grant and grant.called) or started.called or started.parameters.get("called"),
         parameters=started.parameters,
+        again=grant is not None and grant.again,
     )

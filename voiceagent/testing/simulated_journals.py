@@ -39,10 +39,10 @@ class SimulatedJournals:
         return writer
 
     async def resume(
-        self, call: CallId, *, on_broken: Callable[[str], None]
+        self, call: CallId, *, on_broken: Callable[[str], None], seize: bool = False
     ) -> tuple[_SimulatedWriter, Journal] | None:
         """Go on with the journal of a call that was broken off here; None where there is none."""
-        del on_broken
+        del on_broken, seize
         writer = self._writers.get(call)
         if writer is None:
             return None
