@@ -1,6 +1,7 @@
 """Phone agents made of phases: what a person who writes them needs; nothing here opens a socket."""
 
-from voiceagent.errors import AuthorError, PhaseError, ToolFailed, VoiceAgentError
+from voiceagent.errors import AuthorError, OutcomeUnknown, PhaseError, ToolFailed, VoiceAgentError
+from voiceagent.spec.attempts import Attempts
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
@@ -39,6 +40,7 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "Ask",
+    "Attempts",
     "AuthorError",
     "Choice",
     "Compare",
@@ -59,6 +61,7 @@ __all__ = [
     "Limits",
     "Not",
     "NotUnderstood",
+    "OutcomeUnknown",
     "Phase",
     "PhaseError",
     "Phrases",

@@ -8,6 +8,7 @@ VoiceAgentError
 │   ├── MissingExtra       an optional library is not installed; names the extra
 │   └── WeightsError       a model file is missing or is not the one that was measured
 ├── ToolFailed             a tool said no; the model reads the reason
+│   └── OutcomeUnknown     a tool that writes cannot say whether it was done
 ├── VoiceFailed            an engine or a model failed; the call looks for another way to speak
 ├── CallLost               the connection to the caller is gone; the call ends or waits for another leg
 ├── JournalError           a journal that cannot be read, or that another version of the flow wrote
@@ -27,6 +28,7 @@ __all__ = [
     "LeaseLost",
     "MissingExtra",
     "OperatorError",
+    "OutcomeUnknown",
     "PhaseError",
     "ScriptError",
     "Source",
@@ -90,6 +92,13 @@ class WeightsError(OperatorError):
 
 class ToolFailed(VoiceAgentError):
     """Raised by a tool to tell the model, in words it may repeat, why nothing came of it."""
+
+
+class OutcomeUnknown(ToolFailed):
+    """Raised by a tool that writes where nobody knows whether it was done: a lost answer, a server error."""
+
+    def __init__(self) -> None:
+        super().__init__("it is not known whether it was done")
 
 
 class VoiceFailed(VoiceAgentError):

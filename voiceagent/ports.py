@@ -21,6 +21,7 @@ from voiceagent.spec.flow import Flow
 __all__ = [
     "CALL_LEASE_MS",
     "MULAW_8K",
+    "AttemptLimits",
     "AudioFormat",
     "CallHandler",
     "CallLease",
@@ -334,12 +335,14 @@ class SessionSetup:
     prompt: str
     """Static part: the same for every call of the phase."""
     late_facts: str
-    """Late part; empty where the session is primed ahead, then it follows as a note."""
+    """What day it is; empty where the session is primed ahead, then it follows as a note."""
     tools: tuple[OfferedTool, ...]
     voice: str | None
     """A voice of the provider's; None is its default."""
     audio_in: AudioFormat
     audio_out: AudioFormat
+    known: str = ""
+    """What tools have found out about the call, as a note: it is told, and is no part of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -700,6 +703,21 @@ class Clock(Protocol):
 
     async def sleep(self, ms: int) -> None:
         """Wait."""
+        ...
+
+
+# --- attempts --------------------------------------------------------------------------------------------------------
+
+
+class AttemptLimits(Protocol):
+    """Counts attempts, for all who share it. Raises a VoiceAgentError where nobody can say: then none is made."""
+
+    async def count(self, key: str, *, window_ms: int) -> int:
+        """Return the how manieth this is since the window was opened; the first opens it, and it closes by itself."""
+        ...
+
+    async def reset(self, key: str) -> None:
+        """Close the window of a count."""
         ...
 
 

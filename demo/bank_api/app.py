@@ -133,7 +133,12 @@ class _Counter:
             status = self._settings.failures.get(operation.endpoint)
             if status is not None:
                 raise RequestError(status, "unavailable", "this service is out of order")
-            return await operation.answer(request, body)
+            answer = await operation.answer(request, body)
+            silent_ms = self._settings.lost_answers.get(operation.endpoint)
+            if silent_ms is not None:
+                await asyncio.sleep(silent_ms / 1_000)
+                raise RequestError(504, "timeout", "nobody knows what has become of it")
+            return answer
 
         return Route(operation.path, serve, methods=[operation.method])
 

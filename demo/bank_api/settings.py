@@ -72,6 +72,8 @@ class BankSettings:
     """Ranges by endpoint; an endpoint that is not named answers at once."""
     failures: Mapping[Endpoint, int] = field(default_factory=dict[Endpoint, int])
     """Endpoints that refuse every admitted request, before doing anything: HTTP status 400 to 599."""
+    lost_answers: Mapping[Endpoint, int] = field(default_factory=dict[Endpoint, int])
+    """Endpoints that do what they are asked, and then say nothing for so many milliseconds, and 504."""
     client_id: str = "phone-agent"
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     """What the phone agent proves itself with at `/oauth/token`."""

@@ -13,6 +13,7 @@ from voiceagent import (
     FreeSpeech,
     GuidedDialogue,
     Intent,
+    OutcomeUnknown,
     Phase,
     Requested,
     Slot,
@@ -80,7 +81,13 @@ async def find_charge(customer_id: str, amount: Decimal, ctx: ToolContext) -> ob
 )
 async def block_card(customer_id: str, ctx: ToolContext, reason: Literal["lost", "stolen"] = "lost") -> object:
     """Block the caller's debit card because it is lost or stolen."""
-    answer = await ctx.http.post(f"/customers/{customer_id}/cards/block", json={"reason": reason})
+    answer = await ctx.http.post(
+        f"/customers/{customer_id}/cards/block",
+        json={"reason": reason},
+        headers={"Idempotency-Key": ctx.idempotency_key or ""},
+    )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code not in (200, 201):
         raise ToolFailed("the card could not be blocked")
     return answer.json()

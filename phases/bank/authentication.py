@@ -1,6 +1,7 @@
 """Authentication: account number and PIN, checked by the bank; nothing about an account is said before."""
 
 from voiceagent import (
+    Attempts,
     Digits,
     Form,
     FromItem,
@@ -34,13 +35,14 @@ PIN = Digits(name="pin", length=4, sealed=True)
     },
     scopes="identity:verify",
     egress="POST service",
+    attempts=Attempts(account="account_number"),
     timeout_ms=8_000,
 )
 async def verify_caller(account_number: Sealed, pin: Sealed, ctx: ToolContext) -> object:
     """Check the caller's account number and PIN with the bank. Pass the handles as they stand in the conversation."""
     answer = await ctx.http.post("/verify", json={"account_number": account_number, "pin": pin})
     if answer.status_code == 423:
-        return {"verified": False, "customer_id": None, "name": None, "attempts_left": 0}
+        return {"verified": False}
     if answer.status_code != 200:
         raise ToolFailed("the bank cannot check identities right now")
     return answer.json()
@@ -67,7 +69,7 @@ PHASE = Phase(
                 ),
             ),
         ),
-        Transition(on=verify_caller, to="human", when={"verified": False, "attempts_left": {"le": 2}}),
+        Transition(on=verify_caller, to="human", when={"verified": False, "attempts_left": 0}),
     ),
     max_turns=12,
     guided=GuidedDialogue(

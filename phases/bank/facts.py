@@ -11,5 +11,5 @@ class BankFacts(Facts):
     verified: bool = False
     customer_id: str | None = None
     customer_name: str | None = None
-    attempts_left: int = 5
-    """How many more PINs the bank will look at before it locks the account."""
+    attempts_left: int = 3
+    """How many more PINs are looked at in this call."""

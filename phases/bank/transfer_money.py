@@ -8,6 +8,7 @@ from voiceagent import (
     Choice,
     GuidedDialogue,
     Intent,
+    OutcomeUnknown,
     Phase,
     Requested,
     Slot,
@@ -23,6 +24,12 @@ from .account_inquiry import ACCOUNTS, Account, get_accounts, recent_transaction
 from .talk import HOLD_ON, WANTS_HUMAN
 
 
+async def booked_transfer(customer_id: str, ctx: ToolContext) -> object:
+    """Return the transfer that was booked under the key, or None where the bank has booked none so far."""
+    answer = await ctx.http.get(f"/customers/{customer_id}/transfers/{ctx.idempotency_key}")
+    return answer.json() if answer.status_code == 200 else None
+
+
 @tool(
     effect="irreversible",
     requires="account_access",
@@ -34,6 +41,7 @@ from .talk import HOLD_ON, WANTS_HUMAN
         "to your {{ to_account }} account. Shall I do that?"
     ),
     timeout_ms=15_000,
+    reconcile=booked_transfer,
 )
 async def transfer(customer_id: str, amount: Decimal, to_account: Account, ctx: ToolContext) -> object:
     """Move an amount, in dollars, to the caller's checking or savings account from the other one."""
@@ -47,6 +55,8 @@ async def transfer(customer_id: str, amount: Decimal, to_account: Account, ctx: 
         },
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 422:
         raise ToolFailed("there is not enough money in the other account")
     if answer.status_code not in (200, 201):

@@ -8,6 +8,7 @@ from voiceagent import (
     Filler,
     GuidedDialogue,
     Intent,
+    OutcomeUnknown,
     Phase,
     Requested,
     Slot,
@@ -105,6 +106,8 @@ async def book_appointment(patient_id: str, day: date, at: time, ctx: ToolContex
         json={"day": day.isoformat(), "at": at.isoformat("minutes")},
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 409:
         raise ToolFailed("that time is not free")
     if answer.status_code not in (200, 201):
@@ -133,6 +136,8 @@ async def cancel_appointment(
         f"/patients/{patient_id}/appointments/{(day or appointment_day).isoformat()}/cancel",
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 404:
         raise ToolFailed("there is no appointment on that day")
     if answer.status_code not in (200, 201):

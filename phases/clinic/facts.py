@@ -14,7 +14,7 @@ class ClinicFacts(Facts):
     patient_id: str | None = None
     patient_name: str | None = None
     attempts_left: int = 3
-    """How many more answers the clinic will look at in this call."""
+    """How many more answers are looked at in this call."""
     appointment_day: date | None = None
     """The appointment that is being spoken of: at first the next one, later the one that was chosen or made.
 

@@ -7,6 +7,7 @@ name sounds like what was said, so the name is passed on as it was spoken.
 from datetime import date
 
 from voiceagent import (
+    Attempts,
     Digits,
     Form,
     FreeSpeech,
@@ -44,13 +45,14 @@ DATE_OF_BIRTH_BY_KEYS = Digits(name="born", length=8)
     },
     scopes="patients:identify",
     egress="POST service",
+    attempts=Attempts(account="name"),
     timeout_ms=6_000,
 )
 async def find_patient(born: date, name: str, ctx: ToolContext) -> object:
     """Find the patient by date of birth and full name, the name as it was spoken."""
     answer = await ctx.http.post("/identify", json={"born": born.isoformat(), "name": name, "call": ctx.call})
     if answer.status_code == 423:
-        return {"verified": False, "attempts_left": 0}
+        return {"verified": False}
     if answer.status_code != 200:
         raise ToolFailed("the clinic cannot look up patients right now")
     return answer.json()

@@ -7,6 +7,7 @@ from datetime import date, time
 from voiceagent import (
     GuidedDialogue,
     Intent,
+    OutcomeUnknown,
     Phase,
     Requested,
     Slot,
@@ -52,6 +53,8 @@ async def move_appointment(patient_id: str, appointment_day: date, day: date, at
         json={"day": day.isoformat(), "at": at.isoformat("minutes")},
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 409:
         raise ToolFailed("that time is not free")
     if answer.status_code not in (200, 201):

@@ -10,6 +10,7 @@ from voiceagent import (
     FreeSpeech,
     GuidedDialogue,
     Intent,
+    OutcomeUnknown,
     Phase,
     Requested,
     Slot,
@@ -49,6 +50,8 @@ async def _place(ctx: ToolContext, order_id: str, total: Decimal, **how: str) ->
         json={"total": f"{total:.2f}", **how},
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 409:
         raise ToolFailed("the kitchen is closed, or a price has changed")
     if answer.status_code == 422:

@@ -10,6 +10,7 @@ from voiceagent import (
     Choice,
     GuidedDialogue,
     Intent,
+    OutcomeUnknown,
     Phase,
     Requested,
     Slot,
@@ -70,6 +71,8 @@ async def put_on_order(
         json={"item": item, "quantity": quantity, "more": more},
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 409:
         raise ToolFailed(f"we are out of {item} today")
     if answer.status_code not in (200, 201):
@@ -85,6 +88,8 @@ async def take_off_order(item: Dish, order_id: str, ctx: ToolContext, quantity: 
         json={"item": item, "quantity": quantity},
         headers={"Idempotency-Key": ctx.idempotency_key or ""},
     )
+    if answer.status_code >= 500:
+        raise OutcomeUnknown
     if answer.status_code == 404:
         raise ToolFailed(f"there is no {item} on your order")
     if answer.status_code not in (200, 201):

@@ -59,7 +59,7 @@ def place() -> Iterator[Callable[..., ScriptedCall]]:
     placed: list[ScriptedCall] = []
 
     def place(*lines: str) -> ScriptedCall:
-        attempts = iter((4, 3, 2))
+        attempts = iter((2, 1, 0))
 
         def verify(arguments: Arguments) -> JsonValue:
             if arguments == {"account_number": "4519227", "pin": "1234"}:

@@ -248,5 +248,5 @@ def test_keys_are_an_answer_only_if_they_are_one(keys: str, *, answer: bool | No
 
 
 def test_a_key_names_the_call_and_the_intent() -> None:
-    confirmation = Confirmation(3, ToolCallId("t9"), UtteranceId("a4"), Epoch(2), deadline_ms=5)
+    confirmation = Confirmation(3, ToolCallId("t9"), UtteranceId("a4"), Epoch(2), 5, words="Shall I?", digest="d")
     assert confirmation.key("call-7") == "call-7:3"

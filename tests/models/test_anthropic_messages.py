@@ -48,12 +48,12 @@ def test_the_body_is_what_the_protocol_asks_for() -> None:
     assert set(body) == {"model", "stream", "max_tokens", "system", "messages", "tools"}
 
 
-def test_prompt_and_tools_are_marked_for_the_cache_and_the_late_facts_stand_behind_the_mark() -> None:
+def test_prompt_and_tools_are_marked_for_the_cache_and_the_day_stands_behind_the_mark() -> None:
     first = body_of(asked(late_facts="The caller is Ada."))
     second = body_of(asked(Message(1, "caller", "Hello?", Epoch(1)), late_facts="The caller is Bob."))
     assert first["system"] == [
         {"type": "text", "text": "You work for a bank.", "cache_control": {"type": "ephemeral"}},
-        {"type": "text", "text": "The caller is Ada.\n\nToday is Tuesday, 2026-12-01."},
+        {"type": "text", "text": "Today is Tuesday, 2026-12-01."},
     ]
     assert first["system"][0] == second["system"][0]
     assert first["tools"] == second["tools"]

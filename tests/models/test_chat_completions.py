@@ -85,12 +85,12 @@ def test_only_what_is_offered_goes_on_the_wire() -> None:
 
 def test_a_local_server_is_sent_one_system_message_that_begins_with_the_prompt() -> None:
     assert body_of(asked(late_facts="The caller is Ada."))["messages"] == [
-        {"role": "system", "content": "You work for a bank.\n\nThe caller is Ada.\n\nToday is Tuesday, 2026-12-01."},
-        {"role": "user", "content": "What is my balance?"},
+        {"role": "system", "content": "You work for a bank.\n\nToday is Tuesday, 2026-12-01."},
+        {"role": "user", "content": f"{asked(late_facts='The caller is Ada.').known}\nWhat is my balance?"},
     ]
 
 
-def test_openai_itself_is_sent_the_late_facts_apart_and_the_name_of_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_itself_is_sent_the_day_apart_and_the_name_of_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask() -> Body:
         async with provider_server(HELLO) as server:
             monkeypatch.setattr("voiceagent.models.openai_sdk._OPENAI_URL", f"{server.url}/v1")
@@ -104,7 +104,7 @@ def test_openai_itself_is_sent_the_late_facts_apart_and_the_name_of_a_cache(monk
     assert body["prompt_cache_key"] == "bank:inquiry"
     assert body["messages"][:2] == [
         {"role": "system", "content": "You work for a bank."},
-        {"role": "system", "content": "The caller is Ada.\n\nToday is Tuesday, 2026-12-01."},
+        {"role": "system", "content": "Today is Tuesday, 2026-12-01."},
     ]
 
 

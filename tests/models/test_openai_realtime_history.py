@@ -102,9 +102,9 @@ def test_a_call_is_told_as_it_went():
             "user",
             """My balance, please.
 [Earlier, get_balance({"account": "7"}) returned: 12.00]
-[You asked for get_balance({}); there is no result yet.]""",
+[You asked for get_balance({}); there is no result yet.]
+[The caller is verified.]""",
         ),
-        ("system", "The caller is verified."),
     ]
 
 

@@ -54,7 +54,8 @@ def test_all_calls_begin_alike_in_a_phase_so_that_the_provider_remembers_the_beg
         assert first[key] == second[key]
     assert first["instructions"] == "You work for a bank."
     assert first["prompt_cache_key"] == "bank:inquiry"
-    assert first["input"][0]["content"] == "The caller is Ada.\n\nToday is Tuesday, 2026-12-01."
+    assert first["input"][0] == {"role": "system", "content": "Today is Tuesday, 2026-12-01.", "type": "message"}
+    assert [item["role"] for item in first["input"] if "The caller is Ada." in item["content"]] == ["user"]
 
 
 def test_tools_and_moves_are_functions_without_strictness() -> None:

@@ -79,9 +79,9 @@ def test_a_server_that_stays_broken_is_asked_twice(dialect: Dialect):
 
 
 def test_a_server_that_asks_for_patience_is_asked_once(dialect: Dialect):
-    failure, server, _ = failure_of(dialect, refuses(503, header="retry-after-ms: 800"))
+    failure, server, _ = failure_of(dialect, refuses(503, header="retry-after-ms: 1800"))
     assert isinstance(failure, ModelUnavailable)
-    assert (failure.retry_after_ms, len(server.bodies)) == (800, 1)
+    assert (failure.retry_after_ms, len(server.bodies)) == (1_800, 1)
 
 
 def test_a_server_that_is_not_there_is_unavailable(dialect: Dialect):

@@ -19,6 +19,9 @@ from voiceagent.models.shown import Exchange, Said, Shown, ToolUse, shown, told
 pytest.importorskip("openai", reason="its neighbours need the extra 'openai'")
 
 
+KNOWN_ADA = asked(late_facts="The caller is Ada.").known
+
+
 def conversation(*history: Message, tools: tuple[str, ...] = ALL_OFFERED) -> tuple[Said | Exchange, ...]:
     return told(history, offered=tools)
 
@@ -30,8 +33,8 @@ def showing(*history: Message, late_facts: str = "", tools: tuple[str, ...] = AL
 def test_the_prompt_stands_alone_so_that_it_can_be_cached() -> None:
     what = showing(late_facts="The caller is Ada.")
     assert what.prompt == "You work for a bank."
-    assert what.late == "The caller is Ada.\n\nToday is Tuesday, 2026-12-01."
-    assert what.conversation == (Said("user", "What is my balance?"),)
+    assert what.late == "Today is Tuesday, 2026-12-01."
+    assert what.conversation == (Said("user", f"{KNOWN_ADA}\nWhat is my balance?"),)
 
 
 def test_all_calls_share_the_cache_of_a_phase() -> None:

@@ -47,6 +47,38 @@ def test_every_turn_of_the_caller_is_put_out_of_reach_of_a_power_cut(
     exchange.serve(scenario, desk(), lines=lines(say("It is ten.")), heard=["what time is it"])
 
 
+def test_e8_what_came_of_a_write_is_put_out_of_reach_of_a_power_cut_as_well_as_its_intent(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = threading.Event()
+    on_disk: list[bytes] = []
+    fsync = os.fsync
+
+    def watched(file: Any) -> None:
+        fsync(file)
+        on_disk.append((exchange.directory / "call-1.jsonl").read_bytes())
+        if b'"booked it"' in on_disk[-1]:
+            synced.set()
+
+    monkeypatch.setattr(os, "fsync", watched)
+    before: list[bool] = []
+
+    @tool(effect="write")
+    async def book() -> str:
+        """Book something."""
+        before.append(any(b'"StartTool"' in written for written in on_disk))
+        return "booked it"
+
+    async def scenario(line: Any) -> None:
+        await asks(line)
+        await line.until(ev.ToolFinished)
+        assert await asyncio.to_thread(synced.wait, 10)
+        assert not line.all(ev.CallEnded)
+
+    exchange.serve(scenario, desk(book), lines=lines(ask_for("book"), say("Done.")), heard=["book"])
+    assert before == [True]
+
+
 def test_a_call_that_is_connected_again_never_repeats_the_key_of_a_write(exchange: Any) -> None:
     keys: list[str] = []
 

@@ -128,7 +128,7 @@ EDITS = {
         [("phase loans", "filler.patience_ms", 600, 700)],
     ),
     "one more phrase of a filler": (
-        {"flow": {"[Let me look at your card.]": "[Let me look at your card., One moment.]"}},
+        {"flow": {"at your card.]": "at your card., One moment.]"}},
         [("phase loans", "filler.phrases", None, "One moment.")],
     ),
     "how a call ends": (

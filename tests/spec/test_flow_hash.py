@@ -95,7 +95,7 @@ def test_the_same_declarations_have_the_same_hash() -> None:
         some_flow(name="other"),
         some_flow(locale="en-GB"),
         some_flow(reaches_human=True),
-        some_flow(limits=Limits(max_silence_ms=5_000)),
+        some_flow(limits=Limits(max_silence_ms=4_000)),
     ],
     ids=[
         "a sentence",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.errors import PhaseError
+from voiceagent.spec.attempts import Attempts
 from voiceagent.spec.tool import Effect, Sealed, tool
 from voiceagent.tools.context import ToolContext
 
@@ -137,11 +139,62 @@ def refused(function: object, complaint: str, **declared: object) -> None:
     assert refusal.value.source.file == __file__
 
 
-def test_a_plain_function_is_refused() -> None:
-    def look() -> None:
+def test_a_plain_function_is_a_tool_that_runs_in_a_thread() -> None:
+    @tool
+    def look(title: str) -> str:
         """Look."""
+        return title
 
-    refused(look, "'look' must be an `async def`")
+    assert look.in_thread
+    assert not find_book.in_thread
+
+
+def test_what_yields_its_results_one_by_one_is_refused() -> None:
+    def look() -> Iterator[str]:
+        """Look."""
+        yield ""
+
+    async def look_up() -> AsyncIterator[str]:
+        """Look."""
+        yield ""
+
+    refused(look, "'look' must return its result: it cannot `yield`")
+    refused(look_up, "'look_up' must return its result")
+
+
+def test_attempts_are_limited_where_something_is_granted_and_by_a_parameter_there_is() -> None:
+    async def check(reader: str) -> None:
+        """Check."""
+
+    limited: dict[str, object] = {"grants": "lending", "grants_when": "known"}
+    refused(check, "so it needs `grants` and `grants_when`", attempts=Attempts(account="reader"))
+    refused(
+        check,
+        "'readr', which is not one of its parameters; did you mean 'reader'",
+        attempts=Attempts(account="readr"),
+        **limited,
+    )
+    refused(check, "attempts: Input should be", attempts=3, **limited)
+
+
+def test_what_is_reconciled_writes_and_is_looked_up_by_parameters_it_has() -> None:
+    async def lend(reader: str) -> None:
+        """Lend."""
+
+    async def lent(readr: str) -> None:
+        """Look it up."""
+
+    def lent_by(reader: str) -> None:
+        """Look it up."""
+
+    refused(lend, "only reads: there is nothing to reconcile", reconcile=lent)
+    refused(
+        lend,
+        "`reconcile` takes 'readr', which is not one of its parameters; did you mean",
+        reconcile=lent,
+        effect="write",
+    )
+    refused(lend, "`reconcile` takes an `async def`", reconcile=lent_by, effect="write")
 
 
 def test_a_tool_without_a_docstring_is_refused_since_the_model_chooses_by_it() -> None:
@@ -237,7 +290,7 @@ def test_a_parameter_that_would_be_lost_is_refused() -> None:
 
 
 def test_what_is_no_function_is_no_tool() -> None:
-    refused(int, "@tool stands before an `async def`, not before <class 'int'>")
+    refused(int, "@tool stands before a function, not before <class 'int'>")
 
 
 def test_the_schema_that_models_see_is_made_once() -> None:

@@ -144,12 +144,14 @@ ONE_AND_ONE = Filler(phrases=("One moment.",), later=("Still looking.",))
 @pytest.mark.parametrize(
     ("flow", "model_ms", "tool_ms", "usual_ms", "longest_ms"),
     [
-        # The first filler is put off by a phrase's length, since the answer was about to come.
-        (desk(), 1, 99_999, 1_500, 6_000),
+        # The first filler is put off by a phrase's length, since the answer was about to come…
+        (desk(max_silence_ms=9_000), 1, 99_999, 1_500, 6_000),
+        # …but never beyond the bound.
+        (desk(), 1, 99_999, 1_500, 4_800),
         # The first filler comes at once; the second takes its time.
         (desk(filler=Filler(patience_ms=100, again_ms=9_000)), 499, 11_999, None, 9_000),
         # The tool has a filler of its own, which is more patient.
-        (desk(own=Filler(patience_ms=4_000), timeout_ms=8_000), 1, 7_999, 4_500, 9_200),
+        (desk(own=Filler(patience_ms=4_000), timeout_ms=8_000, max_silence_ms=12_000), 1, 7_999, 4_500, 9_200),
         # The only phrase has been said before the read-back, so that it is passed over after the yes.
         (desk("irreversible", timeout_ms=20_000, filler=ONE), 4_999, 19_999, None, 24_000),
         # Both phrases have been said: nothing is left until the apology.
@@ -210,7 +212,7 @@ def test_every_wait_says_what_is_waited_for_and_what_ends_it() -> None:
         "4.0 s, waiting for the caller's words: until the agent asks again",
         "4.8 s, waiting for a reply: until the filler 'One moment.'",
         "4.0 s, waiting for a reply: from one filler until the next filler 'Still looking, thank you for waiting.'",
-        "6.0 s, waiting for 'work': until the filler 'Let me work.'",
+        "4.8 s, waiting for 'work': until the filler 'Let me work.'",
         "4.0 s, waiting for 'work': from one filler until the next filler 'Still looking, thank you for waiting.'",
     ]
     assert waits_in(flow, flow.phase("bye")) == ()

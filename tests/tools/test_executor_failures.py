@@ -234,6 +234,6 @@ def test_all_attempts_share_one_deadline() -> None:
             if call.clock.now_ms() == 11_000:
                 break
         failed(await running, "timed_out")
-        assert len(attempts) == 6
+        assert 6 <= len(attempts) <= 8
 
     asyncio.run(main())

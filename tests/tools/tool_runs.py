@@ -21,6 +21,7 @@ from voiceagent import (
     tool,
 )
 from voiceagent.core.authority import Authority
+from voiceagent.core.confirmations import digest_of
 from voiceagent.core.effects import StartTool
 from voiceagent.core.events import ToolFailed as ToolCallFailed
 from voiceagent.core.events import ToolFinished
@@ -89,7 +90,10 @@ class Call:
     def run(
         self, of: Tool, arguments: Mapping[str, JsonValue] | None = None, *, key: str | None = None
     ) -> Awaitable[ToolFinished | ToolCallFailed]:
-        return self.tools.run(StartTool(ToolCallId("t1"), of.name, arguments or {}, key), NOW)
+        """Run it as a conversation would; what cannot be undone has its yes and its key."""
+        confirmed = digest_of(of.name, arguments or {}) if of.effect == "irreversible" else None
+        key = key or ("call-1:1" if confirmed else None)
+        return self.tools.run(StartTool(ToolCallId("t1"), of.name, arguments or {}, key, confirmed), NOW)
 
 
 def run(of: Tool, arguments: Mapping[str, JsonValue] | None = None, **call: object) -> ToolFinished | ToolCallFailed:

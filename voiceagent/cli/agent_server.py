@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -27,10 +28,11 @@ from voiceagent.runtime.retention import Retention, purged_daily
 from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
-from voiceagent.speech import open_engines
+from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.tools.attempts import AttemptGate
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
 from voiceagent.tools.executor import ToolExecutor
@@ -184,10 +186,10 @@ async def agent_server(
         speech_model = await asyncio.to_thread(_speech_model, settings, clock)
         if speech_model is not None:
             closing.push_async_callback(speech_model.close)
-        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal)
+        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
-        engines = await asyncio.to_thread(open_engines, settings.engines)
+        engines = with_fallbacks(await asyncio.to_thread(open_engines, settings.engines), clock=clock)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
         journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
@@ -197,7 +199,8 @@ async def agent_server(
             closing.push_async_callback(recordings.close)
         if settings.retention is not None:
             await closing.enter_async_context(purged_daily(settings.retention))
-        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url)
+        attempts = AttemptGate(store, secret=_counting_secret(settings))
+        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url, attempts=attempts)
         closing.push_async_callback(tools.close)
         watch = closing.enter_context(LoopWatch(flows.values()))
         services = Services(
@@ -230,6 +233,14 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     if settings.speech_model is None:
         return None
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
+
+
+def _counting_secret(settings: ServerSettings) -> bytes | None:
+    """Return what keys the counts of attempts: the same for all who share them; None: nobody does."""
+    secret = settings.telephony.twilio_auth_token or settings.service.client_secret
+    if settings.state == "memory" or not secret:
+        return None
+    return hashlib.sha256(f"attempts of {secret}".encode()).digest()
 
 
 def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:

@@ -50,6 +50,8 @@ class Spoken:
     stopped: bool = False
     whole: bool = False
     """It was stopped when all its clauses were known: what is left of it can be told."""
+    broken: bool = False
+    """Some of it could not be said: what came of it counts as heard, and no more."""
 
     @property
     def sounding(self) -> bool:
@@ -153,6 +155,22 @@ class AgentSpeech:
         if spoken and 0 <= clause < len(spoken.clauses):
             spoken.clauses[clause].duration_ms = duration_ms
 
+    def failed(self, utterance: UtteranceId, clause: int, said_ms: int) -> Spoken | None:
+        """Only so much of a clause could be said, or nothing, and nothing of what follows it in its utterance.
+
+        Returns the utterance where that is news of it.
+        """
+        spoken = self._utterances.get(utterance)
+        if spoken is None or not 0 <= clause < len(spoken.clauses):
+            return None
+        hole = spoken.clauses[clause]
+        hole.text, hole.duration_ms = _said(hole.text, said_ms), said_ms
+        for behind in spoken.clauses[clause + 1 :]:
+            behind.text, behind.duration_ms = "", 0
+        news = not (spoken.broken or spoken.stopped)
+        spoken.broken = True
+        return spoken if news else None
+
     def started(self, utterance: UtteranceId, at_ms: int) -> Spoken | None:
         """The first sound was heard; None where that utterance is over or was heard before."""
         spoken = self._utterances.get(utterance)
@@ -188,3 +206,15 @@ class AgentSpeech:
         finished = [key for key, spoken in self._utterances.items() if spoken.over]
         for key in finished[:-keep]:
             del self._utterances[key]
+
+
+def _said(text: str, said_ms: int) -> str:
+    """Return the words of a text that are over after so long."""
+    words = text.split(" ")
+    end = 0
+    for number, word in enumerate(words):
+        end += len(word)
+        if end * _MS_PER_CHARACTER > said_ms:
+            return " ".join(words[:number])
+        end += 1
+    return text

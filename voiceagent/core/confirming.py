@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voiceagent.core.agent_speech import Spoken
-from voiceagent.core.confirmations import Confirmation, pressed_answer
+from voiceagent.core.confirmations import Confirmation, digest_of, pressed_answer
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ReportProblem
 from voiceagent.core.hearing import BETWEEN_KEYS_MS, OVERLAP_MS, TurnTaken
@@ -42,6 +42,8 @@ class Confirming:
             read_back=spoken.id,
             epoch=self._state.epoch,
             deadline_ms=self._state.now_ms + self._state.flow.limits.confirm_within_ms,
+            words=words,
+            digest=digest_of(call.tool.name, call.arguments),
         )
 
     def broken_off(self) -> None:
@@ -64,7 +66,10 @@ class Confirming:
         confirmation = self._doing.confirmation
         if confirmation is None:
             return False
-        answer = self._state.language.yes_no(turn.after_speech)
+        said = confirmation.answer_in(turn.after_speech, ended_ms=turn.ended_ms)
+        if turn.after_speech and not said:
+            return True  # the agent has heard itself: the question is still open
+        answer = self._state.language.yes_no(said)
         if answer is None or not confirmation.heard:
             self._doing.confirmed(yes=False, reason="the caller said something else instead of a clear yes")
             return False
@@ -124,6 +129,7 @@ class Confirming:
         confirmation = self._doing.confirmation
         if confirmation is not None and confirmation.read_back == spoken.id:
             confirmation.heard = True
+            confirmation.heard_ms = self._state.now_ms
             self._early = None
 
     def cut_off(self, spoken: Spoken) -> None:

@@ -36,7 +36,6 @@ from voiceagent.spec.phase import (
 
 __all__ = ["Conversation"]
 
-_MOST_SPEECH_FAILURES = 3
 _BEFORE_THE_CALL = (ev.CallStarted, ev.LegAttached, ev.LegLost, ev.CallEnded)
 
 
@@ -70,7 +69,6 @@ class Conversation:
         self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
         self._resuming = Resuming(desks, confirming=self._confirming, unasked=self._unasked)
         self._budget = Budget(flow.limits)
-        self._speech_failures = 0
 
     # --- what the outside may know -----------------------------------------------------------------------------------
 
@@ -161,6 +159,7 @@ class Conversation:
             case ev.TranscriptFailed(utterance, reason):
                 self._out.emit(ReportProblem("transcript failed", reason))
                 self._hearing.transcribed(utterance, "")
+                self._listening.not_transcribed(utterance)
             case ev.DigitsPressed(digits, handle):
                 self._listening.pressed(digits, handle)
             case ev.ReplyStarted():
@@ -262,14 +261,9 @@ class Conversation:
     def _synthesis(self, event: ev.SpeechQueued | ev.SpeechFailed) -> None:
         match event:
             case ev.SpeechQueued(utterance, clause, duration_ms):
-                self._speech_failures = 0
                 self._saying.speech.queued(utterance, clause, duration_ms)
-            case ev.SpeechFailed(utterance, clause, reason):
-                self._out.emit(ReportProblem("speech failed", reason))
-                self._saying.speech.queued(utterance, clause, 0)
-                self._speech_failures += 1
-                if self._speech_failures == _MOST_SPEECH_FAILURES:
-                    self._closing.at_once("speech failed")
+            case ev.SpeechFailed():
+                self._replying.unspeakable(event)
 
     def _playout(self, event: ev.PlayoutStarted | ev.PlayoutReached | ev.PlayoutStopped) -> None:
         saying = self._saying
@@ -295,7 +289,11 @@ class Conversation:
             self._saying.fillers.quiet_again(self.state.now_ms)
         else:
             self._hearing.agent_finished(began_ms=spoken.started_ms)
-        self._confirming.heard(spoken)
+        self._silence.sound(self.state.now_ms)
+        if not spoken.broken:
+            self._confirming.heard(spoken)
+            if spoken.kind == "reply":
+                self._replying.heard_whole()
         self._saying.speech.forget_finished()
 
     def _cut_off(self, spoken: Spoken) -> None:
@@ -406,7 +404,12 @@ class Conversation:
             latency_ms = self.state.inherited.tool_latency_ms.get(call.tool.name)
             if latency_ms is not None:
                 expected.append(call.started_ms + latency_ms)
-        saying.fillers.wait(self.state.now_ms, filler, expected_at_ms=max(expected, default=None))
+        saying.fillers.wait(
+            self.state.now_ms,
+            filler,
+            expected_at_ms=max(expected, default=None),
+            heard_by_ms=self._silence.last_sound_ms + self.state.flow.limits.filler_by_ms,
+        )
         if saying.speech.sounding:
             return
         due = saying.fillers.take(self.state.now_ms)

@@ -9,14 +9,14 @@ from typing import Literal
 from pydantic import JsonValue
 
 from voiceagent.core.authority import Refused, decide
-from voiceagent.core.confirmations import Confirmation
-from voiceagent.core.effects import CancelTool, Fetch, ReportProblem, ServeFromCache, StartTool
+from voiceagent.core.confirmations import Confirmation, digest_of
+from voiceagent.core.effects import CancelTool, Fetch, Reconcile, ReportProblem, ServeFromCache, StartTool
 from voiceagent.core.events import ToolFailed, ToolRequested
 from voiceagent.core.ids import FetchId, ReplyId, ToolCallId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.prefetch import Answer, Joined, PlannedFetch, PrefetchPlan
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.core.tool_calls import ToolCall, ToolCalls
+from voiceagent.core.tool_calls import OUTCOME_UNKNOWN, ToolCall, ToolCalls
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
 from voiceagent.spec.phase import Requested, ToolFails, ToolSucceeds
@@ -28,6 +28,7 @@ __all__ = ["Doing"]
 
 _MOST_BAD_REQUESTS = 2
 """How often a model is told that its arguments do not fit before it counts as broken."""
+_REPEATED = "the same as an earlier request of this reply: it is done once, and that one has its result"
 
 
 class Doing:
@@ -46,6 +47,9 @@ class Doing:
         self._out = out
         self._transcript = transcript
         self._confirmations = 0
+        self._written: dict[str, None] = {}
+        """Digests of the writes that one reply has asked for."""
+        self._written_by: ReplyId | None = None
 
     # --- requests ---
 
@@ -74,6 +78,10 @@ class Doing:
             self._refuse(event, f"the arguments do not fit: {problem}")
             return None
         self.bad_requests = 0
+        if tool.effect == "write" and self._is_repeated(event.reply, digest_of(tool.name, arguments)):
+            self._out.emit(ReportProblem("repeated write", tool.name))
+            self._transcript.answered(event.request, tool.name, _json(_REPEATED), state.epoch, failed=False)
+            return None
         call = self.calls.open(
             tool, arguments, request=event.request, reply=event.reply, epoch=state.epoch, now_ms=state.now_ms
         )
@@ -81,6 +89,15 @@ class Doing:
             return self._confirmable(call)
         self._look_up_or_start(call)
         return None
+
+    def _is_repeated(self, reply: ReplyId, digest: str) -> bool:
+        """Whether the same reply has asked for exactly this write before."""
+        if reply != self._written_by:
+            self._written_by = reply
+            self._written.clear()
+        repeated = digest in self._written
+        self._written[digest] = None
+        return repeated
 
     @property
     def model_is_broken(self) -> bool:
@@ -103,18 +120,20 @@ class Doing:
             case None:
                 self._start(call)
 
-    def _start(self, call: ToolCall, key: str | None = None) -> None:
+    def _start(self, call: ToolCall, confirmation: Confirmation | None = None) -> None:
         call.state = "running"
         call.started_ms = self._state.now_ms
         call.version = self.prefetch.version_of(call.tool)
         call.generation = self.prefetch.generation
-        if call.tool.effect == "write":
-            key = f"{self._state.inherited.call}:{call.id}"
-        call.idempotency_key = key
+        if confirmation is not None:
+            call.idempotency_key = confirmation.key(self._state.inherited.call)
+        elif call.tool.effect == "write":
+            call.idempotency_key = f"{self._state.inherited.call}:{call.id}"
         self._state.tool_calls += 1
         if self._state.tool_calls == self._state.flow.limits.max_tool_calls:
             self._out.emit(ReportProblem("limit reached", "tool limit of the call"))
-        self._out.emit(StartTool(call.id, call.tool.name, call.arguments, key))
+        confirmed = confirmation.digest if confirmation is not None else None
+        self._out.emit(StartTool(call.id, call.tool.name, call.arguments, call.idempotency_key, confirmed))
 
     def _serve(self, call: ToolCall, answer: Answer, how: Literal["hit", "joined"]) -> None:
         self._out.emit(ServeFromCache(call.id, answer.fetch, how, answer.saved_ms))
@@ -153,7 +172,7 @@ class Doing:
         if isinstance(permitted, Refused):
             self._fail(call, permitted.reason)
         else:
-            self._start(call, confirmation.key(self._state.inherited.call))
+            self._start(call, confirmation)
 
     # --- results ---
 
@@ -244,21 +263,25 @@ class Doing:
     # --- a connection that is lost ---
 
     def broken_off(self) -> None:
-        """Who ran what is gone: of a write nobody knows whether it was done."""
+        """Who ran what is gone: of a write nobody knows whether it was done, unless it can be looked up."""
         for call in self.calls.outstanding:
-            if call.tool.effect != "read":
-                self.failed(ToolFailed(call.id, "unknown", "the connection broke before its outcome was known"))
+            if call.tool.effect != "read" and call.tool.reconcile is None:
+                self.failed(ToolFailed(call.id, "unknown", OUTCOME_UNKNOWN))
 
     def fetch_again(self) -> None:
         """What was being fetched ahead still is to be."""
         self._fetch(self.prefetch.under_way(self._state.now_ms))
 
     def look_up_again(self) -> None:
-        """Reads that were broken off are run once more: they change nothing."""
+        """Reads that were broken off are run once more: they change nothing. Writes are looked up."""
         for call in self.calls.outstanding:
-            if call.state == "running" and call.tool.effect == "read":
-                call.started_ms = self._state.now_ms
+            if call.state != "running":
+                continue
+            call.started_ms = self._state.now_ms
+            if call.tool.effect == "read":
                 self._out.emit(StartTool(call.id, call.tool.name, call.arguments, None))
+            else:
+                self._out.emit(Reconcile(call.id, call.tool.name, call.arguments, call.idempotency_key))
 
     # --- prefetch ---
 

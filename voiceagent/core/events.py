@@ -312,11 +312,13 @@ class SpeechQueued:
 
 @dataclass(frozen=True, slots=True)
 class SpeechFailed:
-    """The synthesizer could not say one clause."""
+    """The synthesizer could not say one clause, or no more than the beginning of it."""
 
     utterance: UtteranceId
     clause: int
     reason: str
+    said_ms: int = 0
+    """How much audio of it there is: it is heard."""
 
 
 @dataclass(frozen=True, slots=True)

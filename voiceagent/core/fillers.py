@@ -36,6 +36,7 @@ class FillerPolicy:
     _waiting_since_ms: int | None = None
     _silent_since_ms: int = 0
     _expected_ms: int | None = None
+    _heard_by_ms: int | None = None
     _said: int = 0
     _gave_up: bool = False
     _turns: dict[str, int] = field(default_factory=dict[str, int])
@@ -55,8 +56,11 @@ class FillerPolicy:
         # What cannot be let go of, a write, is waited for beyond the apology, and not in silence.
         return next_ms if self._gave_up else min(next_ms, self._waiting_since_ms + self._filler.give_up_ms)
 
-    def wait(self, now_ms: int, filler: Filler, *, expected_at_ms: int | None) -> None:
-        """The caller waits in silence from now on; the result is expected then, if anybody knows."""
+    def wait(self, now_ms: int, filler: Filler, *, expected_at_ms: int | None, heard_by_ms: int | None = None) -> None:
+        """The caller waits in silence from now on; the result is expected then, if anybody knows.
+
+        `heard_by_ms`: no phrase is put off any longer, since the caller had waited before this wait began.
+        """
         if self._waiting_since_ms is None:
             self._waiting_since_ms = now_ms
             self._silent_since_ms = now_ms
@@ -64,6 +68,7 @@ class FillerPolicy:
             self._gave_up = False
         self._filler = filler
         self._expected_ms = expected_at_ms
+        self._heard_by_ms = heard_by_ms
 
     def quiet_again(self, now_ms: int) -> None:
         """A phrase has been heard to its end and the wait goes on."""
@@ -98,7 +103,8 @@ class FillerPolicy:
             # Nobody knows when the result comes, it is due before the phrase, or it takes longer than the phrase lasts.
             return due_ms
         # The result is about to come: a phrase now would only delay it. Wait for it, but not longer than the phrase.
-        return due_ms + phrase_ms
+        put_off_ms = due_ms + phrase_ms
+        return put_off_ms if self._heard_by_ms is None else max(due_ms, min(put_off_ms, self._heard_by_ms))
 
     def _peek(self, phrases: tuple[str, ...]) -> str:
         count = self._turns.get(phrases[0], 0)

@@ -10,7 +10,7 @@ from voiceagent.core.hearing import TurnTaken
 from voiceagent.core.ids import TurnId, UtteranceId
 from voiceagent.core.phase_machine import Signal
 from voiceagent.core.replying import Replying
-from voiceagent.spec.phase import NotUnderstood, Pressed, TurnLimitReached
+from voiceagent.spec.phase import NotUnderstood, Pressed, TurnLimitReached, VoiceFails
 
 __all__ = ["Listening"]
 
@@ -37,6 +37,8 @@ class Listening:
         self._confirming = confirming
         self.answer_is_owed = False
         """A speech model's own answer to the turn was turned down: it has to be asked for."""
+        self._unheard: dict[UtteranceId, None] = {}
+        """What the caller has said since they were last answered, and no recognizer has put into words."""
         self._passed_over: tuple[UtteranceId, ...] = ()
         """What was taken for noise since the caller was last answered: its words may still come."""
 
@@ -57,16 +59,23 @@ class Listening:
                     self._saying.hold()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)
+                self._silence.sound(min(at_ms, self._state.now_ms))
+                self._unheard[utterance] = None
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
                     self.barge_in()
             case ev.TranscriptFinal(utterance, text, in_audio=in_audio):
                 known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
+                self._unheard.pop(utterance, None)
                 if known and self._hearing.has_words(text):
                     self.barge_in()
                 elif not known and text and not self._transcript.words_came(utterance, text):
                     self._out.emit(ReportProblem("late transcript", utterance))
                     self._late_words(utterance, text, in_audio=in_audio)
+
+    def not_transcribed(self, utterance: UtteranceId) -> None:
+        """The recognizer has failed over something that the caller has said."""
+        self._unheard[utterance] = None
 
     def _late_words(self, utterance: UtteranceId, text: str, *, in_audio: bool) -> None:
         """Words came that nobody waits for any more; if they were taken for noise they are answered all the same."""
@@ -95,6 +104,7 @@ class Listening:
         busy = reply is not None and reply.in_audio and reply.held
         if not turn.text or (turn.over_speech and self._state.language.is_backchannel(turn.text)):
             self._nothing_said(turn)
+            self._unheard.clear()
             return
         self._turn_taken()
         if self._confirming.answered_by(turn):
@@ -120,6 +130,7 @@ class Listening:
         """The caller has had their turn: what they cut off is not said again."""
         self._saying.awaited_until_ms = None
         self._passed_over = ()
+        self._unheard.clear()
         self._state.turn = TurnId(self._state.turn + 1)
         self._state.phase_turns += 1
         self._silence.answered()
@@ -131,8 +142,26 @@ class Listening:
         self._passed_over = turn.utterances
         for request in self._saying.resume():
             self._replying.request(request)
-        if not (turn.over_speech or turn.was_noise or self._saying.speech.busy):
+        if turn.over_speech or self._saying.speech.busy:
+            return
+        if any(said in self._unheard for said in turn.utterances) and not self._state.voice_hears:
+            self._not_heard()
+        elif not turn.was_noise:
             self._not_understood()
+
+    def _not_heard(self) -> None:
+        """The recognizer has failed: the caller is asked once to say it again, then another way is taken."""
+        if self._state.phase.ends:
+            return
+        phrase = self._silence.not_heard(self._state.phase.no_match.phrases)
+        if phrase is not None:
+            self._saying.say(phrase)
+        elif self._silence.is_deaf or not self._another_way():
+            self._closing.politely("the caller cannot be heard", self._state.flow.phrases.not_available)
+
+    def _another_way(self) -> bool:
+        """Go on with keys or with a person, as the flow has it; False where it has nothing of that kind."""
+        return self._phasing.signal(Signal(NotUnderstood)) or self._phasing.signal(Signal(VoiceFails))
 
     def _not_understood(self) -> None:
         if self._state.phase.ends:

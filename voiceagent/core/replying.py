@@ -17,6 +17,8 @@ __all__ = ["Replying"]
 
 _MOST_CLAUSES = 200
 """Of one reply: some five minutes, and more than anybody listens to."""
+_MOST_UNSPOKEN = 3
+"""The first is apologised for, after the second the flow goes another way, and this one ends the call."""
 
 
 class Replying:
@@ -33,6 +35,8 @@ class Replying:
         self._silence = desks.silence
         self._confirming = confirming
         self._voice_failures = 0
+        self._unspoken = 0
+        """How often something could not be said since a reply was last heard whole."""
 
     def made(self, event: ev.ReplyText | ev.ToolRequested | ev.ReplyFinished | ev.ReplyFailed) -> None:
         """A reply goes on."""
@@ -109,6 +113,45 @@ class Replying:
         self._voice_failures = 0
         if not self._phasing.signal(Signal(VoiceFails)):
             self._closing.politely(f"voice failed: {reason}", self._state.flow.phrases.not_available)
+
+    # --- what cannot be said ---
+
+    def unspeakable(self, failed: ev.SpeechFailed) -> None:
+        """No engine could say a clause: what is left of its utterance is not wanted any more.
+
+        Apology and goodbye are kept as audio, so they can be said all the same.
+        """
+        self._out.emit(ReportProblem("speech failed", failed.reason))
+        spoken = self._saying.speech.failed(failed.utterance, failed.clause, failed.said_ms)
+        if spoken is None or spoken.kind == "filler":
+            return
+        reply = self._saying.reply
+        if reply is not None and reply.spoken is spoken:
+            self._saying.drop_reply()
+        confirmation = self._doing.confirmation
+        if confirmation is not None and confirmation.read_back == spoken.id:
+            self._doing.confirmed(yes=False, reason="the read-back could not be said")
+        self._unspoken += 1
+        self._say_otherwise()
+
+    def _say_otherwise(self) -> None:
+        """Apologise and try once more; then go where the flow says, or end the call in words that are kept."""
+        phase, phrases = self._state.phase, self._state.flow.phrases
+        if self._state.closing:
+            self._closing.at_once("speech failed")
+        elif self._unspoken == 1:
+            self._saying.say(phrases.apology)
+            self._saying.owed = self._saying.owed or (phase.has_model and not phase.ends)
+        elif phase.ends:
+            pass  # it lets the caller go, or hands them over, as soon as nothing is being said
+        elif self._unspoken == _MOST_UNSPOKEN or not self._phasing.signal(Signal(VoiceFails)):
+            self._closing.politely("speech failed", phrases.not_available)
+
+    def heard_whole(self) -> None:
+        """The caller has heard a reply to its end: there is a voice."""
+        self._unspoken = 0
+
+    # --- voices ---
 
     def swap_failed(self, reason: str) -> None:
         """The voice has not taken over a phase: go back to the one it still has; without one the call cannot go on."""

@@ -11,7 +11,10 @@ from pydantic import JsonValue
 from voiceagent.core.ids import Epoch, ReplyId, ToolCallId
 from voiceagent.spec.tool import Tool
 
-__all__ = ["ToolCall", "ToolCalls"]
+__all__ = ["OUTCOME_UNKNOWN", "ToolCall", "ToolCalls"]
+
+OUTCOME_UNKNOWN = "it is not known whether it was done: do not try again, and tell the caller so"
+"""Reason of a write whose outcome nobody knows, in words for the model; flows look for `not known` in it."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
 from voiceagent.models.asking import AskedModel, Asking, Patience
-from voiceagent.models.failures import ModelUnavailable, cut_off, refusal
+from voiceagent.models.failures import CONNECTED_WITHIN_S, ModelUnavailable, cut_off, refusal
 from voiceagent.models.reply_assembly import Called, Crumb, Ended, Tokens, Writing
 from voiceagent.models.shown import Exchange, Offered, Said, Shown, ToolUse
 from voiceagent.ports import SentText
@@ -112,7 +112,7 @@ def _client(base_url: str, api_key: str, timeout_ms: int) -> AsyncAnthropic:
     return AsyncAnthropic(
         api_key=api_key,
         base_url=base_url,
-        timeout=timeout_ms / 1_000,
+        timeout=httpx2.Timeout(timeout_ms / 1_000, connect=CONNECTED_WITHIN_S),
         max_retries=0,
         http_client=DefaultAsyncHttpxClient(limits=limits),
     )

@@ -1,7 +1,7 @@
 """Asks a provider for a reply: once more where that may be had at once, and never longer than a caller waits.
 
-The SDKs' own retries are off, since a caller waits: what may be had at once is asked for a second time before the first
-word, and never after it.
+The SDKs' own retries are off, since a caller waits: what may be had at once, or within a second where the provider says
+so, is asked for a second time before the first word, and never after it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from voiceagent.backoff import Backoff
 from voiceagent.core.effects import Message, ModelRequest
 from voiceagent.errors import VoiceFailed
 from voiceagent.models.failures import FailureOf, ModelUnavailable, ReplyRefused, own_words
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 _TRAILER_WAIT_MS = 200
 """How long a complete reply may wait for its token count, which may come after it."""
 _ATTEMPTS = 2
+_MOST_WAIT_MS = 1_000
+"""A provider that asks for more patience than this is not waited for: the next model is asked meanwhile."""
+_backoff = Backoff(first_ms=200)
 
 EventT = TypeVar("EventT")
 EventT_co = TypeVar("EventT_co", covariant=True)
@@ -139,9 +143,10 @@ async def _first_words(asking: Asking[EventT]) -> _Begun[EventT]:
         try:
             return await _attempt(asking)
         except ModelUnavailable as failure:
-            if failure.retry_after_ms != 0:
+            if failure.retry_after_ms is None or failure.retry_after_ms > _MOST_WAIT_MS:
                 raise
             _log.info("%s; it is asked once more", failure)
+            await asyncio.sleep(max(failure.retry_after_ms, _backoff.before(0)) / 1_000)
     return await _attempt(asking)
 
 

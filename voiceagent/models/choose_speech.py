@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from voiceagent.errors import MissingExtra, OperatorError, nearest
 from voiceagent.models.choose import ProviderAccess
+from voiceagent.models.rested_speech import RestedSpeechModel
 from voiceagent.ports import MULAW_8K, AudioFormat, Clock, SpeechModelEngine
 
 __all__ = ["speech_model_from"]
@@ -29,7 +30,7 @@ def speech_model_from(name: str, *, clock: Clock, access: ProviderAccess) -> Spe
         find_spec("soxr") and find_spec("numpy")
     ):
         raise MissingExtra(f"{name} on a telephone line, which speaks at {MULAW_8K.rate_hz} Hz,", extra="resampling")
-    return engine
+    return RestedSpeechModel(engine, clock)
 
 
 def _as_telephones(formats: tuple[AudioFormat, ...]) -> bool:

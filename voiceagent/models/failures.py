@@ -12,9 +12,20 @@ from contextlib import contextmanager
 
 from voiceagent.errors import VoiceFailed
 
-__all__ = ["FailureOf", "ModelUnavailable", "ReplyRefused", "broken_off", "cut_off", "own_words", "refusal"]
+__all__ = [
+    "CONNECTED_WITHIN_S",
+    "FailureOf",
+    "ModelUnavailable",
+    "ReplyRefused",
+    "broken_off",
+    "cut_off",
+    "own_words",
+    "refusal",
+]
 
 _log = logging.getLogger(__name__)
+CONNECTED_WITHIN_S = 3.0
+"""A provider that cannot be connected to by then is not there: the next one is asked."""
 _REFUSED = frozenset({400, 413, 422})
 """HTTP statuses that are about this request."""
 _LOCKED_OUT = frozenset({401, 402, 403, 404})

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from voiceagent.breaker import Breaker
 from voiceagent.core.effects import ModelRequest
 from voiceagent.errors import VoiceFailed
 from voiceagent.models.failures import ModelUnavailable, ReplyRefused
@@ -38,7 +39,7 @@ class FallbackModels:
         asked.
         """
         self._engines = (first, *then)
-        self._breakers = [_Breaker(clock, failures_to_open=failures_to_open, rest_ms=rest_ms) for _ in then]
+        self._breakers = [Breaker(clock, failures_to_open=failures_to_open, rest_ms=rest_ms) for _ in then]
 
     def open(self, flow: Flow, *, locale: str, time_zone: str) -> _FallbackModel:
         """Return a handle for one call of this flow, with a handle of every engine."""
@@ -87,7 +88,8 @@ class _FallbackModel:
                 await _abandon(pieces)
             if failure is None:
                 return
-            _log.warning("a model did not answer: %s", failure)
+            # One that lets nobody in is for the operator to mend, and they have to be told so.
+            _log.log(logging.ERROR if failure.permanent else logging.WARNING, "a model did not answer: %s", failure)
             reasons.append(str(failure))
         raise VoiceFailed("; ".join(reasons))
 
@@ -109,7 +111,7 @@ class _Link:
     """One model of the chain and what this call has seen of it."""
 
     model: ReplyModel
-    breaker: _Breaker | None
+    breaker: Breaker | None
     failures: int = 0
     """In a row."""
     given_up: bool = False
@@ -132,57 +134,12 @@ class _Link:
 
     def _failed(self, failure: VoiceFailed) -> None:
         self.failures += 1
-        permanent = isinstance(failure, ModelUnavailable) and failure.permanent
+        permanent = failure.permanent
         self.given_up = self.given_up or permanent or self.failures >= _CALL_PATIENCE
-        if self.breaker is not None:
-            self.breaker.failed(failure)
-
-
-class _Breaker:
-    """Keeps all calls of the process from waiting for an engine that is down.
-
-    Closed: everybody may ask. Open: nobody, until the engine has rested. Then one call tries it, and what it meets
-    closes the breaker or opens it again.
-    """
-
-    def __init__(self, clock: Clock, *, failures_to_open: int, rest_ms: int) -> None:
-        self._clock = clock
-        self._failures_to_open = failures_to_open
-        self._rest_ms = rest_ms
-        self._failures = 0
-        self._rests_until_ms: int | None = None
-        """None while it is closed."""
-        self._trial: object | None = None
-        """The attempt that tries a rested engine."""
-
-    def admits(self, attempt: object) -> bool:
-        if self._rests_until_ms is None:
-            return True
-        if self._trial is not None or self._clock.now_ms() < self._rests_until_ms:
-            return False
-        self._trial = attempt
-        return True
-
-    def leave(self, attempt: object) -> None:
-        """An attempt is over, whatever came of it: one that was abandoned has shown nothing."""
-        if self._trial is attempt:
-            self._trial = None
-
-    def answered(self) -> None:
-        self._failures = 0
-        self._rests_until_ms = None
-
-    def failed(self, failure: VoiceFailed) -> None:
-        if isinstance(failure, ReplyRefused):
-            return  # it works; another call's request may well suit it
-        self._failures += 1
-        rest_ms = self._rest_after(failure)
-        if rest_ms:
-            self._rests_until_ms = max(self._rests_until_ms or 0, self._clock.now_ms() + rest_ms)
-
-    def _rest_after(self, failure: VoiceFailed) -> int:
-        if self._failures >= self._failures_to_open:
-            return self._rest_ms
-        if not isinstance(failure, ModelUnavailable):
-            return 0
-        return self._rest_ms if failure.permanent else min(failure.retry_after_ms or 0, self._rest_ms)
+        if self.breaker is None or isinstance(failure, ReplyRefused):
+            return  # a model that refuses works; another call's request may well suit it
+        if permanent:
+            self.breaker.failed_for_good()
+        else:
+            waits_ms = failure.retry_after_ms if isinstance(failure, ModelUnavailable) else None
+            self.breaker.failed(rest_ms=waits_ms or 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voiceagent.errors import MissingExtra, OperatorError, VoiceFailed
-from voiceagent.models.failures import ModelUnavailable, broken_off, cut_off, refusal
+from voiceagent.models.failures import CONNECTED_WITHIN_S, ModelUnavailable, broken_off, cut_off, refusal
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -35,7 +35,7 @@ def openai_client(model: str, *, base_url: str | None, api_key: str | None, time
     return AsyncOpenAI(
         api_key=api_key or _NO_KEY,
         base_url=base_url or _OPENAI_URL,
-        timeout=timeout_ms / 1_000,
+        timeout=httpx2.Timeout(timeout_ms / 1_000, connect=CONNECTED_WITHIN_S),
         max_retries=0,
         http_client=DefaultAsyncHttpxClient(limits=limits),
     )

@@ -78,21 +78,24 @@ class Shown:
     prompt: str
     """The same for every call, byte for byte: providers cache what begins alike."""
     late: str
-    """What is known about this call, and what day it is for the caller."""
+    """What day it is for the caller."""
     tools: tuple[Offered, ...]
     conversation: tuple[Said | Exchange, ...]
-    """Never two entries of one party in a row but a word and the requests that follow it; the model's is never last."""
+    """Begins with what is known about this call, which tools have returned: it is told as data, and not by the system.
+
+    Never two entries of one party in a row but a word and the requests that follow it; the model's is never last.
+    """
 
 
 def shown(flow: Flow, request: ModelRequest, *, today: date) -> Shown:
     """Return what a request shows. `today` is the caller's date."""
-    late = [part for part in (request.late_facts, f"Today is {today:%A}, {today.isoformat()}.") if part]
+    known = [Message(0, "note", request.known, request.epoch)] if request.known else []
     return Shown(
         cache=f"{flow.name}:{request.phase}"[:64],
         prompt=request.prompt,
-        late="\n\n".join(late),
+        late=f"Today is {today:%A}, {today.isoformat()}.",
         tools=offered(flow, request),
-        conversation=told(request.history, offered=request.tools),
+        conversation=told([*known, *request.history], offered=request.tools),
     )
 
 

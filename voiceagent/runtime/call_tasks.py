@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Coroutine
 
+from voiceagent.in_time import within
 from voiceagent.ports import Clock
 
-__all__ = ["CallTasks", "within"]
+__all__ = ["CallTasks"]
 
 _log = logging.getLogger(__name__)
 _CANCELLED_WITHIN_MS = 5_000
-
-
-@asynccontextmanager
-async def within(ms: int, clock: Clock) -> AsyncGenerator[None]:
-    """Give the block so much time by the call's clock. Raises TimeoutError."""
-    async with asyncio.timeout(None) as limit:
-        ring = clock.call_at(clock.now_ms() + ms, lambda: limit.reschedule(0))
-        try:
-            yield
-        finally:
-            ring()
 
 
 class CallTasks:

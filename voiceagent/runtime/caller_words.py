@@ -14,8 +14,8 @@ from itertools import dropwhile
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import UtteranceId
+from voiceagent.in_time import within
 from voiceagent.ports import CallerTranscribed, Clock
-from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.heard_by_model import Heard, HeardByModel
 
 __all__ = ["CallerWords"]

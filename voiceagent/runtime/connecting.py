@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from voiceagent.backoff import Backoff
 from voiceagent.errors import VoiceFailed
+from voiceagent.in_time import within
 from voiceagent.ports import AudioFormat, Clock, SessionSetup, SpeechModelEngine, SpeechModelEvent
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.model_session import LiveSession
 from voiceagent.runtime.mouth import recordable
 
@@ -32,14 +34,16 @@ class Connections:
         clock: Clock,
         tasks: CallTasks,
         happened: Callable[[LiveSession, SpeechModelEvent], None],
+        backoff: Backoff,
     ) -> None:
-        """`audio_in` is the leg's; `happened` is told what happens in any session."""
+        """`audio_in` is the leg's; `happened` is told what happens in any session, `backoff` parts two attempts."""
         self._engine = engine
         self._name = engine.capabilities.name
         self._audio_in = audio_in
         self._clock = clock
         self._tasks = tasks
         self._happened = happened
+        self._backoff = backoff
         self._ending: dict[asyncio.Task[None], None] = {}
         """Sessions that are being closed: a call is not over before its connections are."""
 
@@ -67,6 +71,7 @@ class Connections:
             if exc.permanent or isinstance(exc.__cause__, TimeoutError):
                 raise  # a second wait as long as the first is more than a caller has patience for
             _log.info("%s; it is tried once more", exc)
+            await self._clock.sleep(self._backoff.before(0))
             return await self.open(phase, setup)
 
     def end(self, session: LiveSession) -> None:

@@ -20,8 +20,8 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import CallEnded, Event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError, StateUnavailable
+from voiceagent.in_time import within
 from voiceagent.ports import Clock, SharedJournals
-from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import (
     Caused,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError, LeaseLost, StateUnavailable
+from voiceagent.in_time import within
 from voiceagent.ports import CALL_LEASE_MS, CallLease, Clock, SharedJournals
-from voiceagent.runtime.call_tasks import within
 
 __all__ = ["JournalMirror", "open_record", "record_names"]
 

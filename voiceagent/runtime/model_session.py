@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -51,16 +52,17 @@ class Setups:
 
     def of(self, request: ModelRequest, voice: str | None) -> SessionSetup:
         """Return what is to be in force for this request."""
-        return self._setup(request.phase, request.epoch, request.prompt, self.late(request), request.tools, voice)
+        setup = self._setup(request.phase, request.epoch, request.prompt, self.late(request), request.tools, voice)
+        return replace(setup, known=request.known)
 
     def ahead_of(self, prime: PrimePhase) -> SessionSetup:
         """Return what a session can be given before anybody knows more: no late facts, and an epoch that is none."""
         return self._setup(prime.phase, Epoch(0), prime.prompt, "", prime.tools, prime.voice)
 
     def late(self, request: ModelRequest) -> str:
-        """Return the facts that were not known when the prompt was written, and what day it is."""
+        """Return what day it is, which was not known when the prompt was written."""
         today = date_at(request.unix_ms, self._time_zone)
-        return "\n\n".join(part for part in (request.late_facts, f"Today is {today:%A}, {today.isoformat()}.") if part)
+        return f"Today is {today:%A}, {today.isoformat()}."
 
     def _setup(
         self, phase: str, epoch: Epoch, prompt: str, late_facts: str, tools: Sequence[str], voice: str | None
@@ -103,6 +105,8 @@ class LiveSession:
         """Ids of what the model has asked for in it."""
         self.told = 0
         """Number of the last message that it knows."""
+        self._known = ""
+        """What it has been told of what tools have found out."""
         self._gaps: dict[int, None] = {}
         """Numbers of messages of the caller whose words were not known when it began."""
         self._to_model = Converter(audio_in, setup.audio_in)
@@ -128,7 +132,7 @@ class LiveSession:
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Let it know what has happened since it was last told, but for what it has heard, said or asked for itself."""
-        self._send([message for message in messages if self._is_news(message)])
+        self._send([*self._unknown(), *(message for message in messages if self._is_news(message))])
         self.told = max((message.number for message in messages), default=self.told)
 
     def tell_all(self, late_facts: str, messages: Sequence[Message]) -> None:
@@ -136,11 +140,18 @@ class LiveSession:
         self.told = max((message.number for message in messages), default=self.told)
         late = [Message(0, "note", late_facts, self.setup.epoch)] if late_facts else []
         self._gaps = {message.number: None for message in messages if _is_gap(message)}
-        self._send([*late, *(message for message in messages if not _is_gap(message))])
+        self._send([*late, *self._unknown(), *(message for message in messages if not _is_gap(message))])
 
     def tell_late(self, late_facts: str) -> None:
-        """Let it know the facts that were not known when it was opened, as they are by now."""
+        """Let it know what was not known when it was opened, as it is by now."""
         self._send([Message(0, "note", late_facts, self.setup.epoch)])
+
+    def _unknown(self) -> list[Message]:
+        """Return what tools have found out, if that is not what it has been told of them."""
+        if self.setup.known == self._known:
+            return []
+        self._known = self.setup.known
+        return [Message(0, "note", self._known, self.setup.epoch)] if self._known else []
 
     def _is_news(self, message: Message) -> bool:
         if message.number in self._gaps and message.text:

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from voiceagent.core import events as ev
 from voiceagent.core.ids import ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
+from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock, Leg, SynthesizerHandle
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 
 __all__ = ["Mouth", "SpokenReply", "recordable"]
 
 _log = logging.getLogger(__name__)
-_STALLED_MS = 15_000
+_STALLED_MS = 4_000
 """A synthesizer that gives nothing for so long has failed, and so has a speech model in the middle of a reply."""
+_NOT_SAID = "what comes before it could not be said"
 
 
 class SpokenReply:
@@ -117,6 +119,8 @@ class Mouth:
         self._speaking: asyncio.Task[None] | None = None
         self._now: _Clause | SpokenReply | None = None
         """What is being made or handed over."""
+        self._broken: UtteranceId | None = None
+        """The utterance of which a clause could not be said: nobody wants to hear what comes behind the hole."""
         self._ms_per_letter: float | None = None
         """How fast the speech model speaks, as its last complete reply has shown."""
 
@@ -168,16 +172,23 @@ class Mouth:
         said_bytes = 0
         try:
             if clause.text:
-                pieces = aiter(self._synthesizer.speak(clause.text))
+                pieces = aiter(self._pieces_of(clause))
                 while (audio := await self._piece(pieces)) is not None:
                     said_bytes += len(audio)
                     self._leg.play(clause.utterance, audio)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
-            self._post(ev.SpeechFailed(clause.utterance, clause.number, recordable(exc)))
+            self._broken = clause.utterance
+            said_ms = said_bytes // self._leg.audio_out.bytes_per_ms
+            self._post(ev.SpeechFailed(clause.utterance, clause.number, recordable(exc), said_ms))
         else:
             duration_ms = said_bytes // self._leg.audio_out.bytes_per_ms
             self._post(ev.SpeechQueued(clause.utterance, clause.number, duration_ms))
         self._leg.end_clause(clause.utterance, clause.number, last=clause.last)
+
+    def _pieces_of(self, clause: _Clause) -> AsyncIterator[bytes]:
+        if clause.utterance == self._broken:
+            raise VoiceFailed(_NOT_SAID)
+        return self._synthesizer.speak(clause.text)
 
     async def _piece(self, pieces: AsyncIterator[bytes]) -> bytes | None:
         """Return the next audio, None after the last. Raises VoiceFailed where it does not come."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import assert_never
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, ToolCallId
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock, Leg, Voice
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.tools.executor import CallTools
@@ -83,8 +84,11 @@ class Performer:
                 self._voice.prime(effect)
             case fx.RenewVoice():
                 self._voice.renew(effect)
-            case fx.StartTool():
-                self._start_tool(effect, outgoing.epoch)
+            case fx.StartTool(call, idempotency_key=key):
+                running = self._reads if key is None else self._writes
+                self._work_on(call, self._run(effect, outgoing.epoch), running)
+            case fx.Reconcile(call):
+                self._work_on(call, self._reconcile(effect), self._writes)
             case fx.CancelTool(call):
                 task = self._reads.pop(call, None)
                 if task is not None:
@@ -123,13 +127,14 @@ class Performer:
 
     # --- tools ---
 
-    def _start_tool(self, start: fx.StartTool, epoch: Epoch) -> None:
-        task = self._tasks.start(self._run(start, epoch))
-        running = self._reads if start.idempotency_key is None else self._writes
-        running[start.call] = task
+    def _work_on(
+        self, call: ToolCallId, work: Coroutine[None, None, None], running: dict[ToolCallId, asyncio.Task[None]]
+    ) -> None:
+        task = self._tasks.start(work)
+        running[call] = task
 
         def ended(_: asyncio.Task[None]) -> None:
-            running.pop(start.call, None)
+            running.pop(call, None)
             self._forget_secrets()
 
         task.add_done_callback(ended)
@@ -149,6 +154,9 @@ class Performer:
             # A refusal takes no time at all, and would teach that the tool does not either.
             self._learned.tool_took(start.tool, self._clock.now_ms() - began_ms)
         self._post(outcome)
+
+    async def _reconcile(self, lost: fx.Reconcile) -> None:
+        self._post(await self._tools.reconcile(lost))
 
     async def _fetch(self, fetch: fx.Fetch) -> None:
         self._post(await self._tools.fetch(fetch))

@@ -22,8 +22,8 @@ from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.sealing import handles_in
 from voiceagent.core.state import CallState
+from voiceagent.in_time import within
 from voiceagent.ports import AudioFormat, Clock, IncomingCall, Leg
-from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.conversion import Converter
 from voiceagent.runtime.journal_disk import record_stem

@@ -35,6 +35,7 @@ def _fixed_sentences(flow: Flow) -> list[str]:
     said = [phase.on_enter.text for phase in flow.phases if isinstance(phase.on_enter, Say)]
     for phase in flow.phases:
         said += [*phase.no_input.phrases, *phase.no_match.phrases]
+    said += [edge.say for phase in flow.phases for edge in flow.transitions_of(phase) if edge.say]
     # What is said when something is broken must not need what may be broken.
-    said += [flow.phrases.apology, flow.phrases.not_available]
+    said += flow.phrases.model_dump().values()
     return [text for text in said if "{" not in text]

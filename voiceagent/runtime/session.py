@@ -14,9 +14,10 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
+from voiceagent.in_time import within
 from voiceagent.logs import LoggedCall, log_failure, logged_call
 from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModelEngine, SpeechModelEngine, Voice
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
@@ -195,6 +196,8 @@ class Session:
                 performer.perform(self._time.on_the_clock(outgoing))
             if state.turn != turn:
                 self._logged.turn = state.turn
+            if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
+                # What has become of a write survives a power cut, like the intent that was on disk before it.
                 tasks.start(_synced(journal))
             if state.suspended and isinstance(event, ev.LegLost):
                 self._suspended = True
@@ -251,7 +254,9 @@ class Session:
         return Performer(
             voice=voice,
             leg=self._leg,
-            tools=services.tools.for_call(self._call, self._conversation, self._vault),
+            tools=services.tools.for_call(
+                self._call, self._conversation, self._vault, caller_number=self._incoming.caller_number
+            ),
             vault=self._vault,
             journal=journal,
             learned=services.learned,

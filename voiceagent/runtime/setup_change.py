@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from voiceagent.core.ids import Epoch
+from voiceagent.in_time import within
 from voiceagent.ports import Clock, SessionSetup
-from voiceagent.runtime.call_tasks import within
 from voiceagent.runtime.model_session import LiveSession
 
 __all__ = ["SetupChange"]

@@ -12,10 +12,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from voiceagent.backoff import Backoff
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
+from voiceagent.in_time import within
 from voiceagent.language import Language
 from voiceagent.ports import (
     CallerTranscribed,
@@ -32,7 +34,7 @@ from voiceagent.ports import (
     SpeechModelEngine,
     SpeechModelEvent,
 )
-from voiceagent.runtime.call_tasks import CallTasks, within
+from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.caller_audio import CallerAudio
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.connecting import Connections
@@ -92,7 +94,12 @@ class SpeechVoice:
             send=self._send,
         )
         self._connections = Connections(
-            engine, audio_in=leg.audio_in, clock=clock, tasks=tasks, happened=self._from_model
+            engine,
+            audio_in=leg.audio_in,
+            clock=clock,
+            tasks=tasks,
+            happened=self._from_model,
+            backoff=Backoff(seed=leg.id),
         )
         self._sent = SetupChange(clock)
         self._standbys = Standbys(
@@ -330,7 +337,8 @@ class SpeechVoice:
     def _bring_up_to_date(self, live: LiveSession, request: ModelRequest) -> None:
         """Let the model have what is offered and known by now, which may have changed within the phase; then ask."""
         setup = self._setups.of(request, live.setup.voice)
-        if setup == live.setup:
+        if setup == replace(live.setup, known=setup.known):
+            live.setup = setup
             self._go_on_with(live)
         elif self._row.swap == "new_session" and setup.tools == live.setup.tools:
             live.setup = setup

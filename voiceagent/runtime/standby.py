@@ -119,4 +119,5 @@ class Standbys:
 
 def _fits(ahead: SessionSetup, wanted: SessionSetup) -> bool:
     """Whether a session that was given the one needs nothing but what is known late to be the other."""
-    return replace(ahead, epoch=_NO_EPOCH, late_facts="") == replace(wanted, epoch=_NO_EPOCH, late_facts="")
+    late = {"epoch": _NO_EPOCH, "late_facts": "", "known": ""}
+    return replace(ahead, **late) == replace(wanted, **late)  # pyright: ignore[reportArgumentType] - fields of its own

@@ -68,6 +68,8 @@ def _tool(tool: Tool) -> JsonValue:
         "confirm": tool.confirm,
         "scopes": list(tool.scopes),
         "egress": [str(place) for place in tool.egress],
+        "attempts": described(tool.attempts),
+        "reconcile": tool.reconcile is not None,
     }
 
 

@@ -19,6 +19,9 @@ from voiceagent.spec.tool import Tool
 
 __all__ = ["Flow", "Limits", "Phrases"]
 
+_TO_THE_EAR_MS = 200
+"""What a phrase takes from when it is asked for to when it is heard, where it is kept as audio."""
+
 
 class Limits(Declared):
     """Bounds that every call obeys; each is logged with its reason when it is reached, and ends the call in words."""
@@ -49,10 +52,15 @@ class Limits(Declared):
     """How long a read-back may wait for its yes."""
     resume_within_ms: int = Field(default=60_000, ge=0)
     """A call whose connection broke goes on where it stood if it is connected again by then."""
-    max_silence_ms: int = Field(default=12_000, ge=500)
+    max_silence_ms: int = Field(default=5_000, ge=500)
     """Longest silence that a caller may be kept waiting in; proved for every phase before a call."""
     token_budget: int = Field(default=2_000, ge=1)
     """Tokens that the prompt and the tools of a phase may take, as estimated before a call."""
+
+    @property
+    def filler_by_ms(self) -> int:
+        """How long after the last sound a filler is not put off any more: it has to be heard before the bound."""
+        return max(0, self.max_silence_ms - _TO_THE_EAR_MS)
 
 
 class Phrases(Declared):

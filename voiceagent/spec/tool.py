@@ -1,4 +1,4 @@
-"""Tools: typed async functions that a phase lets the model ask for."""
+"""Tools: typed functions that a phase lets the model ask for."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from voiceagent.errors import PhaseError, Source, nearest
+from voiceagent.spec.attempts import Attempts
 from voiceagent.spec.declared import written_at
 from voiceagent.spec.egress import METHODS, READING, SERVICE, Egress
 from voiceagent.spec.filler import Filler
@@ -35,7 +36,9 @@ Effect = Literal["read", "write", "irreversible"]
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,63}$")
 _CONTEXT = "ctx"
-_Function = Callable[..., Awaitable[object]]
+_Function = Callable[..., object]
+"""An `async def`, or a plain function, which runs in a thread."""
+_AsyncFunction = Callable[..., Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,12 @@ class Tool:
     egress: tuple[Egress, ...] = ()
     """Where it may send requests, if that is not what its effect says."""
     takes_context: bool = False
+    in_thread: bool = False
+    """It is a plain function, and would hold up all calls on the event loop."""
+    attempts: Attempts | None = None
+    """How often somebody may try; None where that does not matter."""
+    reconcile: Tool | None = None
+    """Reads what has become of a write, by the idempotency key it was made under; its result is the write's."""
 
     @property
     def reach(self) -> tuple[Egress, ...]:
@@ -141,7 +150,7 @@ def _plain(schema: JsonValue) -> JsonValue:
 
 
 @overload
-def tool(function: _Function, /) -> Tool: ...
+def tool(function: Callable[..., object], /) -> Tool: ...
 
 
 @overload
@@ -161,6 +170,8 @@ def tool(
     confirm: str | None = None,
     scopes: str | tuple[str, ...] = (),
     egress: str | tuple[str, ...] = (),
+    attempts: Attempts | None = None,
+    reconcile: _AsyncFunction | None = None,
 ) -> Callable[[_Function], Tool]: ...
 
 
@@ -182,12 +193,17 @@ def tool(
     confirm: str | None = None,
     scopes: str | tuple[str, ...] = (),
     egress: str | tuple[str, ...] = (),
+    attempts: Attempts | None = None,
+    reconcile: _AsyncFunction | None = None,
 ) -> Tool | Callable[[_Function], Tool]:
-    """Turn a typed async function into a tool; its docstring is what the model reads.
+    """Turn a typed function into a tool; its docstring is what the model reads. A plain `def` runs in a thread.
 
     A parameter called `ctx` receives the ToolContext. `sets` and `binds` may be tuples where fact and field, or
     parameter and fact, have the same name. `egress` says where it may send requests, such as `"POST service"` or
     `"GET https://rates.example.com"`; undeclared, a read may only read from the agent's service.
+    `attempts` limits how often somebody may try to be granted something. `reconcile` is an async function that looks up
+    what a write has done: it takes some of the write's parameters and `ctx`, whose `idempotency_key` is the write's,
+    and returns what the write would have returned, or None where nothing is known of it.
     Raises PhaseError, with the function's line, for what cannot be a tool.
     """
 
@@ -195,11 +211,11 @@ def tool(
 
     def declare(run: _Function) -> Tool:
         if not inspect.isfunction(run):
-            raise PhaseError(f"@tool stands before an `async def`, not before {run!r}", source=written_at())
+            raise PhaseError(f"@tool stands before a function, not before {run!r}", source=written_at())
         source = Source(run.__code__.co_filename, run.__code__.co_firstlineno)
         _check_options(run.__name__, options, source)
-        if not inspect.iscoroutinefunction(run):
-            raise PhaseError(f"tool {run.__name__!r} must be an `async def`", source=source)
+        if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+            raise PhaseError(f"tool {run.__name__!r} must return its result: it cannot `yield`", source=source)
         if not _NAME.match(run.__name__):
             raise PhaseError(
                 f"tool name {run.__name__!r} must be a plain ASCII identifier of at most 64 letters",
@@ -227,6 +243,8 @@ def tool(
                 source=source,
                 code="no-confirmation",
             )
+        if attempts is not None:
+            _check_attempts(run.__name__, attempts, arguments, may_grant=bool(grants and grants_when), source=source)
         if effect != "read" and retries:
             raise PhaseError(f"tool {run.__name__!r} writes, so it cannot be retried by itself", source=source)
         return Tool(
@@ -252,6 +270,13 @@ def tool(
             scopes=_several(scopes),
             egress=_egress(run.__name__, egress, source),
             takes_context=takes_context,
+            in_thread=not inspect.iscoroutinefunction(run),
+            attempts=attempts,
+            reconcile=None
+            if reconcile is None
+            else _reconciliation(
+                run.__name__, reconcile, arguments, effect=effect, scopes=_several(scopes), source=source
+            ),
         )
 
     return declare(function) if function is not None else declare
@@ -276,6 +301,8 @@ class _Options(BaseModel):
     confirm: str | None
     scopes: str | tuple[str, ...]
     egress: str | tuple[str, ...]
+    attempts: Attempts | None
+    reconcile: Callable[..., object] | None
 
 
 def _check_options(name: str, options: Mapping[str, object], source: Source) -> None:
@@ -287,6 +314,42 @@ def _check_options(name: str, options: Mapping[str, object], source: Source) -> 
         said = dict.fromkeys(error["msg"] for error in exc.errors() if error["loc"][0] == option)
         hint = nearest(str(options[option]), get_args(Effect)) if option == "effect" else ""
         raise PhaseError(f"tool {name!r}: {option}: {', or '.join(said)}{hint}", source=source) from exc
+
+
+def _check_attempts(
+    name: str, attempts: Attempts, arguments: type[BaseModel], *, may_grant: bool, source: Source
+) -> None:
+    if not may_grant:
+        message = f"tool {name!r} limits attempts, so it needs `grants` and `grants_when`, which say what a try is for"
+        raise PhaseError(message, source=source)
+    for parameter in attempts.accounts:
+        if parameter not in arguments.model_fields:
+            known = nearest(parameter, arguments.model_fields)
+            message = f"tool {name!r} limits attempts by {parameter!r}, which is not one of its parameters{known}"
+            raise PhaseError(message, source=source)
+
+
+def _reconciliation(
+    name: str,
+    function: _AsyncFunction,
+    arguments: type[BaseModel],
+    *,
+    effect: Effect,
+    scopes: tuple[str, ...],
+    source: Source,
+) -> Tool:
+    """Return a read over some of the write's parameters. It is never offered to a model."""
+    if effect == "read":
+        raise PhaseError(f"tool {name!r} only reads: there is nothing to reconcile", source=source)
+    if not inspect.iscoroutinefunction(function):
+        raise PhaseError(f"tool {name!r}: `reconcile` takes an `async def`, not {function!r}", source=source)
+    own, _, takes_context = _arguments_of(function, source)
+    for parameter in own.model_fields:
+        if parameter not in arguments.model_fields:
+            known = nearest(parameter, arguments.model_fields)
+            message = f"tool {name!r}: `reconcile` takes {parameter!r}, which is not one of its parameters{known}"
+            raise PhaseError(message, source=source)
+    return Tool(name, "", function, own, TypeAdapter(object), source, takes_context=takes_context, scopes=scopes)
 
 
 def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Literal
 
-from voiceagent.ports import Engines
+from voiceagent.ports import Clock, Engines, RecognizerEngine, SynthesizerEngine
+from voiceagent.speech.canned import CannedPhrases
+from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.speech.energy import EnergyVad
 from voiceagent.speech.null import NULL_HEARS, NullRecognizer, NullSynthesizer
 
-__all__ = ["EnergyVad", "Engines", "NullRecognizer", "NullSynthesizer", "open_engines"]
+__all__ = ["EnergyVad", "Engines", "NullRecognizer", "NullSynthesizer", "open_engines", "with_fallbacks"]
 
 
 def open_engines(
@@ -28,6 +30,24 @@ def open_engines(
     if kind == "null":
         return Engines(EnergyVad(pause_ms=pause_ms), NullRecognizer(heard), NullSynthesizer())
     return _open_local(pause_ms)
+
+
+def with_fallbacks(
+    engines: Engines,
+    *,
+    clock: Clock,
+    recognizers: Sequence[RecognizerEngine] = (),
+    synthesizers: Sequence[SynthesizerEngine] = (),
+) -> Engines:
+    """Return the engines under deadlines and breakers, with these behind them in the order in which they are asked.
+
+    Behind the last synthesizer stands what was rendered ahead. All of them are taken over: closing closes them.
+    """
+    return Engines(
+        engines.vad,
+        RecognizerChain(engines.recognizer, *recognizers, clock=clock),
+        CannedPhrases(SynthesizerChain(engines.synthesizer, *synthesizers, clock=clock)),
+    )
 
 
 def _open_local(pause_ms: int) -> Engines:

@@ -82,6 +82,8 @@ def _effect(effect: fx.Effect) -> str | None:
             return f"phase    {phase}"
         case fx.StartTool(call, tool, arguments):
             return f"tool     {call} is {tool} {json.dumps(dict(arguments), ensure_ascii=False)}"
+        case fx.Reconcile(call, tool):
+            return f"tool     {call} is looked up: what has become of {tool}"
         case fx.Fetch(fetch, tool, arguments):
             return f"fetch    {fetch} is {tool} {json.dumps(dict(arguments), ensure_ascii=False)}"
         case fx.ServeFromCache(call, fetch, how):

@@ -59,7 +59,9 @@ class SimulatedTools:
         """The conversation of the call, once its session has begun."""
         self.vault: Vault | None = None
 
-    def for_call(self, call: CallId, conversation: Conversation, vault: Vault) -> CallTools:
+    def for_call(
+        self, call: CallId, conversation: Conversation, vault: Vault, *, caller_number: str | None
+    ) -> CallTools:
         """Return the tools of one call."""
         self.conversation, self.vault = conversation, vault
         return CallTools(
@@ -69,6 +71,7 @@ class SimulatedTools:
             vault=vault,
             authority=lambda: conversation.authority,
             facts=lambda: cast("Mapping[str, JsonValue]", conversation.state.facts.known()),
+            caller_number=caller_number,
         )
 
     async def close(self) -> None:
@@ -98,7 +101,8 @@ class SimulatedTools:
                 raise after.result
             return after.result
 
-        return dataclasses.replace(tool, run=answer, takes_context=False)
+        # What has become of a write is for the script to say, and not for its service.
+        return dataclasses.replace(tool, run=answer, takes_context=False, in_thread=False, reconcile=None)
 
     def _scripted(self, answer: ScriptedTool, arguments: dict[str, JsonValue]) -> After:
         if callable(answer):

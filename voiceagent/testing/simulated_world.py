@@ -17,6 +17,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.arguments import parsed_arguments
 from voiceagent.core.ids import ReplyId, ToolCallId, UtteranceId
 from voiceagent.core.sealing import handles_in
+from voiceagent.core.tool_calls import OUTCOME_UNKNOWN
 from voiceagent.errors import ScriptError, ToolFailed, VoiceFailed, nearest
 from voiceagent.language import Language
 from voiceagent.ports import ReplyDone, ReplyModel, SentText, ToolRequest
@@ -135,6 +136,8 @@ class SimulatedWorld:
                 self._call_off(call, f"tool {call}")
             case fx.StartTool() | fx.Fetch():
                 self._run(effect)
+            case fx.Reconcile(call=call):
+                self._post(1, ev.ToolFailed(call, "unknown", OUTCOME_UNKNOWN))
             case fx.ForgetSealed(handles=handles):
                 self.vault.forget(handles)
             case _:

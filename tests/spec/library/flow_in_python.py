@@ -83,7 +83,7 @@ LOANS = Phase.from_skill(
     "loans",
     max_turns=20,
     carry=LastMessages(count=4),
-    filler=Filler(patience_ms=600, phrases=("Let me look at your card.",)),
+    filler=Filler(patience_ms=600, phrases=("Let me look at your card.", "I am looking at your card.")),
     transitions=(
         Transition(on=renew, to="bye", say="It is yours for three more weeks.", priority=1),
         Transition(

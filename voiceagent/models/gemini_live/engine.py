@@ -49,7 +49,7 @@ class GeminiLiveModels:
         api_key: str,
         generation: Generation | None = None,
         end_of_speech_ms: int | None = None,
-        connect_ms: int = 10_000,
+        connect_ms: int = 3_000,
         url: str = GEMINI_LIVE_URL,
     ) -> None:
         """Prepare; nothing is sent. Blocks for a moment: certificates are read.

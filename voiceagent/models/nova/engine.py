@@ -45,7 +45,7 @@ class NovaSonicModels:
         credentials: AwsCredentials | Callable[[], Awaitable[AwsCredentials]] | None = None,
         endpoint: str | None = None,
         sensitivity: Sensitivity | None = None,
-        connect_ms: int = 5_000,
+        connect_ms: int = 3_000,
         confirm_ms: int = 500,
         expiry_notice_ms: int = 60_000,
         pace: Pace | None = None,

@@ -39,7 +39,7 @@ class OpenAIRealtimeModels:
         turns: Turns | None = None,
         transcription: str | None = "gpt-realtime-whisper",
         language: str | None = None,
-        connect_ms: int = 5_000,
+        connect_ms: int = 3_000,
         answer_ms: int = 5_000,
     ) -> None:
         """Prepare sessions; nothing is sent. Reads certificates from disk.

@@ -51,7 +51,7 @@ def answer(request: str, output: str) -> dict[str, JsonValue]:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    role: Literal["user", "assistant", "system"]
+    role: Literal["user", "assistant"]
     text: str
 
     def item(self) -> dict[str, JsonValue]:
@@ -79,14 +79,15 @@ class _Telling:
                 case "agent":
                     self._say("assistant", message.text)
                 case "note":
-                    self._say("system", message.text)
+                    # What tools return may stand in it: it must not speak with the voice of the system.
+                    self._say("user", message.text if message.text.startswith("[") else f"[{message.text}]")
                 case "tool_request":
                     self._tell_request(message)
                 case "tool_result":
                     self._tell_result(message)
         return tuple(NewItem(told.item()) if isinstance(told, _Words) else told for told in self._told)
 
-    def _say(self, role: Literal["user", "assistant", "system"], text: str) -> None:
+    def _say(self, role: Literal["user", "assistant"], text: str) -> None:
         if not text.strip():
             return
         before = self._told[-1] if self._told else None

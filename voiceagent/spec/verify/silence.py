@@ -8,8 +8,9 @@ apology, with which reads are let go of; a write goes on. No phrase is said twic
 falls silent after it: two phrases are what keeps a long wait covered.
 
 The figures are upper bounds: phrases count as no time at all but for the length by which the first filler may be put
-off when a result is about to come. A model that asks for one tool after another without a word is bounded by the limits
-of the call, and time that the caller takes to answer is no wait.
+off when a result is about to come, which is never so long that the bound would be broken. A model that asks for one
+tool after another without a word is bounded by the limits of the call, and time that the caller takes to answer is no
+wait.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _waits(flow: Flow, phase: Phase, fetch_ms: Mapping[str, int]) -> tuple[Wait,
         waits.append(Wait("the caller's words", "until the agent asks again", hearing_ms, phase.source))
     if phase.has_model and (not phase.ends or isinstance(phase.on_enter, Ask)):
         work_ms = limits.model_timeout_ms + telling_ms
-        waits += _covered("a reply", phase.source, (filler,), before_ms=hearing_ms, total_ms=work_ms, put_off_ms=0)
+        waits += _covered("a reply", phase.source, (filler,), before_ms=hearing_ms, total_ms=work_ms)
     for tool in flow.tools_of(phase) if phase.has_model else ():
         own = tool.filler or filler
         work_ms = _work_ms(tool, own, limits.model_timeout_ms, fetch_ms.get(tool.name, 0))
@@ -76,6 +77,7 @@ def _waits(flow: Flow, phase: Phase, fetch_ms: Mapping[str, int]) -> tuple[Wait,
             before_ms=hearing_ms,
             total_ms=work_ms + telling_ms,
             put_off_ms=_put_off_ms(own),
+            by_ms=limits.filler_by_ms,
         )
     return tuple(waits)
 
@@ -128,14 +130,26 @@ def _longest_fetch(flow: Flow) -> dict[str, int]:
 
 
 def _covered(
-    what: str, source: Source, fillers: Sequence[Filler], *, before_ms: int, total_ms: int, put_off_ms: int
+    what: str,
+    source: Source,
+    fillers: Sequence[Filler],
+    *,
+    before_ms: int,
+    total_ms: int,
+    put_off_ms: int = 0,
+    by_ms: int = 0,
 ) -> Iterator[Wait]:
     """Return the silences of one wait: up to the first filler, between two of them, after the apology.
 
-    Of several fillers, the tool's and the phase's, any may be in force at any time: the longest gap counts.
+    Of several fillers, the tool's and the phase's, any may be in force at any time: the longest gap counts. The first
+    is put off by `put_off_ms` at most, and not to a time beyond `by_ms` after the caller's last word.
     """
-    first = max(fillers, key=lambda filler: _to_first_ms(filler, put_off_ms))
-    first_ms = _to_first_ms(first, put_off_ms)
+
+    def to_first_ms(filler: Filler) -> int:
+        return _to_first_ms(filler, max(0, min(put_off_ms, by_ms - before_ms - filler.patience_ms)))
+
+    first = max(fillers, key=to_first_ms)
+    first_ms = to_first_ms(first)
     if total_ms <= first_ms:
         yield Wait(what, "until the answer", before_ms + total_ms, source)
         return

@@ -13,7 +13,7 @@ class LibraryFacts(Facts):
 
 BYE = Phase(name="bye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
 DONE = Transition(on=Requested(name="finish", description="They are done."), to="bye")
-WAITING = Filler(phrases=("One moment, {{ reader_id }}.",))  # ← wrong
+WAITING = Filler(phrases=("One moment, {{ reader_id }}.", "Let me check."))  # ← wrong
 TALK = Phase(name="talk", guided=GuidedDialogue(), filler=WAITING, transitions=(DONE,))
 
 FLOW = Flow(name="library", initial="talk", phases=(TALK, BYE), facts=LibraryFacts)

@@ -1,0 +1,171 @@
+"""Chains of recognizers and of synthesizers: who is asked, in which order, for how long, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tests.faults.engines import Ear, Tongue
+from voiceagent.errors import VoiceFailed
+from voiceagent.ports import MULAW_8K, Engines
+from voiceagent.speech import EnergyVad, NullRecognizer, with_fallbacks
+from voiceagent.speech.canned import CannedPhrases
+from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
+from voiceagent.testing.manual_clock import ManualClock
+
+BROKEN = VoiceFailed("broken")
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+async def in_time(work: Coroutine[Any, Any, Any], clock: ManualClock, *, every_ms: int = 100) -> Any:
+    """Let the clock go on until it is done."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        for _ in range(8):
+            await asyncio.sleep(0)
+        clock.advance(every_ms)
+    return await task
+
+
+async def audio_of(handle: Any, text: str) -> bytes:
+    return b"".join([piece async for piece in handle.speak(text)])
+
+
+# --- ears ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_recognizers_have_been_asked_before_the_core_gives_the_utterance_up() -> None:
+    clock = ManualClock()
+    ears = Ear(None), Ear(None)
+    handle = RecognizerChain(*ears, clock=clock).open(MULAW_8K, locale="en-US")
+    began_ms = clock.now_ms()
+    with pytest.raises(VoiceFailed, match="no transcript within 1750 ms; no transcript within 1750 ms"):
+        run(in_time(handle.transcribe(b""), clock))
+    assert clock.now_ms() - began_ms < 4_000
+    assert [ear.opened for ear in ears] == [2, 2]
+
+
+def test_a_recognizer_that_is_down_is_not_waited_for_by_other_calls_until_it_has_rested() -> None:
+    clock = ManualClock()
+    down, works = Ear(BROKEN), Ear("hello")
+    chain = RecognizerChain(down, works, clock=clock)
+
+    async def heard() -> str:
+        return (await chain.open(MULAW_8K, locale="en-US").transcribe(b"")).text
+
+    async def main() -> None:
+        for _ in range(9):
+            assert await heard() == "hello"
+        assert down.asked == 5
+        clock.advance(5_000)
+        assert await heard() == "hello"
+        assert await heard() == "hello"
+        assert down.asked == 6, "one probe"
+
+    run(main())
+
+
+def test_a_recognizer_is_reopened_once_in_a_call() -> None:
+    ear = Ear(BROKEN)
+    handle = RecognizerChain(ear, clock=ManualClock()).open(MULAW_8K, locale="en-US")
+
+    async def main() -> None:
+        for _ in range(3):
+            with pytest.raises(VoiceFailed, match="broken"):
+                await handle.transcribe(b"")
+
+    run(main())
+    assert (ear.opened, ear.closed) == (2, 1)
+
+
+def test_it_is_healthy_while_one_of_them_is() -> None:
+    first, second = Ear("a"), Ear("b")
+    chain = RecognizerChain(first, second, clock=ManualClock())
+    first.healthy = False
+    assert chain.healthy
+    second.healthy = False
+    assert not chain.healthy
+
+
+def test_a_recognizer_behind_the_first_that_cannot_be_opened_is_left_out() -> None:
+    class Shut(Ear):
+        def open(self, audio: Any, *, locale: str) -> Ear:
+            raise RuntimeError("shut")
+
+    handle = RecognizerChain(Ear("hello"), Shut(), clock=ManualClock()).open(MULAW_8K, locale="en-US")
+    assert run(handle.transcribe(b"")).text == "hello"
+    with pytest.raises(RuntimeError):
+        RecognizerChain(Shut(), Ear("hello"), clock=ManualClock()).open(MULAW_8K, locale="en-US")
+
+
+# --- mouth -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_second_voice_goes_on_and_stays_for_the_rest_of_the_call() -> None:
+    first, second = Tongue(lambda text: "fifty" in text, dies_after_ms=700), Tongue(sound=b"\x2a")
+    handle = SynthesizerChain(first, second, clock=ManualClock()).open(MULAW_8K, voice="anna", locale="en-US")
+    said = run(audio_of(handle, "You have fifty dollars."))
+    assert said == b"\x55" * 5_600 + b"\x2a" * len("fifty dollars.") * 65 * 8
+    assert run(audio_of(handle, "Goodbye.")) == b"\x2a" * 8 * 65 * 8
+    assert (first.voices[0], second.voices) == ("anna", [None]), "the flow's voice is the first engine's"
+
+
+def test_a_voice_that_hangs_is_waited_for_a_second_and_a_half() -> None:
+    clock = ManualClock()
+    handle = SynthesizerChain(Tongue(lambda _: True, hangs=True), Tongue(), clock=clock).open(
+        MULAW_8K, voice=None, locale="en-US"
+    )
+    began_ms = clock.now_ms()
+    assert run(in_time(audio_of(handle, "Hello."), clock))
+    assert 1_500 <= clock.now_ms() - began_ms <= 1_800
+
+
+def test_without_a_voice_the_reasons_are_told() -> None:
+    handle = SynthesizerChain(Tongue(lambda _: True), Tongue(lambda _: True), clock=ManualClock()).open(
+        MULAW_8K, voice=None, locale="en-US"
+    )
+    with pytest.raises(VoiceFailed, match="the voice is dead; the voice is dead"):
+        run(audio_of(handle, "Hello."))
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_rendered_ahead_needs_no_engine() -> None:
+    tongue = Tongue(lambda _: True)
+    canned = CannedPhrases(tongue)
+    rendered = run(canned.render("I am sorry.", MULAW_8K, voice=None))
+    handle = canned.open(MULAW_8K, voice=None, locale="en-US")
+    assert run(audio_of(handle, "I am sorry.")) == rendered
+    assert tongue.asked == []
+    with pytest.raises(VoiceFailed):
+        run(audio_of(handle, "Something else."))
+    with pytest.raises(VoiceFailed):
+        run(audio_of(canned.open(MULAW_8K, voice="anna", locale="en-US"), "I am sorry."))
+
+
+def test_a_phrase_is_rendered_once_and_what_calls_say_is_not_kept() -> None:
+    tongue = Tongue()
+    canned = CannedPhrases(tongue)
+    for _ in range(2):
+        run(canned.render("I am sorry.", MULAW_8K, voice=None))
+    assert tongue.rendered == ["I am sorry."]
+    handle = canned.open(MULAW_8K, voice=None, locale="en-US")
+    for _ in range(2):
+        run(audio_of(handle, "You have fifty dollars."))
+    assert len(tongue.asked) == 2
+
+
+def test_e9_no_engine_is_given_markup() -> None:
+    tongue = Tongue()
+    engines = with_fallbacks(Engines(EnergyVad(), NullRecognizer(), tongue), clock=ManualClock())
+    handle = engines.synthesizer.open(MULAW_8K, voice=None, locale="en-US")
+    run(audio_of(handle, "<speak>**Hello** there.</speak>"))
+    run(audio_of(handle, "<break/>"))
+    assert tongue.asked == ["Hello there."]

@@ -1,0 +1,259 @@
+"""Chains of engines: where the first does not hear or speak, the next one does, before the caller notices a silence.
+
+An engine that fails in a call is reopened for that call once, and asked last from then on: a voice that has changed
+does not change back. A breaker per engine keeps other calls from waiting for it too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from voiceagent.breaker import Breaker
+from voiceagent.errors import VoiceFailed
+from voiceagent.in_time import within
+from voiceagent.ports import (
+    AudioFormat,
+    Clock,
+    RecognizerEngine,
+    RecognizerHandle,
+    SynthesizerEngine,
+    SynthesizerHandle,
+    Transcript,
+)
+
+__all__ = ["RecognizerChain", "SynthesizerChain"]
+
+_log = logging.getLogger(__name__)
+_REST_MS = 5_000
+"""A local engine that is overloaded is not down for long; a caller who cannot be heard is asked again after this."""
+_MS_PER_CHARACTER = 65
+"""English at an agent's pace: how many words of a clause were said is told by it where an engine breaks off."""
+
+
+class _Handle(Protocol):
+    def close(self) -> None: ...
+
+
+HandleT = TypeVar("HandleT", bound=_Handle)
+
+
+@dataclass(slots=True)
+class _Link(Generic[HandleT]):
+    """One engine as one call knows it."""
+
+    name: str
+    breaker: Breaker
+    reopen: Callable[[], HandleT]
+    handle: HandleT
+    failures: int = 0
+
+    def failed(self, reason: str) -> None:
+        """It has failed in this call: a handle that is new may fare better, once."""
+        _log.warning("%s failed: %s", self.name, reason)
+        self.breaker.failed()
+        self.failures += 1
+        if self.failures > 1:
+            return
+        with suppress(Exception):  # adapter boundary: it is broken, and may break over this as well
+            self.handle.close()
+        try:
+            self.handle = self.reopen()
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+            _log.warning("%s cannot be opened again: %s", self.name, _told(exc))
+
+
+def _links(
+    engines: Sequence[object], breakers: Sequence[Breaker], openings: Sequence[Callable[[], HandleT]]
+) -> list[_Link[HandleT]]:
+    """Open a handle of each engine. Raises what opening the first raises; another that cannot be opened is left out."""
+    links: list[_Link[HandleT]] = []
+    for number, (engine, breaker, opening) in enumerate(zip(engines, breakers, openings, strict=True)):
+        name = type(engine).__name__
+        try:
+            links.append(_Link(name, breaker, opening, opening()))
+        except Exception as exc:
+            if number == 0:
+                raise
+            _log.warning("%s cannot be opened: %s", name, _told(exc))
+    return links
+
+
+def _asked_in_order(links: Sequence[_Link[HandleT]]) -> list[_Link[HandleT]]:
+    return sorted(links, key=lambda link: link.failures > 0)
+
+
+def _told(exc: Exception) -> str:
+    """Return what may be told of a failure: our own words, of anything else only its kind."""
+    return str(exc) if isinstance(exc, VoiceFailed) else type(exc).__name__
+
+
+def _close_all(closing: Sequence[Callable[[], None]]) -> None:
+    with ExitStack() as stack:
+        for close in closing:
+            stack.callback(close)
+
+
+# --- ears ------------------------------------------------------------------------------------------------------------
+
+
+class RecognizerChain:
+    """Recognizers in the order in which they are asked for an utterance; fulfils `RecognizerEngine`."""
+
+    def __init__(
+        self, first: RecognizerEngine, *then: RecognizerEngine, clock: Clock, utterance_ms: int = 3_500
+    ) -> None:
+        """Take the engines over. All of them have been asked after `utterance_ms`: then the caller is asked again."""
+        self._engines = (first, *then)
+        self._clock = clock
+        self._breakers = [Breaker(clock, rest_ms=_REST_MS) for _ in self._engines]
+        self._each_ms = utterance_ms // len(self._engines)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether one of them is."""
+        return any(engine.healthy for engine in self._engines)
+
+    def open(self, audio: AudioFormat, *, locale: str) -> _HearingChain:
+        """Return a handle for one call, with a handle of every engine."""
+        openings = [lambda engine=engine: engine.open(audio, locale=locale) for engine in self._engines]
+        return _HearingChain(_links(self._engines, self._breakers, openings), self._clock, self._each_ms)
+
+    def close(self) -> None:
+        """Close all engines, whatever one of them raises."""
+        _close_all([engine.close for engine in self._engines])
+
+
+class _HearingChain:
+    def __init__(self, links: list[_Link[RecognizerHandle]], clock: Clock, each_ms: int) -> None:
+        self._links = links
+        self._clock = clock
+        self._each_ms = each_ms
+
+    async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
+        """Return the words of the first that knows them. Raises VoiceFailed: what each of them said."""
+        reasons: list[str] = []
+        for link in _asked_in_order(self._links):
+            attempt = object()
+            if not link.breaker.admits(attempt):
+                reasons.append(f"{link.name} rests")
+                continue
+            try:
+                async with within(self._each_ms, self._clock):
+                    heard = await link.handle.transcribe(audio, hints=hints)
+            except TimeoutError:
+                reasons.append(f"no transcript within {self._each_ms} ms")
+            except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+                reasons.append(_told(exc))
+            else:
+                link.breaker.answered()
+                return heard
+            finally:
+                link.breaker.leave(attempt)
+            link.failed(reasons[-1])
+        raise VoiceFailed("; ".join(reasons))
+
+    def close(self) -> None:
+        """Forget this call."""
+        _close_all([link.handle.close for link in self._links])
+
+
+# --- mouth -----------------------------------------------------------------------------------------------------------
+
+
+class SynthesizerChain:
+    """Synthesizers in the order in which they are asked to say a clause; fulfils `SynthesizerEngine`."""
+
+    def __init__(self, first: SynthesizerEngine, *then: SynthesizerEngine, clock: Clock, piece_ms: int = 1_500) -> None:
+        """Take the engines over. One from which no audio comes for `piece_ms` has failed."""
+        self._engines = (first, *then)
+        self._clock = clock
+        self._breakers = [Breaker(clock, rest_ms=_REST_MS) for _ in self._engines]
+        self._piece_ms = piece_ms
+
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _SpeakingChain:
+        """Return a handle for one call. `voice` is one of the first engine's; the others speak with their own."""
+        voices = [voice, *(None for _ in self._engines[1:])]
+        openings = [
+            lambda engine=engine, named=named: engine.open(audio, voice=named, locale=locale)
+            for engine, named in zip(self._engines, voices, strict=True)
+        ]
+        return _SpeakingChain(_links(self._engines, self._breakers, openings), audio, self._clock, self._piece_ms)
+
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+        """Return `text` said by the first that can. Raises VoiceFailed."""
+        reasons: list[str] = []
+        for number, engine in enumerate(self._engines):
+            try:
+                return await engine.render(text, audio, voice=None if number else voice)
+            except VoiceFailed as exc:
+                reasons.append(str(exc))
+        raise VoiceFailed("; ".join(reasons))
+
+    def close(self) -> None:
+        """Close all engines, whatever one of them raises."""
+        _close_all([engine.close for engine in self._engines])
+
+
+class _SpeakingChain:
+    def __init__(self, links: list[_Link[SynthesizerHandle]], audio: AudioFormat, clock: Clock, piece_ms: int) -> None:
+        self._links = links
+        self._audio = audio
+        self._clock = clock
+        self._piece_ms = piece_ms
+
+    async def speak(self, text: str) -> AsyncGenerator[bytes]:
+        """Yield the audio of `text`; where an engine breaks off, the next one goes on with the word it was at.
+
+        Raises VoiceFailed where nobody goes on.
+        """
+        reasons: list[str] = []
+        for link in _asked_in_order(self._links):
+            attempt = object()
+            if not link.breaker.admits(attempt):
+                reasons.append(f"{link.name} rests")
+                continue
+            said_bytes = 0
+            pieces = aiter(link.handle.speak(text))
+            try:
+                while (piece := await self._next(pieces)) is not None:
+                    link.breaker.answered()
+                    said_bytes += len(piece)
+                    yield piece
+            except TimeoutError:
+                reasons.append(f"no audio for {self._piece_ms} ms")
+            except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+                reasons.append(_told(exc))
+            else:
+                return
+            finally:
+                link.breaker.leave(attempt)
+                if isinstance(pieces, AsyncGenerator):  # left to the garbage collector it would go on
+                    await pieces.aclose()
+            link.failed(reasons[-1])
+            text = _unsaid(text, said_bytes // self._audio.bytes_per_ms)
+            if not text:
+                return
+        raise VoiceFailed("; ".join(reasons))
+
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        async with within(self._piece_ms, self._clock):
+            return await anext(pieces, None)
+
+    def close(self) -> None:
+        """Forget this call."""
+        _close_all([link.handle.close for link in self._links])
+
+
+def _unsaid(text: str, said_ms: int) -> str:
+    """Return the words of a text that are not over after so long; half a word is said again."""
+    words = text.split(" ")
+    end = 0
+    for number, word in enumerate(words):
+        end += len(word) + 1
+        if end * _MS_PER_CHARACTER > said_ms:
+            return " ".join(words[number:])
+    return ""
