@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextvars import ContextVar
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_a_plain_function_runs_beside_the_event_loop_with_its_arguments_and_its_
 
     asyncio.run(main())
     assert ran_in == ["call call-1: tool look"]
+
+
+def test_it_runs_in_the_context_of_its_call() -> None:
+    whose = ContextVar("whose", default="nobody's")
+
+    async def main() -> None:
+        whose.set("call-1's")
+        assert await ToolThreads().run(whose.get, name="work") == "call-1's"
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("a secret"), StopIteration(), SystemExit(3), KeyboardInterrupt()])

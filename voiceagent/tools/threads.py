@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 
 __all__ = ["ToolThreads"]
 
@@ -33,7 +34,8 @@ class ToolThreads:
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[object] = loop.create_future()
-        thread = threading.Thread(target=self._work, args=(work, loop, outcome), name=name, daemon=True)
+        in_context = copy_context().run  # what the call's lines are scrubbed by is known there too
+        thread = threading.Thread(target=in_context, args=(self._work, work, loop, outcome), name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
