@@ -19,7 +19,7 @@ from voiceagent.spec.egress import SERVICE, Egress
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AnswerTooLong", "ConnectionPool", "RequestRefused", "ServiceUnreachable", "ToolHttp"]
+__all__ = ["AnswerTooLong", "AnswerUnreadable", "ConnectionPool", "RequestRefused", "ServiceUnreachable", "ToolHttp"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,11 +46,18 @@ class ServiceUnreachable(ToolFailed):
         self.may_have_arrived = may_have_arrived
 
 
-class AnswerTooLong(ServiceUnreachable):
+class AnswerUnreadable(ServiceUnreachable):
     """An answer came that nobody will read to its end: what has become of the request is not known."""
 
+    def __init__(self, reason: str = "the service has answered in a form that cannot be read") -> None:
+        super().__init__(may_have_arrived=True, reason=reason)
+
+
+class AnswerTooLong(AnswerUnreadable):
+    """It is longer than any that is read."""
+
     def __init__(self) -> None:
-        super().__init__(may_have_arrived=True, reason="the service has answered with more than can be read")
+        super().__init__("the service has answered with more than can be read")
 
 
 class RequestRefused(ToolFailed):
@@ -81,7 +88,7 @@ class ConnectionPool:
         self._clock = clock
         self._breakers = None if clock is None else Breakers(clock)
         self._client = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"},  # a small answer that unfolds to a large one is not asked for
+            headers={"Accept-Encoding": "identity"},  # other encodings are not read
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             transport=CheckedTransport(network, most=_MOST_CONNECTIONS, kept_open=_KEPT_OPEN, kept_open_s=_KEPT_OPEN_S),
         )
@@ -100,7 +107,7 @@ class ConnectionPool:
         """Send one request and return the answer, read to its end, whatever its status. Redirects are not followed.
 
         Without `timeout_ms` it waits as long as it is let: a tool's run has a deadline of its own.
-        Raises ServiceUnreachable, AnswerTooLong and RequestRefused.
+        Raises ServiceUnreachable, AnswerUnreadable and RequestRefused.
         """
         import httpx
 
@@ -129,7 +136,7 @@ class ConnectionPool:
         asked_ms = clock.now_ms()
         try:
             answer = await self._answer(request)
-        except AnswerTooLong:
+        except AnswerUnreadable:
             breaker.answered()
             raise
         except ServiceUnreachable:
@@ -147,7 +154,6 @@ class ConnectionPool:
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         import httpcore
-        import httpx
 
         try:
             answer = await self._client.send(request, stream=True)
@@ -159,8 +165,6 @@ class ConnectionPool:
             raise ServiceUnreachable(may_have_arrived=False) from exc
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as exc:
             raise ServiceUnreachable(may_have_arrived=True) from exc
-        except httpx.DecodingError as exc:
-            raise AnswerTooLong from exc
 
     async def close(self) -> None:
         """Close all connections."""
@@ -286,13 +290,25 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 async def _read(answer: httpx.Response) -> httpx.Response:
-    """Return the answer with its body. Raises AnswerTooLong before anything is made of a body that has no end."""
+    """Return the answer with its body. Raises AnswerUnreadable before anything is made of a body that has no end.
+
+    An encoded body is not decoded: a few kilobytes unfold to as much memory as there is, and hold up all calls.
+    """
     import httpx
 
+    encoded = any(encoding not in ("", "identity") for encoding in _encodings(answer))
     body = bytearray()
-    async for part in answer.aiter_bytes():
+    async for part in answer.aiter_raw():
+        if encoded and part:
+            _log.warning("%s encodes its answers, which are not read then: %r", answer.url.host, _encodings(answer))
+            raise AnswerUnreadable
         body += part
         if len(body) > _MOST_ANSWER_BYTES:
             raise AnswerTooLong
     headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _OF_THE_WIRE]
     return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
+
+
+def _encodings(answer: httpx.Response) -> list[str]:
+    """Return what a body is encoded in; an answer without a body may name it too."""
+    return [encoding.strip().lower() for encoding in answer.headers.get("content-encoding", "").split(",")]
