@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import pytest
 from pydantic import JsonValue
 
 from tests.tools.tool_runs import Call, failed
-from voiceagent import Sealed, Tool, ToolContext, tool
+from voiceagent import OutcomeUnknown, Sealed, Tool, ToolContext, tool
 from voiceagent.core.effects import Reconcile
 from voiceagent.core.events import ToolFailed as ToolCallFailed
 from voiceagent.core.events import ToolFinished
 from voiceagent.core.ids import ToolCallId
-from voiceagent.tools.running import _FIRST_LOOK_MS
+from voiceagent.tools.running import _FIRST_LOOK_MS, _RECONCILED_WITHIN_MS
 
 KEY = "call-1:1"
 DONE = ToolFinished(ToolCallId("t1"), {"done": True})
@@ -90,3 +91,28 @@ def test_a_look_up_that_takes_the_secret_itself_cannot_be_made() -> None:
 
     failed(_after_a_restart(Call(pay), pay, {"pin": "⟨pin#1: 4 digits⟩"}), "unknown")
     assert books.asked == [], "with a handle in place of the secret"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_look_up_is_told_how_long_it_has(restarted: bool) -> None:
+    books = Books()
+
+    async def paid(ctx: ToolContext) -> object:
+        return books.look_up(ctx.deadline_ms - ctx.now_ms)
+
+    @tool(effect="irreversible", confirm="Really?", timeout_ms=3_000, reconcile=paid)
+    async def pay() -> None:
+        """Pay."""
+        raise OutcomeUnknown
+
+    async def main() -> None:
+        call = Call(pay)
+        asking = asyncio.ensure_future(call.run(pay))
+        await _first_look(call, asking)
+        assert await asking == DONE
+
+    if restarted:
+        assert _after_a_restart(Call(pay), pay, {}) == DONE
+    else:
+        asyncio.run(main())
+    assert books.asked == [(_RECONCILED_WITHIN_MS - _FIRST_LOOK_MS,)]

@@ -126,14 +126,16 @@ class ToolRunner:
         until_ms = self._clock.now_ms() + _RECONCILED_WITHIN_MS
         try:
             return await self._executor.running.run(
-                self._looked_up(run, run.tool.reconcile), name=self._name(run), until_ms=until_ms, whole=True
+                self._looked_up(run, run.tool.reconcile, until_ms), name=self._name(run), until_ms=until_ms, whole=True
             )
         except OutOfTime:
             return UNKNOWN
 
-    async def _looked_up(self, run: Run, reconcile: Tool) -> Outcome:
+    async def _looked_up(self, run: Run, reconcile: Tool, until_ms: int) -> Outcome:
         arguments = {name: run.arguments[name] for name in reconcile.arguments.model_fields}
-        look = dataclasses.replace(run, tool=reconcile, arguments=arguments, forbidden=lambda: None)
+        look = dataclasses.replace(
+            run, tool=reconcile, arguments=arguments, deadline_ms=until_ms, forbidden=lambda: None
+        )
         pause_ms = _FIRST_LOOK_MS
         while True:
             await self._clock.sleep(pause_ms)
