@@ -38,7 +38,7 @@ def test_it_runs_in_the_context_of_its_call() -> None:
 
     async def main() -> None:
         whose.set("call-1's")
-        assert await ToolThreads().run(whose.get, name="work") == "call-1's"
+        assert await ToolThreads().run(lambda: whose.get, name="work") == "call-1's"
 
     asyncio.run(main())
 
@@ -99,7 +99,7 @@ def test_only_so_many_run_at_one_time_and_the_others_wait_their_turn() -> None:
             with lock:
                 running -= 1
 
-        await asyncio.gather(*(threads.run(work, name="work") for _ in range(6)))
+        await asyncio.gather(*(threads.run(lambda: work, name="work") for _ in range(6)))
         assert most <= 2
 
     asyncio.run(main())

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -43,6 +43,7 @@ _FIRST_LOOK_MS = 250
 
 _CRASHED = "something went wrong inside; it cannot be done at the moment"
 _TIMED_OUT = "it took too long"
+_NOT_BEGUN = "it could not be begun in time: nothing has been done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,19 @@ class Run:
     forbidden: Callable[[], str | None]
     """Why it may not begin any more, asked when everything else is ready; None where it may."""
     idempotency_key: str | None = None
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set just before the function is entered. Until then nothing has been done."""
 
     def __repr__(self) -> str:
         return f"Run({self.tool.name})"
+
+
+class _MayNotBegin(Exception):
+    """When everything was ready, it was no longer to be run."""
+
+    def __init__(self, outcome: Failed) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
 
 
 class ToolRunner:
@@ -113,7 +124,7 @@ class ToolRunner:
                 self._attempts(run), name=self._name(run), until_ms=run.deadline_ms, whole=not reads
             )
         except OutOfTime:
-            outcome = Failed("timed_out", _TIMED_OUT) if reads else UNKNOWN
+            outcome = _out_of_time(run)
         return await self.reconciled(run) if outcome == UNKNOWN else outcome
 
     async def reconciled(self, run: Run) -> Outcome:
@@ -161,11 +172,10 @@ class ToolRunner:
             credential = await self._credential(run)
         except ToolFailed as exc:
             return Failed("failed", str(exc), again=isinstance(exc, ServiceUnreachable))
-        if (forbidden := run.forbidden()) is not None:
-            return Failed("refused", forbidden)  # the phase has changed while the credential was fetched
-        context = {"ctx": self._context(run, credential)} if run.tool.takes_context else {}
         try:
-            value = await self._called(run, context)
+            value = await self._called(run, credential)
+        except _MayNotBegin as exc:
+            return exc.outcome
         except ServiceUnreachable as exc:
             if writes and exc.may_have_arrived:
                 return UNKNOWN
@@ -187,11 +197,21 @@ class ToolRunner:
             return self._crashed(run, exc)
         return await self._returned(run.tool, value, credential)
 
-    async def _called(self, run: Run, context: Mapping[str, ToolContext]) -> object:
+    async def _called(self, run: Run, credential: Mapping[str, str]) -> object:
+        begin = partial(self._begin, run, credential)
         if run.tool.in_thread:
-            work = partial(run.tool.run, **run.arguments, **context)
-            return await self._executor.threads.run(work, name=self._name(run))
-        return await cast("Awaitable[object]", run.tool.run(**run.arguments, **context))
+            return await self._executor.threads.run(begin, name=self._name(run))
+        return await cast("Awaitable[object]", begin()())
+
+    def _begin(self, run: Run, credential: Mapping[str, str]) -> Callable[[], object]:
+        """Return what to call now. Raises _MayNotBegin: it may have waited long for a credential or a thread."""
+        if (forbidden := run.forbidden()) is not None:
+            raise _MayNotBegin(Failed("refused", forbidden))
+        if self._clock.now_ms() >= run.deadline_ms:
+            raise _MayNotBegin(_out_of_time(run))
+        run.begun.set()
+        context = {"ctx": self._context(run, credential)} if run.tool.takes_context else {}
+        return partial(run.tool.run, **run.arguments, **context)
 
     async def _credential(self, run: Run) -> Mapping[str, str]:
         if not run.tool.scopes or not run.tool.takes_context:
@@ -240,3 +260,9 @@ class ToolRunner:
 
     def _name(self, run: Run) -> str:
         return f"call {self._call}: tool {run.tool.name}"
+
+
+def _out_of_time(run: Run) -> Failed:
+    if run.tool.effect == "read":
+        return Failed("timed_out", _TIMED_OUT)
+    return UNKNOWN if run.begun.is_set() else Failed("timed_out", _NOT_BEGUN)
