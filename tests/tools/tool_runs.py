@@ -30,7 +30,8 @@ from voiceagent.spec.egress import METHODS, SERVICE, Egress
 from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import CallTools, ToolExecutor
-from voiceagent.tools.service import ConnectionPool, ToolHttp
+from voiceagent.tools.service import ConnectionPool
+from voiceagent.tools.tool_http import ToolHttp
 from voiceagent.tools.vault import Vault
 
 NOW = Epoch(2)

@@ -22,7 +22,8 @@ from voiceagent.tools.context import ToolContext
 from voiceagent.tools.in_time import OutOfTime
 from voiceagent.tools.results import NotJson, TooLarge, as_json, without_halves
 from voiceagent.tools.scrubbing import without_credential
-from voiceagent.tools.service import ServiceUnreachable, ToolHttp
+from voiceagent.tools.service import ServiceUnreachable
+from voiceagent.tools.tool_http import ToolHttp
 from voiceagent.tools.vault import Vault
 
 if TYPE_CHECKING:
