@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import JsonValue
 
-from tests.tools.tool_runs import Call, failed
+from tests.tools.tool_runs import Call, failed, first_look
 from voiceagent import OutcomeUnknown, Sealed, Tool, ToolContext, tool
 from voiceagent.core.effects import Reconcile
 from voiceagent.core.events import ToolFailed as ToolCallFailed
@@ -31,19 +31,12 @@ class Books:
         return {"done": True}
 
 
-async def _first_look(call: Call, asking: asyncio.Future[ToolFinished | ToolCallFailed]) -> None:
-    """Let the pause before the service is asked pass, if there is anything to ask it."""
-    while call.clock.next_ms != call.clock.now_ms() + _FIRST_LOOK_MS and not asking.done():  # noqa: ASYNC110 - a pause
-        await asyncio.sleep(0)
-    call.clock.advance(_FIRST_LOOK_MS)
-
-
 def _after_a_restart(call: Call, of: Tool, arguments: dict[str, JsonValue]) -> ToolFinished | ToolCallFailed:
     """Another process, whose vault is empty, goes on with a call that broke off in the middle of a write."""
 
     async def main() -> ToolFinished | ToolCallFailed:
         asking = asyncio.ensure_future(call.tools.reconcile(Reconcile(ToolCallId("t1"), of.name, arguments, KEY)))
-        await _first_look(call, asking)
+        await first_look(call, asking)
         return await asking
 
     return asyncio.run(main())
@@ -108,7 +101,7 @@ def test_a_look_up_is_told_how_long_it_has(restarted: bool) -> None:
     async def main() -> None:
         call = Call(pay)
         asking = asyncio.ensure_future(call.run(pay))
-        await _first_look(call, asking)
+        await first_look(call, asking)
         assert await asking == DONE
 
     if restarted:

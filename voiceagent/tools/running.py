@@ -22,7 +22,7 @@ from voiceagent.tools.context import ToolContext
 from voiceagent.tools.in_time import OutOfTime
 from voiceagent.tools.results import NotJson, TooLarge, as_json, without_halves
 from voiceagent.tools.scrubbing import without_credential
-from voiceagent.tools.service import ServiceUnreachable
+from voiceagent.tools.service import RequestRefused, ServiceUnreachable
 from voiceagent.tools.tool_http import ToolHttp
 from voiceagent.tools.vault import Vault
 
@@ -168,24 +168,20 @@ class ToolRunner:
         return outcome
 
     async def _attempt(self, run: Run) -> Outcome:
-        writes = run.tool.effect != "read"
         try:
             credential = await self._credential(run)
         except ToolFailed as exc:
             return Failed("failed", str(exc), again=isinstance(exc, ServiceUnreachable))
+        http = self._http(run, credential)
         try:
-            value = await self._called(run, credential)
+            value = await self._called(run, http)
         except _MayNotBegin as exc:
             return exc.outcome
-        except ServiceUnreachable as exc:
-            if writes and exc.may_have_arrived:
-                return UNKNOWN
-            return Failed("failed", str(exc), again=True)
         except ToolFailed as exc:
-            if writes and isinstance(exc, OutcomeUnknown):
+            if run.tool.effect != "read" and _may_be_done(exc, http):
                 return UNKNOWN
             reason = without_credential(without_halves(str(exc)), credential)
-            return Failed("failed", self._vault.scrub(str(reason)))
+            return Failed("failed", self._vault.scrub(str(reason)), again=isinstance(exc, ServiceUnreachable))
         except asyncio.CancelledError as exc:
             # Whose cancellation is it? One from inside the tool must not look as if nobody waited any more.
             task = asyncio.current_task()
@@ -198,20 +194,20 @@ class ToolRunner:
             return self._crashed(run, exc)
         return await self._returned(run.tool, value, credential)
 
-    async def _called(self, run: Run, credential: Mapping[str, str]) -> object:
-        begin = partial(self._begin, run, credential)
+    async def _called(self, run: Run, http: ToolHttp) -> object:
+        begin = partial(self._begin, run, http)
         if run.tool.in_thread:
             return await self._executor.threads.run(begin, name=self._name(run))
         return await cast("Awaitable[object]", begin()())
 
-    def _begin(self, run: Run, credential: Mapping[str, str]) -> Callable[[], object]:
+    def _begin(self, run: Run, http: ToolHttp) -> Callable[[], object]:
         """Return what to call now. Raises _MayNotBegin: it may have waited long for a credential or a thread."""
         if (forbidden := run.forbidden()) is not None:
             raise _MayNotBegin(Failed("refused", forbidden))
         if self._clock.now_ms() >= run.deadline_ms:
             raise _MayNotBegin(_out_of_time(run))
         run.begun.set()
-        context = {"ctx": self._context(run, credential)} if run.tool.takes_context else {}
+        context = {"ctx": self._context(run, http)} if run.tool.takes_context else {}
         return partial(run.tool.run, **run.arguments, **context)
 
     async def _credential(self, run: Run) -> Mapping[str, str]:
@@ -221,17 +217,15 @@ class ToolRunner:
             call=self._call, phase=run.phase, tool=run.tool.name, scopes=run.tool.scopes, subject=run.subject
         )
 
-    def _context(self, run: Run, credential: Mapping[str, str]) -> ToolContext:
+    def _http(self, run: Run, credential: Mapping[str, str]) -> ToolHttp:
+        executor = self._executor
+        return ToolHttp(executor.pool, executor.service_url, credential, reach=run.tool.reach, who=self._name(run))
+
+    def _context(self, run: Run, http: ToolHttp) -> ToolContext:
         return ToolContext(
             call=self._call,
             tool=run.tool.name,
-            http=ToolHttp(
-                self._executor.pool,
-                self._executor.service_url,
-                credential,
-                reach=run.tool.reach,
-                who=self._name(run),
-            ),
+            http=http,
             deadline_ms=run.deadline_ms,
             now_ms=self._clock.now_ms(),
             idempotency_key=run.idempotency_key,
@@ -261,6 +255,19 @@ class ToolRunner:
 
     def _name(self, run: Run) -> str:
         return f"call {self._call}: tool {run.tool.name}"
+
+
+def _may_be_done(exc: ToolFailed, http: ToolHttp) -> bool:
+    """Whether a write that ended so may have been done. A last request that came to nothing undoes none before it."""
+    match exc:
+        case OutcomeUnknown():
+            return True
+        case ServiceUnreachable():
+            return exc.may_have_arrived or http.may_have_written
+        case RequestRefused():
+            return http.may_have_written
+        case _:  # the tool's own words: it knows what it has done
+            return False
 
 
 def _out_of_time(run: Run) -> Failed:

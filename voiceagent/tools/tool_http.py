@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pydantic import JsonValue
 
 from voiceagent.errors import OperatorError
-from voiceagent.spec.egress import SERVICE, Egress
-from voiceagent.tools.service import ConnectionPool, QueryValue, RequestRefused
+from voiceagent.spec.egress import READING, SERVICE, Egress
+from voiceagent.tools.service import ConnectionPool, QueryValue, RequestRefused, ServiceUnreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +31,7 @@ class ToolHttp:
     what a 404 means only the tool knows. A redirect is an answer too, and is not followed.
     """
 
-    __slots__ = ("_base_url", "_credential", "_pool", "_reach", "_who")
+    __slots__ = ("_base_url", "_credential", "_pool", "_reach", "_who", "_writes")
 
     def __init__(
         self, pool: ConnectionPool, base_url: str, credential: Mapping[str, str], *, reach: Sequence[Egress], who: str
@@ -41,6 +42,12 @@ class ToolHttp:
         self._credential = credential
         self._reach = reach
         self._who = who
+        self._writes = 0
+
+    @property
+    def may_have_written(self) -> bool:
+        """Whether a request that does more than read has been sent, or is under way."""
+        return self._writes > 0
 
     def __repr__(self) -> str:
         return f"ToolHttp({self._base_url!r})"
@@ -87,11 +94,24 @@ class ToolHttp:
                 url, credential = self._service_path(method, where), self._credential
             else:
                 url = _declared(self._reach, method, where)
-            return await self._pool.send(
-                method, url, headers=_with(credential, headers or {}), params=params, json=json
-            )
+            with self._counted(method):
+                return await self._pool.send(
+                    method, url, headers=_with(credential, headers or {}), params=params, json=json
+                )
         except RequestRefused as exc:
             _log.warning("%s: its request is not sent: %s", self._who, exc.reason)
+            raise
+
+    @contextmanager
+    def _counted(self, method: str) -> Generator[None]:
+        """Count a request as a write from before it is sent, unless it reads or turns out never to have arrived."""
+        writes = method not in READING
+        self._writes += writes
+        try:
+            yield
+        except (RequestRefused, ServiceUnreachable) as exc:
+            if isinstance(exc, RequestRefused) or not exc.may_have_arrived:
+                self._writes -= writes
             raise
 
     def _service_path(self, method: str, path: str) -> str:
