@@ -7,13 +7,13 @@ is refused alone. Calls that were let in are never slowed down or cut short for 
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter, deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from statistics import median_low
 from typing import Protocol
 
+from voiceagent.caller_numbers import counted_number
 from voiceagent.ports import Clock
 from voiceagent.telephony.settings import TelephonySettings
 
@@ -25,9 +25,6 @@ CALLS_WITHIN_MS = 60_000
 _MOST_CALLERS = 10_000
 _BEATS = 50
 """One second of frames: one stall, however long, is one beat of these."""
-_NUMBER = re.compile(r"\+?[0-9]{3,20}")
-_WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
-"""Twilio's numbers for callers who have none: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad."""
 
 
 class CallCounts(Protocol):
@@ -104,7 +101,7 @@ class CallLimits:
 
     def caller_is_over(self, call: str, caller: str | None) -> str | None:
         """Return why this caller may not begin this call, in words for the log; callers without a number may."""
-        number = _number(caller)
+        number = counted_number(caller)
         if number is None:
             return None
         settings = self._settings
@@ -119,7 +116,7 @@ class CallLimits:
     @contextmanager
     def going_on(self, call: str, caller: str | None) -> Generator[None]:
         """Count a call of this caller as going on for as long as the block lasts."""
-        number = _number(caller)
+        number = counted_number(caller)
         if number is None:
             yield
             return
@@ -133,9 +130,3 @@ class CallLimits:
                 del calls[call]
             if not calls:
                 del self._live[number]
-
-
-def _number(caller: str | None) -> str | None:
-    """Return a caller's number, as one spelling; None for callers who withhold theirs, who are many."""
-    number = re.sub(r"[\s().-]", "", caller or "")
-    return number if _NUMBER.fullmatch(number) and number not in _WITHHELD else None
