@@ -123,6 +123,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             task.print_stack(file=stacks)
         return f"{len(waiting)} tasks are left\n{stacks.getvalue()}"
 
+    @property
+    def timers(self) -> list[str]:
+        """What waits for its time."""
+        return [str(timer) for timer in self._scheduled if not timer.cancelled()]  # pyright: ignore[reportAttributeAccessIssue] - asyncio's own heap
+
     # --- arrivals ----------------------------------------------------------------------------------------------------
 
     def call_at(
