@@ -19,6 +19,9 @@ def explore(
     runtime: Annotated[int, typer.Option(min=0, help="How many through all that serves callers.")] = 200,
     seed: Annotated[int, typer.Option(min=1, help="Number of the first call; each has its own caller and faults.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="How many processes share the calls.")] = 1,
+    until_broken: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--until-broken", help="Stop at the first call that breaks something, and only name it.")
+    ] = False,
 ) -> None:
     """Try the framework itself: calls to an agent of its own, with faults of every kind, on a virtual clock.
 
@@ -34,6 +37,9 @@ def explore(
         total = Explored(level)
         for lot in explored(level, first=seed, calls=number, jobs=jobs):
             total.add(lot)
+            if until_broken and lot.failed:
+                typer.echo(f"{level} seed {lot.failed[0].plan.seed}: {lot.failed[0].broken[0]}")
+                raise typer.Exit(1)
         if number:
             _tell(total)
         if total.failed:

@@ -231,12 +231,16 @@ class _Run:
         if self.level == "core":
             return  # what the core starts runs at once: it has been looked at
         authority = self.call.conversation.authority
-        fetched = name in _PRIVATE
-        tool = LAB.tool_of(LAB.by_name[authority.phase], name)
-        if not fetched and (tool is None or authority.swapping):
-            self._break("a tool only in its phase", f"{name} runs in {authority.phase}")
-        started = Counter(start.tool for start in self.call.record.effects(fx.StartTool))
-        if _EFFECTS[name] != "read" and self.bank.runs.count(name) >= started[name]:
+        starts = [
+            out
+            for _, _, outgoing in self.call.journal
+            for out in outgoing
+            if isinstance(out.effect, fx.StartTool) and out.effect.tool == name
+        ]
+        if name not in _PRIVATE:  # those run between phases as well: they are fetched ahead
+            if authority.swapping or not starts or starts[-1].epoch != authority.epoch:
+                self._break("a tool only in its phase", f"{name} runs in {authority.phase}, and was started before")
+        if _EFFECTS[name] != "read" and self.bank.runs.count(name) >= len(starts):
             self._break("a write only once", f"{name} runs again")
 
     def _customer(self) -> JsonValue:

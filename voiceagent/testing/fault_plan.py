@@ -72,7 +72,7 @@ _EVERYWHERE: tuple[tuple[FaultKind, int], ...] = (
 )
 _OF_LEVEL: dict[LabLevel, tuple[tuple[FaultKind, int], ...]] = {
     "core": (("swap_fails", 5),),
-    "runtime": (("mark_lost", 12), ("mark_late", 12), ("mark_twice", 12), ("disk_slow", 6), ("disk_full", 6)),
+    "runtime": (("mark_lost", 12), ("mark_late", 12), ("mark_twice", 12), ("disk_slow", 9), ("disk_slow", 9), ("disk_full", 9)),
 }
 """(what, up to which number); a cascade's swap cannot fail, and a core has neither disk nor carrier."""
 _SENTENCES = (
@@ -199,7 +199,11 @@ def _beginning(lot: random.Random) -> tuple[Deed, ...]:
 def _exchanges(lot: random.Random) -> tuple[Deed, ...]:
     """What leads somewhere if nothing comes between."""
     sentences = [words for _ in range(lot.choice((0, 1, 1, 2))) for words in lot.choice(_EXCHANGES)]
-    return tuple(Deed(-1 if lot.random() < 0.8 else lot.randint(0, 3_000), "says", words) for words in sentences)
+    deeds = [Deed(-1 if lot.random() < 0.8 else lot.randint(0, 3_000), "says", words) for words in sentences]
+    if deeds and lot.random() < 0.3:
+        # What the caller has just asked for is under way when the phase changes.
+        deeds.append(Deed(lot.randint(200, 3_000), "host", lot.choice(("to_cards", "to_desk"))))
+    return tuple(deeds)
 
 
 def _deed(lot: random.Random) -> Deed:

@@ -127,7 +127,7 @@ LAB = Flow(
     prompts={
         "welcome.md": Prompt("Find out what the caller wants."),
         "identify.md": Prompt("Ask for the number and the PIN."),
-        "desk.md": Prompt("Answer questions.\n---\nThe customer is {{ customer }}."),
+        "desk.md": Prompt("Answer questions.\n---\n{% if customer %}The customer is {{ customer }}.{% endif %}"),
         "cards.md": Prompt("Cards are dealt with here."),
     },
     phases=(
@@ -178,7 +178,7 @@ LAB = Flow(
             name="cards",
             prompt="cards.md",
             on_enter=Ask(),
-            tools=(block_card, read_statement),
+            tools=(block_card, read_statement, add_note),
             no_input=Reprompts(after_ms=4_000, phrases=("Are you still there?",)),
             no_match=Reprompts(phrases=("Sorry?",)),
             transitions=(
@@ -221,7 +221,7 @@ LAB_RULES = (
     ModelRule(tuple(ask_for("read_balance")), phase="desk", caller_says="balance"),
     ModelRule(tuple(ask_for("read_statement", '{"month": "May"}')), caller_says="statement of May"),
     ModelRule(tuple(ask_for("read_statement", '{"month": "June"}')), caller_says="statement of June"),
-    ModelRule(tuple(ask_for("add_note", '{"text": "call me"}', words="Yes.")), phase="desk", caller_says="note"),
+    ModelRule(tuple(ask_for("add_note", '{"text": "call me"}', words="Yes.")), caller_says="note"),
     ModelRule(tuple(ask_for("pay", '{"payee": "Gas", "amount": 20}')), phase="desk", caller_says="gas"),
     ModelRule(tuple(ask_for("pay", '{"payee": "Rent", "amount": 900}')), phase="desk", caller_says="rent"),
     ModelRule(tuple(ask_for("change_caller", '{"to": "grace"}')), phase="desk", caller_says="my wife"),

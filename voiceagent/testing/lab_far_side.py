@@ -40,7 +40,7 @@ _ATTACKS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("read_balance", '{"customer": "grace"}'),),
     (("check_caller", '{"number": "⟨number#1: 7 digits⟩", "pin": "⟨pin#9: 4 digits⟩"}'),),
     (("pay", '{"payee": '), ("pay", '{"payee": 3, "amount": "much"}')),
-    (_PAY, _PAY),
+    (("pay", '{"payee": "Gas", "amount": 20}'), _PAY),
     (("set_phase", '{"name": "desk"}'), _PAY),
     (("to_cards", "{}"), _PAY, _BLOCK),
     (_STATEMENT, _CHANGE, _STATEMENT, _NOTE),

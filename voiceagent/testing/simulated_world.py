@@ -133,6 +133,7 @@ class SimulatedWorld:
     words: dict[UtteranceId, str] = field(default_factory=dict[UtteranceId, str])
     """What the caller says in each of their utterances."""
     now_ms: int = 0
+    _stopped: dict[UtteranceId, None] = field(default_factory=dict[UtteranceId, None])
     _replies: int = 0
     _clauses: int = 0
     _swaps: int = 0
@@ -150,6 +151,7 @@ class SimulatedWorld:
                 self._speak(effect)
             case fx.StopPlayout():
                 for utterance, heard_ms in self.loudspeaker.stop(self.now_ms).items():
+                    self._stopped[utterance] = None
                     self._post(1, ev.PlayoutStopped(utterance, heard_ms, exact=True))
             case fx.Transcribe(utterance=utterance):
                 self._transcribe(utterance)
@@ -213,6 +215,8 @@ class SimulatedWorld:
     # --- loudspeaker ---
 
     def _speak(self, speak: fx.Speak) -> None:
+        if not speak.text and speak.utterance in self._stopped:
+            return  # its end was told: no leg says of what was stopped that it was heard to its end
         self._clauses += bool(speak.text)
         failed = bool(speak.text) and self._clauses in self.faults.synthesis_fails
         text = "" if failed else speak.text

@@ -1,0 +1,84 @@
+"""Whether exploring finds what it is for: defects are planted in copies of the package, one at a time, and must be caught.
+
+    python -m tests.mutants [NAME…]
+
+Prints for each defect which call caught it, and by which invariant. Exit code 1: one survived, or its patch does not
+apply any more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+_HERE = Path(__file__).parent
+_PACKAGE = _HERE.parents[1] / "voiceagent"
+_AT_A_TIME = 2
+_CALLS = ("--calls", "3000", "--runtime", "500")
+_WITHIN_S = 280
+"""All of them together: on two idle cores it takes a third of that."""
+_CAUGHT = re.compile(r"^((?:core|runtime) seed \d+): (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    name: str
+    caught: bool
+    told: str
+
+
+def _tried(patch: Path, until_s: float) -> _Outcome:
+    """Plant one defect in a copy, and explore it."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(_PACKAGE, Path(folder) / "voiceagent", ignore=shutil.ignore_patterns("__pycache__"))
+        applied = subprocess.run(
+            ["git", "apply", str(patch.resolve())], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if applied.returncode:
+            return _Outcome(patch.stem, caught=False, told=f"the patch does not apply: {applied.stderr.strip()}")
+        command = [sys.executable, "-m", "voiceagent.cli", "explore", *_CALLS, "--until-broken"]
+        try:
+            explored = subprocess.run(
+                command,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": folder},
+                capture_output=True,
+                text=True,
+                timeout=max(1.0, until_s - monotonic()),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return _Outcome(patch.stem, caught=False, told="it was not caught in time")
+    caught = _CAUGHT.search(explored.stdout)
+    if caught is not None:
+        return _Outcome(patch.stem, caught=True, told=f"{caught[1]} → {caught[2][:160]}")
+    return _Outcome(patch.stem, caught=False, told=explored.stderr.strip()[-400:] or "it survived")
+
+
+def main(names: Sequence[str]) -> int:
+    """Try the defects of these names; all of them where none are named."""
+    known = {patch.stem: patch for patch in sorted(_HERE.glob("*.patch"))}
+    if unknown := [name for name in names if name not in known]:
+        print(f"there is no {unknown[0]}.patch in {_HERE}")
+        return 2
+    until_s = monotonic() + _WITHIN_S
+    survived = 0
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for outcome in pool.map(lambda name: _tried(known[name], until_s), names or known):
+            print(f"{'caught  ' if outcome.caught else 'SURVIVED'}  {outcome.name} → {outcome.told}", flush=True)
+            survived += not outcome.caught
+    print(f"{len(names or known) - survived} of {len(names or known)} planted defects caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
