@@ -1,4 +1,4 @@
-"""Whether exploring finds what it is for: defects are planted in copies of the package, one at a time, and must be caught.
+"""Whether exploring finds what it is for: defects planted in copies of the package, one at a time, must be caught.
 
     python -m tests.mutants [NAME…]
 
@@ -23,9 +23,11 @@ from time import monotonic
 _HERE = Path(__file__).parent
 _PACKAGE = _HERE.parents[1] / "voiceagent"
 _AT_A_TIME = 2
-_CALLS = ("--calls", "3000", "--runtime", "500")
+_CALLS = {"core": ("--calls", "2000", "--runtime", "0"), "runtime": ("--calls", "0", "--runtime", "400")}
 _WITHIN_S = 280
 """All of them together: on two idle cores it takes a third of that."""
+_LEVEL = re.compile(r"^Level: (core|runtime)$", re.MULTILINE)
+"""Where a patch says that its defect is to be looked for: what only a runtime has, a core cannot show."""
 _CAUGHT = re.compile(r"^((?:core|runtime) seed \d+): (.*)$", re.MULTILINE)
 
 
@@ -45,7 +47,12 @@ def _tried(patch: Path, until_s: float) -> _Outcome:
         )
         if applied.returncode:
             return _Outcome(patch.stem, caught=False, told=f"the patch does not apply: {applied.stderr.strip()}")
-        command = [sys.executable, "-m", "voiceagent.cli", "explore", *_CALLS, "--until-broken"]
+        level = _LEVEL.search(patch.read_text())
+        if level is None:
+            return _Outcome(
+                patch.stem, caught=False, told="the patch does not say where to look: Level: core, or runtime"
+            )
+        command = [sys.executable, "-m", "voiceagent.cli", "explore", *_CALLS[level[1]], "--until-broken"]
         try:
             explored = subprocess.run(
                 command,

@@ -45,7 +45,9 @@ def explore(
         if total.failed:
             _tell_failure(total)
             raise typer.Exit(1)
-    typer.echo(f"{calls} calls on the core and {runtime} through the runtime in {perf_counter() - began:.0f} s: 0 broken")
+    typer.echo(
+        f"{calls} calls on the core and {runtime} through the runtime in {perf_counter() - began:.0f} s: 0 broken"
+    )
 
 
 def _tell(total: Explored) -> None:

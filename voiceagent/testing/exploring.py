@@ -65,7 +65,7 @@ def _played(level: LabLevel, seeds: Sequence[int]) -> Explored:
                     calls=1,
                     steps=call.steps,
                     phases=call.phases,
-                    struck=Counter(dict(call.struck)),
+                    struck=call.struck,
                     did=call.did,
                     failed=[call] if call.broken else [],
                 )

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -14,7 +15,7 @@ from voiceagent.core import events as ev
 from voiceagent.testing.arrivals import Arrivals
 from voiceagent.testing.fault_plan import Deed, FaultKind, FaultPlan, LabLevel
 from voiceagent.testing.heard_invariants import HeardInvariants
-from voiceagent.testing.invariants import Broken, Invariants
+from voiceagent.testing.invariants import Broken, Invariants, field_of
 from voiceagent.testing.lab_agent import LAB, NUMBER, PIN
 from voiceagent.testing.lab_far_side import LabBank, LabModel
 from voiceagent.testing.runtime_call import RuntimeCall
@@ -39,7 +40,7 @@ class LabCall:
     level: LabLevel
     broken: list[Broken] = field(default_factory=list[Broken])
     phases: Counter[str] = field(default_factory=Counter[str])
-    struck: Counter[FaultKind] = field(default_factory=Counter[FaultKind])
+    struck: Counter[str] = field(default_factory=Counter[str])
     """Which faults really happened."""
     did: Counter[str] = field(default_factory=Counter[str])
     """What was begun, finished or stopped: a call in which nothing happens proves nothing."""
@@ -108,7 +109,7 @@ class _Run:
             self.level,
             self._all_broken(),
             phases=Counter(dict.fromkeys(self.call.record.phases, 1)),
-            struck=Counter(fault.kind for fault in self.plan.faults if fault.at <= self._chances(fault.kind)),
+            struck=Counter[str](fault.kind for fault in self.plan.faults if fault.at <= self._chances(fault.kind)),
             did=self._did(),
             steps=len(self.call.journal),
             order=self._order(),
@@ -200,6 +201,8 @@ class _Run:
             # Known, and tested as such: a number that is still being said when its phase ends comes in clear.
             said = event.text.replace(" ", "")
             self._secrets = [secret for secret in self._secrets if secret not in said]
+        if isinstance(event, ev.DigitsPressed) and event.digits.isdigit() and self.call.phase == "identify":
+            yield f"{event.digits} is pressed in clear"
         if isinstance(event, ev.TranscriptFinal | ev.TranscriptPartial | ev.DigitsPressed | ev.ToolFinished):
             texts.append(str(event))
         if isinstance(event, ev.ToolFinished | ev.PrefetchFinished | ev.ToolRequested):
@@ -221,8 +224,7 @@ class _Run:
     def _foreign(self, newest: list[fx.Message]) -> Iterator[str]:
         for message in newest:
             if message.role == "tool_result" and message.tool in _PRIVATE and not message.failed:
-                result = json.loads(message.text)
-                owner = result.get("of") if isinstance(result, dict) else None
+                owner = field_of(cast("JsonValue", json.loads(message.text)), "of")
                 if owner is not None and owner != self._customer():
                     yield f"{message.tool} of {owner} for {self._customer()}"
 
@@ -237,9 +239,10 @@ class _Run:
             for out in outgoing
             if isinstance(out.effect, fx.StartTool) and out.effect.tool == name
         ]
-        if name not in _PRIVATE:  # those run between phases as well: they are fetched ahead
-            if authority.swapping or not starts or starts[-1].epoch != authority.epoch:
-                self._break("a tool only in its phase", f"{name} runs in {authority.phase}, and was started before")
+        # What is fetched ahead runs between phases as well.
+        late = authority.swapping or not starts or starts[-1].epoch != authority.epoch
+        if late and name not in _PRIVATE:
+            self._break("a tool only in its phase", f"{name} runs in {authority.phase}, and was started before")
         if _EFFECTS[name] != "read" and self.bank.runs.count(name) >= len(starts):
             self._break("a write only once", f"{name} runs again")
 
@@ -257,8 +260,8 @@ class _Run:
 
     def _did(self) -> Counter[str]:
         did: Counter[str] = Counter()
-        for effect in self.call.record.effects(fx.Effect):
-            match effect:
+        for out in (out for _, _, outgoing in self.call.journal for out in outgoing):
+            match out.effect:
                 case fx.StartTool(tool=name):
                     did[f"{_EFFECTS[name]} tools started"] += 1
                 case fx.Fetch():

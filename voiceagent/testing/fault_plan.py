@@ -72,7 +72,14 @@ _EVERYWHERE: tuple[tuple[FaultKind, int], ...] = (
 )
 _OF_LEVEL: dict[LabLevel, tuple[tuple[FaultKind, int], ...]] = {
     "core": (("swap_fails", 5),),
-    "runtime": (("mark_lost", 12), ("mark_late", 12), ("mark_twice", 12), ("disk_slow", 9), ("disk_slow", 9), ("disk_full", 9)),
+    "runtime": (
+        ("mark_lost", 12),
+        ("mark_late", 12),
+        ("mark_twice", 12),
+        ("disk_slow", 9),
+        ("disk_slow", 9),
+        ("disk_full", 9),
+    ),
 }
 """(what, up to which number); a cascade's swap cannot fail, and a core has neither disk nor carrier."""
 _SENTENCES = (
@@ -100,6 +107,7 @@ _SENTENCES = (
 _EXCHANGES = (
     ("Pay the gas", "Yes."),
     ("Pay the rent", "yes please"),
+    ("Pay the gas and the rent", "Yes."),
     ("It is about a card", "Please block it", "Yes."),
     ("The statement of May", "It is my wife now", "The statement of May"),
     ("The statement of June", "Leave a note", "The statement of June"),
@@ -222,4 +230,7 @@ def _deed(lot: random.Random) -> Deed:
 def _faults(lot: random.Random, level: LabLevel) -> tuple[Fault, ...]:
     kinds = (*_EVERYWHERE, *_OF_LEVEL[level])
     chosen = [lot.choice(kinds) for _ in range(lot.choice((0, 1, 2, 3, 4)))]
-    return tuple(Fault(kind, lot.randint(1, most), lot.randint(0, 11)) for kind, most in chosen)
+    faults = [Fault(kind, lot.randint(1, most), lot.randint(0, 11)) for kind, most in chosen]
+    # A disk that is slow is slow for a while.
+    slow = [Fault("disk_slow", fault.at + n) for fault in faults if fault.kind == "disk_slow" for n in (1, 2, 3)]
+    return tuple(dict.fromkeys([*faults, *slow]))

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
-from voiceagent.testing.agent_voice import SpokenClause
+from voiceagent.testing.agent_voice import MS_PER_CHARACTER, SpokenClause
 from voiceagent.testing.invariants import Broken
 from voiceagent.testing.observed_call import ObservedCall
 from voiceagent.testing.promises import history_as_heard
@@ -49,6 +49,8 @@ class HeardInvariants:
         """Look at one step."""
         if isinstance(event, ev.SpeechFailed):
             self._tried_ms = now_ms
+        if isinstance(event, ev.PlayoutReached) and not self._was_heard(event, now_ms):
+            self._break("only what was heard counts as heard", str(event), now_ms)
         for out in outgoing:
             match out.effect:
                 case fx.Speak(kind="read_back"):
@@ -76,6 +78,14 @@ class HeardInvariants:
         heard_ms = next((c.ends_ms for c in reversed(self._call.voice.said) if c.starts_ms <= now_ms), 0)
         said_ms = next((ends_ms for begins_ms, ends_ms in reversed(caller.spells) if begins_ms <= now_ms), 0)
         return min(now_ms, max(heard_ms, said_ms, caller.ends_ms, self._tried_ms))
+
+    def _was_heard(self, reached: ev.PlayoutReached, now_ms: int) -> bool:
+        """Whether a clause, if it was begun, was heard to its end."""
+        for clause in reversed(self._call.voice.said):
+            if (clause.utterance, clause.clause) == (reached.utterance, reached.clause):
+                whole_ms = len(clause.text) * MS_PER_CHARACTER if clause.takes_ms is None else clause.takes_ms
+                return min(now_ms - clause.starts_ms, clause.length_ms) + _NOTICED_WITHIN_MS >= whole_ms
+        return True
 
     def _break(self, invariant: str, what: str, at_ms: int) -> None:
         self.broken.append(Broken(invariant, what, at_ms))

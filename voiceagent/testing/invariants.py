@@ -25,7 +25,7 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.prompt import render
 from voiceagent.spec.tool import Tool
 
-__all__ = ["Broken", "Invariants"]
+__all__ = ["Broken", "Invariants", "field_of"]
 
 _YES_KEY = "1"
 
@@ -103,9 +103,7 @@ class Invariants:
         for problem in self._problems(now_ms, event, outgoing):
             self.broken.append(Broken(*problem, now_ms))
 
-    def _problems(
-        self, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]
-    ) -> Iterator[tuple[str, str]]:
+    def _problems(self, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> Iterator[tuple[str, str]]:
         if self._over and outgoing:
             yield "nothing after the end", str(outgoing[0].effect)
         self._learn(event, now_ms)
@@ -119,7 +117,7 @@ class Invariants:
 
     # --- what has happened -------------------------------------------------------------------------------------------
 
-    def _learn(self, event: ev.Event, now_ms: int) -> None:  # noqa: C901 - a row per event
+    def _learn(self, event: ev.Event, now_ms: int) -> None:
         read_back = self._read_back
         match event:
             case ev.PhaseSwapped(epoch) if epoch in self._phase_of:
@@ -175,13 +173,13 @@ class Invariants:
     def _learn_facts(self, tool: Tool, result: JsonValue) -> None:
         """Take from a result what a tool may establish: facts, and who the caller is."""
         try:
-            self._facts = self._facts.with_values({fact: _field(result, path) for fact, path in tool.sets.items()})
+            self._facts = self._facts.with_values({fact: field_of(result, path) for fact, path in tool.sets.items()})
         except PhaseError:
             return  # it means nothing
         if not tool.grants:
             return
         held = any(grant in self._grants for grant in tool.grants)
-        given = tool.grants_when is None or _field(result, tool.grants_when) is True
+        given = tool.grants_when is None or field_of(result, tool.grants_when) is True
         for grant in tool.grants:
             if given:
                 self._grants[grant] = None
@@ -309,7 +307,8 @@ def _key(tool: str, arguments: Mapping[str, JsonValue]) -> str:
     return f"{tool} {json.dumps(arguments, sort_keys=True)}"
 
 
-def _field(result: JsonValue, path: str) -> JsonValue:
+def field_of(result: JsonValue, path: str) -> JsonValue:
+    """Return what stands at a path like `customer.name` in a result; None where there is nothing."""
     found = result
     for part in path.split("."):
         found = found.get(part) if isinstance(found, dict) else None

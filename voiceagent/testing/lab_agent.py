@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from voiceagent.ports import ToolRequest
 from voiceagent.spec.expects import Digits
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
@@ -222,6 +223,14 @@ LAB_RULES = (
     ModelRule(tuple(ask_for("read_statement", '{"month": "May"}')), caller_says="statement of May"),
     ModelRule(tuple(ask_for("read_statement", '{"month": "June"}')), caller_says="statement of June"),
     ModelRule(tuple(ask_for("add_note", '{"text": "call me"}', words="Yes.")), caller_says="note"),
+    ModelRule(
+        (
+            ToolRequest("gas", "pay", '{"payee": "Gas", "amount": 20}'),
+            *ask_for("pay", '{"payee": "Rent", "amount": 900}'),
+        ),
+        phase="desk",
+        caller_says="gas and the rent",
+    ),
     ModelRule(tuple(ask_for("pay", '{"payee": "Gas", "amount": 20}')), phase="desk", caller_says="gas"),
     ModelRule(tuple(ask_for("pay", '{"payee": "Rent", "amount": 900}')), phase="desk", caller_says="rent"),
     ModelRule(tuple(ask_for("change_caller", '{"to": "grace"}')), phase="desk", caller_says="my wife"),

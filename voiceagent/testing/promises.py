@@ -33,7 +33,9 @@ def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0)
         return []
     messages = call.conversation.transcript.messages()
     kept = plain_words(" ".join(message.text for message in messages if message.role == "agent"))
-    places = {0}  # how far it has been followed: where a word may be in it or not there are several ways to go on
+    places: set[int] = {
+        0
+    }  # how far it has been followed: where a word may be in it or not there are several ways to go on
     for clause in call.voice.said:
         if clause.kind == "filler" and not call.conversation.state.voice_speaks:  # a speech model is told of them
             continue
@@ -42,7 +44,7 @@ def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0)
             words = plain_words(spoken)
             if ends_ms > clause.ends_ms + within_ms or not places:
                 break
-            there = {at + len(words) for at in places if kept[at : at + len(words)] == words}
+            there: set[int] = {at + len(words) for at in places if kept[at : at + len(words)] == words}
             if ends_ms > clause.ends_ms - within_ms:
                 left_off |= places
             elif not there:

@@ -69,8 +69,9 @@ class RuntimeCall:
         provider: SimulatedProvider | None = None,
         watch: Watch | None = None,
     ) -> None:
-        """`watch` is told of every step. `journals` is where the journal stays; None: nowhere. With a `provider` its speech model hears and speaks,
-        and `model` stands behind it.
+        """`journals` is where the journal stays; None: nowhere. `watch` is told of every step.
+
+        With a `provider` its speech model hears and speaks, and `model` stands behind it.
 
         A cascade's swap takes no time and cannot fail: `timing.swap_ms` does not count here, and ScriptError is raised
         for `faults.swap_fails`. Nor does `timing.partial_ms`: its recognizer has no partials.
@@ -311,7 +312,7 @@ class RuntimeCall:
     def end(self, *, replay: bool = True, written: bool = True) -> str | None:
         """Bring the call to its end; returns what is wrong with what it leaves behind, if anything is.
 
-        `replay`: its journal has to give the same effects again; `written`: it has a journal, whose disk has not failed.
+        `replay`: its journal has to give the same effects again; `written`: it has one, whose disk has not failed.
         """
         if self._loop.is_closed():
             return None

@@ -27,9 +27,7 @@ _MARK_LATE_MS = 700
 class SimulatedLine:
     """One caller's line; fulfils `LegSocket` on the agent's side."""
 
-    def __init__(
-        self, clock: Clock, *, caller: SpokenAudio, heard: HeardSpeech, faults: Faults | None = None
-    ) -> None:
+    def __init__(self, clock: Clock, *, caller: SpokenAudio, heard: HeardSpeech, faults: Faults | None = None) -> None:
         """`caller` has the words that the caller says; `heard` is told of all audio that they are going to hear.
 
         `faults` are those of the carrier's marks.

