@@ -210,6 +210,7 @@ def _exchanges(lot: random.Random) -> tuple[Deed, ...]:
     deeds = [Deed(-1 if lot.random() < 0.8 else lot.randint(0, 3_000), "says", words) for words in sentences]
     if deeds and lot.random() < 0.3:
         # What the caller has just asked for is under way when the phase changes.
+        deeds.append(Deed(-1, "says", "Leave a note"))
         deeds.append(Deed(lot.randint(200, 3_000), "host", lot.choice(("to_cards", "to_desk"))))
     return tuple(deeds)
 
@@ -232,5 +233,5 @@ def _faults(lot: random.Random, level: LabLevel) -> tuple[Fault, ...]:
     chosen = [lot.choice(kinds) for _ in range(lot.choice((0, 1, 2, 3, 4)))]
     faults = [Fault(kind, lot.randint(1, most), lot.randint(0, 11)) for kind, most in chosen]
     # A disk that is slow is slow for a while.
-    slow = [Fault("disk_slow", fault.at + n) for fault in faults if fault.kind == "disk_slow" for n in (1, 2, 3)]
+    slow = [Fault("disk_slow", fault.at + n) for fault in faults if fault.kind == "disk_slow" for n in range(1, 7)]
     return tuple(dict.fromkeys([*faults, *slow]))
