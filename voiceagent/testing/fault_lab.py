@@ -203,8 +203,13 @@ class _Run:
             self._secrets = [secret for secret in self._secrets if secret not in said]
         if isinstance(event, ev.DigitsPressed) and event.digits.isdigit() and self.call.phase == "identify":
             yield f"{event.digits} is pressed in clear"
-        if isinstance(event, ev.TranscriptFinal | ev.TranscriptPartial | ev.DigitsPressed | ev.ToolFinished):
-            texts.append(str(event))
+        match event:
+            case ev.TranscriptFinal(text=text) | ev.TranscriptPartial(text=text):
+                texts.append(text)
+            case ev.ToolFinished(result=result):
+                texts.append(str(result))
+            case _:
+                pass
         if isinstance(event, ev.ToolFinished | ev.PrefetchFinished | ev.ToolRequested):
             messages = self.call.conversation.transcript.messages()
             yield from self._foreign([message for message in messages if message.number > self._told])
@@ -213,8 +218,10 @@ class _Run:
             match out.effect:
                 case fx.AskModel(request=request):
                     texts += [message.text for message in request.history[-8:]]
-                case fx.StartTool() | fx.Fetch() | fx.Speak():
-                    texts.append(str(out.effect))
+                case fx.StartTool(arguments=arguments) | fx.Fetch(arguments=arguments):
+                    texts.append(str(arguments))
+                case fx.Speak(text=text):
+                    texts.append(text)
                 case _:
                     pass
         for text in texts:

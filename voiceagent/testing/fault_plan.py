@@ -82,6 +82,8 @@ _OF_LEVEL: dict[LabLevel, tuple[tuple[FaultKind, int], ...]] = {
     ),
 }
 """(what, up to which number); a cascade's swap cannot fail, and a core has neither disk nor carrier."""
+_ALWAYS_SLOW = 0.25
+"""So many calls have a disk that is slow all the time: writes are under way while other things happen."""
 _SENTENCES = (
     "What is my balance",
     "The statement of May",
@@ -232,6 +234,8 @@ def _faults(lot: random.Random, level: LabLevel) -> tuple[Fault, ...]:
     kinds = (*_EVERYWHERE, *_OF_LEVEL[level])
     chosen = [lot.choice(kinds) for _ in range(lot.choice((0, 1, 2, 3, 4)))]
     faults = [Fault(kind, lot.randint(1, most), lot.randint(0, 11)) for kind, most in chosen]
+    if level == "runtime" and lot.random() < _ALWAYS_SLOW:
+        faults.append(Fault("disk_slow", 3))
     # A disk that is slow is slow for a while.
-    slow = [Fault("disk_slow", fault.at + n) for fault in faults if fault.kind == "disk_slow" for n in range(1, 7)]
+    slow = [Fault("disk_slow", fault.at + n) for fault in faults if fault.kind == "disk_slow" for n in range(1, 12)]
     return tuple(dict.fromkeys([*faults, *slow]))
