@@ -22,7 +22,7 @@ from voiceagent.ports import ReplyModel
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice
-from voiceagent.testing.call_record import CallRecord, RecordEntry, has
+from voiceagent.testing.call_record import CallRecord, RecordEntry, Watch, has
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS, Breath, CallerVoice
 from voiceagent.testing.schedule import Pending, Schedule, Swap
 from voiceagent.testing.scripted_model import ModelOfScript
@@ -55,8 +55,12 @@ class ScriptedCall:
         inherited: Inherited | None = None,
         faults: Faults | None = None,
         schedule: Schedule | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """Prepare a call to a flow; `schedule` decides what overtakes what, by default nothing does."""
+        """Prepare a call to a flow; `schedule` decides what overtakes what, by default nothing does.
+
+        `watch` is told of every step.
+        """
         self.flow = flow
         self.inherited = inherited or Inherited(CallId("scripted"))
         self.conversation = Conversation(flow, self.inherited)
@@ -80,6 +84,7 @@ class ScriptedCall:
         self._utterances = itertools.count(1)
         self._at_once = 0
         """How much has been handled at the present instant."""
+        self._watch = watch
 
     @property
     def now_ms(self) -> int:
@@ -283,10 +288,15 @@ class ScriptedCall:
         """Let the caller's voice be on for so long, with its words understood bit by bit."""
         utterance = UtteranceId(f"c{next(self._utterances)}")
         self.world.words[utterance] = breath.words
+        number, faults = len(self.world.words), self.world.faults
+        if number in faults.voice_missed:
+            return
         in_ms, takes_ms = breath.begins_ms - self.now_ms, breath.lasting_ms
-        self._post(in_ms + NOTICED_AFTER_MS, ev.CallerStartedSpeaking(utterance, breath.begins_ms))
+        late_ms = takes_ms // 2 if number in faults.voice_late else 0
+        noticed = ev.CallerStartedSpeaking(utterance, breath.begins_ms + late_ms)
+        self._post(in_ms + late_ms + NOTICED_AFTER_MS, noticed)
         lag_ms = self.world.timing.partial_ms
-        for at_ms in range(_BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):
+        for at_ms in range(late_ms + _BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):
             so_far = breath.words[: len(breath.words) * at_ms // takes_ms].rpartition(" ")[0]
             if so_far:
                 self._post(in_ms + at_ms + lag_ms, ev.TranscriptPartial(utterance, so_far))
@@ -317,4 +327,8 @@ class ScriptedCall:
         self.journal.append((world.now_ms, event, outgoing))
         for out in outgoing:
             world.perform(out.effect)
+        if len(self.journal) in world.faults.line_lost:
+            self._post(0, ev.LegLost(_LEG, "connection lost"))
+        if self._watch is not None:
+            self._watch(world.now_ms, event, outgoing)
         return True

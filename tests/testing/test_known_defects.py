@@ -1,0 +1,67 @@
+"""Defects that exploring has found and nobody has mended yet; each fails until it is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from voiceagent.core import effects as fx
+from voiceagent.core import events as ev
+from voiceagent.testing import Deed, Fault, Faults, ScriptedCall, Timing
+from voiceagent.testing.fault_plan import FaultPlan
+from voiceagent.testing.lab_agent import LAB, PIN
+from voiceagent.testing.lab_far_side import LabBank, LabModel
+from voiceagent.testing.promises import history_as_heard
+
+
+def _call(*faults: Fault, world: Faults | None = None, timing: Timing | None = None) -> ScriptedCall:
+    """A call to the laboratory whose model and tools fail by plan."""
+    plan = FaultPlan(1, faults=faults)
+    bank = LabBank(plan, "core", customer=lambda: "ada")
+    tools = bank.tools(lambda _name: None)
+    call = ScriptedCall(LAB, model=LabModel(plan), tools=tools, faults=world, timing=timing)
+    return call.start().says("my account")
+
+
+@pytest.mark.xfail(strict=True, reason="an utterance begun in a sensitive phase is sealed by the phase it ends in")
+def test_a_pin_that_is_still_being_said_when_its_phase_ends_stays_secret() -> None:
+    """Core seed 479: the host application ends the phase in the middle of the PIN."""
+    call = _call()
+    spoken = " ".join(PIN)
+    call.says(spoken, then_wait=False).host_says("closing_time")
+    assert not any(spoken in str(event) for _, event, _ in call.journal)
+
+
+@pytest.mark.xfail(strict=True, reason="a reply that is owed stops the caller's silence from being counted")
+def test_a_caller_who_is_asked_for_a_yes_after_a_failed_reply_is_not_left_in_silence() -> None:
+    """Core seed 53: the model breaks off after it has asked for a payment; the read-back waits for its yes."""
+    call = _call(Fault("model_attacks", 4, 0), world=Faults(model_breaks_off=(4,)))
+    call.presses("4815162").presses(PIN)
+    call.until(fx.Speak).until_quiet()
+    assert any(isinstance(event, ev.ReplyFailed) for _, event, _ in call.journal)
+    assert max(after.starts_ms - before.ends_ms for before, after in pairwise(call.voice.said)) <= 5_000
+
+
+def test_what_could_not_be_said_does_not_stand_in_the_history_as_heard() -> None:
+    """Core seed 8: the first sentence cannot be spoken."""
+    call = _call(world=Faults(synthesis_fails=(1,)))
+    assert "Hello." not in call.heard
+
+
+@pytest.mark.xfail(strict=True, reason="a second transcript of an utterance that was answered is taken for late words")
+def test_words_that_come_twice_stand_in_the_history_once() -> None:
+    """Core seed 2 of the plan with `transcript_twice`."""
+    call = _call(world=Faults(transcript_twice=(2,)))
+    call.says("balance", then_wait=False).says("hours", then_wait=False).until_quiet()
+    said = " ".join(m.text for m in call.conversation.transcript.messages() if m.role == "caller")
+    assert said.count("balance") == 1
+
+
+def test_a_plan_without_faults_breaks_nothing() -> None:
+    """So that the defects above are what they say, and not the laboratory's."""
+    call = _call()
+    call.says(" ".join("4815162")).presses(PIN).says("What is my balance")
+    assert call.phase == "desk"
+    assert history_as_heard(call, from_entry=0) == []
+    assert Deed(-1, "says").words == ""
