@@ -15,6 +15,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.codec import encode_outgoing
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.doing import Doing
+from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import CallId, Epoch, FetchId, LegId, ReplyId, ToolCallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.spec.flow import Flow
@@ -486,3 +487,18 @@ def test_a_swap_that_fails_once_nobody_is_there_is_not_apologised_for(clinic_flo
     call.take(_HANGS_UP)
     call.happens(ev.SwapFailed(Epoch(2), "no session"))
     assert call.invariants.begun_too_late == []
+
+
+@pytest.mark.parametrize(("left_ms", "is_cancelled"), [(OVERLAP_MS, True), (OVERLAP_MS + 1, False)])
+def test_a_read_back_cut_off_in_its_last_syllable_was_heard(
+    clinic_flow: Flow, left_ms: int, *, is_cancelled: bool
+) -> None:
+    """People answer before a question is over; whoever cuts it off earlier than that does not know it."""
+    call = _before_the_yes(clinic_flow, _VOICES["cascade"])
+    assert call.invariants.read_back is not None
+    call.happens(ev.SpeechQueued(call.invariants.read_back, 0, 1_500), 50)
+    call.happens(ev.PlayoutStopped(call.invariants.read_back, 1_500 - left_ms, exact=True), 900)
+    call.take(Speaks("yes", 900))
+    call.take(Waits())
+    started = [effect.tool for effect in call.asked if isinstance(effect, fx.StartTool)]
+    assert (started[-1] == "cancel_visit") is is_cancelled
