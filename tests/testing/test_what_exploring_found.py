@@ -41,7 +41,6 @@ def test_a_pin_that_is_still_being_pressed_when_its_phase_ends_stays_secret() ->
     assert pressed == ["•"] * 11
 
 
-@pytest.mark.xfail(strict=True, reason="a reply that is owed stops the caller's silence from being counted")
 def test_a_caller_who_is_asked_for_a_yes_after_a_failed_reply_is_not_left_in_silence() -> None:
     """Core seed 53: the model breaks off after it has asked for a payment; the read-back waits for its yes."""
     call = _call(Fault("model_attacks", 4, 0), world=Faults(model_breaks_off=(4,)))
