@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
-
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.testing import Deed, Fault, Faults, ScriptedCall, Timing
@@ -56,7 +54,6 @@ def test_what_could_not_be_said_does_not_stand_in_the_history_as_heard() -> None
     assert "Hello." not in call.heard
 
 
-@pytest.mark.xfail(strict=True, reason="a second transcript of an utterance that was answered is taken for late words")
 def test_words_that_come_twice_stand_in_the_history_once() -> None:
     """Core seed 2 of the plan with `transcript_twice`."""
     call = _call(world=Faults(transcript_twice=(2,)))

@@ -39,6 +39,8 @@ class Listening:
         """A speech model's own answer to the turn was turned down: it has to be asked for."""
         self._unheard: dict[UtteranceId, None] = {}
         """What the caller has said since they were last answered, and no recognizer has put into words."""
+        self._understood: dict[UtteranceId, None] = {}
+        """What a recognizer has put into words: it does so once."""
         self._passed_over: tuple[UtteranceId, ...] = ()
         """What was taken for noise since the caller was last answered: its words may still come."""
 
@@ -64,14 +66,23 @@ class Listening:
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
                     self.barge_in()
-            case ev.TranscriptFinal(utterance, text, in_audio=in_audio):
-                known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
-                self._unheard.pop(utterance, None)
-                if known and self._hearing.has_words(text):
-                    self.barge_in()
-                elif not known and text and not self._transcript.words_came(utterance, text):
-                    self._out.emit(ReportProblem("late transcript", utterance))
-                    self._late_words(utterance, text, in_audio=in_audio)
+            case ev.TranscriptFinal():
+                self._words_came(event)
+
+    def _words_came(self, event: ev.TranscriptFinal) -> None:
+        utterance, text, in_audio = event.utterance, event.text, event.in_audio
+        if utterance in self._understood and not in_audio:  # a speech model may go on with what was said
+            self._out.emit(ReportProblem("repeated transcript", utterance))
+            return
+        if text:
+            self._understood[utterance] = None
+        known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
+        self._unheard.pop(utterance, None)
+        if known and self._hearing.has_words(text):
+            self.barge_in()
+        elif not known and text and not self._transcript.words_came(utterance, text):
+            self._out.emit(ReportProblem("late transcript", utterance))
+            self._late_words(utterance, text, in_audio=in_audio)
 
     def not_transcribed(self, utterance: UtteranceId) -> None:
         """The recognizer has failed over something that the caller has said."""

@@ -59,6 +59,7 @@ _EVERYWHERE: tuple[tuple[FaultKind, int], ...] = (
     ("transcript_fails", 6),
     ("transcript_stalls", 6),
     ("transcript_late", 6),
+    ("transcript_twice", 6),
     ("voice_missed", 6),
     ("voice_late", 6),
     ("synthesis_fails", 9),
