@@ -209,6 +209,30 @@ def test_a_question_that_was_cut_off_is_void(asked: Caller) -> None:
     assert asked.cancelled == []
 
 
+def test_a_noise_before_the_question_began_puts_it_off(asked: Caller) -> None:
+    asked.happens(ev.CallerStartedSpeaking(UtteranceId("c50"), asked.now_ms))
+    assert isinstance(asked.done[-1], fx.StopPlayout)
+    asked.happens(ev.PlayoutStopped(asked.read_back.utterance, 0, exact=True))
+    asked.happens(ev.CallerPaused(UtteranceId("c50"), asked.now_ms + 200), after_ms=200)
+    asked.happens(ev.TranscriptFinal(UtteranceId("c50"), ""), after_ms=100)
+    asked.waits(1_100)
+    again = asked.last(fx.Speak)
+    assert (again.kind, again.text) == ("read_back", asked.read_back.text)
+    asked.hears(again)
+    asked.says("Yes.")
+    assert len(asked.cancelled) == 1
+
+
+def test_words_before_the_question_began_take_its_place(asked: Caller) -> None:
+    asked.happens(ev.CallerStartedSpeaking(UtteranceId("c50"), asked.now_ms))
+    asked.happens(ev.PlayoutStopped(asked.read_back.utterance, 0, exact=True))
+    asked.happens(ev.CallerPaused(UtteranceId("c50"), asked.now_ms + 900), after_ms=900)
+    asked.happens(ev.TranscriptFinal(UtteranceId("c50"), "Yes."), after_ms=100)
+    asked.waits(1_100)
+    assert "instead of a clear yes" in asked.told
+    assert asked.cancelled == []
+
+
 def test_a_partial_yes_is_none(has_heard: Caller) -> None:
     has_heard.happens(ev.CallerStartedSpeaking(UtteranceId("c50"), has_heard.now_ms))
     has_heard.happens(ev.TranscriptPartial(UtteranceId("c50"), "yes"))

@@ -69,3 +69,19 @@ def test_a_plan_without_faults_breaks_nothing() -> None:
     assert call.phase == "desk"
     assert history_as_heard(call, from_entry=0) == []
     assert Deed(-1, "says").words == ""
+
+
+def test_what_has_not_begun_when_the_caller_does_waits_until_they_have_finished() -> None:
+    """The answer is being made into speech when the caller goes on: they were first."""
+    call = _call(timing=Timing(synthesis_ms=400)).says("When are you open", then_wait=False)
+    call.until(fx.Speak).says("and on which days do you do that then")
+    (begins_ms, ends_ms) = call.caller.spells[-1]
+    assert [clause for clause in call.voice.said if begins_ms < clause.starts_ms < ends_ms] == []
+    assert call.record.effects(fx.StopPlayout) != []
+
+
+def test_what_has_waited_for_a_cough_is_said_after_it() -> None:
+    """The same, but nobody has said anything: nothing is lost."""
+    call = _call(timing=Timing(synthesis_ms=400)).says("When are you open", then_wait=False)
+    call.until(fx.Speak).coughs().until_quiet()
+    assert call.heard[-1] == "And your PIN?"

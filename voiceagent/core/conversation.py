@@ -278,6 +278,7 @@ class Conversation:
                     saying.go_on_with_filler(utterance)
                 elif over:
                     self._heard(over)
+                    self._listening.give_way()
             case ev.PlayoutStopped(utterance, heard_ms):
                 stopped = saying.stopped(utterance, heard_ms)
                 if stopped is not None:
@@ -298,7 +299,7 @@ class Conversation:
 
     def _cut_off(self, spoken: Spoken) -> None:
         """An utterance was stopped: by the caller, who may have heard all of it that mattered."""
-        if spoken.whole and spoken.left_ms <= OVERLAP_MS:
+        if spoken.whole and not spoken.unbegun and spoken.left_ms <= OVERLAP_MS:
             self._heard(spoken)
         else:
             self._confirming.cut_off(spoken)

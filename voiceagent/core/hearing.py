@@ -105,6 +105,11 @@ class Hearing:
         return self._turn.open or bool(self._keys)
 
     @property
+    def speaking(self) -> bool:
+        """Whether the caller's voice is on."""
+        return self._turn.speaking
+
+    @property
     def undecided(self) -> bool:
         """Whether the caller has said something into the agent's words, and nobody knows whether it was meant."""
         return self._turn.open and self._turn.over_speech

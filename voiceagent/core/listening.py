@@ -59,6 +59,7 @@ class Listening:
                 self._saying.fillers.stop()
                 if not over_speech or self._saying.reply_is_unheard:
                     self._saying.hold()
+                self.give_way()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)
                 self._silence.sound(min(at_ms, self._state.now_ms))
@@ -99,6 +100,11 @@ class Listening:
         self._turn_taken()
         self._transcript.late(utterance, text, self._state.epoch, in_audio=in_audio)
         self._answer_or_ask_again(begins_within_ms=None)
+
+    def give_way(self) -> None:
+        """Where the caller speaks and the agent has not begun, the caller was first: the agent waits."""
+        if self._hearing.speaking and self._saying.speech.unbegun:
+            self.barge_in()
 
     def barge_in(self) -> None:
         """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
@@ -153,6 +159,7 @@ class Listening:
         self._passed_over = turn.utterances
         for request in self._saying.resume():
             self._replying.request(request)
+        self._confirming.go_on()
         if turn.over_speech or self._saying.speech.busy:
             return
         if any(said in self._unheard for said in turn.utterances) and not self._state.voice_hears:

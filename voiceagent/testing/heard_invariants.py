@@ -139,10 +139,9 @@ class HeardInvariants:
             yield f"{clause.text!r} begins at {clause.starts_ms} ms, the caller speaks since {since_ms} ms"
 
     def _begun_over(self, clause: SpokenClause) -> int | None:
-        """Since when the caller was speaking when this began, if it was not taken back at once."""
+        """Since when the caller was speaking when this began."""
         for begins_ms, ends_ms in self._noticed:
-            over = begins_ms + _NOTICED_WITHIN_MS < clause.starts_ms < ends_ms - _NOTICED_WITHIN_MS
-            if over and clause.ends_ms > begins_ms + _GIVES_WAY_WITHIN_MS:
+            if begins_ms + _NOTICED_WITHIN_MS < clause.starts_ms < ends_ms - _NOTICED_WITHIN_MS:
                 return begins_ms
         return None
 

@@ -158,7 +158,7 @@ class Invariants:
             case ev.PlayoutReached(read_back.utterance, finished=True):
                 self._heard(read_back, now_ms)
             case ev.PlayoutStopped(read_back.utterance, heard_ms):
-                if heard_ms >= read_back.clause.expected_ms - OVERLAP_MS:
+                if heard_ms and heard_ms >= read_back.clause.expected_ms - OVERLAP_MS:
                     self._heard(read_back, now_ms)
             case ev.DigitsPressed(digits) if digits == _YES_KEY:
                 if read_back.heard_ms is None and read_back.nearly_heard(now_ms):
