@@ -44,15 +44,20 @@ class _Entry:
     """The agent's words are read from here as long as they may still be cut short."""
     words: list[_Words] = field(default_factory=list[_Words])
     """What the caller said, in the order in which they said it."""
+    shown: Message | None = None
+    """As a model was last shown it."""
 
     def message(self, *, awaited: bool = False) -> Message | None:
         text = self.spoken.heard_text if self.spoken else self.text
         awaits = tuple(words.awaited for words in self.words if words.awaited is not None) if awaited else ()
         if not text and self.role in ("caller", "agent") and not awaits:
             return None
-        return Message(
-            self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio, awaits
-        )
+        shown = self.shown
+        if shown is None or (shown.text, shown.in_audio, shown.awaits) != (text, self.in_audio, awaits):
+            self.shown = shown = Message(
+                self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio, awaits
+            )
+        return shown
 
     def says(self, words: _Words) -> None:
         """Put words of the caller in their place."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import queue
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +40,8 @@ __all__ = [
 
 _MOST_AT_ONCE = 1_024
 """Entries written together."""
+_GATHERED_S = 0.02
+"""Lines that nobody waits for are written after that."""
 _MOST_LEGS = 1_000
 """Journals of one call: more are no call."""
 _TAIL_BYTES = 64 * 1_024
@@ -141,20 +143,35 @@ class Reopened:
 
 
 class Disk:
-    """The thread, and the queue before it."""
+    """The thread, and the queue before it.
+
+    Python runs one thread at a time: lines that were encoded as they come would hold up the call that they are about,
+    at the very moment at which it has something to do. So they are gathered, unless somebody waits.
+    """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[RecordFile, Job] | _Last] = queue.SimpleQueue()
+        self._jobs: deque[tuple[RecordFile, Job] | _Last] = deque()
+        self._something = threading.Event()
+        self._waited_for = threading.Event()
         # A daemon, so that a server that dies for another reason is not kept alive by its journals.
         threading.Thread(target=self._write_all, name="journals", daemon=True).start()
 
     def put(self, file: RecordFile, job: Job) -> None:
         """Have something done, after all that was put before. Returns at once."""
-        self._jobs.put((file, job))
+        self._jobs.append((file, job))
+        if isinstance(job, Opened | Synced):
+            self._waited_for.set()
+        self._wake()
 
     def end(self, tell: Callable[[], None]) -> None:
         """End the thread once everything is written; it calls `tell` then. Returns at once."""
-        self._jobs.put(_Last(tell))
+        self._jobs.append(_Last(tell))
+        self._waited_for.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._something.is_set():
+            self._something.set()
 
     def _write_all(self) -> None:
         open_files: dict[RecordFile, None] = {}
@@ -188,17 +205,19 @@ class Disk:
 
     def _next_jobs(self) -> tuple[list[tuple[RecordFile, Job]], _Last | None]:
         """Wait for something to do and take what else is there: one write and one fsync serve all of it."""
+        if not self._jobs:
+            self._something.wait()
+            self._waited_for.wait(_GATHERED_S)
+        # Before anything is taken: what comes from here on wakes the thread again.
+        self._something.clear()
+        self._waited_for.clear()
         jobs: list[tuple[RecordFile, Job]] = []
-        taken = self._jobs.get()
-        while not isinstance(taken, _Last):
+        while self._jobs and len(jobs) < _MOST_AT_ONCE:
+            taken = self._jobs.popleft()
+            if isinstance(taken, _Last):
+                return jobs, taken
             jobs.append(taken)
-            if len(jobs) == _MOST_AT_ONCE:
-                return jobs, None
-            try:
-                taken = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs, None
-        return jobs, taken
+        return jobs, None
 
     def _open(self, file: RecordFile) -> None:
         try:
