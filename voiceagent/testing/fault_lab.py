@@ -26,6 +26,8 @@ __all__ = ["LabCall", "play"]
 
 _OVER_WITHIN_MS = 180_000
 _PAUSE_MS = 300
+_BACK_WITHIN_MS = 20_000
+"""Longer than a carrier takes to connect a call again, and than a session takes to let go of it."""
 _WITHIN_MS = {"core": 0, "runtime": 60}
 """How exactly it is known what was heard: a frame or two, and what a schedule is late."""
 _PRIVATE = ("read_balance", "read_statement")
@@ -130,7 +132,8 @@ class _Run:
         self._quiet()
 
     def _quiet(self) -> None:
-        if not self.plan.at("synthesis_fails"):  # what could not be said stands in the history all the same
+        # Of what was being said when the line broke only whole clauses count as heard.
+        if not self.plan.at("synthesis_fails") and not self.plan.at("line_breaks"):
             self._heard.quiet(within_ms=_WITHIN_MS[self.level])
 
     def _do(self, deed: Deed) -> None:
@@ -150,6 +153,14 @@ class _Run:
             case "host":
                 self.call.host_says(deed.words, then_wait=False)
 
+    def _hang_up(self) -> None:
+        """The caller hangs up, once they are connected: the line may break until the last moment."""
+        for _ in range(1 + len(self.plan.at("line_breaks"))):
+            if self.call.conversation.state.suspended:
+                self.call.run_ms(_BACK_WITHIN_MS)
+            if not self.call.ended:
+                self.call.hangs_up()
+
     def _is_it_secret(self, digits: str) -> None:
         """Bare numbers where nobody asks for any are no secret."""
         asked_for = self.call.phase == "identify" and not self.plan.at("swap_fails")
@@ -160,8 +171,7 @@ class _Run:
         if self._all_broken():
             return
         call = self.call
-        if not call.ended:
-            call.hangs_up()
+        self._hang_up()
         difference = None
         if isinstance(call, ScriptedCall):
             call.run_ms(_OVER_WITHIN_MS)
@@ -190,6 +200,7 @@ class _Run:
     def _look(self, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
         if self._invariants is None:
             self._invariants = Invariants(LAB, self.call.conversation)
+        self._invariants.conversation = self.call.conversation  # another one goes on after a broken line
         self._invariants.happened(now_ms, event, outgoing)
         self._heard.happened(now_ms, event, outgoing)
         for problem in self._leaks(event, outgoing):
@@ -263,6 +274,7 @@ class _Run:
 
     def _did(self) -> Counter[str]:
         did: Counter[str] = Counter()
+        did["connected again"] = sum(isinstance(event, ev.CallResumed) for _, event, _ in self.call.journal)
         for out in (out for _, _, outgoing in self.call.journal for out in outgoing):
             match out.effect:
                 case fx.StartTool(tool=name):

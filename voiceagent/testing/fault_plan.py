@@ -43,6 +43,7 @@ FaultKind = Literal[
     "mark_late",
     "mark_twice",
     "line_lost",
+    "line_breaks",
     "disk_slow",
     "disk_full",
 ]
@@ -70,6 +71,9 @@ _EVERYWHERE: tuple[tuple[FaultKind, int], ...] = (
     ("tool_answers_garbage", 6),
     ("tool_answers_too_much", 6),
     ("line_lost", 120),
+    ("line_breaks", 120),
+    ("line_breaks", 120),
+    ("line_breaks", 120),
 )
 _OF_LEVEL: dict[LabLevel, tuple[tuple[FaultKind, int], ...]] = {
     "core": (("swap_fails", 5),),
@@ -85,6 +89,8 @@ _OF_LEVEL: dict[LabLevel, tuple[tuple[FaultKind, int], ...]] = {
 """(what, up to which number); a cascade's swap cannot fail, and a core has neither disk nor carrier."""
 _ALWAYS_SLOW = 0.25
 """So many calls have a disk that is slow all the time: writes are under way while other things happen."""
+_GAPS_MS = (200, 1_000, 5_000, 15_000)
+"""After which the carrier connects a call again."""
 _SENTENCES = (
     "What is my balance",
     "The statement of May",
@@ -173,6 +179,7 @@ class FaultPlan:
             synthesis_fails=self.at("synthesis_fails"),
             swap_fails=self.at("swap_fails"),
             line_lost=self.at("line_lost"),
+            line_breaks=tuple((f.at, _GAPS_MS[f.how % len(_GAPS_MS)]) for f in self.faults if f.kind == "line_breaks"),
             marks_lost=self.at("mark_lost"),
             marks_late=self.at("mark_late"),
             marks_twice=self.at("mark_twice"),

@@ -24,6 +24,7 @@ _GIVES_WAY_WITHIN_MS = 500 + 2 * _NOTICED_WITHIN_MS
 """From the first sound of somebody who cuts in: half a second decides that it is no cough."""
 _FLOOR_TAKEN_MS = 1_000
 """Of a voice for which an agent has to give way."""
+_NEVER_MS = 1_000_000_000
 _WORD = re.compile(r"[a-z']+")
 
 
@@ -41,16 +42,15 @@ class HeardInvariants:
         self._last_words_ms: int | None = None
         self._asked = False
         """The caller is asked for a yes: whoever waits is not them."""
+        self._away: list[tuple[int, int]] = []
+        """From when to when the line was broken."""
         self._looked_at = 0
 
     # --- after every step --------------------------------------------------------------------------------------------
 
     def happened(self, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
         """Look at one step."""
-        if isinstance(event, ev.SpeechFailed):
-            self._tried_ms = now_ms
-        if isinstance(event, ev.PlayoutReached) and not self._was_heard(event, now_ms):
-            self._break("only what was heard counts as heard", str(event), now_ms)
+        self._learn(now_ms, event)
         for out in outgoing:
             match out.effect:
                 case fx.Speak(kind="read_back"):
@@ -66,12 +66,25 @@ class HeardInvariants:
             if now_ms - silent_since_ms > _LONGEST_SILENCE_MS + _NOTICED_WITHIN_MS:
                 self._break("no silence for those who wait", f"{now_ms - silent_since_ms} ms", now_ms)
         waits = conversation.is_working and not self._asked
-        if state.ended or state.closing or not state.started or not waits:
+        if state.ended or state.closing or state.suspended or not state.started or not waits:
             self._owed_since_ms = None
         elif self._owed_since_ms is None:
             self._owed_since_ms = now_ms
         if self._last_words_ms is None and (state.closing or state.phase.ends is not None):
             self._last_words_ms = now_ms
+
+    def _learn(self, now_ms: int, event: ev.Event) -> None:
+        match event:
+            case ev.SpeechFailed():
+                self._tried_ms = now_ms
+            case ev.PlayoutReached() if not self._was_heard(event, now_ms):
+                self._break("only what was heard counts as heard", str(event), now_ms)
+            case ev.LegLost() if self._call.conversation.state.suspended:
+                self._away.append((now_ms, _NEVER_MS))
+            case ev.LegAttached() if self._away:
+                self._away[-1] = (self._away[-1][0], now_ms)
+            case _:
+                pass
 
     def _last_sound_ms(self, now_ms: int) -> int:
         caller = self._call.caller
@@ -122,7 +135,11 @@ class HeardInvariants:
     @property
     def _noticed(self) -> list[tuple[int, int]]:
         spells = enumerate(self._call.caller.spells, 1)
-        return [spell for number, spell in spells if number not in self._unnoticed]
+        return [spell for number, spell in spells if number not in self._unnoticed and not self._is_away(*spell)]
+
+    def _is_away(self, begins_ms: int, ends_ms: int) -> bool:
+        """Whether it was said, or a part of it, while the line was broken."""
+        return any(begins_ms < back_ms and ends_ms > lost_ms for lost_ms, back_ms in self._away)
 
     def _at_once(self) -> Iterator[str]:
         for before, after in pairwise(self._call.voice.said):

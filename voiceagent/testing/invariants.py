@@ -67,8 +67,10 @@ class Invariants:
         """In the order in which it was noticed."""
         self.begun_too_late: list[fx.Effect] = []
         """What was begun after the line was let go."""
+        self.conversation = conversation
+        """The one that goes on with the call."""
         self._flow = flow
-        self._conversation = conversation
+        self._tools = _tools_of(flow)
         self._facts: Facts = flow.facts()
         self._phase_of: dict[Epoch, str] = {}
         self._in_force = Epoch(0)
@@ -78,6 +80,7 @@ class Invariants:
         """How often somebody was, or stopped being, who they said they are."""
         self._running: dict[ToolCallId, tuple[Tool, Epoch]] = {}
         self._starts: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
         self._keys: dict[str, None] = {}
         self._fetching: dict[FetchId, str] = {}
         self._fetched_for: dict[FetchId, int] = {}
@@ -134,9 +137,11 @@ class Invariants:
                 self._fetching.pop(fetch, None)
             case ev.CallResumed():
                 self._broken_off()
+            case ev.ToolRequested(name=name):
+                self._requests[name] += 1
             case ev.CallerStartedSpeaking(utterance, at_ms):
                 self._began_ms[utterance] = at_ms
-            case ev.TranscriptFinal(utterance, text) if self._conversation.state.language.yes_no(text) is True:
+            case ev.TranscriptFinal(utterance, text) if self.conversation.state.language.yes_no(text) is True:
                 self._early_yes_ms = self._began_ms.get(utterance, now_ms)
                 if read_back is not None and read_back.heard_ms is not None:
                     began_ms = self._began_ms.get(utterance, now_ms)
@@ -223,6 +228,7 @@ class Invariants:
                 if call not in self._running or key not in self._keys:
                     yield "only what was begun is looked up", f"{name} under the key {key!r}"
             case fx.Fetch(fetch=fetch, tool=name, arguments=arguments):
+                yield from self._for_its_subject(self._tools[name], arguments)
                 yield from self._single(name, arguments)
                 self._fetching[fetch] = _key(name, arguments)
                 self._fetched_for[fetch] = self._identity
@@ -244,11 +250,7 @@ class Invariants:
         if tool is None:
             yield "a tool only in its phase", f"{start.tool} is not offered in {phase}"
             return
-        if missing := [grant for grant in tool.requires if grant not in self._grants]:
-            yield "a tool only with its grants", f"{start.tool} without {', '.join(missing)}"
-        known = self._conversation.state.facts.known()
-        if any(start.arguments.get(parameter) != known.get(fact) for parameter, fact in tool.binds.items()):
-            yield "a tool only for its subject", f"{start.tool}({dict(start.arguments)})"
+        yield from self._for_its_subject(tool, start.arguments)
         if tool.effect == "read":
             yield from self._single(start.tool, start.arguments)
         else:
@@ -257,6 +259,13 @@ class Invariants:
             yield from self._wanted(tool, start, out.epoch)
         self._running[start.call] = (tool, out.epoch)
         self._starts[start.tool] += 1
+
+    def _for_its_subject(self, tool: Tool, arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
+        if missing := [grant for grant in tool.requires if grant not in self._grants]:
+            yield "a tool only with its grants", f"{tool.name} without {', '.join(missing)}"
+        known = self.conversation.state.facts.known()
+        if any(arguments.get(parameter) != known.get(fact) for parameter, fact in tool.binds.items()):
+            yield "a tool only for its subject", f"{tool.name}({dict(arguments)})"
 
     def _single(self, name: str, arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
         if _key(name, arguments) in self._fetching.values():
@@ -267,6 +276,8 @@ class Invariants:
         if key is None or key in self._keys:
             yield "a write only once", f"{start.tool} under the key {key!r}"
         self._keys[str(key)] = None
+        if self._starts[start.tool] >= self._requests[start.tool]:
+            yield "a write only once", f"{start.tool} is done more often than it was asked for"
 
     def _wanted(self, tool: Tool, start: fx.StartTool, epoch: Epoch) -> Iterator[tuple[str, str]]:
         """What cannot be undone: exactly this was read back in this phase, heard, and answered with yes."""
@@ -274,7 +285,7 @@ class Invariants:
         if asked is None:
             yield name, f"{tool.name} was not read back"
             return
-        facts = self._conversation.state.facts.known()
+        facts = self.conversation.state.facts.known()
         words = render(tool.confirm or "", {**facts, **start.arguments}, source=None, locale=self._flow.locale)
         if words != asked.text:
             yield name, f"{words!r} is done, {asked.text!r} was read back"
@@ -304,7 +315,7 @@ class Invariants:
     # --- how things stand --------------------------------------------------------------------------------------------
 
     def _stands(self) -> Iterator[tuple[str, str]]:
-        conversation = self._conversation
+        conversation = self.conversation
         state = conversation.state
         if beyond := [grant for grant in state.grants if grant not in self._grants]:
             yield "a grant only from its tool", ", ".join(beyond)
@@ -314,6 +325,13 @@ class Invariants:
                 yield "nothing after the end", f"something is due at {deadline_ms} ms"
         elif state.started and not self._letting_go and not state.suspended and deadline_ms is None:
             yield "a call comes to its end", "nothing will ever end this call"
+
+
+def _tools_of(flow: Flow) -> dict[str, Tool]:
+    """Return every tool, those included that are only fetched ahead."""
+    edges = [edge for phase in flow.phases for edge in flow.transitions_of(phase)]
+    fetched = [prefetch.tool for edge in edges for prefetch in edge.prefetch]
+    return {tool.name: tool for tool in (*fetched, *(tool for phase in flow.phases for tool in flow.tools_of(phase)))}
 
 
 def _key(tool: str, arguments: Mapping[str, JsonValue]) -> str:

@@ -104,6 +104,7 @@ class RuntimeCall:
         )
         self._time = RuntimeTime(self._loop, self._server, self.record)
         self._line_lost = tuple(faults.line_lost) if faults is not None else ()
+        self._line_breaks = dict(faults.line_breaks) if faults is not None else {}
         self._watch = watch
 
     def _observe(self, call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
@@ -115,8 +116,22 @@ class RuntimeCall:
         self._time.recorded(entry)
         if len(self.journal) in self._line_lost:
             self._loop.call_soon(self._server.line.hang_up)
+        if len(self.journal) in self._line_breaks:
+            self._loop.call_soon(self._break_line, self._line_breaks[len(self.journal)])
         if self._watch is not None:
             self._watch(*entry)
+
+    def _break_line(self, gap_ms: int) -> None:
+        if self._server.journals.broken:
+            self._server.line.hang_up()  # nothing is there to go on from
+            return
+        self._server.line.break_off()
+        self._loop.call_later(gap_ms / 1_000, self._connect_if_awaited)
+
+    def _connect_if_awaited(self) -> None:
+        state = self.conversation.state
+        if state.suspended and not state.ended:
+            self._server.connect_again()
 
     # --- what the caller does ----------------------------------------------------------------------------------------
 

@@ -104,6 +104,10 @@ class Pending:
         heapq.heapify(self._heap)
         return [event for _, _, event in held]
 
+    def clear(self) -> None:
+        """Let nothing of it happen: whoever would have done it is gone."""
+        self._heap.clear()
+
     def drop(self, source: str, after_ms: int) -> None:
         """Let nothing of this source happen any more after that instant."""
         left = [entry for entry in self._heap if entry[0] <= after_ms or source_of(entry[2]) != source]

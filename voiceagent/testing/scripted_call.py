@@ -35,7 +35,6 @@ __all__ = ["STARTS_UNIX_MS", "ScriptedCall"]
 STARTS_UNIX_MS = 1_764_000_000_000
 """A fixed wall clock (2025-11-24, 16:00 UTC), so that two runs are the same."""
 
-_LEG = LegId("leg1")
 _BETWEEN_PARTIALS_MS = 400
 _AT_MOST_MS = 120_000
 _MOST_AT_ONCE = 10_000
@@ -85,6 +84,9 @@ class ScriptedCall:
         self._at_once = 0
         """How much has been handled at the present instant."""
         self._watch = watch
+        self._legs = itertools.count(1)
+        self._leg = self._connected_as()
+        self._lost_ms = 0
 
     @property
     def now_ms(self) -> int:
@@ -126,7 +128,7 @@ class ScriptedCall:
             0,
             ev.CallStarted(locale=self.flow.locale, time_zone=time_zone, unix_ms=unix_ms, caller_number=caller_number),
         )
-        self._post(0, ev.LegAttached(_LEG, "script"))
+        self._post(0, ev.LegAttached(self._leg, "script"))
         return self.until_quiet() if then_wait else self
 
     def says(self, text: str, *, lasting_ms: int | None = None, then_wait: bool = True) -> ScriptedCall:
@@ -154,8 +156,21 @@ class ScriptedCall:
 
     def hangs_up(self) -> ScriptedCall:
         """The caller is gone, from one moment to the next."""
-        self._post(0, ev.LegLost(_LEG, "caller hung up"))
+        self._post(0, ev.LegLost(self._leg, "caller hung up"))
         return self.run_ms(1 + self.schedule.window_ms)
+
+    def loses_connection(self) -> ScriptedCall:
+        """The connection breaks: nobody has hung up."""
+        self._post(0, ev.LegLost(self._leg, "connection lost", may_return=True))
+        return self.run_ms(1 + self.schedule.window_ms)
+
+    def connects_again(self, *, then_wait: bool = True) -> ScriptedCall:
+        """The carrier connects the call once more; returns when the agent has said what it has to say.
+
+        Another session goes on: whatever was under way in the one before is gone, as if its server had been killed.
+        """
+        self._post(0, ev.CallResumed(self.now_ms - self._lost_ms))
+        return self.until_quiet() if then_wait else self.run_ms(1 + self.schedule.window_ms)
 
     def host_says(self, name: str, *, then_wait: bool = True) -> ScriptedCall:
         """The host application sends a named event."""
@@ -284,6 +299,10 @@ class ScriptedCall:
     def _busy(self) -> bool:
         return self.world.loudspeaker.is_busy or self.conversation.is_working
 
+    def _connected_as(self) -> LegId:
+        self._leg = LegId(f"leg{next(self._legs)}")
+        return self._leg
+
     def _utter(self, breath: Breath) -> None:
         """Let the caller's voice be on for so long, with its words understood bit by bit."""
         utterance = UtteranceId(f"c{next(self._utterances)}")
@@ -318,7 +337,7 @@ class ScriptedCall:
         if self._at_once > _MOST_AT_ONCE:
             raise TimeStandsStill(f"at {world.now_ms} ms {_MOST_AT_ONCE} events took no time, the last of them {event}")
         world.now_ms = max(at_ms, world.now_ms)  # what was overtaken comes late
-        if not world.still_comes(event):
+        if not self._comes(event):
             return True
         if isinstance(event, ev.PlayoutReached):
             world.loudspeaker.reached(event.utterance, event.clause)
@@ -327,8 +346,31 @@ class ScriptedCall:
         self.journal.append((world.now_ms, event, outgoing))
         for out in outgoing:
             world.perform(out.effect)
-        if len(self.journal) in world.faults.line_lost:
-            self._post(0, ev.LegLost(_LEG, "connection lost"))
+        self._line_after(event)
         if self._watch is not None:
             self._watch(world.now_ms, event, outgoing)
         return True
+
+    def _comes(self, event: ev.Event) -> bool:
+        """Whether what was on its way happens: some of it was called off, and with a broken line little does."""
+        if not self.world.still_comes(event):
+            return False
+        suspended = self.conversation.state.suspended
+        return self.world.comes_without_a_line(event) if suspended else not isinstance(event, ev.CallResumed)
+
+    def _line_after(self, event: ev.Event) -> None:
+        match event:
+            case ev.LegLost() if self.conversation.state.suspended:
+                self._lost_ms = self.now_ms
+                self.world.line_breaks()
+            case ev.CallResumed():
+                self._pending.clear()
+                self._post(0, ev.LegAttached(self._connected_as(), "script"))
+            case _:
+                pass
+        faults, number = self.world.faults, len(self.journal)
+        if number in faults.line_lost:
+            self._post(0, ev.LegLost(self._leg, "connection lost"))
+        for gap_ms in (gap_ms for after, gap_ms in faults.line_breaks if after == number):
+            self._post(0, ev.LegLost(self._leg, "connection lost", may_return=True))
+            self._post(gap_ms, ev.CallResumed(gap_ms))

@@ -66,12 +66,16 @@ class SimulatedLine:
 
     def say(self, text: str, lasting_ms: int) -> None:
         """Begin to say this, after what is being said."""
-        self._to_say += self._caller.say(text, lasting_ms)
+        audio = self._caller.say(text, lasting_ms)
+        if self._end is not None:
+            return  # said into a telephone that nobody listens to any more
+        self._to_say += audio
         self._to_say += SILENT_FRAME[: -len(self._to_say) % _FRAME_BYTES]
 
     def pause(self, ms: int) -> None:
         """Say nothing for so long, after what is being said."""
-        self._to_say += SILENT_FRAME * (ms // FRAME_MS)
+        if self._end is None:
+            self._to_say += SILENT_FRAME * (ms // FRAME_MS)
 
     def press(self, key: str) -> None:
         """Press a key."""

@@ -150,7 +150,7 @@ class SimulatedServer:
     def idle(self) -> bool:
         """Whether the caller is silent, has heard everything, and nothing is under way for the call."""
         conversation = self.tools.conversation
-        if conversation is None or conversation.is_working or not self.line.quiet:
+        if conversation is None or conversation.is_working or not self.line.quiet or conversation.state.suspended:
             return False
         return len(asyncio.all_tasks(self._loop)) <= _OWN_TASKS + self._stalls.waiting
 

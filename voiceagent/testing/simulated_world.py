@@ -104,6 +104,8 @@ class Faults:
     """The voice detector notices only the second half of these utterances."""
     line_lost: Sequence[int] = ()
     """The caller is gone after this many events."""
+    line_breaks: Sequence[tuple[int, int]] = ()
+    """After so many events the connection breaks, and after so many ms the carrier connects the call again."""
     marks_lost: Sequence[int] = ()
     """The carrier does not say that these marks were heard."""
     marks_late: Sequence[int] = ()
@@ -134,6 +136,7 @@ class SimulatedWorld:
     words: dict[UtteranceId, str] = field(default_factory=dict[UtteranceId, str])
     """What the caller says in each of their utterances."""
     now_ms: int = 0
+    _writes: dict[ToolCallId, None] = field(default_factory=dict[ToolCallId, None])
     _stopped: dict[UtteranceId, None] = field(default_factory=dict[UtteranceId, None])
     _replies: int = 0
     _clauses: int = 0
@@ -186,6 +189,21 @@ class SimulatedWorld:
                 return self.loudspeaker.is_queued(utterance, clause)
             case _:
                 return True
+
+    def comes_without_a_line(self, event: ev.Event) -> bool:
+        """Whether something comes although nobody is connected: what has become of a write, and the caller."""
+        match event:
+            case ev.ToolFinished(call) | ev.ToolFailed(call):
+                return call in self._writes
+            case ev.CallResumed() | ev.LegAttached():
+                return True
+            case _:
+                return False
+
+    def line_breaks(self) -> None:
+        """The connection is gone: nothing more is heard."""
+        for utterance in self.loudspeaker.stop(self.now_ms):
+            self._stopped[utterance] = None
 
     def _call_off(self, called_off: ReplyId | ToolCallId, source: str) -> None:
         # What is under way between two threads at that moment cannot be taken back.
@@ -279,6 +297,8 @@ class SimulatedWorld:
     # --- tools ---
 
     def _run(self, effect: fx.StartTool | fx.Fetch) -> None:
+        if isinstance(effect, fx.StartTool) and self._declared[effect.tool].effect != "read":
+            self._writes[effect.call] = None
         answer = self._in_time(effect, self._answer(effect.tool, effect.arguments))
         match effect:
             case fx.StartTool(call=call) if isinstance(answer.result, ToolFailed):
