@@ -342,6 +342,7 @@ class Conversation:
         phrase = self._silence.step(self.state.phase.no_input.phrases)
         if phrase is not None:
             self._saying.say(phrase)
+            self._confirming.ask_again()  # a yes answers what was heard last
         elif not self._phasing.signal(Signal(Silent)):
             self._closing.politely("caller silent", self.state.flow.phrases.goodbye_silent)
 

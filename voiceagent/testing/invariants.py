@@ -53,6 +53,8 @@ class _ReadBack:
     started_ms: int | None = None
     heard_ms: int | None = None
     yes: bool = False
+    overlaid: bool = False
+    """Something else was said after it that may be answered with yes."""
 
     def nearly_heard(self, now_ms: int) -> bool:
         """Whether its last syllable is being said: whoever answers now knows the question."""
@@ -71,6 +73,7 @@ class Invariants:
         """The one that goes on with the call."""
         self._flow = flow
         self._tools = _tools_of(flow)
+        self._reprompts = frozenset(phrase for phase in flow.phases for phrase in phase.no_input.phrases)
         self._facts: Facts = flow.facts()
         self._phase_of: dict[Epoch, str] = {}
         self._in_force = Epoch(0)
@@ -220,8 +223,8 @@ class Invariants:
             case fx.SwapPhase(epoch=epoch, phase=phase):
                 self._phase_of[epoch] = phase
                 self._decided, self._in_force = epoch, Epoch(0)
-            case fx.Speak(kind="read_back", utterance=utterance, text=text):
-                self._read_back = _ReadBack(utterance, text, out.epoch, Clause(text))
+            case fx.Speak() | fx.PlayReply() as speak:
+                self._says(speak, out.epoch)
             case fx.StartTool() as start:
                 yield from self._may_start(out, start)
             case fx.Reconcile(call=call, tool=name, idempotency_key=key):
@@ -239,6 +242,20 @@ class Invariants:
                 yield from self._shown(request)
             case fx.HangUp() | fx.Transfer():
                 self._letting_go = True
+            case _:
+                pass
+
+    def _says(self, speak: fx.Speak | fx.PlayReply, epoch: Epoch) -> None:
+        """What else may be a question has to be said before what is read back: a yes answers what was heard last."""
+        match speak:
+            case fx.Speak(kind="read_back", utterance=utterance, text=text):
+                self._read_back = _ReadBack(utterance, text, epoch, Clause(text))
+            case fx.Speak(kind="reply", text=text) if not text:
+                pass
+            case fx.Speak(kind="filler" | "said", text=text) if text not in self._reprompts:
+                pass
+            case _ if self._read_back is not None:
+                self._read_back.overlaid = True
             case _:
                 pass
 
@@ -293,6 +310,8 @@ class Invariants:
             yield name, f"{tool.name} was confirmed in another phase"
         if asked.heard_ms is None:
             yield name, f"{tool.name} was done before its read-back was heard"
+        if asked.overlaid:
+            yield name, f"the yes to {tool.name} may have been one to what was said after its read-back"
         if not asked.yes:
             yield name, f"nobody has said yes to {tool.name}"
 

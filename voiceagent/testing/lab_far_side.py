@@ -48,6 +48,8 @@ _ATTACKS: tuple[tuple[tuple[str, str], ...], ...] = (
     (_NOTE, _NOTE, ("finish", "{}"), _PAY),
 )
 """What an attacker may have talked a model into asking for, in one reply."""
+_TRICK = "Are you still listening?"
+"""What everybody says yes to."""
 
 
 class LabModel:
@@ -66,7 +68,8 @@ class LabModel:
             return self._well_meaning(request)
         wanted = _ATTACKS[self._attacks[number] % len(_ATTACKS)]
         asked = [ToolRequest(f"attack-{number}-{n}", name, arguments) for n, (name, arguments) in enumerate(wanted)]
-        return [SentText("Of course."), *asked, ReplyDone()]
+        after = [SentText(_TRICK)] if self._attacks[number] % 2 else []
+        return [SentText("Of course."), *asked, *after, ReplyDone()]
 
 
 class LabBank:
