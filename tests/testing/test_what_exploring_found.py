@@ -85,3 +85,12 @@ def test_what_has_waited_for_a_cough_is_said_after_it() -> None:
     call = _call(timing=Timing(synthesis_ms=400)).says("When are you open", then_wait=False)
     call.until(fx.Speak).coughs().until_quiet()
     assert call.heard[-1] == "And your PIN?"
+
+
+def test_a_reply_that_was_kept_back_when_the_line_broke_is_made_again() -> None:
+    """Core seed 7144: the caller has cut in, and the connection breaks before anybody knows whether they meant it."""
+    call = _call(timing=Timing(first_token_ms=1_200)).says("What do you want", then_wait=False)
+    call.until(fx.AskModel).run_ms(1_100).says("", lasting_ms=400, then_wait=False)
+    assert any(isinstance(event, ev.ReplyFinished) for _, event, _ in call.journal[-4:])
+    call.loses_connection().connects_again()
+    assert call.heard[-2:] == ["Sorry, we were cut off for a moment.", "And your PIN?"]
