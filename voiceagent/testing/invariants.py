@@ -85,6 +85,8 @@ class Invariants:
         self._starts: Counter[str] = Counter()
         self._requests: Counter[str] = Counter()
         self._keys: dict[str, None] = {}
+        self._intents: dict[str, str] = {}
+        """What each digest of a yes stands for."""
         self._fetching: dict[FetchId, str] = {}
         self._fetched_for: dict[FetchId, int] = {}
         self._read_back: _ReadBack | None = None
@@ -306,6 +308,9 @@ class Invariants:
         words = render(tool.confirm or "", {**facts, **start.arguments}, source=None, locale=self._flow.locale)
         if words != asked.text:
             yield name, f"{words!r} is done, {asked.text!r} was read back"
+        intent = _key(tool.name, start.arguments)
+        if start.confirmed is None or self._intents.setdefault(start.confirmed, intent) != intent:
+            yield name, f"{tool.name}({dict(start.arguments)}) is done under the yes to something else"
         if asked.epoch != epoch:
             yield name, f"{tool.name} was confirmed in another phase"
         if asked.heard_ms is None:
