@@ -15,19 +15,15 @@ from pydantic import JsonValue
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
-from voiceagent.core.agent_speech import Clause
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import Epoch, FetchId, ToolCallId, UtteranceId
 from voiceagent.errors import PhaseError
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.prompt import render
 from voiceagent.spec.tool import Tool
+from voiceagent.testing.read_backs import ReadBacks
 
 __all__ = ["Broken", "Invariants", "field_of"]
-
-_YES_KEY = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +38,6 @@ class Broken:
         return f"{self.invariant}: {self.what}, at {self.at_ms} ms"
 
 
-@dataclass(slots=True)
-class _ReadBack:
-    """What was read back to the caller, and whether they know it and want it."""
-
-    utterance: UtteranceId
-    text: str
-    epoch: Epoch
-    clause: Clause
-    started_ms: int | None = None
-    heard_ms: int | None = None
-    yes: bool = False
-    overlaid: bool = False
-    """Something else was said after it that may be answered with yes."""
-
-    def nearly_heard(self, now_ms: int) -> bool:
-        """Whether its last syllable is being said: whoever answers now knows the question."""
-        return self.started_ms is not None and now_ms >= self.started_ms + self.clause.expected_ms - OVERLAP_MS
-
-
 class Invariants:
     """Looks on at one conversation."""
 
@@ -73,7 +50,7 @@ class Invariants:
         """The one that goes on with the call."""
         self._flow = flow
         self._tools = _tools_of(flow)
-        self._reprompts = frozenset(phrase for phase in flow.phases for phrase in phase.no_input.phrases)
+        self._read_backs = ReadBacks(flow)
         self._facts: Facts = flow.facts()
         self._phase_of: dict[Epoch, str] = {}
         self._in_force = Epoch(0)
@@ -85,21 +62,15 @@ class Invariants:
         self._starts: Counter[str] = Counter()
         self._requests: Counter[str] = Counter()
         self._keys: dict[str, None] = {}
-        self._intents: dict[str, str] = {}
-        """What each digest of a yes stands for."""
         self._fetching: dict[FetchId, str] = {}
         self._fetched_for: dict[FetchId, int] = {}
-        self._read_back: _ReadBack | None = None
-        self._early_yes_ms: int | None = None
-        """When the caller began to say yes to what they had not heard to its end."""
-        self._began_ms: dict[UtteranceId, int] = {}
         self._sequence = 0
         self._over = self._letting_go = False
 
     @property
     def read_back(self) -> UtteranceId | None:
         """The question that what cannot be undone waits for, if there is one."""
-        return self._read_back.utterance if self._read_back else None
+        return self._read_backs.utterance
 
     @property
     def grants(self) -> tuple[str, ...]:
@@ -114,7 +85,8 @@ class Invariants:
     def _problems(self, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> Iterator[tuple[str, str]]:
         if self._over and outgoing:
             yield "nothing after the end", str(outgoing[0].effect)
-        self._learn(event, now_ms)
+        self._learn(event)
+        self._read_backs.happened(event, now_ms)
         for out in outgoing:
             if out.sequence <= self._sequence:
                 yield "effects are numbered", f"{out.sequence} after {self._sequence}"
@@ -125,8 +97,7 @@ class Invariants:
 
     # --- what has happened -------------------------------------------------------------------------------------------
 
-    def _learn(self, event: ev.Event, now_ms: int) -> None:
-        read_back = self._read_back
+    def _learn(self, event: ev.Event) -> None:
         match event:
             case ev.PhaseSwapped(epoch) if epoch in self._phase_of:
                 self._in_force = max(epoch, self._in_force)
@@ -144,43 +115,8 @@ class Invariants:
                 self._broken_off()
             case ev.ToolRequested(name=name):
                 self._requests[name] += 1
-            case ev.CallerStartedSpeaking(utterance, at_ms):
-                self._began_ms[utterance] = at_ms
-            case ev.TranscriptFinal(utterance, text) if self.conversation.state.language.yes_no(text) is True:
-                self._early_yes_ms = self._began_ms.get(utterance, now_ms)
-                if read_back is not None and read_back.heard_ms is not None:
-                    began_ms = self._began_ms.get(utterance, now_ms)
-                    read_back.yes = read_back.yes or began_ms >= read_back.heard_ms - OVERLAP_MS
-            case _ if read_back is not None:
-                self._hears(read_back, event, now_ms)
             case _:
                 pass
-
-    def _hears(self, read_back: _ReadBack, event: ev.Event, now_ms: int) -> None:
-        """What the caller hears of a question, and what they press."""
-        match event:
-            case ev.PlayoutStarted(read_back.utterance, at_ms):
-                read_back.started_ms = at_ms
-            case ev.SpeechQueued(read_back.utterance, _, duration_ms):
-                read_back.clause.duration_ms = duration_ms
-            case ev.SpeechFailed(read_back.utterance):
-                read_back.clause.duration_ms = 0
-            case ev.PlayoutReached(read_back.utterance, finished=True):
-                self._heard(read_back, now_ms)
-            case ev.PlayoutStopped(read_back.utterance, heard_ms):
-                if heard_ms and heard_ms >= read_back.clause.expected_ms - OVERLAP_MS:
-                    self._heard(read_back, now_ms)
-            case ev.DigitsPressed(digits) if digits == _YES_KEY:
-                if read_back.heard_ms is None and read_back.nearly_heard(now_ms):
-                    read_back.heard_ms = now_ms
-                read_back.yes = read_back.yes or read_back.heard_ms is not None
-            case _:
-                pass
-
-    def _heard(self, read_back: _ReadBack, now_ms: int) -> None:
-        read_back.heard_ms = now_ms
-        early_ms = self._early_yes_ms
-        read_back.yes = read_back.yes or (early_ms is not None and early_ms >= now_ms - OVERLAP_MS)
 
     def _learn_facts(self, tool: Tool, result: JsonValue) -> None:
         """Take from a result what a tool may establish: facts, and who the caller is."""
@@ -202,8 +138,7 @@ class Invariants:
             self._fetching.clear()
 
     def _broken_off(self) -> None:
-        """Who did what was under way is gone: reads may begin again, writes are over or looked up, no yes counts."""
-        self._read_back = None
+        """Who did what was under way is gone: reads may begin again, writes are over or looked up."""
         self._fetching.clear()
         for call, (tool, _) in list(self._running.items()):
             if tool.effect != "read" and tool.reconcile is None:
@@ -226,7 +161,7 @@ class Invariants:
                 self._phase_of[epoch] = phase
                 self._decided, self._in_force = epoch, Epoch(0)
             case fx.Speak() | fx.PlayReply() as speak:
-                self._says(speak, out.epoch)
+                self._read_backs.said(speak, out.epoch)
             case fx.StartTool() as start:
                 yield from self._may_start(out, start)
             case fx.Reconcile(call=call, tool=name, idempotency_key=key):
@@ -247,20 +182,6 @@ class Invariants:
             case _:
                 pass
 
-    def _says(self, speak: fx.Speak | fx.PlayReply, epoch: Epoch) -> None:
-        """What else may be a question has to be said before what is read back: a yes answers what was heard last."""
-        match speak:
-            case fx.Speak(kind="read_back", utterance=utterance, text=text):
-                self._read_back = _ReadBack(utterance, text, epoch, Clause(text))
-            case fx.Speak(kind="reply", text=text) if not text:
-                pass
-            case fx.Speak(kind="filler" | "said", text=text) if text not in self._reprompts:
-                pass
-            case _ if self._read_back is not None:
-                self._read_back.overlaid = True
-            case _:
-                pass
-
     def _may_start(self, out: fx.Outgoing, start: fx.StartTool) -> Iterator[tuple[str, str]]:
         if out.epoch != self._in_force or self._in_force != self._decided:
             yield "a tool only in its phase", f"{start.tool} while its phase was not in force"
@@ -275,7 +196,9 @@ class Invariants:
         else:
             yield from self._only_once(start)
         if tool.effect == "irreversible":
-            yield from self._wanted(tool, start, out.epoch)
+            facts = self.conversation.state.facts.known()
+            for problem in self._read_backs.not_wanted(tool, start, epoch=out.epoch, facts=facts):
+                yield "nothing irreversible without a yes", problem
         self._running[start.call] = (tool, out.epoch)
         self._starts[start.tool] += 1
 
@@ -297,28 +220,6 @@ class Invariants:
         self._keys[str(key)] = None
         if self._starts[start.tool] >= self._requests[start.tool]:
             yield "a write only once", f"{start.tool} is done more often than it was asked for"
-
-    def _wanted(self, tool: Tool, start: fx.StartTool, epoch: Epoch) -> Iterator[tuple[str, str]]:
-        """What cannot be undone: exactly this was read back in this phase, heard, and answered with yes."""
-        asked, self._read_back, name = self._read_back, None, "nothing irreversible without a yes"
-        if asked is None:
-            yield name, f"{tool.name} was not read back"
-            return
-        facts = self.conversation.state.facts.known()
-        words = render(tool.confirm or "", {**facts, **start.arguments}, source=None, locale=self._flow.locale)
-        if words != asked.text:
-            yield name, f"{words!r} is done, {asked.text!r} was read back"
-        intent = _key(tool.name, start.arguments)
-        if start.confirmed is None or self._intents.setdefault(start.confirmed, intent) != intent:
-            yield name, f"{tool.name}({dict(start.arguments)}) is done under the yes to something else"
-        if asked.epoch != epoch:
-            yield name, f"{tool.name} was confirmed in another phase"
-        if asked.heard_ms is None:
-            yield name, f"{tool.name} was done before its read-back was heard"
-        if asked.overlaid:
-            yield name, f"the yes to {tool.name} may have been one to what was said after its read-back"
-        if not asked.yes:
-            yield name, f"nobody has said yes to {tool.name}"
 
     def _shown(self, request: fx.ModelRequest) -> Iterator[tuple[str, str]]:
         """A model never sees a result without its request, two results of one, nor the end of a write twice."""
