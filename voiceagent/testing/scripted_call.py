@@ -87,6 +87,8 @@ class ScriptedCall:
         self._legs = itertools.count(1)
         self._leg = self._connected_as()
         self._lost_ms = 0
+        self._back_after_ms: int | None = None
+        """When a connection that breaks by plan is there again."""
 
     @property
     def now_ms(self) -> int:
@@ -169,7 +171,7 @@ class ScriptedCall:
 
         Another session goes on: whatever was under way in the one before is gone, as if its server had been killed.
         """
-        self._post(0, ev.CallResumed(self.now_ms - self._lost_ms))
+        self._connect_again(self.now_ms - self._lost_ms, in_ms=0)
         return self.until_quiet() if then_wait else self.run_ms(1 + self.schedule.window_ms)
 
     def host_says(self, name: str, *, then_wait: bool = True) -> ScriptedCall:
@@ -299,6 +301,10 @@ class ScriptedCall:
     def _busy(self) -> bool:
         return self.world.loudspeaker.is_busy or self.conversation.is_working
 
+    def _connect_again(self, gap_ms: int, *, in_ms: int) -> None:
+        self._post(in_ms, ev.CallResumed(gap_ms))
+        self._post(in_ms, ev.LegAttached(self._connected_as(), "script"))
+
     def _connected_as(self) -> LegId:
         self._leg = LegId(f"leg{next(self._legs)}")
         return self._leg
@@ -355,22 +361,23 @@ class ScriptedCall:
         """Whether what was on its way happens: some of it was called off, and with a broken line little does."""
         if not self.world.still_comes(event):
             return False
-        suspended = self.conversation.state.suspended
-        return self.world.comes_without_a_line(event) if suspended else not isinstance(event, ev.CallResumed)
+        return not self.conversation.state.suspended or self.world.comes_without_a_line(event)
 
     def _line_after(self, event: ev.Event) -> None:
         match event:
             case ev.LegLost() if self.conversation.state.suspended:
                 self._lost_ms = self.now_ms
                 self.world.line_breaks()
+                if self._back_after_ms is not None:
+                    self._connect_again(self._back_after_ms, in_ms=self._back_after_ms)
+                    self._back_after_ms = None
             case ev.CallResumed():
-                self._pending.clear()
-                self._post(0, ev.LegAttached(self._connected_as(), "script"))
+                self._pending.leave_only(ev.LegAttached)
             case _:
                 pass
         faults, number = self.world.faults, len(self.journal)
         if number in faults.line_lost:
             self._post(0, ev.LegLost(self._leg, "connection lost"))
         for gap_ms in (gap_ms for after, gap_ms in faults.line_breaks if after == number):
+            self._back_after_ms = gap_ms
             self._post(0, ev.LegLost(self._leg, "connection lost", may_return=True))
-            self._post(gap_ms, ev.CallResumed(gap_ms))
