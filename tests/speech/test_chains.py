@@ -93,15 +93,24 @@ def test_it_is_healthy_while_one_of_them_is() -> None:
     assert not chain.healthy
 
 
-def test_a_recognizer_behind_the_first_that_cannot_be_opened_is_left_out() -> None:
-    class Shut(Ear):
-        def open(self, audio: Any, *, locale: str) -> Ear:
-            raise RuntimeError("shut")
+class Shut(Ear):
+    """A recognizer that takes no calls."""
 
-    handle = RecognizerChain(Ear("hello"), Shut(), clock=ManualClock()).open(MULAW_8K, locale="en-US")
-    assert run(handle.transcribe(b"")).text == "hello"
-    with pytest.raises(RuntimeError):
-        RecognizerChain(Shut(), Ear("hello"), clock=ManualClock()).open(MULAW_8K, locale="en-US")
+    def open(self, audio: Any, *, locale: str) -> Ear:
+        raise RuntimeError("shut")
+
+
+def test_a_recognizer_that_cannot_be_opened_is_left_out_wherever_it_stands() -> None:
+    for ears in ((Ear("hello"), Shut("")), (Shut(""), Ear("hello"))):
+        handle = RecognizerChain(*ears, clock=ManualClock()).open(MULAW_8K, locale="en-US")
+        assert run(handle.transcribe(b"")).text == "hello"
+
+
+def test_where_no_recognizer_can_be_opened_no_utterance_has_words() -> None:
+    handle = RecognizerChain(Shut(""), clock=ManualClock()).open(MULAW_8K, locale="en-US")
+    with pytest.raises(VoiceFailed, match="Shut cannot be opened"):
+        run(handle.transcribe(b""))
+    handle.close()
 
 
 # --- mouth -----------------------------------------------------------------------------------------------------------

@@ -396,7 +396,7 @@ class Conversation:
     def _settle_waiting(self) -> None:
         saying = self._saying
         speaking = [spoken for spoken in saying.speech.sounding if spoken.kind != "filler"]
-        if not self._working() or speaking or self._hearing.turn_open or self.state.closing:
+        if not self._working() or speaking or self._hearing.taking_their_turn or self.state.closing:
             saying.fillers.stop()
             return
         filler = self.state.flow.filler_of(self.state.phase)

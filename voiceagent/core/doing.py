@@ -50,6 +50,8 @@ class Doing:
         self._written: dict[str, None] = {}
         """Digests of the writes that one reply has asked for."""
         self._written_by: ReplyId | None = None
+        self._in_doubt: dict[str, str] = {}
+        """Digest → key of the writes of which nobody knows whether they were done: the same again is no other."""
 
     # --- requests ---
 
@@ -125,15 +127,22 @@ class Doing:
         call.started_ms = self._state.now_ms
         call.version = self.prefetch.version_of(call.tool)
         call.generation = self.prefetch.generation
-        if confirmation is not None:
-            call.idempotency_key = confirmation.key(self._state.inherited.call)
-        elif call.tool.effect == "write":
-            call.idempotency_key = f"{self._state.inherited.call}:{call.id}"
+        call.idempotency_key = self._key_of(call, confirmation)
         self._state.tool_calls += 1
         if self._state.tool_calls == self._state.flow.limits.max_tool_calls:
             self._out.emit(ReportProblem("limit reached", "tool limit of the call"))
         confirmed = confirmation.digest if confirmation is not None else None
         self._out.emit(StartTool(call.id, call.tool.name, call.arguments, call.idempotency_key, confirmed))
+
+    def _key_of(self, call: ToolCall, confirmation: Confirmation | None) -> str | None:
+        if call.tool.effect == "read":
+            return None
+        in_doubt = self._in_doubt.get(digest_of(call.tool.name, call.arguments))
+        if in_doubt is not None:
+            return in_doubt
+        if call.tool.effect == "write":
+            return f"{self._state.inherited.call}:{call.id}"
+        return confirmation.key(self._state.inherited.call) if confirmation is not None else None
 
     def _serve(self, call: ToolCall, answer: Answer, how: Literal["hit", "joined"]) -> None:
         self._out.emit(ServeFromCache(call.id, answer.fetch, how, answer.saved_ms))
@@ -183,6 +192,7 @@ class Doing:
             return
         if call.tool.effect != "read":
             self.prefetch.written(call.tool)
+            self._in_doubt.pop(digest_of(call.tool.name, call.arguments), None)
         if call.epoch != self._state.epoch:
             self._report_late(call, _json(result))
             return
@@ -198,6 +208,8 @@ class Doing:
             return
         if call.tool.effect != "read" and event.kind != "refused":
             self.prefetch.written(call.tool)  # it may have happened all the same
+        if event.kind == "unknown" and call.idempotency_key is not None:
+            self._in_doubt[digest_of(call.tool.name, call.arguments)] = call.idempotency_key
         if call.epoch != self._state.epoch:
             self._report_late(call, f"{event.kind}: {event.reason}")
         else:

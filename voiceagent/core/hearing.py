@@ -110,6 +110,13 @@ class Hearing:
         return self._turn.speaking
 
     @property
+    def taking_their_turn(self) -> bool:
+        """Whether nobody should speak for them; keys do not count that are for the next phase to decide about."""
+        if self._keys and self._state.swapping:
+            return self._turn.unheard
+        return self.turn_open
+
+    @property
     def undecided(self) -> bool:
         """Whether the caller has said something into the agent's words, and nobody knows whether it was meant."""
         return self._turn.open and self._turn.over_speech

@@ -58,10 +58,13 @@ class Invariants:
         self._grants: dict[str, None] = {}
         self._identity = 0
         """How often somebody was, or stopped being, who they said they are."""
-        self._running: dict[ToolCallId, tuple[Tool, Epoch]] = {}
+        self._running: dict[ToolCallId, tuple[Tool, Epoch, fx.StartTool]] = {}
+        self._written: dict[ToolCallId, None] = {}
         self._starts: Counter[str] = Counter()
         self._requests: Counter[str] = Counter()
         self._keys: dict[str, None] = {}
+        self._in_doubt: dict[str, str] = {}
+        """What was to be written → the key it was begun under, where nobody knows what has become of it."""
         self._fetching: dict[FetchId, str] = {}
         self._fetched_for: dict[FetchId, int] = {}
         self._sequence = 0
@@ -102,12 +105,15 @@ class Invariants:
             case ev.PhaseSwapped(epoch) if epoch in self._phase_of:
                 self._in_force = max(epoch, self._in_force)
             case ev.ToolFinished(call, result) if call in self._running:
-                tool, epoch = self._running.pop(call)
+                tool, epoch, start = self._running.pop(call)
+                self._in_doubt.pop(_key(tool.name, start.arguments), None)
                 if epoch == self._decided:
                     self._learn_facts(tool, result)
                 self._outdated(tool)
-            case ev.ToolFailed(call) if call in self._running:
-                tool, _ = self._running.pop(call)
+            case ev.ToolFailed(call, kind) if call in self._running:
+                tool, _, start = self._running.pop(call)
+                if kind == "unknown":
+                    self._doubt(start)
                 self._outdated(tool)
             case ev.PrefetchFinished(fetch) | ev.PrefetchFailed(fetch):
                 self._fetching.pop(fetch, None)
@@ -140,9 +146,14 @@ class Invariants:
     def _broken_off(self) -> None:
         """Who did what was under way is gone: reads may begin again, writes are over or looked up."""
         self._fetching.clear()
-        for call, (tool, _) in list(self._running.items()):
+        for call, (tool, _, start) in list(self._running.items()):
             if tool.effect != "read" and tool.reconcile is None:
                 del self._running[call]
+                self._doubt(start)
+
+    def _doubt(self, start: fx.StartTool) -> None:
+        if start.idempotency_key is not None:
+            self._in_doubt[_key(start.tool, start.arguments)] = start.idempotency_key
 
     def _outdated(self, tool: Tool) -> None:
         """What is being fetched may not be true any more: it may be asked for again."""
@@ -199,7 +210,7 @@ class Invariants:
             facts = self.conversation.state.facts.known()
             for problem in self._read_backs.not_wanted(tool, start, epoch=out.epoch, facts=facts):
                 yield "nothing irreversible without a yes", problem
-        self._running[start.call] = (tool, out.epoch)
+        self._running[start.call] = (tool, out.epoch, start)
         self._starts[start.tool] += 1
 
     def _for_its_subject(self, tool: Tool, arguments: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
@@ -215,9 +226,13 @@ class Invariants:
 
     def _only_once(self, start: fx.StartTool) -> Iterator[tuple[str, str]]:
         key = start.idempotency_key
-        if key is None or key in self._keys:
+        in_doubt = self._in_doubt.get(_key(start.tool, start.arguments))
+        # The same again, while nobody knows whether it was done, has to be recognised by whoever has done it.
+        if key is None or (key in self._keys) != (in_doubt is not None) or in_doubt not in (None, key):
             yield "a write only once", f"{start.tool} under the key {key!r}"
-        self._keys[str(key)] = None
+        if start.call in self._written:
+            yield "a write only once", f"{start.tool} for one and the same request {start.call}"
+        self._keys[str(key)] = self._written[start.call] = None
         if self._starts[start.tool] >= self._requests[start.tool]:
             yield "a write only once", f"{start.tool} is done more often than it was asked for"
 
