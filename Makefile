@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis demo test test-faults test-providers explore lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis demo test test-faults test-providers explore explore-mutants lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Create .venv with everything the other targets need
 
@@ -45,11 +45,15 @@ test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stal
 test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
 	@tests/providers/run
 
-explore: $(STAMP)  ## Play every scripted conversation in many orders, on the core and through the runtime
+explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders
+	$(BIN)/python -m voiceagent.cli explore --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
 	EXPLORED_CALLS=400 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
+
+explore-mutants: $(STAMP)  ## Plant defects in copies of the package, and see that exploring catches each of them
+	$(BIN)/python -m tests.mutants
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from voiceagent import __version__
 from voiceagent.cli.call import call
 from voiceagent.cli.check import check
 from voiceagent.cli.diff import diff
+from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.probe import probe
@@ -43,6 +44,7 @@ app.command()(replay)
 app.command()(promote)
 app.command("purge")(purge_records)
 app.command("test")(play)
+app.command()(explore)
 app.command()(schema)
 
 

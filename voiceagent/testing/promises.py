@@ -34,19 +34,24 @@ def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0)
         return []
     messages = call.conversation.transcript.messages()
     kept = plain_words(" ".join(message.text for message in messages if message.role == "agent"))
-    at = 0
+    # How far it has been followed: where a word may be in it or not there are several ways to go on.
+    places: set[int] = {0}
     for clause in call.voice.said:
         if clause.kind == "filler" and not call.conversation.state.voice_speaks:  # a speech model is told of them
             continue
+        left_off: set[int] = set()
         for spoken, ends_ms in clause.all_words():
             words = plain_words(spoken)
-            there = kept[at : at + len(words)] == words
-            if ends_ms > clause.ends_ms + within_ms or (not there and ends_ms > clause.ends_ms - within_ms):
+            if ends_ms > clause.ends_ms + within_ms or not places:
                 break
-            if not there:
-                return [_not_as_heard(f"{spoken!r}, heard at {ends_ms} ms", kept, at)]
-            at += len(words)
-    return [_not_as_heard("nothing more", kept, at)] if at < len(kept) else []
+            there: set[int] = {at + len(words) for at in places if kept[at : at + len(words)] == words}
+            if ends_ms > clause.ends_ms - within_ms:
+                left_off |= places
+            elif not there:
+                return [_not_as_heard(f"{spoken!r}, heard at {ends_ms} ms", kept, max(places))]
+            places = there
+        places |= left_off
+    return [] if len(kept) in places else [_not_as_heard("nothing more", kept, max(places))]
 
 
 def _not_as_heard(expected: str, kept: Sequence[str], at: int) -> Mismatch:
