@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import signal
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults_real.listening import p95_of_pauses
 from tests.faults_real.processes import ServerProcess, write_shop
 from tests.threats.served import RawCarrier, digit, frame, mark, media
 
@@ -41,38 +41,17 @@ async def flood(server: ServerProcess, call: str, kind: str) -> RawCarrier:
     return carrier
 
 
-async def listen(server: ServerProcess, call: str) -> list[float]:
-    """Be told a story for as long as the flood takes; return the pauses between its pieces, in milliseconds."""
-    carrier = await RawCarrier.calls(server.port, call)
-    carrier.sends(digit(call, "1"))
-    came: list[float] = []
-    until_s = time.monotonic() + SECONDS
-    async for event in carrier.events():
-        if event["event"] == "media":
-            came.append(time.monotonic() * 1_000)
-        if time.monotonic() > until_s:
-            break
-    carrier.sends(digit(call, "9"))
-    assert await carrier.close_code() == 1000
-    return [later - earlier for earlier, later in itertools.pairwise(came[20:])]  # without the greeting
-
-
-def p95(pauses: list[float]) -> float:
-    return sorted(pauses)[len(pauses) * 95 // 100]
-
-
+@pytest.mark.measures
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_is_dropped_and_counted_and_the_other_calls_are_as_before(tmp_path: Path, kind: str) -> None:
     write_shop(tmp_path)
 
     async def scenario(server: ServerProcess) -> tuple[float, float, int]:
-        async def good(name: str) -> float:
-            heard = await asyncio.gather(*(listen(server, f"CA{name}{number}") for number in range(3)))
-            return p95([pause for pauses in heard for pause in pauses])
-
-        alone_ms = await good("alone")
+        alone_ms = await p95_of_pauses(server, "alone", calls=3, seconds=SECONDS)
         before_kib = server.rss_kib()
-        beside_ms, carrier = await asyncio.gather(good("beside"), flood(server, "CAflood", kind))
+        beside_ms, carrier = await asyncio.gather(
+            p95_of_pauses(server, "beside", calls=3, seconds=SECONDS), flood(server, "CAflood", kind)
+        )
         grown_kib = server.rss_kib() - before_kib
         carrier.breaks()
         return alone_ms, beside_ms, grown_kib

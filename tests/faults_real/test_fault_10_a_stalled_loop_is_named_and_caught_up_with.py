@@ -8,6 +8,8 @@ import itertools
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.faults_real.processes import ServerProcess, write_shop
 from tests.threats.served import RawCarrier, digit
 
@@ -25,6 +27,7 @@ async def arrivals(carrier: RawCarrier, *, until_ms: int) -> list[tuple[float, i
     return came
 
 
+@pytest.mark.measures
 def test_the_stack_is_logged_and_the_audio_is_not_poured_out(tmp_path: Path) -> None:
     write_shop(tmp_path, stall_s=STALL_S)
 
