@@ -22,8 +22,8 @@ __all__ = ["FILE"]
 
 FILE = "COUNTED_FILE"
 """Variable of the environment: where it is written."""
-_POOL = ("asyncio_", "ThreadPoolExecutor-0_")
-"""Threads of the event loop's own pool (asyncio's, uvloop's): it has a bound, and keeps those that it has started."""
+_POOL = ("asyncio_", "uvloop_")
+"""Threads of the event loop's own pool: it has a bound, and keeps those that it has started."""
 _late_ms: deque[int] = deque(maxlen=100_000)
 _opened: Counter[str] = Counter()
 

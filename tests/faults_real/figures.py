@@ -14,10 +14,10 @@ __all__ = ["pytest_terminal_summary"]
 _FILE = Path("bench-output") / "faults.md"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Tell the figures of this run, and put them behind those of the runs before."""
     lines = [f"- {name}: {value}" for name, value in _figures(terminalreporter).items()]
-    if not lines:
+    if not lines or hasattr(config, "workerinput"):  # one of several processes, of which the first one tells all
         return
     terminalreporter.section("figures")
     for line in lines:

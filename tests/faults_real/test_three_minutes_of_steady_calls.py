@@ -15,7 +15,7 @@ from tests.faults_real.processes import Counts, ServerProcess, write_shop
 from tests.threats.served import RawCarrier, digit, media
 
 LINES = 10
-WARM_S, MINUTE_S, MINUTES = 20, 55, 3
+WARM_S, MINUTE_S, MINUTES = 15, 55, 3
 STORY_S = 3
 FRAMES_AT_ONCE = 5
 
@@ -64,15 +64,18 @@ def test_the_last_minute_is_like_the_first(tmp_path: Path, record_property: Call
         asyncio.run(steady_calls(server, numbers, WARM_S))
         server.at_rest(fresh)
         minutes: list[Counts] = []
+        at_rest: list[Counts] = []
         for _ in range(MINUTES):
             asyncio.run(steady_calls(server, numbers, MINUTE_S))
-            minutes.append(server.at_rest(fresh))
-        first, last = minutes[0], minutes[-1]
-        assert [minute.held for minute in minutes] == [fresh.held] * MINUTES
+            minutes.append(server.counts())
+            at_rest.append(server.at_rest(fresh))
+        first, last = at_rest[0], at_rest[-1]
+        assert [each.held for each in at_rest] == [fresh.held] * MINUTES
         calls = next(numbers) - 1
-        assert last.rss_kib - first.rss_kib < calls, "less than 1 KiB for each call"
+        # The allocator of a fresh process still takes what it needs; what a call costs, five thousand of them show.
+        assert last.rss_kib - first.rss_kib < 2_048
         # Both are of one run on one machine. A beat that is 20 ms late is still inside what is sent ahead.
-        assert min(minute.late_p95_ms for minute in minutes[1:]) <= first.late_p95_ms * 1.5 + 5
+        assert min(minute.late_p95_ms for minute in minutes[1:]) <= minutes[0].late_p95_ms * 1.5 + 5
         assert min(minute.late_p50_ms for minute in minutes) <= 5
         server.signals(signal.SIGTERM)
         assert server.ends() == 0
@@ -82,5 +85,5 @@ def test_the_last_minute_is_like_the_first(tmp_path: Path, record_property: Call
         f"soak of {MINUTES * MINUTE_S + WARM_S} s",
         f"{calls} calls; memory {last.rss_kib - first.rss_kib:+d} KiB in the last {(MINUTES - 1) * MINUTE_S} s; tasks, "
         f"threads, files {tuple(now - then for now, then in zip(last.held, fresh.held, strict=True))}; beat late "
-        f"p95 {first.late_p95_ms} ms in the first minute, {last.late_p95_ms} ms in the last",
+        f"p95 {minutes[0].late_p95_ms} ms in the first minute, {minutes[-1].late_p95_ms} ms in the last",
     )

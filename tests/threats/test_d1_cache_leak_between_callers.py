@@ -43,6 +43,8 @@ from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
 
+pytestmark = pytest.mark.timeout(180)
+"""Two hundred and forty journals are made one after the other: how long that takes is the disk's affair."""
 GONE, AT_ONCE, IN_PAIRS = 40, 200, 20
 """Callers who hang up while their data is on its way; callers at once; of these, how many share a live call's id."""
 NUMBER = "+15550100"
