@@ -45,7 +45,7 @@ test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stal
 	@rm -f bench-output/faults.md
 	@# Most of them wait most of the time; those that measure have the machine for themselves.
 	@failed=0; \
-	timeout --kill-after=20 420 $(FAULTS) -m "(faults_real or figures) and not measures" -n 5 || failed=1; \
+	timeout --kill-after=20 540 $(FAULTS) -m "(faults_real or figures) and not measures" -n 5 || failed=1; \
 	timeout --kill-after=20 720 $(FAULTS) -m measures || failed=1; \
 	echo "== figures"; cat bench-output/faults.md; exit $$failed
 

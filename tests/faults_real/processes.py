@@ -82,9 +82,9 @@ class Counts:
     objects: dict[str, int]
 
     @property
-    def held(self) -> tuple[int, int, int]:
-        """What has to be given back: tasks, threads, files."""
-        return self.tasks, self.threads, self.files
+    def held(self) -> tuple[int, int, int, int]:
+        """What has to be given back: tasks, threads, files, and all that hangs on a session."""
+        return self.tasks, self.threads, self.files, self.objects.get("Session", 0)
 
 
 def free_port() -> int:

@@ -100,4 +100,4 @@ def test_memory_does_not_grow_and_everything_is_given_back(
         assert "Traceback" not in server.log
     record_property(f"growth of memory over calls {STEADY} to {CALLS}", f"{bytes_per_call:.0f} bytes a call")
     left = tuple(now - then for now, then in zip(after.held, fresh.held, strict=True))
-    record_property(f"tasks, threads, files that {CALLS} calls have left", str(left))
+    record_property(f"tasks, threads, files, sessions that {CALLS} calls have left", str(left))

@@ -81,9 +81,10 @@ def test_the_last_minute_is_like_the_first(tmp_path: Path, record_property: Call
         assert server.ends() == 0
         assert "Traceback" not in server.log
         assert server.log.count("held up for more than") <= MINUTES
+    left = tuple(now - then for now, then in zip(last.held, fresh.held, strict=True))
     record_property(
         f"soak of {MINUTES * MINUTE_S + WARM_S} s",
-        f"{calls} calls; memory {last.rss_kib - first.rss_kib:+d} KiB in the last {(MINUTES - 1) * MINUTE_S} s; tasks, "
-        f"threads, files {tuple(now - then for now, then in zip(last.held, fresh.held, strict=True))}; beat late "
-        f"p95 {minutes[0].late_p95_ms} ms in the first minute, {minutes[-1].late_p95_ms} ms in the last",
+        f"{calls} calls; memory {last.rss_kib - first.rss_kib:+d} KiB in the last {(MINUTES - 1) * MINUTE_S} s; "
+        f"tasks, threads, files, sessions left {left}; "
+        f"beat late p95 {minutes[0].late_p95_ms} ms in the first minute, {minutes[-1].late_p95_ms} ms in the last",
     )

@@ -1,14 +1,19 @@
-"""Fault 16: what a flow knows of a call is gone with the call, also where that is broken off and never ends here."""
+"""Fault 16: a call that is over is kept by nothing: not by its flow, if it was broken off, nor by what recorded it."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import weakref
+from collections.abc import Callable
+from pathlib import Path
 
 from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, Transition
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.events import CallStarted, LegAttached, LegLost
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.core.state import Inherited
+from voiceagent.runtime.journal import JournalStore
 
 FLOW = Flow(
     name="desk",
@@ -45,3 +50,24 @@ def test_a_hundred_calls_that_are_broken_off_leave_no_place_in_their_flow() -> N
     for _ in range(100):
         break_off_a_call()
     assert places_in_flows() == before
+
+
+def test_a_call_is_not_kept_by_its_journal_until_another_one_is_written(tmp_path: Path) -> None:
+    async def recorded(store: JournalStore) -> weakref.ref[Callable[[str], None]]:
+        def told_if_it_breaks(reason: str) -> None:
+            del reason
+
+        journal = await store.open(CallId("CA0"), on_broken=told_if_it_breaks)
+        await journal.close()
+        return weakref.ref(told_if_it_breaks)
+
+    async def scenario() -> None:
+        store = JournalStore(tmp_path)
+        kept = await recorded(store)
+        async with asyncio.timeout(10):
+            while kept() is not None:  # the thread says that a file is closed a moment before it waits again
+                gc.collect()
+                await asyncio.sleep(0.01)
+        await store.close()
+
+    asyncio.run(scenario())
