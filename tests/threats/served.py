@@ -93,11 +93,12 @@ async def serving(journals: Path, *, flow: Flow = DESK, **telephony: Any) -> Asy
     settings = ServerSettings(
         telephony=TelephonySettings(agents=frozenset({"desk"}), port=0, **given), journals=journals, engines="null"
     )
+    before = set(_MADE)  # of other tests, whose event loops are gone
     async with agent_server(settings, {"desk": flow}) as server:
         try:
             yield server
         finally:
-            for carrier in _MADE[:]:
+            for carrier in [each for each in _MADE if each not in before]:
                 carrier.breaks()
 
 
