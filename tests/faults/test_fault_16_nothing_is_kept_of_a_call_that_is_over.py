@@ -49,7 +49,7 @@ def test_a_hundred_calls_that_are_broken_off_leave_no_place_in_their_flow() -> N
     before = places_in_flows()
     for _ in range(100):
         break_off_a_call()
-    assert places_in_flows() == before
+    assert places_in_flows() <= before, "other tests' calls may have gone meanwhile, too"
 
 
 def test_a_call_is_not_kept_by_its_journal_until_another_one_is_written(tmp_path: Path) -> None:
