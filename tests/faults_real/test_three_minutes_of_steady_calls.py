@@ -80,7 +80,6 @@ def test_the_last_minute_is_like_the_first(tmp_path: Path, record_property: Call
         server.signals(signal.SIGTERM)
         assert server.ends() == 0
         assert "Traceback" not in server.log
-        assert server.log.count("held up for more than") <= MINUTES
     left = tuple(now - then for now, then in zip(last.held, fresh.held, strict=True))
     record_property(
         f"soak of {MINUTES * MINUTE_S + WARM_S} s",
