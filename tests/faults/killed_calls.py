@@ -17,7 +17,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -25,7 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from voiceagent.audio import FRAME_MS, pcm16_to_mulaw
-from voiceagent.testing.twilio_stream import Mark, Media, TwilioStream
+from voiceagent.testing.twilio_stream import Mark, Media, TwilioStream, twilio_signature
 
 __all__ = ["Bookings", "Caller", "Server"]
 
@@ -74,6 +74,8 @@ class Bookings:
     def __init__(self, *, slow_ms: int) -> None:
         """Every booking takes `slow_ms` after it is done, and only then is answered."""
         self.asked: Counter[str] = Counter()
+        self.wanted: list[Any] = []
+        """What was sent with each request."""
         self.seats: dict[str, int] = {}
         numbers, lock, answered = count(1), threading.Lock(), threading.Event()
         bookings = self
@@ -81,9 +83,10 @@ class Bookings:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 key = self.headers["Idempotency-Key"]
-                self.rfile.read(int(self.headers["Content-Length"] or 0))
+                wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)))
                 with lock:
                     bookings.asked[key] += 1
+                    bookings.wanted.append(wanted)
                     seat = bookings.seats.get(key) or bookings.seats.setdefault(key, next(numbers))
                 answered.wait(slow_ms / 1_000)
                 body = json.dumps({"seat": seat}).encode()
@@ -174,14 +177,17 @@ class Server:
 class Caller:
     """Hums, hears the answer out, hums again; on as many connections as it takes."""
 
-    def __init__(self) -> None:
-        self.stream = TwilioStream()
+    def __init__(self, call: str | None = None, *, secret: str | None = None) -> None:
+        """The carrier has given the call this id, and signs with this secret, where it has been told one."""
+        self.stream = TwilioStream(call)
         self.heard_bytes = 0
+        self._secret = secret
 
     async def talk(self, url: str, *, for_s: float, begun: Callable[[], None] = lambda: None) -> None:
         """Be in the call for so long, or until the connection breaks."""
+        signed = {"X-Twilio-Signature": twilio_signature(url, self._secret)} if self._secret else {}
         with suppress(ConnectionClosed, OSError):
-            async with connect(url, compression=None) as connection:
+            async with connect(url, additional_headers=signed, compression=None) as connection:
                 await connection.send(self.stream.connected())
                 await connection.send(self.stream.start({}))
                 begun()

@@ -114,17 +114,26 @@ class RecordingsDisk:
         return True
 
     def _write_all(self) -> None:
-        while not isinstance(taken := self._jobs.get(), _Last):
-            file, job = taken
-            try:
-                _do(file, job)
-            except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the recordings of others
-                _stop(file, exc)
-            if file.unwanted:
-                file.path.unlink(missing_ok=True)
-            if isinstance(job, Ended):
-                job.tell()
-        taken.tell()
+        last = None
+        while last is None:
+            last = self._do_the_next()
+        last.tell()
+
+    def _do_the_next(self) -> _Last | None:
+        """Wait for a job and do it; nothing of the call it is of is kept while the next one is waited for."""
+        taken = self._jobs.get()
+        if isinstance(taken, _Last):
+            return taken
+        file, job = taken
+        try:
+            _do(file, job)
+        except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the recordings of others
+            _stop(file, exc)
+        if file.unwanted:
+            file.path.unlink(missing_ok=True)
+        if isinstance(job, Ended):
+            job.tell()
+        return None
 
 
 def _do(file: RecordingFile, job: Job) -> None:
