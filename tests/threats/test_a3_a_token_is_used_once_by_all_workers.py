@@ -30,9 +30,12 @@ _SETTINGS = TelephonySettings(
 
 
 class LaterClock(SystemClock):
-    """The wall clock of workers that went on for a while."""
+    """The clock of workers that went on for a while."""
 
     later_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.later_ms
 
     def unix_ms(self) -> int:
         return super().unix_ms() + self.later_ms

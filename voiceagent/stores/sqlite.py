@@ -1,6 +1,7 @@
 """Shared state in one SQLite file: for several workers on one machine.
 
-Time is the wall clock, which is all that the workers of a machine have in common after a restart.
+Time is the wall clock as each worker found it when it began, which is all that the workers of a machine have in common
+after a restart; it goes on from there by itself, so that a clock that is set in the middle of calls ends none of them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class SqliteStore:
         """Nothing is opened yet: the file is made, private, by what is asked first."""
         self._file = SqliteFile(path)
         self._clock = clock
+        self._began_unix_ms = clock.unix_ms() - clock.now_ms()
+        """The wall clock at the beginning of this worker's own time."""
         self._terms = terms or Terms()
 
     async def require(self) -> None:
@@ -210,7 +213,7 @@ class SqliteStore:
 
     async def _do(self, work: Callable[[sqlite3.Connection, int], Result]) -> Result:
         """Have this done in one transaction, which is told the time."""
-        now_ms = self._clock.unix_ms()
+        now_ms = self._began_unix_ms + self._clock.now_ms()
         return await self._file.do(lambda db: work(db, now_ms), now_ms=now_ms)
 
 
