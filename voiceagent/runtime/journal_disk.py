@@ -160,31 +160,36 @@ class Disk:
         open_files: dict[RecordFile, None] = {}
         last = None
         while last is None:
-            jobs, last = self._next_jobs()
-            syncs: dict[RecordFile, list[Synced]] = {}
-            for file, job in jobs:
-                open_files[file] = None
-                match job:
-                    case Opened(tell):
-                        self._open(file)
-                        tell()
-                    case Synced():
-                        syncs.setdefault(file, []).append(job)
-                    case _:
-                        self._encode(file, job)
-            for file in dict.fromkeys(file for file, _ in jobs):
-                self._write(file, sync=file in syncs)
-            for file, done in syncs.items():
-                if any(sync.last for sync in done):
-                    _close(file)
-                    open_files.pop(file, None)
-                for sync in done:
-                    sync.tell()
-            for file, _ in jobs:
-                file.jobs_done += 1
+            last = self._write_some(open_files)
         for file in open_files:
             _close(file)
         last.tell()
+
+    def _write_some(self, open_files: dict[RecordFile, None]) -> _Last | None:
+        """Do what there is to be done; nothing of it is held while there is nothing: behind it are whole calls."""
+        jobs, last = self._next_jobs()
+        syncs: dict[RecordFile, list[Synced]] = {}
+        for file, job in jobs:
+            open_files[file] = None
+            match job:
+                case Opened(tell):
+                    self._open(file)
+                    tell()
+                case Synced():
+                    syncs.setdefault(file, []).append(job)
+                case _:
+                    self._encode(file, job)
+        for file in dict.fromkeys(file for file, _ in jobs):
+            self._write(file, sync=file in syncs)
+        for file, done in syncs.items():
+            if any(sync.last for sync in done):
+                _close(file)
+                open_files.pop(file, None)
+            for sync in done:
+                sync.tell()
+        for file, _ in jobs:
+            file.jobs_done += 1
+        return last
 
     def _next_jobs(self) -> tuple[list[tuple[RecordFile, Job]], _Last | None]:
         """Wait for something to do and take what else is there: one write and one fsync serve all of it."""
