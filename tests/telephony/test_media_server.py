@@ -399,7 +399,8 @@ def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, 
             assert session.audio.startswith(b"\x01" * 160)
 
     asyncio.run(scenario())
-    assert "failed" in caplog.text
+    assert "failed: ValueError at" in caplog.text
+    assert "broken" not in caplog.text, "what an exception says may be what a caller said"
 
 
 def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_leg_that_is_half_dead(running_clock):

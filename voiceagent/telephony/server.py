@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
 from voiceagent.core.ids import CallId, LegId
+from voiceagent.logs import log_failure
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.call_tokens import CallTokens
@@ -202,8 +203,8 @@ class MediaServer:
         try:
             with self._limits.going_on(incoming.call, incoming.caller_number):
                 await self._handler(incoming)
-        except Exception:  # noqa: BLE001  the outermost frame of a call: its fault ends this leg and nothing else
-            _log.exception("call on leg %s failed", leg.id)
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a call: its fault ends this leg and nothing else
+            log_failure(_log, exc, "call on leg %s failed", leg.id)
             await socket.close(_INTERNAL_ERROR, "internal error")
         else:
             await leg.hang_up(drain=False)
