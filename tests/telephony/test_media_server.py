@@ -20,7 +20,7 @@ from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
 from voiceagent.telephony.driver import START_DEADLINE_MS
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -93,7 +93,7 @@ async def serving(clock, settings=SECURE, *, calls=None):
     state = MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    limits = CallLimits(settings, counts=CallsInMemory(clock))
+    limits = CallLimits(settings, state=state, clock=clock)
     server = MediaServer(
         settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers, limits=limits
     )

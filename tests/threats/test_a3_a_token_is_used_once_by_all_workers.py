@@ -17,7 +17,7 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.stores import open_store
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -54,7 +54,7 @@ class Worker:
             clock=clock,
             tokens=self.tokens,
             transfers=Transfers({}, clock, state),
-            limits=CallLimits(_SETTINGS, counts=CallsInMemory(clock)),
+            limits=CallLimits(_SETTINGS, state=state, clock=clock),
         )
 
     async def _take(self, _: IncomingCall) -> None:

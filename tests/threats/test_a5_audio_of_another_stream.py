@@ -13,7 +13,7 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.driver import SocketLeg
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
@@ -61,7 +61,7 @@ def test_another_calls_stream_is_heard_by_neither() -> None:
             clock=clock,
             tokens=CallTokens(MemoryStore(clock)),
             transfers=Transfers({}, clock, MemoryStore(clock)),
-            limits=CallLimits(settings, counts=CallsInMemory(clock)),
+            limits=CallLimits(settings, state=MemoryStore(clock), clock=clock),
         )
         async with server.serving() as port:
             attacker = await RawCarrier.calls(port, "CAattacker", agent="desk")

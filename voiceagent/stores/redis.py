@@ -77,6 +77,14 @@ class RedisStore:
         """Begin to count anew."""
         await self._asked(self._redis.delete(f"{_PREFIX}count:{key}"))
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have one more member."""
+        return bool(await self._run("join", [f"{_PREFIX}member:{key}"], member, most, ttl_ms))
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have one member less."""
+        await self._asked(self._redis.zrem(f"{_PREFIX}member:{key}", member))
+
     # --- journals ---
 
     async def begin(self, call: CallId) -> CallLease | None:

@@ -92,6 +92,23 @@ class SqliteStore:
         """Begin to count anew."""
         await self._do(lambda db, _now_ms: _drop(db, "count", key))
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have one more member."""
+        group = f"member:{key}"
+
+        def work(db: sqlite3.Connection, now_ms: int) -> bool:
+            others = "SELECT count(*) FROM kept WHERE kind = ? AND key <> ? AND expires_ms > ?"
+            if db.execute(others, (group, member, now_ms)).fetchone()[0] >= most:
+                return False
+            _keep(db, group, member, now_ms + ttl_ms)
+            return True
+
+        return await self._do(work)
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have one member less."""
+        await self._do(lambda db, _now_ms: _drop(db, f"member:{key}", member))
+
     # --- journals ---
 
     async def begin(self, call: CallId) -> CallLease | None:
