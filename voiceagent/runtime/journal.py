@@ -94,6 +94,11 @@ class JournalWriter:
         """Why nothing more is written; None while all is well."""
         return self._given_up or self._file.broken
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether another worker goes on with the call: whoever has it here has lost it, and its caller."""
+        return self._mirror is not None and self._mirror.taken_over
+
     def begin(self, header: JournalHeader) -> None:
         """Write the first line. Returns at once."""
         self._put(header)

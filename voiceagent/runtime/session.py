@@ -86,6 +86,7 @@ class Session:
         self._conversation: Conversation
         self._logged: LoggedCall
         self._observers = list(services.observers)
+        self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
         self._recording: Recording | None = None
         self._listening = True
@@ -148,6 +149,7 @@ class Session:
         except BaseException:
             await self._let_go()
             raise
+        self._journal = journal
         at_the_end.push_async_callback(journal.close)
         if self._services.recordings is not None:
             self._begin_recording(self._services.recordings, at_the_end)
@@ -373,6 +375,11 @@ class Session:
                 self._record(journal, event)
 
     def _journal_broken(self, reason: str) -> None:
+        if self._journal is not None and self._journal.taken_over:
+            # The caller is there, too: whatever were said or done here would be so without them.
+            _log.warning("call %s ends here: another worker has it", self._call)
+            self.post(ev.LegLost(self._leg.id, "another worker has the call", may_return=True))
+            return
         _log.error(
             "the journal of call %s stops: %s; the call goes on, but nothing is written to the outside any more",
             self._call,
