@@ -217,6 +217,7 @@ async def agent_server(
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
+        agents.calls.sweep()
         lines = open_lines(
             settings.telephony,
             handler=agents.take,

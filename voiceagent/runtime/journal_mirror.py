@@ -116,14 +116,15 @@ class JournalMirror:
         except StateUnavailable as exc:
             _log.warning("an empty record of call %s is left in the shared state: %s", before, exc)
 
-    async def take_over(self, call: CallId, *, seize: bool) -> tuple[bytes, ...] | None:
+    async def take_over(self, call: CallId, *, seize: bool, newest: bool = True) -> tuple[bytes, ...] | None:
         """Own the newest record of a call that another worker had, go on behind its last line, and return its lines.
 
+        Without `newest` it is the record of exactly this id.
         None where there is none, it has come to its end, or a worker that lives has it. With `seize` that worker loses
         the call: for whoever knows that the caller is connected here by now. Raises StateUnavailable.
         """
-        newest = await open_record(self._shared, call)
-        lease = await self._shared.take_over(newest, seize=seize) if newest is not None else None
+        recorded_as = await open_record(self._shared, call) if newest else call
+        lease = await self._shared.take_over(recorded_as, seize=seize) if recorded_as is not None else None
         recorded = await self._shared.read(lease.call) if lease is not None else None
         if lease is None or recorded is None:
             return None
