@@ -857,6 +857,10 @@ class SharedJournals(Protocol):
         """Return the calls that have not ended and that nobody owns."""
         ...
 
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded, those that have ended included."""
+        ...
+
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call, whoever owns it."""
         ...

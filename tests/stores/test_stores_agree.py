@@ -107,6 +107,7 @@ def test_all_stores_answer_alike(tmp_path: Path, redis_for_all: RedisServer) -> 
         def read(self, call: CallId, start: int) -> None:
             self.alike(lambda store: store.read(call, start=start))
             self.alike(lambda store: store.interrupted())
+            self.alike(lambda store: store.recorded())
 
         @rule(call=_CALLS)
         def erase(self, call: CallId) -> None:

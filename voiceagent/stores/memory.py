@@ -191,6 +191,11 @@ class MemoryStore:
             if not call.ended and call.leased_until_ms <= now_ms < call.expires_ms
         )
 
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+        now_ms = self._clock.now_ms()
+        return tuple(name for name, call in self._calls.items() if call.expires_ms > now_ms)
+
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""
         self._calls.pop(call, None)

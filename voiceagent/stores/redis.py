@@ -125,6 +125,17 @@ class RedisStore:
         found = cast("list[bytes]", await self._run("interrupted", [f"{_PREFIX}open"], f"{_PREFIX}call:"))
         return tuple(CallId(call.decode()) for call in sorted(found))
 
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+        found: dict[str, None] = {}
+        cursor = 0
+        while True:
+            asked = self._redis.scan(cursor, match=f"{_PREFIX}call:*", count=1_000, _type="hash")  # pyright: ignore[reportUnknownMemberType] - it is typed too loosely
+            cursor, keys = cast("tuple[int, list[bytes]]", await self._asked(asked))
+            found |= dict.fromkeys(key.decode().removeprefix(f"{_PREFIX}call:") for key in keys)
+            if cursor == 0:
+                return tuple(CallId(call) for call in sorted(found))
+
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""
         await self._run("erase", _keys(call), call)

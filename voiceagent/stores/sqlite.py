@@ -210,6 +210,15 @@ class SqliteStore:
 
         return await self._do(work)
 
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+
+        def work(db: sqlite3.Connection, now_ms: int) -> tuple[CallId, ...]:
+            rows = db.execute("SELECT call FROM calls WHERE expires_ms > ? ORDER BY call", (now_ms,))
+            return tuple(CallId(row[0]) for row in rows)
+
+        return await self._do(work)
+
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""
 
