@@ -43,7 +43,7 @@ def test_a_session_that_is_replaced_is_never_answered() -> None:
         old, new = provider.sessions
         assert "ask" not in old.log
         assert old.log[-1] == "close"
-        assert [message.role for message in new.told] == ["agent", "caller", "tool_request", "tool_result"]
+        assert [message.role for message in new.told] == ["note", "agent", "caller", "tool_request", "tool_result"]
 
 
 @pytest.mark.parametrize("swap", BOTH)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from voiceagent.core.agent_speech import Spoken
-from voiceagent.core.confirmations import Confirmation
+from voiceagent.core.confirmations import Confirmation, digest_of
 from voiceagent.core.doing import Doing
 from voiceagent.core.fillers import FillerPolicy
+from voiceagent.core.ids import UtteranceId
+from voiceagent.core.tool_calls import ToolCall
 from voiceagent.testing import CallOutcome
 
 Play = Callable[..., CallOutcome]
@@ -59,8 +61,11 @@ def test_no_filler_is_said_twice_in_a_row(play: Play, monkeypatch: pytest.Monkey
 def test_nothing_irreversible_is_done_before_its_question_was_heard(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def started(doing: Doing, call: object) -> None:
-        doing._start(call, "key")
+    def started(doing: Doing, call: ToolCall) -> None:
+        read_back = UtteranceId("nobody heard it")
+        doing._start(
+            call, Confirmation(1, call.id, read_back, call.epoch, 0, "", digest_of(call.tool.name, call.arguments))
+        )
 
     monkeypatch.setattr(Doing, "_confirmable", started)
     assert broken(play, BOOKING)[0][0] == "book"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 from voiceagent.core import events as ev
@@ -25,7 +25,7 @@ from voiceagent.ports import (
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.mouth import Mouth, recordable
-from voiceagent.runtime.spoken_text import PlainVoice, ReplyText
+from voiceagent.runtime.spoken_text import PlainVoice, ReplyText, between_words
 
 __all__ = ["CascadeVoice"]
 
@@ -129,20 +129,23 @@ class CascadeVoice:
             async for piece in self._model.reply(request):  # how long it may take is for the core to say
                 match piece:
                     case SentText(text):
-                        for clause in splitter.feed(words.take(text)):
-                            self._post(ev.ReplyText(reply, clause))
+                        self._say(reply, splitter.feed(words.take(text)))
                     case ToolRequest(asked, name, text):
                         arguments, problem = parsed_arguments(text)
                         self._post(ev.ToolRequested(reply, asked, name, arguments, problem))
                     case ReplyDone(asks, read, written, understood, cached):
-                        for clause in splitter.flush():
-                            self._post(ev.ReplyText(reply, clause))
+                        self._say(reply, splitter.flush())
                         self._post(ev.ReplyFinished(reply, asks, read, written, understood, cached))
                         return
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a model may raise anything
             self._post(ev.ReplyFailed(reply, recordable(exc)))
         else:
             self._post(ev.ReplyFailed(reply, "the model broke off"))
+
+    def _say(self, reply: ReplyId, clauses: Iterable[str]) -> None:
+        for clause in clauses:
+            for part in between_words(clause):
+                self._post(ev.ReplyText(reply, part))
 
     # --- speaking ---
 
@@ -172,6 +175,4 @@ class CascadeVoice:
 
 def _cut(text: str) -> str:
     """Return what is kept of a transcript: whole words, up to the longest one that anybody needs."""
-    if len(text) <= _LONGEST_TRANSCRIPT:
-        return text
-    return text[:_LONGEST_TRANSCRIPT].rpartition(" ")[0] or text[:_LONGEST_TRANSCRIPT]
+    return next(between_words(text, _LONGEST_TRANSCRIPT))

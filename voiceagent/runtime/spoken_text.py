@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from voiceagent.language import Language
 from voiceagent.ports import SynthesizerHandle
 
-__all__ = ["LONGEST_CLAUSE", "LONGEST_REPLY", "PlainVoice", "ReplyText"]
+__all__ = ["LONGEST_CLAUSE", "LONGEST_REPLY", "PlainVoice", "ReplyText", "between_words"]
 
 LONGEST_REPLY = 4_000
 """Characters of one reply: four minutes of speech, which nobody listens to."""
@@ -46,6 +46,15 @@ class ReplyText:
         elif not self._in_string:
             self._depth += (char == "{") - (char == "}")
         return False
+
+
+def between_words(clause: str, longest: int = LONGEST_CLAUSE) -> Iterator[str]:
+    """Yield a clause in parts that are not too long, cut between words where it has any."""
+    while len(clause) > longest:
+        cut = clause.rfind(" ", 1, longest + 1)
+        part, clause = (clause[:cut], clause[cut + 1 :]) if cut > 0 else (clause[:longest], clause[longest:])
+        yield part
+    yield clause
 
 
 class PlainVoice:
