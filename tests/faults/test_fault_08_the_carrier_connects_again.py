@@ -50,6 +50,7 @@ class Carrier:
 
     def __init__(self, port: int, seen: list[tuple[str, ev.Event]]) -> None:
         self._port = port
+        self.legs: list[RawCarrier] = []
         self.seen = seen
 
     async def told(self, webhook: str) -> tuple[str, str | None]:
@@ -66,6 +67,7 @@ class Carrier:
     async def connects(self, path: str | None) -> RawCarrier:
         assert path is not None
         leg = await RawCarrier.asks(self._port, path=path, signed=signature(path))
+        self.legs.append(leg)
         assert leg.status == 101
         leg.starts(CALL)
         return leg
@@ -92,7 +94,10 @@ async def carrier(folder: Path, *, resume_within_ms: int = 60_000) -> AsyncGener
     )
     flows = {"desk": desk(resume_within_ms=resume_within_ms)}
     async with agent_server(settings, flows, observers=[watch]) as server:
-        yield Carrier(server.port, seen)
+        line = Carrier(server.port, seen)
+        yield line
+        for leg in line.legs:
+            leg.breaks()
         await server.drain(at_most_s=5)
 
 
