@@ -778,6 +778,14 @@ class SharedState(Protocol):
         """Close the window of a count."""
         ...
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have a member under this key for so long from now on; False where `most` others are there already."""
+        ...
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have a member there no longer."""
+        ...
+
 
 CALL_LEASE_MS = 10_000
 """How long a worker owns a call without a word of it; three renewals may fail before it is taken for dead."""
@@ -847,6 +855,10 @@ class SharedJournals(Protocol):
 
     async def interrupted(self) -> tuple[CallId, ...]:
         """Return the calls that have not ended and that nobody owns."""
+        ...
+
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded, those that have ended included."""
         ...
 
     async def erase(self, call: CallId) -> None:

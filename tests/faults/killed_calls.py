@@ -118,22 +118,36 @@ class Bookings:
 class Server:
     """`voiceagent serve` in a folder of its own."""
 
-    def __init__(self, folder: Path, service_url: str) -> None:
+    def __init__(self, folder: Path, service_url: str, *options: str, before: Callable[[], None] | None = None) -> None:
+        """`before` is done in the new process before it is the server."""
         (folder / "phases" / "desk").mkdir(parents=True, exist_ok=True)
         (folder / "prompts" / "desk").mkdir(parents=True, exist_ok=True)
         (folder / "phases" / "desk" / "__init__.py").write_text(_AGENT)
         (folder / "prompts" / "desk" / "counter.md").write_text("You book seats.")
         self.journals = folder / "journals"
-        options = ("--insecure", "--engines", "null", "--port", "0", "--service-url", service_url)
-        self._log = (folder / "server.log").open("w+")
+        given = ("--insecure", "--engines", "null", "--port", "0", "--service-url", service_url, *options)
+        self.log = folder / "server.log"
+        self._log = self.log.open("w+")
         self._process = subprocess.Popen(  # noqa: S603 - this repository's own program
-            [sys.executable, "-m", "voiceagent.cli", "serve", "desk", *options, "--public-url", "https://example.com"],
+            [sys.executable, "-m", "voiceagent.cli", "serve", "desk", *given, "--public-url", "https://example.com"],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            stdout=self._log,
+            stdout=subprocess.PIPE,  # a limit on the size of files does not concern it
             stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=before,  # noqa: PLW1509 - it only sets limits
         )
-        self.port = self._said_port(folder / "server.log")
+        self._writing = threading.Thread(target=self._write_log, daemon=True)
+        self._writing.start()
+        self.port = self._said_port(self.log)
+
+    def _write_log(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            for line in said:
+                self._log.write(line)
+                self._log.flush()
+        self._log.close()
 
     def _said_port(self, log: Path) -> int:
         give_up = time.monotonic() + _SECONDS
@@ -162,7 +176,7 @@ class Server:
         """The power is off."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        self._log.close()
+        self._writing.join(_SECONDS)
 
     def stop(self) -> int:
         """Have it finish; returns its exit code."""
@@ -171,7 +185,7 @@ class Server:
             return self._process.wait(_SECONDS)
         finally:
             self._process.kill()
-            self._log.close()
+            self._writing.join(_SECONDS)
 
 
 class Caller:

@@ -179,7 +179,8 @@ async def agent_server(
     learned = Learned()
     async with AsyncExitStack() as closing:
         await asyncio.to_thread(read_zone, settings.time_zone)
-        store = await open_store(settings.state, clock=clock)
+        keep_days = settings.retention.journals_days if settings.retention is not None else None
+        store = await open_store(settings.state, clock=clock, keep_days=keep_days)
         closing.push_async_callback(store.close)
         # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
         models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
@@ -219,6 +220,7 @@ async def agent_server(
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
+        agents.calls.sweep()
         lines = open_lines(
             settings.telephony,
             handler=agents.take,

@@ -81,7 +81,8 @@ def serve(
         int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
     ] = 120,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that take calls from the same port; limits hold for each of them.")
+        int,
+        typer.Option(min=1, help="Processes that take calls from the same port; only limits of callers hold for all."),
     ] = 1,
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.

@@ -71,7 +71,12 @@ def control_plane(
             return asked
         if not (ready() and takes(asked.agent)):
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
-        if _is_over(limits, asked):
+        try:
+            over = await limits.caller_is_over(asked.call, asked.form.get("From"))
+        except StateUnavailable as exc:
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows how often its caller calls: {exc}")
+        if over is not None:
+            _log.warning("call %s is told that it is busy: %s", asked.call, over)
             return _twiml('<Reject reason="busy"/>')  # costs nothing, and the caller hears why
         return await _connected(request, asked, tokens)
 
@@ -104,13 +109,6 @@ async def _gone_on(
     if await may_go_on(asked.agent, CallId(asked.call)):
         return await _connected(request, asked, tokens, again=True)
     return _twiml("<Hangup/>")
-
-
-def _is_over(limits: CallLimits, asked: _Asked) -> bool:
-    over = limits.caller_is_over(asked.call, asked.form.get("From"))
-    if over is not None:
-        _log.warning("call %s is told that it is busy: %s", asked.call, over)
-    return over is not None
 
 
 async def _connected(request: Request, asked: _Asked, tokens: CallTokens, *, again: bool = False) -> Response:

@@ -10,7 +10,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
@@ -42,7 +42,7 @@ async def open_lines(
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    limits = CallLimits(settings, counts=CallsInMemory(clock))
+    limits = CallLimits(settings, state=state, clock=clock)
 
     def takes(agent: str) -> bool:
         return media.takes(agent)

@@ -136,7 +136,7 @@ class Conversation:
     def _kept_within_budget(self, event: Event, outgoing: tuple[Outgoing, ...]) -> tuple[Outgoing, ...]:
         """Count what this has cost; where the call has had enough, it is ended in words."""
         unasked = isinstance(event, ev.ReplyStarted) and not self._saying.was_asked(event.reply)
-        self._budget.count(event, outgoing, unasked=unasked)
+        self._budget.count(event, outgoing, turn=self.state.turn, unasked=unasked)
         overrun = self._budget.overrun
         if overrun is not None and not self.state.ended:
             self._closing.limit_reached(overrun)

@@ -120,7 +120,26 @@ class Doing:
             case Joined():
                 call.state = "joined"
             case None:
-                self._start(call)
+                self._join_or_start(call)
+
+    def _join_or_start(self, call: ToolCall) -> None:
+        """Wait with whoever asks for just the same already: nobody is asked for one thing twice at a time."""
+        for running in self.calls.outstanding:
+            if running is not call and running.state == "running" and self._asks_the_same(running, call):
+                call.state, call.same_as = "joined", running.id
+                return
+        self._start(call)
+
+    def _asks_the_same(self, running: ToolCall, call: ToolCall) -> bool:
+        return (
+            call.tool.effect == "read"
+            and (running.tool, running.arguments, running.epoch) == (call.tool, call.arguments, call.epoch)
+            and running.version == self.prefetch.version_of(call.tool)
+            and running.generation == self.prefetch.generation
+        )
+
+    def _waiting_for(self, running: ToolCall) -> tuple[ToolCall, ...]:
+        return tuple(call for call in self.calls.outstanding if call.same_as == running.id)
 
     def _start(self, call: ToolCall, confirmation: Confirmation | None = None) -> None:
         call.state = "running"
@@ -199,7 +218,10 @@ class Doing:
         if call.version == self.prefetch.version_of(call.tool) and call.generation == self.prefetch.generation:
             took_ms = self._state.now_ms - call.started_ms
             self.prefetch.store(call.tool, call.arguments, result, took_ms)
+        waiting = self._waiting_for(call)
         self._succeed(call, result)
+        for other in waiting:
+            self._succeed(other, result)
 
     def failed(self, event: ToolFailed) -> None:
         """A tool has come to nothing."""
@@ -212,8 +234,9 @@ class Doing:
             self._in_doubt[digest_of(call.tool.name, call.arguments)] = call.idempotency_key
         if call.epoch != self._state.epoch:
             self._report_late(call, f"{event.kind}: {event.reason}")
-        else:
-            self._fail(call, event.reason)
+            return
+        for same in (call, *self._waiting_for(call)):
+            self._fail(same, event.reason)
 
     def _running(self, call_id: ToolCallId) -> ToolCall | None:
         """Return the call if it was started and has no result yet: only then can there be one."""
@@ -313,14 +336,14 @@ class Doing:
                 self._serve(call, answer, "joined")
 
     def fetch_failed(self, fetch: FetchId, reason: str) -> None:
-        """A fetch came to nothing: whoever joined it runs the tool itself."""
+        """A fetch came to nothing: the first who joined it runs the tool, and the others wait for that."""
         self._out.emit(ReportProblem("prefetch failed", f"{fetch}: {reason}"))
         more, waiters = self.prefetch.failed(fetch, self._state.now_ms)
         self._fetch(more)
         for call_id in waiters:
             call = self.calls.get(call_id)
             if call is not None:
-                self._start(call)
+                self._join_or_start(call)
 
     def _may_fetch(self, prefetch: Prefetch) -> bool:
         missing = [grant for grant in prefetch.tool.requires if grant not in self._state.grants]

@@ -77,6 +77,14 @@ class RedisStore:
         """Begin to count anew."""
         await self._asked(self._redis.delete(f"{_PREFIX}count:{key}"))
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have one more member."""
+        return bool(await self._run("join", [f"{_PREFIX}member:{key}"], member, most, ttl_ms))
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have one member less."""
+        await self._asked(self._redis.zrem(f"{_PREFIX}member:{key}", member))
+
     # --- journals ---
 
     async def begin(self, call: CallId) -> CallLease | None:
@@ -116,6 +124,17 @@ class RedisStore:
         """Return the calls that nobody owns."""
         found = cast("list[bytes]", await self._run("interrupted", [f"{_PREFIX}open"], f"{_PREFIX}call:"))
         return tuple(CallId(call.decode()) for call in sorted(found))
+
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+        found: dict[str, None] = {}
+        cursor = 0
+        while True:
+            asked = self._redis.scan(cursor, match=f"{_PREFIX}call:*", count=1_000, _type="hash")  # pyright: ignore[reportUnknownMemberType] - it is typed too loosely
+            cursor, keys = cast("tuple[int, list[bytes]]", await self._asked(asked))
+            found |= dict.fromkeys(key.decode().removeprefix(f"{_PREFIX}call:") for key in keys)
+            if cursor == 0:
+                return tuple(CallId(call) for call in sorted(found))
 
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""
