@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import logging
 import signal
 import sys
@@ -90,6 +91,8 @@ def serve(
     """
     set_up_logging(log_format)
     worker = inherited()
+    if worker is not None:
+        worker.heeds_the_supervisor_alone()
     served = _Served(
         lambda: agents_to_serve(agents, service_url=serving.service_url), drain_s=float(drain_s), worker=worker
     )
@@ -195,37 +198,59 @@ def _run(serving: Coroutine[None, None, None]) -> None:
 async def _serve(settings: ServerSettings, flows: dict[str, Flow], served: _Served) -> None:
     """Serve until a signal; the first lets running calls finish, the second does not."""
     loop = asyncio.get_running_loop()
-    first, second, changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    def signalled() -> None:
-        (second if first.is_set() else first).set()
+    stages, changed = _Stages(asyncio.Event(), asyncio.Event()), asyncio.Event()
 
     def say_where(call: CallId, _now_ms: int, event: ev.Event, _outgoing: tuple[Outgoing, ...]) -> None:
         if isinstance(event, ev.CallStarted):
             _log.info("call %s is recorded in %s", call, settings.journals / journal_name(call))
 
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(wanted, signalled)
+    if served.worker is None:
+        _follow_signals(stages)
+    else:
+        served.worker.when_told(drain=stages.drain.set, cut_off=stages.cut_off.set)
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, changed.set)
     async with agent_server(settings, flows, observers=[say_where]) as server:
         _is_served(settings, server, served.worker)
         if served.worker is not None:
-            loop.add_reader(served.worker.alive_fd, _orphaned, served.worker, first)
+            loop.add_reader(served.worker.alive_fd, _orphaned, served.worker, stages)
         reloading = asyncio.ensure_future(_reload_whenever(changed, server, served))
-        await first.wait()
+        await stages.drain.wait()
         reloading.cancel()
         typer.echo(f"no new calls; {server.live_calls} still going on (signal again to cut them off)")
         draining = asyncio.ensure_future(server.drain(served.drain_s))
-        forced = asyncio.ensure_future(second.wait())
+        forced = asyncio.ensure_future(stages.cut_off.wait())
         await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
         forced.cancel()
 
 
-def _orphaned(worker: Inherited, first: asyncio.Event) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """How a server is stopped."""
+
+    drain: asyncio.Event
+    """No new calls; those there are go on."""
+    cut_off: asyncio.Event
+    """They do no longer."""
+
+
+def _follow_signals(stages: _Stages) -> None:
+    """Let the first signal from now on drain the server, and the second cut its calls off."""
+    heard = itertools.count()
+
+    def signalled() -> None:
+        (stages.cut_off if next(heard) else stages.drain).set()
+
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, signalled)
+
+
+def _orphaned(worker: Inherited, stages: _Stages) -> None:
+    """The supervisor is gone: finish, and listen to whoever takes its place."""
     asyncio.get_running_loop().remove_reader(worker.alive_fd)
-    first.set()
+    stages.drain.set()
+    _follow_signals(stages)
 
 
 async def _reload_whenever(changed: asyncio.Event, server: AgentServer, served: _Served) -> None:
