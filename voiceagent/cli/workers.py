@@ -149,12 +149,13 @@ class Supervisor:
             code = await self._run_one(number, ready)
             if self._stopping.is_set():
                 return
-            if number not in self._ready:
+            if code is not None and number not in self._ready:
                 self._failure = f"worker {number} ended with {code} before it took calls"
                 self._stop()
                 return
             pause_s = _RESTART_S if loop.time() - began_s >= _STEADY_S else min(2 * pause_s, _MOST_RESTART_S)
-            _log.error("worker %d ended with %d: another one is started in %d s", number, code, pause_s)
+            how = "is not there" if code is None else f"ended with {code}"
+            _log.error("worker %d %s: another one is started in %.0f s", number, how, pause_s)
             await self._pause(pause_s)
 
     async def _pause(self, seconds: float) -> None:
@@ -164,19 +165,13 @@ class Supervisor:
         except TimeoutError:
             return
 
-    async def _run_one(self, number: int, ready: Callable[[], None]) -> int:
-        """Run this worker once; return its exit code."""
-        told, telling = os.pipe()
-        given = Inherited(number, self._listening.fileno(), telling, self._alive)
+    async def _run_one(self, number: int, ready: Callable[[], None]) -> int | None:
+        """Run this worker once; return its exit code, or None where the system has no room for it."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                env={**os.environ, _VARIABLE: str(given)},
-                pass_fds=(given.listening_fd, given.ready_fd, given.alive_fd),
-                start_new_session=True,  # Ctrl-C goes to this process alone, which hands it on
-            )
-        finally:
-            os.close(telling)
+            process, told = await self._started(number)
+        except OSError as exc:
+            _log.error("worker %d cannot be started: %s", number, exc.strerror or exc)
+            return None
         self._running[number] = process
         if self._stopping.is_set():
             process.send_signal(_DRAIN)
@@ -188,6 +183,25 @@ class Supervisor:
             loop.remove_reader(told)
             os.close(told)
             del self._running[number]
+
+    async def _started(self, number: int) -> tuple[asyncio.subprocess.Process, int]:
+        """Start this worker; return it, and where it says that it is ready. Raises OSError, and leaves nothing open."""
+        told, telling = os.pipe()
+        os.set_blocking(told, False)
+        try:
+            given = Inherited(number, self._listening.fileno(), telling, self._alive)
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env={**os.environ, _VARIABLE: str(given)},
+                pass_fds=(given.listening_fd, given.ready_fd, given.alive_fd),
+                start_new_session=True,  # Ctrl-C goes to this process alone, which hands it on
+            )
+        except BaseException:
+            os.close(told)
+            raise
+        finally:
+            os.close(telling)
+        return process, told
 
     def _told(self, number: int, told: int, ready: Callable[[], None]) -> None:
         """This worker takes calls, or has gone without ever doing so."""
