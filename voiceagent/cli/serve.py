@@ -24,7 +24,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError, VoiceAgentError
-from voiceagent.logs import LogFormat, set_up_logging
+from voiceagent.logs import LogFormat, log_failure, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
@@ -263,6 +263,8 @@ async def _reload_whenever(changed: asyncio.Event, server: AgentServer, served: 
             await server.reload(flows)
         except VoiceAgentError as exc:
             _log.error("the agents stay as they are: %s", exc)
+        except Exception as exc:  # noqa: BLE001 - authors' code runs in there, and the next SIGHUP is to be heard
+            log_failure(_log, exc, "the agents stay as they are")
         else:
             hashes = ", ".join(f"{name} {flow.sha256[:12]}" for name, flow in sorted(flows.items()))
             _log.info("new calls go to the agents as they are now: %s", hashes)
