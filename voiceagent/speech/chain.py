@@ -86,6 +86,15 @@ def _asked_in_order(links: Sequence[_Link[HandleT]]) -> list[_Link[HandleT]]:
     return sorted(links, key=lambda link: link.failures > 0)
 
 
+class _Engine(Protocol):
+    @property
+    def healthy(self) -> bool: ...
+
+
+def _one_is_healthy(engines: Sequence[_Engine], breakers: Sequence[Breaker]) -> bool:
+    return any(engine.healthy and not breaker.rests for engine, breaker in zip(engines, breakers, strict=True))
+
+
 def _told(exc: Exception) -> str:
     """Return what may be told of a failure: our own words, of anything else only its kind."""
     return str(exc) if isinstance(exc, VoiceFailed) else type(exc).__name__
@@ -114,8 +123,8 @@ class RecognizerChain:
 
     @property
     def healthy(self) -> bool:
-        """Whether one of them is."""
-        return any(engine.healthy for engine in self._engines)
+        """Whether one of them is, and does not rest."""
+        return _one_is_healthy(self._engines, self._breakers)
 
     def open(self, audio: AudioFormat, *, locale: str) -> _HearingChain:
         """Return a handle for one call, with a handle of every engine."""
@@ -184,6 +193,11 @@ class SynthesizerChain:
         self._breakers = [Breaker(clock, rest_ms=_REST_MS) for _ in self._engines]
         self._piece_ms = piece_ms
         self._render_ms = render_ms
+
+    @property
+    def healthy(self) -> bool:
+        """Whether one of them is, and does not rest."""
+        return _one_is_healthy(self._engines, self._breakers)
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _SpeakingChain:
         """Return a handle for one call. `voice` is one of the first engine's; the others speak with their own."""
