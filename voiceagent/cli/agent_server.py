@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from voiceagent.cli.probing import Probing
 from voiceagent.console.lines import open_lines
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
@@ -99,12 +100,17 @@ class ServerSettings:
     access: ProviderAccess = field(default_factory=ProviderAccess)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     time_zone: str = "UTC"
+    probe_every_s: float = 0
+    """How often the server calls itself; 0: never."""
+    probe_providers: bool = False
+    """Whether these calls use the models of all calls, which costs; else the guided model and the engines alone."""
 
 
 class _Agents:
     """The flows that are served, and the calls that run on them."""
 
     def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
+        self.flows = dict(flows)
         self.calls = Calls(flows, services, time_zone=settings.time_zone)
         self._settings = settings
         self._services = services
@@ -120,16 +126,18 @@ class _Agents:
         services = self._services
         for flow in flows.values():
             await render_ahead(flow, services.engines.synthesizer, services.learned, MULAW_8K)
+        self.flows.update(flows)
         self.calls.serve(flows)
 
 
 class AgentServer:
     """A running server."""
 
-    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch) -> None:
+    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch, probing: Probing) -> None:
         self._media = media
         self._agents = agents
         self._watch = watch
+        self._probing = probing
         self.port = port
 
     @property
@@ -148,6 +156,7 @@ class AgentServer:
         These are told goodbye and hung up on when they have heard it, or a bounded time later.
         """
         self._media.drain()
+        await self._probing.stop()
         if await self._drained(at_most_s):
             return True
         _log.warning("%d calls are ended: they have had %d s", self.live_calls, at_most_s)
@@ -219,6 +228,15 @@ async def agent_server(
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
+        probing = await Probing.begun(
+            services,
+            lambda: agents.flows,
+            every_s=settings.probe_every_s,
+            providers=settings.probe_providers,
+            journals=settings.journals,
+            time_zone=settings.time_zone,
+        )
+        closing.push_async_callback(probing.stop)
         lines = open_lines(
             settings.telephony,
             handler=agents.take,
@@ -226,9 +244,10 @@ async def agent_server(
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
+            proven=lambda: probing.proven,
         )
         async with lines as (media, port):
-            yield AgentServer(media, port, agents, watch)
+            yield AgentServer(media, port, agents, watch, probing)
 
 
 @contextmanager

@@ -81,6 +81,13 @@ def serve(
     drain_s: Annotated[
         int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
     ] = 120,
+    probe_every_s: Annotated[
+        int,
+        typer.Option(min=0, help="How often the server calls itself, for /readyz to say what came of it; 0: never."),
+    ] = 60,
+    probe_providers: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--probe-providers", help="Let these calls use the model providers as well, which costs.")
+    ] = False,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that take calls from the same port; limits hold for each of them.")
     ] = 1,
@@ -117,6 +124,8 @@ def serve(
     settings = replace(
         serving.settings(telephony),
         recordings=record,
+        probe_every_s=probe_every_s,
+        probe_providers=probe_providers,
         retention=Retention(
             serving.journals,
             record,

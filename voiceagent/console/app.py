@@ -49,19 +49,21 @@ def control_plane(
     ready: Callable[[], bool],
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
+    proven: Callable[[], bool] = lambda: True,
 ) -> Starlette:
     """Return the ASGI app.
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call.
+    may begin another call. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is
+    to send them elsewhere, but one that comes all the same is taken.
     """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        if ready():
+        if ready() and proven():
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 

@@ -32,10 +32,12 @@ async def open_lines(
     clock: Clock,
     state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
+    proven: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
-    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. `state` is what this
+    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
+    unless it is `proven` that calls are answered. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
     `may_go_on`. Raises OperatorError where the port cannot be opened.
     """
@@ -55,6 +57,7 @@ async def open_lines(
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
+        proven=proven,
     )
     media = MediaServer(
         settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits
