@@ -81,6 +81,10 @@ def serve(
     drain_s: Annotated[
         int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
     ] = 120,
+    host_token: Annotated[
+        str | None,
+        typer.Option(envvar="VOICEAGENT_HOST_TOKEN", help="Secret of the application that may tell calls something."),
+    ] = None,
     probe_every_s: Annotated[
         int,
         typer.Option(min=0, help="How often the server calls itself, for /readyz to say what came of it; 0: never."),
@@ -124,6 +128,7 @@ def serve(
     settings = replace(
         serving.settings(telephony),
         recordings=record,
+        host_token=host_token,
         probe_every_s=probe_every_s,
         probe_providers=probe_providers,
         retention=Retention(
