@@ -111,6 +111,20 @@ def test_a_dead_voice_is_found_though_the_greeting_was_rendered_ahead(
     assert "the synthetic call failed: the voice is dead" in caplog.text
 
 
+def test_a_call_to_itself_that_is_broken_off_keeps_nobody_waiting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(server: AgentServer, _: httpx.AsyncClient) -> None:
+        while not list(tmp_path.glob(".probe-*/*.jsonl")):  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.02)  # a disk tells nobody
+        async with asyncio.timeout(4):
+            await server.drain(1)
+
+    served(tmp_path, scenario)
+    assert "the disk has not answered" not in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
 def placed_calls(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
     """Return what is released whenever the server's call to itself is over."""
     placed = asyncio.Semaphore(0)

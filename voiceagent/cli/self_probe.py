@@ -12,7 +12,7 @@ import logging
 import secrets
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ _HERE = "127.0.0.1"
 _GREETED_WITHIN_S = 45
 """A flow may say nothing at first, and speak when nobody does."""
 _CALL_MS = 60_000
+_OVER_MS = 2_000
 _ENGINES_MS = 20_000
 
 
@@ -137,9 +138,16 @@ class SelfProbe:
             folder = Path(made.name)
             journals = JournalStore(folder, clock=self._services.clock)
             closing.push_async_callback(journals.close)
+            closing.push_async_callback(self._calls_over, door)
             self._services = replace(self._services, journals=journals)
             reasons = [await self._wrong_with(agent, door, folder) for agent in self._flows()]
         return [reason for reason in reasons if reason is not None]
+
+    async def _calls_over(self, door: _Door) -> None:
+        """Wait, in bounded time, for a call that was broken off: its journal is written to its end."""
+        with suppress(TimeoutError):
+            async with within(_OVER_MS, self._services.clock):
+                await door.media.drained()
 
     async def _wrong_with(self, agent: str, door: _Door, folder: Path) -> str | None:
         """Call one agent; return what is wrong with it."""
