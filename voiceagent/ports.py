@@ -201,6 +201,11 @@ class SynthesizerEngine(Protocol):
     """Text to speech, shared by all calls; what was rendered ahead comes from one process-wide cache, and nothing of
     what a call says enters it."""
 
+    @property
+    def healthy(self) -> bool:
+        """Whether texts come out as speech at the moment; where not, no new calls are taken."""
+        ...
+
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SynthesizerHandle:
         """Return a handle for one call. `voice` None is the engine's default."""
         ...
@@ -224,8 +229,8 @@ class Engines:
 
     @property
     def healthy(self) -> bool:
-        """Whether a new call would be heard."""
-        return self.recognizer.healthy
+        """Whether a new call would be heard and spoken to."""
+        return self.recognizer.healthy and self.synthesizer.healthy
 
     def close(self) -> None:
         """Close all three, whatever one of them raises."""

@@ -145,6 +145,8 @@ class Model:
 class Synthesizers:
     """A voice for each call, which writes down what it says."""
 
+    healthy = True
+
     def __init__(self) -> None:
         self.opened: list[Voice] = []
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import JsonValue
+
+from voiceagent.cli.probing import Probing
+from voiceagent.cli.told_calls import ToldCalls
+from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
+from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
@@ -99,12 +105,24 @@ class ServerSettings:
     access: ProviderAccess = field(default_factory=ProviderAccess)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     time_zone: str = "UTC"
+    host_token: str | None = field(default=None, repr=False)
+    """What lets the host application tell calls something over HTTP; None: nobody may."""
+    probe_every_s: float = 0
+    """How often the server calls itself; 0: never."""
+    probe_providers: bool = False
+    """Whether these calls use the models of all calls, which costs; else the guided model and the engines alone."""
+
+    def __post_init__(self) -> None:
+        if self.host_token:
+            require_host_token(self.host_token)
 
 
 class _Agents:
     """The flows that are served, and the calls that run on them."""
 
     def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
+        self.flows = dict(flows)
+        self.told = ToldCalls()
         self.calls = Calls(flows, services, time_zone=settings.time_zone)
         self._settings = settings
         self._services = services
@@ -112,7 +130,8 @@ class _Agents:
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
         _log.info("call %s for %s", incoming.call, incoming.agent)
-        await self.calls.take(incoming)
+        with self.told.listening(incoming) as listening:
+            await self.calls.take(listening)
 
     async def serve(self, flows: Mapping[str, Flow]) -> None:
         """Let the next calls run on these flows."""
@@ -120,22 +139,31 @@ class _Agents:
         services = self._services
         for flow in flows.values():
             await render_ahead(flow, services.engines.synthesizer, services.learned, MULAW_8K)
+        self.flows.update(flows)
         self.calls.serve(flows)
 
 
 class AgentServer:
     """A running server."""
 
-    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch) -> None:
+    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch, probing: Probing) -> None:
         self._media = media
         self._agents = agents
         self._watch = watch
+        self._probing = probing
         self.port = port
 
     @property
     def live_calls(self) -> int:
         """Calls that have a leg, or still have something to do."""
         return self._media.live_calls
+
+    def tell(self, call: CallId, name: str, payload: Mapping[str, JsonValue] | None = None) -> bool:
+        """Let a call learn of an event of the host application's, as `HostSignals` and recordings wait for it.
+
+        False where this process has no such call, by the id that its carrier gave it.
+        """
+        return self._agents.told.tell(call, name, payload)
 
     async def reload(self, flows: Mapping[str, Flow]) -> None:
         """Take new calls on these flows, of agents that are served already; those there are keep theirs."""
@@ -148,6 +176,7 @@ class AgentServer:
         These are told goodbye and hung up on when they have heard it, or a bounded time later.
         """
         self._media.drain()
+        await self._probing.stop()
         if await self._drained(at_most_s):
             return True
         _log.warning("%d calls are ended: they have had %d s", self.live_calls, at_most_s)
@@ -221,6 +250,15 @@ async def agent_server(
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
         agents.calls.sweep()
+        probing = await Probing.begun(
+            services,
+            lambda: agents.flows,
+            every_s=settings.probe_every_s,
+            providers=settings.probe_providers,
+            journals=settings.journals,
+            time_zone=settings.time_zone,
+        )
+        closing.push_async_callback(probing.stop)
         lines = open_lines(
             settings.telephony,
             handler=agents.take,
@@ -228,9 +266,11 @@ async def agent_server(
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
+            proven=lambda: probing.proven,
+            host=HostAccess(settings.host_token, agents.told.tell) if settings.host_token else None,
         )
         async with lines as (media, port):
-            yield AgentServer(media, port, agents, watch)
+            yield AgentServer(media, port, agents, watch, probing)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.console.host import HostAccess, host_event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.admission import media_path
@@ -49,19 +50,22 @@ def control_plane(
     ready: Callable[[], bool],
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
+    proven: Callable[[], bool] = lambda: True,
+    host: HostAccess | None = None,
 ) -> Starlette:
     """Return the ASGI app.
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call.
+    may begin another call. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is
+    to send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything.
     """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        if ready():
+        if ready() and proven():
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -86,10 +90,14 @@ def control_plane(
             return asked
         return await _gone_on(request, asked, tokens=tokens, transfers=transfers, may_go_on=may_go_on)
 
+    async def tell(request: Request) -> Response:
+        return await host_event(request, host)
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            Route("/calls/{call}/events", tell, methods=["POST"]),
             Route("/twilio/{agent}/answer", answer, methods=["GET", "POST"]),
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
         ]

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from voiceagent.console.app import MayGoOn, control_plane
+from voiceagent.console.host import HostAccess
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore
@@ -32,10 +33,13 @@ async def open_lines(
     clock: Clock,
     state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
+    proven: Callable[[], bool] = lambda: True,
+    host: HostAccess | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
-    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. `state` is what this
+    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
+    unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
     `may_go_on`. Raises OperatorError where the port cannot be opened.
     """
@@ -55,6 +59,8 @@ async def open_lines(
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
+        proven=proven,
+        host=host,
     )
     media = MediaServer(
         settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits

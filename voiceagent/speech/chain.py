@@ -86,6 +86,15 @@ def _asked_in_order(links: Sequence[_Link[HandleT]]) -> list[_Link[HandleT]]:
     return sorted(links, key=lambda link: link.failures > 0)
 
 
+class _Engine(Protocol):
+    @property
+    def healthy(self) -> bool: ...
+
+
+def _one_is_healthy(engines: Sequence[_Engine], breakers: Sequence[Breaker]) -> bool:
+    return any(engine.healthy and not breaker.rests for engine, breaker in zip(engines, breakers, strict=True))
+
+
 def _told(exc: Exception) -> str:
     """Return what may be told of a failure: our own words, of anything else only its kind."""
     return str(exc) if isinstance(exc, VoiceFailed) else type(exc).__name__
@@ -114,8 +123,8 @@ class RecognizerChain:
 
     @property
     def healthy(self) -> bool:
-        """Whether one of them is."""
-        return any(engine.healthy for engine in self._engines)
+        """Whether one of them is, and does not rest."""
+        return _one_is_healthy(self._engines, self._breakers)
 
     def open(self, audio: AudioFormat, *, locale: str) -> _HearingChain:
         """Return a handle for one call, with a handle of every engine that has one to give."""
@@ -168,12 +177,28 @@ class _HearingChain:
 class SynthesizerChain:
     """Synthesizers in the order in which they are asked to say a clause; fulfils `SynthesizerEngine`."""
 
-    def __init__(self, first: SynthesizerEngine, *then: SynthesizerEngine, clock: Clock, piece_ms: int = 1_500) -> None:
-        """Take the engines over. One from which no audio comes for `piece_ms` has failed."""
+    def __init__(
+        self,
+        first: SynthesizerEngine,
+        *then: SynthesizerEngine,
+        clock: Clock,
+        piece_ms: int = 1_500,
+        render_ms: int = 60_000,
+    ) -> None:
+        """Take the engines over. One from which no audio comes for `piece_ms` has failed.
+
+        Nobody waits for what is rendered ahead: an engine may take `render_ms` for each sentence of it.
+        """
         self._engines = (first, *then)
         self._clock = clock
         self._breakers = [Breaker(clock, rest_ms=_REST_MS) for _ in self._engines]
         self._piece_ms = piece_ms
+        self._render_ms = render_ms
+
+    @property
+    def healthy(self) -> bool:
+        """Whether one of them is, and does not rest."""
+        return _one_is_healthy(self._engines, self._breakers)
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _SpeakingChain:
         """Return a handle for one call. `voice` is one of the first engine's; the others speak with their own."""
@@ -189,9 +214,12 @@ class SynthesizerChain:
         reasons: list[str] = []
         for number, engine in enumerate(self._engines):
             try:
-                return await engine.render(text, audio, voice=None if number else voice)
-            except VoiceFailed as exc:
-                reasons.append(str(exc))
+                async with within(self._render_ms, self._clock):
+                    return await engine.render(text, audio, voice=None if number else voice)
+            except TimeoutError:
+                reasons.append(f"{type(engine).__name__} has not rendered a sentence within {self._render_ms} ms")
+            except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+                reasons.append(_told(exc))
         raise VoiceFailed("; ".join(reasons))
 
     def close(self) -> None:

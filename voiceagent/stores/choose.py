@@ -9,6 +9,7 @@ from typing import Protocol
 from voiceagent.errors import OperatorError, StateUnavailable, nearest
 from voiceagent.ports import Clock, SharedStore
 from voiceagent.stores.memory import MemoryStore
+from voiceagent.stores.shown import shown
 from voiceagent.stores.terms import Terms
 
 __all__ = ["open_store", "require_store"]
@@ -47,19 +48,14 @@ def require_store(name: str) -> str:
     """Return the scheme of a store's name. Raises OperatorError where there is none of this name."""
     scheme, colon, place = name.partition(":")
     if scheme not in _SCHEMES:
-        raise OperatorError(f"--state is {_shown(name)}{nearest(scheme, _SCHEMES)}; {_WAYS}")
+        raise OperatorError(f"--state is {shown(name)}{nearest(scheme, _SCHEMES)}; {_WAYS}")
     named = place.startswith("///") and len(place) > len("///") if scheme == "sqlite" else place.startswith("//")
     if (scheme == "memory" and colon) or (scheme != "memory" and not named):
-        raise OperatorError(f"--state is {_shown(name)}; {_WAYS}")
+        raise OperatorError(f"--state is {shown(name)}; {_WAYS}")
     return scheme
 
 
 _WAYS = "name 'memory', 'sqlite:///state.db' (four slashes before a path from the root) or 'redis://host:6379/0'"
-
-
-def _shown(name: str) -> str:
-    """Return a name without what may be a password in it."""
-    return repr(name if "@" not in name else name.partition(":")[0] + "://…")
 
 
 def _elsewhere(scheme: str, name: str, clock: Clock, terms: Terms) -> _Elsewhere:

@@ -7,6 +7,7 @@ lost has been done, nobody knows, and those who ask again know how to. One Redis
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import LeaseLost, MissingExtra, OperatorError, StateUnavailable
 from voiceagent.ports import CallLease, RecordedCall
 from voiceagent.stores.redis_scripts import SCRIPTS
+from voiceagent.stores.shown import shown
 from voiceagent.stores.terms import Terms
 
 if TYPE_CHECKING:
@@ -182,6 +184,8 @@ def _client(url: str) -> tuple[Redis, type[Exception]]:
         from redis.exceptions import RedisError
     except ImportError as exc:
         raise MissingExtra("--state redis://…", extra="redis") from exc
+    if _has_a_torn_password(url):
+        raise _no_address(url)
     try:
         pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - it takes anything
             url,
@@ -193,9 +197,22 @@ def _client(url: str) -> tuple[Redis, type[Exception]]:
             driver_info=None,  # else each new connection looks the version of the library up on disk
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError as exc:
-        raise OperatorError(f"--state is no address of Redis: {exc}") from exc
+    except ValueError:
+        raise _no_address(url) from None  # its own words may quote a password
     return Redis.from_pool(pool), RedisError
+
+
+def _has_a_torn_password(url: str) -> bool:
+    """Whether a password ends the host's name early: a piece of it would be taken for the port, and told as such."""
+    place = url.partition("://")[2]
+    return not url.startswith("unix:") and "@" in place and "@" not in re.split("[/?#]", place, maxsplit=1)[0]
+
+
+def _no_address(url: str) -> OperatorError:
+    return OperatorError(
+        f"--state is {shown(url)}, which is no address of Redis; in a password '/', '?', '#' and '@' are written "
+        "%2F, %3F, %23 and %40"
+    )
 
 
 def _keys(call: CallId) -> list[str]:

@@ -205,6 +205,11 @@ class SimulatedSynthesizer:
         self._begins = begins
         self._rendered: dict[str, None] = {}
 
+    @property
+    def healthy(self) -> bool:
+        """Nothing can be wrong with it."""
+        return True
+
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SimulatedSynthesizer:
         """Return what speaks in every call; ScriptError for another format than telephone µ-law."""
         del voice, locale
