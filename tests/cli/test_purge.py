@@ -21,7 +21,7 @@ from voiceagent.errors import OperatorError
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import journal_name, record_stem
 from voiceagent.runtime.journal_file import JournalHeader, encode_header
-from voiceagent.runtime.retention import Retention, days_from, of_caller, purge, purged_daily
+from voiceagent.runtime.retention import Retention, days_from, of_call, of_caller, purge, purged_daily
 from voiceagent.stores import open_store
 from voiceagent.stores.terms import Terms
 
@@ -112,6 +112,15 @@ def test_a_recording_that_does_not_say_whose_it_is_is_known_by_its_journal(recor
     (records.recordings / "CA1.json").write_text(json.dumps({"recording": {"call": "CA1"}}))
     purge(Retention(records.journals, records.recordings), of_caller(BOB))
     assert records.left == []
+
+
+def test_what_lost_its_first_line_with_the_power_is_known_by_its_name(records: Records) -> None:
+    records.call("CA1")
+    records.call("CA2")
+    (records.recordings / "CA1.json").write_bytes(b"")
+    (records.journals / "CA1.jsonl").write_bytes(b'{"journal": {"inherited": {"call": "CA')
+    purge(Retention(records.journals, records.recordings), of_call("CA1"))
+    assert records.left == ["CA2.json", "CA2.jsonl", "CA2.wav"]
 
 
 def test_a_dry_run_deletes_nothing(records: Records, voiceagent: Run) -> None:

@@ -20,7 +20,7 @@ from voiceagent.core.events import CallEnded, CallStarted, HostEvent, TimePassed
 from voiceagent.core.ids import CallId, Epoch, TurnId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError
-from voiceagent.runtime.journal import DISK_WITHIN_MS, JournalStore, JournalWriter
+from voiceagent.runtime.journal import DISK_WITHIN_MS, MADE_WITHIN_MS, JournalStore, JournalWriter
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import encode_header, header_of, read_journal
 from voiceagent.runtime.loader import load_flow
@@ -262,7 +262,7 @@ def test_a_disk_that_does_not_answer_breaks_the_journal_and_keeps_nobody_waiting
             await journal.sync()  # at once
         await passes(journal.close())
         late = asyncio.ensure_future(store.open(CallId("call-2"), on_broken=broken))
-        await passes(_settled(late))
+        await passes(_settled(late), MADE_WITHIN_MS)
         assert late.result().broken
         await passes(store.close())
         await broken.told.wait()

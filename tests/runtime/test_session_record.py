@@ -20,6 +20,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
 from voiceagent.ports import CallLease, Transcript
+from voiceagent.runtime.resume import Folded, Folding, fold
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.testing import ask_for, say
 
@@ -103,6 +104,49 @@ def test_a_call_that_is_connected_again_never_repeats_the_key_of_a_write(exchang
     exchange.serve(scenario, desk(book), lines=model, heard=["book"], calls=2, first=same_carrier_id)
     assert len(keys) == len(set(keys))
     assert {key.partition(":")[0] for key in keys} == {"CA1", "CA1.2"}
+
+
+def test_while_a_call_is_put_together_again_others_go_on(exchange: Any) -> None:
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("I see.")), heard=["Hello."])
+    read = line.journal
+    read = replace(read, entries=read.entries[:-1])  # it had not come to its end
+
+    async def folded_beside_others() -> tuple[Folded, int]:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(others())
+        folded = await Folding().fold(read, line.flow)
+        beside.cancel()
+        return folded, turns
+
+    folded, turns = asyncio.run(folded_beside_others())
+    assert len(read.entries) > 10
+    assert turns >= len(read.entries) // 10
+    once = fold(read, line.flow)
+    assert (folded.last_ms, folded.conversation.phase) == (once.last_ms, once.conversation.phase)
+    assert folded.conversation.transcript.messages() == once.conversation.transcript.messages()
+
+
+def test_a_flood_of_events_ends_the_call_in_words_and_loses_no_outcome(exchange: Any) -> None:
+    write = SlowWrite()
+
+    async def scenario(line: Any) -> None:
+        await write.under_way(line)
+        for _ in range(3_000):
+            line.leg.tell(ev.DigitsPressed("1"))
+        write.go_on.set()
+        await line.waits(12_000)
+
+    (line,) = exchange.serve(scenario, desk(write.tool), lines=lines(ask_for("book")), heard=["book it"])
+    assert line.ended == "too many events"
+    assert line.leg.hang_ups[0] == "drained"
+    assert line.outcome[-1] == "ToolFinished"
 
 
 def test_a_disk_that_stops_ends_calls_in_bounded_time_and_refuses_their_writes(

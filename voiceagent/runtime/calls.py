@@ -11,7 +11,7 @@ from voiceagent.ports import IncomingCall
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.journal_file import Journal
 from voiceagent.runtime.left_behind import bring_to_its_end
-from voiceagent.runtime.resume import Folded, fold
+from voiceagent.runtime.resume import Folded
 from voiceagent.runtime.session import Services, Session
 from voiceagent.spec.flow import Flow
 
@@ -94,7 +94,7 @@ class Calls:
         if found is None:
             return
         journal, read = found
-        folded = self._folded(read, self._named(read.header.flow))
+        folded = await self._folded(read, self._named(read.header.flow))
         left_ms = folded.left_ms(self._services.clock.unix_ms()) if folded is not None else 0
         if left_ms <= 0:
             await self._end(journal, read, folded)
@@ -133,7 +133,7 @@ class Calls:
         found = await self._resumed(call, newest=True)
         if found is not None:
             journal, read = found
-            await self._end(journal, read, self._folded(read, flow))
+            await self._end(journal, read, await self._folded(read, flow))
 
     async def _resumed(self, call: CallId, *, newest: bool) -> tuple[JournalWriter, Journal] | None:
         """Have a record to write to, unless somebody else has it."""
@@ -144,10 +144,10 @@ class Calls:
     def _named(self, flow: str) -> Flow | None:
         return next((served for served in self._flows.values() if served.name == flow), None)
 
-    def _folded(self, read: Journal, flow: Flow | None) -> Folded | None:
+    async def _folded(self, read: Journal, flow: Flow | None) -> Folded | None:
         """Return a call as it stood; None where that cannot be said."""
         try:
-            return fold(read, flow) if flow is not None else None
+            return await self._services.folding.fold(read, flow) if flow is not None else None
         except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, its record gets an end
             _log.warning("where call %s was broken off cannot be said: %s", read.header.call, exc)
             return None

@@ -41,13 +41,16 @@ from voiceagent.runtime.journal_disk import (
 from voiceagent.runtime.journal_file import Journal, JournalHeader
 from voiceagent.runtime.journal_mirror import JournalMirror, open_record
 
-__all__ = ["DISK_WITHIN_MS", "JournalStore", "JournalWriter"]
+__all__ = ["DISK_WITHIN_MS", "MADE_WITHIN_MS", "JournalStore", "JournalWriter"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DISK_WITHIN_MS = 5_000
 """A disk that has not answered by then has stopped."""
+FOUND_WITHIN_MS = 2_000
+MADE_WITHIN_MS = DISK_WITHIN_MS - FOUND_WITHIN_MS
+"""Where a caller waits for the first word: for finding a record of the call, and then for making one."""
 _REAL_TIME = SystemClock()
 """What disks run on, whatever clock a call is on."""
 _MOST_WAITING = 4_096
@@ -138,7 +141,7 @@ class JournalWriter:
 
     async def opened(self) -> None:
         """Return once the file is there, or is known not to come about: then it is broken."""
-        await self._answer(Opened)
+        await self._answer(Opened, within_ms=MADE_WITHIN_MS)
 
     def _put(self, job: Job) -> None:
         if self._closed or self.broken is not None:
@@ -149,16 +152,17 @@ class JournalWriter:
         self._jobs += 1
         self._hand_over(self._file, job)
 
-    async def _answer(self, job: Callable[[Callable[[], None]], Job]) -> None:
+    async def _answer(self, job: Callable[[Callable[[], None]], Job], *, within_ms: int | None = None) -> None:
         """Hand over a job and wait until the thread has done it; a journal whose disk does not answer is broken."""
         done = asyncio.Event()
         self._jobs += 1
         self._hand_over(self._file, job(lambda: _call_soon(self.loop, done.set)))
+        within_ms = DISK_WITHIN_MS if within_ms is None else within_ms
         try:
-            async with within(DISK_WITHIN_MS, self._clock):
+            async with within(within_ms, self._clock):
                 await done.wait()
         except TimeoutError:
-            self._give_up(f"the disk has not answered within {DISK_WITHIN_MS} ms")
+            self._give_up(f"the disk has not answered within {within_ms} ms")
 
     def _give_up(self, reason: str) -> None:
         self._given_up = reason
@@ -257,7 +261,7 @@ class JournalStore:
 
     async def _from_disk(self, look: Callable[[], T]) -> T:
         """Look at files; a disk that does not answer is left behind. Raises TimeoutError, and what `look` raises."""
-        async with within(DISK_WITHIN_MS, self._clock):
+        async with within(FOUND_WITHIN_MS, self._clock):
             return await asyncio.to_thread(look)
 
     async def is_broken_off(self, call: CallId, *, within_ms: int) -> bool:

@@ -142,8 +142,8 @@ def _do(file: RecordingFile, job: Job) -> None:
             file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.notes = notes
             file.output = _private(file.path, "x+b")
+            _note(file)  # before anything is in it: a recording of which nobody knows whose it is could not be found
             _write_header(file)
-            _note(file)
         case Placed() if file.output is not None and file.stopped is None:
             _place(file, file.output, job)
         case Silenced(at, samples) if file.output is not None:
@@ -224,8 +224,12 @@ def _write(output: FileIO, octets: bytes) -> None:
 def _note(file: RecordingFile) -> None:
     """Note beside the sound whose it is, so that it can be found again, and why it stops before the call does."""
     noted = json.dumps({"recording": {**file.notes, "stopped": file.stopped}}) + "\n"
-    with _private(file.path.with_suffix(".json"), "wb") as notes:
+    beside = file.path.with_suffix(".json")
+    new = beside.with_suffix(".new")
+    with _private(new, "wb") as notes:
         notes.write(noted.encode())
+        os.fsync(notes)
+    new.replace(beside)
 
 
 def _private(path: Path, mode: str) -> FileIO:

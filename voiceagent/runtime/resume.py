@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from voiceagent.core.conversation import Conversation
@@ -11,7 +13,10 @@ from voiceagent.runtime.journal_file import Journal
 from voiceagent.runtime.replay import require_same_flow
 from voiceagent.spec.flow import Flow
 
-__all__ = ["Folded", "fold"]
+__all__ = ["Folded", "Folding", "fold"]
+
+_EVENTS_AT_A_TIME = 10
+"""A few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,45 @@ def fold(journal: Journal, flow: Flow) -> Folded:
 
     Raises JournalError where flow or prompts are not those of the call, or it had not begun.
     """
+    steps = _steps(journal, flow)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as over:
+            return over.value
+
+
+class Folding:
+    """Folds calls while others go on: one at a time, and a few events at a time.
+
+    After a server has died all of its callers may be back at once, and an hour's call takes a second to fold.
+    """
+
+    def __init__(self) -> None:
+        self._one_at_a_time = asyncio.Lock()
+
+    async def fold(self, journal: Journal, flow: Flow) -> Folded:
+        """Return what `fold` does. Raises what it raises."""
+        async with self._one_at_a_time:
+            steps = _steps(journal, flow)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as over:
+                    return over.value
+                await asyncio.sleep(0)
+
+
+def _steps(journal: Journal, flow: Flow) -> Generator[None, None, Folded]:
     require_same_flow(journal.header, flow)
     started = next((entry for entry in journal.entries if isinstance(entry.event, CallStarted)), None)
     if started is None or not isinstance(started.event, CallStarted):
         raise JournalError("the call had not begun")
     conversation = Conversation(flow, journal.header.inherited)
-    for entry in journal.entries:
+    for number, entry in enumerate(journal.entries, start=1):
         conversation.handle(entry.event, entry.at_ms)
+        if number % _EVENTS_AT_A_TIME == 0:
+            yield
     resumed = sum(isinstance(entry.event, CallResumed) for entry in journal.entries)
     last_ms = journal.entries[-1].at_ms
     return Folded(conversation, last_ms, started.event.unix_ms + last_ms - started.at_ms, resumed)

@@ -46,6 +46,7 @@ DEFAULT_DAYS = 30
 _DAY_S = 86_400
 _LONGEST_LINE = 1_048_576
 """Of a journal only its first two lines are read, and no more than this of each."""
+_HEADER_BEGINS = b'{"journal":'
 _MOST_LEGS = 1_000
 """Records of one call: more are no call."""
 
@@ -110,8 +111,9 @@ def older_than(now_s: float, days: Callable[[DataClass], int | None]) -> Chosen:
 
 def of_call(call: str) -> Chosen:
     """Choose everything of one call, those parts included in which the carrier had connected it again."""
-    parts = {call, *(f"{call}.{number}" for number in range(2, _MOST_LEGS))}
-    return lambda kept: kept.call in parts
+    parts = [CallId(call), *(CallId(f"{call}.{number}") for number in range(2, _MOST_LEGS))]
+    names = {*parts, *(record_stem(part) for part in parts)}  # of what has lost its notes the name is all there is
+    return lambda kept: kept.call in names
 
 
 def of_caller(number: str) -> Chosen:
@@ -180,19 +182,25 @@ def _deleted(kept: Kept, *, dry_run: bool) -> Purged:
 
 def _journals(folder: Path) -> Iterator[Kept]:
     for file in _files(folder, ".jsonl"):
-        header, started = _first_lines(file)
+        first, started = _first_lines(file)
+        header = _json(first)
         call = _at(header, "journal", "inherited", "call")
+        if header is None and first.startswith(_HEADER_BEGINS):
+            call = file.stem  # the power went as it was written: whose it is stands in its name
         if isinstance(call, str):
-            number = _at(started, "with", "caller_number")
-            yield _kept("journal", (file,), call, number)
+            yield _kept("journal", (file,), call, _at(_json(started), "with", "caller_number"))
 
 
 def _recordings(folder: Path) -> Iterator[Kept]:
     for file in _files(folder, ".json"):
-        noted, _ = _first_lines(file)
+        first, _ = _first_lines(file)
+        noted = _json(first)
         call = _at(noted, "recording", "call")
+        sound = file.with_suffix(".wav")
         if isinstance(call, str) and record_stem(CallId(call)) == file.stem:
-            yield _kept("recording", (file.with_suffix(".wav"), file), call, _at(noted, "recording", "caller_number"))
+            yield _kept("recording", (sound, file), call, _at(noted, "recording", "caller_number"))
+        elif noted is None and sound.is_file():
+            yield _kept("recording", (sound, file), file.stem, None)  # what was noted is lost: its name is left
 
 
 def _kept(what: DataClass, files: tuple[Path, ...], call: str, number: object) -> Kept:
@@ -213,12 +221,12 @@ def _files(folder: Path, suffix: str) -> list[Path]:
         raise OperatorError(f"{folder} cannot be read: {exc.strerror}") from exc
 
 
-def _first_lines(file: Path) -> tuple[object, object]:
+def _first_lines(file: Path) -> tuple[bytes, bytes]:
     try:
         with file.open("rb") as lines:
-            return _json(lines.readline(_LONGEST_LINE)), _json(lines.readline(_LONGEST_LINE))
+            return lines.readline(_LONGEST_LINE), lines.readline(_LONGEST_LINE)
     except OSError:
-        return None, None
+        return b"", b""
 
 
 def _json(line: bytes) -> object:

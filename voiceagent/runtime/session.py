@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voiceagent.core import events as ev
 from voiceagent.core.conversation import Conversation
@@ -28,7 +28,7 @@ from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.recorded_leg import RecordedLeg
 from voiceagent.runtime.recording import STOPPED, Recording, Recordings
-from voiceagent.runtime.resume import fold
+from voiceagent.runtime.resume import Folding
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.spec.flow import Flow
@@ -61,6 +61,8 @@ class Services:
     observers: tuple[Observer, ...] = ()
     recordings: Recordings | None = None
     """Where the sound of calls is recorded; None where it is not."""
+    folding: Folding = field(default_factory=Folding)
+    """Puts calls together again that were broken off."""
     speech_model: SpeechModelEngine | None = None
     """Hears and speaks in place of recognizer, model and synthesizer, which stand behind it."""
 
@@ -79,7 +81,7 @@ class Session:
         self._suffix = ""
         """Of ids that are counted here and not by the core: a call that goes on has had some before."""
         self._recorded_as = incoming.call
-        self._queue: asyncio.Queue[ev.Event] = asyncio.Queue(_MOST_WAITING_EVENTS)
+        self._queue: asyncio.Queue[ev.Event] = asyncio.Queue()
         self._vault = Vault()
         self._cancel_wake: Callable[[], None] | None = None
         self._wake_at_ms: int | None = None
@@ -109,10 +111,10 @@ class Session:
             self._fail(exc)
 
     def post(self, event: ev.Event) -> None:
-        """Let something happen to the call. Never blocks; an overflow ends the call."""
-        try:
+        """Let something happen to the call. Never blocks; an overflow ends the call, but loses no outcome of a tool."""
+        if self._queue.qsize() < _MOST_WAITING_EVENTS or isinstance(event, ev.ToolFinished | ev.ToolFailed):
             self._queue.put_nowait(event)
-        except asyncio.QueueFull:
+        else:
             self._overflowed = True
 
     def stop(self) -> None:
@@ -198,11 +200,11 @@ class Session:
     async def _converse(self, performer: Performer, journal: JournalWriter, tasks: CallTasks) -> None:
         state = self._conversation.state
         while not state.ended:
+            if self._overflowed:
+                raise CallLost("too many events")
             event = await self._queue.get()
             if self._failure is not None:
                 raise self._failure
-            if self._overflowed:
-                event = ev.CallEnded("too many events")
             turn = state.turn
             for outgoing in self._record(journal, sealed(event, self._conversation, self._vault)):
                 performer.perform(self._time.on_the_clock(outgoing))
@@ -286,9 +288,9 @@ class Session:
             return None
         journal, read = found
         try:
-            folded = fold(read, self._flow)
+            folded = await self._services.folding.fold(read, self._flow)
         except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, this caller is answered
-            _log.error("call %s cannot go on where it was broken off: %s", self._call, exc)
+            log_failure(_log, exc, "call %s cannot go on where it was broken off", self._call)
             await journal.close()
             return None
         gap_ms = folded.gap_ms(self._services.clock.unix_ms())
