@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
 from voiceagent.errors import StateUnavailable
+from voiceagent.telephony.asterisk import AsteriskDialect
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Dialect
 from voiceagent.telephony.settings import TelephonySettings
@@ -16,7 +18,14 @@ from voiceagent.telephony.twilio import TwilioDialect
 
 __all__ = ["Admission", "Refusal", "admit", "media_path"]
 
-_DIALECTS: Mapping[str, Callable[[], Dialect]] = {"twilio": TwilioDialect}
+_DIALECTS: Mapping[str, Callable[[Mapping[str, str]], Dialect]] = {
+    "twilio": lambda _: TwilioDialect(),
+    "asterisk": AsteriskDialect,
+}
+_WITH_PARAMETERS = frozenset({"asterisk"})
+"""Dialects whose carrier says in the query string what it knows of the call; others drop theirs."""
+_MAX_PARAMETERS = 64
+_MAX_PARAMETER_CHARS = 1_024
 _PATH = re.compile(r"/media/([a-z]+)/([a-z0-9][a-z0-9_-]{0,63})(?:/([A-Za-z0-9_-]{1,128}))?/?")
 
 
@@ -47,8 +56,9 @@ async def admit(
     path: str, signature: str | None, *, settings: TelephonySettings, tokens: CallTokens
 ) -> Admission | Refusal:
     """Decide by path and `X-Twilio-Signature`. A token is used up only where the signature was right."""
-    named = _PATH.fullmatch(path)
-    if named is None or named[1] not in _DIALECTS:
+    bare, _, query = path.partition("?")
+    named = _PATH.fullmatch(bare)
+    if named is None or named[1] not in _DIALECTS or (query and named[1] not in _WITH_PARAMETERS):
         return Refusal(HTTPStatus.NOT_FOUND, "no such path")
     dialect, agent, token = named.groups()
     refusal = None if settings.insecure else _check_signature(path, signature, settings)
@@ -64,7 +74,16 @@ async def admit(
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
-    return Admission(agent, _DIALECTS[dialect](), grant)
+    return Admission(agent, _DIALECTS[dialect](_parameters(query)), grant)
+
+
+def _parameters(query: str) -> Mapping[str, str]:
+    """Return what a query string says, as far as it can be kept as text."""
+    try:
+        given = parse_qsl(query, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        return {}
+    return {name: value for name, value in given if max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
 
 
 def _check_signature(path: str, signature: str | None, settings: TelephonySettings) -> Refusal | None:

@@ -52,8 +52,12 @@ class WebSocket:
     @property
     def end(self) -> str:
         """The close code and what it was called, e.g. `connection lost (1006)`."""
-        code = self._connection.close_code
-        return f"connection {'closed' if code in {1000, 1001, 1005} else 'lost'} ({code})"
+        return f"connection {'closed' if self.closed_in_order else 'lost'} ({self._connection.close_code})"
+
+    @property
+    def closed_in_order(self) -> bool:
+        """Whether there was a close frame that names no fault."""
+        return self._connection.close_code in {1000, 1001, 1005}
 
     async def close(self, code: int, reason: str) -> None:
         """Close in good order, or cut the connection off at the deadline."""
