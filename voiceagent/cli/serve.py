@@ -16,6 +16,7 @@ import typer
 
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.cli.agents import agents_to_serve
+from voiceagent.cli.audiosocket_option import audiosocket_ids, audiosocket_lines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
 from voiceagent.cli.workers import Inherited, Supervisor, inherited, listening_socket
@@ -54,6 +55,18 @@ def serve(
     ] = None,
     transfer: Annotated[
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
+    ] = None,
+    audiosocket: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[AGENT=][HOST:]PORT", help="Take Asterisk's AudioSocket calls there as well. Repeatable."
+        ),
+    ] = None,
+    audiosocket_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="VOICEAGENT_AUDIOSOCKET_IDS", metavar="UUID", help="Let in only who sends this id. Repeatable."
+        ),
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
     record: Annotated[
@@ -105,6 +118,8 @@ def serve(
         max_calls_per_agent=max_calls_per_agent,
         max_calls_per_caller=max_calls_per_caller,
         max_caller_calls_per_minute=max_caller_calls_per_minute,
+        audiosockets=audiosocket_lines(audiosocket or (), flows),
+        audiosocket_ids=audiosocket_ids(audiosocket_id or ()),
         transfer_targets=_targets(transfer or ()),
     )
     _require_somebody_gets_in(telephony)
@@ -172,7 +187,7 @@ def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
         "VOICEAGENT_PUBLIC_URL": telephony.public_url,
     }
     unset = " and ".join(name for name, value in missing.items() if not value)
-    if unset:
+    if unset and not telephony.audiosockets:
         raise OperatorError(f"every call would be refused: set {unset}, or try --insecure")
 
 
@@ -259,4 +274,6 @@ def _print_addresses(settings: ServerSettings, port: int) -> None:
             typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")
         else:
             typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/twilio/{agent}/answer")
+    for line in telephony.audiosockets:
+        typer.echo(f"serving {line.agent}: audiosocket {line.host}:{line.port}")
     typer.echo(f"journals in {settings.journals}/; health http://{here}/healthz")

@@ -78,9 +78,12 @@ async def admit(
 
 
 def _parameters(query: str) -> Mapping[str, str]:
-    """Return what a query string says, as far as it can be kept as text."""
+    """Return what a query string says, as far as it can be kept as text.
+
+    It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus.
+    """
     try:
-        given = parse_qsl(query, max_num_fields=_MAX_PARAMETERS)
+        given = parse_qsl(query.replace("+", "%2B"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         return {}
     return {name: value for name, value in given if max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
@@ -16,10 +16,13 @@ from websockets.http11 import Request
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
+from voiceagent.telephony.audiosocket_port import AudioSocketPort
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
+from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
+from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import OnePort
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
@@ -115,19 +118,21 @@ class MediaServer:
         1001 and everything is waited for, in bounded time.
         """
         settings = self._settings
-        port = await self._port.open(settings.host, settings.port, listening_fd=settings.listening_fd)
-        _log.info("listening on %s:%d%s", settings.host, port, " (insecure)" if settings.insecure else "")
-        try:
+        async with AsyncExitStack() as closing:
+            for line in settings.audiosockets:
+                door = AudioSocketPort(line, settings=settings, serve=self._serve_packets, clock=self._clock)
+                closing.push_async_callback(door.close)
+                await door.open()
+            port = await self._port.open(settings.host, settings.port, listening_fd=settings.listening_fd)
+            closing.push_async_callback(self._port.close)  # before the doors: it ends the calls of all of them
+            closing.callback(self.drain)
+            _log.info("listening on %s:%d%s", settings.host, port, " (insecure)" if settings.insecure else "")
             yield port
-        finally:
-            self.drain()
-            await self._port.close()
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
     async def _admit(self, request: Request) -> Admission | HTTPStatus:
-        if self._draining or self._overloaded:
-            _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
+        if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
         signatures = request.headers.get_all("X-Twilio-Signature")
         admitted = await admit(
@@ -139,13 +144,33 @@ class MediaServer:
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
-        if not self.takes(admitted.agent):
-            _log.warning("refused a media socket: %s has %d calls", admitted.agent, self._settings.max_calls_per_agent)
+        if not self._takes_for(admitted.agent):
             return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
+    def _takes_any(self) -> bool:
+        refusing = self._draining or self._overloaded
+        if refusing:
+            _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
+        return not refusing
+
+    def _takes_for(self, agent: str) -> bool:
+        taking = self.takes(agent)
+        if not taking:
+            _log.warning("refused a media socket: %s has %d calls", agent, self._settings.max_calls_per_agent)
+        return taking
+
     async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
-        socket = WebSocket(connection, clock=self._clock)
+        await self._carry(WebSocket(connection, clock=self._clock), admitted)
+
+    async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
+        if self._port.full:
+            _log.warning("refused a media socket: %d are open", self._port.live)
+        elif self._takes_any() and self._takes_for(admitted.agent):
+            with self._port.counted(socket, admitted):
+                await self._carry(socket, admitted)
+
+    async def _carry(self, socket: LegSocket, admitted: Admission) -> None:
         leg = SocketLeg(
             LegId(f"l{next(self._leg_numbers)}"),
             socket=socket,
@@ -198,7 +223,7 @@ class MediaServer:
             if newest is leg:
                 del self._newest[call]
 
-    async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: WebSocket) -> None:
+    async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: LegSocket) -> None:
         try:
             with self._limits.going_on(incoming.call, incoming.caller_number):
                 await self._handler(incoming)

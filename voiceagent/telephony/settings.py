@@ -7,14 +7,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
+from uuid import UUID
 
 from voiceagent.errors import OperatorError
 
-__all__ = ["TelephonySettings"]
+__all__ = ["AudioSocketLine", "TelephonySettings"]
 
 _MOST_PORT = 65_535
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSocketLine:
+    """A port whose calls go to one agent."""
+
+    agent: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes any free one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,10 @@ class TelephonySettings:
     """Other connections at a time."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
+    audiosockets: tuple[AudioSocketLine, ...] = ()
+    """Ports for Asterisk's AudioSocket, besides."""
+    audiosocket_ids: frozenset[UUID] = field(default=frozenset(), repr=False)
+    """Ids that let an AudioSocket connection in; without any, ports that only this machine reaches take all."""
     transfer_targets: Mapping[str, str] = field(default_factory=dict[str, str])
     """What flows call a target of a transfer → the telephone number, `+15551234567`. The carrier dials it because our
     answer document goes on with `<Redirect>`; a document of one's own has to do so too."""
@@ -71,8 +86,20 @@ class TelephonySettings:
         for target, number in self.transfer_targets.items():
             if not _NUMBER.fullmatch(number):
                 raise OperatorError(f"target {target!r} is {number!r}; give a telephone number: support=+15551234567")
+        for line in self.audiosockets:
+            self._check_audiosocket(line)
         if self.public_url is not None:
             self._check_public_url(self.public_url)
+
+    def _check_audiosocket(self, line: AudioSocketLine) -> None:
+        if line.agent not in self.agents:
+            raise OperatorError(f"AudioSocket calls are to go to {line.agent!r}, which is not served")
+        if not 0 <= line.port <= _MOST_PORT:
+            raise OperatorError(f"AudioSocket's port is {line.port}, but must be 0 to {_MOST_PORT}")
+        if not (self.insecure or self.audiosocket_ids or _is_this_machine(line.host)):
+            raise OperatorError(
+                f"whoever reaches {line.host} could call by AudioSocket: give --audiosocket-id, or bind 127.0.0.1"
+            )
 
     def _check_public_url(self, public_url: str) -> None:
         parts = _parts(public_url)

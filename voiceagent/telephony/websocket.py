@@ -12,7 +12,7 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from voiceagent.ports import Clock
 
-__all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket"]
+__all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket", "bound_sending"]
 
 CLOSE_DEADLINE_MS = 2_000
 """A far side that does not answer a close in this time is cut off."""
@@ -29,7 +29,7 @@ class WebSocket:
     def __init__(self, connection: ServerConnection, *, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
-        _bound_sending(connection.transport.get_extra_info("socket"))
+        bound_sending(connection.transport.get_extra_info("socket"))
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Yield messages until the connection is closed, in good order or not."""
@@ -84,7 +84,7 @@ class WebSocket:
         self._connection.transport.abort()
 
 
-def _bound_sending(wire: socket.socket) -> None:
+def bound_sending(wire: socket.socket) -> None:
     """Keep little in the kernel, and let it give up on a far side that acknowledges nothing (where it can)."""
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
