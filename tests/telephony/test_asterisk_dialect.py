@@ -211,7 +211,8 @@ def test_messages_of_any_shape_give_exactly_one_event_and_never_raise(event, bod
 @settings(max_examples=300)
 @given(st.text())
 def test_noise_is_refused(noise):
-    assert isinstance(one(started(), noise), Refused)
+    event = one(started(), noise)
+    assert isinstance(event, Refused) or noise.split()[0].startswith(("MEDIA_", "ERROR", "STATUS", "QUEUE_", "DTMF"))
 
 
 def mutated(message: str, rng: random.Random) -> str:

@@ -56,6 +56,12 @@ def serve(
     transfer: Annotated[
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
     ] = None,
+    asterisk_password: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_ASTERISK_PASSWORD", help="Password that an Asterisk shows, as user `asterisk`."
+        ),
+    ] = None,
     audiosocket: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,6 +116,7 @@ def serve(
         agents=frozenset(flows := served.load()),
         public_url=public_url,
         twilio_auth_token=twilio_auth_token,
+        asterisk_password=asterisk_password,
         insecure=insecure,
         host=host,
         port=port,
@@ -187,7 +194,7 @@ def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
         "VOICEAGENT_PUBLIC_URL": telephony.public_url,
     }
     unset = " and ".join(name for name, value in missing.items() if not value)
-    if unset and not telephony.audiosockets:
+    if unset and not (telephony.audiosockets or telephony.asterisk_password):
         raise OperatorError(f"every call would be refused: set {unset}, or try --insecure")
 
 
@@ -272,8 +279,10 @@ def _print_addresses(settings: ServerSettings, port: int) -> None:
     for agent in sorted(telephony.agents):
         if telephony.insecure:
             typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")
-        else:
+        elif telephony.webhook_base is not None:
             typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/twilio/{agent}/answer")
+        if telephony.asterisk_password is not None:
+            typer.echo(f"serving {agent}: asterisk ws://{here}/media/asterisk/{agent}")
     for line in telephony.audiosockets:
         typer.echo(f"serving {line.agent}: audiosocket {line.host}:{line.port}")
     typer.echo(f"journals in {settings.journals}/; health http://{here}/healthz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.console.asterisk import asterisk_routes
+from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.admission import media_path
@@ -24,7 +26,7 @@ from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import webhook_is_signed
 from voiceagent.telephony.transfers import Transfers
 
-__all__ = ["MAX_FORM_BYTES", "MayGoOn", "control_plane"]
+__all__ = ["MAX_FORM_BYTES", "control_plane"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +37,6 @@ _MAX_PARAMETERS = 16
 _MAX_PARAMETER_CHARS = 500  # the carrier's limit, name and value together
 _PARAMETER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-MayGoOn = Callable[[str, CallId], Awaitable[bool]]
-"""(agent, call) → whether a call whose stream has ended was broken off and goes on if it is connected again."""
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -87,6 +87,7 @@ def control_plane(
             Route("/readyz", readyz),
             Route("/twilio/{agent}/answer", answer, methods=["GET", "POST"]),
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
+            *asterisk_routes(settings, may_go_on=may_go_on),
         ]
     )
 

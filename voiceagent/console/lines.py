@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from voiceagent.console.app import MayGoOn, control_plane
+from voiceagent.console.app import control_plane
+from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore

@@ -13,7 +13,7 @@ from voiceagent.telephony.asterisk import AsteriskDialect
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Dialect
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.signature import upgrade_is_signed
+from voiceagent.telephony.signature import asterisk_is_known, upgrade_is_signed
 from voiceagent.telephony.twilio import TwilioDialect
 
 __all__ = ["Admission", "Refusal", "admit", "media_path"]
@@ -53,20 +53,33 @@ def media_path(dialect: str, agent: str, token: str) -> str:
 
 
 async def admit(
-    path: str, signature: str | None, *, settings: TelephonySettings, tokens: CallTokens
+    path: str,
+    signature: str | None,
+    authorization: str | None = None,
+    *,
+    settings: TelephonySettings,
+    tokens: CallTokens,
 ) -> Admission | Refusal:
-    """Decide by path and `X-Twilio-Signature`. A token is used up only where the signature was right."""
+    """Decide by path and `X-Twilio-Signature`, or `Authorization` for an Asterisk.
+
+    A token is used up only where that was right.
+    """
     bare, _, query = path.partition("?")
     named = _PATH.fullmatch(bare)
     if named is None or named[1] not in _DIALECTS or (query and named[1] not in _WITH_PARAMETERS):
         return Refusal(HTTPStatus.NOT_FOUND, "no such path")
     dialect, agent, token = named.groups()
-    refusal = None if settings.insecure else _check_signature(path, signature, settings)
+    if settings.insecure:
+        refusal = None
+    elif dialect == "asterisk":
+        refusal = _check_password(authorization, settings)
+    else:
+        refusal = _check_signature(path, signature, settings)
     if refusal is not None:
         return refusal
     if agent not in settings.agents:
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
-    if token is None and settings.require_call_token and not settings.insecure:
+    if token is None and settings.require_call_token and not settings.insecure and dialect != "asterisk":
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
     try:
         grant = await tokens.redeem(token, agent=agent) if token is not None else None
@@ -87,6 +100,12 @@ def _parameters(query: str) -> Mapping[str, str]:
     except ValueError:
         return {}
     return {name: value for name, value in given if max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
+
+
+def _check_password(authorization: str | None, settings: TelephonySettings) -> Refusal | None:
+    if asterisk_is_known(authorization, settings.asterisk_password):
+        return None
+    return Refusal(HTTPStatus.UNAUTHORIZED, "no Asterisk that shows the right password, or none is configured")
 
 
 def _check_signature(path: str, signature: str | None, settings: TelephonySettings) -> Refusal | None:

@@ -135,9 +135,11 @@ class MediaServer:
         if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
         signatures = request.headers.get_all("X-Twilio-Signature")
+        authorizations = request.headers.get_all("Authorization")
         admitted = await admit(
             request.path,
             signatures[0] if len(signatures) == 1 else None,
+            authorizations[0] if len(authorizations) == 1 else None,
             settings=self._settings,
             tokens=self._tokens,
         )

@@ -40,6 +40,8 @@ class TelephonySettings:
     `http` will do for this machine (`http://127.0.0.1:8080`): there a signed call can be tried without a proxy."""
     twilio_auth_token: str | None = field(default=None, repr=False)
     """The account's secret. Without it nothing that claims to come from Twilio is let in."""
+    asterisk_password: str | None = field(default=None, repr=False)
+    """What an Asterisk shows as the password of the user `asterisk`. Without it none is let in."""
     insecure: bool = False
     """Let anybody in: for trying things out on one's own machine."""
     require_call_token: bool = True
