@@ -59,12 +59,13 @@ def as_the_ear_wants_it(heard: Path, to: Path) -> None:
 
 
 async def call(exchange: Exchange, extension: str, folder: Path) -> None:
-    """Call with baresip, which says the one file and writes the other."""
+    """Call with baresip, which says what is in a file and writes down what it hears."""
     rtp = free_port(socket.SOCK_DGRAM) // 2 * 2
     settings = {
         "module_path": "/usr/lib/baresip/modules",
         "audio_source": f"aufile,{folder}/caller.wav",
-        "audio_player": f"aufile,{folder}/heard.wav",
+        "audio_player": "aubridge,nowhere",
+        "snd_path": str(folder),
         "sip_listen": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
         "rtp_ports": f"{rtp}-{rtp + 20}",
         "ausrc_srate": "8000",
@@ -72,7 +73,7 @@ async def call(exchange: Exchange, extension: str, folder: Path) -> None:
         "ausrc_channels": "1",
         "auplay_channels": "1",
     }
-    modules = "module g711.so\nmodule aufile.so\nmodule_app account.so\nmodule_app menu.so\n"
+    modules = "module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n"
     text = modules + "".join(f"{name}\t{value}\n" for name, value in settings.items())
     (folder / "config").write_text(text)
     (folder / "accounts").write_text("<sip:+493012345678@127.0.0.1>;regint=0;audio_codecs=pcmu\n")
@@ -117,8 +118,10 @@ async def test_a_caller_hears_the_balance_that_the_bank_has(exchange: Exchange, 
             await call(exchange, extension, tmp_path)
             await server.drain(at_most_s=20)
         balance = bank.balance_of(ACCOUNT, "checking")
-    journal = read_journal(next((tmp_path / "journals").glob("*.jsonl")))
+    (file,) = (tmp_path / "journals").glob("*.jsonl")
+    journal = await asyncio.to_thread(read_journal, file)
     phases = [seen.phase for seen in inspect_journal(journal).phases]
     assert phases[:3] == ["greeting", "authentication", "account_inquiry"]
-    as_the_ear_wants_it(tmp_path / "heard.wav", tmp_path / "stereo.wav")
+    (heard,) = tmp_path.glob("dump-*-dec.wav")  # what baresip has decoded
+    as_the_ear_wants_it(heard, tmp_path / "stereo.wav")
     assert any(hears(balance, words) for words in await what_the_agent_said(tmp_path / "stereo.wav"))

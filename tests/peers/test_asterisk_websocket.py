@@ -128,6 +128,21 @@ async def test_a_call_whose_connection_breaks_is_connected_again_by_the_dial_pla
         assert len(phone.heard_of(HIGH)) >= 29
 
 
+@pytest.mark.parametrize("codec", ["ulaw", "slin16"])
+async def test_the_agent_connects_to_an_asterisk_that_waits_for_it(exchange: Exchange, tmp_path: Path, codec: str):
+    url = f"ws://127.0.0.1:{exchange.http_port}/media"
+    async with (
+        open_desk(exchange.agent_port, asterisk_url=url) as desk,
+        calling(exchange, f"wait-{codec}", tmp_path) as phone,
+    ):
+        call = await asyncio.wait_for(desk.calls.get(), 10)
+        assert call.incoming.called_number == f"wait-{codec}"
+        call.say("a1", HIGH, 1_000)
+        await call.leg.hang_up(drain=True)
+        await asyncio.wait_for(phone.hung_up_on.wait(), 5)
+        assert 49 <= len(phone.heard_of(HIGH)) <= 52
+
+
 async def test_a_phone_rings_until_the_agent_takes_the_call(exchange: Exchange, tmp_path: Path):
     async with open_desk(exchange.agent_port) as desk, calling(exchange, "late-json-ulaw", tmp_path) as phone:
         await asyncio.wait_for(desk.calls.get(), 10)

@@ -62,6 +62,9 @@ def serve(
             envvar="VOICEAGENT_ASTERISK_PASSWORD", help="Password that an Asterisk shows, as user `asterisk`."
         ),
     ] = None,
+    asterisk_url: Annotated[
+        str | None, typer.Option(help="Where an Asterisk may have us connect to it: ws://10.0.0.2:8088/media.")
+    ] = None,
     audiosocket: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,6 +120,7 @@ def serve(
         public_url=public_url,
         twilio_auth_token=twilio_auth_token,
         asterisk_password=asterisk_password,
+        asterisk_url=asterisk_url,
         insecure=insecure,
         host=host,
         port=port,

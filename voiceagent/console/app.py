@@ -19,7 +19,7 @@ from voiceagent.console.asterisk import asterisk_routes
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
-from voiceagent.telephony.admission import media_path
+from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
@@ -49,12 +49,13 @@ def control_plane(
     ready: Callable[[], bool],
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
+    connect: Callable[[str, Admission], bool],
 ) -> Starlette:
     """Return the ASGI app.
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call.
+    may begin another call; `connect` has the media server connect to an exchange that waits for it.
     """
 
     async def healthz(_: Request) -> Response:
@@ -87,7 +88,7 @@ def control_plane(
             Route("/readyz", readyz),
             Route("/twilio/{agent}/answer", answer, methods=["GET", "POST"]),
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
-            *asterisk_routes(settings, may_go_on=may_go_on),
+            *asterisk_routes(settings, may_go_on=may_go_on, connect=connect),
         ]
     )
 

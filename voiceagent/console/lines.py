@@ -10,6 +10,7 @@ from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.server import MediaServer
@@ -48,6 +49,9 @@ async def open_lines(
     def takes(agent: str) -> bool:
         return media.takes(agent)
 
+    def connect(url: str, admitted: Admission) -> bool:
+        return media.connect(url, admitted)
+
     app = control_plane(
         settings,
         tokens=tokens,
@@ -56,6 +60,7 @@ async def open_lines(
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
+        connect=connect,
     )
     media = MediaServer(
         settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits

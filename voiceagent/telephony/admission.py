@@ -16,7 +16,7 @@ from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import asterisk_is_known, upgrade_is_signed
 from voiceagent.telephony.twilio import TwilioDialect
 
-__all__ = ["Admission", "Refusal", "admit", "media_path"]
+__all__ = ["Admission", "Refusal", "admit", "media_path", "query_parameters"]
 
 _DIALECTS: Mapping[str, Callable[[Mapping[str, str]], Dialect]] = {
     "twilio": lambda _: TwilioDialect(),
@@ -87,10 +87,10 @@ async def admit(
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
-    return Admission(agent, _DIALECTS[dialect](_parameters(query)), grant)
+    return Admission(agent, _DIALECTS[dialect](query_parameters(query)), grant)
 
 
-def _parameters(query: str) -> Mapping[str, str]:
+def query_parameters(query: str) -> Mapping[str, str]:
     """Return what a query string says, as far as it can be kept as text.
 
     It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus.

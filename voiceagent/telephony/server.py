@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.connection import Connection
 from websockets.http11 import Request
 
 from voiceagent.core.ids import CallId, LegId
+from voiceagent.errors import CallLost
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
@@ -24,6 +25,7 @@ from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import OnePort
+from voiceagent.telephony.reach import reached
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
@@ -34,6 +36,7 @@ __all__ = ["MediaServer"]
 _log = logging.getLogger(__name__)
 
 _INTERNAL_ERROR = 1011
+_SHUTDOWN_S = 5
 
 
 class MediaServer:
@@ -66,6 +69,7 @@ class MediaServer:
         self._legs: dict[SocketLeg, None] = {}
         self._newest: dict[CallId, SocketLeg] = {}
         self._draining = False
+        self._reaching: set[asyncio.Task[None]] = set()
         self._port: OnePort[Admission] = OnePort(
             admit=self._admit,
             serve=self._serve,
@@ -119,6 +123,7 @@ class MediaServer:
         """
         settings = self._settings
         async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._all_reached)
             for line in settings.audiosockets:
                 door = AudioSocketPort(line, settings=settings, serve=self._serve_packets, clock=self._clock)
                 closing.push_async_callback(door.close)
@@ -162,8 +167,35 @@ class MediaServer:
             _log.warning("refused a media socket: %s has %d calls", agent, self._settings.max_calls_per_agent)
         return taking
 
-    async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
+    async def _serve(self, connection: Connection, admitted: Admission) -> None:
         await self._carry(WebSocket(connection, clock=self._clock), admitted)
+
+    def connect(self, url: str, admitted: Admission) -> bool:
+        """Connect to a carrier that waits for it, for a call that is let in; False where no call is taken now."""
+        if self._port.full or not self._takes_any() or not self._takes_for(admitted.agent):
+            return False
+        task = asyncio.ensure_future(self._reach(url, admitted))
+        self._reaching.add(task)
+        task.add_done_callback(self._reaching.discard)
+        return True
+
+    async def _reach(self, url: str, admitted: Admission) -> None:
+        try:
+            async with reached(url) as connection:
+                with self._port.counted(connection, admitted):
+                    await self._serve(connection, admitted)
+        except CallLost as exc:
+            _log.warning("no call came about: %s", exc)
+        except Exception:  # noqa: BLE001  the outermost frame of a connection
+            _log.exception("a media connection failed")
+
+    async def _all_reached(self) -> None:
+        """Wait for the connections that were made from here, in bounded time."""
+        if self._reaching:
+            await asyncio.wait(self._reaching, timeout=_SHUTDOWN_S)
+            for task in self._reaching:
+                task.cancel()
+            await asyncio.gather(*self._reaching, return_exceptions=True)
 
     async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
         if self._port.full:

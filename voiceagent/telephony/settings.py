@@ -42,6 +42,8 @@ class TelephonySettings:
     """The account's secret. Without it nothing that claims to come from Twilio is let in."""
     asterisk_password: str | None = field(default=None, repr=False)
     """What an Asterisk shows as the password of the user `asterisk`. Without it none is let in."""
+    asterisk_url: str | None = None
+    """Where an Asterisk waits for us, `ws://10.0.0.2:8088/media`: it may ask us to connect there, and nowhere else."""
     insecure: bool = False
     """Let anybody in: for trying things out on one's own machine."""
     require_call_token: bool = True
@@ -88,10 +90,24 @@ class TelephonySettings:
         for target, number in self.transfer_targets.items():
             if not _NUMBER.fullmatch(number):
                 raise OperatorError(f"target {target!r} is {number!r}; give a telephone number: support=+15551234567")
-        for line in self.audiosockets:
-            self._check_audiosocket(line)
+        self._check_exchanges()
+        if self.asterisk_url is not None:
+            parts = _parts(self.asterisk_url)
+            if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query:
+                raise OperatorError(
+                    f"asterisk_url is {self.asterisk_url!r}, but must look like ws://10.0.0.2:8088/media"
+                )
         if self.public_url is not None:
             self._check_public_url(self.public_url)
+
+    def _check_exchanges(self) -> None:
+        for line in self.audiosockets:
+            self._check_audiosocket(line)
+        if self.asterisk_url is None:
+            return
+        parts = _parts(self.asterisk_url)
+        if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query:
+            raise OperatorError(f"asterisk_url is {self.asterisk_url!r}, but must look like 'ws://10.0.0.2:8088/media'")
 
     def _check_audiosocket(self, line: AudioSocketLine) -> None:
         if line.agent not in self.agents:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.asyncio.connection import Connection, broadcast
 from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from voiceagent.ports import Clock
@@ -26,7 +26,7 @@ _UNACKNOWLEDGED_MS = 20_000
 class WebSocket:
     """Fulfils `LegSocket` over a connection of the `websockets` library."""
 
-    def __init__(self, connection: ServerConnection, *, clock: Clock) -> None:
+    def __init__(self, connection: Connection, *, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
         bound_sending(connection.transport.get_extra_info("socket"))
