@@ -47,9 +47,14 @@ def voice(to: Path) -> None:
         written.writeframes(bytes(spoken) + bytes(20_000 * 16))
 
 
-def as_the_ear_wants_it(heard: Path, to: Path) -> None:
-    """Put what the caller heard on the agent's side of a stereo recording."""
-    with wave.open(str(heard)) as mono:
+def only(folder: Path, pattern: str) -> Path:
+    (file,) = folder.glob(pattern)
+    return file
+
+
+def as_the_ear_wants_it(folder: Path, to: Path) -> None:
+    """Put what baresip has decoded, which the caller heard, on the agent's side of a stereo recording."""
+    with wave.open(str(only(folder, "dump-*-dec.wav"))) as mono:
         agent = np.frombuffer(mono.readframes(mono.getnframes()), "<i2")
     with wave.open(str(to), "wb") as stereo:
         stereo.setnchannels(2)
@@ -73,8 +78,9 @@ async def call(exchange: Exchange, extension: str, folder: Path) -> None:
         "ausrc_channels": "1",
         "auplay_channels": "1",
     }
-    modules = "module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule_app account.so\nmodule_app menu.so\n"
-    text = modules + "".join(f"{name}\t{value}\n" for name, value in settings.items())
+    modules = [f"module {name}.so\n" for name in ("g711", "aufile", "aubridge", "sndfile")]
+    modules += [f"module_app {name}.so\n" for name in ("account", "menu")]
+    text = "".join(modules) + "".join(f"{name}\t{value}\n" for name, value in settings.items())
     (folder / "config").write_text(text)
     (folder / "accounts").write_text("<sip:+493012345678@127.0.0.1>;regint=0;audio_codecs=pcmu\n")
     (folder / "contacts").write_text("")
@@ -118,10 +124,8 @@ async def test_a_caller_hears_the_balance_that_the_bank_has(exchange: Exchange, 
             await call(exchange, extension, tmp_path)
             await server.drain(at_most_s=20)
         balance = bank.balance_of(ACCOUNT, "checking")
-    (file,) = (tmp_path / "journals").glob("*.jsonl")
-    journal = await asyncio.to_thread(read_journal, file)
+    journal = await asyncio.to_thread(read_journal, only(tmp_path / "journals", "*.jsonl"))
     phases = [seen.phase for seen in inspect_journal(journal).phases]
     assert phases[:3] == ["greeting", "authentication", "account_inquiry"]
-    (heard,) = tmp_path.glob("dump-*-dec.wav")  # what baresip has decoded
-    as_the_ear_wants_it(heard, tmp_path / "stereo.wav")
+    as_the_ear_wants_it(tmp_path, tmp_path / "stereo.wav")
     assert any(hears(balance, words) for words in await what_the_agent_said(tmp_path / "stereo.wav"))

@@ -8,12 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from tests.peers.desk import DeskCall, Relay, now_ms, open_desk
 from tests.peers.exchange import Exchange, free_port
 from tests.peers.phone import calling, pitch_hz, tone
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutStarted
 from voiceagent.speech.samples import pcm16_of
+from voiceagent.telephony.asterisk import AsteriskDialect
+from voiceagent.telephony.codec import (
+    BufferFree,
+    BufferFull,
+    ClearAudio,
+    Command,
+    HangUp,
+    Mark,
+    PlayAudio,
+    SetMark,
+    Started,
+    WireEvent,
+)
 
 pytestmark = [pytest.mark.peers, pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -126,6 +140,55 @@ async def test_a_call_whose_connection_breaks_is_connected_again_by_the_dial_pla
         second.say("a2", HIGH, 600)
         await second.until(lambda: second.reached("a2"))
         assert len(phone.heard_of(HIGH)) >= 29
+
+
+@pytest.mark.parametrize("control", ["json", "plain"])
+async def test_asterisk_says_when_it_is_full_and_drops_marks_at_a_flush(
+    exchange: Exchange, tmp_path: Path, control: str
+):
+    """Nineteen seconds at once, which the driver never sends: only so does Asterisk ask for a pause."""
+    came: asyncio.Queue[WireEvent] = asyncio.Queue()
+    dialect = AsteriskDialect({})
+
+    async def until(wanted: WireEvent) -> list[WireEvent]:
+        before: list[WireEvent] = []
+        async with asyncio.timeout(5):
+            while (event := await came.get()) != wanted:
+                before.append(event)
+        return before
+
+    async def pour(connection: ServerConnection) -> None:
+        async def tell(command: Command) -> None:
+            for message in dialect.send(command):
+                await connection.send(message)
+
+        async def listen() -> None:
+            async for message in connection:
+                for event in dialect.receive(message):
+                    came.put_nowait(event)
+
+        listening = asyncio.create_task(listen())
+        while not isinstance(await came.get(), Started):
+            pass
+        await tell(PlayAudio(b"\x2a" * 160 * 950))
+        await tell(SetMark("0.1"))
+        await until(BufferFull())
+        await tell(ClearAudio())
+        await tell(SetMark("1.2"))
+        before = await until(Mark("1.2"))
+        assert Mark("0.1") not in before
+        assert BufferFree() in before
+        await tell(HangUp())
+        await listening
+        done.set_result(None)
+
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with (
+        serve(pour, "127.0.0.1", exchange.agent_port, compression=None),
+        calling(exchange, f"ws-{control}-ulaw", tmp_path) as phone,
+    ):
+        await asyncio.wait_for(done, 15)
+        await asyncio.wait_for(phone.hung_up_on.wait(), 5)
 
 
 @pytest.mark.parametrize("codec", ["ulaw", "slin16"])

@@ -8,8 +8,10 @@ from http import HTTPStatus
 
 import httpx
 import pytest
+from websockets.asyncio.server import serve
 
 from voiceagent.console.lines import open_lines
+from voiceagent.errors import OperatorError
 from voiceagent.ports import MULAW_8K
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import Admission, Refusal, admit
@@ -103,3 +105,76 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
         assert (got.status_code, got.text) == (status, answer)
 
     asyncio.run(run())
+
+
+# --- where we connect to it ------------------------------------------------------------------------------------------
+
+
+class Waiting:
+    """An Asterisk that waits for us, and the server that is asked to come."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.calls = asyncio.Queue()
+        self.paths = []
+        self.heard = asyncio.Event()
+
+    async def wait(self, connection):
+        self.paths.append(connection.request.path)
+        await connection.send(START)
+        async for message in connection:
+            if message == "ANSWER":
+                self.heard.set()
+
+    async def take(self, incoming):
+        self.calls.put_nowait(incoming)
+        await self.heard.wait()
+
+    async def run(self, path, *, url=None):
+        async with serve(self.wait, "127.0.0.1", 0, subprotocols=["media"]) as asterisk:
+            there = asterisk.sockets[0].getsockname()[1]
+            settings = TelephonySettings(
+                agents=frozenset({"bank"}),
+                asterisk_password=SECRET,
+                asterisk_url=url or f"ws://127.0.0.1:{there}/media",
+                port=0,
+            )
+            lines = open_lines(settings, handler=self.take, healthy=lambda: True, clock=self.clock)
+            async with lines as (media, port), httpx.AsyncClient() as client:
+                address = f"http://127.0.0.1:{port}/asterisk/bank/connect{path}"
+                got = await client.get(address, headers={"Authorization": RIGHT})
+                if got.status_code == HTTPStatus.OK and url is None:
+                    incoming = await asyncio.wait_for(self.calls.get(), 5)
+                    assert incoming.caller_number == "+4930"
+                    await asyncio.wait_for(self.heard.wait(), 5)
+                async with asyncio.timeout(5):
+                    await media.drained()
+        return got
+
+
+def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock):
+    waiting = Waiting(running_clock)
+    got = asyncio.run(waiting.run("?connection=abc-1&call=17.2&caller=+4930"))
+    assert (got.status_code, got.text) == (200, "connecting")
+    assert waiting.paths == ["/media/abc-1"]
+
+
+@pytest.mark.parametrize("path", ["", "?connection=../../x", "?connection=a%3Fb", "?connection=" + "a" * 65])
+def test_what_is_no_connection_is_not_connected_to(running_clock, path):
+    waiting = Waiting(running_clock)
+    assert asyncio.run(waiting.run(path)).status_code == HTTPStatus.BAD_REQUEST
+    assert waiting.paths == []
+
+
+def test_an_asterisk_that_is_not_there_is_no_call_and_no_harm(running_clock, caplog):
+    waiting = Waiting(running_clock)
+    with caplog.at_level("WARNING"):
+        got = asyncio.run(waiting.run("?connection=abc", url="ws://127.0.0.1:1/media"))
+    assert got.status_code == HTTPStatus.OK
+    assert waiting.calls.empty()
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.2", "ws://", "ws://[", "ws://10.0.0.2/media?x=1"])
+def test_an_address_to_connect_to_is_checked_at_the_start(url):
+    with pytest.raises(OperatorError, match="asterisk_url"):
+        TelephonySettings(agents=frozenset({"bank"}), asterisk_url=url)
