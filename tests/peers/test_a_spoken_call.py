@@ -100,7 +100,7 @@ async def call(exchange: Exchange, extension: str, folder: Path) -> None:
             os.killpg(baresip.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("extension", ["ws-json-slin16", "as8"])
+@pytest.mark.parametrize("extension", ["ws-json-ulaw", "as8"])
 async def test_a_caller_hears_the_balance_that_the_bank_has(exchange: Exchange, tmp_path: Path, extension: str):
     voice(tmp_path / "caller.wav")
     with BankApi() as bank:

@@ -47,7 +47,9 @@ AUDIOSOCKET_FEATURES = LegFeatures(
 )
 
 _HANG_UP, _ID, _DIGIT, _ERROR = 0x00, 0x01, 0x03, 0xFF
-_RATES_HZ: Mapping[int, int] = {0x10: 8_000, 0x11: 12_000, 0x12: 16_000, 0x13: 24_000, 0x14: 32_000, 0x16: 48_000}
+_RATES_HZ: Mapping[int, int] = {0x10: 8_000, 0x12: 16_000}
+"""What every ear and voice here can do; there are also 12, 24, 32, 44.1, 48, 96 and 192 kHz."""
+_TOO_WIDE = frozenset(range(0x11, 0x19)) - _RATES_HZ.keys()
 _BUFFER_MS = 4 * FRAME_MS  # a frame that is heard and one that is ready may be under way, and as much is in the phone
 _MAX_MEDIA_MS = 1_000
 _DIGITS = frozenset("0123456789*#ABCD")
@@ -121,6 +123,8 @@ class AudioSocketDialect:
         if kind == _DIGIT:
             digit = body.decode("ascii", "replace")
             return Digit(digit) if digit in _DIGITS else Refused("not a digit")
+        if kind in _TOO_WIDE:
+            return Refused("audio format not agreed", fatal=self._audio is None)
         if kind == _ERROR:
             return Refused("error reported")
         return Refused("second id" if kind == _ID else "unknown kind")
