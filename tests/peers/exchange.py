@@ -96,7 +96,7 @@ def running_exchange(root: Path) -> Generator[Exchange]:
     exchange.lay_out()
     with (exchange.home / "log" / "output").open("wb") as output:
         process = subprocess.Popen(
-            exchange.asterisk("-U", "root", "-G", "root", "-f", "-vvv"),
+            ["setpriv", "--pdeathsig", "KILL", *exchange.asterisk("-U", "root", "-G", "root", "-f", "-vvv")],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -17,6 +17,7 @@ from ear import hears, what_the_agent_said
 
 from tests.peers.exchange import Exchange, free_port
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
+from voiceagent.errors import VoiceFailed
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
@@ -63,6 +64,13 @@ def as_the_ear_wants_it(folder: Path, to: Path) -> None:
         stereo.writeframes(np.stack([np.zeros_like(agent), agent], axis=1).tobytes())
 
 
+async def heard_in(recording: Path) -> tuple[str, ...]:
+    """Return what the ear makes of it: a machine that has much else to do may keep it from that once."""
+    with suppress(VoiceFailed):
+        return await what_the_agent_said(recording)
+    return await what_the_agent_said(recording)
+
+
 async def call(exchange: Exchange, extension: str, folder: Path) -> None:
     """Call with baresip, which says what is in a file and writes down what it hears."""
     rtp = free_port(socket.SOCK_DGRAM) // 2 * 2
@@ -85,19 +93,24 @@ async def call(exchange: Exchange, extension: str, folder: Path) -> None:
     (folder / "accounts").write_text("<sip:+493012345678@127.0.0.1>;regint=0;audio_codecs=pcmu\n")
     (folder / "contacts").write_text("")
     target = f"d sip:{extension}@127.0.0.1:{exchange.sip_port}"
-    with (folder / "baresip.out").open("wb") as output:
-        baresip = await asyncio.create_subprocess_exec(
-            *("baresip", "-f", str(folder), "-e", target, "-t", str(CALL_S)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    baresip = await asyncio.create_subprocess_exec(
+        *("baresip", "-f", str(folder), "-e", target, "-t", str(CALL_S)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        limit=1_000_000,
+    )
     try:
-        await asyncio.wait_for(baresip.wait(), CALL_S + 15)
+        async with asyncio.timeout(CALL_S + 15):
+            assert baresip.stdout is not None
+            with suppress(asyncio.IncompleteReadError):
+                await baresip.stdout.readuntil(b"terminated")
+        await asyncio.sleep(1)  # for the recording to be written
     finally:
         with suppress(ProcessLookupError):
             os.killpg(baresip.pid, signal.SIGKILL)
+        await baresip.wait()
 
 
 @pytest.mark.parametrize("extension", ["ws-json-ulaw", "as8"])
@@ -128,4 +141,4 @@ async def test_a_caller_hears_the_balance_that_the_bank_has(exchange: Exchange, 
     phases = [seen.phase for seen in inspect_journal(journal).phases]
     assert phases[:3] == ["greeting", "authentication", "account_inquiry"]
     as_the_ear_wants_it(tmp_path, tmp_path / "stereo.wav")
-    assert any(hears(balance, words) for words in await what_the_agent_said(tmp_path / "stereo.wav"))
+    assert any(hears(balance, words) for words in await heard_in(tmp_path / "stereo.wav"))

@@ -124,22 +124,28 @@ def test_from_elsewhere_nobody_is_let_in_without_an_id_that_was_given_out():
 
 def test_a_port_that_others_reach_needs_ids():
     with pytest.raises(OperatorError, match="--audiosocket-id"):
-        settings(audiosockets=(AudioSocketLine("bank", "0.0.0.0", 9092),))  # noqa: S104
-    settings(audiosockets=(AudioSocketLine("bank", "0.0.0.0", 9092),), audiosocket_ids=frozenset({SECRET}))  # noqa: S104
+        settings(audiosockets=(AudioSocketLine("bank", 9092, "0.0.0.0"),))  # noqa: S104
+    settings(audiosockets=(AudioSocketLine("bank", 9092, "0.0.0.0"),), audiosocket_ids=frozenset({SECRET}))  # noqa: S104
+
+
+@pytest.mark.parametrize("port", [0, 65_536])
+def test_a_port_is_one_that_an_exchange_can_be_told(port):
+    with pytest.raises(OperatorError, match="must be 1 to 65535"):
+        settings(audiosockets=(AudioSocketLine("bank", port),))
 
 
 def test_a_port_is_for_an_agent_that_is_served():
     with pytest.raises(OperatorError, match="'shop', which is not served"):
-        settings(audiosockets=(AudioSocketLine("shop"),))
+        settings(audiosockets=(AudioSocketLine("shop", 9092),))
 
 
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ("9092", AudioSocketLine("bank", "127.0.0.1", 9092)),
-        ("bank=9092", AudioSocketLine("bank", "127.0.0.1", 9092)),
-        ("bank=10.0.0.5:9092", AudioSocketLine("bank", "10.0.0.5", 9092)),
-        ("[::1]:9092", AudioSocketLine("bank", "::1", 9092)),
+        ("9092", AudioSocketLine("bank", 9092, "127.0.0.1")),
+        ("bank=9092", AudioSocketLine("bank", 9092, "127.0.0.1")),
+        ("bank=10.0.0.5:9092", AudioSocketLine("bank", 9092, "10.0.0.5")),
+        ("[::1]:9092", AudioSocketLine("bank", 9092, "::1")),
     ],
 )
 def test_the_option_takes_agent_host_and_port(given, line):

@@ -30,7 +30,7 @@ def _line(given: str, agents: Collection[str]) -> AudioSocketLine:
         if len(agents) != 1:
             raise OperatorError(f"--audiosocket {given} must say whose port it is: {sorted(agents)[0]}={given}")
         (agent,) = agents
-    return AudioSocketLine(agent, (parts["host"] or "127.0.0.1").strip("[]"), int(parts["port"]))
+    return AudioSocketLine(agent, int(parts["port"]), (parts["host"] or "127.0.0.1").strip("[]"))
 
 
 def audiosocket_ids(given: Sequence[str]) -> frozenset[UUID]:

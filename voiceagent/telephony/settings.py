@@ -23,9 +23,8 @@ class AudioSocketLine:
     """A port whose calls go to one agent."""
 
     agent: str
+    port: int
     host: str = "127.0.0.1"
-    port: int = 0
-    """0 takes any free one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,8 @@ class TelephonySettings:
     def _check_audiosocket(self, line: AudioSocketLine) -> None:
         if line.agent not in self.agents:
             raise OperatorError(f"AudioSocket calls are to go to {line.agent!r}, which is not served")
-        if not 0 <= line.port <= _MOST_PORT:
-            raise OperatorError(f"AudioSocket's port is {line.port}, but must be 0 to {_MOST_PORT}")
+        if not 1 <= line.port <= _MOST_PORT:
+            raise OperatorError(f"AudioSocket's port is {line.port}, but must be 1 to {_MOST_PORT}")
         if not (self.insecure or self.audiosocket_ids or _is_this_machine(line.host)):
             raise OperatorError(
                 f"whoever reaches {line.host} could call by AudioSocket: give --audiosocket-id, or bind 127.0.0.1"
