@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis demo test test-faults test-providers explore explore-mutants lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers explore explore-mutants lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -51,6 +51,12 @@ test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stal
 
 test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
 	@tests/providers/run
+
+peers:  ## Get real telephone peers: Asterisk 22 in a folder of its own, sipp and baresip (Debian, as root)
+	@tests/peers/prepare
+
+test-peers: $(STAMP)  ## Run the tests against Asterisk, sipp and baresip
+	@tests/peers/run
 
 explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders
 	$(BIN)/python -m voiceagent.cli explore --jobs 2

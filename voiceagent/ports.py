@@ -596,6 +596,9 @@ class LegFeatures:
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    close_is_hang_up: bool = False
+    """Whether a connection that the far side closes in good order means that the caller has hung up. Elsewhere the far
+    side says so before, and a connection that ends without a word may come back."""
 
 
 class LegEvents(Protocol):

@@ -45,6 +45,7 @@ class Desk:
             ready=lambda: ready,
             takes=lambda agent: agent not in full,
             may_go_on=self._may_go_on,
+            connect=lambda url, admitted: False,
         )
         self.broken_off = set()
 

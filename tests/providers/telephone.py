@@ -18,8 +18,10 @@ from voiceagent.audio import FRAME_MS
 from voiceagent.ports import AudioFormat, Clock, LegFeatures, Transcript
 from voiceagent.speech.samples import encoded, pcm16_of
 from voiceagent.telephony.codec import (
+    Answer,
     ClearAudio,
     Command,
+    HangUp,
     Mark,
     Media,
     PlayAudio,
@@ -178,6 +180,8 @@ class TelephoneDialect:
                 return (json.dumps({"mark": name}),)
             case ClearAudio():
                 return ('"clear"',)
+            case Answer() | HangUp():
+                return ()
 
 
 class Telephone:
@@ -284,6 +288,7 @@ class Telephone:
             self._stop_marks = self._clock.call_at(self._marks[0][0], self._tell_marks)
 
     unsent_bytes = 0
+    closed_in_order = False
 
     @property
     def end(self) -> str:

@@ -41,7 +41,18 @@ from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.session import Services, Session
 from voiceagent.speech import EnergyVad, NullRecognizer, NullSynthesizer
 from voiceagent.stores.memory import MemoryStore
-from voiceagent.telephony.codec import ClearAudio, Command, Mark, Media, PlayAudio, SetMark, Started, WireEvent
+from voiceagent.telephony.codec import (
+    Answer,
+    ClearAudio,
+    Command,
+    HangUp,
+    Mark,
+    Media,
+    PlayAudio,
+    SetMark,
+    Started,
+    WireEvent,
+)
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
@@ -155,12 +166,15 @@ class TapeDialect:
                 return (name,)
             case ClearAudio():
                 return ("clear",)
+            case Answer() | HangUp():
+                return ()
 
 
 class TapeLine:
     """Sends what is recorded frame by frame, and plays what comes; fulfils `LegSocket`."""
 
     unsent_bytes = 0
+    closed_in_order = False
     end = "caller hung up"
 
     def __init__(self, audio: AudioFormat, tape: bytes, *, clock: VirtualClock) -> None:

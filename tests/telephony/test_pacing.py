@@ -17,11 +17,13 @@ LEAD_MS = 400
 class Line:
     """A pacer, and what came out of it."""
 
-    def __init__(self, *, marks=True):
+    def __init__(self, *, marks=True, lead_ms=LEAD_MS, frame_ms=20):
         self.sent = []
         self.told = []
         self.now = 0
-        self.pacer = Pacer(MULAW_8K, lead_ms=LEAD_MS, marks=marks, send=self.sent.append, post=self.told.append)
+        self.pacer = Pacer(
+            MULAW_8K, lead_ms=lead_ms, marks=marks, send=self.sent.append, post=self.told.append, frame_ms=frame_ms
+        )
 
     def say(self, utterance, length_ms, *, clause=0, last=True):
         self.pacer.play(utterance, b"x" * (8 * length_ms))
@@ -67,6 +69,26 @@ def test_speech_goes_out_in_bursts_of_several_frames():
     pieces = [c for c in line.sent if isinstance(c, PlayAudio)]
     assert line.audio_ms == 4_000
     assert len(pieces) <= 4_000 / BURST_MS
+
+
+def test_where_the_far_side_keeps_nothing_speech_goes_out_frame_by_frame():
+    line = Line(marks=False, lead_ms=40)
+    line.say("a1", 1_000)
+    line.pacer.advance(0)
+    assert line.audio_ms == 40, "one frame that is heard and one that is ready"
+    for late_ms in [0, 9, 0, 17, 3, 0, 19, 1]:
+        line.now += 20
+        before_ms = line.audio_ms
+        line.pacer.advance(line.now + late_ms)
+        assert line.audio_ms == before_ms + 20, "a beat that is a little late neither skips a frame nor doubles one"
+
+
+def test_speech_is_filled_up_to_frames_of_the_far_sides_length():
+    line = Line(frame_ms=30)
+    line.say("a1", 100)
+    line.until(400)
+    assert line.audio_ms == 120
+    assert all(len(c.audio) % (30 * 8) == 0 for c in line.sent if isinstance(c, PlayAudio))
 
 
 def test_the_end_of_a_clause_is_filled_up_to_a_whole_frame_with_silence():

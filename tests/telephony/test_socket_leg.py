@@ -13,6 +13,7 @@ from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, Playo
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost
 from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
 from voiceagent.telephony.driver import (
     MAX_EARLY_MS,
     MAX_REFUSED,
@@ -61,6 +62,7 @@ class PairedSocket:
         self.written = []
         self.unsent_bytes = 0
         self.closed_with = None
+        self.closed_in_order = False
 
     async def __aiter__(self):
         while (message := await self.incoming.get()) is not None:
@@ -618,6 +620,116 @@ def test_a_leg_that_is_ended_from_outside_is_lost_and_closed_in_good_order(clock
         assert rig.socket.closed_with == (1008, "the call has a newer leg")
 
     driven(clock, scenario)
+
+
+class _DialectOfManyWords(TwilioDialect):
+    """Asks for pauses, answers and hangs up in band; a flush drops its marks without a word."""
+
+    features = replace(TWILIO_FEATURES, marks_return_on_clear=False, close_is_hang_up=True)
+
+    def receive(self, message):
+        words = {"full": BufferFull(), "free": BufferFree()}
+        return (words[message],) if message in words else super().receive(message)
+
+    def send(self, command):
+        if isinstance(command, Answer | HangUp):
+            return (json.dumps({"event": type(command).__name__}),)
+        return super().send(command)
+
+
+def test_a_far_side_that_is_full_is_spared_and_nothing_of_the_speech_is_lost(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        await rig.hear("full")
+        before_ms = rig.sent_ms
+        await rig.pass_ms(3_000)
+        assert rig.sent_ms == before_ms
+        assert rig.marks == [], "a mark does not overtake the audio before it"
+        await rig.hear("free")
+        await rig.pass_ms(1_200)
+        assert rig.sent_ms == 1_000
+        assert rig.marks == ["0.1"]
+        assert rig.leg.counts["ms of speech not taken"] == 0
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
+
+
+def test_a_flush_empties_a_far_side_that_was_full(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        await rig.hear("full")
+        await rig.pass_ms(200)
+        rig.leg.clear()
+        before_ms = rig.sent_ms
+        rig.leg.play("a2", b"y" * 8 * 100)
+        assert rig.sent_ms == before_ms + 100
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
+
+
+def test_a_far_side_that_stays_full_is_gone(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        await rig.hear("full")
+        await rig.pass_ms(SEND_DEADLINE_MS + 40)
+        assert rig.call.events[-1] == LegLost("l1", "the far side takes nothing", may_return=True)
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
+
+
+def test_where_a_flush_says_nothing_of_marks_the_speech_is_over_all_the_same(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        hanging_up = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(100)
+        rig.leg.clear()
+        await settle()
+        assert isinstance(rig.call.events[-1], PlayoutStopped)
+        await rig.pass_ms(SETTLE_MS + 20)
+        assert hanging_up.done(), "nothing is left to be waited for"
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
+
+
+def test_a_call_is_answered_when_it_is_taken_and_hung_up_after_the_last_word(clock):
+    async def scenario(rig):
+        assert rig.kinds == ["Answer"]
+        rig.leg.play("a1", b"x" * 8 * 100)
+        rig.leg.end_clause("a1", 0, last=True)
+        hanging_up = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(200)
+        assert "HangUp" not in rig.kinds
+        await rig.hear(*map(mark, rig.marks))
+        await rig.pass_ms(SETTLE_MS + 20)
+        await hanging_up
+        await rig.leg.hang_up(drain=False)
+        assert rig.kinds.count("HangUp") == 1
+        assert rig.kinds[-1] == "HangUp"
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
+
+
+def test_a_call_that_is_refused_is_not_answered(clock):
+    async def scenario(rig):
+        rig.refusal = "no"
+        await rig.hear(START)
+        assert rig.socket.written == []
+
+    driven(clock, scenario, start=False, dialect=_DialectOfManyWords())
+
+
+@pytest.mark.parametrize(("in_order", "may_return"), [(True, False), (False, True)])
+def test_where_closing_means_hanging_up_a_close_in_good_order_is_the_end_of_the_call(clock, in_order, may_return):
+    async def scenario(rig):
+        rig.socket.closed_in_order = in_order
+        rig.socket.incoming.put_nowait(None)
+        await settle()
+        (lost,) = rig.call.events
+        assert lost.may_return == may_return
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
 
 
 def test_a_leg_that_has_not_started_has_no_audio_format(clock):

@@ -17,6 +17,7 @@ import typer
 
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.cli.agents import agents_to_serve
+from voiceagent.cli.audiosocket_option import audiosocket_ids, audiosocket_lines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
 from voiceagent.cli.workers import Inherited, Supervisor, inherited, listening_socket
@@ -55,6 +56,27 @@ def serve(
     ] = None,
     transfer: Annotated[
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
+    ] = None,
+    asterisk_password: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_ASTERISK_PASSWORD", help="Password that an Asterisk shows, as user `asterisk`."
+        ),
+    ] = None,
+    asterisk_url: Annotated[
+        str | None, typer.Option(help="Where an Asterisk may have us connect to it: ws://10.0.0.2:8088/media.")
+    ] = None,
+    audiosocket: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[AGENT=][HOST:]PORT", help="Take Asterisk's AudioSocket calls there as well. Repeatable."
+        ),
+    ] = None,
+    audiosocket_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="VOICEAGENT_AUDIOSOCKET_IDS", metavar="UUID", help="Let in only who sends this id. Repeatable."
+        ),
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
     record: Annotated[
@@ -112,6 +134,8 @@ def serve(
         agents=frozenset(flows := served.load()),
         public_url=public_url,
         twilio_auth_token=twilio_auth_token,
+        asterisk_password=asterisk_password,
+        asterisk_url=asterisk_url,
         insecure=insecure,
         host=host,
         port=port,
@@ -120,6 +144,8 @@ def serve(
         max_calls_per_agent=max_calls_per_agent,
         max_calls_per_caller=max_calls_per_caller,
         max_caller_calls_per_minute=max_caller_calls_per_minute,
+        audiosockets=audiosocket_lines(audiosocket or (), flows),
+        audiosocket_ids=audiosocket_ids(audiosocket_id or ()),
         transfer_targets=_targets(transfer or ()),
     )
     _require_somebody_gets_in(telephony)
@@ -190,7 +216,7 @@ def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
         "VOICEAGENT_PUBLIC_URL": telephony.public_url,
     }
     unset = " and ".join(name for name, value in missing.items() if not value)
-    if unset:
+    if unset and not (telephony.audiosockets or telephony.asterisk_password):
         raise OperatorError(f"every call would be refused: set {unset}, or try --insecure")
 
 
@@ -299,6 +325,10 @@ def _print_addresses(settings: ServerSettings, port: int) -> None:
     for agent in sorted(telephony.agents):
         if telephony.insecure:
             typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")
-        else:
+        elif telephony.webhook_base is not None:
             typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/twilio/{agent}/answer")
+        if telephony.asterisk_password is not None:
+            typer.echo(f"serving {agent}: asterisk ws://{here}/media/asterisk/{agent}")
+    for line in telephony.audiosockets:
+        typer.echo(f"serving {line.agent}: audiosocket {line.host}:{line.port}")
     typer.echo(f"journals in {settings.journals}/; health http://{here}/healthz")

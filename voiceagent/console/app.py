@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -15,17 +15,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.console.asterisk import asterisk_routes
 from voiceagent.console.host import HostAccess, host_event
+from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
-from voiceagent.telephony.admission import media_path
+from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import webhook_is_signed
 from voiceagent.telephony.transfers import Transfers
 
-__all__ = ["MAX_FORM_BYTES", "MayGoOn", "control_plane"]
+__all__ = ["MAX_FORM_BYTES", "control_plane"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +38,6 @@ _MAX_PARAMETERS = 16
 _MAX_PARAMETER_CHARS = 500  # the carrier's limit, name and value together
 _PARAMETER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-MayGoOn = Callable[[str, CallId], Awaitable[bool]]
-"""(agent, call) → whether a call whose stream has ended was broken off and goes on if it is connected again."""
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -50,6 +50,7 @@ def control_plane(
     ready: Callable[[], bool],
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
+    connect: Callable[[str, Admission], bool],
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
 ) -> Starlette:
@@ -57,8 +58,9 @@ def control_plane(
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is
-    to send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything.
+    may begin another call; `connect` has the media server connect to an exchange that waits for it. Where the last
+    synthetic call was not answered nothing is `proven`: whoever spreads calls is to send them elsewhere, but one that
+    comes all the same is taken. Without `host` nobody can tell a call anything.
     """
 
     async def healthz(_: Request) -> Response:
@@ -100,6 +102,7 @@ def control_plane(
             Route("/calls/{call}/events", tell, methods=["POST"]),
             Route("/twilio/{agent}/answer", answer, methods=["GET", "POST"]),
             Route("/twilio/{agent}/after", after, methods=["GET", "POST"]),
+            *asterisk_routes(settings, may_go_on=may_go_on, connect=connect),
         ]
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from voiceagent.console.app import MayGoOn, control_plane
+from voiceagent.console.app import control_plane
 from voiceagent.console.host import HostAccess
+from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
@@ -51,6 +53,9 @@ async def open_lines(
     def takes(agent: str) -> bool:
         return media.takes(agent)
 
+    def connect(url: str, admitted: Admission) -> bool:
+        return media.connect(url, admitted)
+
     app = control_plane(
         settings,
         tokens=tokens,
@@ -59,6 +64,7 @@ async def open_lines(
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
+        connect=connect,
         proven=proven,
         host=host,
     )

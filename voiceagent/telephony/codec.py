@@ -11,13 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from voiceagent.audio import FRAME_MS
 from voiceagent.ports import AudioFormat, LegFeatures
 
 __all__ = [
+    "Answer",
+    "BufferFree",
+    "BufferFull",
     "ClearAudio",
     "Command",
     "Dialect",
     "Digit",
+    "HangUp",
     "Ignored",
     "Mark",
     "Media",
@@ -48,6 +53,8 @@ class Started:
     audio_in: AudioFormat
     audio_out: AudioFormat
     """The two directions may differ: some carriers send what the telephone network chose."""
+    frame_ms: int = FRAME_MS
+    """What goes out is cut into pieces of whole frames of this length; 100 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,16 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class BufferFull:
+    """The far side takes no more audio until it says so; what it has, it plays."""
+
+
+@dataclass(frozen=True, slots=True)
+class BufferFree:
+    """The far side takes audio again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The far side says the stream is over; its socket closes next."""
 
@@ -97,7 +114,7 @@ class Ignored:
     why: str
 
 
-WireEvent = Started | Media | Mark | Digit | Stopped | Refused | Ignored
+WireEvent = Started | Media | Mark | Digit | BufferFull | BufferFree | Stopped | Refused | Ignored
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -122,7 +139,17 @@ class ClearAudio:
     """Forget what has not been played yet."""
 
 
-Command = PlayAudio | SetMark | ClearAudio
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The call is taken: a far side that lets it ring until then answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call, not only the connection; that is closed next."""
+
+
+Command = PlayAudio | SetMark | ClearAudio | Answer | HangUp
 
 
 # --- the dialect -----------------------------------------------------------------------------------------------------
@@ -138,7 +165,10 @@ class Dialect(Protocol):
 
     @property
     def buffer_ms(self) -> int:
-        """Audio that the far side keeps before it is played; what goes beyond is lost there."""
+        """Audio that the far side keeps before it is played; what goes beyond is lost there.
+
+        Speech runs ahead of the ear by half of it at most: where the far side keeps next to nothing, frame by frame.
+        """
         ...
 
     def receive(self, message: str | bytes) -> Sequence[WireEvent]:

@@ -18,9 +18,13 @@ from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.errors import CallLost
 from voiceagent.ports import AudioFormat, Clock, LegEvents, LegFeatures
 from voiceagent.telephony.codec import (
+    Answer,
+    BufferFree,
+    BufferFull,
     Command,
     Dialect,
     Digit,
+    HangUp,
     Ignored,
     Mark,
     Media,
@@ -219,7 +223,7 @@ class SocketLeg:
             else:
                 self._take(self._open, event, now_ms)
 
-    def _take(self, leg: _Open, event: Mark | Digit | Stopped, now_ms: int) -> None:
+    def _take(self, leg: _Open, event: Mark | Digit | BufferFull | BufferFree | Stopped, now_ms: int) -> None:
         match event:
             case Mark(name):
                 if not leg.pacer.mark_returned(name, now_ms):
@@ -230,6 +234,11 @@ class SocketLeg:
                     self._post(DigitsPressed(digit))
                 else:
                     self._count("digit faster than fingers")
+            case BufferFull():
+                leg.pacer.held = True
+                self._count("pause asked for")
+            case BufferFree():
+                leg.pacer.held = False
             case Stopped(reason):
                 self._end = (_NORMAL, reason)
             case _:
@@ -248,7 +257,12 @@ class SocketLeg:
             self._refuse("second start")
             return
         pacer = Pacer(
-            started.audio_out, lead_ms=self._lead_ms, marks=self.features.marks, send=self._send, post=self._post
+            started.audio_out,
+            lead_ms=self._lead_ms,
+            marks=self.features.marks,
+            send=self._send,
+            post=self._post,
+            frame_ms=started.frame_ms,
         )
         self._open = _Open(started, pacer=pacer, now_ms=now_ms)
         self._early = EarlyEvents(most_audio_bytes=MAX_EARLY_MS * started.audio_in.bytes_per_ms, dropped=self._count)
@@ -256,6 +270,7 @@ class SocketLeg:
         if (refusal := on_start(started)) is not None:
             self._end = (_POLICY, refusal)
         else:
+            self._send(Answer())
             self._ticker.join(self._tick, failed=self._fail)
 
     def _finish(self) -> None:
@@ -264,6 +279,8 @@ class SocketLeg:
         self._ticker.leave(self._tick)
         if self._open is not None:
             self._open.pacer.abandon(self._clock.now_ms())
+        if self._end is None and self.features.close_is_hang_up and self._socket.closed_in_order:
+            self._end = (_NORMAL, "caller hung up")
         reason = self._end[1] if self._end is not None else self._socket.end
         may_return = not self._hanging_up and (self._end is None or self._given_up)
         counts = self.counts
@@ -307,15 +324,15 @@ class SocketLeg:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
         if leg.pacer.busy:
             self._advance(leg, now_ms)
-        self._check_socket(now_ms)
+        self._check_that_it_takes(leg, now_ms)
         return not self._over
 
     def _advance(self, leg: _Open, now_ms: int) -> None:
         leg.pacer.advance(now_ms, may_send=self._socket.unsent_bytes < MAX_UNSENT_BYTES)
         self._see_whether_all_heard()
 
-    def _check_socket(self, now_ms: int) -> None:
-        if self._socket.unsent_bytes == 0:
+    def _check_that_it_takes(self, leg: _Open, now_ms: int) -> None:
+        if self._socket.unsent_bytes == 0 and not leg.pacer.held:
             self._blocked_since_ms = None
         elif self._blocked_since_ms is None:
             self._blocked_since_ms = now_ms
@@ -366,6 +383,8 @@ class SocketLeg:
         else:
             self.clear()  # also cuts short a drain that is under way
             self._hanging_up = True
+        if self._open is not None and self._end is None:
+            self._send(HangUp())
         await self._let_go()
 
     async def transfer(self, target: str) -> None:

@@ -29,6 +29,11 @@ class LegSocket(Protocol):
         """Why it was closed, once it is."""
         ...
 
+    @property
+    def closed_in_order(self) -> bool:
+        """Whether the far side has closed it, and said so."""
+        ...
+
     async def close(self, code: int, reason: str) -> None:
         """Close in good order, within a bounded time."""
         ...

@@ -16,7 +16,8 @@ from voiceagent.telephony.ledger import PlayoutLedger
 __all__ = ["BURST_MS", "CATCH_UP_MS", "MAX_QUEUED_MS", "Pacer", "silence_byte"]
 
 BURST_MS = 100
-"""Audio goes out in pieces of about this length: five frames in one message cost little more than one."""
+"""Audio goes out in pieces of about this length: five frames in one message cost little more than one. Shorter where
+little may be ahead of the ear: half of that, so that the next piece comes before the last is over."""
 CATCH_UP_MS = 200
 """Sent at once, at most: what a stall has held up follows at twice real time, not in a burst that may be dropped."""
 _CATCH_UP_SPEED = 2
@@ -73,11 +74,13 @@ class Pacer:
         marks: bool,
         send: Callable[[Command], None],
         post: Callable[[Event], None],
+        frame_ms: int = FRAME_MS,
     ) -> None:
         self._bytes_per_ms = audio.bytes_per_ms
-        self._frame_bytes = audio.bytes_per_ms * FRAME_MS
+        self._frame_bytes = audio.bytes_per_ms * frame_ms
         self._silence = silence_byte(audio)
         self._lead_ms = lead_ms
+        self._burst_bytes = min(BURST_MS, lead_ms // 2) * audio.bytes_per_ms
         self._marks = marks
         self._send = send
         self._post = post
@@ -92,6 +95,8 @@ class Pacer:
         """When the far side has played all that it was given, by our reckoning."""
         self.passed_over_ms = 0
         """Speech that was dropped because the socket took nothing while it should have been heard."""
+        self.held = False
+        """The far side has asked for a pause: it has seconds to play, and what waits here is late for nobody."""
 
     # --- what waits --------------------------------------------------------------------------------------------------
 
@@ -153,6 +158,7 @@ class Pacer:
         if self._clearable:
             self._clearable = False
             self._send(ClearAudio())
+            self.held = False  # nothing is left there that it could be full of
         self.abandon(now_ms)
 
     def abandon(self, now_ms: int) -> None:
@@ -177,7 +183,8 @@ class Pacer:
         Without `may_send` nothing goes out: speech whose time passes meanwhile is dropped, as a live line would.
         """
         if may_send:
-            self._send_due(now_ms)
+            if not self.held:
+                self._send_due(now_ms)
             self._dry_at_ms = now_ms + self._ledger.backlog_ms(now_ms)
         else:
             self._pass_over(now_ms)
@@ -216,7 +223,7 @@ class Pacer:
         while self._queue:
             head = self._queue[0]
             if isinstance(head, _Audio):
-                if room < BURST_MS * self._bytes_per_ms:
+                if room < self._burst_bytes:
                     return
                 room -= self._send_audio(head, room, now_ms)
                 if head.left:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import h11
 from starlette.types import ASGIApp
@@ -31,7 +31,7 @@ from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
 
-__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort", "port_errors"]
+__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "MediaLine", "OnePort", "port_errors"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,14 @@ _CLOSE_S = 2
 _SHUTDOWN_S = 5
 
 Admitted = TypeVar("Admitted")
+
+
+class MediaLine(Protocol):
+    """Whatever carries a call and can be closed."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close in good order, within a bounded time."""
+        ...
 
 
 class OnePort(Generic[Admitted]):
@@ -73,7 +81,7 @@ class OnePort(Generic[Admitted]):
         self._serve = serve
         self._max_sockets = max_sockets
         self._max_http_connections = max_http_connections
-        self._live: dict[ServerConnection, Admitted] = {}
+        self._live: dict[MediaLine, Admitted] = {}
         """Media sockets from the moment they are let in until `serve` has returned: the one notion of what is live."""
         self._none_live = asyncio.Event()
         self._none_live.set()
@@ -130,6 +138,16 @@ class OnePort(Generic[Admitted]):
     def full(self) -> bool:
         """Whether the next media socket is refused."""
         return len(self._live) >= self._max_sockets
+
+    @contextmanager
+    def counted(self, line: MediaLine, admitted: Admitted) -> Generator[None]:
+        """Count a line that was let in by another door as live, and end it when the port is closed."""
+        self._live[line] = admitted
+        self._none_live.clear()
+        try:
+            yield
+        finally:
+            self._forget(line)
 
     async def none_live(self) -> None:
         """Return when no media socket is live."""
@@ -225,7 +243,7 @@ class OnePort(Generic[Admitted]):
             await connection.handshake(process_request, server_header=None)
         return verdict[0] if verdict and connection.state is State.OPEN else None
 
-    def _forget(self, connection: ServerConnection) -> None:
+    def _forget(self, connection: MediaLine) -> None:
         self._live.pop(connection, None)
         if not self._live:
             self._none_live.set()

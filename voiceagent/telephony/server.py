@@ -6,23 +6,27 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.connection import Connection
 from websockets.http11 import Request
 
 from voiceagent.core.ids import CallId, LegId
-from voiceagent.errors import StateUnavailable
+from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.logs import log_failure
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
+from voiceagent.telephony.audiosocket_port import AudioSocketPort
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
+from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
+from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import OnePort
+from voiceagent.telephony.reach import reached
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
@@ -33,6 +37,7 @@ __all__ = ["MediaServer"]
 _log = logging.getLogger(__name__)
 
 _INTERNAL_ERROR = 1011
+_SHUTDOWN_S = 5
 
 
 class MediaServer:
@@ -65,6 +70,7 @@ class MediaServer:
         self._legs: dict[SocketLeg, None] = {}
         self._newest: dict[CallId, SocketLeg] = {}
         self._draining = False
+        self._reaching: set[asyncio.Task[None]] = set()
         self._port: OnePort[Admission] = OnePort(
             admit=self._admit,
             serve=self._serve,
@@ -117,37 +123,89 @@ class MediaServer:
         1001 and everything is waited for, in bounded time.
         """
         settings = self._settings
-        port = await self._port.open(settings.host, settings.port, listening_fd=settings.listening_fd)
-        _log.info("listening on %s:%d%s", settings.host, port, " (insecure)" if settings.insecure else "")
-        try:
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._all_reached)
+            for line in settings.audiosockets:
+                door = AudioSocketPort(line, settings=settings, serve=self._serve_packets, clock=self._clock)
+                closing.push_async_callback(door.close)
+                await door.open()
+            port = await self._port.open(settings.host, settings.port, listening_fd=settings.listening_fd)
+            closing.push_async_callback(self._port.close)  # before the doors: it ends the calls of all of them
+            closing.callback(self.drain)
+            _log.info("listening on %s:%d%s", settings.host, port, " (insecure)" if settings.insecure else "")
             yield port
-        finally:
-            self.drain()
-            await self._port.close()
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
     async def _admit(self, request: Request) -> Admission | HTTPStatus:
-        if self._draining or self._overloaded:
-            _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
+        if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
         signatures = request.headers.get_all("X-Twilio-Signature")
+        authorizations = request.headers.get_all("Authorization")
         admitted = await admit(
             request.path,
             signatures[0] if len(signatures) == 1 else None,
+            authorizations[0] if len(authorizations) == 1 else None,
             settings=self._settings,
             tokens=self._tokens,
         )
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
-        if not self.takes(admitted.agent):
-            _log.warning("refused a media socket: %s has %d calls", admitted.agent, self._settings.max_calls_per_agent)
+        if not self._takes_for(admitted.agent):
             return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
-    async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
-        socket = WebSocket(connection, clock=self._clock)
+    def _takes_any(self) -> bool:
+        refusing = self._draining or self._overloaded
+        if refusing:
+            _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
+        return not refusing
+
+    def _takes_for(self, agent: str) -> bool:
+        taking = self.takes(agent)
+        if not taking:
+            _log.warning("refused a media socket: %s has %d calls", agent, self._settings.max_calls_per_agent)
+        return taking
+
+    async def _serve(self, connection: Connection, admitted: Admission) -> None:
+        await self._carry(WebSocket(connection, clock=self._clock), admitted)
+
+    def connect(self, url: str, admitted: Admission) -> bool:
+        """Connect to a carrier that waits for it, for a call that is let in; False where no call is taken now."""
+        if self._port.full or not self._takes_any() or not self._takes_for(admitted.agent):
+            return False
+        task = asyncio.ensure_future(self._reach(url, admitted))
+        self._reaching.add(task)
+        task.add_done_callback(self._reaching.discard)
+        return True
+
+    async def _reach(self, url: str, admitted: Admission) -> None:
+        try:
+            async with reached(url) as connection:
+                with self._port.counted(connection, admitted):
+                    await self._serve(connection, admitted)
+        except CallLost as exc:
+            _log.warning("no call came about: %s", exc)
+        except Exception:  # noqa: BLE001  the outermost frame of a connection
+            _log.exception("a media connection failed")
+
+    async def _all_reached(self) -> None:
+        """Wait for the connections that were made from here, in bounded time."""
+        if self._reaching:
+            await asyncio.wait(self._reaching, timeout=_SHUTDOWN_S)
+            for task in self._reaching:
+                task.cancel()
+            await asyncio.gather(*self._reaching, return_exceptions=True)
+
+    async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
+        if self._port.full:
+            _log.warning("refused a media socket: %d are open", self._port.live)
+        elif self._takes_any() and self._takes_for(admitted.agent):
+            with self._port.counted(socket, admitted):
+                await self._carry(socket, admitted)
+
+    async def _carry(self, socket: LegSocket, admitted: Admission) -> None:
         leg = SocketLeg(
             LegId(f"l{next(self._leg_numbers)}"),
             socket=socket,
@@ -204,7 +262,7 @@ class MediaServer:
             if newest is leg:
                 del self._newest[call]
 
-    async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: WebSocket) -> None:
+    async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: LegSocket) -> None:
         refusal = None if incoming.again else await self._refusal(incoming)  # who connects again has begun before
         if refusal is not None:
             _log.warning("refused a call on leg %s: %s", leg.id, refusal)

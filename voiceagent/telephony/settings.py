@@ -7,14 +7,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
+from uuid import UUID
 
 from voiceagent.errors import OperatorError
 
-__all__ = ["TelephonySettings"]
+__all__ = ["AudioSocketLine", "TelephonySettings"]
 
 _MOST_PORT = 65_535
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSocketLine:
+    """A port whose calls go to one agent."""
+
+    agent: str
+    port: int
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,10 @@ class TelephonySettings:
     `http` will do for this machine (`http://127.0.0.1:8080`): there a signed call can be tried without a proxy."""
     twilio_auth_token: str | None = field(default=None, repr=False)
     """The account's secret. Without it nothing that claims to come from Twilio is let in."""
+    asterisk_password: str | None = field(default=None, repr=False)
+    """What an Asterisk shows as the password of the user `asterisk`. Without it none is let in."""
+    asterisk_url: str | None = None
+    """Where an Asterisk waits for us, `ws://10.0.0.2:8088/media`: it may ask us to connect there, and nowhere else."""
     insecure: bool = False
     """Let anybody in: for trying things out on one's own machine."""
     require_call_token: bool = True
@@ -53,6 +67,10 @@ class TelephonySettings:
     """Other connections at a time."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
+    audiosockets: tuple[AudioSocketLine, ...] = ()
+    """Ports for Asterisk's AudioSocket, besides."""
+    audiosocket_ids: frozenset[UUID] = field(default=frozenset(), repr=False)
+    """Ids that let an AudioSocket connection in; without any, ports that only this machine reaches take all."""
     transfer_targets: Mapping[str, str] = field(default_factory=dict[str, str])
     """What flows call a target of a transfer → the telephone number, `+15551234567`. The carrier dials it because our
     answer document goes on with `<Redirect>`; a document of one's own has to do so too."""
@@ -71,8 +89,34 @@ class TelephonySettings:
         for target, number in self.transfer_targets.items():
             if not _NUMBER.fullmatch(number):
                 raise OperatorError(f"target {target!r} is {number!r}; give a telephone number: support=+15551234567")
+        self._check_exchanges()
+        if self.asterisk_url is not None:
+            parts = _parts(self.asterisk_url)
+            if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query:
+                raise OperatorError(
+                    f"asterisk_url is {self.asterisk_url!r}, but must look like ws://10.0.0.2:8088/media"
+                )
         if self.public_url is not None:
             self._check_public_url(self.public_url)
+
+    def _check_exchanges(self) -> None:
+        for line in self.audiosockets:
+            self._check_audiosocket(line)
+        if self.asterisk_url is None:
+            return
+        parts = _parts(self.asterisk_url)
+        if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query:
+            raise OperatorError(f"asterisk_url is {self.asterisk_url!r}, but must look like 'ws://10.0.0.2:8088/media'")
+
+    def _check_audiosocket(self, line: AudioSocketLine) -> None:
+        if line.agent not in self.agents:
+            raise OperatorError(f"AudioSocket calls are to go to {line.agent!r}, which is not served")
+        if not 1 <= line.port <= _MOST_PORT:
+            raise OperatorError(f"AudioSocket's port is {line.port}, but must be 1 to {_MOST_PORT}")
+        if not (self.insecure or self.audiosocket_ids or _is_this_machine(line.host)):
+            raise OperatorError(
+                f"whoever reaches {line.host} could call by AudioSocket: give --audiosocket-id, or bind 127.0.0.1"
+            )
 
     def _check_public_url(self, public_url: str) -> None:
         parts = _parts(public_url)

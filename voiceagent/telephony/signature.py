@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["sign", "upgrade_is_signed", "webhook_is_signed"]
+__all__ = ["asterisk_is_known", "sign", "upgrade_is_signed", "webhook_is_signed"]
 
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
@@ -68,3 +68,11 @@ def _any_matches(given: str, expected: Sequence[str]) -> bool:
     given_bytes = given.encode("utf-8", "surrogatepass")
     matches = [hmac.compare_digest(given_bytes, wanted.encode()) for wanted in expected]
     return any(matches)
+
+
+def asterisk_is_known(authorization: str | None, password: str | None) -> bool:
+    """Whether an `Authorization` header is Basic, of the user `asterisk` with this password; no password fits none."""
+    if not password or authorization is None:
+        return False
+    wanted = "Basic " + base64.b64encode(f"asterisk:{password}".encode()).decode("ascii")
+    return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), wanted.encode("ascii"))

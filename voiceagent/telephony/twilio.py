@@ -16,9 +16,11 @@ from typing import NoReturn, assert_never, cast
 
 from voiceagent.ports import MULAW_8K, LegFeatures
 from voiceagent.telephony.codec import (
+    Answer,
     ClearAudio,
     Command,
     Digit,
+    HangUp,
     Ignored,
     Mark,
     Media,
@@ -201,6 +203,8 @@ class TwilioDialect:
                 return (json.dumps({"event": "mark", "streamSid": self._stream, "mark": {"name": name}}),)
             case ClearAudio():
                 return (self._clear,)
+            case Answer() | HangUp():  # the answer document has answered; closing the socket leads on
+                return ()
         assert_never(command)
 
 

@@ -7,12 +7,12 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.asyncio.connection import Connection, broadcast
 from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from voiceagent.ports import Clock
 
-__all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket"]
+__all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket", "bound_sending"]
 
 CLOSE_DEADLINE_MS = 2_000
 """A far side that does not answer a close in this time is cut off."""
@@ -26,10 +26,10 @@ _UNACKNOWLEDGED_MS = 20_000
 class WebSocket:
     """Fulfils `LegSocket` over a connection of the `websockets` library."""
 
-    def __init__(self, connection: ServerConnection, *, clock: Clock) -> None:
+    def __init__(self, connection: Connection, *, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
-        _bound_sending(connection.transport.get_extra_info("socket"))
+        bound_sending(connection.transport.get_extra_info("socket"))
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Yield messages until the connection is closed, in good order or not."""
@@ -52,8 +52,12 @@ class WebSocket:
     @property
     def end(self) -> str:
         """The close code and what it was called, e.g. `connection lost (1006)`."""
-        code = self._connection.close_code
-        return f"connection {'closed' if code in {1000, 1001, 1005} else 'lost'} ({code})"
+        return f"connection {'closed' if self.closed_in_order else 'lost'} ({self._connection.close_code})"
+
+    @property
+    def closed_in_order(self) -> bool:
+        """Whether there was a close frame that names no fault."""
+        return self._connection.close_code in {1000, 1001, 1005}
 
     async def close(self, code: int, reason: str) -> None:
         """Close in good order, or cut the connection off at the deadline."""
@@ -80,7 +84,7 @@ class WebSocket:
         self._connection.transport.abort()
 
 
-def _bound_sending(wire: socket.socket) -> None:
+def bound_sending(wire: socket.socket) -> None:
     """Keep little in the kernel, and let it give up on a far side that acknowledges nothing (where it can)."""
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -166,6 +166,11 @@ class SimulatedLine:
         """Why it is over."""
         return self._end or ""
 
+    @property
+    def closed_in_order(self) -> bool:
+        """A carrier of this dialect says `stop` before; what ends without is lost."""
+        return False
+
     async def close(self, code: int, reason: str) -> None:
         """End the line from the agent's side."""
         self._over(f"connection closed ({code}) {reason}".rstrip())

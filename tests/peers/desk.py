@@ -1,0 +1,131 @@
+"""An agent that does what a test tells it, behind the real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from tests.peers.phone import tone
+from voiceagent.console.lines import open_lines
+from voiceagent.core.events import Event, PlayoutReached, PlayoutStopped
+from voiceagent.ports import IncomingCall
+from voiceagent.runtime.clock import SystemClock
+from voiceagent.speech.samples import encoded
+from voiceagent.telephony.settings import TelephonySettings
+
+__all__ = ["Desk", "DeskCall", "Relay", "now_ms", "open_desk"]
+
+
+class DeskCall:
+    """One connection to a caller, and everything that was heard and told on it."""
+
+    def __init__(self, incoming: IncomingCall) -> None:
+        self.incoming = incoming
+        self.leg = incoming.leg
+        self.audio = bytearray()
+        self.told: list[tuple[float, Event]] = []
+        self._news = asyncio.Event()
+        self.leg.attach(self)
+
+    def audio_arrived(self, audio: bytes) -> None:
+        self.audio += audio
+        self._news.set()
+
+    def post(self, event: Event) -> None:
+        self.told.append((now_ms(), event))
+        self._news.set()
+
+    def say(self, utterance: str, pitch: int, length_ms: int, *, clause: int = 0, last: bool = True) -> None:
+        """Say a tone, and that the clause ends with it."""
+        audio = self.leg.audio_out
+        self.leg.play(utterance, encoded(tone(pitch, length_ms, audio.rate_hz), audio))
+        self.leg.end_clause(utterance, clause, last=last)
+
+    async def until(self, what: Callable[[], object], within_s: float = 10) -> None:
+        """Wait until something holds, at the latest until nothing more is to be expected."""
+        async with asyncio.timeout(within_s):
+            while not what():
+                self._news.clear()
+                await self._news.wait()
+
+    def times_of(self, kind: type[Event]) -> list[float]:
+        return [at_ms for at_ms, event in self.told if isinstance(event, kind)]
+
+    def reached(self, utterance: str) -> float | None:
+        """When an utterance was told to have been heard to its end."""
+        ends = [at for at, e in self.told if isinstance(e, PlayoutReached) and e.utterance == utterance and e.finished]
+        return ends[0] if ends else None
+
+    @property
+    def stopped(self) -> list[PlayoutStopped]:
+        return [event for _, event in self.told if isinstance(event, PlayoutStopped)]
+
+
+def now_ms() -> float:
+    return asyncio.get_running_loop().time() * 1000
+
+
+class Desk:
+    """Takes every call and hands it to the test."""
+
+    def __init__(self) -> None:
+        self.calls: asyncio.Queue[DeskCall] = asyncio.Queue()
+        self.latest = ""
+        self.taken = 0
+
+    async def may_go_on(self, agent: str, call: str) -> bool:
+        """A call goes on once."""
+        return (agent, call) == ("desk", self.latest) and self.taken == 1
+
+    async def __call__(self, incoming: IncomingCall) -> None:
+        call = DeskCall(incoming)
+        self.latest, self.taken = incoming.call, self.taken + 1
+        self.calls.put_nowait(call)
+        await call.until(lambda: any(type(event).__name__ == "LegLost" for _, event in call.told), within_s=60)
+
+
+@asynccontextmanager
+async def open_desk(port: int, **settings: object) -> AsyncGenerator[Desk]:
+    desk = Desk()
+    telephony = TelephonySettings(agents=frozenset({"desk"}), asterisk_password="s3cret", port=port, **settings)  # type: ignore[arg-type]
+    async with open_lines(telephony, handler=desk, healthy=lambda: True, clock=SystemClock(), may_go_on=desk.may_go_on):
+        yield desk
+
+
+class Relay:
+    """Stands between two ends of a connection: cuts it, or notes when what came through."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.passed: list[tuple[float, bytes]] = []
+        """What came back from the far end, and when."""
+
+    @asynccontextmanager
+    async def between(self, port: int) -> AsyncGenerator[None]:
+        server = await asyncio.start_server(self._connected, "127.0.0.1", port)
+        try:
+            yield
+        finally:
+            server.close()
+            self.cut()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers |= {writer, far_writer}
+        with suppress(ConnectionError):
+            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer, noted=True))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, noted: bool = False) -> None:
+        while data := await reader.read(65_536):
+            if noted:
+                self.passed.append((now_ms(), data))
+            writer.write(data)
+        writer.close()
+
+    def cut(self) -> None:
+        """Break every connection off without a word."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()

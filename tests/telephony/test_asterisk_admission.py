@@ -1,0 +1,180 @@
+"""An Asterisk is let in by its password and nothing else, and its question is answered to nobody but it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from http import HTTPStatus
+
+import httpx
+import pytest
+from websockets.asyncio.server import serve
+
+from voiceagent.console.lines import open_lines
+from voiceagent.errors import OperatorError
+from voiceagent.ports import MULAW_8K
+from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.admission import Admission, Refusal, admit
+from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.settings import TelephonySettings
+
+START = (
+    "MEDIA_START connection_id:bot channel:WebSocket/bot/0x1 channel_id:179.2 format:ulaw optimal_frame_size:160 "
+    "ptime:20"
+)
+SECRET = "s3cret"
+PATH = "/media/asterisk/bank"
+
+
+def basic(text):
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+RIGHT = basic("asterisk:s3cret")
+
+
+def asked(clock, path, authorization, *, password=SECRET, insecure=False):
+    settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=password, insecure=insecure)
+    tokens = CallTokens(MemoryStore(clock))
+    return asyncio.run(admit(path, None, authorization, settings=settings, tokens=tokens))
+
+
+def test_who_shows_the_password_is_let_in_and_says_who_calls(clock):
+    admitted = asked(clock, PATH + "?call=17.2&caller=+4930&called=1000&note=a%20b", RIGHT)
+    assert isinstance(admitted, Admission)
+    (start,) = admitted.dialect.receive(START)
+    assert (start.call, start.caller, start.called, start.audio_in) == ("17.2", "+4930", "1000", MULAW_8K)
+    assert start.parameters["note"] == "a b"
+
+
+@pytest.mark.parametrize(
+    ("shown", "password"),
+    [
+        (None, "s3cret"),
+        (basic("asterisk:wrong"), "s3cret"),
+        (basic("admin:s3cret"), "s3cret"),
+        ("Bearer s3cret", "s3cret"),
+        (RIGHT, None),
+        (basic("asterisk:"), ""),
+        ("Basic \udcff", "s3cret"),
+    ],
+)
+def test_nobody_else_is(clock, shown, password):
+    refused = asked(clock, PATH, shown, password=password)
+    assert isinstance(refused, Refusal)
+    assert refused.status == HTTPStatus.UNAUTHORIZED
+
+
+def test_the_password_of_an_asterisk_opens_no_other_door(clock):
+    assert isinstance(asked(clock, "/media/twilio/bank", RIGHT), Refusal)
+
+
+def test_other_carriers_have_no_query(clock):
+    refused = asked(clock, "/media/twilio/bank?caller=1", None, insecure=True)
+    assert refused == Refusal(HTTPStatus.NOT_FOUND, "no such path")
+
+
+def test_a_query_of_any_size_does_no_harm(clock):
+    admitted = asked(clock, PATH + "?" + "&".join(f"a{n}=1" for n in range(500)), RIGHT)
+    (start,) = admitted.dialect.receive(START)
+    assert start.parameters == {}
+    admitted = asked(clock, PATH + "?caller=" + "9" * 5_000, RIGHT)
+    (start,) = admitted.dialect.receive(START)
+    assert start.caller is None
+
+
+@pytest.mark.parametrize(
+    ("path", "authorization", "status", "answer"),
+    [
+        ("/asterisk/bank/after?call=17.2", RIGHT, 200, "again"),
+        ("/asterisk/bank/after?call=17.3", RIGHT, 200, "over"),
+        ("/asterisk/bank/after?call=17.2", basic("asterisk:wrong"), 401, "Unauthorized\n"),
+        ("/asterisk/shop/after?call=17.2", RIGHT, 404, "Not Found\n"),
+        ("/asterisk/bank/after", RIGHT, 400, "Bad Request\n"),
+    ],
+)
+def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, status, answer):
+    async def may_go_on(agent, call):
+        return (agent, call) == ("bank", "17.2")
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password="s3cret", port=0)
+        lines = open_lines(settings, handler=None, healthy=lambda: True, clock=running_clock, may_go_on=may_go_on)
+        async with lines as (_, port), httpx.AsyncClient() as client:
+            got = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": authorization})
+        assert (got.status_code, got.text) == (status, answer)
+
+    asyncio.run(run())
+
+
+# --- where we connect to it ------------------------------------------------------------------------------------------
+
+
+class Waiting:
+    """An Asterisk that waits for us, and the server that is asked to come."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.calls = asyncio.Queue()
+        self.paths = []
+        self.heard = asyncio.Event()
+
+    async def wait(self, connection):
+        self.paths.append(connection.request.path)
+        await connection.send(START)
+        async for message in connection:
+            if message == "ANSWER":
+                self.heard.set()
+
+    async def take(self, incoming):
+        self.calls.put_nowait(incoming)
+        await self.heard.wait()
+
+    async def run(self, path, *, url=None):
+        async with serve(self.wait, "127.0.0.1", 0, subprotocols=["media"]) as asterisk:
+            there = asterisk.sockets[0].getsockname()[1]
+            settings = TelephonySettings(
+                agents=frozenset({"bank"}),
+                asterisk_password=SECRET,
+                asterisk_url=url or f"ws://127.0.0.1:{there}/media",
+                port=0,
+            )
+            lines = open_lines(settings, handler=self.take, healthy=lambda: True, clock=self.clock)
+            async with lines as (media, port), httpx.AsyncClient() as client:
+                address = f"http://127.0.0.1:{port}/asterisk/bank/connect{path}"
+                got = await client.get(address, headers={"Authorization": RIGHT})
+                if got.status_code == HTTPStatus.OK and url is None:
+                    incoming = await asyncio.wait_for(self.calls.get(), 5)
+                    assert incoming.caller_number == "+4930"
+                    await asyncio.wait_for(self.heard.wait(), 5)
+                async with asyncio.timeout(5):
+                    await media.drained()
+        return got
+
+
+def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock):
+    waiting = Waiting(running_clock)
+    got = asyncio.run(waiting.run("?connection=abc-1&call=17.2&caller=+4930"))
+    assert (got.status_code, got.text) == (200, "connecting")
+    assert waiting.paths == ["/media/abc-1"]
+
+
+@pytest.mark.parametrize("path", ["", "?connection=../../x", "?connection=a%3Fb", "?connection=" + "a" * 65])
+def test_what_is_no_connection_is_not_connected_to(running_clock, path):
+    waiting = Waiting(running_clock)
+    assert asyncio.run(waiting.run(path)).status_code == HTTPStatus.BAD_REQUEST
+    assert waiting.paths == []
+
+
+def test_an_asterisk_that_is_not_there_is_no_call_and_no_harm(running_clock, caplog):
+    waiting = Waiting(running_clock)
+    with caplog.at_level("WARNING"):
+        got = asyncio.run(waiting.run("?connection=abc", url="ws://127.0.0.1:1/media"))
+    assert got.status_code == HTTPStatus.OK
+    assert waiting.calls.empty()
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.2", "ws://", "ws://[", "ws://10.0.0.2/media?x=1"])
+def test_an_address_to_connect_to_is_checked_at_the_start(url):
+    with pytest.raises(OperatorError, match="asterisk_url"):
+        TelephonySettings(agents=frozenset({"bank"}), asterisk_url=url)

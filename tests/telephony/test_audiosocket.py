@@ -1,0 +1,327 @@
+"""AudioSocket: what its packets say, who is let in, and a call on a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from contextlib import suppress
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceagent.cli.audiosocket_option import audiosocket_ids, audiosocket_lines
+from voiceagent.console.lines import open_lines
+from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached
+from voiceagent.errors import OperatorError
+from voiceagent.ports import AudioFormat
+from voiceagent.telephony.audiosocket import AudioSocketDialect, id_of
+from voiceagent.telephony.audiosocket_port import admit_audiosocket
+from voiceagent.telephony.codec import Answer, ClearAudio, Digit, HangUp, Media, PlayAudio, Refused, SetMark, Started
+from voiceagent.telephony.codec import Stopped as StoppedEvent
+from voiceagent.telephony.settings import AudioSocketLine, TelephonySettings
+
+CALL = UUID("7f9f5d2e-0c0f-4b7a-9f3e-6d3f7a1c2b11")
+SECRET = UUID("0a2b6f2c-1111-4222-8333-944455566677")
+AGENTS = frozenset({"bank"})
+
+
+def packet(kind, body=b""):
+    return struct.pack("!BH", kind, len(body)) + body
+
+
+def started(kind=0x10):
+    dialect = AudioSocketDialect("c1")
+    assert isinstance(dialect.receive(packet(kind, bytes(320)))[0], Started)
+    return dialect
+
+
+@pytest.mark.parametrize(("kind", "rate_hz"), [(0x10, 8_000), (0x12, 16_000)])
+def test_the_first_audio_says_how_both_sides_speak(kind, rate_hz):
+    audio = AudioFormat("pcm16", rate_hz)
+    start, media = AudioSocketDialect("c1").receive(packet(kind, b"\1\2" * 160))
+    assert start == Started("c1", "c1", None, None, {}, audio, audio)
+    assert media == Media(b"\1\2" * 160, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        (packet(0x03, b"#"), Digit("#")),
+        (packet(0x03, b"x"), Refused("not a digit")),
+        (packet(0x00), StoppedEvent("caller hung up")),
+        (packet(0xFF, b"\1"), Refused("error reported")),
+        (packet(0x01, bytes(16)), Refused("second id")),
+        (packet(0x12, bytes(640)), Refused("another audio format")),
+        (packet(0x13, bytes(960)), Refused("audio format not agreed")),
+        (packet(0x20, bytes(10)), Refused("unknown kind")),
+        (packet(0x10, bytes(3)), Refused("audio of no possible length")),
+        (packet(0x10), Refused("audio of no possible length")),
+        (packet(0x10, bytes(320))[:-1], Refused("not a packet")),
+        ("text", Refused("not a packet")),
+    ],
+)
+def test_packets_say_what_they_say(message, event):
+    assert started().receive(message) == (event,)
+
+
+@pytest.mark.parametrize("kind", [0x11, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18])
+def test_audio_too_wide_for_the_engines_is_no_call(kind):
+    assert AudioSocketDialect("c1").receive(packet(kind, bytes(8))) == (Refused("audio format not agreed", fatal=True),)
+
+
+@given(st.binary(max_size=700), st.booleans())
+def test_noise_never_raises_and_never_starts_a_second_call(noise, framed):
+    message = packet(noise[0] if noise else 0, noise[1:]) if framed else noise
+    assert not any(isinstance(event, Started) for event in started().receive(message))
+
+
+@given(st.integers(1, 40), st.sampled_from([0x10, 0x12]))
+def test_audio_goes_out_frame_by_frame(frames, kind):
+    frame_bytes = 320 if kind == 0x10 else 640
+    audio = random.Random(frames).randbytes(frames * frame_bytes)  # noqa: S311
+    packets = started(kind).send(PlayAudio(audio))
+    assert packets == tuple(packet(kind, audio[at : at + frame_bytes]) for at in range(0, len(audio), frame_bytes))
+
+
+def test_there_are_no_words_for_anything_but_audio_and_hanging_up():
+    assert [started().send(command) for command in (SetMark("0.1"), ClearAudio(), Answer())] == [(), (), ()]
+    assert started().send(HangUp()) == (b"\0\0\0",)
+    assert AudioSocketDialect("c1").send(PlayAudio(bytes(320))) == ()
+
+
+def test_only_an_id_is_an_id():
+    assert id_of(packet(0x01, CALL.bytes)) == CALL
+    assert id_of(packet(0x02, CALL.bytes)) is None
+    assert id_of(packet(0x01, CALL.bytes)[:-1]) is None
+    assert id_of(b"\1\0\x11" + CALL.bytes) is None
+
+
+# --- who is let in ---------------------------------------------------------------------------------------------------
+
+
+def settings(**changes):
+    return TelephonySettings(agents=AGENTS, **changes)
+
+
+def test_on_this_machine_the_id_names_the_call():
+    admitted = admit_audiosocket(CALL, "127.0.0.1", agent="bank", settings=settings())
+    (start, _) = admitted.dialect.receive(packet(0x10, bytes(320)))
+    assert start.call == str(CALL)
+
+
+def test_from_elsewhere_nobody_is_let_in_without_an_id_that_was_given_out():
+    assert admit_audiosocket(CALL, "10.0.0.9", agent="bank", settings=settings()) is None
+    given_out = settings(audiosocket_ids=frozenset({SECRET}))
+    assert admit_audiosocket(CALL, "127.0.0.1", agent="bank", settings=given_out) is None
+    admitted = admit_audiosocket(SECRET, "10.0.0.9", agent="bank", settings=given_out)
+    (start, _) = admitted.dialect.receive(packet(0x10, bytes(320)))
+    assert start.call != str(SECRET), "a secret names no call: names are written down"
+
+
+def test_a_port_that_others_reach_needs_ids():
+    with pytest.raises(OperatorError, match="--audiosocket-id"):
+        settings(audiosockets=(AudioSocketLine("bank", 9092, "0.0.0.0"),))  # noqa: S104
+    settings(audiosockets=(AudioSocketLine("bank", 9092, "0.0.0.0"),), audiosocket_ids=frozenset({SECRET}))  # noqa: S104
+
+
+@pytest.mark.parametrize("port", [0, 65_536])
+def test_a_port_is_one_that_an_exchange_can_be_told(port):
+    with pytest.raises(OperatorError, match="must be 1 to 65535"):
+        settings(audiosockets=(AudioSocketLine("bank", port),))
+
+
+def test_a_port_is_for_an_agent_that_is_served():
+    with pytest.raises(OperatorError, match="'shop', which is not served"):
+        settings(audiosockets=(AudioSocketLine("shop", 9092),))
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("9092", AudioSocketLine("bank", 9092, "127.0.0.1")),
+        ("bank=9092", AudioSocketLine("bank", 9092, "127.0.0.1")),
+        ("bank=10.0.0.5:9092", AudioSocketLine("bank", 9092, "10.0.0.5")),
+        ("[::1]:9092", AudioSocketLine("bank", 9092, "::1")),
+    ],
+)
+def test_the_option_takes_agent_host_and_port(given, line):
+    assert audiosocket_lines([given], AGENTS) == (line,)
+
+
+@pytest.mark.parametrize("given", ["", "bank=", "port", "bank=host:x", "1:2:3"])
+def test_an_option_that_is_none_is_explained(given):
+    with pytest.raises(OperatorError, match="must look like"):
+        audiosocket_lines([given], AGENTS)
+
+
+def test_with_several_agents_a_port_has_to_name_one():
+    with pytest.raises(OperatorError, match="bank=9092"):
+        audiosocket_lines(["9092"], {"bank", "shop"})
+
+
+def test_an_id_is_a_uuid():
+    assert audiosocket_ids([str(SECRET)]) == {SECRET}
+    with pytest.raises(OperatorError, match="uuidgen"):
+        audiosocket_ids(["password"])
+
+
+# --- on a real connection --------------------------------------------------------------------------------------------
+
+
+class Call:
+    def __init__(self):
+        self.audio = b""
+        self.events = []
+        self.news = asyncio.Event()
+
+    def audio_arrived(self, audio):
+        self.audio += audio
+        self.news.set()
+
+    def post(self, event):
+        self.events.append(event)
+        self.news.set()
+
+    async def until(self, what):
+        async with asyncio.timeout(5):
+            while not what():
+                self.news.clear()
+                await self.news.wait()
+
+
+class Exchange:
+    """The server with one agent, and the far side of a connection to it."""
+
+    def __init__(self, clock, **changes):
+        self.clock = clock
+        self.port = None
+        self.changes = changes
+        self.calls = asyncio.Queue()
+
+    async def take(self, incoming):
+        call = Call()
+        call.incoming = incoming
+        incoming.leg.attach(call)
+        self.calls.put_nowait(call)
+        await call.until(lambda: any(isinstance(event, LegLost) for event in call.events))
+
+    async def run(self, scenario):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        chosen = settings(port=0, audiosockets=(AudioSocketLine("bank", port=self.port),), **self.changes)
+        async with open_lines(chosen, handler=self.take, healthy=lambda: True, clock=self.clock) as (self.media, _):
+            await scenario(self)
+
+    async def connect(self, *packets):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"".join(packets))
+        return reader, writer
+
+
+async def everything(reader):
+    """What comes until the connection is over, however it ends."""
+    with suppress(ConnectionResetError):
+        return await asyncio.wait_for(reader.read(), 5)
+    return b""
+
+
+HELLO = (packet(0x01, CALL.bytes), packet(0x10, b"\1\2" * 160))
+
+
+def on_a_connection(clock, scenario, **changes):
+    async def run():
+        await Exchange(clock, **changes).run(scenario)
+
+    asyncio.run(run())
+
+
+def test_a_call_is_heard_speaks_and_hangs_up_after_its_last_word(running_clock):
+    async def scenario(exchange):
+        reader, writer = await exchange.connect(*HELLO, packet(0x03, b"4"))
+        call = await exchange.calls.get()
+        await call.until(lambda: DigitsPressed("4") in call.events)
+        assert call.audio[:320] == b"\1\2" * 160
+        leg = call.incoming.leg
+        leg.play("a1", b"\5\6" * 8 * 205)
+        leg.end_clause("a1", 0, last=True)
+        await leg.hang_up(drain=True)
+        sent = await reader.read()
+        assert PlayoutReached("a1", 0, 205, finished=True) in call.events
+        assert sent[:3] == b"\x10\x01\x40"
+        assert len(sent) == 11 * 323 + 3, "whole frames, the last one filled up, and hanging up"
+        assert sent[-3:] == b"\0\0\0"
+        writer.close()
+
+    on_a_connection(running_clock, scenario)
+
+
+def test_the_end_of_the_connection_is_the_caller_hanging_up(running_clock):
+    async def scenario(exchange):
+        _, writer = await exchange.connect(*HELLO)
+        call = await exchange.calls.get()
+        writer.close()
+        await call.until(lambda: call.events)
+        assert call.events == [LegLost(call.incoming.leg.id, "caller hung up", may_return=False)]
+
+    on_a_connection(running_clock, scenario)
+
+
+def test_a_connection_that_ends_within_a_packet_is_lost(running_clock):
+    async def scenario(exchange):
+        _, writer = await exchange.connect(*HELLO, b"\x10\x01\x40half")
+        call = await exchange.calls.get()
+        writer.close()
+        await call.until(lambda: call.events)
+        assert call.events == [LegLost(call.incoming.leg.id, "connection lost", may_return=True)]
+
+    on_a_connection(running_clock, scenario)
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n\r\n", packet(0x10, bytes(16)), packet(0x01, CALL.bytes)])
+def test_who_does_not_begin_with_an_id_that_lets_in_is_cut_off(running_clock, first):
+    async def scenario(exchange):
+        reader, writer = await exchange.connect(first)
+        assert await everything(reader) == b""
+        writer.close()
+        assert exchange.calls.empty()
+        assert exchange.media.live_calls == 0
+
+    on_a_connection(running_clock, scenario, audiosocket_ids=frozenset({SECRET}))
+
+
+def test_its_calls_count_and_the_next_one_is_refused(running_clock):
+    async def scenario(exchange):
+        _, writer = await exchange.connect(*HELLO)
+        await exchange.calls.get()
+        assert exchange.media.live_calls == 1
+        reader, second = await exchange.connect(packet(0x01, SECRET.bytes), HELLO[1])
+        assert await everything(reader) == b""
+        assert exchange.calls.empty()
+        writer.close()
+        second.close()
+
+    on_a_connection(running_clock, scenario, max_calls=1)
+
+
+def test_when_the_server_goes_so_do_its_calls(running_clock):
+    async def run():
+        exchange = Exchange(running_clock)
+        held = []
+
+        async def scenario(_):
+            held.append(await exchange.connect(*HELLO))
+            held.append(await exchange.calls.get())
+
+        async with asyncio.timeout(8):
+            await exchange.run(scenario)
+        (reader, writer), call = held
+        assert isinstance(call.events[-1], LegLost)
+        await reader.read()
+        writer.close()
+
+    asyncio.run(run())

@@ -1,0 +1,131 @@
+"""The door for AudioSocket: each agent has a port, and a connection says by its id which call it is.
+
+The id is all that a connection shows of itself. A port that only this machine reaches takes any; elsewhere it has to be
+one of those that the operator has given out, and is then a secret and no name of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+from voiceagent.ports import Clock
+from voiceagent.telephony.admission import Admission
+from voiceagent.telephony.audiosocket import ID_PACKET_BYTES, AudioSocketDialect, id_of
+from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS
+from voiceagent.telephony.packets import PacketSocket
+from voiceagent.telephony.port import port_errors
+from voiceagent.telephony.settings import AudioSocketLine, TelephonySettings
+
+__all__ = ["AudioSocketPort", "admit_audiosocket"]
+
+_log = logging.getLogger(__name__)
+
+MAX_UNDECIDED = 64
+"""Connections that have not sent their id yet; Asterisk sends it with its first breath."""
+_SHUTDOWN_S = 5
+
+
+def admit_audiosocket(identity: UUID, peer: str, *, agent: str, settings: TelephonySettings) -> Admission | None:
+    """Decide by id and address; None: not let in."""
+    known = settings.audiosocket_ids
+    if known:
+        if sum(hmac.compare_digest(identity.bytes, one.bytes) for one in known) == 0:  # all of them, whatever it is
+            return None
+        call = str(uuid4())
+    elif settings.insecure or _is_this_machine(peer):
+        call = str(identity)
+    else:
+        return None
+    return Admission(agent, AudioSocketDialect(call), None)
+
+
+def _is_this_machine(peer: str) -> bool:
+    try:
+        return ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False
+
+
+class AudioSocketPort:
+    """Listens for one agent's calls; `serve` owns a connection that was let in."""
+
+    def __init__(
+        self,
+        line: AudioSocketLine,
+        *,
+        settings: TelephonySettings,
+        serve: Callable[[PacketSocket, Admission], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        self._line = line
+        self._settings = settings
+        self._serve = serve
+        self._clock = clock
+        self._undecided = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server | None = None
+
+    async def open(self) -> int:
+        """Listen and return the port bound. Raises OperatorError where that is not possible."""
+        line = self._line
+        shared = self._settings.listening_fd is not None  # workers have this port in common as well
+        with port_errors(line.host, line.port):
+            self._listener = await asyncio.start_server(
+                self._connected, line.host, line.port, reuse_port=shared or None
+            )
+        port = int(self._listener.sockets[0].getsockname()[1])
+        _log.info("listening for AudioSocket on %s:%d, for %s", line.host, port, line.agent)
+        return port
+
+    async def close(self) -> None:
+        """Take no more connections, and wait for those there are, in bounded time."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_SHUTDOWN_S)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            admitted = await self._admitted(reader, writer)
+            if admitted is not None:
+                await self._serve(PacketSocket(reader, writer, clock=self._clock), admitted)
+        except Exception:  # noqa: BLE001  the outermost frame of a connection
+            _log.exception("an AudioSocket connection failed")
+        finally:
+            writer.transport.abort()
+
+    async def _admitted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Admission | None:
+        if self._undecided >= MAX_UNDECIDED:
+            return None
+        self._undecided += 1
+        cut_off = self._clock.call_at(self._clock.now_ms() + HEAD_DEADLINE_MS, writer.transport.abort)
+        packet = b""
+        try:
+            with suppress(asyncio.IncompleteReadError, OSError):
+                packet = await reader.readexactly(ID_PACKET_BYTES)
+        finally:
+            cut_off()
+            self._undecided -= 1
+        identity = id_of(packet)
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        admitted = (
+            admit_audiosocket(identity, peer, agent=self._line.agent, settings=self._settings)
+            if identity is not None
+            else None
+        )
+        if admitted is None:
+            _log.warning("refused an AudioSocket connection: %s", "unknown id" if identity else "no id")
+        return admitted
