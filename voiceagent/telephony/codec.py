@@ -23,6 +23,7 @@ __all__ = [
     "Media",
     "PlayAudio",
     "Refused",
+    "SendDigits",
     "SetMark",
     "Started",
     "Stopped",
@@ -122,7 +123,14 @@ class ClearAudio:
     """Forget what has not been played yet."""
 
 
-Command = PlayAudio | SetMark | ClearAudio
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press these keys towards the far side, one after the other; each one of `0-9*#A-D`."""
+
+    digits: str
+
+
+Command = PlayAudio | SetMark | ClearAudio | SendDigits
 
 
 # --- the dialect -----------------------------------------------------------------------------------------------------
