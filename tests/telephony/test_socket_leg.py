@@ -547,6 +547,19 @@ def test_a_call_that_fails_in_a_tick_ends_and_is_not_left_silent(clock, caplog):
     assert "failed in its tick" in caplog.text
 
 
+class _DialectWithKeys(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="keys", digits_out="in_band")
+
+
+def test_digits_go_out_where_the_dialect_has_a_message_for_them(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        assert [message["dtmf"] for message in rig.socket.written] == [{"digit": "1"}, {"digit": "2"}]
+        assert rig.leg.counts["digits not sent"] == 0
+
+    driven(clock, scenario, dialect=_DialectWithKeys())
+
+
 def test_digits_are_not_pretended(clock):
     async def scenario(rig):
         rig.leg.send_digits("12")

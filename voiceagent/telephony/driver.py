@@ -25,6 +25,7 @@ from voiceagent.telephony.codec import (
     Mark,
     Media,
     Refused,
+    SendDigits,
     Started,
     Stopped,
 )
@@ -351,8 +352,11 @@ class SocketLeg:
             self._socket.write(message)
 
     def send_digits(self, digits: str) -> None:
-        """Press keys towards the far side: no dialect here has a message for it, so they are only counted."""
-        self._counts["digits not sent"] += len(digits)
+        """Press keys towards the far side; where the dialect has no message for it, they are only counted."""
+        if self.features.digits_out == "in_band" and self._open is not None and not self._over:
+            self._send(SendDigits(digits))
+        else:
+            self._counts["digits not sent"] += len(digits)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
