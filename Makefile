@@ -69,7 +69,7 @@ bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech mod
 	$(BIN)/python -m benchmarks.swap
 
 lock:  ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --group dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --extra telnyx --group dev \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made

@@ -129,13 +129,7 @@ class MediaServer:
         if self._draining or self._overloaded:
             _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
             return HTTPStatus.SERVICE_UNAVAILABLE
-        signatures = request.headers.get_all("X-Twilio-Signature")
-        admitted = await admit(
-            request.path,
-            signatures[0] if len(signatures) == 1 else None,
-            settings=self._settings,
-            tokens=self._tokens,
-        )
+        admitted = await admit(request.path, request.headers.get_all, settings=self._settings, tokens=self._tokens)
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
@@ -182,7 +176,7 @@ class MediaServer:
         yet. Whoever else comes with a call that is live is not its carrier.
         """
         call, grant = CallId(started.call), admitted.grant
-        if grant is not None and grant.call != started.call:
+        if grant is not None and grant.call not in (None, started.call):
             return "token of another call"
         before = self._newest.get(call)
         if before is not None:

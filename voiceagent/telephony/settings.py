@@ -6,15 +6,41 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from voiceagent.errors import OperatorError
+from voiceagent.ports import AudioFormat
+from voiceagent.telephony.byte_order import L16Order
+from voiceagent.telephony.telnyx import TELNYX_RATES_HZ, TelnyxCodec, telnyx_audio
 
-__all__ = ["TelephonySettings"]
+__all__ = ["CarrierKeys", "TelephonySettings"]
 
 _MOST_PORT = 65_535
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CarrierKeys:
+    """What carriers other than Twilio prove themselves by, and we to them. What is not set lets nobody in."""
+
+    signalwire_signing_key: str | None = None
+    """Signs SignalWire's webhooks (its dashboard, "API Credentials")."""
+    signalwire_bearer: str | None = None
+    """What its media sockets bring along, because our answer tells them to (`authBearerToken`)."""
+    telnyx_public_key: str | None = None
+    """Verifies Telnyx's webhooks: 32 bytes in base64 (Mission Control, "Keys & Credentials")."""
+    telnyx_api_key: str | None = None
+    """Lets us answer, end and hand over calls at Telnyx."""
+    cloudonix_secret: str | None = None
+    """Password or Bearer token of Cloudonix' webhooks: it stands in the address they are sent to."""
+    fonoster_secret: str | None = None
+    """The same of Fonoster's."""
+    browser_secret: str | None = None
+    """The same of whoever asks for the address of a softphone's socket."""
+    auto_secret: str | None = None
+    """The same of whoever asks for an address that takes any dialect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +55,14 @@ class TelephonySettings:
     `http` will do for this machine (`http://127.0.0.1:8080`): there a signed call can be tried without a proxy."""
     twilio_auth_token: str | None = field(default=None, repr=False)
     """The account's secret. Without it nothing that claims to come from Twilio is let in."""
+    keys: CarrierKeys = CarrierKeys()
+    telnyx_codec: TelnyxCodec = "PCMU"
+    """How we speak to Telnyx; it speaks as the caller's network does."""
+    telnyx_rate_hz: int = 8_000
+    """8,000 but for L16."""
+    signalwire_codec: Literal["PCMU@8000h", "L16@16000h", "L16@24000h"] = "PCMU@8000h"
+    l16_order: L16Order = "measured"
+    """Byte order of 16-bit audio at SignalWire and Telnyx, whose documents leave it open."""
     insecure: bool = False
     """Let anybody in: for trying things out on one's own machine."""
     require_call_token: bool = True
@@ -71,6 +105,11 @@ class TelephonySettings:
         for target, number in self.transfer_targets.items():
             if not _NUMBER.fullmatch(number):
                 raise OperatorError(f"target {target!r} is {number!r}; give a telephone number: support=+15551234567")
+        if telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz) is None:
+            rates = ", ".join(str(rate) for rate in TELNYX_RATES_HZ)
+            raise OperatorError(
+                f"Telnyx has no {self.telnyx_codec} at {self.telnyx_rate_hz} Hz: PCMU and PCMA have 8000, L16 {rates}"
+            )
         if self.public_url is not None:
             self._check_public_url(self.public_url)
 
@@ -83,6 +122,13 @@ class TelephonySettings:
             right = parts.scheme in ({"https", "http"} if plain else {"https"})
         if not right:
             raise OperatorError(f"public_url is {public_url!r}, but must look like 'https://voice.example.com'")
+
+    @property
+    def telnyx_audio_out(self) -> AudioFormat:
+        """How we speak to Telnyx."""
+        audio = telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz)
+        assert audio is not None, "settings are checked when they are made"  # noqa: S101
+        return audio
 
     @property
     def webhook_base(self) -> str | None:
