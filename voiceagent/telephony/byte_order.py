@@ -14,7 +14,8 @@ from voiceagent.audio import level_dbfs
 __all__ = ["ByteOrder", "L16Order"]
 
 L16Order = Literal["big", "little", "measured"]
-"""`measured`: big-endian until the caller's audio tells."""
+"""`measured`: big-endian until the caller's line has made its first sound, whatever is said before that; once it is
+known which it is, it is better set."""
 
 _DECISIVE_DB = 12.0
 
