@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from voiceagent.errors import OperatorError
+from voiceagent.errors import MissingExtra, OperatorError
 
 __all__ = ["TELNYX_MAX_AGE_S", "secret_is_shown", "sign", "telnyx_has_signed", "upgrade_is_signed", "webhook_is_signed"]
 
@@ -70,7 +70,7 @@ def telnyx_has_signed(body: bytes, *, timestamp: str, signature: str, public_key
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError as exc:
-        raise OperatorError("Telnyx's webhooks are verified by the extra: pip install 'voiceagent[telnyx]'") from exc
+        raise MissingExtra("Telnyx' signature", extra="telnyx") from exc
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
     except ValueError as exc:
