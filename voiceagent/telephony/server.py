@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -16,6 +16,7 @@ from websockets.http11 import Request
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
+from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
@@ -38,7 +39,7 @@ class MediaServer:
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
     connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
-    when a stream has ended, `limits` are asked before a call is taken.
+    when a stream has ended, `limits` are asked before a call is taken, `controls` are the providers' REST interfaces.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class MediaServer:
         tokens: CallTokens,
         transfers: Transfers,
         limits: CallLimits,
+        controls: Mapping[str, CallControl] | None = None,
     ) -> None:
         self._settings = settings
         self._handler = handler
@@ -58,6 +60,7 @@ class MediaServer:
         self._tokens = tokens
         self._transfers = transfers
         self._limits = limits
+        self._controls = controls
         self._ticker = Ticker(clock, late=limits.lag.beat)
         self._leg_numbers = itertools.count(1)
         self._legs: dict[SocketLeg, None] = {}
@@ -148,6 +151,7 @@ class MediaServer:
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
+            controls=self._controls,
         )
         self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
