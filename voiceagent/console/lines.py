@@ -13,6 +13,7 @@ from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.telnyx_calls import TelnyxCalls
 from voiceagent.telephony.transfers import Transfers
 
 __all__ = ["open_lines"]
@@ -32,12 +33,13 @@ async def open_lines(
     clock: Clock,
     state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
+    telnyx: TelnyxCalls | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
-    `may_go_on`. Raises OperatorError where the port cannot be opened.
+    `may_go_on`. `telnyx` answers calls there, and ends them. Raises OperatorError where the port cannot be opened.
     """
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
@@ -49,15 +51,24 @@ async def open_lines(
 
     app = control_plane(
         settings,
+        clock=clock,
         tokens=tokens,
         transfers=transfers,
         limits=limits,
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
+        telnyx=telnyx,
     )
     media = MediaServer(
-        settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits
+        settings,
+        handler=handler,
+        app=app,
+        clock=clock,
+        tokens=tokens,
+        transfers=transfers,
+        limits=limits,
+        controls={"telnyx": telnyx} if telnyx is not None else {},
     )
     async with media.serving() as port:
         yield media, port
