@@ -32,6 +32,7 @@ from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.telnyx_calls import TelnyxCalls
 from voiceagent.tools.attempts import AttemptGate
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
@@ -217,6 +218,9 @@ async def agent_server(
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
+        telnyx = await asyncio.to_thread(_telnyx, settings.telephony)
+        if telnyx is not None:
+            closing.push_async_callback(telnyx.close)
         lines = open_lines(
             settings.telephony,
             handler=agents.take,
@@ -224,6 +228,7 @@ async def agent_server(
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
+            telnyx=telnyx,
         )
         async with lines as (media, port):
             yield AgentServer(media, port, agents, watch)
@@ -233,6 +238,12 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     if settings.speech_model is None:
         return None
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
+
+
+def _telnyx(telephony: TelephonySettings) -> TelnyxCalls | None:
+    """Return what answers and ends calls at Telnyx, where there is a key for it."""
+    api_key = telephony.keys.telnyx_api_key
+    return TelnyxCalls(api_key=api_key) if api_key else None
 
 
 def _counting_secret(settings: ServerSettings) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,7 +14,9 @@ from voiceagent.ports import AudioFormat
 from voiceagent.telephony.byte_order import L16Order
 from voiceagent.telephony.telnyx import TELNYX_RATES_HZ, TelnyxCodec, telnyx_audio
 
-__all__ = ["CarrierKeys", "TelephonySettings"]
+__all__ = ["CarrierKeys", "SignalWireCodec", "TelephonySettings"]
+
+SignalWireCodec = Literal["PCMU@8000h", "L16@16000h", "L16@24000h"]
 
 _MOST_PORT = 65_535
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -42,6 +44,17 @@ class CarrierKeys:
     auto_secret: str | None = None
     """The same of whoever asks for an address that takes any dialect."""
 
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> CarrierKeys:
+        """Return the keys that stand in an environment, under their names in capital letters: TELNYX_API_KEY."""
+        return cls(**{key.name: environment.get(key.name.upper()) or None for key in fields(cls)})
+
+    @property
+    def let_somebody_in(self) -> bool:
+        """Whether any of them verifies a webhook."""
+        verifying = {key.name for key in fields(self)} - {"signalwire_bearer", "telnyx_api_key"}
+        return any(getattr(self, name) for name in verifying)
+
 
 @dataclass(frozen=True, slots=True)
 class TelephonySettings:
@@ -60,7 +73,7 @@ class TelephonySettings:
     """How we speak to Telnyx; it speaks as the caller's network does."""
     telnyx_rate_hz: int = 8_000
     """8,000 but for L16."""
-    signalwire_codec: Literal["PCMU@8000h", "L16@16000h", "L16@24000h"] = "PCMU@8000h"
+    signalwire_codec: SignalWireCodec = "PCMU@8000h"
     l16_order: L16Order = "measured"
     """Byte order of 16-bit audio at SignalWire and Telnyx, whose documents leave it open."""
     insecure: bool = False

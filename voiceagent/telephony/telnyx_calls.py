@@ -14,7 +14,8 @@ from urllib.parse import quote
 import httpx
 
 from voiceagent.errors import CallLost
-from voiceagent.telephony.call_control import REST_DEADLINE_S, Dialled, Rest
+from voiceagent.telephony.call_control import Dialled
+from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.wire_json import as_mapping
 

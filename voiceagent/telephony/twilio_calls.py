@@ -11,7 +11,8 @@ from xml.sax.saxutils import escape
 import httpx
 
 from voiceagent.errors import CallLost
-from voiceagent.telephony.call_control import REST_DEADLINE_S, Dialled, Rest
+from voiceagent.telephony.call_control import Dialled
+from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.wire_json import as_mapping
 
 __all__ = ["TwilioCalls"]
