@@ -12,6 +12,7 @@ from voiceagent.cli.dial import dial
 from voiceagent.cli.providers import providers
 from voiceagent.cli.serve import _require_somebody_gets_in
 from voiceagent.errors import OperatorError
+from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.dialects import DIALECTS
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
@@ -102,3 +103,25 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
             _require_somebody_gets_in(telephony)
     else:
         _require_somebody_gets_in(telephony)
+
+
+@pytest.mark.parametrize(
+    ("keys", "settings", "spoken"),
+    [
+        ({}, {"telnyx_codec": "PCMA", "signalwire_codec": "L16@16000h"}, [MULAW_8K]),
+        ({"TELNYX_PUBLIC_KEY": "x"}, {"telnyx_codec": "PCMU"}, [MULAW_8K]),
+        ({"TELNYX_PUBLIC_KEY": "x"}, {"telnyx_codec": "PCMA"}, [MULAW_8K, AudioFormat("alaw", 8_000)]),
+        (
+            {"SIGNALWIRE_SIGNING_KEY": "x", "BROWSER_SECRET": "x"},
+            {"signalwire_codec": "L16@24000h"},
+            [MULAW_8K, AudioFormat("pcm16", 24_000), AudioFormat("pcm16", 16_000)],
+        ),
+    ],
+)
+def test_what_is_said_again_and_again_is_rendered_as_calls_will_hear_it(keys, settings, spoken):
+    assert TelephonySettings(agents=frozenset(), keys=CarrierKeys.of(keys), **settings).spoken == tuple(spoken)
+
+
+def test_telnyx_is_spoken_to_at_a_rate_that_it_has():
+    with pytest.raises(OperatorError, match="Telnyx has no PCMU at 16000 Hz: PCMU and PCMA have 8000, L16 8000, 16000"):
+        TelephonySettings(agents=frozenset(), telnyx_rate_hz=16_000)

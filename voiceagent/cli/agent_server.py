@@ -16,7 +16,7 @@ from voiceagent.console.lines import open_lines
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
-from voiceagent.ports import MULAW_8K, CredentialBroker, IncomingCall, SpeechModelEngine
+from voiceagent.ports import CredentialBroker, IncomingCall, SpeechModelEngine
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -119,7 +119,8 @@ class _Agents:
         _warn_of_targets_without_number(flows, self._settings.telephony)
         services = self._services
         for flow in flows.values():
-            await render_ahead(flow, services.engines.synthesizer, services.learned, MULAW_8K)
+            for audio in self._settings.telephony.spoken:
+                await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
         self.calls.serve(flows)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from voiceagent.errors import OperatorError
-from voiceagent.ports import AudioFormat
+from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.telephony.byte_order import L16Order
 from voiceagent.telephony.telnyx import TELNYX_RATES_HZ, TelnyxCodec, telnyx_audio
 
@@ -142,6 +142,21 @@ class TelephonySettings:
         audio = telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz)
         assert audio is not None, "settings are checked when they are made"  # noqa: S101
         return audio
+
+    @property
+    def spoken(self) -> tuple[AudioFormat, ...]:
+        """The audio in which calls are going to be spoken to: what is rendered ahead is rendered in all of these.
+
+        A page names its own rate; 16 kHz is what it is told to use.
+        """
+        formats = [MULAW_8K]
+        if self.keys.telnyx_public_key:
+            formats.append(self.telnyx_audio_out)
+        if self.keys.signalwire_signing_key and self.signalwire_codec != "PCMU@8000h":
+            formats.append(AudioFormat("pcm16", 16_000 if self.signalwire_codec == "L16@16000h" else 24_000))
+        if self.keys.browser_secret:
+            formats.append(AudioFormat("pcm16", 16_000))
+        return tuple(dict.fromkeys(formats))
 
     @property
     def webhook_base(self) -> str | None:
