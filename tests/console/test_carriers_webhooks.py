@@ -21,7 +21,7 @@ from voiceagent.telephony.dialects import DIALECTS
 from voiceagent.telephony.limits import CallLimits, CallsInMemory
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.signature import sign
-from voiceagent.telephony.telnyx_calls import DETECTING
+from voiceagent.telephony.telnyx_calls import DETECTING, PLACED
 from voiceagent.telephony.transfers import Transfers
 from voiceagent.testing.manual_clock import ManualClock
 
@@ -58,6 +58,7 @@ class TelnyxAtWork:
 
     def __init__(self):
         self.commands = []
+        self.command_ids = []
         self.refuses = False
 
     def _note(self, *command):
@@ -71,8 +72,9 @@ class TelnyxAtWork:
     async def reject(self, call):
         self._note("reject", call)
 
-    async def start_stream(self, call, url, parameters, *, settings):
+    async def start_stream(self, call, url, parameters, *, command_id, settings):
         self._note("stream", call, url, dict(parameters), settings.telnyx_codec)
+        self.command_ids.append(command_id)
 
 
 class Desk:
@@ -80,6 +82,7 @@ class Desk:
         self.clock = ManualClock()
         self.tokens = CallTokens(MemoryStore(self.clock))
         self.telnyx = TelnyxAtWork()
+        self.broken_off = set()
         self.limits = CallLimits(settings, counts=CallsInMemory(self.clock))
         self.app = control_plane(
             settings,
@@ -89,12 +92,12 @@ class Desk:
             limits=self.limits,
             ready=lambda: ready,
             takes=lambda _: True,
-            may_go_on=self._never,
+            may_go_on=self._may_go_on,
             telnyx=self.telnyx,
         )
 
-    async def _never(self, agent, call):
-        return False
+    async def _may_go_on(self, agent, call):
+        return (agent, call) in self.broken_off
 
     def post(self, target, body, headers):
         async def asked():
@@ -109,9 +112,11 @@ class Desk:
         proof = proof_of(name, target, form)
         return self.post(target, urlencode(form), proof | headers)
 
-    def told(self, event, *, target="/telnyx/bank/answer", **payload):
-        told = {"call_control_id": "v3:c0", "from": "+4930", "to": "+4940", "direction": "incoming"} | payload
-        body = json.dumps({"data": {"event_type": event, "payload": told}}).encode()
+    def told(self, event, *, target="/telnyx/bank/answer", number="e1", **payload):
+        told = {"call_control_id": "v3:c0", "from": "+4930", "to": "+4940"} | payload
+        if event == "call.initiated":  # no other webhook says it
+            told = {"direction": "incoming"} | told
+        body = json.dumps({"data": {"id": number, "event_type": event, "payload": told}}).encode()
         at = str(self.clock.unix_ms() // 1_000)
         signature = base64.b64encode(PRIVATE.sign(at.encode() + b"|" + body)).decode()
         return self.post(target, body, {"telnyx-signature-ed25519": signature, "telnyx-timestamp": at})
@@ -194,14 +199,35 @@ def test_a_call_that_rings_is_answered_and_streamed_once_it_is():
 
 def test_a_call_that_we_have_placed_is_streamed_when_it_is_known_who_has_answered():
     desk = Desk()
-    placed = {"direction": "outgoing", "client_state": DETECTING}
-    desk.told("call.initiated", **placed)
+    placed = {"client_state": DETECTING}
+    desk.told("call.initiated", direction="outgoing", **placed)
     desk.told("call.answered", **placed)
     assert desk.telnyx.commands == []
     desk.told("call.machine.detection.ended", result="machine", **placed)
     ((_, _, url, parameters, _),) = desk.telnyx.commands
     assert parameters == {"answered_by": "machine"}
     assert desk.grant(url, "telnyx").caller == "+4940"
+
+
+def test_without_detection_a_call_that_we_have_placed_is_streamed_when_it_is_answered():
+    desk = Desk()
+    desk.told("call.initiated", direction="outgoing", client_state=PLACED)
+    desk.told("call.answered", client_state=PLACED)
+    ((_, _, url, parameters, _),) = desk.telnyx.commands
+    grant = desk.grant(url, "telnyx")
+    assert (grant.caller, grant.called, parameters) == ("+4940", "+4930", {})
+
+
+@pytest.mark.parametrize("event", ["streaming.stopped", "streaming.failed"])
+def test_a_stream_that_broke_off_is_begun_anew_where_the_call_goes_on(event):
+    desk = Desk()
+    desk.told(event)
+    assert desk.telnyx.commands == []
+    desk.broken_off.add(("bank", "v3:c0"))
+    desk.told(event, number="e7")
+    ((command, _, url, _, _),) = desk.telnyx.commands
+    assert (command, desk.telnyx.command_ids) == ("stream", ["e7"])
+    assert desk.grant(url, "telnyx").again
 
 
 @pytest.mark.parametrize("event", ["call.hangup", "streaming.started", "call.dtmf.received", "x"])

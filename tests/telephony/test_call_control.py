@@ -11,7 +11,7 @@ from tests.telephony.provider_api import ProviderApi
 from voiceagent.errors import CallLost
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import DETECTING, TelnyxCalls
+from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
 from voiceagent.telephony.twilio_calls import TwilioCalls
 
 TWILIO = "/2010-04-01/Accounts/AC0/Calls"
@@ -79,7 +79,7 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
     settings = TelephonySettings(agents=frozenset(), telnyx_codec="L16", telnyx_rate_hz=16_000)
 
     async def ask(control):
-        await control.start_stream("v3:c0", "wss://x/media", {"order": "17"}, settings=settings)
+        await control.start_stream("v3:c0", "wss://x/media", {"order": "17"}, command_id="stream", settings=settings)
 
     ((path, body),) = asking(running_clock, ask, provider="telnyx").asked
     assert path == f"{TELNYX}/streaming_start"
@@ -105,6 +105,13 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
             f"{TWILIO}.json",
             {"To": "+4930", "From": "+4940", "Url": HOOK, "MachineDetection": "Enable"},
             "CA-new",
+        ),
+        (
+            "telnyx",
+            False,
+            "/v2/calls",
+            {"connection_id": "app1", "to": "+4930", "from": "+4940", "webhook_url": HOOK, "client_state": PLACED},
+            "v3:new",
         ),
         (
             "telnyx",

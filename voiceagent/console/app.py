@@ -235,7 +235,9 @@ class _Lines:
             return body
         if self.telnyx is None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no TELNYX_API_KEY is configured to answer with")
-        desk = TelnyxDesk(self.settings, self.telnyx, self.tokens, self.takes, self.limits.caller_is_over)
+        desk = TelnyxDesk(
+            self.settings, self.telnyx, self.tokens, self.takes, self.limits.caller_is_over, self.may_go_on
+        )
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))
 
     async def _answer_address(self, request: Request, row: DialectRow) -> Response:

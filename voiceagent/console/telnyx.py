@@ -1,13 +1,13 @@
 """Telnyx' webhooks: there is no document to answer with; every step is a command that we send.
 
 A call that rings is answered; one that was answered has its media connected to us, or, where whoever placed it wants to
-know whether a person has answered, once that is known.
+know whether a person has answered, once that is known. A stream that broke off is begun anew where the call goes on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from voiceagent.console.webhooks import refused
+from voiceagent.core.ids import CallId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import DETECTING, TelnyxCalls
+from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
 from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 
 __all__ = ["TelnyxDesk"]
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
+    id: str | None
+    """The same for a webhook that is sent once more."""
     event: str
     call: str
     caller: str | None
@@ -51,6 +54,8 @@ class TelnyxDesk:
     """Whether a new call for this agent would be taken."""
     over: Callable[[str, str | None], str | None]
     """(call, caller) → why this caller may not begin another call."""
+    may_go_on: Callable[[str, CallId], Awaitable[bool]]
+    """(agent, call) → whether a call whose stream has ended was broken off and goes on if it is connected again."""
 
     async def answer(self, request: Request, agent: str, body: bytes, parameters: Mapping[str, str]) -> Response:
         """Do what a webhook that has proved itself makes necessary."""
@@ -78,18 +83,21 @@ class TelnyxDesk:
                 await self._stream(agent, asked, parameters)
             case "call.machine.detection.ended":
                 await self._stream(agent, asked, {**parameters, "answered_by": asked.found or "not_sure"})
+            case "streaming.failed" | "streaming.stopped" if await self.may_go_on(agent, CallId(asked.call)):
+                await self._stream(agent, asked, parameters, again=True)
             case _:  # many more are sent, and none of them asks for anything
                 pass
 
-    async def _stream(self, agent: str, asked: _Asked, parameters: Mapping[str, str]) -> None:
+    async def _stream(self, agent: str, asked: _Asked, parameters: Mapping[str, str], *, again: bool = False) -> None:
         base = self.settings.media_base
         if base is None:
             raise CallLost("no public URL is configured for the media to connect to")
         # Who calls is who is on the other end, whoever has dialled.
         caller, called = (asked.called, asked.caller) if asked.outgoing else (asked.caller, asked.called)
-        grant = CallGrant(agent, asked.call, "telnyx", caller=caller, called=called)
+        grant = CallGrant(agent, asked.call, "telnyx", caller=caller, called=called, again=again)
         url = base + media_path("telnyx", agent, await self.tokens.mint(grant))
-        await self.calls.start_stream(asked.call, url, parameters, settings=self.settings)
+        once = asked.id or "again" if again else "stream"
+        await self.calls.start_stream(asked.call, url, parameters, command_id=once, settings=self.settings)
 
 
 def _read(body: bytes) -> _Asked | None:
@@ -102,11 +110,12 @@ def _read(body: bytes) -> _Asked | None:
     if event is None or call is None:
         return None
     return _Asked(
+        as_text(told.get("id")),
         event,
         call,
         caller=as_text(payload.get("from")),
         called=as_text(payload.get("to")),
-        outgoing=payload.get("direction") == "outgoing",
+        outgoing=payload.get("direction") == "outgoing" or payload.get("client_state") in (PLACED, DETECTING),
         detecting=payload.get("client_state") == DETECTING,
         found=as_text(payload.get("result")),
     )

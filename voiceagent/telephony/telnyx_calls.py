@@ -19,12 +19,14 @@ from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.wire_json import as_mapping
 
-__all__ = ["DETECTING", "TelnyxCalls"]
+__all__ = ["DETECTING", "PLACED", "TelnyxCalls"]
 
 _API = "https://api.telnyx.com"
 _OVER = "90018"
+PLACED = base64.b64encode(b"placed").decode()
+"""What every webhook of a call that we have placed brings back (`client_state`): few of them say who has dialled."""
 DETECTING = base64.b64encode(b"detecting").decode()
-"""What every webhook of a call brings back (`client_state`) whose stream waits for the detection of a machine."""
+"""The same of one whose stream waits for the detection of a machine."""
 
 
 class TelnyxCalls:
@@ -52,13 +54,13 @@ class TelnyxCalls:
         await self._command(call, "reject", ended=_OVER, cause="USER_BUSY")
 
     async def start_stream(
-        self, call: str, url: str, parameters: Mapping[str, str], *, settings: TelephonySettings
+        self, call: str, url: str, parameters: Mapping[str, str], *, command_id: str, settings: TelephonySettings
     ) -> None:
-        """Have the call's media connect to us, in both directions."""
+        """Have the call's media connect to us, in both directions; once for each `command_id`."""
         await self._command(
             call,
             "streaming_start",
-            command_id="stream",
+            command_id=command_id,
             stream_url=url,
             stream_track="inbound_track",
             stream_bidirectional_mode="rtp",  # left to itself it is mp3, and what we send is dropped without a word
@@ -97,9 +99,10 @@ class TelnyxCalls:
             "to": dialled.to,
             "from": dialled.caller,
             "webhook_url": dialled.webhook,
+            "client_state": DETECTING if dialled.detect_machine else PLACED,
         }
         if dialled.detect_machine:
-            body |= {"answering_machine_detection": "detect", "client_state": DETECTING}
+            body["answering_machine_detection"] = "detect"
         answer = await self._rest.post("/calls", json=body)
         call = (as_mapping(answer.get("data")) or {}).get("call_control_id")
         if not isinstance(call, str):
