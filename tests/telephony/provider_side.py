@@ -296,7 +296,8 @@ class Provider:
     async def _play(self, connection: ClientConnection) -> None:
         due_ms = self._clock.now_ms()
         while True:
-            due_ms += FRAME_MS
+            # A stall of this process is one for both sides: what it has cost is not made up for in a burst.
+            due_ms = max(due_ms + FRAME_MS, self._clock.now_ms() - 3 * FRAME_MS)
             await self._clock.sleep(max(0, due_ms - self._clock.now_ms()))
             said = self._caller.next_frame(agent_audible=self._play_frame())
             if said is None:
