@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis demo test test-faults test-providers fuzz explore lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis demo test test-faults test-providers fuzz explore explore-mutants lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Create .venv with everything the other targets need
 
@@ -39,8 +39,15 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
-test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stalls, limits of the system
-	timeout --kill-after=20 900 $(BIN)/python -m pytest tests/faults tests/faults_real -m faults_real -n 2
+FAULTS := $(BIN)/python -m pytest -p tests.faults_real.figures -p no:randomly tests/faults_real tests/faults tests/threats
+
+test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stalls, limits of the system; tells the figures
+	@rm -f bench-output/faults.md
+	@# Most of them wait most of the time; those that measure have the machine for themselves.
+	@failed=0; \
+	timeout --kill-after=20 540 $(FAULTS) -m "(faults_real or figures) and not measures" -n 5 || failed=1; \
+	timeout --kill-after=20 720 $(FAULTS) -m measures || failed=1; \
+	echo "== figures"; cat bench-output/faults.md; exit $$failed
 
 test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
 	@tests/providers/run
@@ -48,11 +55,15 @@ test-providers:  ## Run the tests against servers and SDKs of others (its own .v
 fuzz: $(STAMP)  ## Damage 200,000 messages of every telephone dialect at random; MUTATIONS=… SEED=… for more or the same
 	timeout --kill-after=10 900 $(BIN)/python -m tests.telephony.fuzz $(or $(MUTATIONS),200000) $(SEED)
 
-explore: $(STAMP)  ## Play every scripted conversation in many orders, on the core and through the runtime
+explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders
+	$(BIN)/python -m voiceagent.cli explore --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
 	EXPLORED_CALLS=400 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
+
+explore-mutants: $(STAMP)  ## Plant defects in copies of the package, and see that exploring catches each of them
+	$(BIN)/python -m tests.mutants
 
 lint: $(STAMP)  ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

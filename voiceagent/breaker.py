@@ -39,6 +39,11 @@ class Breaker:
         self._trial = attempt
         return True
 
+    @property
+    def rests(self) -> bool:
+        """Whether nobody is let in at the moment, not even to try."""
+        return self._rests_until_ms is not None and self._clock.now_ms() < self._rests_until_ms
+
     def leave(self, attempt: object) -> None:
         """An attempt is over, whatever came of it: one that was abandoned has shown nothing."""
         if self._trial is attempt:

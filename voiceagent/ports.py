@@ -201,6 +201,11 @@ class SynthesizerEngine(Protocol):
     """Text to speech, shared by all calls; what was rendered ahead comes from one process-wide cache, and nothing of
     what a call says enters it."""
 
+    @property
+    def healthy(self) -> bool:
+        """Whether texts come out as speech at the moment; where not, no new calls are taken."""
+        ...
+
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SynthesizerHandle:
         """Return a handle for one call. `voice` None is the engine's default."""
         ...
@@ -224,8 +229,8 @@ class Engines:
 
     @property
     def healthy(self) -> bool:
-        """Whether a new call would be heard."""
-        return self.recognizer.healthy
+        """Whether a new call would be heard and spoken to."""
+        return self.recognizer.healthy and self.synthesizer.healthy
 
     def close(self) -> None:
         """Close all three, whatever one of them raises."""
@@ -778,6 +783,14 @@ class SharedState(Protocol):
         """Close the window of a count."""
         ...
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have a member under this key for so long from now on; False where `most` others are there already."""
+        ...
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have a member there no longer."""
+        ...
+
 
 CALL_LEASE_MS = 10_000
 """How long a worker owns a call without a word of it; three renewals may fail before it is taken for dead."""
@@ -847,6 +860,10 @@ class SharedJournals(Protocol):
 
     async def interrupted(self) -> tuple[CallId, ...]:
         """Return the calls that have not ended and that nobody owns."""
+        ...
+
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded, those that have ended included."""
         ...
 
     async def erase(self, call: CallId) -> None:

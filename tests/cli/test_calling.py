@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, Shop
-from voiceagent.cli.call import problems_of
+from voiceagent.cli.synthetic_call import problems_of
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.events import PhaseSwapped
 from voiceagent.runtime.call_summary import CallSummary, ToolSeen

@@ -6,20 +6,24 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
+from tests.stores.redis_server import redis_server
 from voiceagent.core.codec import encode_event
 from voiceagent.core.events import CallStarted
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import OperatorError
+from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import journal_name, record_stem
 from voiceagent.runtime.journal_file import JournalHeader, encode_header
 from voiceagent.runtime.retention import Retention, days_from, of_caller, purge, purged_daily
+from voiceagent.stores import open_store
+from voiceagent.stores.terms import Terms
 
 BOB, EVE = "+15550100", "+15550101"
 
@@ -193,3 +197,72 @@ def test_days() -> None:
     assert [days_from(text, option="--x") for text in ("0", "30", "forever")] == [0, 30, None]
     with pytest.raises(OperatorError):
         days_from("١٢", option="--x")
+
+
+# --- what workers share ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/state.db"
+        return
+    with redis_server(tmp_path) as server:
+        yield server.url
+
+
+def share(state: str, folder: Path, *calls: str) -> None:
+    """Have copies of these journals where workers share them."""
+
+    async def shared() -> None:
+        store = await open_store(state, clock=SystemClock())
+        for call in calls:
+            lease = await store.begin(CallId(call))
+            assert lease is not None
+            written = await asyncio.to_thread((folder / f"{call}.jsonl").read_bytes)
+            await store.append(lease, 0, written.splitlines())
+            await (store.end(lease) if call != "CA3" else store.release(lease))
+        await store.close()
+
+    asyncio.run(shared())
+
+
+def shared_by(state: str) -> list[str]:
+    async def listed() -> list[str]:
+        store = await open_store(state, clock=SystemClock())
+        found = await store.recorded()
+        await store.close()
+        return sorted(found)
+
+    return asyncio.run(listed())
+
+
+def test_what_workers_share_of_a_caller_is_deleted_with_their_files(
+    records: Records, voiceagent: Run, state: str
+) -> None:
+    for call, number in (("CA1", BOB), ("CA2", EVE), ("CA3", BOB), ("CA1.2", BOB)):
+        records.call(call, number)
+    share(state, records.journals, "CA1", "CA2", "CA3", "CA1.2")
+    (records.journals / "CA3.jsonl").unlink()  # it is on another machine
+    options = (*records.options, "--state", state)
+    _, told, _ = voiceagent(*options, "--caller", BOB, "--dry-run")
+    assert told.count('shared journal "') == 3
+    assert shared_by(state) == ["CA1", "CA1.2", "CA2", "CA3"]
+    assert voiceagent(*options, "--call", "CA1")[0] == 0
+    assert shared_by(state) == ["CA2", "CA3"]
+    assert voiceagent(*options, "--caller", BOB)[0] == 0
+    assert shared_by(state) == ["CA2"]
+    assert records.left == ["CA2.json", "CA2.jsonl", "CA2.wav"]
+
+
+def test_shared_state_that_cannot_be_had_is_told(records: Records, voiceagent: Run) -> None:
+    code, _, complaint = voiceagent(*records.options, "--state", "redis://127.0.0.1:1", "--caller", BOB)
+    assert code != 0
+    assert "shared state cannot be had" in complaint
+
+
+@pytest.mark.parametrize(
+    ("days", "hours"), [(None, 24), (30, 24), (1, 24), (0, pytest.approx(1 / 6))], ids=["for ever", "30", "1", "0"]
+)
+def test_a_shared_journal_outlives_no_file(days: int | None, hours: float) -> None:
+    assert Terms.where_journals_are_kept(days).retention_ms / 3_600_000 == hours

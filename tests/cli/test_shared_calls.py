@@ -133,3 +133,33 @@ def journal_of(recorded: RecordedCall, folder: Path) -> Journal:
     file = folder / "shared.jsonl"
     file.write_bytes(b"".join(line + b"\n" for line in recorded.lines))
     return read_journal(file)
+
+
+@pytest.mark.timeout(120)
+def test_a_call_that_another_worker_has_taken_ends_at_once_and_without_an_end(shop: Shop, state: str) -> None:
+    worker = Worker(shop, state, "one")
+    script = CallerScript.read(shop.folder / shop.script("wait_for: agent_done", "wait_ms: 60000"))
+
+    async def scenario() -> tuple[CallId, RecordedCall]:
+        other = await open_store(state, clock=SystemClock())
+        calling = asyncio.ensure_future(place_call(worker.url, script))
+        call = await in_the_middle(worker)
+        lease = await other.take_over(call, seize=True)
+        assert lease is not None
+        async with asyncio.timeout(8):  # the lease would have been renewed by then
+            await calling
+        recorded = await other.read(call)
+        assert recorded is not None
+        assert await other.append(lease, len(recorded.lines), [b"more"]) == len(recorded.lines) + 1
+        await other.close()
+        return call, recorded
+
+    try:
+        call, recorded = asyncio.run(scenario())
+        written = worker.files()[call]
+    finally:
+        worker.process.kill()
+        worker.process.communicate()
+    assert not recorded.ended
+    assert b'"another worker has the call"' in written
+    assert b'"event":"CallEnded"' not in written

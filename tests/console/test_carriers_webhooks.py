@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
@@ -18,7 +19,7 @@ from voiceagent.errors import CallLost
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.dialects import DIALECTS
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.telnyx_calls import DETECTING, PLACED
@@ -83,7 +84,7 @@ class Desk:
         self.tokens = CallTokens(MemoryStore(self.clock))
         self.telnyx = TelnyxAtWork()
         self.broken_off = set()
-        self.limits = CallLimits(settings, counts=CallsInMemory(self.clock))
+        self.limits = CallLimits(settings, state=MemoryStore(self.clock), clock=self.clock)
         self.app = control_plane(
             settings,
             clock=self.clock,
@@ -238,7 +239,7 @@ def test_what_asks_for_nothing_is_taken_note_of(event):
 
 
 def test_a_caller_who_calls_all_the_time_is_rejected():
-    desk = Desk()
+    desk = Desk(replace(SECURE, max_calls_per_caller=20))
     for number in range(11):
         desk.told("call.initiated", call_control_id=f"v3:c{number}")
     assert [command for command, _ in desk.telnyx.commands] == ["answer"] * 10 + ["reject"]

@@ -16,7 +16,7 @@ from voiceagent.console.app import MAX_FORM_BYTES, control_plane
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
@@ -36,7 +36,7 @@ class Desk:
         self.state = state(self.clock)
         self.tokens = CallTokens(self.state)
         self.transfers = Transfers(settings.transfer_targets, self.clock, self.state)
-        self.limits = CallLimits(settings, counts=CallsInMemory(self.clock))
+        self.limits = CallLimits(settings, state=self.state, clock=self.clock)
         self.app = control_plane(
             settings,
             clock=self.clock,
@@ -301,7 +301,7 @@ def test_without_shared_state_no_call_is_connected_and_nobody_is_sent_anywhere(c
     desk = Desk(WITH_SUPPORT, state=Gone)
     assert desk.post().status_code == 503
     assert desk.post(AFTER).status_code == 503
-    assert "no call token can be given: gone" in caplog.text
+    assert "nobody knows how often its caller calls: gone" in caplog.text
     assert "nobody knows where the caller is to go: gone" in caplog.text
     with pytest.raises(CallLost, match="nobody can be told where the caller is to go"):
         asyncio.run(desk.transfers.expect("CA0", "+15551234567"))

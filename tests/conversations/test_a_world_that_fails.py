@@ -271,10 +271,12 @@ def test_a_write_whose_outcome_nobody_knows_makes_remembered_answers_stale(authe
 # --- turns -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_key_one_pressed_into_a_reprompt_is_a_yes_whose_outcome_is_told(authenticated: Place) -> None:
+def test_the_key_one_is_a_yes_to_what_is_read_back_again_after_a_reprompt(authenticated: Place) -> None:
     call = authenticated(SENDS).says("Send two hundred and fifty")
     call.run_ms(5_200)
-    assert spoken(call)[-1] == "Are you still there?"
+    assert spoken(call)[-2:] == ["Are you still there?", "Shall I send 250 dollars to savings?"]
+    call.presses("1")
+    assert call.ran("send_money") == 0  # the question has not been heard again
     call.presses("1")
     assert call.ran("send_money") == 1
     assert call.heard[-1] == "All right."

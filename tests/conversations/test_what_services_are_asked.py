@@ -16,7 +16,8 @@ from pydantic import JsonValue
 
 from voiceagent import Flow, Tool, ToolContext, ToolFailed
 from voiceagent.runtime.loader import load_flow
-from voiceagent.tools.service import ConnectionPool, ToolHttp
+from voiceagent.tools.service import ConnectionPool
+from voiceagent.tools.tool_http import ToolHttp
 
 PHASES = Path(__file__).resolve().parents[2] / "phases"
 AGENTS = {name: load_flow(PHASES / name) for name in ("clinic", "restaurant")}

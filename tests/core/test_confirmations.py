@@ -18,13 +18,13 @@ from voiceagent.spec.flow import Flow
 class Caller:
     """A caller at the desk of the clinic, whose model has just asked to cancel a visit."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, *, then_says: str = "") -> None:
         self.conversation = Conversation(flow, Inherited(CallId("call")))
         self.now_ms = 0
         self.done: list[fx.Effect] = []
         self._utterances = 0
         self._call_comes_in()
-        self.asks_for("cancel_visit", {"visit": "7"})
+        self.asks_for("cancel_visit", {"visit": "7"}, then_says=then_says)
         read_back = self.last(fx.Speak)
         assert read_back.kind == "read_back"
         self.read_back = read_back
@@ -41,10 +41,12 @@ class Caller:
     def last(self, kind: type[fx.Speak]) -> fx.Speak:
         return [effect for effect in self.done if isinstance(effect, kind)][-1]
 
-    def asks_for(self, name: str, arguments: dict[str, str]) -> None:
-        """The model answers with a request."""
+    def asks_for(self, name: str, arguments: dict[str, str], *, then_says: str = "") -> None:
+        """The model answers with a request, and perhaps some words."""
         asked = [effect for effect in self.done if isinstance(effect, fx.AskModel)][-1]
         self.happens(ev.ToolRequested(asked.reply, f"{asked.reply}-{name}", name, arguments), after_ms=100)
+        if then_says:
+            self.happens(ev.ReplyText(asked.reply, then_says))
         self.happens(ev.ReplyFinished(asked.reply))
 
     def hears(self, speak: fx.Speak) -> None:
@@ -207,6 +209,47 @@ def test_a_question_that_was_cut_off_is_void(asked: Caller) -> None:
     assert "interrupted the read-back" in asked.told
     asked.says("Yes.")
     assert asked.cancelled == []
+
+
+def test_a_noise_before_the_question_began_puts_it_off(asked: Caller) -> None:
+    asked.happens(ev.CallerStartedSpeaking(UtteranceId("c50"), asked.now_ms))
+    assert isinstance(asked.done[-1], fx.StopPlayout)
+    asked.happens(ev.PlayoutStopped(asked.read_back.utterance, 0, exact=True))
+    asked.happens(ev.CallerPaused(UtteranceId("c50"), asked.now_ms + 200), after_ms=200)
+    asked.happens(ev.TranscriptFinal(UtteranceId("c50"), ""), after_ms=100)
+    asked.waits(1_100)
+    again = asked.last(fx.Speak)
+    assert (again.kind, again.text) == ("read_back", asked.read_back.text)
+    asked.hears(again)
+    asked.says("Yes.")
+    assert len(asked.cancelled) == 1
+
+
+def test_words_before_the_question_began_take_its_place(asked: Caller) -> None:
+    asked.happens(ev.CallerStartedSpeaking(UtteranceId("c50"), asked.now_ms))
+    asked.happens(ev.PlayoutStopped(asked.read_back.utterance, 0, exact=True))
+    asked.happens(ev.CallerPaused(UtteranceId("c50"), asked.now_ms + 900), after_ms=900)
+    asked.happens(ev.TranscriptFinal(UtteranceId("c50"), "Yes."), after_ms=100)
+    asked.waits(1_100)
+    assert "instead of a clear yes" in asked.told
+    assert asked.cancelled == []
+
+
+def test_the_model_says_nothing_between_the_question_and_its_yes(clinic_flow: Flow) -> None:
+    """Whoever has been asked "Are you still listening?" last says yes to that."""
+    caller = Caller(clinic_flow, then_says="Are you still listening?")
+    assert caller.last(fx.Speak).kind == "read_back"
+
+
+def test_who_is_asked_whether_they_are_there_is_asked_the_question_again(has_heard: Caller) -> None:
+    has_heard.waits(5_000)
+    reprompt, again = [effect for effect in has_heard.done if isinstance(effect, fx.Speak)][-2:]
+    assert reprompt.text == "Are you still there?"
+    assert (again.kind, again.text) == ("read_back", has_heard.read_back.text)
+    has_heard.hears(reprompt)
+    has_heard.says("Yes.")
+    assert has_heard.cancelled == []
+    assert "instead of a clear yes" in has_heard.told
 
 
 def test_a_partial_yes_is_none(has_heard: Caller) -> None:

@@ -18,8 +18,8 @@ from voiceagent.core.doing import Doing
 from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import CallId, Epoch, FetchId, LegId, ReplyId, ToolCallId, UtteranceId
 from voiceagent.core.state import Inherited
-from voiceagent.language import language_for
 from voiceagent.spec.flow import Flow
+from voiceagent.testing.invariants import Invariants
 
 # --- what may happen -------------------------------------------------------------------------------------------------
 
@@ -249,20 +249,10 @@ class Call:
 
     def __post_init__(self) -> None:
         self.conversation = Conversation(self.flow, self.inherited)
+        self.invariants = Invariants(self.flow, self.conversation)
         self.asked: list[fx.Effect] = []
-        self.phase_of: dict[Epoch, str] = {}
-        self.in_force = Epoch(0)
-        self.granted = False
-        self.checking: set[ToolCallId] = set()
-        self.read_back: tuple[UtteranceId, Epoch] | None = None
-        self.read_back_heard = False
-        self.yes = False
-        self.early_yes_ms = -OVERLAP_MS - 1
-        """When the caller began to say yes to what they had not heard to its end."""
-        self.began_ms: dict[UtteranceId, int] = {}
         self.over = False
         self.letting_go = False
-        self.begun_too_late: list[fx.Effect] = []
 
     @property
     def desk(self) -> Doing:
@@ -292,94 +282,19 @@ class Call:
     def happens(self, event: ev.Event, after_ms: int = 0) -> None:
         """Tell the conversation, and look at all its promises."""
         self.now_ms += after_ms
-        self._before(event)
         outgoing = self.conversation.handle(event, self.now_ms)
         self.journal.append((self.now_ms, event, outgoing))
         self.asked += [out.effect for out in outgoing if not isinstance(out.effect, fx.ReportProblem)]
-        for out in outgoing:
-            self._effect(out)
-        self._after(event, outgoing)
-        if self.conversation.state.suspended:  # a caller who does not come back is a call without an end
-            resumed = isinstance(event, ev.CallResumed)
-            self.happens(ev.LegAttached(LegId("leg-again"), "script") if resumed else ev.CallResumed(0))
-
-    def _before(self, event: ev.Event) -> None:
-        match event:
-            case ev.PhaseSwapped(epoch) if epoch in self.phase_of:
-                self.in_force = max(epoch, self.in_force)
-            case ev.ToolFinished(call, {"recognised": True}) if call in self.checking:
-                self.granted = True
-            case ev.PlayoutReached(utterance, _, _, finished=True) if self.read_back and utterance == self.read_back[0]:
-                self.read_back_heard = True
-                self.yes = self.yes or self.early_yes_ms >= self.now_ms - OVERLAP_MS  # over the last syllable
-            case ev.CallerStartedSpeaking(utterance, at_ms):
-                self.began_ms[utterance] = at_ms
-            case ev.TranscriptFinal(utterance, text) if language_for("en").yes_no(text) is True:
-                self.yes = self.yes or self.read_back_heard
-                self.early_yes_ms = self.began_ms.get(utterance, self.early_yes_ms)
-            case ev.DigitsPressed("1") if self.read_back_heard:
-                self.yes = True
-            case _:
-                pass
-
-    def _effect(self, out: fx.Outgoing) -> None:
-        match out.effect:
-            case fx.SwapPhase(epoch=epoch, phase=phase):
-                self.phase_of[epoch] = phase
-            case fx.Speak(kind="read_back", utterance=utterance):
-                self.read_back = (utterance, out.epoch)
-                self.read_back_heard = self.yes = False
-            case fx.StartTool(call=call, tool=name):
-                self._may_start(out, name)
-                if name == "check_patient":
-                    self.checking.add(call)
-            case fx.HangUp() | fx.Transfer():
-                self.letting_go = True
-            case _:
-                pass
-        if self.letting_go and isinstance(out.effect, fx.AskModel | fx.Speak | fx.StartTool | fx.Fetch):
-            self.begun_too_late.append(out.effect)
-
-    def _may_start(self, out: fx.Outgoing, name: str) -> None:
-        assert out.epoch == self.in_force, "a tool was started while its phase was not in force"
-        phase = self.flow.by_name[self.phase_of[out.epoch]]
-        tool = self.flow.tool_of(phase, name)
-        assert tool is not None, f"{name} is not offered in {phase.name}"
-        assert not tool.requires or self.granted, f"{name} was started without a grant"
-        if tool.effect == "irreversible":
-            assert self.read_back is not None
-            assert self.read_back[1] == out.epoch, "confirmed in another phase"
-            assert self.read_back_heard, "done before the read-back was heard"
-            assert self.yes, "done without a yes"
-            self.read_back = None
-            self.read_back_heard = self.yes = False
-
-    def _after(self, event: ev.Event, outgoing: object) -> None:
-        assert isinstance(outgoing, tuple)
-        if self.over:
-            assert outgoing == ()
+        self.letting_go = self.letting_go or any(isinstance(out.effect, fx.HangUp | fx.Transfer) for out in outgoing)
         self.over = self.over or isinstance(event, ev.CallEnded)
-        sequence = [out.sequence for _, _, effects in self.journal for out in effects]
-        assert sequence == sorted(set(sequence))
+        self.invariants.happened(self.now_ms, event, outgoing)
+        assert self.invariants.broken == []
         waiting = [call for call in self.desk.calls.unanswered if call.state == "confirming"]
         confirmation = self.desk.confirmation
         assert self.over or [call.id for call in waiting] == ([confirmation.call] if confirmation else [])
-        deadline_ms = self.conversation.deadline_ms
-        if self.over:
-            assert deadline_ms is None
-        elif self.conversation.state.started and not (self.letting_go or self.conversation.state.suspended):
-            assert deadline_ms is not None, "nothing will ever end this call"
-
-    def results_have_requests(self) -> None:
-        """What a model is shown never has a result without its request, nor two results for one request."""
-        for effect in self.asked:
-            if isinstance(effect, fx.AskModel):
-                requested: list[str | None] = []
-                for message in effect.request.history:
-                    if message.role == "tool_request":
-                        requested.append(message.request)
-                    if message.role == "tool_result":
-                        assert message.request in requested
+        if self.conversation.state.suspended:  # a caller who does not come back is a call without an end
+            resumed = isinstance(event, ev.CallResumed)
+            self.happens(ev.LegAttached(LegId("leg-again"), "script") if resumed else ev.CallResumed(0))
 
     def time_goes_on(self) -> None:
         """With nothing else happening, each deadline is followed by a later one: no busy loop, and an end."""
@@ -477,7 +392,7 @@ def _at_the_desk(flow: Flow, inherited: Inherited) -> Call:
     call.happens(ev.ToolFinished(ToolCallId("t1"), {"recognised": True, "patient_id": "p1"}), 100)
     call.happens(ev.PhaseSwapped(Epoch(3)), 5)
     assert call.conversation.phase == "desk"
-    assert call.granted
+    assert call.invariants.grants == ("records",)
     return call
 
 
@@ -487,7 +402,7 @@ def _before_the_yes(flow: Flow, inherited: Inherited) -> Call:
     assert isinstance(asked, fx.AskModel)
     call.happens(_ask(asked.reply, "cancel_visit"), 100)
     call.happens(ev.ReplyFinished(asked.reply))
-    assert call.read_back is not None
+    assert call.invariants.read_back is not None
     return call
 
 
@@ -517,7 +432,6 @@ def test_whatever_happens_the_promises_hold(
     call = begin(clinic_flow, _VOICES[voice] if begin in (_unstarted, _welcomed) else _VOICES["cascade"])
     for step in steps:
         call.take(step)
-    call.results_have_requests()
     call.time_goes_on()
     call.replays()
 
@@ -538,8 +452,8 @@ def test_whatever_has_happened_the_caller_is_never_left_in_silence(
 def test_a_yes_to_a_read_back_that_was_heard_is_the_way_to_do_it(clinic_flow: Flow) -> None:
     """So that the promise about irreversible tools is not kept by doing nothing at all."""
     call = _before_the_yes(clinic_flow, _VOICES["cascade"])
-    assert call.read_back is not None
-    call.happens(ev.PlayoutReached(call.read_back[0], 0, 900, finished=True), 1_000)
+    assert call.invariants.read_back is not None
+    call.happens(ev.PlayoutReached(call.invariants.read_back, 0, 900, finished=True), 1_000)
     call.take(Speaks("yes", 900))
     call.take(Waits())
     assert [effect.tool for effect in call.asked if isinstance(effect, fx.StartTool)][-1] == "cancel_visit"
@@ -556,7 +470,7 @@ def test_nothing_new_begins_once_the_line_is_let_go(clinic_flow: Flow, steps: li
     call = _at_the_desk(clinic_flow, _VOICES["cascade"])
     for step in steps:
         call.take(step)
-    assert call.begun_too_late == []
+    assert call.invariants.begun_too_late == []
 
 
 def test_a_result_of_a_call_that_was_never_started_is_not_believed(clinic_flow: Flow) -> None:
@@ -572,4 +486,19 @@ def test_a_swap_that_fails_once_nobody_is_there_is_not_apologised_for(clinic_flo
     call.happens(ev.HostEvent("closing_time"))
     call.take(_HANGS_UP)
     call.happens(ev.SwapFailed(Epoch(2), "no session"))
-    assert call.begun_too_late == []
+    assert call.invariants.begun_too_late == []
+
+
+@pytest.mark.parametrize(("left_ms", "is_cancelled"), [(OVERLAP_MS, True), (OVERLAP_MS + 1, False)])
+def test_a_read_back_cut_off_in_its_last_syllable_was_heard(
+    clinic_flow: Flow, left_ms: int, *, is_cancelled: bool
+) -> None:
+    """People answer before a question is over; whoever cuts it off earlier than that does not know it."""
+    call = _before_the_yes(clinic_flow, _VOICES["cascade"])
+    assert call.invariants.read_back is not None
+    call.happens(ev.SpeechQueued(call.invariants.read_back, 0, 1_500), 50)
+    call.happens(ev.PlayoutStopped(call.invariants.read_back, 1_500 - left_ms, exact=True), 900)
+    call.take(Speaks("yes", 900))
+    call.take(Waits())
+    started = [effect.tool for effect in call.asked if isinstance(effect, fx.StartTool)]
+    assert (started[-1] == "cancel_visit") is is_cancelled

@@ -258,6 +258,14 @@ def test_another_identity_is_served_nothing_that_was_fetched_before() -> None:
     assert plan.look_up(CALL, opening_hours, {"branch": "Ely"}, 2_200) is None
 
 
+def test_what_was_being_fetched_for_another_identity_is_not_begun_again() -> None:
+    plan = recognised()
+    (under_way,) = plan.plan([LOANS], READER, 1_000)
+    assert plan.under_way(2_000) == [PlannedFetch(under_way.fetch, list_loans, under_way.arguments, 7_000)]
+    plan.identity_established()
+    assert plan.under_way(3_000) == []
+
+
 def test_a_fetch_that_nobody_knows_is_not_believed() -> None:
     plan = recognised()
     assert plan.finished(FetchId("f99"), ["forged"], READER, 100) == ([], [])

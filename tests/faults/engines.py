@@ -104,6 +104,7 @@ class Tongue:
         self.dies_on = dies_on
         self.dies_after_ms = dies_after_ms
         self.hangs = hangs
+        self.healthy = True
         self.sound = sound
         self.asked: list[str] = []
         self.rendered: list[str] = []

@@ -17,7 +17,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -25,7 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from voiceagent.audio import FRAME_MS, pcm16_to_mulaw
-from voiceagent.testing.twilio_stream import Mark, Media, TwilioStream
+from voiceagent.testing.twilio_stream import Mark, Media, TwilioStream, twilio_signature
 
 __all__ = ["Bookings", "Caller", "Server"]
 
@@ -74,6 +74,8 @@ class Bookings:
     def __init__(self, *, slow_ms: int) -> None:
         """Every booking takes `slow_ms` after it is done, and only then is answered."""
         self.asked: Counter[str] = Counter()
+        self.wanted: list[Any] = []
+        """What was sent with each request."""
         self.seats: dict[str, int] = {}
         numbers, lock, answered = count(1), threading.Lock(), threading.Event()
         bookings = self
@@ -81,9 +83,10 @@ class Bookings:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 key = self.headers["Idempotency-Key"]
-                self.rfile.read(int(self.headers["Content-Length"] or 0))
+                wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)))
                 with lock:
                     bookings.asked[key] += 1
+                    bookings.wanted.append(wanted)
                     seat = bookings.seats.get(key) or bookings.seats.setdefault(key, next(numbers))
                 answered.wait(slow_ms / 1_000)
                 body = json.dumps({"seat": seat}).encode()
@@ -115,22 +118,36 @@ class Bookings:
 class Server:
     """`voiceagent serve` in a folder of its own."""
 
-    def __init__(self, folder: Path, service_url: str) -> None:
+    def __init__(self, folder: Path, service_url: str, *options: str, before: Callable[[], None] | None = None) -> None:
+        """`before` is done in the new process before it is the server."""
         (folder / "phases" / "desk").mkdir(parents=True, exist_ok=True)
         (folder / "prompts" / "desk").mkdir(parents=True, exist_ok=True)
         (folder / "phases" / "desk" / "__init__.py").write_text(_AGENT)
         (folder / "prompts" / "desk" / "counter.md").write_text("You book seats.")
         self.journals = folder / "journals"
-        options = ("--insecure", "--engines", "null", "--port", "0", "--service-url", service_url)
-        self._log = (folder / "server.log").open("w+")
+        given = ("--insecure", "--engines", "null", "--port", "0", "--service-url", service_url, *options)
+        self.log = folder / "server.log"
+        self._log = self.log.open("w+")
         self._process = subprocess.Popen(  # noqa: S603 - this repository's own program
-            [sys.executable, "-m", "voiceagent.cli", "serve", "desk", *options, "--public-url", "https://example.com"],
+            [sys.executable, "-m", "voiceagent.cli", "serve", "desk", *given, "--public-url", "https://example.com"],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            stdout=self._log,
+            stdout=subprocess.PIPE,  # a limit on the size of files does not concern it
             stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=before,  # noqa: PLW1509 - it only sets limits
         )
-        self.port = self._said_port(folder / "server.log")
+        self._writing = threading.Thread(target=self._write_log, daemon=True)
+        self._writing.start()
+        self.port = self._said_port(self.log)
+
+    def _write_log(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            for line in said:
+                self._log.write(line)
+                self._log.flush()
+        self._log.close()
 
     def _said_port(self, log: Path) -> int:
         give_up = time.monotonic() + _SECONDS
@@ -159,7 +176,7 @@ class Server:
         """The power is off."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        self._log.close()
+        self._writing.join(_SECONDS)
 
     def stop(self) -> int:
         """Have it finish; returns its exit code."""
@@ -168,20 +185,23 @@ class Server:
             return self._process.wait(_SECONDS)
         finally:
             self._process.kill()
-            self._log.close()
+            self._writing.join(_SECONDS)
 
 
 class Caller:
     """Hums, hears the answer out, hums again; on as many connections as it takes."""
 
-    def __init__(self) -> None:
-        self.stream = TwilioStream()
+    def __init__(self, call: str | None = None, *, secret: str | None = None) -> None:
+        """The carrier has given the call this id, and signs with this secret, where it has been told one."""
+        self.stream = TwilioStream(call)
         self.heard_bytes = 0
+        self._secret = secret
 
     async def talk(self, url: str, *, for_s: float, begun: Callable[[], None] = lambda: None) -> None:
         """Be in the call for so long, or until the connection breaks."""
+        signed = {"X-Twilio-Signature": twilio_signature(url, self._secret)} if self._secret else {}
         with suppress(ConnectionClosed, OSError):
-            async with connect(url, compression=None) as connection:
+            async with connect(url, additional_headers=signed, compression=None) as connection:
                 await connection.send(self.stream.connected())
                 await connection.send(self.stream.start({}))
                 begun()

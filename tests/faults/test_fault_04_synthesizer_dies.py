@@ -11,7 +11,8 @@ from tests.faults.engines import GREETING, TO_A_PERSON, VOICE_TO_HUMAN, Silences
 from tests.runtime.desk_calls import asks, lines
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Transfer
-from voiceagent.ports import MULAW_8K, Engines
+from voiceagent.errors import VoiceFailed
+from voiceagent.ports import MULAW_8K, AudioFormat, Engines
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.spec.flow import Flow
@@ -80,6 +81,28 @@ def test_without_another_voice_the_apology_is_heard_from_memory_and_a_person_tak
     assert line.spoken == [GREETING, ANSWER, line.flow.phrases.apology, ANSWER, TO_A_PERSON]
     heard = [queued.utterance for queued in line.all(ev.SpeechQueued) if line.leg.played.get(queued.utterance)]
     assert len(heard) == 3, "greeting, apology and last words come from memory"
+    assert line.all(Transfer) == [Transfer("support")]
+    assert silences.longest_ms <= 5_000
+
+
+class Closed(Tongue):
+    """Takes no call, though it has rendered what is kept."""
+
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Tongue:
+        raise VoiceFailed("closed")
+
+
+def test_a_voice_that_cannot_be_had_for_a_call_is_left_to_the_next(exchange: Any) -> None:
+    second = Tongue()
+    line, silences = placed(exchange, desk(), Closed(), second, for_ms=4_000)
+    assert second.asked == [ANSWER]
+    assert line.spoken == [GREETING, ANSWER]
+    assert silences.longest_ms <= 5_000
+
+
+def test_where_no_voice_can_be_had_what_is_kept_is_heard(exchange: Any) -> None:
+    line, silences = placed(exchange, desk(VOICE_TO_HUMAN), Closed())
+    assert line.spoken[-1] == TO_A_PERSON
     assert line.all(Transfer) == [Transfer("support")]
     assert silences.longest_ms <= 5_000
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHOP = """
 import asyncio
 import time
-from voiceagent import Flow, HangUpAfter, Phase, Prefetch, Pressed, Reprompts, Say, Transition, tool
+from voiceagent import Flow, HangUpAfter, Limits, Phase, Prefetch, Pressed, Reprompts, Say, Transition, tool
 
 
 @tool
@@ -44,44 +47,96 @@ STORY = Phase(
     transitions=(Transition(on=Pressed(digits="9"), to="goodbye"),),
 )
 GOODBYE = Phase(name="goodbye", on_enter=Say(text="Goodbye."), ends=HangUpAfter())
-FLOW = Flow(name="shop", initial="help", phases=(HELP, STORY, GOODBYE))
+FLOW = Flow(
+    name="shop",
+    initial="help",
+    limits=Limits(resume_within_ms={resume_within_ms}),
+    phases=(HELP, STORY, GOODBYE),
+)
 """
 
 
-def write_shop(folder: Path, *, greeting: str = "Hello.", stall_s: float = 0.0) -> None:
+def write_shop(folder: Path, *, greeting: str = "Hello.", stall_s: float = 0.0, resume_within_ms: int = 60_000) -> None:
     """Put the agent `shop` into a folder: it greets, tells a story at key 1 and says goodbye at key 9."""
     agent = folder / "phases" / "shop"
     agent.mkdir(parents=True, exist_ok=True)
-    (agent / "__init__.py").write_text(SHOP.format(greeting=greeting, stall_s=stall_s))
+    shop = SHOP.format(greeting=greeting, stall_s=stall_s, resume_within_ms=resume_within_ms)
+    (agent / "__init__.py").write_text(shop)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is in a server process at a moment."""
+
+    tasks: int
+    threads: int
+    """Without those of the event loop's pool, which has a bound."""
+    files: int
+    rss_kib: int
+    opened: dict[str, int]
+    """How often each kind of engine was opened for a call."""
+    beats: int
+    late_p50_ms: int
+    late_p95_ms: int
+    """How late the beats of the calls were since the last count."""
+    objects: dict[str, int]
+
+    @property
+    def held(self) -> tuple[int, int, int, int]:
+        """What has to be given back: tasks, threads, files, and all that hangs on a session."""
+        return self.tasks, self.threads, self.files, self.objects.get("Session", 0)
+
+
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 class ServerProcess:
-    """`voiceagent serve shop`, for as long as the block lasts."""
+    """`voiceagent serve shop`, for as long as the block lasts.
 
-    def __init__(self, folder: Path, *options: str, most_files: int | None = None) -> None:
+    With `counted` it can say how much it has; with `secret` only a carrier that signs with it is let in.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        most_files: int | None = None,
+        counted: bool = False,
+        secret: str | None = None,
+    ) -> None:
         self._folder = folder
-        self._options = options
+        self.port = 0 if secret is None else free_port()  # a server that checks signatures has to know its address
+        signed = ("--public-url", f"http://127.0.0.1:{self.port}", "--twilio-auth-token", secret or "")
+        self._options = ("--port", str(self.port), *(("--insecure",) if secret is None else signed), *options)
         self._most_files = most_files
+        self._program = "tests.faults_real.counted" if counted else "voiceagent.cli"
+        self._counts = folder / "counts.json"
         self._log = folder / "server.log"
-        self.port = 0
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "voiceagent.cli", "serve", "shop", "--insecure", "--port", "0"]
-        command += ["--engines", "null", *self._options]
+        command = [sys.executable, "-m", self._program, "serve", "shop", "--engines", "null", *self._options]
         if self._most_files is not None:
             command = ["bash", "-c", f'ulimit -n {self._most_files}; exec "$@"', "bash", *command]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - this repository's own program
                 command,
                 cwd=self._folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "PYTHONUNBUFFERED": "1",
+                    "COUNTED_FILE": str(self._counts),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         try:
             self.until_logged("journals in")
-            self.port = int(re.findall(r"media ws://127\.0\.0\.1:(\d+)/", self.log)[0])
+            self.port = int(re.findall(r"health http://127\.0\.0\.1:(\d+)/", self.log)[0])
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -131,3 +186,21 @@ class ServerProcess:
     def open_files(self) -> int:
         """How many files and sockets it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 - names are all that is wanted
+
+    def counts(self) -> Counts:
+        """How much it has; it must be `counted`."""
+        self._counts.unlink(missing_ok=True)
+        rss_kib, files = self.rss_kib(), self.open_files()
+        self.signals(signal.SIGUSR1)
+        give_up_s = time.monotonic() + 30
+        while not self._counts.exists():
+            assert time.monotonic() < give_up_s, self.log[-2_000:]
+            time.sleep(0.01)
+        return Counts(rss_kib=rss_kib, files=files, **json.loads(self._counts.read_text()))
+
+    def at_rest(self, like: Counts) -> Counts:
+        """How much it has once it has given back what it did not have then; or after some seconds, if it never does."""
+        give_up_s = time.monotonic() + 15
+        while (counts := self.counts()).held != like.held and time.monotonic() < give_up_s:
+            time.sleep(0.1)
+        return counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults_real.processes import ServerProcess, write_shop
@@ -69,7 +70,7 @@ async def trouble(server: ServerProcess, seed: int) -> None:
         await reading
 
 
-def test_no_call_is_harmed_and_nothing_crashes(tmp_path: Path) -> None:
+def test_no_call_is_harmed_and_nothing_crashes(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     write_shop(tmp_path)
 
     async def scenario(server: ServerProcess) -> None:
@@ -88,3 +89,4 @@ def test_no_call_is_harmed_and_nothing_crashes(tmp_path: Path) -> None:
         assert server.ends() == 0
         assert "Traceback" not in server.log
         assert "too many refused messages" in server.log
+    record_property("malformed messages, with 0 crashes and 5 good calls unharmed", MESSAGES)

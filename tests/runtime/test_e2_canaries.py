@@ -38,7 +38,8 @@ from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.testing.utterance import Utterance
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, OAuthClientCredentials
-from voiceagent.tools.service import ConnectionPool, ToolHttp
+from voiceagent.tools.service import ConnectionPool
+from voiceagent.tools.tool_http import ToolHttp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 

@@ -6,9 +6,10 @@ import asyncio
 import json
 import stat
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,8 +18,9 @@ from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
 from voiceagent import Digits, Flow, HangUpAfter, Phase, Prompt, Requested, Say, Sealed, Transition, tool
 from voiceagent.audio import read_stereo_wav
 from voiceagent.core import events as ev
-from voiceagent.core.ids import CallId
+from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.ports import IncomingCall
+from voiceagent.runtime import recording_disk
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.recording import PAUSE, RESUME, STOPPED, Recordings
 from voiceagent.testing import ask_for, say
@@ -275,8 +277,6 @@ def test_a_phase_can_say_that_nothing_of_it_is_recorded(exchange: Any) -> None:
 def test_on_a_full_disk_the_recording_stops_with_a_flag_and_the_call_goes_on(
     exchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from voiceagent.runtime import recording_disk
-
     written = 0
     really = recording_disk._write  # pyright: ignore[reportPrivateUsage] - a disk that fills up
 
@@ -295,6 +295,64 @@ def test_on_a_full_disk_the_recording_stops_with_a_flag_and_the_call_goes_on(
     assert inspect_journal(line.journal).problems == ["recording stopped: No space left on device"]
     assert line.spoken[-1] == "I see."
     assert len(recorded.caller) > 0, "what was recorded before can be heard"
+
+
+class Secret:
+    """A caller who says a number that turns out to be a secret when the disk is full already."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def written_bytes(self) -> int:
+        file = self.folder / "call-1.wav"
+        return file.stat().st_size if file.exists() else 0
+
+    def says_it(self, disk_fills_up: Callable[[], None]) -> None:
+        async def call() -> None:
+            recordings = Recordings(self.folder)
+            clock, state = ManualClock(0), SimpleNamespace(phase=desk().phases[0])
+            incoming = IncomingCall(CallId("call-1"), HandMadeLeg(clock, 1), "desk", None, None, {})
+            recording = recordings.begin(CallId("call-1"), incoming, cast("Any", state), clock, lambda _: None)
+
+            def hears(sample: bytes, ms: int) -> None:
+                for _ in range(ms // FRAME_MS):
+                    clock.advance(FRAME_MS)
+                    recording.heard(sample * FRAME)
+
+            hears(b"\xff", 400)
+            recording.happened(ev.CallerStartedSpeaking(UtteranceId("c1"), clock.now_ms()))
+            hears(b"\x10", 3_000)
+            recording.happened(ev.CallerPaused(UtteranceId("c1"), clock.now_ms()))
+            hears(b"\xff", 4_000)
+            while await asyncio.to_thread(self.written_bytes) < 3_400 * PER_MS * 4:
+                pass  # the thread writes down what it has been given
+            disk_fills_up()
+            hears(b"\xff", 8_000)
+            recording.happened(ev.TranscriptFinal(UtteranceId("c1"), "my card is ⟨digits#1: 16 digits⟩"))
+            await recording.close()
+            await recordings.close()
+
+        asyncio.run(call())
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_secret_that_is_understood_after_the_disk_was_full_is_silenced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Secret(tmp_path).says_it(lambda: monkeypatch.setattr(recording_disk, "_place", full))
+    recorded = Recorded(tmp_path)
+    assert recorded.notes["stopped"] == "No space left on device"
+    assert len(recorded.caller) > 3_000 * PER_MS
+    assert recorded.caller_heard() == []
+
+
+def test_where_it_cannot_be_silenced_there_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Secret(tmp_path).says_it(lambda: monkeypatch.setattr(recording_disk, "_write", full))
+    assert not (tmp_path / "call-1.wav").exists()
+    assert (tmp_path / "call-1.json").exists()
 
 
 def test_a_folder_that_cannot_be_written_costs_no_call(exchange: Any) -> None:

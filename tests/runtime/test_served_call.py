@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import socket
 from collections.abc import Awaitable, Callable
@@ -280,6 +281,17 @@ def test_a_server_that_hears_nothing_is_not_ready_and_leaves_calls_to_others(
             assert await statuses(here) == [503, 503, 200]
 
     asyncio.run(serving())
+
+
+def test_while_calls_go_on_the_collector_does_not_look_through_the_server(tmp_path: Path) -> None:
+    looked_through: list[int] = []
+
+    async def scenario(server: AgentServer, url: str) -> None:
+        del server, url
+        looked_through.append(len(gc.get_objects()))
+
+    serve(tmp_path, scenario)
+    assert looked_through[0] < len(gc.get_objects()) / 4
 
 
 def test_targets_are_named_with_their_numbers() -> None:

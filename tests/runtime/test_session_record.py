@@ -208,3 +208,22 @@ def test_a_transcript_that_comes_after_the_end_is_not_recorded(exchange: Any) ->
     engines = {"recognizer": Recognizer(slowly)}
     (line,) = exchange.serve(scenario, desk(), lines=lines(say("Yes?")), engines=engines)
     assert line.outcome[-1] == "CallEnded"
+
+
+def test_a_call_that_another_worker_has_taken_says_and_does_nothing_more_here(exchange: Any) -> None:
+    shared = exchange.shared = MemoryStore(exchange.clock)
+    write = SlowWrite()
+    write.go_on.set()
+
+    async def scenario(line: Any) -> None:
+        await greeted(line)
+        assert await shared.take_over(line.call, seize=True) is not None
+        await line.says()
+        await line.over()
+
+    (line,) = exchange.serve(scenario, desk(write.tool), lines=lines(ask_for("book")), heard=["book"], complete=False)
+    assert [(lost.reason, lost.may_return) for lost in line.all(ev.LegLost)] == [("another worker has the call", True)]
+    assert line.spoken == [GREETING]
+    assert line.leg.hang_ups == ["at once"]
+    assert not write.begun.is_set()
+    assert not line.all(ev.CallEnded), "it goes on elsewhere"

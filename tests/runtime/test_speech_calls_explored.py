@@ -23,7 +23,7 @@ from voiceagent.testing import ProviderFaults, ProviderTiming, RuntimeCall, Simu
 from voiceagent.testing.scripted_model import ModelRule, RuledModel, ask_for, say
 from voiceagent.testing.simulated_provider import SimulatedSession
 
-_SHOWN = (154, 273, 294, 302, 321, 327, 373, 375, 399, 467, 488, 665, 738, 927, 1129, 1133, 1253, 1632, 1818)
+_SHOWN = (154, 273, 294, 302, 321, 327, 373, 375, 399, 467, 488, 665, 738, 927, 1129, 1133, 1253, 1632, 1818, 2400)
 """Calls that once showed what nobody had thought of."""
 _SEEDS = (*range(1, int(os.environ.get("EXPLORED_CALLS", "40")) + 1), *_SHOWN)
 """As many as a few seconds allow; `make explore` plays more."""

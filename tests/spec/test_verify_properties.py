@@ -27,6 +27,7 @@ from tests.spec.right_flows import (
     with_tool,
 )
 from tests.spec.rules import ONLY_WARNINGS, told_rules
+from voiceagent.spec.attempts import Attempts
 from voiceagent.spec.egress import Egress
 from voiceagent.spec.expects import Digits, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime
 from voiceagent.spec.facts import Facts
@@ -304,6 +305,11 @@ def nothing_is_read_back(data: st.DataObject, flow: Flow) -> Flow:
 @breaks("bad-egress")
 def requests_go_nowhere(data: st.DataObject, flow: Flow) -> Flow:
     return with_tool(flow, discard, egress=(Egress(("GET",), data.draw(st.sampled_from(["", "http://", "a b"]))),))
+
+
+@breaks("fact-not-nullable")
+def an_attempt_that_fails_has_no_value_for_a_fact(data: st.DataObject, flow: Flow) -> Flow:
+    return with_tool(flow, meet, attempts=Attempts(account="code"))
 
 
 @breaks("untyped-parameter")

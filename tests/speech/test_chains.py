@@ -93,15 +93,24 @@ def test_it_is_healthy_while_one_of_them_is() -> None:
     assert not chain.healthy
 
 
-def test_a_recognizer_behind_the_first_that_cannot_be_opened_is_left_out() -> None:
-    class Shut(Ear):
-        def open(self, audio: Any, *, locale: str) -> Ear:
-            raise RuntimeError("shut")
+class Shut(Ear):
+    """A recognizer that takes no calls."""
 
-    handle = RecognizerChain(Ear("hello"), Shut(), clock=ManualClock()).open(MULAW_8K, locale="en-US")
-    assert run(handle.transcribe(b"")).text == "hello"
-    with pytest.raises(RuntimeError):
-        RecognizerChain(Shut(), Ear("hello"), clock=ManualClock()).open(MULAW_8K, locale="en-US")
+    def open(self, audio: Any, *, locale: str) -> Ear:
+        raise RuntimeError("shut")
+
+
+def test_a_recognizer_that_cannot_be_opened_is_left_out_wherever_it_stands() -> None:
+    for ears in ((Ear("hello"), Shut("")), (Shut(""), Ear("hello"))):
+        handle = RecognizerChain(*ears, clock=ManualClock()).open(MULAW_8K, locale="en-US")
+        assert run(handle.transcribe(b"")).text == "hello"
+
+
+def test_where_no_recognizer_can_be_opened_no_utterance_has_words() -> None:
+    handle = RecognizerChain(Shut(""), clock=ManualClock()).open(MULAW_8K, locale="en-US")
+    with pytest.raises(VoiceFailed, match="Shut cannot be opened"):
+        run(handle.transcribe(b""))
+    handle.close()
 
 
 # --- mouth -----------------------------------------------------------------------------------------------------------
@@ -169,3 +178,45 @@ def test_e9_no_engine_is_given_markup() -> None:
     run(audio_of(handle, "<speak>**Hello** there.</speak>"))
     run(audio_of(handle, "<break/>"))
     assert tongue.asked == ["Hello there."]
+
+
+# --- whether calls are taken -----------------------------------------------------------------------------------------
+
+
+def test_while_the_only_voice_rests_no_call_would_be_spoken_to() -> None:
+    clock = ManualClock()
+    engines = with_fallbacks(Engines(EnergyVad(), NullRecognizer(), Tongue(lambda _: True)), clock=clock)
+
+    async def says() -> None:
+        with pytest.raises(VoiceFailed):
+            await audio_of(engines.synthesizer.open(MULAW_8K, voice=None, locale="en-US"), "Hello.")
+
+    for _ in range(4):
+        run(says())
+    assert engines.healthy, "so much may be chance"
+    run(says())
+    assert not engines.healthy
+    clock.advance(5_000)
+    assert engines.healthy, "the next call tries it"
+    run(says())
+    assert not engines.healthy
+
+
+def test_while_the_only_recognizer_rests_no_call_would_be_heard() -> None:
+    clock = ManualClock()
+    chain = RecognizerChain(Ear(BROKEN), clock=clock)
+    for _ in range(5):
+        assert chain.healthy
+        with pytest.raises(VoiceFailed):
+            run(chain.open(MULAW_8K, locale="en-US").transcribe(b""))
+    assert not chain.healthy
+
+
+def test_a_voice_that_rests_keeps_no_call_out_while_another_one_speaks() -> None:
+    dead, works = Tongue(lambda _: True), Tongue()
+    chain = SynthesizerChain(dead, works, clock=ManualClock())
+    for _ in range(9):
+        run(audio_of(chain.open(MULAW_8K, voice=None, locale="en-US"), "Hello."))
+    assert chain.healthy
+    works.healthy = False
+    assert not chain.healthy

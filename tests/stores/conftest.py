@@ -92,6 +92,9 @@ class InRedis:
                     await redis.delete(key)
                 elif left_ms > ms:
                     await redis.pexpire(key, left_ms - ms)
+            for key in await redis.keys("voiceagent:member:*"):
+                for member, until_ms in await redis.zrange(key, 0, -1, withscores=True):
+                    await redis.zadd(key, {member: until_ms - ms})
 
     async def forget_everything(self) -> None:
         from redis.asyncio import Redis

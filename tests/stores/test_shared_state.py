@@ -39,6 +39,43 @@ def test_what_was_used_once_may_be_used_again_when_its_time_is_over(place: Place
     asyncio.run(scenario())
 
 
+def test_so_many_may_be_somewhere_at_a_time_whichever_worker_they_came_by(place: Place) -> None:
+    async def scenario() -> None:
+        one, other = place.worker(), place.worker()
+        async with closed_after(one, other):
+            joined = await asyncio.gather(
+                *(
+                    worker.join("calls", f"CA{number}", most=3, ttl_ms=60_000)
+                    for number, worker in enumerate((one, other) * 10)
+                )
+            )
+            assert sum(joined) == 3
+            there = f"CA{joined.index(True)}"
+            assert await other.join("calls", there, most=3, ttl_ms=60_000), "who is there may come again"
+            assert not await one.join("calls", "CA77", most=3, ttl_ms=60_000)
+            assert await one.join("others", "CA77", most=3, ttl_ms=60_000)
+            await other.leave("calls", there)
+            assert await one.join("calls", "CA77", most=3, ttl_ms=60_000)
+
+    asyncio.run(scenario())
+
+
+def test_who_does_not_say_so_again_is_not_there_any_more(place: Place) -> None:
+    async def scenario() -> None:
+        one = place.worker()
+        async with closed_after(one):
+            assert await one.join("calls", "CA1", most=2, ttl_ms=60_000)
+            assert await one.join("calls", "CA2", most=2, ttl_ms=180_000)
+            await place.pass_time(50_000)
+            assert await one.join("calls", "CA2", most=2, ttl_ms=60_000)
+            assert not await one.join("calls", "CA3", most=2, ttl_ms=60_000)
+            await place.pass_time(10_000)
+            assert await one.join("calls", "CA3", most=2, ttl_ms=60_000)
+            assert not await one.join("calls", "CA1", most=2, ttl_ms=60_000)
+
+    asyncio.run(scenario())
+
+
 def test_what_one_worker_notes_another_takes_and_nobody_after_it(place: Place) -> None:
     async def scenario() -> None:
         one, other = place.worker(), place.worker()

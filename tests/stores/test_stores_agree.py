@@ -70,6 +70,14 @@ def test_all_stores_answer_alike(tmp_path: Path, redis_for_all: RedisServer) -> 
         def counted(self, key: str, anew: bool) -> None:
             self.alike(lambda store: store.reset(key) if anew else store.counted(key))
 
+        @rule(key=_KEYS, member=st.sampled_from(["x", "y", "ü"]), most=st.integers(0, 3), ttl_ms=_SPANS_MS)
+        def join(self, key: str, member: str, most: int, ttl_ms: int) -> None:
+            self.alike(lambda store: store.join(key, member, most=most, ttl_ms=ttl_ms))
+
+        @rule(key=_KEYS, member=st.sampled_from(["x", "y", "ü"]))
+        def leave(self, key: str, member: str) -> None:
+            self.alike(lambda store: store.leave(key, member))
+
         @rule(call=_CALLS)
         def begin(self, call: CallId) -> None:
             self.have(lambda store: store.begin(call))
@@ -99,6 +107,7 @@ def test_all_stores_answer_alike(tmp_path: Path, redis_for_all: RedisServer) -> 
         def read(self, call: CallId, start: int) -> None:
             self.alike(lambda store: store.read(call, start=start))
             self.alike(lambda store: store.interrupted())
+            self.alike(lambda store: store.recorded())
 
         @rule(call=_CALLS)
         def erase(self, call: CallId) -> None:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from voiceagent.core.events import PlayoutReached, PlayoutStopped
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
@@ -60,7 +60,7 @@ def test_an_interrupted_sentence_stops_and_a_goodbye_is_heard_to_its_last_sample
             clock=running_clock,
             tokens=CallTokens(MemoryStore(running_clock)),
             transfers=Transfers({}, running_clock, MemoryStore(running_clock)),
-            limits=CallLimits(settings, counts=CallsInMemory(running_clock)),
+            limits=CallLimits(settings, state=MemoryStore(running_clock), clock=running_clock),
         )
         async with server.serving() as port:
             carrier = TwilioCarrier(f"ws://127.0.0.1:{port}/media/twilio/bank", caller=SilentCaller())

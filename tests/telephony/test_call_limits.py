@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from voiceagent.errors import OperatorError
-from voiceagent.telephony.limits import CALLS_WITHIN_MS, CallLimits, CallsInMemory, LoopLag
+from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.limits import CALLS_WITHIN_MS, CallLimits, LoopLag
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
 
@@ -14,48 +17,91 @@ CALLER = "+15550100"
 
 
 @pytest.fixture
-def limits(clock):
-    return CallLimits(SETTINGS, counts=CallsInMemory(clock))
+def state(clock):
+    return MemoryStore(clock)
 
 
-def test_a_caller_may_begin_so_many_calls_a_minute(limits, clock):
-    for number in range(3):
-        assert limits.caller_is_over(f"CA{number}", CALLER) is None
-        clock.advance(1_000)
-    assert limits.caller_is_over("CA3", CALLER) == "its caller has begun 3 calls within a minute"
-    clock.advance(CALLS_WITHIN_MS - 3_001)
-    assert limits.caller_is_over("CA4", CALLER) is not None
-    clock.advance(1)
-    assert limits.caller_is_over("CA4", CALLER) is None, "the first of them is a minute ago"
-    assert limits.caller_is_over("CA5", CALLER) is not None
+@pytest.fixture
+def limits(clock, state):
+    return CallLimits(SETTINGS, state=state, clock=clock)
+
+
+def test_a_caller_may_begin_so_many_calls_a_minute(limits, state, clock):
+    async def scenario():
+        for number in range(3):
+            assert await limits.caller_is_over(f"CA{number}", CALLER) is None
+            clock.advance(1_000)
+            async with limits.going_on(f"CA{number}", CALLER):
+                pass
+        for _ in range(2):
+            assert await limits.caller_is_over("CA3", CALLER) == "its caller has begun 3 calls within a minute"
+        clock.advance(CALLS_WITHIN_MS - 3_001)
+        assert await limits.caller_is_over("CA4", CALLER) is not None
+        clock.advance(1)
+        assert await limits.caller_is_over("CA4", CALLER) is None, "the first of them is a minute ago"
+
+    asyncio.run(scenario())
 
 
 def test_a_call_that_is_asked_about_again_is_one_call(limits):
-    for _ in range(20):
-        assert limits.caller_is_over("CA0", CALLER) is None
+    async def scenario():
+        for _ in range(20):
+            assert await limits.caller_is_over("CA0", CALLER) is None
+
+    asyncio.run(scenario())
 
 
 def test_a_caller_has_so_many_calls_at_a_time_and_one_of_them_may_connect_again(limits, clock):
-    with limits.going_on("CA0", CALLER), limits.going_on("CA1", CALLER), limits.going_on("CA1", CALLER):
-        assert limits.caller_is_over("CA1", CALLER) is None
-        assert limits.caller_is_over("CA2", CALLER) == "its caller has 2 calls already"
-        assert limits.caller_is_over("CA2", "+15550101") is None
-    clock.advance(CALLS_WITHIN_MS)
-    assert limits.caller_is_over("CA3", CALLER) is None
+    async def scenario():
+        async with limits.going_on("CA0", CALLER), limits.going_on("CA1", CALLER), limits.going_on("CA1", CALLER):
+            await asyncio.sleep(0)
+            for _ in range(5):  # however long they last
+                assert await limits.caller_is_over("CA1", CALLER) is None
+                assert await limits.caller_is_over("CA2", CALLER) == "its caller has 2 calls already"
+                assert await limits.caller_is_over("CA2", "+15550101") is None
+                clock.advance(CALLS_WITHIN_MS)
+                await asyncio.sleep(0)
+        assert await limits.caller_is_over("CA3", CALLER) is None
+
+    asyncio.run(scenario())
+
+
+def test_two_that_are_answered_at_once_count_before_they_are_connected(limits):
+    async def scenario():
+        asked = await asyncio.gather(*(limits.caller_is_over(f"CA{number}", CALLER) for number in range(5)))
+        assert asked == [None, None] + ["its caller has 2 calls already"] * 3
+
+    asyncio.run(scenario())
+
+
+def test_the_calls_of_a_worker_that_has_died_count_for_three_minutes(limits, clock):
+    async def scenario():
+        async def dies():
+            async with limits.going_on("CA0", CALLER), limits.going_on("CA1", CALLER):
+                await asyncio.Event().wait()
+
+        dying = asyncio.create_task(dies())
+        await asyncio.sleep(0.01)
+        renewing = [task for task in asyncio.all_tasks() if task not in (dying, asyncio.current_task())]
+        for task in renewing:
+            task.cancel()
+        clock.advance(179_999)
+        assert await limits.caller_is_over("CA2", CALLER) == "its caller has 2 calls already"
+        clock.advance(1)
+        assert await limits.caller_is_over("CA2", CALLER) is None
+        dying.cancel()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("caller", [None, "", "anonymous", "+266696687", "+7378742833", "sip:somebody@example.com"])
 def test_callers_without_a_number_are_not_taken_for_one(limits, caller):
-    with limits.going_on("CA0", caller), limits.going_on("CA1", caller):
-        assert [limits.caller_is_over(f"CA{number}", caller) for number in range(10)] == [None] * 10
+    async def scenario():
+        async with limits.going_on("CA0", caller), limits.going_on("CA1", caller):
+            for number in range(10):
+                assert await limits.caller_is_over(f"CA{number}", caller) is None
 
-
-def test_who_has_called_is_forgotten_where_too_many_have(clock):
-    counts = CallsInMemory(clock, most_callers=2)
-    once = {"most": 1, "within_ms": CALLS_WITHIN_MS}
-    assert [counts.may_begin(caller, "CA0", **once) for caller in ("a", "b", "a", "c")] == [True] * 4
-    assert not counts.may_begin("a", "CA1", **once)
-    assert counts.may_begin("b", "CA1", **once), "who called last is remembered longest"
+    asyncio.run(scenario())
 
 
 def test_a_beat_that_is_late_all_the_time_is_overload_and_one_stall_is_none(caplog):

@@ -20,7 +20,7 @@ from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
 from voiceagent.telephony.driver import START_DEADLINE_MS
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -93,7 +93,7 @@ async def serving(clock, settings=SECURE, *, calls=None):
     state = MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    limits = CallLimits(settings, counts=CallsInMemory(clock))
+    limits = CallLimits(settings, state=state, clock=clock)
     server = MediaServer(
         settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers, limits=limits
     )
@@ -399,7 +399,8 @@ def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, 
             assert session.audio.startswith(b"\x01" * 160)
 
     asyncio.run(scenario())
-    assert "failed" in caplog.text
+    assert "failed: ValueError at" in caplog.text
+    assert "broken" not in caplog.text, "what an exception says may be what a caller said"
 
 
 def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_leg_that_is_half_dead(running_clock):

@@ -17,7 +17,7 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.stores import open_store
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -30,9 +30,12 @@ _SETTINGS = TelephonySettings(
 
 
 class LaterClock(SystemClock):
-    """The wall clock of workers that went on for a while."""
+    """The clock of workers that went on for a while."""
 
     later_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.later_ms
 
     def unix_ms(self) -> int:
         return super().unix_ms() + self.later_ms
@@ -51,7 +54,7 @@ class Worker:
             clock=clock,
             tokens=self.tokens,
             transfers=Transfers({}, clock, state),
-            limits=CallLimits(_SETTINGS, counts=CallsInMemory(clock)),
+            limits=CallLimits(_SETTINGS, state=state, clock=clock),
         )
 
     async def _take(self, _: IncomingCall) -> None:

@@ -98,3 +98,25 @@ def test_what_a_call_costs_is_counted_even_where_the_caller_interrupts_every_rep
         call.says("Tell me something else", then_wait=False).run_ms(3_500)
     assert len(call.record.effects(fx.AskModel)) <= 4
     assert on_record(call) == ["model limit of the call"]
+
+
+FOR_EVER = {
+    "a function of another phase": ask_for("transfer"),
+    "the same function": ask_for("weather"),
+    "a function that there is not": ask_for("finish_early"),
+    "a function with other words before it": [SentText("Let me see. "), *ask_for("transfer")],
+}
+
+
+@pytest.mark.parametrize("asked", FOR_EVER.values(), ids=FOR_EVER)
+def test_a_model_that_asks_for_the_same_for_ever_is_stopped_and_the_caller_told(asked: Sequence[ReplyPiece]) -> None:
+    call = talked_to_death(agent(max_tool_calls=1), [asked] * 200)
+    assert on_record(call)[-1] == "model limit of one turn"
+    assert call.heard[-1] == LAST_WORDS
+    assert len(call.record.effects(fx.AskModel)) == 21
+    assert len(call.record.effects(fx.StartTool)) <= 1
+
+
+def test_a_caller_who_goes_on_talking_is_not_counted_against() -> None:
+    call = talked_to_death(agent(max_model_requests_of_turn=2, max_turns=30), [say("I see.")])
+    assert on_record(call) == ["turn limit of the call"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.threats.the_bank import (
@@ -66,9 +68,12 @@ def attacked(phase: str, timing: str) -> RuntimeCall:
     return call
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("timing", TIMINGS)
 @pytest.mark.parametrize("phase", PHASES)
-def test_c1_what_a_phase_does_not_offer_is_refused_told_to_the_model_and_written_down(phase: str, timing: str) -> None:
+def test_c1_what_a_phase_does_not_offer_is_refused_told_to_the_model_and_written_down(
+    phase: str, timing: str, record_property: Callable[[str, object], None]
+) -> None:
     with attacked(phase, timing) as call:
         assert out_of_phase(call) == []
         refused = {
@@ -78,6 +83,8 @@ def test_c1_what_a_phase_does_not_offer_is_refused_told_to_the_model_and_written
         results = [m for m in call.conversation.transcript.messages() if m.role == "tool_result" and m.failed]
         assert {m.tool for m in results} >= set(FORBIDDEN[phase])
         assert "transfer" not in {tool for tool, _ in call.tool_runs}
+        record_property("tools asked for outside their phase (3 timings)", len(FORBIDDEN[phase]))
+        record_property("of these run", len(out_of_phase(call)))
 
 
 @pytest.mark.parametrize("timing", TIMINGS)

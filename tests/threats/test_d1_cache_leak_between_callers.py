@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
 
+pytestmark = pytest.mark.timeout(180)
+"""Two hundred and forty journals are made one after the other: how long that takes is the disk's affair."""
 GONE, AT_ONCE, IN_PAIRS = 40, 200, 20
 """Callers who hang up while their data is on its way; callers at once; of these, how many share a live call's id."""
 NUMBER = "+15550100"
@@ -142,6 +144,8 @@ class Model:
 
 class Synthesizers:
     """A voice for each call, which writes down what it says."""
+
+    healthy = True
 
     def __init__(self) -> None:
         self.opened: list[Voice] = []
@@ -269,10 +273,22 @@ def test_d1_what_was_under_way_for_callers_who_have_gone_did_come_late(all_calls
     assert all_calls.bank.finished_for_nobody >= GONE / 2
 
 
-def test_d1_no_model_is_shown_anything_of_another_caller(all_calls: Switchboard) -> None:
+@pytest.mark.figures
+def test_d1_no_model_is_shown_anything_of_another_caller(
+    all_calls: Switchboard, record_property: Callable[[str, object], None]
+) -> None:
     assert len(all_calls.models.opened) == GONE + AT_ONCE
     for caller, model in zip(all_calls.callers, all_calls.models.opened, strict=True):
         assert canaries_in(" ".join(model.shown)) <= {caller.canary}
+    foreign = [
+        canaries_in(" ".join([*model.shown, *voice.said])) - {caller.canary}
+        for caller, model, voice in zip(
+            all_calls.callers, all_calls.models.opened, all_calls.voices.opened, strict=True
+        )
+    ]
+    record_property(
+        f"foreign canaries in what models and voices got, over {AT_ONCE} calls at once", len(set().union(*foreign))
+    )
 
 
 def test_d1_no_voice_says_anything_of_another_caller(all_calls: Switchboard) -> None:

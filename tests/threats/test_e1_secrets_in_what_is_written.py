@@ -104,6 +104,14 @@ async def logs(pin: Sealed) -> dict[str, object]:
 
 
 @tool
+def logs_in_a_thread(pin: Sealed) -> dict[str, object]:
+    """Log it where it runs."""
+    whole_line = f"looking up {pin}"
+    logging.getLogger("some.library").error(whole_line)
+    return {}
+
+
+@tool
 async def leaves_a_task(pin: Sealed) -> dict[str, object]:
     """Leave a task behind whose exception nobody fetches."""
 
@@ -117,7 +125,9 @@ async def leaves_a_task(pin: Sealed) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
-@pytest.mark.parametrize("careless", [returns, refuses, breaks, logs, leaves_a_task], ids=lambda tool: tool.name)
+@pytest.mark.parametrize(
+    "careless", [returns, refuses, breaks, logs, logs_in_a_thread, leaves_a_task], ids=lambda tool: tool.name
+)
 def test_e1_a_careless_tool_writes_no_pin_anywhere(exchange: Any, logged: Logged, careless: Any, level: int) -> None:
     output = logged(level=level)
     shown: list[str] = []

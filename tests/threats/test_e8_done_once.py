@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +11,15 @@ from bank_api import BankApi
 from pydantic import JsonValue
 
 from tests.threats.the_bank import ANN, ANSWERS, BANK, bank_open, confirmed, tools_at, with_tool
-from voiceagent import Facts, Flow, Phase, Prompt, Say, tool
+from voiceagent import Facts, Flow, HangUpAfter, Phase, Prompt, Say, tool
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.events import ToolFailed, ToolFinished
 from voiceagent.core.ids import Epoch, LegId
+from voiceagent.errors import OutcomeUnknown
 from voiceagent.models.guided import GuidedModels
 from voiceagent.ports import ReplyDone, ToolRequest
-from voiceagent.testing import After, RuntimeCall, ScriptedCall, ScriptedModel, say
+from voiceagent.testing import After, RuntimeCall, ScriptedCall, ScriptedModel, ask_for, say
 
 ARGUMENTS: dict[str, JsonValue] = {"customer_id": ANN.customer_id, "amount": "25.00", "to_account": "savings"}
 START = confirmed("transfer", ARGUMENTS)
@@ -190,3 +191,34 @@ def test_e8_a_call_that_goes_on_after_a_crash_asks_what_has_become_of_its_transf
     results = [m for m in call.conversation.transcript.messages() if m.role == "tool_result" and m.tool == "transfer"]
     assert len(results) == 1
     call.assert_replays()
+
+
+@tool(effect="irreversible", confirm="I will send {{ amount }} dollars. Shall I?")
+async def send_money(amount: int) -> str:
+    """Send money."""
+    raise AssertionError(amount)
+
+
+def test_e8_what_nobody_knows_whether_it_was_done_keeps_its_key_when_it_is_asked_for_again() -> None:
+    outcomes: Iterator[JsonValue | After] = iter([After(20, OutcomeUnknown()), "sent", "sent", "sent"])
+    amounts = (25, 25, 30, 25)
+    model = ScriptedModel({"counter": [ask_for("send_money", f'{{"amount": {amount}}}') for amount in amounts]})
+    flow = Flow(
+        name="desk",
+        initial="counter",
+        facts=Facts,
+        prompts={"desk/counter.md": Prompt("Be kind.")},
+        phases=(
+            Phase(name="counter", prompt="desk/counter.md", on_enter=Say(text="Hello."), tools=(send_money,)),
+            Phase(name="end", ends=HangUpAfter()),
+        ),
+    )
+    with RuntimeCall(flow, model=model, tools={"send_money": lambda _: next(outcomes)}).start() as call:
+        call.says("Send twenty five dollars")
+        for _ in amounts:
+            call.until_quiet().run_ms(1_500).says("Yes.").until_quiet()
+        starts = call.record.effects(fx.StartTool)
+        assert [start.arguments["amount"] for start in starts] == list(amounts)
+        first, again, other, anew = (start.idempotency_key for start in starts)
+        assert first == again
+        assert len({first, other, anew}) == 3

@@ -22,6 +22,8 @@ ENGLISH = language_for("en-US")
 class Listener:
     """A synthesizer that would obey markup, and writes down what it is given."""
 
+    healthy = True
+
     def __init__(self) -> None:
         self.given: list[str] = []
 

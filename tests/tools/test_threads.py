@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextvars import ContextVar
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_a_plain_function_runs_beside_the_event_loop_with_its_arguments_and_its_
 
     asyncio.run(main())
     assert ran_in == ["call call-1: tool look"]
+
+
+def test_it_runs_in_the_context_of_its_call() -> None:
+    whose = ContextVar("whose", default="nobody's")
+
+    async def main() -> None:
+        whose.set("call-1's")
+        assert await ToolThreads().run(lambda: whose.get, name="work") == "call-1's"
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("a secret"), StopIteration(), SystemExit(3), KeyboardInterrupt()])
@@ -88,7 +99,7 @@ def test_only_so_many_run_at_one_time_and_the_others_wait_their_turn() -> None:
             with lock:
                 running -= 1
 
-        await asyncio.gather(*(threads.run(work, name="work") for _ in range(6)))
+        await asyncio.gather(*(threads.run(lambda: work, name="work") for _ in range(6)))
         assert most <= 2
 
     asyncio.run(main())

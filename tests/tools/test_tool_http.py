@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.tools.tool_runs import http_to
 from voiceagent.errors import OperatorError
-from voiceagent.tools.service import ConnectionPool, RequestRefused, ServiceUnreachable
+from voiceagent.tools.service import AnswerTooLong, AnswerUnreadable, ConnectionPool, RequestRefused, ServiceUnreachable
 
 
 def test_a_tool_names_paths_and_its_credential_goes_along(serve) -> None:
@@ -110,5 +113,58 @@ def test_a_tool_without_a_service_is_the_operators_mistake() -> None:
         with pytest.raises(OperatorError, match="no service URL is set"):
             await http_to("", pool).get("/")
         await pool.close()
+
+    asyncio.run(main())
+
+
+@asynccontextmanager
+async def _answering(encoding: str, body: bytes) -> AsyncIterator[str]:
+    """Run a service that encodes its answers so, whatever it was asked to do; return its URL."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+            length = f"content-encoding: {encoding}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{length}".encode() + (b"" if request.startswith(b"HEAD") else body))
+            await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "Deflate", "identity, gzip", "br"])
+def test_an_answer_that_would_unfold_is_not_unfolded_and_the_log_says_why(
+    encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bomb = gzip.compress(bytes(4_000_000))
+
+    async def main() -> None:
+        async with _answering(encoding, bomb) as url:
+            pool = ConnectionPool(internal=[url])
+            with pytest.raises(AnswerUnreadable) as unread:
+                await http_to(url, pool).get("/")
+            assert not isinstance(unread.value, AnswerTooLong), "it was not even counted"
+            assert unread.value.may_have_arrived
+            await pool.close()
+
+    asyncio.run(main())
+    assert "127.0.0.1 encodes its answers" in caplog.text
+
+
+def test_an_answer_without_a_body_or_in_no_encoding_is_read() -> None:
+    async def main() -> None:
+        async with _answering("gzip", b"unread") as url:
+            pool = ConnectionPool(internal=[url])
+            assert (await http_to(url, pool).request("HEAD", "/")).status_code == 200
+            await pool.close()
+        async with _answering("Identity", b"[1]") as url:
+            pool = ConnectionPool(internal=[url])
+            assert (await http_to(url, pool).get("/")).json() == [1]
+            await pool.close()
 
     asyncio.run(main())

@@ -30,7 +30,9 @@ from voiceagent.spec.egress import METHODS, SERVICE, Egress
 from voiceagent.testing.manual_clock import ManualClock
 from voiceagent.tools.credentials import NoCredentials
 from voiceagent.tools.executor import CallTools, ToolExecutor
-from voiceagent.tools.service import ConnectionPool, ToolHttp
+from voiceagent.tools.running import _FIRST_LOOK_MS
+from voiceagent.tools.service import ConnectionPool
+from voiceagent.tools.tool_http import ToolHttp
 from voiceagent.tools.vault import Vault
 
 NOW = Epoch(2)
@@ -107,6 +109,13 @@ def failed(outcome: object, kind: str) -> str:
     assert isinstance(outcome, ToolCallFailed)
     assert outcome.kind == kind
     return outcome.reason
+
+
+async def first_look(call: Call, asking: asyncio.Future[ToolFinished | ToolCallFailed]) -> None:
+    """Let the pause pass before a service is asked what has become of a write, if there is one."""
+    while call.clock.next_ms != call.clock.now_ms() + _FIRST_LOOK_MS and not asking.done():  # noqa: ASYNC110 - a pause
+        await asyncio.sleep(0)
+    call.clock.advance(_FIRST_LOOK_MS)
 
 
 def http_to(url: str, pool: ConnectionPool, credential: Mapping[str, str] | None = None, *reach: str) -> ToolHttp:

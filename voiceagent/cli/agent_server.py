@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import JsonValue
+
+from voiceagent.cli.probing import Probing
+from voiceagent.cli.told_calls import ToldCalls
+from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
+from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
@@ -99,12 +106,24 @@ class ServerSettings:
     access: ProviderAccess = field(default_factory=ProviderAccess)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     time_zone: str = "UTC"
+    host_token: str | None = field(default=None, repr=False)
+    """What lets the host application tell calls something over HTTP; None: nobody may."""
+    probe_every_s: float = 0
+    """How often the server calls itself; 0: never."""
+    probe_providers: bool = False
+    """Whether these calls use the models of all calls, which costs; else the guided model and the engines alone."""
+
+    def __post_init__(self) -> None:
+        if self.host_token:
+            require_host_token(self.host_token)
 
 
 class _Agents:
     """The flows that are served, and the calls that run on them."""
 
     def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
+        self.flows = dict(flows)
+        self.told = ToldCalls()
         self.calls = Calls(flows, services, time_zone=settings.time_zone)
         self._settings = settings
         self._services = services
@@ -112,7 +131,8 @@ class _Agents:
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
         _log.info("call %s for %s", incoming.call, incoming.agent)
-        await self.calls.take(incoming)
+        with self.told.listening(incoming) as listening:
+            await self.calls.take(listening)
 
     async def serve(self, flows: Mapping[str, Flow]) -> None:
         """Let the next calls run on these flows."""
@@ -121,22 +141,31 @@ class _Agents:
         for flow in flows.values():
             for audio in self._settings.telephony.spoken:
                 await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
+        self.flows.update(flows)
         self.calls.serve(flows)
 
 
 class AgentServer:
     """A running server."""
 
-    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch) -> None:
+    def __init__(self, media: MediaServer, port: int, agents: _Agents, watch: LoopWatch, probing: Probing) -> None:
         self._media = media
         self._agents = agents
         self._watch = watch
+        self._probing = probing
         self.port = port
 
     @property
     def live_calls(self) -> int:
         """Calls that have a leg, or still have something to do."""
         return self._media.live_calls
+
+    def tell(self, call: CallId, name: str, payload: Mapping[str, JsonValue] | None = None) -> bool:
+        """Let a call learn of an event of the host application's, as `HostSignals` and recordings wait for it.
+
+        False where this process has no such call, by the id that its carrier gave it.
+        """
+        return self._agents.told.tell(call, name, payload)
 
     async def reload(self, flows: Mapping[str, Flow]) -> None:
         """Take new calls on these flows, of agents that are served already; those there are keep theirs."""
@@ -149,6 +178,7 @@ class AgentServer:
         These are told goodbye and hung up on when they have heard it, or a bounded time later.
         """
         self._media.drain()
+        await self._probing.stop()
         if await self._drained(at_most_s):
             return True
         _log.warning("%d calls are ended: they have had %d s", self.live_calls, at_most_s)
@@ -180,7 +210,8 @@ async def agent_server(
     learned = Learned()
     async with AsyncExitStack() as closing:
         await asyncio.to_thread(read_zone, settings.time_zone)
-        store = await open_store(settings.state, clock=clock)
+        keep_days = settings.retention.journals_days if settings.retention is not None else None
+        store = await open_store(settings.state, clock=clock, keep_days=keep_days)
         closing.push_async_callback(store.close)
         # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
         models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
@@ -204,6 +235,7 @@ async def agent_server(
         attempts = AttemptGate(store, secret=_counting_secret(settings))
         tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url, attempts=attempts)
         closing.push_async_callback(tools.close)
+        closing.enter_context(_left_alone_by_the_collector())
         watch = closing.enter_context(LoopWatch(flows.values()))
         services = Services(
             engines=engines,
@@ -222,6 +254,16 @@ async def agent_server(
         telnyx = await asyncio.to_thread(_telnyx, settings.telephony)
         if telnyx is not None:
             closing.push_async_callback(telnyx.close)
+        agents.calls.sweep()
+        probing = await Probing.begun(
+            services,
+            lambda: agents.flows,
+            every_s=settings.probe_every_s,
+            providers=settings.probe_providers,
+            journals=settings.journals,
+            time_zone=settings.time_zone,
+        )
+        closing.push_async_callback(probing.stop)
         lines = open_lines(
             settings.telephony,
             handler=agents.take,
@@ -230,9 +272,25 @@ async def agent_server(
             clock=clock,
             state=store,
             telnyx=telnyx,
+            proven=lambda: probing.proven,
+            host=HostAccess(settings.host_token, agents.told.tell) if settings.host_token else None,
         )
         async with lines as (media, port):
-            yield AgentServer(media, port, agents, watch)
+            yield AgentServer(media, port, agents, watch, probing)
+
+
+@contextmanager
+def _left_alone_by_the_collector() -> Generator[None]:
+    """Have what the server itself is made of not looked through for garbage while calls go on.
+
+    It is some sixty thousand objects, which takes up to a tenth of a second, in which no call has any audio.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:

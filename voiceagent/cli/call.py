@@ -16,6 +16,7 @@ from voiceagent.cli.agent_server import agent_server
 from voiceagent.cli.agents import agents_to_serve
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
+from voiceagent.cli.synthetic_call import problems_of
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
@@ -28,7 +29,7 @@ from voiceagent.runtime.journal_file import read_journal
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.testing import CallerScript, CallReport, place_call
 
-__all__ = ["Answered", "call", "call_agent", "problems_of"]
+__all__ = ["Answered", "call", "call_agent"]
 
 _DRAIN_S = 20
 
@@ -43,20 +44,6 @@ class Answered:
     @property
     def problems(self) -> list[str]:
         return problems_of(self.summary)
-
-
-_FAILED = ("internal error", "too many events", "cancelled", "its journal breaks off")
-"""Ends of a call that neither the caller nor the flow wanted."""
-
-
-def problems_of(summary: CallSummary) -> list[str]:
-    """Return what went wrong on the agent's side, though the caller may not have noticed."""
-    crashed = dict.fromkeys(tool.tool for tool in summary.tools if tool.outcome == "crashed")
-    ended = summary.ended or "its journal breaks off"
-    return [
-        *(f"the tool {tool} crashed: see the log above" for tool in crashed),
-        *([f"the agent's session failed: {ended}"] if ended in _FAILED else []),
-    ]
 
 
 @with_serving_options

@@ -14,6 +14,7 @@ from voiceagent.cli.call import call
 from voiceagent.cli.check import check
 from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
+from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.probe import probe
@@ -47,6 +48,7 @@ app.command()(replay)
 app.command()(promote)
 app.command("purge")(purge_records)
 app.command("test")(play)
+app.command()(explore)
 app.command()(schema)
 
 

@@ -12,14 +12,10 @@ import typer
 
 from voiceagent.cli.call import call_agent
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
-from voiceagent.testing import CallerScript, CallReport, place_call
-from voiceagent.testing.caller_script import HangUpStep, WaitForAgentStep
-from voiceagent.testing.timeline import AgentSpeechStarted
+from voiceagent.cli.synthetic_call import greeted_after_ms, hears_the_greeting
+from voiceagent.testing import CallReport, place_call
 
 __all__ = ["probe"]
-
-_AGENT_DONE_MS = 400
-"""Silence after which the greeting counts as heard: enough, since nothing is answered to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,7 @@ def probe(
     Example, without one: voiceagent probe shop
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    steps = (WaitForAgentStep(quiet_ms=_AGENT_DONE_MS, at_most_ms=within_s * 1_000), HangUpStep())
-    plan = CallerScript("probe", steps, parameters={"probe": "1"})
+    plan = hears_the_greeting(within_s=within_s)
     problems: list[str] = []
     if "://" in target:
         report = asyncio.run(place_call(target, plan, auth_token=auth_token))
@@ -80,7 +75,7 @@ def probe(
 
 
 def _health_of(report: CallReport, problems: list[str]) -> _Health:
-    heard = next((event.at_ms for event in report.timeline if isinstance(event, AgentSpeechStarted)), None)
+    heard = greeted_after_ms(report)
     ended_well = report.closed.by == "caller"
     reason = None
     if not report.connected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,19 @@ from typing import Annotated
 import typer
 
 from voiceagent.errors import OperatorError
-from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from, of_call, of_caller, purge
+from voiceagent.runtime.clock import SystemClock
+from voiceagent.runtime.retention import (
+    DEFAULT_DAYS,
+    Chosen,
+    Purged,
+    Retention,
+    days_from,
+    of_call,
+    of_caller,
+    purge,
+    purge_shared,
+)
+from voiceagent.stores import open_store, require_store
 
 __all__ = ["purge_records"]
 
@@ -28,6 +41,14 @@ def purge_records(
     keep_recordings: Annotated[
         str, typer.Option(envvar="VOICEAGENT_KEEP_RECORDINGS", metavar="DAYS", help="Days, or `forever`.")
     ] = str(DEFAULT_DAYS),
+    state: Annotated[
+        str,
+        typer.Option(
+            envvar="VOICEAGENT_STATE",
+            metavar="memory|sqlite:///FILE|redis://…",
+            help="What workers share: --call and --caller look there as well.",
+        ),
+    ] = "memory",
     call: Annotated[str | None, typer.Option(help="Everything of this call, whatever its age.")] = None,
     caller: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Everything of the calls from this number, whatever its age.")
@@ -54,6 +75,8 @@ def purge_records(
             raise OperatorError(f"there is no folder {folder}")
     chosen = of_call(call) if call is not None else of_caller(caller) if caller is not None else None
     purged = purge(retention, chosen, dry_run=dry_run)
+    if chosen is not None and require_store(state) != "memory":
+        purged += asyncio.run(_purge_shared(state, chosen, dry_run=dry_run))
     failed = [each for each in purged if each.failed is not None]
     if as_json:
         typer.echo(json.dumps({"dry_run": dry_run, "purged": [asdict(each) for each in purged]}, indent=2))
@@ -63,3 +86,11 @@ def purge_records(
         typer.echo(f"{len(purged) - len(failed)} {'would be ' if dry_run else ''}deleted")
     if failed:
         raise typer.Exit(1)
+
+
+async def _purge_shared(state: str, chosen: Chosen, *, dry_run: bool) -> list[Purged]:
+    store = await open_store(state, clock=SystemClock())
+    try:
+        return await purge_shared(store, chosen, dry_run=dry_run)
+    finally:
+        await store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError, VoiceAgentError
-from voiceagent.logs import LogFormat, set_up_logging
+from voiceagent.logs import LogFormat, log_failure, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
@@ -95,8 +96,20 @@ def serve(
     drain_s: Annotated[
         int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
     ] = 120,
+    host_token: Annotated[
+        str | None,
+        typer.Option(envvar="VOICEAGENT_HOST_TOKEN", help="Secret of the application that may tell calls something."),
+    ] = None,
+    probe_every_s: Annotated[
+        int,
+        typer.Option(min=0, help="How often the server calls itself, for /readyz to say what came of it; 0: never."),
+    ] = 60,
+    probe_providers: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--probe-providers", help="Let these calls use the model providers as well, which costs.")
+    ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that take calls from the same port; limits hold for each of them.")
+        int,
+        typer.Option(min=1, help="Processes that take calls from the same port; only limits of callers hold for all."),
     ] = 1,
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
@@ -107,6 +120,8 @@ def serve(
     """
     set_up_logging(log_format)
     worker = inherited()
+    if worker is not None:
+        worker.heeds_the_supervisor_alone()
     served = _Served(
         lambda: agents_to_serve(agents, service_url=serving.service_url), drain_s=float(drain_s), worker=worker
     )
@@ -136,6 +151,9 @@ def serve(
     settings = replace(
         serving.settings(telephony),
         recordings=record,
+        host_token=host_token,
+        probe_every_s=probe_every_s,
+        probe_providers=probe_providers,
         retention=Retention(
             serving.journals,
             record,
@@ -217,37 +235,59 @@ def _run(serving: Coroutine[None, None, None]) -> None:
 async def _serve(settings: ServerSettings, flows: dict[str, Flow], served: _Served) -> None:
     """Serve until a signal; the first lets running calls finish, the second does not."""
     loop = asyncio.get_running_loop()
-    first, second, changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    def signalled() -> None:
-        (second if first.is_set() else first).set()
+    stages, changed = _Stages(asyncio.Event(), asyncio.Event()), asyncio.Event()
 
     def say_where(call: CallId, _now_ms: int, event: ev.Event, _outgoing: tuple[Outgoing, ...]) -> None:
         if isinstance(event, ev.CallStarted):
             _log.info("call %s is recorded in %s", call, settings.journals / journal_name(call))
 
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(wanted, signalled)
+    if served.worker is None:
+        _follow_signals(stages)
+    else:
+        served.worker.when_told(drain=stages.drain.set, cut_off=stages.cut_off.set)
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, changed.set)
     async with agent_server(settings, flows, observers=[say_where]) as server:
         _is_served(settings, server, served.worker)
         if served.worker is not None:
-            loop.add_reader(served.worker.alive_fd, _orphaned, served.worker, first)
+            loop.add_reader(served.worker.alive_fd, _orphaned, served.worker, stages)
         reloading = asyncio.ensure_future(_reload_whenever(changed, server, served))
-        await first.wait()
+        await stages.drain.wait()
         reloading.cancel()
         typer.echo(f"no new calls; {server.live_calls} still going on (signal again to cut them off)")
         draining = asyncio.ensure_future(server.drain(served.drain_s))
-        forced = asyncio.ensure_future(second.wait())
+        forced = asyncio.ensure_future(stages.cut_off.wait())
         await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
         forced.cancel()
 
 
-def _orphaned(worker: Inherited, first: asyncio.Event) -> None:
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """How a server is stopped."""
+
+    drain: asyncio.Event
+    """No new calls; those there are go on."""
+    cut_off: asyncio.Event
+    """They do no longer."""
+
+
+def _follow_signals(stages: _Stages) -> None:
+    """Let the first signal from now on drain the server, and the second cut its calls off."""
+    heard = itertools.count()
+
+    def signalled() -> None:
+        (stages.cut_off if next(heard) else stages.drain).set()
+
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, signalled)
+
+
+def _orphaned(worker: Inherited, stages: _Stages) -> None:
+    """The supervisor is gone: finish, and listen to whoever takes its place."""
     asyncio.get_running_loop().remove_reader(worker.alive_fd)
-    first.set()
+    stages.drain.set()
+    _follow_signals(stages)
 
 
 async def _reload_whenever(changed: asyncio.Event, server: AgentServer, served: _Served) -> None:
@@ -260,6 +300,8 @@ async def _reload_whenever(changed: asyncio.Event, server: AgentServer, served: 
             await server.reload(flows)
         except VoiceAgentError as exc:
             _log.error("the agents stay as they are: %s", exc)
+        except Exception as exc:  # noqa: BLE001 - authors' code runs in there, and the next SIGHUP is to be heard
+            log_failure(_log, exc, "the agents stay as they are")
         else:
             hashes = ", ".join(f"{name} {flow.sha256[:12]}" for name, flow in sorted(flows.items()))
             _log.info("new calls go to the agents as they are now: %s", hashes)

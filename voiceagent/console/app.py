@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.telnyx import TelnyxDesk
 from voiceagent.console.twiml import connect, dial, twiml
 from voiceagent.console.webhooks import MAX_FORM_BYTES, pairs, read_webhook, refused
@@ -52,12 +53,16 @@ def control_plane(
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
     telnyx: TelnyxCalls | None = None,
+    proven: Callable[[], bool] = lambda: True,
+    host: HostAccess | None = None,
 ) -> Starlette:
     """Return the ASGI app.
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call; `telnyx` is what answers calls there.
+    may begin another call; `telnyx` is what answers calls there. Where the last synthetic call was not answered nothing
+    is `proven`: whoever spreads calls is to send them elsewhere, but one that comes all the same is taken. Without
+    `host` nobody can tell a call anything.
     """
     lines = _Lines(
         settings=settings,
@@ -74,11 +79,18 @@ def control_plane(
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        if ready():
+        if ready() and proven():
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
-    routes = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    async def tell(request: Request) -> Response:
+        return await host_event(request, host)
+
+    routes = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/calls/{call}/events", tell, methods=["POST"]),
+    ]
     for row in DIALECTS.values():
         methods = ["GET", "POST"] if row.answer == "twiml" else ["POST"]
         routes.append(Route(f"/{row.name}/{{agent}}/answer", lines.answer_in(row), methods=methods))
@@ -160,7 +172,11 @@ class _Lines:
             return asked
         if not self.takes(asked.agent):
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
-        over = self.limits.caller_is_over(asked.call, asked.caller)
+        try:
+            over = await self.limits.caller_is_over(asked.call, asked.caller)
+        except StateUnavailable as exc:
+            why = f"nobody knows how often its caller calls: {exc}"
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
         if over is not None:
             _log.warning("call %s is told that it is busy: %s", asked.call, over)
             return twiml('<Reject reason="busy"/>')  # costs nothing, and the caller hears why

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from voiceagent.console.app import MayGoOn, control_plane
+from voiceagent.console.host import HostAccess
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.telnyx_calls import TelnyxCalls
@@ -34,17 +35,20 @@ async def open_lines(
     state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
     telnyx: TelnyxCalls | None = None,
+    proven: Callable[[], bool] = lambda: True,
+    host: HostAccess | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
-    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`. `state` is what this
+    `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
+    unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
     `may_go_on`. `telnyx` answers calls there, and ends them. Raises OperatorError where the port cannot be opened.
     """
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    limits = CallLimits(settings, counts=CallsInMemory(clock))
+    limits = CallLimits(settings, state=state, clock=clock)
 
     def takes(agent: str) -> bool:
         return media.takes(agent)
@@ -59,6 +63,8 @@ async def open_lines(
         takes=takes,
         may_go_on=may_go_on,
         telnyx=telnyx,
+        proven=proven,
+        host=host,
     )
     media = MediaServer(
         settings,

@@ -52,7 +52,7 @@ class TelnyxDesk:
     tokens: CallTokens
     takes: Callable[[str], bool]
     """Whether a new call for this agent would be taken."""
-    over: Callable[[str, str | None], str | None]
+    over: Callable[[str, str | None], Awaitable[str | None]]
     """(call, caller) → why this caller may not begin another call."""
     may_go_on: Callable[[str, CallId], Awaitable[bool]]
     """(agent, call) → whether a call whose stream has ended was broken off and goes on if it is connected again."""
@@ -73,7 +73,7 @@ class TelnyxDesk:
     async def _act(self, agent: str, asked: _Asked, parameters: Mapping[str, str]) -> None:
         match asked.event:
             case "call.initiated" if not asked.outgoing:
-                over = self.over(asked.call, asked.caller)
+                over = await self.over(asked.call, asked.caller)
                 if over is not None:
                     _log.warning("call %s is told that it is busy: %s", asked.call, over)
                     await self.calls.reject(asked.call)

@@ -59,6 +59,11 @@ class Spoken:
         return not self.over and (self.complete or self.heard_clauses < len(self.clauses))
 
     @property
+    def unbegun(self) -> bool:
+        """Whether no sound of it has been heard."""
+        return self.started_ms is None and not self.heard_ms
+
+    @property
     def length_ms(self) -> int:
         """How long all that was sent takes, where its audio is known; else an estimate."""
         return sum(clause.expected_ms for clause in self.clauses)
@@ -129,6 +134,11 @@ class AgentSpeech:
     def unfinished(self) -> tuple[Spoken, ...]:
         """Utterances that are queued or playing, in order."""
         return tuple(spoken for spoken in self._utterances.values() if not spoken.over)
+
+    @property
+    def unbegun(self) -> bool:
+        """Whether something is on its way to the ear, and no sound of it has been heard."""
+        return bool(self.sounding) and all(spoken.unbegun for spoken in self.sounding)
 
     def get(self, utterance: UtteranceId) -> Spoken | None:
         """Return an utterance that is not forgotten yet."""

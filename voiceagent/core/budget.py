@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voiceagent.core.effects import AskModel, Outgoing, Speak
-from voiceagent.core.events import Event, ReplyFinished, ReplyStarted
+from voiceagent.core.events import Event, HostEvent, ReplyFinished, ReplyStarted
 from voiceagent.spec.flow import Limits
 
 __all__ = ["Budget"]
@@ -19,28 +19,37 @@ class Budget:
     limits: Limits
     model_requests: int = 0
     """Replies asked for, and those that a speech model has begun by itself."""
+    requests_of_turn: int = 0
+    """Of these, those since the caller was last heard, or the host application: a model that goes round in circles."""
     tokens: int = 0
     """In and out, as far as the model reports them."""
     spoken_characters: int = 0
     """Given to the synthesizer; what a speech model says itself is in its tokens."""
+    _turn: int = 0
 
-    def count(self, event: Event, outgoing: Sequence[Outgoing], *, unasked: bool) -> None:
+    def count(self, event: Event, outgoing: Sequence[Outgoing], *, turn: int, unasked: bool) -> None:
         """Take note of one event and what came of it; `unasked`: it begins a reply that nobody has asked for."""
+        if turn != self._turn or isinstance(event, HostEvent):
+            self._turn, self.requests_of_turn = turn, 0
         match event:
             case ReplyFinished(input_tokens=read, output_tokens=written):
                 self.tokens += read + written
             case ReplyStarted() if unasked:
-                self.model_requests += 1
+                self._asked()
             case _:
                 pass
         for one in outgoing:
             match one.effect:
                 case AskModel():
-                    self.model_requests += 1
+                    self._asked()
                 case Speak(text=text):
                     self.spoken_characters += len(text)
                 case _:
                     pass
+
+    def _asked(self) -> None:
+        self.model_requests += 1
+        self.requests_of_turn += 1
 
     @property
     def overrun(self) -> str | None:
@@ -52,4 +61,6 @@ class Budget:
             return "speech limit of the call"
         if self.model_requests >= limits.max_model_requests:
             return "model limit of the call"
+        if self.requests_of_turn > limits.max_model_requests_of_turn:
+            return "model limit of one turn"
         return None

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from pydantic import JsonValue
 
@@ -15,6 +16,10 @@ __all__ = ["Confirmation", "digest_of", "pressed_answer", "without_echo"]
 
 _YES_KEY = "1"
 _NO_KEY = "2"
+_ECHO_WORDS = 6
+"""More than are said in the time that a line delays, and in that time again."""
+_ALIKE = 0.6
+"""From here on two words are near enough to be misheard for each other: `that` and `that's`, `right` and `alright`."""
 _ECHO_WITHIN_MS = 1_000
 """So long after the last word of a read-back the line may still carry it back; carriers delay by a few hundred ms."""
 
@@ -55,12 +60,16 @@ def digest_of(tool: str, arguments: Mapping[str, JsonValue]) -> str:
 
 
 def without_echo(said: str, read_back: str) -> str:
-    """Return what was said without the words at its beginning that are the end of the read-back."""
-    words, ending = said.split(), [_bare(word) for word in read_back.split()]
-    for count in range(min(len(words), len(ending)), 0, -1):
-        if [_bare(word) for word in words[:count]] == ending[-count:]:
-            return " ".join(words[count:])
-    return said
+    """Return what was said without the words that sound like one of the last of the read-back.
+
+    A recognizer mishears what a line carries back: what may be an echo is no consent, and the caller is asked again.
+    """
+    ending = [_bare(word) for word in read_back.split()][-_ECHO_WORDS:]
+    return " ".join(word for word in said.split() if not any(_sounds_like(_bare(word), heard) for heard in ending))
+
+
+def _sounds_like(word: str, other: str) -> bool:
+    return SequenceMatcher(None, word, other).ratio() >= _ALIKE
 
 
 def _bare(word: str) -> str:

@@ -25,6 +25,8 @@ class Confirming:
         self._hearing = desks.hearing
         self._early: tuple[str, int] | None = None
         """A key that came before the end of the question, and when."""
+        self._put_off = False
+        """The caller began to speak before the question did."""
 
     def ask(self, call: ToolCall) -> None:
         """Read back what is about to be done, and wait for the yes."""
@@ -35,6 +37,7 @@ class Confirming:
             self._doing.decline(call, "the read-back could not be made")
             return
         self._early = None
+        self._put_off = False
         spoken = self._saying.say(words, "read_back")
         self._doing.confirmation = Confirmation(
             number=self._doing.next_confirmation(),
@@ -76,6 +79,11 @@ class Confirming:
         self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
         self._doing.confirmed(yes=answer, reason="the caller said no")
         return True
+
+    def go_on(self) -> None:
+        """What the caller began before the question was a noise: they are asked now."""
+        if self._put_off:
+            self.ask_again()
 
     def deadline_ms(self) -> int | None:
         """When it is too late for a yes."""
@@ -135,5 +143,9 @@ class Confirming:
     def cut_off(self, spoken: Spoken) -> None:
         """An utterance was cut off: nobody can say yes to what they have not heard."""
         confirmation = self._doing.confirmation
-        if confirmation is not None and confirmation.read_back == spoken.id:
+        if confirmation is None or confirmation.read_back != spoken.id:
+            return
+        if spoken.unbegun and self._hearing.turn_open:
+            self._put_off = True  # the caller was first, and may have coughed
+        else:
             self._doing.confirmed(yes=False, reason="the caller interrupted the read-back")

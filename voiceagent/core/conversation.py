@@ -96,7 +96,7 @@ class Conversation:
         """Whether something is being said, made, looked up, listened to or decided."""
         return (
             self._working()
-            or self._saying.owed
+            or self._owes
             or self._hearing.turn_open
             or self._saying.speech.busy
             or bool(self._doing.calls.outstanding)
@@ -136,7 +136,7 @@ class Conversation:
     def _kept_within_budget(self, event: Event, outgoing: tuple[Outgoing, ...]) -> tuple[Outgoing, ...]:
         """Count what this has cost; where the call has had enough, it is ended in words."""
         unasked = isinstance(event, ev.ReplyStarted) and not self._saying.was_asked(event.reply)
-        self._budget.count(event, outgoing, unasked=unasked)
+        self._budget.count(event, outgoing, turn=self.state.turn, unasked=unasked)
         overrun = self._budget.overrun
         if overrun is not None and not self.state.ended:
             self._closing.limit_reached(overrun)
@@ -278,6 +278,7 @@ class Conversation:
                     saying.go_on_with_filler(utterance)
                 elif over:
                     self._heard(over)
+                    self._listening.give_way()
             case ev.PlayoutStopped(utterance, heard_ms):
                 stopped = saying.stopped(utterance, heard_ms)
                 if stopped is not None:
@@ -298,7 +299,7 @@ class Conversation:
 
     def _cut_off(self, spoken: Spoken) -> None:
         """An utterance was stopped: by the caller, who may have heard all of it that mattered."""
-        if spoken.whole and spoken.left_ms <= OVERLAP_MS:
+        if spoken.whole and not spoken.unbegun and spoken.left_ms <= OVERLAP_MS:
             self._heard(spoken)
         else:
             self._confirming.cut_off(spoken)
@@ -341,6 +342,7 @@ class Conversation:
         phrase = self._silence.step(self.state.phase.no_input.phrases)
         if phrase is not None:
             self._saying.say(phrase)
+            self._confirming.ask_again()  # a yes answers what was heard last
         elif not self._phasing.signal(Signal(Silent)):
             self._closing.politely("caller silent", self.state.flow.phrases.goodbye_silent)
 
@@ -386,15 +388,15 @@ class Conversation:
         self._doing.answer_moves(taken=False)
 
     def _settle_reply(self) -> None:
-        if self.state.closing or self.state.swapping or not self._saying.owed or self._hearing.turn_open:
+        if self.state.closing or self.state.swapping or not self._owes or self._hearing.turn_open:
             return
-        if self._saying.reply is None and self._doing.confirmation is None:
+        if self._saying.reply is None:
             self._replying.ask_model()
 
     def _settle_waiting(self) -> None:
         saying = self._saying
         speaking = [spoken for spoken in saying.speech.sounding if spoken.kind != "filler"]
-        if not self._working() or speaking or self._hearing.turn_open or self.state.closing:
+        if not self._working() or speaking or self._hearing.taking_their_turn or self.state.closing:
             saying.fillers.stop()
             return
         filler = self.state.flow.filler_of(self.state.phase)
@@ -425,13 +427,18 @@ class Conversation:
         awaited = self._saying.awaited_until_ms is not None
         return thinking or awaited or bool(self._doing.calls.outstanding) or self.state.swapping
 
+    @property
+    def _owes(self) -> bool:
+        """Whether a reply is about to be asked for; not before the caller has answered what was read back to them."""
+        return self._saying.owed and self._doing.confirmation is None
+
     def _settle_silence(self) -> None:
         idle = not (
             self.state.swapping
             or self.state.closing
             or self.state.phase.ends
             or self._working()
-            or self._saying.owed
+            or self._owes
             or self._hearing.turn_open
             or self._saying.speech.busy
         )

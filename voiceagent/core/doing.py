@@ -50,6 +50,8 @@ class Doing:
         self._written: dict[str, None] = {}
         """Digests of the writes that one reply has asked for."""
         self._written_by: ReplyId | None = None
+        self._in_doubt: dict[str, str] = {}
+        """Digest → key of the writes of which nobody knows whether they were done: the same again is no other."""
 
     # --- requests ---
 
@@ -118,22 +120,48 @@ class Doing:
             case Joined():
                 call.state = "joined"
             case None:
-                self._start(call)
+                self._join_or_start(call)
+
+    def _join_or_start(self, call: ToolCall) -> None:
+        """Wait with whoever asks for just the same already: nobody is asked for one thing twice at a time."""
+        for running in self.calls.outstanding:
+            if running is not call and running.state == "running" and self._asks_the_same(running, call):
+                call.state, call.same_as = "joined", running.id
+                return
+        self._start(call)
+
+    def _asks_the_same(self, running: ToolCall, call: ToolCall) -> bool:
+        return (
+            call.tool.effect == "read"
+            and (running.tool, running.arguments, running.epoch) == (call.tool, call.arguments, call.epoch)
+            and running.version == self.prefetch.version_of(call.tool)
+            and running.generation == self.prefetch.generation
+        )
+
+    def _waiting_for(self, running: ToolCall) -> tuple[ToolCall, ...]:
+        return tuple(call for call in self.calls.outstanding if call.same_as == running.id)
 
     def _start(self, call: ToolCall, confirmation: Confirmation | None = None) -> None:
         call.state = "running"
         call.started_ms = self._state.now_ms
         call.version = self.prefetch.version_of(call.tool)
         call.generation = self.prefetch.generation
-        if confirmation is not None:
-            call.idempotency_key = confirmation.key(self._state.inherited.call)
-        elif call.tool.effect == "write":
-            call.idempotency_key = f"{self._state.inherited.call}:{call.id}"
+        call.idempotency_key = self._key_of(call, confirmation)
         self._state.tool_calls += 1
         if self._state.tool_calls == self._state.flow.limits.max_tool_calls:
             self._out.emit(ReportProblem("limit reached", "tool limit of the call"))
         confirmed = confirmation.digest if confirmation is not None else None
         self._out.emit(StartTool(call.id, call.tool.name, call.arguments, call.idempotency_key, confirmed))
+
+    def _key_of(self, call: ToolCall, confirmation: Confirmation | None) -> str | None:
+        if call.tool.effect == "read":
+            return None
+        in_doubt = self._in_doubt.get(digest_of(call.tool.name, call.arguments))
+        if in_doubt is not None:
+            return in_doubt
+        if call.tool.effect == "write":
+            return f"{self._state.inherited.call}:{call.id}"
+        return confirmation.key(self._state.inherited.call) if confirmation is not None else None
 
     def _serve(self, call: ToolCall, answer: Answer, how: Literal["hit", "joined"]) -> None:
         self._out.emit(ServeFromCache(call.id, answer.fetch, how, answer.saved_ms))
@@ -183,13 +211,17 @@ class Doing:
             return
         if call.tool.effect != "read":
             self.prefetch.written(call.tool)
+            self._in_doubt.pop(digest_of(call.tool.name, call.arguments), None)
         if call.epoch != self._state.epoch:
             self._report_late(call, _json(result))
             return
         if call.version == self.prefetch.version_of(call.tool) and call.generation == self.prefetch.generation:
             took_ms = self._state.now_ms - call.started_ms
             self.prefetch.store(call.tool, call.arguments, result, took_ms)
+        waiting = self._waiting_for(call)
         self._succeed(call, result)
+        for other in waiting:
+            self._succeed(other, result)
 
     def failed(self, event: ToolFailed) -> None:
         """A tool has come to nothing."""
@@ -198,10 +230,13 @@ class Doing:
             return
         if call.tool.effect != "read" and event.kind != "refused":
             self.prefetch.written(call.tool)  # it may have happened all the same
+        if event.kind == "unknown" and call.idempotency_key is not None:
+            self._in_doubt[digest_of(call.tool.name, call.arguments)] = call.idempotency_key
         if call.epoch != self._state.epoch:
             self._report_late(call, f"{event.kind}: {event.reason}")
-        else:
-            self._fail(call, event.reason)
+            return
+        for same in (call, *self._waiting_for(call)):
+            self._fail(same, event.reason)
 
     def _running(self, call_id: ToolCallId) -> ToolCall | None:
         """Return the call if it was started and has no result yet: only then can there be one."""
@@ -301,14 +336,14 @@ class Doing:
                 self._serve(call, answer, "joined")
 
     def fetch_failed(self, fetch: FetchId, reason: str) -> None:
-        """A fetch came to nothing: whoever joined it runs the tool itself."""
+        """A fetch came to nothing: the first who joined it runs the tool, and the others wait for that."""
         self._out.emit(ReportProblem("prefetch failed", f"{fetch}: {reason}"))
         more, waiters = self.prefetch.failed(fetch, self._state.now_ms)
         self._fetch(more)
         for call_id in waiters:
             call = self.calls.get(call_id)
             if call is not None:
-                self._start(call)
+                self._join_or_start(call)
 
     def _may_fetch(self, prefetch: Prefetch) -> bool:
         missing = [grant for grant in prefetch.tool.requires if grant not in self._state.grants]

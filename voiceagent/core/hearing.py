@@ -37,7 +37,7 @@ _BETWEEN_UNEXPECTED_MS = 1_500
 OVERLAP_MS = 500
 """People answer before the last syllable of a question is over: what begins so shortly before its end answers it."""
 _LEFT_BEHIND = Sealing(slots=((UNASKED, 0),), counts=())
-"""Where digits go that were spoken in a sensitive phase and are transcribed after its end."""
+"""Where digits go that were begun in a sensitive phase, and are known after its end."""
 _TERMINATORS = ("#", "*")
 _NOISE_MS = 700
 """Voice without words shorter than this was a noise; longer, somebody who was not understood."""
@@ -84,6 +84,8 @@ class Hearing:
         self._keys = ""
         self._key_handle: str | None = None
         self._key_at_ms = 0
+        self._keys_left_behind = False
+        """They were begun in a sensitive phase that is over: so are those that go on with them."""
         self._unexpected_keys = 0
         """How many have been pressed in a row, by groups or not, that had no effect and that nobody asked for."""
         self._seal: SealingState | None = None
@@ -101,6 +103,18 @@ class Hearing:
     def turn_open(self) -> bool:
         """Whether the caller has said or pressed something that is not a finished turn yet."""
         return self._turn.open or bool(self._keys)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller's voice is on."""
+        return self._turn.speaking
+
+    @property
+    def taking_their_turn(self) -> bool:
+        """Whether nobody should speak for them; keys do not count that are for the next phase to decide about."""
+        if self._keys and self._state.swapping:
+            return self._turn.unheard
+        return self.turn_open
 
     @property
     def undecided(self) -> bool:
@@ -215,7 +229,7 @@ class Hearing:
     def drop(self) -> None:
         """Nobody listens any more."""
         self._turn.take()
-        self._keys = ""
+        self.forget_keys()
         self._barge_in_at_ms = None
 
     # --- keys ---
@@ -284,19 +298,23 @@ class Hearing:
         """The keys have had their effect."""
         self._keys = ""
         self._key_handle = None
+        self._keys_left_behind = False
         self._unexpected_keys = 0
 
     # --- secrets ---
 
     def sealing_of(self, utterance: UtteranceId | None) -> Sealing | None:
         """Return where the digits of an utterance, or the next keys, go; None where nothing is secret."""
+        begun_in_secret = self._keys_left_behind if utterance is None else utterance in self._begun_in_secret
         if utterance is None or self._turn.waits_for(utterance):
-            return self._seal.sealing() if self._seal is not None else self._not_asked_for()
+            if self._seal is not None:
+                return self._seal.sealing()
+            # Nobody stops in the middle of a PIN because the phase that has asked for it is over.
+            return _LEFT_BEHIND if begun_in_secret else self._not_asked_for()
         if utterance in self._answered:
             return self._not_asked_for()
         # Words of a turn that is over: their digits belong to nothing any more, and are nobody's business.
-        secret = self._seal is not None or utterance in self._begun_in_secret
-        return _LEFT_BEHIND if secret else self._not_asked_for()
+        return _LEFT_BEHIND if self._seal is not None or begun_in_secret else self._not_asked_for()
 
     def _not_asked_for(self) -> Sealing | None:
         """Return what is sealed in a phase that asks for no secret: no number as long as it does ask for."""
@@ -332,6 +350,7 @@ class Hearing:
         if self._seal.handles:
             self._out.emit(ForgetSealed(tuple(self._seal.handles)))
         self._seal = None
+        self._keys_left_behind = bool(self._keys)
 
     def forget_sealed(self) -> tuple[str, ...]:
         """The secrets that were collected are gone, and have to be asked for again; returns their handles."""

@@ -39,6 +39,8 @@ class Listening:
         """A speech model's own answer to the turn was turned down: it has to be asked for."""
         self._unheard: dict[UtteranceId, None] = {}
         """What the caller has said since they were last answered, and no recognizer has put into words."""
+        self._understood: dict[UtteranceId, None] = {}
+        """What a recognizer has put into words: it does so once."""
         self._passed_over: tuple[UtteranceId, ...] = ()
         """What was taken for noise since the caller was last answered: its words may still come."""
 
@@ -57,6 +59,7 @@ class Listening:
                 self._saying.fillers.stop()
                 if not over_speech or self._saying.reply_is_unheard:
                     self._saying.hold()
+                self.give_way()
             case ev.CallerPaused(utterance, at_ms):
                 self._hearing.paused(utterance, at_ms)
                 self._silence.sound(min(at_ms, self._state.now_ms))
@@ -64,14 +67,24 @@ class Listening:
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
                     self.barge_in()
-            case ev.TranscriptFinal(utterance, text, in_audio=in_audio):
-                known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
-                self._unheard.pop(utterance, None)
-                if known and self._hearing.has_words(text):
-                    self.barge_in()
-                elif not known and text and not self._transcript.words_came(utterance, text):
-                    self._out.emit(ReportProblem("late transcript", utterance))
-                    self._late_words(utterance, text, in_audio=in_audio)
+            case ev.TranscriptFinal():
+                self._words_came(event)
+
+    def _words_came(self, event: ev.TranscriptFinal) -> None:
+        utterance, text, in_audio = event.utterance, event.text, event.in_audio
+        if not in_audio:  # a speech model may go on with what was said
+            if utterance in self._understood:
+                self._out.emit(ReportProblem("repeated transcript", utterance))
+                return
+            if text:
+                self._understood[utterance] = None
+        known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
+        self._unheard.pop(utterance, None)
+        if known and self._hearing.has_words(text):
+            self.barge_in()
+        elif not known and text and not self._transcript.words_came(utterance, text):
+            self._out.emit(ReportProblem("late transcript", utterance))
+            self._late_words(utterance, text, in_audio=in_audio)
 
     def not_transcribed(self, utterance: UtteranceId) -> None:
         """The recognizer has failed over something that the caller has said."""
@@ -88,6 +101,11 @@ class Listening:
         self._turn_taken()
         self._transcript.late(utterance, text, self._state.epoch, in_audio=in_audio)
         self._answer_or_ask_again(begins_within_ms=None)
+
+    def give_way(self) -> None:
+        """Where the caller speaks and the agent has not begun, the caller was first: the agent waits."""
+        if self._hearing.speaking and self._saying.speech.unbegun:
+            self.barge_in()
 
     def barge_in(self) -> None:
         """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
@@ -142,6 +160,7 @@ class Listening:
         self._passed_over = turn.utterances
         for request in self._saying.resume():
             self._replying.request(request)
+        self._confirming.go_on()
         if turn.over_speech or self._saying.speech.busy:
             return
         if any(said in self._unheard for said in turn.utterances) and not self._state.voice_hears:

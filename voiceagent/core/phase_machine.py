@@ -106,6 +106,9 @@ class PhaseMachine:
         self._machine = _machine_of(flow)
         self._position = _Position()
         self._machine.add_model(self._position, initial=flow.initial)
+        # A call that is broken off never comes to its end here: whoever goes on with it folds a conversation anew.
+        self._forget = weakref.finalize(self, self._machine.remove_model, self._position)
+        self._forget.atexit = False
 
     @property
     def phase(self) -> str:
@@ -127,4 +130,4 @@ class PhaseMachine:
 
     def close(self) -> None:
         """Forget the call; the machine lives on with its flow."""
-        self._machine.remove_model(self._position)
+        self._forget()

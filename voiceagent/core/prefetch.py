@@ -148,7 +148,15 @@ class PrefetchPlan:
         return self._start(now_ms), waiters
 
     def under_way(self, now_ms: int) -> list[PlannedFetch]:
-        """Return the fetches that have no outcome yet, with all their time ahead of them once more."""
+        """Return the fetches that have no outcome yet, with all their time ahead of them once more.
+
+        What was begun for another identity is forgotten, unless somebody waits for it.
+        """
+        self._in_flight = {
+            fetch: flight
+            for fetch, flight in self._in_flight.items()
+            if flight.key[0] == self._generation or flight.waiters
+        }
         return [
             PlannedFetch(fetch, flight.tool, flight.arguments, now_ms + flight.prefetch.deadline_ms)
             for fetch, flight in self._in_flight.items()

@@ -46,7 +46,8 @@ class Replying:
         reply.heard_from_ms = self._state.now_ms
         match event:
             case ev.ReplyText(text=text):
-                self._saying.add_text(reply, text)
+                if not self._comes_between(reply):
+                    self._saying.add_text(reply, text)
                 reply.clauses += 1
                 if reply.clauses == _MOST_CLAUSES:
                     self._cut_off(reply)
@@ -61,6 +62,13 @@ class Replying:
                 self._reply_finished(reply, event)
             case ev.ReplyFailed(reason=reason):
                 self._reply_failed(reply, reason)
+
+    def _comes_between(self, reply: Reply) -> bool:
+        """Whether words of a reply would come between a question that waits for a yes, and the yes.
+
+        It answers what was heard last, and that might be any question. What is being played already comes before.
+        """
+        return self._doing.confirmation is not None and not (reply.in_audio and reply.spoken is not None)
 
     def _cut_off(self, reply: Reply) -> None:
         """The model does not come to an end: what it has said is heard, and the caller has the floor again."""

@@ -307,7 +307,7 @@ class Saying:
     def broken_off(self) -> None:
         """Nobody hears anything any more: what was not heard never will be, a reply in the making is owed again."""
         reply = self.reply
-        if reply is not None and not reply.finished:
+        if reply is not None and (reply.held or not reply.finished):
             self.drop_reply()
             self.owed = True
         elif self.awaited_until_ms is not None:

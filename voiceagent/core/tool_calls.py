@@ -35,6 +35,8 @@ class ToolCall:
     generation: int = 0
     """Of the caller's identity when it began: what was asked in another name is not kept under this one."""
     idempotency_key: str | None = None
+    same_as: ToolCallId | None = None
+    """A read that is running and asks for just the same: what it brings is the result of this call as well."""
 
 
 class ToolCalls:

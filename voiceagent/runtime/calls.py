@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
-from voiceagent.core.events import CallEnded
 from voiceagent.core.ids import CallId
-from voiceagent.errors import JournalError
 from voiceagent.ports import IncomingCall
-from voiceagent.runtime.resume import fold
+from voiceagent.runtime.journal import JournalWriter
+from voiceagent.runtime.journal_file import Journal
+from voiceagent.runtime.left_behind import bring_to_its_end
+from voiceagent.runtime.resume import Folded, fold
 from voiceagent.runtime.session import Services, Session
 from voiceagent.spec.flow import Flow
 
 __all__ = ["Calls"]
 
 _log = logging.getLogger(__name__)
-_NOT_BACK = "the connection broke, and the caller did not come back"
 
 
 class Calls:
@@ -79,38 +79,84 @@ class Calls:
         if self._closing:
             await asyncio.wait(self._closing)
 
+    def sweep(self) -> None:
+        """Begin to see to the calls that servers have left behind when they died. Returns at once."""
+        self._in_background(self._sweep())
+
+    async def _sweep(self) -> None:
+        for call in await self._services.journals.left_behind():
+            if call not in self._live and call not in self._waiting:
+                await self._sweep_one(call)
+
+    async def _sweep_one(self, call: CallId) -> None:
+        """End the record of a call in whose time nobody has gone on with it; else look again when that is over."""
+        found = await self._resumed(call, newest=False)
+        if found is None:
+            return
+        journal, read = found
+        folded = self._folded(read, self._named(read.header.flow))
+        left_ms = folded.left_ms(self._services.clock.unix_ms()) if folded is not None else 0
+        if left_ms <= 0:
+            await self._end(journal, read, folded)
+            return
+        await journal.close()
+        self._wait(call, left_ms, lambda: self._in_background(self._sweep_one(call)))
+
     def _wait_for(self, agent: str, call: CallId, flow: Flow) -> None:
+        """Close the record of a call that was broken off here, unless it goes on in time."""
+
+        def give_up() -> None:
+            self._begun_on.pop((agent, call), None)
+            self._in_background(self._close_record(call, flow))
+
+        self._wait(call, flow.limits.resume_within_ms, give_up)
+
+    def _wait(self, call: CallId, ms: int, then: Callable[[], None]) -> None:
+        def over() -> None:
+            del self._waiting[call]
+            then()
+
         clock = self._services.clock
-        self._waiting[call] = clock.call_at(
-            clock.now_ms() + flow.limits.resume_within_ms, lambda: self._give_up(agent, call, flow)
-        )
+        self._waiting[call] = clock.call_at(clock.now_ms() + ms, over)
 
     def _no_longer_waiting(self, call: CallId) -> None:
         cancel = self._waiting.pop(call, None)
         if cancel is not None:
             cancel()
 
-    def _give_up(self, agent: str, call: CallId, flow: Flow) -> None:
-        del self._waiting[call]
-        self._begun_on.pop((agent, call), None)
-        task = asyncio.get_running_loop().create_task(self._close_record(call, flow))
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def _close_record(self, call: CallId, flow: Flow) -> None:
-        """Have the record of a call say that it is over, unless it goes on elsewhere."""
-        found = await self._services.journals.resume(call, on_broken=lambda reason: _log.error("%s: %s", call, reason))
-        if found is None:
-            return
-        journal, read = found
+        found = await self._resumed(call, newest=True)
+        if found is not None:
+            journal, read = found
+            await self._end(journal, read, self._folded(read, flow))
+
+    async def _resumed(self, call: CallId, *, newest: bool) -> tuple[JournalWriter, Journal] | None:
+        """Have a record to write to, unless somebody else has it."""
+        return await self._services.journals.resume(
+            call, on_broken=lambda reason: _log.error("%s: %s", call, reason), newest=newest
+        )
+
+    def _named(self, flow: str) -> Flow | None:
+        return next((served for served in self._flows.values() if served.name == flow), None)
+
+    def _folded(self, read: Journal, flow: Flow | None) -> Folded | None:
+        """Return a call as it stood; None where that cannot be said."""
         try:
-            folded = fold(read, flow)
-        except JournalError as exc:
-            _log.error("the record of call %s stays open: %s", call, exc)
-        else:
-            now_ms = folded.last_ms + folded.gap_ms(self._services.clock.unix_ms())
-            ended = CallEnded(_NOT_BACK)
-            journal.event(now_ms, ended)
-            journal.effects(folded.conversation.handle(ended, now_ms))
+            return fold(read, flow) if flow is not None else None
+        except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, its record gets an end
+            _log.warning("where call %s was broken off cannot be said: %s", read.header.call, exc)
+            return None
+
+    async def _end(self, journal: JournalWriter, read: Journal, folded: Folded | None) -> None:
+        _log.info("call %s was left behind: its record is brought to an end", journal.call)
+        try:
+            await bring_to_its_end(
+                journal, read, folded, tools=self._services.tools, unix_ms=self._services.clock.unix_ms()
+            )
         finally:
             await journal.close()

@@ -34,6 +34,7 @@ from voiceagent.runtime.journal_disk import (
     Synced,
     is_breaking_off,
     is_broken_off,
+    left_behind,
     reopen,
     reopen_as,
 )
@@ -93,6 +94,11 @@ class JournalWriter:
     def broken(self) -> str | None:
         """Why nothing more is written; None while all is well."""
         return self._given_up or self._file.broken
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another worker goes on with the call: whoever has it here has lost it, and its caller."""
+        return self._mirror is not None and self._mirror.taken_over
 
     def begin(self, header: JournalHeader) -> None:
         """Write the first line. Returns at once."""
@@ -192,21 +198,36 @@ class JournalStore:
             mirror.start()
         return journal
 
+    async def left_behind(self) -> list[CallId]:
+        """Return under which ids calls are recorded, here or where all can see it, that have no end and nobody has.
+
+        Never raises.
+        """
+        found: dict[CallId, None] = {}
+        try:
+            found |= dict.fromkeys(await self._from_disk(lambda: left_behind(self._directory)))
+            if self._shared is not None:
+                found |= dict.fromkeys(await self._shared.interrupted())
+        except (OSError, TimeoutError, StateUnavailable) as exc:
+            _log.error("nobody knows which calls were left behind: %s", str(exc) or "the disk does not answer")
+        return list(found)
+
     async def resume(
-        self, call: CallId, *, on_broken: Callable[[str], None], seize: bool = False
+        self, call: CallId, *, on_broken: Callable[[str], None], seize: bool = False, newest: bool = True
     ) -> tuple[JournalWriter, Journal] | None:
         """Go on with the journal of a call that was broken off; None where there is none that can be gone on with.
 
         Where journals are shared, it may have been broken off elsewhere; a worker that has the call keeps it, unless
-        with `seize`. A file that a session still writes which has lost its connection is waited for. Never raises.
+        with `seize`. A file that a session still writes which has lost its connection is waited for. Of several records
+        of the call it is the `newest`, or else the one of exactly this id. Never raises.
         """
         tell_once = _once(on_broken)
         mirror = self._mirror(tell_once)
         found = None
         try:
             if mirror is None:
-                found = await self._when_let_go(call, lambda: reopen(self._directory, call))
-            elif (lines := await mirror.take_over(call, seize=seize)) is not None:
+                found = await self._when_let_go(call, lambda: reopen(self._directory, call, newest=newest))
+            elif (lines := await mirror.take_over(call, seize=seize, newest=newest)) is not None:
                 found = await self._when_let_go(mirror.call, lambda: reopen_as(self._directory, mirror.call, lines))
         except (OSError, TimeoutError, JournalError, StateUnavailable) as exc:
             _log.error("call %s cannot go on: %s", call, str(exc) or "the disk does not answer")

@@ -9,7 +9,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from voiceagent.core.codec import encode_event, encode_outgoing
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
+from voiceagent.errors import JournalError
 from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "is_breaking_off",
     "is_broken_off",
     "journal_name",
+    "left_behind",
     "record_stem",
     "reopen",
     "reopen_as",
@@ -177,31 +179,36 @@ class Disk:
         open_files: dict[RecordFile, None] = {}
         last = None
         while last is None:
-            jobs, last = self._next_jobs()
-            syncs: dict[RecordFile, list[Synced]] = {}
-            for file, job in jobs:
-                open_files[file] = None
-                match job:
-                    case Opened(tell):
-                        self._open(file)
-                        tell()
-                    case Synced():
-                        syncs.setdefault(file, []).append(job)
-                    case _:
-                        self._encode(file, job)
-            for file in dict.fromkeys(file for file, _ in jobs):
-                self._write(file, sync=file in syncs)
-            for file, done in syncs.items():
-                if any(sync.last for sync in done):
-                    _close(file)
-                    open_files.pop(file, None)
-                for sync in done:
-                    sync.tell()
-            for file, _ in jobs:
-                file.jobs_done += 1
+            last = self._write_what_there_is(open_files)
         for file in open_files:
             _close(file)
         last.tell()
+
+    def _write_what_there_is(self, open_files: dict[RecordFile, None]) -> _Last | None:
+        """Wait for jobs and do them; nothing of the calls they are of is kept while the next ones are waited for."""
+        jobs, last = self._next_jobs()
+        syncs: dict[RecordFile, list[Synced]] = {}
+        for file, job in jobs:
+            open_files[file] = None
+            match job:
+                case Opened(tell):
+                    self._open(file)
+                    tell()
+                case Synced():
+                    syncs.setdefault(file, []).append(job)
+                case _:
+                    self._encode(file, job)
+        for file in dict.fromkeys(file for file, _ in jobs):
+            self._write(file, sync=file in syncs)
+        for file, done in syncs.items():
+            if any(sync.last for sync in done):
+                _close(file)
+                open_files.pop(file, None)
+            for sync in done:
+                sync.tell()
+        for file, _ in jobs:
+            file.jobs_done += 1
+        return last
 
     def _next_jobs(self) -> tuple[list[tuple[RecordFile, Job]], _Last | None]:
         """Wait for something to do and take what else is there: one write and one fsync serve all of it."""
@@ -258,13 +265,29 @@ class Disk:
             _break(file, exc)
 
 
-def reopen(directory: Path, call: CallId) -> Reopened | None:
+def left_behind(directory: Path) -> list[CallId]:
+    """Return under which ids calls are recorded that have no end and that nobody writes any more.
+
+    What is no journal is passed over. Raises OSError.
+    """
+    found: list[CallId] = []
+    for file in sorted(directory.glob("*.jsonl")) if directory.is_dir() else ():
+        with suppress(BlockingIOError, FileNotFoundError, JournalError), _claimed(file, "r+b") as (output, written):
+            output.close()
+            if b'"event":"CallEnded"' not in written[-_TAIL_BYTES:]:
+                call = parse_journal(written[: written.find(b"\n") + 1], file).header.call
+                if journal_name(call) == file.name:
+                    found.append(call)
+    return found
+
+
+def reopen(directory: Path, call: CallId, *, newest: bool = True) -> Reopened | None:
     """Return the journal of a call that has not come to its end, open behind its last whole line.
 
-    None where there is none. Raises BlockingIOError while somebody still writes it, OSError and JournalError where it
-    cannot be gone on with.
+    Of several of its journals it is the `newest`, or else the one of exactly this id. None where there is none. Raises
+    BlockingIOError while somebody still writes it, OSError and JournalError where it cannot be gone on with.
     """
-    recorded = _newest(directory, call)
+    recorded = _newest(directory, call) if newest else call
     if recorded is None:
         return None
     with _claimed(directory / journal_name(recorded), "r+b") as (output, written):

@@ -70,10 +70,11 @@ class JournalMirror:
         """Of the journal as far as it is known to be there."""
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._taken = 0
+        self._received = 0
         self._there = 0
-        """Lines taken, and of these those that are there."""
+        """Lines received, and of these those that are there."""
         self._broken: str | None = None
+        self._taken_over = False
         self._closing = False
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
@@ -83,6 +84,11 @@ class JournalMirror:
     def call(self) -> CallId:
         """The id of the record."""
         return self._call
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another worker has the call by now."""
+        return self._taken_over
 
     async def begin(self, call: CallId) -> CallId:
         """Own a new record of this call, and return the id that it has: one that nothing is recorded under.
@@ -110,14 +116,15 @@ class JournalMirror:
         except StateUnavailable as exc:
             _log.warning("an empty record of call %s is left in the shared state: %s", before, exc)
 
-    async def take_over(self, call: CallId, *, seize: bool) -> tuple[bytes, ...] | None:
+    async def take_over(self, call: CallId, *, seize: bool, newest: bool = True) -> tuple[bytes, ...] | None:
         """Own the newest record of a call that another worker had, go on behind its last line, and return its lines.
 
+        Without `newest` it is the record of exactly this id.
         None where there is none, it has come to its end, or a worker that lives has it. With `seize` that worker loses
         the call: for whoever knows that the caller is connected here by now. Raises StateUnavailable.
         """
-        newest = await open_record(self._shared, call)
-        lease = await self._shared.take_over(newest, seize=seize) if newest is not None else None
+        recorded_as = await open_record(self._shared, call) if newest else call
+        lease = await self._shared.take_over(recorded_as, seize=seize) if recorded_as is not None else None
         recorded = await self._shared.read(lease.call) if lease is not None else None
         if lease is None or recorded is None:
             return None
@@ -134,14 +141,14 @@ class JournalMirror:
             return
         self._waiting += lines
         self._waiting_bytes += sum(map(len, lines))
-        self._taken += len(lines)
+        self._received += len(lines)
         if self._waiting_bytes > MOST_WAITING_BYTES:
             self._break("the shared state has been away for too long")
         self._wake.set()
 
     async def synced(self) -> None:
         """Return once all lines taken so far are there. JournalError where that is not so in time."""
-        wanted = self._taken
+        wanted = self._received
         try:
             async with within(SYNCED_WITHIN_MS, self._clock):
                 while self._there < wanted and self._broken is None:
@@ -179,13 +186,21 @@ class JournalMirror:
                 await self._clock.sleep(_RETRIED_AFTER_MS[min(failures, len(_RETRIED_AFTER_MS) - 1)])
                 failures += 1
             except LeaseLost:
-                self._break("another worker has the call, or its record is gone")
+                self._break("another worker has the call" if self._taken_over else "the record is gone")
             else:
                 failures = 0
                 if not self._waiting and not self._closing:
                     await self._until_needed()
 
     async def _write(self) -> None:
+        try:
+            await self._write_as_owner()
+        except LeaseLost:
+            # What was erased has no owner.
+            self._taken_over = await self._shared.read(self._call, start=_BEYOND) is not None
+            raise
+
+    async def _write_as_owner(self) -> None:
         if self._lease is None:
             self._lease = await self._own()
         if self._lease is None:

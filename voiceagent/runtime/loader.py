@@ -38,13 +38,14 @@ def load_flow(agent: str | Path) -> Flow:
     `prompts/<agent>/`, beside `phases/`, and those of its skills. Every load gets modules of its own, so that a
     changed agent can be loaded beside the old one. Raises PhaseError, with file and line, for whatever is wrong.
     """
-    folder = agent_folder(agent)
-    package = f"voiceagent_agent_{re.sub(r'[^a-zA-Z0-9_]', '_', folder.name)}_{_digest(folder)}_{next(_loads)}"
-    with _in_the_authors_words(folder, package):
-        flow = _flow_in(folder, package)
-        flow.facts.try_to_begin()
-    prompts = _prompts(folder.parent.parent / "prompts", folder.name)
-    return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
+    with _readable(Path(agent)):
+        folder = agent_folder(agent)
+        package = f"voiceagent_agent_{re.sub(r'[^a-zA-Z0-9_]', '_', folder.name)}_{_digest(folder)}_{next(_loads)}"
+        with _in_the_authors_words(folder, package):
+            flow = _flow_in(folder, package)
+            flow.facts.try_to_begin()
+        prompts = _prompts(folder.parent.parent / "prompts", folder.name)
+        return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
 
 
 def is_agent(folder: Path) -> bool:
@@ -53,6 +54,16 @@ def is_agent(folder: Path) -> bool:
         return (folder / _PACKAGE_FILE).is_file() or (folder / _FLOW_FILE).is_file()
     except OSError:  # a name that no file can have
         return False
+
+
+@contextmanager
+def _readable(agent: Path) -> Generator[None]:
+    """Turn what the system says of a file that it does not give into a PhaseError that names the file."""
+    try:
+        yield
+    except OSError as exc:
+        where = Source(str(exc.filename or agent))
+        raise PhaseError(f"it cannot be read: {exc.strerror or type(exc).__name__}", source=where) from exc
 
 
 def _digest(folder: Path) -> str:

@@ -27,7 +27,7 @@ from voiceagent.ports import AudioFormat, Clock, IncomingCall, Leg
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.conversion import Converter
 from voiceagent.runtime.journal_disk import record_stem
-from voiceagent.runtime.recording_disk import Begun, Channel, Ended, Placed, RecordingFile, RecordingsDisk
+from voiceagent.runtime.recording_disk import Begun, Channel, Ended, Placed, RecordingFile, RecordingsDisk, Silenced
 
 __all__ = ["PAUSE", "RESUME", "STOPPED", "Recording", "Recordings"]
 
@@ -182,9 +182,10 @@ class Recording:
             self._said.setdefault(utterance, _Said()).audio += self._to_line.feed(audio)
 
     def happened(self, event: ev.Event) -> None:
-        """Follow the call: what has been heard of the agent, and what of the caller turned out to be a secret."""
-        if self._stopped:
-            return
+        """Follow the call: what has been heard of the agent, and what of the caller turned out to be a secret.
+
+        Words that were written down before recording stopped may turn out to be one afterwards.
+        """
         self._mark_off()
         if self._state.phase.sensitive:
             for voice in self._voices.values():
@@ -272,8 +273,8 @@ class Recording:
         begin = max(0, begin)
         self._deaf_until = max(self._deaf_until, end)
         if begin < self._held_from:
-            count = min(end, self._held_from) - begin
-            self._put(Placed("caller", begin, _silence(self._in, count), self._in))
+            # Where the thread cannot be told, it finds the file unwanted when it gets to it.
+            self._file.unwanted |= not self._disk.put(self._file, Silenced(begin, min(end, self._held_from) - begin))
         sample_bytes = self._in.sample_bytes
         first = max(begin, self._held_from) - self._held_from
         last = min(end, self._heard_to) - self._held_from

@@ -12,6 +12,7 @@ import queue
 import struct
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -22,7 +23,7 @@ from pydantic import JsonValue
 from voiceagent.audio import alaw_to_pcm16, interleave, mulaw_to_pcm16, split_channels
 from voiceagent.ports import AudioFormat
 
-__all__ = ["Begun", "Channel", "Ended", "Placed", "RecordingFile", "RecordingsDisk"]
+__all__ = ["Begun", "Channel", "Ended", "Placed", "RecordingFile", "RecordingsDisk", "Silenced"]
 
 _MOST_WAITING = 8_192
 """Pieces that the thread has not got to: a disk that is so far behind has stopped."""
@@ -53,13 +54,21 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """The caller is not to be heard there after all: done even where recording has stopped, since it takes no room."""
+
+    at: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Nothing comes any more."""
 
     tell: Callable[[], None]
 
 
-Job = Begun | Placed | Ended
+Job = Begun | Placed | Silenced | Ended
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +82,8 @@ class RecordingFile:
     output: FileIO | None = None
     samples: int = 0
     stopped: str | None = None
+    unwanted: bool = False
+    """Something in it that is not to be heard could not be silenced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +114,26 @@ class RecordingsDisk:
         return True
 
     def _write_all(self) -> None:
-        while not isinstance(taken := self._jobs.get(), _Last):
-            file, job = taken
-            try:
-                _do(file, job)
-            except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the recordings of others
-                _stop(file, exc)
-            if isinstance(job, Ended):
-                job.tell()
-        taken.tell()
+        last = None
+        while last is None:
+            last = self._do_the_next()
+        last.tell()
+
+    def _do_the_next(self) -> _Last | None:
+        """Wait for a job and do it; nothing of the call it is of is kept while the next one is waited for."""
+        taken = self._jobs.get()
+        if isinstance(taken, _Last):
+            return taken
+        file, job = taken
+        try:
+            _do(file, job)
+        except Exception as exc:  # noqa: BLE001 - what one call cannot record must not end the recordings of others
+            _stop(file, exc)
+        if file.unwanted:
+            file.path.unlink(missing_ok=True)
+        if isinstance(job, Ended):
+            job.tell()
+        return None
 
 
 def _do(file: RecordingFile, job: Job) -> None:
@@ -124,6 +146,8 @@ def _do(file: RecordingFile, job: Job) -> None:
             _note(file)
         case Placed() if file.output is not None and file.stopped is None:
             _place(file, file.output, job)
+        case Silenced(at, samples) if file.output is not None:
+            _silence(file, file.output, at, samples)
         case Ended() if file.output is not None:
             file.output.close()
             file.output = None
@@ -148,6 +172,23 @@ def _place(file: RecordingFile, output: FileIO, placed: Placed) -> None:
     if placed.at + count > file.samples:
         file.samples = placed.at + count
         _write_header(file)
+
+
+def _silence(file: RecordingFile, output: FileIO, at: int, samples: int) -> None:
+    """Silence the caller where they have been written down; a recording in which that is not possible is none."""
+    count = min(at + samples, file.samples) - at
+    if count <= 0:
+        return
+    try:
+        offset = _HEADER.size + at * _FRAME_BYTES
+        output.seek(offset)
+        there = output.read(count * _FRAME_BYTES) or b""
+        _, agent = split_channels(there.ljust(count * _FRAME_BYTES, b"\0"))
+        output.seek(offset)
+        _write(output, interleave(bytes(2 * count), agent))
+    except OSError:
+        file.unwanted = True
+        raise
 
 
 def _pcm16(audio: bytes, form: AudioFormat) -> bytes:
@@ -193,5 +234,8 @@ def _private(path: Path, mode: str) -> FileIO:
 
 def _stop(file: RecordingFile, exc: Exception) -> None:
     if file.stopped is None:
+        if file.output is not None:
+            with suppress(OSError):  # what was half written is of no use
+                file.output.truncate(_HEADER.size + file.samples * _FRAME_BYTES)
         file.stopped = exc.strerror if isinstance(exc, OSError) and exc.strerror else type(exc).__name__
         file.tell_stopped(file.stopped)

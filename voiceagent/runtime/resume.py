@@ -30,6 +30,10 @@ class Folded:
         """Return for how long nobody was there, if the wall clock shows this now; clocks may go back, calls do not."""
         return max(0, unix_ms - self.last_unix_ms)
 
+    def left_ms(self, unix_ms: int) -> int:
+        """Return for how long the call may still go on, if the wall clock shows this now; 0 or less: no more."""
+        return self.conversation.state.flow.limits.resume_within_ms - self.gap_ms(unix_ms)
+
 
 def fold(journal: Journal, flow: Flow) -> Folded:
     """Feed a journal's events to a fresh conversation; what they caused has been done.

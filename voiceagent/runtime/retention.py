@@ -1,6 +1,7 @@
 """Retention: what is kept of calls, for how long, and how all that there is of one caller is deleted.
 
-Two classes of files are kept: journals, which hold what was said, and recordings, which hold how. The log is neither:
+Two classes of files are kept: journals, which hold what was said, and recordings, which hold how. Of running calls, and
+of those of the last day, workers that share state keep a copy of the journal there. The log is none of these:
 it goes to standard error and has no caller's words or number in it. Only files that this package has written are ever
 deleted, whatever else lies in their folders.
 """
@@ -20,11 +21,13 @@ from typing import Any, Literal, cast
 
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
+from voiceagent.ports import SharedJournals
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_disk import record_stem
 
 __all__ = [
     "DEFAULT_DAYS",
+    "Chosen",
     "Kept",
     "Purged",
     "Retention",
@@ -33,6 +36,7 @@ __all__ = [
     "of_caller",
     "older_than",
     "purge",
+    "purge_shared",
     "purged_daily",
 ]
 
@@ -45,7 +49,7 @@ _LONGEST_LINE = 1_048_576
 _MOST_LEGS = 1_000
 """Records of one call: more are no call."""
 
-DataClass = Literal["journal", "recording"]
+DataClass = Literal["journal", "recording", "shared journal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ def purge(retention: Retention, chosen: Chosen | None = None, *, dry_run: bool =
     days: dict[DataClass, int | None] = {
         "journal": retention.journals_days,
         "recording": retention.recordings_days,
+        "shared journal": None,  # it runs out by itself
     }
     chosen = chosen or older_than(SystemClock().unix_ms() / 1_000, lambda what: days[what])
     found = [*_journals(retention.journals), *(_recordings(retention.recordings) if retention.recordings else ())]
@@ -137,6 +142,23 @@ def purge(retention: Retention, chosen: Chosen | None = None, *, dry_run: bool =
     callers = {kept.call: kept.caller_number for kept in found if kept.caller_number is not None}
     whose = [kept if kept.caller_number else _called_by(kept, callers.get(kept.call)) for kept in found]
     return [_deleted(kept, dry_run=dry_run) for kept in whose if chosen(kept)]
+
+
+async def purge_shared(shared: SharedJournals, chosen: Chosen, *, dry_run: bool = False) -> list[Purged]:
+    """Delete what is chosen of the journals that workers share. What is old goes by itself there.
+
+    Raises StateUnavailable.
+    """
+    purged: list[Purged] = []
+    for call in await shared.recorded():
+        recorded = await shared.read(call)
+        started = recorded.lines[1] if recorded is not None and len(recorded.lines) > 1 else b""
+        number = _at(_json(started), "with", "caller_number")
+        if chosen(Kept("shared journal", (), call, number if isinstance(number, str) else None, 0.0)):
+            if not dry_run:
+                await shared.erase(call)
+            purged.append(Purged("shared journal", call, ()))
+    return purged
 
 
 def _called_by(kept: Kept, number: str | None) -> Kept:

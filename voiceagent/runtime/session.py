@@ -27,7 +27,7 @@ from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.recorded_leg import RecordedLeg
-from voiceagent.runtime.recording import Recording, Recordings
+from voiceagent.runtime.recording import STOPPED, Recording, Recordings
 from voiceagent.runtime.resume import fold
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
@@ -86,6 +86,7 @@ class Session:
         self._conversation: Conversation
         self._logged: LoggedCall
         self._observers = list(services.observers)
+        self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
         self._recording: Recording | None = None
         self._listening = True
@@ -98,8 +99,7 @@ class Session:
 
     def audio_arrived(self, audio: bytes) -> None:
         """Caller audio goes to the voice, not through the queue."""
-        if self._recording is not None:
-            self._recording.heard(audio)
+        self._go_on_recording(lambda recording: recording.heard(audio))
         if self._voice is None or not self._listening:
             return
         try:
@@ -144,14 +144,15 @@ class Session:
         return self._voice is not None and (self._conversation.state.closing or self._conversation.state.ended)
 
     async def _take_call(self, at_the_end: AsyncExitStack) -> None:
-        journal, beginning = await self._resumed() or await self._begun()
+        try:
+            journal, beginning = await self._resumed() or await self._begun()
+        except BaseException:
+            await self._let_go()
+            raise
+        self._journal = journal
         at_the_end.push_async_callback(journal.close)
         if self._services.recordings is not None:
-            self._recording = self._services.recordings.begin(
-                self._recorded_as, self._incoming, self._conversation.state, self._services.clock, self.post
-            )
-            at_the_end.push_async_callback(self._recording.close)
-            self._leg = RecordedLeg(self._leg, self._recording)
+            self._begin_recording(self._services.recordings, at_the_end)
         at_the_end.callback(self._vault.forget_all)
         at_the_end.callback(self._record_outcomes, journal)
         tasks = CallTasks(self._services.clock, failed=self._fail)
@@ -182,6 +183,17 @@ class Session:
             self._listening = False
             self._stop_waking()
             await self._let_go()
+
+    def _begin_recording(self, recordings: Recordings, at_the_end: AsyncExitStack) -> None:
+        try:
+            recording = recordings.begin(
+                self._recorded_as, self._incoming, self._conversation.state, self._services.clock, self.post
+            )
+        except Exception as exc:  # noqa: BLE001 - nobody is hung up on because their voice cannot be kept
+            log_failure(_log, exc, "call %s is not recorded", self._call)
+            return
+        at_the_end.push_async_callback(recording.close)
+        self._recording, self._leg = recording, RecordedLeg(self._leg, recording)
 
     async def _converse(self, performer: Performer, journal: JournalWriter, tasks: CallTasks) -> None:
         state = self._conversation.state
@@ -335,8 +347,7 @@ class Session:
         journal.event(now_ms, event)
         outgoing = self._conversation.handle(event, now_ms)
         journal.effects(outgoing)
-        if self._recording is not None:
-            self._recording.happened(event)
+        self._go_on_recording(lambda recording: recording.happened(event))
         for observe in tuple(self._observers):
             try:
                 observe(self._call, now_ms, event, outgoing)
@@ -344,6 +355,17 @@ class Session:
                 log_failure(_log, exc, "call %s goes on without one of its observers", self._call)
                 self._observers.remove(observe)
         return outgoing
+
+    def _go_on_recording(self, do: Callable[[Recording], None]) -> None:
+        """Have something recorded of what is heard; whatever is wrong with that, the call goes on."""
+        if self._recording is None:
+            return
+        try:
+            do(self._recording)
+        except Exception as exc:  # noqa: BLE001 - nobody is hung up on because their voice cannot be kept
+            log_failure(_log, exc, "call %s is not recorded any more", self._call)
+            self._recording = None
+            self.post(ev.HostEvent(STOPPED, {"reason": "internal error"}))
 
     def _record_outcomes(self, journal: JournalWriter) -> None:
         """The call is over: of what has happened since, the record wants what has become of tools, and no more."""
@@ -353,6 +375,11 @@ class Session:
                 self._record(journal, event)
 
     def _journal_broken(self, reason: str) -> None:
+        if self._journal is not None and self._journal.taken_over:
+            # The caller is there, too: whatever were said or done here would be so without them.
+            _log.warning("call %s ends here: another worker has it", self._call)
+            self.post(ev.LegLost(self._leg.id, "another worker has the call", may_return=True))
+            return
         _log.error(
             "the journal of call %s stops: %s; the call goes on, but nothing is written to the outside any more",
             self._call,

@@ -32,6 +32,9 @@ class Limits(Declared):
     """Beyond this the model is told that nothing more can be done in this call."""
     max_model_requests: int = Field(default=1_000, ge=1)
     """Replies of a model in one call."""
+    max_model_requests_of_turn: int = Field(default=20, ge=2)
+    """Of these, those in a row to which the caller has said nothing: tools that are refused again and again, moves that
+    lead in circles."""
     max_tokens: int = Field(default=2_000_000, ge=1)
     """Tokens in and out in one call, as far as the model reports them."""
     max_spoken_characters: int = Field(default=100_000, ge=1)

@@ -95,7 +95,11 @@ class Tool:
     attempts: Attempts | None = None
     """How often somebody may try; None where that does not matter."""
     reconcile: Tool | None = None
-    """Reads what has become of a write, by the idempotency key it was made under; its result is the write's."""
+    """Reads what has become of a write, by the idempotency key it was made under; its result is the write's.
+
+    It answers for all that one run of the write may do: where that is several requests, some of which may be done and
+    others not, a result says that all are, and None that nobody knows.
+    """
 
     @property
     def reach(self) -> tuple[Egress, ...]:
@@ -203,7 +207,9 @@ def tool(
     `"GET https://rates.example.com"`; undeclared, a read may only read from the agent's service.
     `attempts` limits how often somebody may try to be granted something. `reconcile` is an async function that looks up
     what a write has done: it takes some of the write's parameters and `ctx`, whose `idempotency_key` is the write's,
-    and returns what the write would have returned, or None where nothing is known of it.
+    and returns what the write would have returned, or None where nothing is known of it. It answers for the whole run:
+    of a write that sends several requests it returns a result only where all of them were carried out, because the
+    caller is told then that everything is done. After a crash it cannot be given secrets.
     Raises PhaseError, with the function's line, for what cannot be a tool.
     """
 

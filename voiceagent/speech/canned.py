@@ -32,6 +32,11 @@ class CannedPhrases:
         self._engine = engine
         self._kept: dict[_Phrase, bytes] = {}
 
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine is: a call needs more than what is kept."""
+        return self._engine.healthy
+
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _CannedHandle:
         """Return a handle for one call."""
         handle = self._engine.open(audio, voice=voice, locale=locale)

@@ -68,22 +68,31 @@ class _Link(Generic[HandleT]):
 
 def _links(
     engines: Sequence[object], breakers: Sequence[Breaker], openings: Sequence[Callable[[], HandleT]]
-) -> list[_Link[HandleT]]:
-    """Open a handle of each engine. Raises what opening the first raises; another that cannot be opened is left out."""
+) -> tuple[list[_Link[HandleT]], list[str]]:
+    """Open a handle of each engine; returns those there are, and why of others there is none."""
     links: list[_Link[HandleT]] = []
-    for number, (engine, breaker, opening) in enumerate(zip(engines, breakers, openings, strict=True)):
+    reasons: list[str] = []
+    for engine, breaker, opening in zip(engines, breakers, openings, strict=True):
         name = type(engine).__name__
         try:
             links.append(_Link(name, breaker, opening, opening()))
-        except Exception as exc:
-            if number == 0:
-                raise
-            _log.warning("%s cannot be opened: %s", name, _told(exc))
-    return links
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+            reasons.append(f"{name} cannot be opened: {_told(exc)}")
+            _log.warning("%s", reasons[-1])
+    return links, reasons
 
 
 def _asked_in_order(links: Sequence[_Link[HandleT]]) -> list[_Link[HandleT]]:
     return sorted(links, key=lambda link: link.failures > 0)
+
+
+class _Engine(Protocol):
+    @property
+    def healthy(self) -> bool: ...
+
+
+def _one_is_healthy(engines: Sequence[_Engine], breakers: Sequence[Breaker]) -> bool:
+    return any(engine.healthy and not breaker.rests for engine, breaker in zip(engines, breakers, strict=True))
 
 
 def _told(exc: Exception) -> str:
@@ -114,13 +123,13 @@ class RecognizerChain:
 
     @property
     def healthy(self) -> bool:
-        """Whether one of them is."""
-        return any(engine.healthy for engine in self._engines)
+        """Whether one of them is, and does not rest."""
+        return _one_is_healthy(self._engines, self._breakers)
 
     def open(self, audio: AudioFormat, *, locale: str) -> _HearingChain:
-        """Return a handle for one call, with a handle of every engine."""
+        """Return a handle for one call, with a handle of every engine that has one to give."""
         openings = [lambda engine=engine: engine.open(audio, locale=locale) for engine in self._engines]
-        return _HearingChain(_links(self._engines, self._breakers, openings), self._clock, self._each_ms)
+        return _HearingChain(*_links(self._engines, self._breakers, openings), self._clock, self._each_ms)
 
     def close(self) -> None:
         """Close all engines, whatever one of them raises."""
@@ -128,14 +137,15 @@ class RecognizerChain:
 
 
 class _HearingChain:
-    def __init__(self, links: list[_Link[RecognizerHandle]], clock: Clock, each_ms: int) -> None:
+    def __init__(self, links: list[_Link[RecognizerHandle]], unopened: list[str], clock: Clock, each_ms: int) -> None:
         self._links = links
+        self._unopened = unopened
         self._clock = clock
         self._each_ms = each_ms
 
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
         """Return the words of the first that knows them. Raises VoiceFailed: what each of them said."""
-        reasons: list[str] = []
+        reasons = [*self._unopened]
         for link in _asked_in_order(self._links):
             attempt = object()
             if not link.breaker.admits(attempt):
@@ -167,12 +177,28 @@ class _HearingChain:
 class SynthesizerChain:
     """Synthesizers in the order in which they are asked to say a clause; fulfils `SynthesizerEngine`."""
 
-    def __init__(self, first: SynthesizerEngine, *then: SynthesizerEngine, clock: Clock, piece_ms: int = 1_500) -> None:
-        """Take the engines over. One from which no audio comes for `piece_ms` has failed."""
+    def __init__(
+        self,
+        first: SynthesizerEngine,
+        *then: SynthesizerEngine,
+        clock: Clock,
+        piece_ms: int = 1_500,
+        render_ms: int = 60_000,
+    ) -> None:
+        """Take the engines over. One from which no audio comes for `piece_ms` has failed.
+
+        Nobody waits for what is rendered ahead: an engine may take `render_ms` for each sentence of it.
+        """
         self._engines = (first, *then)
         self._clock = clock
         self._breakers = [Breaker(clock, rest_ms=_REST_MS) for _ in self._engines]
         self._piece_ms = piece_ms
+        self._render_ms = render_ms
+
+    @property
+    def healthy(self) -> bool:
+        """Whether one of them is, and does not rest."""
+        return _one_is_healthy(self._engines, self._breakers)
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _SpeakingChain:
         """Return a handle for one call. `voice` is one of the first engine's; the others speak with their own."""
@@ -181,16 +207,19 @@ class SynthesizerChain:
             lambda engine=engine, named=named: engine.open(audio, voice=named, locale=locale)
             for engine, named in zip(self._engines, voices, strict=True)
         ]
-        return _SpeakingChain(_links(self._engines, self._breakers, openings), audio, self._clock, self._piece_ms)
+        return _SpeakingChain(*_links(self._engines, self._breakers, openings), audio, self._clock, self._piece_ms)
 
     async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
         """Return `text` said by the first that can. Raises VoiceFailed."""
         reasons: list[str] = []
         for number, engine in enumerate(self._engines):
             try:
-                return await engine.render(text, audio, voice=None if number else voice)
-            except VoiceFailed as exc:
-                reasons.append(str(exc))
+                async with within(self._render_ms, self._clock):
+                    return await engine.render(text, audio, voice=None if number else voice)
+            except TimeoutError:
+                reasons.append(f"{type(engine).__name__} has not rendered a sentence within {self._render_ms} ms")
+            except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+                reasons.append(_told(exc))
         raise VoiceFailed("; ".join(reasons))
 
     def close(self) -> None:
@@ -199,8 +228,16 @@ class SynthesizerChain:
 
 
 class _SpeakingChain:
-    def __init__(self, links: list[_Link[SynthesizerHandle]], audio: AudioFormat, clock: Clock, piece_ms: int) -> None:
+    def __init__(
+        self,
+        links: list[_Link[SynthesizerHandle]],
+        unopened: list[str],
+        audio: AudioFormat,
+        clock: Clock,
+        piece_ms: int,
+    ) -> None:
         self._links = links
+        self._unopened = unopened
         self._audio = audio
         self._clock = clock
         self._piece_ms = piece_ms
@@ -210,7 +247,7 @@ class _SpeakingChain:
 
         Raises VoiceFailed where nobody goes on.
         """
-        reasons: list[str] = []
+        reasons = [*self._unopened]
         for link in _asked_in_order(self._links):
             attempt = object()
             if not link.breaker.admits(attempt):

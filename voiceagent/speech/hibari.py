@@ -98,6 +98,11 @@ class HibariSynthesizer:
         """Say a short sentence to nobody: the dictionaries are loaded by the first one. Blocks."""
         self._workers.submit(lambda: self._speech("Hello there.", seed=_SEED)).result()
 
+    @property
+    def healthy(self) -> bool:
+        """Whether it speaks is seen by whoever waits for it: it knows of nothing that would keep it from that."""
+        return True
+
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _HibariHandle:
         """Return a handle for one call. Raises OperatorError for a voice or language it lacks."""
         if not locale.lower().startswith("en"):

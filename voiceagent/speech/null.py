@@ -66,6 +66,11 @@ class _NullRecognizerHandle:
 class NullSynthesizer:
     """Hums for as long as a voice would speak; fulfils `SynthesizerEngine`."""
 
+    @property
+    def healthy(self) -> bool:
+        """Nothing can be wrong with it."""
+        return True
+
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _NullSynthesizerHandle:
         """Return a handle; every voice and locale is the same hum."""
         del voice, locale

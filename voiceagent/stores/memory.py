@@ -41,6 +41,8 @@ class MemoryStore:
         self._terms = terms or Terms()
         self._most = most
         self._kept: dict[tuple[str, str], _Kept] = {}  # by kind and key
+        self._members: dict[str, dict[str, int]] = {}
+        """Key → member → when it is none any more."""
         self._calls: dict[CallId, _Call] = {}
         self._sweep_at_ms = 0
         self._newest_fence = 0
@@ -86,6 +88,27 @@ class MemoryStore:
         """Begin to count anew."""
         self._kept.pop(("count", key), None)
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have one more member."""
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._sweep_at_ms:
+            self._sweep(now_ms)
+        if key not in self._members and len(self._members) >= self._most:
+            raise StateUnavailable(f"{self._most} groups are kept, and there is no room for more")
+        others = {name: until_ms for name, until_ms in self._members.get(key, {}).items() if until_ms > now_ms}
+        others.pop(member, None)
+        if len(others) >= most:
+            return False
+        self._members[key] = {**others, member: now_ms + ttl_ms}
+        return True
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have one member less."""
+        members = self._members.get(key, {})
+        members.pop(member, None)
+        if not members:
+            self._members.pop(key, None)
+
     def _alive(self, kind: str, key: str) -> _Kept | None:
         kept = self._kept.get((kind, key))
         return kept if kept is not None and kept.expires_ms > self._clock.now_ms() else None
@@ -103,6 +126,7 @@ class MemoryStore:
         self._sweep_at_ms = now_ms + _SWEPT_EVERY_MS
         self._kept = {name: kept for name, kept in self._kept.items() if kept.expires_ms > now_ms}
         self._calls = {name: call for name, call in self._calls.items() if call.expires_ms > now_ms}
+        self._members = {key: members for key, members in self._members.items() if max(members.values()) > now_ms}
 
     # --- journals ---
 
@@ -166,6 +190,11 @@ class MemoryStore:
             for name, call in self._calls.items()
             if not call.ended and call.leased_until_ms <= now_ms < call.expires_ms
         )
+
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+        now_ms = self._clock.now_ms()
+        return tuple(name for name, call in self._calls.items() if call.expires_ms > now_ms)
 
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""

@@ -7,6 +7,7 @@ lost has been done, nobody knows, and those who ask again know how to. One Redis
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import LeaseLost, MissingExtra, OperatorError, StateUnavailable
 from voiceagent.ports import CallLease, RecordedCall
 from voiceagent.stores.redis_scripts import SCRIPTS
+from voiceagent.stores.shown import shown
 from voiceagent.stores.terms import Terms
 
 if TYPE_CHECKING:
@@ -77,6 +79,14 @@ class RedisStore:
         """Begin to count anew."""
         await self._asked(self._redis.delete(f"{_PREFIX}count:{key}"))
 
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have one more member."""
+        return bool(await self._run("join", [f"{_PREFIX}member:{key}"], member, most, ttl_ms))
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have one member less."""
+        await self._asked(self._redis.zrem(f"{_PREFIX}member:{key}", member))
+
     # --- journals ---
 
     async def begin(self, call: CallId) -> CallLease | None:
@@ -116,6 +126,17 @@ class RedisStore:
         """Return the calls that nobody owns."""
         found = cast("list[bytes]", await self._run("interrupted", [f"{_PREFIX}open"], f"{_PREFIX}call:"))
         return tuple(CallId(call.decode()) for call in sorted(found))
+
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+        found: dict[str, None] = {}
+        cursor = 0
+        while True:
+            asked = self._redis.scan(cursor, match=f"{_PREFIX}call:*", count=1_000, _type="hash")  # pyright: ignore[reportUnknownMemberType] - it is typed too loosely
+            cursor, keys = cast("tuple[int, list[bytes]]", await self._asked(asked))
+            found |= dict.fromkeys(key.decode().removeprefix(f"{_PREFIX}call:") for key in keys)
+            if cursor == 0:
+                return tuple(CallId(call) for call in sorted(found))
 
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""
@@ -163,6 +184,8 @@ def _client(url: str) -> tuple[Redis, type[Exception]]:
         from redis.exceptions import RedisError
     except ImportError as exc:
         raise MissingExtra("--state redis://…", extra="redis") from exc
+    if _has_a_torn_password(url):
+        raise _no_address(url)
     try:
         pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - it takes anything
             url,
@@ -174,9 +197,22 @@ def _client(url: str) -> tuple[Redis, type[Exception]]:
             driver_info=None,  # else each new connection looks the version of the library up on disk
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError as exc:
-        raise OperatorError(f"--state is no address of Redis: {exc}") from exc
+    except ValueError:
+        raise _no_address(url) from None  # its own words may quote a password
     return Redis.from_pool(pool), RedisError
+
+
+def _has_a_torn_password(url: str) -> bool:
+    """Whether a password ends the host's name early: a piece of it would be taken for the port, and told as such."""
+    place = url.partition("://")[2]
+    return not url.startswith("unix:") and "@" in place and "@" not in re.split("[/?#]", place, maxsplit=1)[0]
+
+
+def _no_address(url: str) -> OperatorError:
+    return OperatorError(
+        f"--state is {shown(url)}, which is no address of Redis; in a password '/', '?', '#' and '@' are written "
+        "%2F, %3F, %23 and %40"
+    )
 
 
 def _keys(call: CallId) -> list[str]:

@@ -33,6 +33,17 @@ SCRIPTS: Mapping[str, str] = {
         if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
         return count
     """,
+    "join": """
+        local time = redis.call('TIME')
+        local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms)
+        local others = redis.call('ZCARD', KEYS[1])
+        if redis.call('ZSCORE', KEYS[1], ARGV[1]) then others = others - 1 end
+        if others >= tonumber(ARGV[2]) then return 0 end
+        redis.call('ZADD', KEYS[1], now_ms + ARGV[3], ARGV[1])
+        if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+        return 1
+    """,
     "begin": _NAMES
     + _OWN
     + """

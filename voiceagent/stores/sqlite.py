@@ -1,6 +1,7 @@
 """Shared state in one SQLite file: for several workers on one machine.
 
-Time is the wall clock, which is all that the workers of a machine have in common after a restart.
+Time is the wall clock as each worker found it when it began, which is all that the workers of a machine have in common
+after a restart; it goes on from there by itself, so that a clock that is set in the middle of calls ends none of them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class SqliteStore:
         """Nothing is opened yet: the file is made, private, by what is asked first."""
         self._file = SqliteFile(path)
         self._clock = clock
+        self._began_unix_ms = clock.unix_ms() - clock.now_ms()
+        """The wall clock at the beginning of this worker's own time."""
         self._terms = terms or Terms()
 
     async def require(self) -> None:
@@ -88,6 +91,23 @@ class SqliteStore:
     async def reset(self, key: str) -> None:
         """Begin to count anew."""
         await self._do(lambda db, _now_ms: _drop(db, "count", key))
+
+    async def join(self, key: str, member: str, *, most: int, ttl_ms: int) -> bool:
+        """Have one more member."""
+        group = f"member:{key}"
+
+        def work(db: sqlite3.Connection, now_ms: int) -> bool:
+            others = "SELECT count(*) FROM kept WHERE kind = ? AND key <> ? AND expires_ms > ?"
+            if db.execute(others, (group, member, now_ms)).fetchone()[0] >= most:
+                return False
+            _keep(db, group, member, now_ms + ttl_ms)
+            return True
+
+        return await self._do(work)
+
+    async def leave(self, key: str, member: str) -> None:
+        """Have one member less."""
+        await self._do(lambda db, _now_ms: _drop(db, f"member:{key}", member))
 
     # --- journals ---
 
@@ -190,6 +210,15 @@ class SqliteStore:
 
         return await self._do(work)
 
+    async def recorded(self) -> tuple[CallId, ...]:
+        """Return the calls of which something is recorded."""
+
+        def work(db: sqlite3.Connection, now_ms: int) -> tuple[CallId, ...]:
+            rows = db.execute("SELECT call FROM calls WHERE expires_ms > ? ORDER BY call", (now_ms,))
+            return tuple(CallId(row[0]) for row in rows)
+
+        return await self._do(work)
+
     async def erase(self, call: CallId) -> None:
         """Remove all that is recorded of a call."""
 
@@ -210,7 +239,7 @@ class SqliteStore:
 
     async def _do(self, work: Callable[[sqlite3.Connection, int], Result]) -> Result:
         """Have this done in one transaction, which is told the time."""
-        now_ms = self._clock.unix_ms()
+        now_ms = self._began_unix_ms + self._clock.now_ms()
         return await self._file.do(lambda db: work(db, now_ms), now_ms=now_ms)
 
 

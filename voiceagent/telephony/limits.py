@@ -6,60 +6,30 @@ is refused alone. Calls that were let in are never slowed down or cut short for 
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import logging
-import re
 from collections import Counter, deque
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from statistics import median_low
-from typing import Protocol
 
-from voiceagent.ports import Clock
+from voiceagent.caller_numbers import counted_number
+from voiceagent.errors import VoiceAgentError
+from voiceagent.ports import Clock, SharedState
 from voiceagent.telephony.settings import TelephonySettings
 
-__all__ = ["CallCounts", "CallLimits", "CallsInMemory", "LoopLag"]
+__all__ = ["CALLS_WITHIN_MS", "CallLimits", "LoopLag"]
 
 _log = logging.getLogger(__name__)
 
 CALLS_WITHIN_MS = 60_000
-_MOST_CALLERS = 10_000
+_GOES_ON_MS = 180_000
+"""So long after its worker has died a call still counts."""
+_ANY_NUMBER = 1_000_000
+"""A call that goes on is counted, however many there are."""
 _BEATS = 50
 """One second of frames: one stall, however long, is one beat of these."""
-_NUMBER = re.compile(r"\+?[0-9]{3,20}")
-_WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
-"""Twilio's numbers for callers who have none: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad."""
-
-
-class CallCounts(Protocol):
-    """How often a caller has called lately. Kept in this process here; workers that share a number share the counts."""
-
-    def may_begin(self, caller: str, call: str, *, most: int, within_ms: int) -> bool:
-        """Whether a caller who may begin so many calls within a time may begin this one; if so, it counts.
-
-        A call that is asked about again is the same call.
-        """
-        ...
-
-
-class CallsInMemory:
-    """Counts calls in the memory of this process."""
-
-    def __init__(self, clock: Clock, *, most_callers: int = _MOST_CALLERS) -> None:
-        self._clock = clock
-        self._most_callers = most_callers
-        self._begun: dict[str, dict[str, int]] = {}  # caller → call → when; who called last stands last
-
-    def may_begin(self, caller: str, call: str, *, most: int, within_ms: int) -> bool:
-        """Whether a caller who may begin so many calls within a time may begin this one; if so, it counts."""
-        now_ms = self._clock.now_ms()
-        known = self._begun.pop(caller, {})
-        calls = {each: at_ms for each, at_ms in known.items() if at_ms > now_ms - within_ms}
-        if len(calls) < most:
-            calls.setdefault(call, now_ms)
-        while len(self._begun) >= self._most_callers:
-            self._begun.pop(next(iter(self._begun)))
-        self._begun[caller] = calls
-        return call in calls
 
 
 class LoopLag:
@@ -94,48 +64,67 @@ class LoopLag:
 
 
 class CallLimits:
-    """The bounds of one server."""
+    """The bounds of one server; those of a caller hold for all workers that share `state`."""
 
-    def __init__(self, settings: TelephonySettings, *, counts: CallCounts) -> None:
+    def __init__(self, settings: TelephonySettings, *, state: SharedState, clock: Clock) -> None:
         self._settings = settings
-        self._counts = counts
-        self._live: dict[str, Counter[str]] = {}  # caller → their calls → the legs of each
+        self._state = state
+        self._clock = clock
+        self._legs: Counter[str] = Counter()
+        """Of each call that goes on here."""
         self.lag = LoopLag(at_most_ms=settings.max_lag_ms)
 
-    def caller_is_over(self, call: str, caller: str | None) -> str | None:
-        """Return why this caller may not begin this call, in words for the log; callers without a number may."""
-        number = _number(caller)
+    async def caller_is_over(self, call: str, caller: str | None) -> str | None:
+        """Return why this caller may not begin this call, in words for the log; callers without a number may.
+
+        If they may, it counts: among those they have at once for a minute, or until it is over. A call that is asked
+        about again is the same call. Raises StateUnavailable: then nobody can say.
+        """
+        number = counted_number(caller)
         if number is None:
             return None
-        settings = self._settings
-        others = self._live.get(number, Counter[str]()).keys() - {call}  # a call may connect again
-        if len(others) >= settings.max_calls_per_caller:
-            return f"its caller has {settings.max_calls_per_caller} calls already"
-        most = settings.max_caller_calls_per_minute
-        if not self._counts.may_begin(number, call, most=most, within_ms=CALLS_WITHIN_MS):
-            return f"its caller has begun {most} calls within a minute"
+        most = self._settings.max_calls_per_caller
+        if not await self._state.join(_calls_of(number), call, most=most, ttl_ms=CALLS_WITHIN_MS):
+            return f"its caller has {most} calls already"
+        begun, most = f"call begun:{_digest(call)}", self._settings.max_caller_calls_per_minute
+        if await self._state.noted(begun) is None:
+            if await self._state.count(f"calls begun by:{_digest(number)}", window_ms=CALLS_WITHIN_MS) > most:
+                await self._state.leave(_calls_of(number), call)
+                return f"its caller has begun {most} calls within a minute"
+            await self._state.note(begun, "", ttl_ms=CALLS_WITHIN_MS)
         return None
 
-    @contextmanager
-    def going_on(self, call: str, caller: str | None) -> Generator[None]:
+    @asynccontextmanager
+    async def going_on(self, call: str, caller: str | None) -> AsyncGenerator[None]:
         """Count a call of this caller as going on for as long as the block lasts."""
-        number = _number(caller)
+        number = counted_number(caller)
         if number is None:
             yield
             return
-        calls = self._live.setdefault(number, Counter())
-        calls[call] += 1
+        self._legs[call] += 1
+        renewing = asyncio.create_task(self._renew(_calls_of(number), call))
         try:
             yield
         finally:
-            calls[call] -= 1
-            if not calls[call]:
-                del calls[call]
-            if not calls:
-                del self._live[number]
+            renewing.cancel()
+            await asyncio.wait([renewing])
+            self._legs[call] -= 1
+            if not self._legs[call]:
+                del self._legs[call]
+                with suppress(VoiceAgentError):  # it is forgotten by itself, a little later
+                    await self._state.leave(_calls_of(number), call)
+
+    async def _renew(self, calls: str, call: str) -> None:
+        """Say again and again that a call goes on: what a worker that has died has said is soon out of date."""
+        while True:
+            with suppress(VoiceAgentError):
+                await self._state.join(calls, call, most=_ANY_NUMBER, ttl_ms=_GOES_ON_MS)
+            await self._clock.sleep(_GOES_ON_MS // 3)
 
 
-def _number(caller: str | None) -> str | None:
-    """Return a caller's number, as one spelling; None for callers who withhold theirs, who are many."""
-    number = re.sub(r"[\s().-]", "", caller or "")
-    return number if _NUMBER.fullmatch(number) and number not in _WITHHELD else None
+def _calls_of(number: str) -> str:
+    return f"calls of:{_digest(number)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -27,6 +27,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from voiceagent.errors import OperatorError
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
 
@@ -192,8 +193,8 @@ class OnePort(Generic[Admitted]):
             if admitted is not None:
                 connection.start_keepalive()
                 await self._serve(connection, admitted)
-        except Exception:  # noqa: BLE001  the outermost frame of a connection
-            _log.exception("a media connection failed")
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
+            log_failure(_log, exc, "a media connection failed")
         finally:
             cut_off()
             connection.transport.abort()

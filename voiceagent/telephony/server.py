@@ -14,6 +14,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
 from voiceagent.core.ids import CallId, LegId
+from voiceagent.errors import StateUnavailable
+from voiceagent.logs import log_failure
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.call_control import CallControl
@@ -157,11 +159,9 @@ class MediaServer:
         async with asyncio.TaskGroup() as tasks:
 
             def on_start(started: Started) -> str | None:
-                incoming = _incoming(leg, started, admitted)
-                refusal = self._limits.caller_is_over(started.call, incoming.caller_number)
-                refusal = refusal or self._claim(leg, started, admitted)
+                refusal = self._claim(leg, started, admitted)
                 if refusal is None:
-                    tasks.create_task(self._take(incoming, leg, socket))
+                    tasks.create_task(self._take(_incoming(leg, started, admitted), leg, socket))
                 else:
                     _log.warning("refused a call on leg %s: %s", leg.id, refusal)
                 return refusal
@@ -172,6 +172,12 @@ class MediaServer:
                 del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
+
+    async def _refusal(self, incoming: IncomingCall) -> str | None:
+        try:
+            return await self._limits.caller_is_over(incoming.call, incoming.caller_number)
+        except StateUnavailable as exc:
+            return f"nobody knows how often its caller calls: {exc}"
 
     def _claim(self, leg: SocketLeg, started: Started, admitted: Admission) -> str | None:
         """Note that this leg is the call's; return why not, where it may not be.
@@ -197,11 +203,16 @@ class MediaServer:
                 del self._newest[call]
 
     async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: WebSocket) -> None:
+        refusal = None if incoming.again else await self._refusal(incoming)  # who connects again has begun before
+        if refusal is not None:
+            _log.warning("refused a call on leg %s: %s", leg.id, refusal)
+            leg.end(refusal)
+            return
         try:
-            with self._limits.going_on(incoming.call, incoming.caller_number):
+            async with self._limits.going_on(incoming.call, incoming.caller_number):
                 await self._handler(incoming)
-        except Exception:  # noqa: BLE001  the outermost frame of a call: its fault ends this leg and nothing else
-            _log.exception("call on leg %s failed", leg.id)
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a call: its fault ends this leg and nothing else
+            log_failure(_log, exc, "call on leg %s failed", leg.id)
             await socket.close(_INTERNAL_ERROR, "internal error")
         else:
             await leg.hang_up(drain=False)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from voiceagent.audio import FRAME_MS
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 
 __all__ = ["Ticker"]
@@ -61,7 +62,7 @@ class Ticker:
     def _call(self, member: Callable[[int], bool], now_ms: int) -> bool:
         try:
             return member(now_ms)
-        except Exception:  # noqa: BLE001  one call's fault must not take the beat from all the others
-            _log.exception("a leg failed in its tick")
+        except Exception as exc:  # noqa: BLE001 - one call's fault must not take the beat from all the others
+            log_failure(_log, exc, "a leg failed in its tick")
             self._members[member]()
             return False

@@ -31,6 +31,11 @@ from voiceagent.testing.caller_voice import CallerVoice
 from voiceagent.testing.carrier import Caller, CarriedCall, Hearing, PressKey, PutDown, Say, TwilioCarrier
 from voiceagent.testing.cassettes import CassetteModels, RecordingModels
 from voiceagent.testing.expectations import Mismatch
+from voiceagent.testing.exploring import Explored, as_test, explored, smallest
+from voiceagent.testing.fault_lab import LabCall, play
+from voiceagent.testing.fault_plan import Deed, Fault, FaultPlan, drawn
+from voiceagent.testing.heard_invariants import HeardInvariants
+from voiceagent.testing.invariants import Broken, Invariants
 from voiceagent.testing.judge import JUDGE_FLOW, Verdict, judge
 from voiceagent.testing.lateness import Lateness
 from voiceagent.testing.live_models import CountedModels, LiveModels, Spent
@@ -67,6 +72,7 @@ __all__ = [
     "Arrivals",
     "ArrivalsFailed",
     "BargeIn",
+    "Broken",
     "CallFailure",
     "CallFile",
     "CallFiles",
@@ -85,14 +91,21 @@ __all__ = [
     "CassetteModels",
     "Coughs",
     "CountedModels",
+    "Deed",
     "DuringAnswer",
     "DuringFiller",
     "Expect",
     "ExpectedCall",
+    "Explored",
+    "Fault",
+    "FaultPlan",
     "Faults",
     "HangsUp",
+    "HeardInvariants",
     "Hearing",
     "HostSays",
+    "Invariants",
+    "LabCall",
     "Lateness",
     "LiveModels",
     "MakesNoise",
@@ -141,12 +154,17 @@ __all__ = [
     "Waits",
     "WhenHeard",
     "WhenToolStarts",
+    "as_test",
     "ask_for",
+    "drawn",
     "explore",
+    "explored",
     "judge",
     "place_call",
+    "play",
     "read_utterance",
     "run_virtual",
     "say",
+    "smallest",
     "twilio_signature",
 ]

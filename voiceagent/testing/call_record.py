@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,12 +10,14 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import UtteranceId
 
-__all__ = ["CallRecord", "RecordEntry", "has", "starts"]
+__all__ = ["CallRecord", "RecordEntry", "Watch", "has", "starts"]
 
 _EffectT = TypeVar("_EffectT")
 
 RecordEntry = tuple[int, ev.Event, tuple[fx.Outgoing, ...]]
 """An instant, what happened at it, and what was done about it."""
+Watch = Callable[[int, ev.Event, tuple[fx.Outgoing, ...]], None]
+"""Whoever is told of every entry."""
 
 
 @dataclass(frozen=True, slots=True)

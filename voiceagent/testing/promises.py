@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
+from voiceagent.core.ids import ToolCallId
 from voiceagent.testing.agent_voice import SpokenClause, plain_words
 from voiceagent.testing.expectations import Mismatch
 from voiceagent.testing.observed_call import ObservedCall
@@ -33,19 +34,24 @@ def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0)
         return []
     messages = call.conversation.transcript.messages()
     kept = plain_words(" ".join(message.text for message in messages if message.role == "agent"))
-    at = 0
+    # How far it has been followed: where a word may be in it or not there are several ways to go on.
+    places: set[int] = {0}
     for clause in call.voice.said:
         if clause.kind == "filler" and not call.conversation.state.voice_speaks:  # a speech model is told of them
             continue
+        left_off: set[int] = set()
         for spoken, ends_ms in clause.all_words():
             words = plain_words(spoken)
-            there = kept[at : at + len(words)] == words
-            if ends_ms > clause.ends_ms + within_ms or (not there and ends_ms > clause.ends_ms - within_ms):
+            if ends_ms > clause.ends_ms + within_ms or not places:
                 break
-            if not there:
-                return [_not_as_heard(f"{spoken!r}, heard at {ends_ms} ms", kept, at)]
-            at += len(words)
-    return [_not_as_heard("nothing more", kept, at)] if at < len(kept) else []
+            there: set[int] = {at + len(words) for at in places if kept[at : at + len(words)] == words}
+            if ends_ms > clause.ends_ms - within_ms:
+                left_off |= places
+            elif not there:
+                return [_not_as_heard(f"{spoken!r}, heard at {ends_ms} ms", kept, max(places))]
+            places = there
+        places |= left_off
+    return [] if len(kept) in places else [_not_as_heard("nothing more", kept, max(places))]
 
 
 def _not_as_heard(expected: str, kept: Sequence[str], at: int) -> Mismatch:
@@ -73,13 +79,19 @@ def _fillers(call: ObservedCall) -> Iterator[Mismatch]:
 
 
 def _irreversible(call: ObservedCall) -> Iterator[Mismatch]:
-    """What cannot be undone is done after a word to its read-back, which was heard, and under a key of its own."""
+    """What cannot be undone is done after a word to its read-back, which was heard, and under a key of its own.
+
+    What nobody knows whether it was done is, asked for again, the same: it keeps its key.
+    """
     tools = {tool.name: tool for phase in call.flow.phases for tool in call.flow.tools_of(phase)}
-    keys: dict[str | None, None] = {}
+    keys: dict[str, fx.StartTool] = {}
+    in_doubt: dict[ToolCallId, None] = {}
     answered_ms: int | None = None
     for now_ms, event, outgoing in call.journal:
         if isinstance(event, ev.TranscriptFinal | ev.DigitsPressed):
             answered_ms = now_ms
+        elif isinstance(event, ev.ToolFailed) and event.kind == "unknown":
+            in_doubt[event.call] = None
         for out in outgoing:
             start = out.effect
             if not isinstance(start, fx.StartTool) or tools[start.tool].effect != "irreversible":
@@ -87,9 +99,17 @@ def _irreversible(call: ObservedCall) -> Iterator[Mismatch]:
             asked = [clause for clause in call.voice.said if clause.kind == "read_back" and clause.starts_ms <= now_ms]
             if not asked or answered_ms is None or not _heard_by(asked[-1], answered_ms):
                 yield Mismatch(start.tool, "a yes to its read-back, heard to the end", f"done at {now_ms} ms", None)
-            if start.idempotency_key is None or start.idempotency_key in keys:
-                yield Mismatch(start.tool, "an idempotency key of its own", str(start.idempotency_key), None)
-            keys[start.idempotency_key] = None
+            key = start.idempotency_key
+            before = keys.get(key) if key is not None else None
+            again = before is not None and before.call in in_doubt and _same(before, start)
+            if key is None or (before is not None and not again):
+                yield Mismatch(start.tool, "an idempotency key of its own", str(key), None)
+            else:
+                keys[key] = start
+
+
+def _same(one: fx.StartTool, other: fx.StartTool) -> bool:
+    return (one.tool, one.arguments) == (other.tool, other.arguments)
 
 
 def _heard_by(asked: SpokenClause, answered_ms: int) -> bool:

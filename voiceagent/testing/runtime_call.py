@@ -23,12 +23,12 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import ScriptError
 from voiceagent.ports import ReplyModel
 from voiceagent.runtime.journal_disk import journal_name
-from voiceagent.runtime.journal_file import Journal, read_journal
-from voiceagent.runtime.replay import replay
+from voiceagent.runtime.journal_file import read_journal
+from voiceagent.runtime.replay import replay as replayed
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice
 from voiceagent.testing.arrivals import Arrivals, Late
-from voiceagent.testing.call_record import CallRecord, RecordEntry, has, starts
+from voiceagent.testing.call_record import CallRecord, RecordEntry, Watch, has, starts
 from voiceagent.testing.caller_voice import BREATH_MS, CallerVoice
 from voiceagent.testing.runtime_time import RuntimeTime
 from voiceagent.testing.scripted_call import STARTS_UNIX_MS
@@ -43,6 +43,8 @@ __all__ = ["RuntimeCall"]
 
 _ENDS_WITHIN_MS = 120_000
 """Writes under way and the leg have bounded time after a call; this is beyond it."""
+_FORGOTTEN_WITHIN_MS = 30_000
+"""What a server keeps of a call that is over: whom a carrier may still ask it to put through."""
 
 
 class RuntimeCall:
@@ -65,9 +67,11 @@ class RuntimeCall:
         schedule: Arrivals | None = None,
         journals: Path | None = None,
         provider: SimulatedProvider | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """`journals` is where the journal stays; None: nowhere. With a `provider` its speech model hears and speaks,
-        and `model` stands behind it.
+        """`journals` is where the journal stays; None: nowhere. `watch` is told of every step.
+
+        With a `provider` its speech model hears and speaks, and `model` stands behind it.
 
         A cascade's swap takes no time and cannot fail: `timing.swap_ms` does not count here, and ScriptError is raised
         for `faults.swap_fails`. Nor does `timing.partial_ms`: its recognizer has no partials.
@@ -99,6 +103,9 @@ class RuntimeCall:
             provider=provider,
         )
         self._time = RuntimeTime(self._loop, self._server, self.record)
+        self._line_lost = tuple(faults.line_lost) if faults is not None else ()
+        self._line_breaks = dict(faults.line_breaks) if faults is not None else {}
+        self._watch = watch
 
     def _observe(self, call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[fx.Outgoing, ...]) -> None:
         del call
@@ -107,6 +114,24 @@ class RuntimeCall:
         for out in outgoing:
             self._server.asked(out.effect)
         self._time.recorded(entry)
+        if len(self.journal) in self._line_lost:
+            self._loop.call_soon(self._server.line.hang_up)
+        if len(self.journal) in self._line_breaks:
+            self._loop.call_soon(self._break_line, self._line_breaks[len(self.journal)])
+        if self._watch is not None:
+            self._watch(*entry)
+
+    def _break_line(self, gap_ms: int) -> None:
+        if self._server.journals.broken:
+            self._server.line.hang_up()  # nothing is there to go on from
+            return
+        self._server.line.break_off()
+        self._loop.call_later(gap_ms / 1_000, self._connect_if_awaited)
+
+    def _connect_if_awaited(self) -> None:
+        state = self.conversation.state
+        if state.suspended and not state.ended:
+            self._server.connect_again()
 
     # --- what the caller does ----------------------------------------------------------------------------------------
 
@@ -291,6 +316,11 @@ class RuntimeCall:
         return self._server.voice
 
     @property
+    def server(self) -> SimulatedServer:
+        """What serves the call."""
+        return self._server
+
+    @property
     def deviations(self) -> list[Late]:
         """What has come late so far."""
         return self._schedule.late
@@ -303,33 +333,46 @@ class RuntimeCall:
 
     def replay_difference(self) -> str | None:
         """Bring the call to its end; returns where its journal gives other effects than the call had, if anywhere."""
+        return self.end()
+
+    def end(self, *, replay: bool = True, written: bool = True) -> str | None:
+        """Bring the call to its end; returns what is wrong with what it leaves behind, if anything is.
+
+        `replay`: its journal has to give the same effects again; `written`: it has one, whose disk has not failed.
+        """
         if self._loop.is_closed():
             return None
         try:
-            journal = self._finished()
+            self._finish()
+            self._time.pass_ms(_FORGOTTEN_WITHIN_MS)
+            if self._loop.timers:
+                return f"timers are left: {self._loop.timers}"
+            return self._difference(replay=replay) if written else None
         finally:
             self.close()
+
+    def _difference(self, *, replay: bool) -> str | None:
+        journal = read_journal(self._path)
         if not journal.complete:
             return "the journal has no end"
         if self.journal[-1][1] == ev.CallEnded("internal error"):
             return "the session broke: see the log"
         if [entry.event for entry in journal.entries] != [event for _, event, _ in self.journal]:
             return "the journal has other events than the call had"
-        result = replay(journal, self._flow)
-        return None if result.same else str(result.difference)
+        result = replayed(journal, self._flow) if replay else None
+        return None if result is None or result.same else str(result.difference)
 
     def assert_replays(self) -> None:
         """Bring the call to its end and see that its journal gives the same effects again, byte for byte."""
         difference = self.replay_difference()
         assert difference is None, difference
 
-    def _finished(self) -> Journal:
-        """Hang up if that has not been done, let everything come to its end, and return the journal."""
+    def _finish(self) -> None:
+        """Hang up if that has not been done, and let everything come to its end."""
         if not self.ended:
             self._server.line.hang_up()
         self._time.pass_ms(_ENDS_WITHIN_MS, lambda: self._server.over)
         assert self._server.over, f"the call has left behind: {asyncio.all_tasks(self._loop)}"
-        return read_journal(self._path)
 
     def close(self) -> None:
         """Leave nothing of the call behind, wherever it stands."""

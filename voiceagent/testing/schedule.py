@@ -104,6 +104,11 @@ class Pending:
         heapq.heapify(self._heap)
         return [event for _, _, event in held]
 
+    def leave_only(self, kind: type[ev.Event]) -> None:
+        """Let nothing else happen: whoever would have done it is gone."""
+        self._heap = [entry for entry in self._heap if isinstance(entry[2], kind)]
+        heapq.heapify(self._heap)
+
     def drop(self, source: str, after_ms: int) -> None:
         """Let nothing of this source happen any more after that instant."""
         left = [entry for entry in self._heap if entry[0] <= after_ms or source_of(entry[2]) != source]

@@ -22,7 +22,7 @@ from voiceagent.ports import ReplyModel
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.agent_voice import AgentVoice
-from voiceagent.testing.call_record import CallRecord, RecordEntry, has
+from voiceagent.testing.call_record import CallRecord, RecordEntry, Watch, has
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS, Breath, CallerVoice
 from voiceagent.testing.schedule import Pending, Schedule, Swap
 from voiceagent.testing.scripted_model import ModelOfScript
@@ -35,7 +35,6 @@ __all__ = ["STARTS_UNIX_MS", "ScriptedCall"]
 STARTS_UNIX_MS = 1_764_000_000_000
 """A fixed wall clock (2025-11-24, 16:00 UTC), so that two runs are the same."""
 
-_LEG = LegId("leg1")
 _BETWEEN_PARTIALS_MS = 400
 _AT_MOST_MS = 120_000
 _MOST_AT_ONCE = 10_000
@@ -55,8 +54,12 @@ class ScriptedCall:
         inherited: Inherited | None = None,
         faults: Faults | None = None,
         schedule: Schedule | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """Prepare a call to a flow; `schedule` decides what overtakes what, by default nothing does."""
+        """Prepare a call to a flow; `schedule` decides what overtakes what, by default nothing does.
+
+        `watch` is told of every step.
+        """
         self.flow = flow
         self.inherited = inherited or Inherited(CallId("scripted"))
         self.conversation = Conversation(flow, self.inherited)
@@ -80,6 +83,12 @@ class ScriptedCall:
         self._utterances = itertools.count(1)
         self._at_once = 0
         """How much has been handled at the present instant."""
+        self._watch = watch
+        self._legs = itertools.count(1)
+        self._leg = self._connected_as()
+        self._lost_ms = 0
+        self._back_after_ms: int | None = None
+        """When a connection that breaks by plan is there again."""
 
     @property
     def now_ms(self) -> int:
@@ -121,7 +130,7 @@ class ScriptedCall:
             0,
             ev.CallStarted(locale=self.flow.locale, time_zone=time_zone, unix_ms=unix_ms, caller_number=caller_number),
         )
-        self._post(0, ev.LegAttached(_LEG, "script"))
+        self._post(0, ev.LegAttached(self._leg, "script"))
         return self.until_quiet() if then_wait else self
 
     def says(self, text: str, *, lasting_ms: int | None = None, then_wait: bool = True) -> ScriptedCall:
@@ -149,8 +158,21 @@ class ScriptedCall:
 
     def hangs_up(self) -> ScriptedCall:
         """The caller is gone, from one moment to the next."""
-        self._post(0, ev.LegLost(_LEG, "caller hung up"))
+        self._post(0, ev.LegLost(self._leg, "caller hung up"))
         return self.run_ms(1 + self.schedule.window_ms)
+
+    def loses_connection(self) -> ScriptedCall:
+        """The connection breaks: nobody has hung up."""
+        self._post(0, ev.LegLost(self._leg, "connection lost", may_return=True))
+        return self.run_ms(1 + self.schedule.window_ms)
+
+    def connects_again(self, *, then_wait: bool = True) -> ScriptedCall:
+        """The carrier connects the call once more; returns when the agent has said what it has to say.
+
+        Another session goes on: whatever was under way in the one before is gone, as if its server had been killed.
+        """
+        self._connect_again(self.now_ms - self._lost_ms, in_ms=0)
+        return self.until_quiet() if then_wait else self.run_ms(1 + self.schedule.window_ms)
 
     def host_says(self, name: str, *, then_wait: bool = True) -> ScriptedCall:
         """The host application sends a named event."""
@@ -279,14 +301,27 @@ class ScriptedCall:
     def _busy(self) -> bool:
         return self.world.loudspeaker.is_busy or self.conversation.is_working
 
+    def _connect_again(self, gap_ms: int, *, in_ms: int) -> None:
+        self._post(in_ms, ev.CallResumed(gap_ms))
+        self._post(in_ms, ev.LegAttached(self._connected_as(), "script"))
+
+    def _connected_as(self) -> LegId:
+        self._leg = LegId(f"leg{next(self._legs)}")
+        return self._leg
+
     def _utter(self, breath: Breath) -> None:
         """Let the caller's voice be on for so long, with its words understood bit by bit."""
         utterance = UtteranceId(f"c{next(self._utterances)}")
         self.world.words[utterance] = breath.words
+        number, faults = len(self.world.words), self.world.faults
+        if number in faults.voice_missed:
+            return
         in_ms, takes_ms = breath.begins_ms - self.now_ms, breath.lasting_ms
-        self._post(in_ms + NOTICED_AFTER_MS, ev.CallerStartedSpeaking(utterance, breath.begins_ms))
+        late_ms = takes_ms // 2 if number in faults.voice_late else 0
+        noticed = ev.CallerStartedSpeaking(utterance, breath.begins_ms + late_ms)
+        self._post(in_ms + late_ms + NOTICED_AFTER_MS, noticed)
         lag_ms = self.world.timing.partial_ms
-        for at_ms in range(_BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):
+        for at_ms in range(late_ms + _BETWEEN_PARTIALS_MS, takes_ms - lag_ms, _BETWEEN_PARTIALS_MS):
             so_far = breath.words[: len(breath.words) * at_ms // takes_ms].rpartition(" ")[0]
             if so_far:
                 self._post(in_ms + at_ms + lag_ms, ev.TranscriptPartial(utterance, so_far))
@@ -308,7 +343,7 @@ class ScriptedCall:
         if self._at_once > _MOST_AT_ONCE:
             raise TimeStandsStill(f"at {world.now_ms} ms {_MOST_AT_ONCE} events took no time, the last of them {event}")
         world.now_ms = max(at_ms, world.now_ms)  # what was overtaken comes late
-        if not world.still_comes(event):
+        if not self._comes(event):
             return True
         if isinstance(event, ev.PlayoutReached):
             world.loudspeaker.reached(event.utterance, event.clause)
@@ -317,4 +352,32 @@ class ScriptedCall:
         self.journal.append((world.now_ms, event, outgoing))
         for out in outgoing:
             world.perform(out.effect)
+        self._line_after(event)
+        if self._watch is not None:
+            self._watch(world.now_ms, event, outgoing)
         return True
+
+    def _comes(self, event: ev.Event) -> bool:
+        """Whether what was on its way happens: some of it was called off, and with a broken line little does."""
+        if not self.world.still_comes(event):
+            return False
+        return not self.conversation.state.suspended or self.world.comes_without_a_line(event)
+
+    def _line_after(self, event: ev.Event) -> None:
+        match event:
+            case ev.LegLost() if self.conversation.state.suspended:
+                self._lost_ms = self.now_ms
+                self.world.line_breaks()
+                if self._back_after_ms is not None:
+                    self._connect_again(self._back_after_ms, in_ms=self._back_after_ms)
+                    self._back_after_ms = None
+            case ev.CallResumed():
+                self._pending.leave_only(ev.LegAttached)
+            case _:
+                pass
+        faults, number = self.world.faults, len(self.journal)
+        if number in faults.line_lost:
+            self._post(0, ev.LegLost(self._leg, "connection lost"))
+        for gap_ms in (gap_ms for after, gap_ms in faults.line_breaks if after == number):
+            self._back_after_ms = gap_ms
+            self._post(0, ev.LegLost(self._leg, "connection lost", may_return=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from voiceagent.core.codec import encode_event, encode_outgoing
@@ -13,17 +14,38 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError, ScriptError
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
+from voiceagent.testing.simulated_world import Faults
 
 __all__ = ["SimulatedJournals"]
+
+_SLOW_MS = 3_000
 
 
 class SimulatedJournals:
     """Stands where the session expects a `JournalStore`. What is recorded is in the files after `write`."""
 
-    def __init__(self, directory: Path) -> None:
-        """Write into `directory`, which is made where it is missing."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        faults: Faults | None = None,
+        recorded: Callable[[int], None] = lambda _at_ms: None,
+    ) -> None:
+        """Write into `directory`, which is made where it is missing; `recorded` is told of every event's instant."""
         self._directory = directory
+        self._faults = faults or Faults()
+        self._recorded = recorded
         self._writers: dict[CallId, _SimulatedWriter] = {}
+
+    @property
+    def syncs(self) -> int:
+        """How often what was written was made safe."""
+        return sum(writer.syncs for writer in self._writers.values())
+
+    @property
+    def broken(self) -> bool:
+        """Whether one of them could not be written to its end."""
+        return any(writer.broken for writer in self._writers.values())
 
     def write(self) -> None:
         """Append what was recorded since; not on a running event loop, which must not wait for a disk."""
@@ -31,9 +53,9 @@ class SimulatedJournals:
             writer.write()
 
     async def open(self, call: CallId, *, on_broken: Callable[[str], None]) -> _SimulatedWriter:
-        """Make the journal of a call. It never breaks: a disk that fails does so in `write`."""
-        del on_broken
-        writer = _SimulatedWriter(self._directory / journal_name(call), call)
+        """Make the journal of a call. It breaks where a fault says so; a real disk that fails does so in `write`."""
+        disk = _Disk(self._faults, self._recorded, on_broken)
+        writer = _SimulatedWriter(self._directory / journal_name(call), call, disk)
         self._writers[call] = writer
         await _answer_from_outside()
         return writer
@@ -55,16 +77,26 @@ class SimulatedJournals:
         return writer, journal
 
 
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """What a journal is written to, and who is told."""
+
+    faults: Faults
+    recorded: Callable[[int], None]
+    on_broken: Callable[[str], None]
+
+
 class _SimulatedWriter:
     """One call's journal."""
 
-    broken = None
-
-    def __init__(self, path: Path, call: CallId) -> None:
+    def __init__(self, path: Path, call: CallId, disk: _Disk) -> None:
         self.path = path
         self.call = call
         self.all_lines = bytearray()
         self.closed = asyncio.Event()
+        self.broken: str | None = None
+        self.syncs = 0
+        self._disk = disk
         self._lines = bytearray()
         self._begun = False
 
@@ -74,6 +106,7 @@ class _SimulatedWriter:
 
     def event(self, at_ms: int, event: Event) -> None:
         """Record an event, before it is handled."""
+        self._disk.recorded(at_ms)
         self._put(encode_event(event, at_ms))
 
     def effects(self, outgoing: Sequence[Outgoing]) -> None:
@@ -85,7 +118,15 @@ class _SimulatedWriter:
         """Return when a disk would have answered. JournalError after the end."""
         if self.closed.is_set():
             raise JournalError(f"{self.path.name} is closed")
+        self.syncs += 1
+        if self.broken is None and self.syncs in self._disk.faults.disk_full:
+            self.broken = "no space left (simulated fault)"
+            self._disk.on_broken(self.broken)
+        if self.syncs in self._disk.faults.disk_slow:
+            await asyncio.sleep(_SLOW_MS / 1_000)
         await _answer_from_outside()
+        if self.broken is not None:
+            raise JournalError(f"{self.path.name} cannot be written: {self.broken}")
 
     async def close(self) -> None:
         """Take nothing more."""
@@ -106,7 +147,7 @@ class _SimulatedWriter:
             self._lines.clear()
 
     def _put(self, line: bytes) -> None:
-        if not self.closed.is_set():
+        if not self.closed.is_set() and self.broken is None:
             self._lines += line + b"\n"
             self.all_lines += line + b"\n"
 

@@ -15,18 +15,23 @@ from voiceagent.errors import ScriptError
 from voiceagent.ports import MULAW_8K, Clock
 from voiceagent.testing.heard_speech import HeardSpeech
 from voiceagent.testing.simulated_speech import SILENT_FRAME, SpokenAudio
+from voiceagent.testing.simulated_world import Faults
 from voiceagent.testing.twilio_stream import Clear, Mark, Media, TwilioStream
 
 __all__ = ["SimulatedLine"]
 
 _FRAME_BYTES = len(SILENT_FRAME)
+_MARK_LATE_MS = 700
 
 
 class SimulatedLine:
     """One caller's line; fulfils `LegSocket` on the agent's side."""
 
-    def __init__(self, clock: Clock, *, caller: SpokenAudio, heard: HeardSpeech) -> None:
-        """`caller` has the words that the caller says; `heard` is told of all audio that they are going to hear."""
+    def __init__(self, clock: Clock, *, caller: SpokenAudio, heard: HeardSpeech, faults: Faults | None = None) -> None:
+        """`caller` has the words that the caller says; `heard` is told of all audio that they are going to hear.
+
+        `faults` are those of the carrier's marks.
+        """
         self._clock = clock
         self._caller = caller
         self._stream = TwilioStream()
@@ -37,6 +42,8 @@ class SimulatedLine:
         self._messages: deque[str] = deque()
         self._arrived = asyncio.Event()
         self._end: str | None = None
+        self._faults = faults or Faults()
+        self.marks_heard = 0
 
     # --- the caller --------------------------------------------------------------------------------------------------
 
@@ -59,12 +66,16 @@ class SimulatedLine:
 
     def say(self, text: str, lasting_ms: int) -> None:
         """Begin to say this, after what is being said."""
-        self._to_say += self._caller.say(text, lasting_ms)
+        audio = self._caller.say(text, lasting_ms)
+        if self._end is not None:
+            return  # said into a telephone that nobody listens to any more
+        self._to_say += audio
         self._to_say += SILENT_FRAME[: -len(self._to_say) % _FRAME_BYTES]
 
     def pause(self, ms: int) -> None:
         """Say nothing for so long, after what is being said."""
-        self._to_say += SILENT_FRAME * (ms // FRAME_MS)
+        if self._end is None:
+            self._to_say += SILENT_FRAME * (ms // FRAME_MS)
 
     def press(self, key: str) -> None:
         """Press a key."""
@@ -95,7 +106,16 @@ class SimulatedLine:
         self._arm()
 
     def _mark_heard(self, mark: str) -> None:
-        self._send(self._stream.mark(mark))
+        self.marks_heard += 1
+        number, faults, message = self.marks_heard, self._faults, self._stream.mark(mark)
+        if number in faults.marks_lost:
+            return
+        if number in faults.marks_late:
+            self._clock.call_at(self._clock.now_ms() + _MARK_LATE_MS, lambda: self._send(message))
+        else:
+            self._send(message)
+        if number in faults.marks_twice:
+            self._send(message)
 
     def _send(self, message: str) -> None:
         if self._end is None:

@@ -11,7 +11,7 @@ from voiceagent.language import Language
 from voiceagent.ports import ReplyModel, ReplyPiece, SentText
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.scripted_model import ModelOfScript
-from voiceagent.testing.simulated_world import Faults, Timing
+from voiceagent.testing.simulated_world import LATE_MS, Faults, Timing
 from voiceagent.testing.stalls import Stalls
 
 __all__ = ["PacedModel"]
@@ -51,7 +51,8 @@ class PacedModel:
         splitter = self._language.clause_splitter()
         if number in self._faults.model_stalls:
             await self._stalls.wait()
-        await asyncio.sleep(self._timing.first_token_ms / 1_000)
+        late_ms = LATE_MS if number in self._faults.model_late else 0
+        await asyncio.sleep((self._timing.first_token_ms + late_ms) / 1_000)
         if number in self._faults.model_fails:
             raise VoiceFailed("simulated fault")
         async for piece in self._pieces(request):

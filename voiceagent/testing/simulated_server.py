@@ -77,18 +77,22 @@ class SimulatedServer:
         self._serving: asyncio.Task[None] | None = None
         self._caller_number = self._time_zone = ""
         self._stalls = Stalls()
+        self._recorded_ms = 0
+        self.recorded_late_ms: list[int] = []
+        """When events were handled that did not stand in the journal yet."""
         caller, self._agent = SpokenAudio(), SpokenAudio()
         self._heard = HeardSpeech(self._agent)
         self._caller = caller
-        self.line = SimulatedLine(self._clock, caller=caller, heard=self._heard)
+        self._faults = faults
+        self.line = SimulatedLine(self._clock, caller=caller, heard=self._heard, faults=faults)
         self._lines: list[SimulatedLine] = []
         """The call's connections before this one."""
         self.tools = SimulatedTools(flow, tools, clock=self._clock, stalls=self._stalls, failed=loop.fail)
-        self.journals = SimulatedJournals(journals)
+        self.journals = SimulatedJournals(journals, faults=faults, recorded=self._recorded)
         self._transfers = Transfers(_numbers_of(flow), self._clock, MemoryStore(self._clock))
         self._services = Services(
             engines=Engines(
-                SimulatedVad(),
+                SimulatedVad(caller, faults),
                 SimulatedRecognizer(caller, transcript_ms=timing.transcript_ms, faults=faults, stalls=self._stalls),
                 SimulatedSynthesizer(
                     self._agent, synthesis_ms=timing.synthesis_ms, faults=faults, begins=self._heard.begins
@@ -121,6 +125,13 @@ class SimulatedServer:
                 failed=loop.fail,
             )
 
+    def _recorded(self, at_ms: int) -> None:
+        """An event is being written down: it must not have been handled before."""
+        conversation = self.tools.conversation
+        if conversation is not None and self._recorded_ms < at_ms <= conversation.state.now_ms:
+            self.recorded_late_ms.append(at_ms)
+        self._recorded_ms = at_ms
+
     def _facts(self) -> dict[str, JsonValue]:
         conversation = self.tools.conversation
         return {} if conversation is None else conversation.state.facts.known()
@@ -139,7 +150,7 @@ class SimulatedServer:
     def idle(self) -> bool:
         """Whether the caller is silent, has heard everything, and nothing is under way for the call."""
         conversation = self.tools.conversation
-        if conversation is None or conversation.is_working or not self.line.quiet:
+        if conversation is None or conversation.is_working or not self.line.quiet or conversation.state.suspended:
             return False
         return len(asyncio.all_tasks(self._loop)) <= _OWN_TASKS + self._stalls.waiting
 
@@ -162,7 +173,7 @@ class SimulatedServer:
     def connect_again(self) -> None:
         """Have the carrier connect the call once more, as soon as the loop runs."""
         self._lines.append(self.line)
-        self.line = SimulatedLine(self._clock, caller=self._caller, heard=self._heard)
+        self.line = SimulatedLine(self._clock, caller=self._caller, heard=self._heard, faults=self._faults)
         self._serving = self._loop.create_task(self._serve_line(self.line))
 
     def asked(self, effect: fx.Effect) -> None:

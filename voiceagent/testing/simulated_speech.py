@@ -18,7 +18,7 @@ from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcr
 from voiceagent.speech.gate import Audible, VoiceGate
 from voiceagent.testing.agent_voice import MS_PER_CHARACTER
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS
-from voiceagent.testing.simulated_world import Faults
+from voiceagent.testing.simulated_world import LATE_MS, Faults
 from voiceagent.testing.stalls import Stalls
 
 __all__ = [
@@ -92,17 +92,34 @@ class SpokenAudio:
 class SimulatedVad:
     """Voice is whatever is not silence, with the onset and the pause of the energy detector; fulfils `VadEngine`."""
 
+    def __init__(self, speech: SpokenAudio | None = None, faults: Faults | None = None) -> None:
+        """`speech` is what the caller says, and `faults` what of it is not noticed."""
+        self._speech = speech or SpokenAudio()
+        self._faults = faults or Faults()
+
     def open(self, audio: AudioFormat) -> _VadHandle:
         """Return a handle for one call. Raises ScriptError for another format than telephone µ-law."""
         _require_telephone(audio)
-        return _VadHandle()
+        return _VadHandle(self._noticed)
+
+    def _noticed(self, frame: bytes) -> bool:
+        """Whether there is a voice in a frame, as far as the detector can tell."""
+        if frame == SILENT_FRAME:
+            return False
+        if not (self._faults.voice_missed or self._faults.voice_late):
+            return True
+        moment = next((moment for moment in memoryview(frame).cast("Q") if moment != _SILENT_MS), 0)
+        saying, at_ms = moment >> _SAYING_SHIFT, moment & 0xFFFF_FFFF
+        late = saying + 1 in self._faults.voice_late and at_ms < self._speech.length_ms(saying) // 2
+        return not late and saying + 1 not in self._faults.voice_missed
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 class _VadHandle:
-    def __init__(self) -> None:
+    def __init__(self, noticed: Callable[[bytes], bool]) -> None:
+        self._noticed = noticed
         self._gate = VoiceGate(onset_ms=NOTICED_AFTER_MS, pause_ms=OVER_AFTER_MS)
         self._audible = Audible()
         self._pending = b""
@@ -117,7 +134,7 @@ class _VadHandle:
         for begin in range(0, whole, _FRAME_BYTES):
             frame = audio[begin : begin + _FRAME_BYTES]
             begin_ms, self._now_ms = self._now_ms, self._now_ms + FRAME_MS
-            activity = "silence" if frame == SILENT_FRAME else "voice"
+            activity = "voice" if self._noticed(frame) else "silence"
             self._audible.window(audible=activity == "voice", begin_ms=begin_ms)
             change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
             if change is not None:
@@ -157,7 +174,8 @@ class SimulatedRecognizer:
         number = next((saying + 1 for saying, _ in self._speech.parts_of(audio) if saying is not None), 0)
         if number in self._faults.transcript_stalls:
             await self._stalls.wait()
-        await asyncio.sleep(self._transcript_ms / 1_000)
+        late_ms = LATE_MS if number in self._faults.transcript_late else 0
+        await asyncio.sleep((self._transcript_ms + late_ms) / 1_000)
         if number in self._faults.transcript_fails:
             raise VoiceFailed("simulated fault")
         return Transcript(self._speech.words_in(audio))
@@ -186,6 +204,11 @@ class SimulatedSynthesizer:
         self._faults = faults or Faults()
         self._begins = begins
         self._rendered: dict[str, None] = {}
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing can be wrong with it."""
+        return True
 
     def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SimulatedSynthesizer:
         """Return what speaks in every call; ScriptError for another format than telephone µ-law."""

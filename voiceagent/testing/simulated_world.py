@@ -31,7 +31,11 @@ from voiceagent.tools.vault import Vault
 _TIMED_OUT = "it took too long"
 _UNKNOWN = "it is not known whether it was done: do not try again, and tell the caller so"
 
-__all__ = ["After", "Faults", "ScriptedTool", "SimulatedWorld", "Timing"]
+__all__ = ["LATE_MS", "After", "Faults", "ScriptedTool", "SimulatedWorld", "Timing"]
+
+LATE_MS = 4_500
+"""How late a fault makes an answer: beyond what a call waits for words, and within what it waits for a model."""
+_AGAIN_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,30 @@ class Faults:
     """These clauses of the agent's cannot be made into speech."""
     swap_fails: Sequence[int] = ()
     """The voice does not take over the prompt and tools of these phases: the first one entered is 1."""
+    model_late: Sequence[int] = ()
+    """These replies begin late."""
+    transcript_late: Sequence[int] = ()
+    """What these utterances were is known late."""
+    transcript_twice: Sequence[int] = ()
+    """The words of these utterances come a second time."""
+    voice_missed: Sequence[int] = ()
+    """The voice detector does not notice these utterances of the caller."""
+    voice_late: Sequence[int] = ()
+    """The voice detector notices only the second half of these utterances."""
+    line_lost: Sequence[int] = ()
+    """The caller is gone after this many events."""
+    line_breaks: Sequence[tuple[int, int]] = ()
+    """After so many events the connection breaks, and after so many ms the carrier connects the call again."""
+    marks_lost: Sequence[int] = ()
+    """The carrier does not say that these marks were heard."""
+    marks_late: Sequence[int] = ()
+    """The carrier says late that these marks were heard."""
+    marks_twice: Sequence[int] = ()
+    """The carrier says twice that these marks were heard."""
+    disk_slow: Sequence[int] = ()
+    """The disk takes its time for these writes to be safe."""
+    disk_full: Sequence[int] = ()
+    """The disk takes nothing any more from these writes on."""
 
 
 @dataclass
@@ -108,6 +136,8 @@ class SimulatedWorld:
     words: dict[UtteranceId, str] = field(default_factory=dict[UtteranceId, str])
     """What the caller says in each of their utterances."""
     now_ms: int = 0
+    _writes: dict[ToolCallId, None] = field(default_factory=dict[ToolCallId, None])
+    _stopped: dict[UtteranceId, None] = field(default_factory=dict[UtteranceId, None])
     _replies: int = 0
     _clauses: int = 0
     _swaps: int = 0
@@ -125,6 +155,7 @@ class SimulatedWorld:
                 self._speak(effect)
             case fx.StopPlayout():
                 for utterance, heard_ms in self.loudspeaker.stop(self.now_ms).items():
+                    self._stopped[utterance] = None
                     self._post(1, ev.PlayoutStopped(utterance, heard_ms, exact=True))
             case fx.Transcribe(utterance=utterance):
                 self._transcribe(utterance)
@@ -159,6 +190,21 @@ class SimulatedWorld:
             case _:
                 return True
 
+    def comes_without_a_line(self, event: ev.Event) -> bool:
+        """Whether something comes although nobody is connected: what has become of a write, and the caller."""
+        match event:
+            case ev.ToolFinished(call) | ev.ToolFailed(call):
+                return call in self._writes
+            case ev.CallResumed() | ev.LegAttached():
+                return True
+            case _:
+                return False
+
+    def line_breaks(self) -> None:
+        """The connection is gone: nothing more is heard."""
+        for utterance in self.loudspeaker.stop(self.now_ms):
+            self._stopped[utterance] = None
+
     def _call_off(self, called_off: ReplyId | ToolCallId, source: str) -> None:
         # What is under way between two threads at that moment cannot be taken back.
         self.pending.drop(source, self.now_ms + self.schedule.window_ms)
@@ -181,11 +227,17 @@ class SimulatedWorld:
         if number in self.faults.transcript_fails:
             self._post(self.timing.transcript_ms, ev.TranscriptFailed(utterance, "simulated fault"))
             return
-        self._post(self.timing.transcript_ms, ev.TranscriptFinal(utterance, self.words.get(utterance, "")))
+        in_ms = self.timing.transcript_ms + (LATE_MS if number in self.faults.transcript_late else 0)
+        final = ev.TranscriptFinal(utterance, self.words.get(utterance, ""))
+        self._post(in_ms, final)
+        if number in self.faults.transcript_twice:
+            self._post(in_ms + _AGAIN_MS, final)
 
     # --- loudspeaker ---
 
     def _speak(self, speak: fx.Speak) -> None:
+        if not speak.text and speak.utterance in self._stopped:
+            return  # its end was told: no leg says of what was stopped that it was heard to its end
         self._clauses += bool(speak.text)
         failed = bool(speak.text) and self._clauses in self.faults.synthesis_fails
         text = "" if failed else speak.text
@@ -210,7 +262,7 @@ class SimulatedWorld:
         self._replies += 1
         if self._replies in self.faults.model_stalls:
             return
-        in_ms = self.timing.first_token_ms
+        in_ms = self.timing.first_token_ms + (LATE_MS if self._replies in self.faults.model_late else 0)
         self._post(in_ms, ev.ReplyStarted(ask.reply, ask.request.epoch))
         end: ev.Event = ev.ReplyFailed(ask.reply, "the model broke off")
         try:
@@ -245,6 +297,8 @@ class SimulatedWorld:
     # --- tools ---
 
     def _run(self, effect: fx.StartTool | fx.Fetch) -> None:
+        if isinstance(effect, fx.StartTool) and self._declared[effect.tool].effect != "read":
+            self._writes[effect.call] = None
         answer = self._in_time(effect, self._answer(effect.tool, effect.arguments))
         match effect:
             case fx.StartTool(call=call) if isinstance(answer.result, ToolFailed):

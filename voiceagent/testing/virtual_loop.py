@@ -123,6 +123,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             task.print_stack(file=stacks)
         return f"{len(waiting)} tasks are left\n{stacks.getvalue()}"
 
+    @property
+    def timers(self) -> list[str]:
+        """What waits for its time."""
+        waiting: list[asyncio.TimerHandle] = vars(self)["_scheduled"]  # asyncio has no other way to tell
+        return [str(timer) for timer in waiting if not timer.cancelled()]
+
     # --- arrivals ----------------------------------------------------------------------------------------------------
 
     def call_at(

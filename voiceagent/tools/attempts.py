@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from voiceagent.caller_numbers import counted_number
 from voiceagent.errors import OperatorError, VoiceAgentError
 from voiceagent.ports import AttemptLimits, Clock
 from voiceagent.spec.attempts import Attempts
@@ -79,12 +80,13 @@ class AttemptGate:
     ) -> CountedAttempt:
         """Count an attempt, and say whether it may be made. Where nobody can count, it may not."""
         named = self._key(tool, "account", *account)
+        number = counted_number(caller_number)
         kinds = {
             "call": (self._key(tool, "call", call), attempts.per_call),
             "account": (named, attempts.per_account),
-            "caller": (self._key(tool, "caller", caller_number), attempts.per_caller),
+            "caller": (self._key(tool, "caller", number), attempts.per_caller),
         }
-        if not caller_number:
+        if number is None:  # those who withhold theirs would lock each other out
             del kinds["caller"]
         left, beyond = 0, list[str]()
         try:

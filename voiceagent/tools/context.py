@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 if TYPE_CHECKING:
-    from voiceagent.tools.service import ToolHttp
+    from voiceagent.tools.tool_http import ToolHttp
 
 __all__ = ["ToolContext"]
 

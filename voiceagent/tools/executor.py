@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError, create_model
 
 from voiceagent.core.authority import Authority, Refused, decide
 from voiceagent.core.confirmations import digest_of
@@ -126,8 +127,12 @@ class CallTools:
         tool = self._declared(lost.tool)
         if tool is None or tool.effect == "read":
             return self._told(lost, Failed("refused", f"{lost.tool} does not write anything"))
+        if tool.reconcile is None:
+            return self._told(lost, UNKNOWN)
+        known = _to_look_up(tool, tool.reconcile)
+        arguments = {name: value for name, value in lost.arguments.items() if name in known.arguments.model_fields}
         now_ms = self._clock.now_ms()
-        run = self._prepared(tool, self._authority().phase, lost.arguments, now_ms, key=lost.idempotency_key)
+        run = self._prepared(known, self._authority().phase, arguments, now_ms, key=lost.idempotency_key)
         return self._told(lost, UNKNOWN if isinstance(run, Failed) else await self._runner.reconciled(run))
 
     async def fetch(self, fetch: Fetch) -> PrefetchFinished | PrefetchFailed:
@@ -266,6 +271,21 @@ class CallTools:
 def _is_confirmed(start: StartTool) -> bool:
     """Whether the caller's yes was to this tool with these arguments, under a key that makes it happen once."""
     return start.idempotency_key is not None and start.confirmed == digest_of(start.tool, start.arguments)
+
+
+def _to_look_up(tool: Tool, reconcile: Tool) -> Tool:
+    """Return a write with only those parameters that its look-up needs: the secrets in others have died with a process.
+
+    Bound ones stay: they say in whose name is asked.
+    """
+    needed = {**reconcile.arguments.model_fields, **tool.binds}
+    fields: dict[str, Any] = {
+        name: (parameter.annotation, parameter)
+        for name, parameter in tool.arguments.model_fields.items()
+        if name in needed
+    }
+    arguments = create_model(tool.arguments.__name__, __config__=tool.arguments.model_config, **fields)
+    return replace(tool, arguments=arguments, sealed=tuple(name for name in tool.sealed if name in needed))
 
 
 def _subject(tool: Tool, arguments: Mapping[str, JsonValue]) -> str | None:

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -22,7 +22,8 @@ from voiceagent.tools.context import ToolContext
 from voiceagent.tools.in_time import OutOfTime
 from voiceagent.tools.results import NotJson, TooLarge, as_json, without_halves
 from voiceagent.tools.scrubbing import without_credential
-from voiceagent.tools.service import ServiceUnreachable, ToolHttp
+from voiceagent.tools.service import RequestRefused, ServiceUnreachable
+from voiceagent.tools.tool_http import ToolHttp
 from voiceagent.tools.vault import Vault
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _FIRST_LOOK_MS = 250
 
 _CRASHED = "something went wrong inside; it cannot be done at the moment"
 _TIMED_OUT = "it took too long"
+_NOT_BEGUN = "it could not be begun in time: nothing has been done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,19 @@ class Run:
     forbidden: Callable[[], str | None]
     """Why it may not begin any more, asked when everything else is ready; None where it may."""
     idempotency_key: str | None = None
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set just before the function is entered. Until then nothing has been done."""
 
     def __repr__(self) -> str:
         return f"Run({self.tool.name})"
+
+
+class _MayNotBegin(Exception):
+    """When everything was ready, it was no longer to be run."""
+
+    def __init__(self, outcome: Failed) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
 
 
 class ToolRunner:
@@ -113,7 +125,7 @@ class ToolRunner:
                 self._attempts(run), name=self._name(run), until_ms=run.deadline_ms, whole=not reads
             )
         except OutOfTime:
-            outcome = Failed("timed_out", _TIMED_OUT) if reads else UNKNOWN
+            outcome = _out_of_time(run)
         return await self.reconciled(run) if outcome == UNKNOWN else outcome
 
     async def reconciled(self, run: Run) -> Outcome:
@@ -126,14 +138,16 @@ class ToolRunner:
         until_ms = self._clock.now_ms() + _RECONCILED_WITHIN_MS
         try:
             return await self._executor.running.run(
-                self._looked_up(run, run.tool.reconcile), name=self._name(run), until_ms=until_ms, whole=True
+                self._looked_up(run, run.tool.reconcile, until_ms), name=self._name(run), until_ms=until_ms, whole=True
             )
         except OutOfTime:
             return UNKNOWN
 
-    async def _looked_up(self, run: Run, reconcile: Tool) -> Outcome:
+    async def _looked_up(self, run: Run, reconcile: Tool, until_ms: int) -> Outcome:
         arguments = {name: run.arguments[name] for name in reconcile.arguments.model_fields}
-        look = dataclasses.replace(run, tool=reconcile, arguments=arguments, forbidden=lambda: None)
+        look = dataclasses.replace(
+            run, tool=reconcile, arguments=arguments, deadline_ms=until_ms, forbidden=lambda: None
+        )
         pause_ms = _FIRST_LOOK_MS
         while True:
             await self._clock.sleep(pause_ms)
@@ -154,25 +168,20 @@ class ToolRunner:
         return outcome
 
     async def _attempt(self, run: Run) -> Outcome:
-        writes = run.tool.effect != "read"
         try:
             credential = await self._credential(run)
         except ToolFailed as exc:
             return Failed("failed", str(exc), again=isinstance(exc, ServiceUnreachable))
-        if (forbidden := run.forbidden()) is not None:
-            return Failed("refused", forbidden)  # the phase has changed while the credential was fetched
-        context = {"ctx": self._context(run, credential)} if run.tool.takes_context else {}
+        http = self._http(run, credential)
         try:
-            value = await self._called(run, context)
-        except ServiceUnreachable as exc:
-            if writes and exc.may_have_arrived:
-                return UNKNOWN
-            return Failed("failed", str(exc), again=True)
+            value = await self._called(run, http)
+        except _MayNotBegin as exc:
+            return exc.outcome
         except ToolFailed as exc:
-            if writes and isinstance(exc, OutcomeUnknown):
+            if run.tool.effect != "read" and _may_be_done(exc, http):
                 return UNKNOWN
             reason = without_credential(without_halves(str(exc)), credential)
-            return Failed("failed", self._vault.scrub(str(reason)))
+            return Failed("failed", self._vault.scrub(str(reason)), again=isinstance(exc, ServiceUnreachable))
         except asyncio.CancelledError as exc:
             # Whose cancellation is it? One from inside the tool must not look as if nobody waited any more.
             task = asyncio.current_task()
@@ -185,11 +194,21 @@ class ToolRunner:
             return self._crashed(run, exc)
         return await self._returned(run.tool, value, credential)
 
-    async def _called(self, run: Run, context: Mapping[str, ToolContext]) -> object:
+    async def _called(self, run: Run, http: ToolHttp) -> object:
+        begin = partial(self._begin, run, http)
         if run.tool.in_thread:
-            work = partial(run.tool.run, **run.arguments, **context)
-            return await self._executor.threads.run(work, name=self._name(run))
-        return await cast("Awaitable[object]", run.tool.run(**run.arguments, **context))
+            return await self._executor.threads.run(begin, name=self._name(run))
+        return await cast("Awaitable[object]", begin()())
+
+    def _begin(self, run: Run, http: ToolHttp) -> Callable[[], object]:
+        """Return what to call now. Raises _MayNotBegin: it may have waited long for a credential or a thread."""
+        if (forbidden := run.forbidden()) is not None:
+            raise _MayNotBegin(Failed("refused", forbidden))
+        if self._clock.now_ms() >= run.deadline_ms:
+            raise _MayNotBegin(_out_of_time(run))
+        run.begun.set()
+        context = {"ctx": self._context(run, http)} if run.tool.takes_context else {}
+        return partial(run.tool.run, **run.arguments, **context)
 
     async def _credential(self, run: Run) -> Mapping[str, str]:
         if not run.tool.scopes or not run.tool.takes_context:
@@ -198,17 +217,15 @@ class ToolRunner:
             call=self._call, phase=run.phase, tool=run.tool.name, scopes=run.tool.scopes, subject=run.subject
         )
 
-    def _context(self, run: Run, credential: Mapping[str, str]) -> ToolContext:
+    def _http(self, run: Run, credential: Mapping[str, str]) -> ToolHttp:
+        executor = self._executor
+        return ToolHttp(executor.pool, executor.service_url, credential, reach=run.tool.reach, who=self._name(run))
+
+    def _context(self, run: Run, http: ToolHttp) -> ToolContext:
         return ToolContext(
             call=self._call,
             tool=run.tool.name,
-            http=ToolHttp(
-                self._executor.pool,
-                self._executor.service_url,
-                credential,
-                reach=run.tool.reach,
-                who=self._name(run),
-            ),
+            http=http,
             deadline_ms=run.deadline_ms,
             now_ms=self._clock.now_ms(),
             idempotency_key=run.idempotency_key,
@@ -238,3 +255,22 @@ class ToolRunner:
 
     def _name(self, run: Run) -> str:
         return f"call {self._call}: tool {run.tool.name}"
+
+
+def _may_be_done(exc: ToolFailed, http: ToolHttp) -> bool:
+    """Whether a write that ended so may have been done. A last request that came to nothing undoes none before it."""
+    match exc:
+        case OutcomeUnknown():
+            return True
+        case ServiceUnreachable():
+            return exc.may_have_arrived or http.may_have_written
+        case RequestRefused():
+            return http.may_have_written
+        case _:  # the tool's own words: it knows what it has done
+            return False
+
+
+def _out_of_time(run: Run) -> Failed:
+    if run.tool.effect == "read":
+        return Failed("timed_out", _TIMED_OUT)
+    return UNKNOWN if run.begun.is_set() else Failed("timed_out", _NOT_BEGUN)

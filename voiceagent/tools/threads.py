@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 
 __all__ = ["ToolThreads"]
 
@@ -28,15 +29,19 @@ class ToolThreads:
         """Functions that nobody waits for any more, and that go on all the same."""
         return self._left_running
 
-    async def run(self, work: Callable[[], object], *, name: str) -> object:
-        """Return what the function returns; raises what it raises. Cancelling leaves it behind, and says so."""
+    async def run(self, begin: Callable[[], Callable[[], object]], *, name: str) -> object:
+        """Return what a function returns; raises what it raises. Cancelling leaves it behind, and says so.
+
+        `begin` is called here once there is a thread for it, and returns the function; what it raises is raised.
+        """
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[object] = loop.create_future()
-        thread = threading.Thread(target=self._work, args=(work, loop, outcome), name=name, daemon=True)
+        in_context = copy_context().run  # what the call's lines are scrubbed by is known there too
         try:
-            thread.start()
-        except RuntimeError:
+            work = (self._work, begin(), loop, outcome)
+            threading.Thread(target=in_context, args=work, name=name, daemon=True).start()
+        except BaseException:
             self._free.release()
             raise
         try:

@@ -2,7 +2,7 @@
 
 names           unknown-phase, duplicate-phase, missing-prompt, unknown-tool, duplicate-tool, unknown-fact,
                 unknown-locale
-tools           no-description, untyped-parameter, no-confirmation, bad-egress
+tools           no-description, untyped-parameter, no-confirmation, bad-egress, fact-not-nullable
 secrets         secret-exposed, secret-misplaced
 guided          unknown-tool, unknown-slot, missing-slot, no-examples
 triggers        dead-trigger, limit-ignored, no-description
@@ -30,7 +30,7 @@ from voiceagent.spec.verify.prefetches import prefetches
 from voiceagent.spec.verify.silence import silences
 from voiceagent.spec.verify.templates import templates
 from voiceagent.spec.verify.tokens import budgets
-from voiceagent.spec.verify.tools import secrets, tools
+from voiceagent.spec.verify.tools import failed_attempts, secrets, tools
 from voiceagent.spec.verify.triggers import triggers
 from voiceagent.spec.ways import Ways
 
@@ -38,6 +38,7 @@ __all__ = ["Finding", "verify"]
 
 _RULES = (
     tools,
+    failed_attempts,
     secrets,
     guided,
     triggers,

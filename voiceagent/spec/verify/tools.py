@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from voiceagent.errors import PhaseError
 from voiceagent.spec.expects import Digits, SpokenAmount, SpokenDate, SpokenTime
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import Slot
@@ -13,7 +14,7 @@ from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify.finding import Finding, error
 from voiceagent.spec.ways import Ways
 
-__all__ = ["secrets", "tools"]
+__all__ = ["failed_attempts", "secrets", "tools"]
 
 _SAYS_A_TYPE = ("type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
 
@@ -34,6 +35,20 @@ def tools(flow: Flow, ways: Ways) -> Iterator[Finding]:
             if not _says_a_type(schema):
                 message = f"tool {tool.name!r}: parameter {name!r} needs a type that says what fits"
                 yield error("untyped-parameter", message, tool.source)
+
+
+def failed_attempts(flow: Flow, ways: Ways) -> Iterator[Finding]:
+    """Look at what a failed attempt leaves behind: two fields and no more, so that nothing else can be told from it."""
+    for tool in dict.fromkeys(tool for offered in ways.tools.values() for tool in offered):
+        if tool.attempts is None:
+            continue
+        told = {tool.grants_when: False, tool.attempts.left: 0}
+        for fact, path in tool.sets.items():
+            try:
+                flow.facts().with_values({fact: told.get(path)})
+            except PhaseError:
+                message = f"tool {tool.name!r}: a failed attempt has no {path!r}, so the fact {fact!r} needs `| None`"
+                yield error("fact-not-nullable", message, tool.source)
 
 
 def _says_a_type(schema: dict[str, object]) -> bool:

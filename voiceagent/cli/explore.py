@@ -1,0 +1,69 @@
+"""`voiceagent explore`: thousands of simulated calls in which things go wrong, and what must hold in all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from voiceagent.testing.exploring import Explored, as_test, explored, smallest
+from voiceagent.testing.fault_plan import LabLevel
+
+__all__ = ["explore"]
+
+
+def explore(
+    calls: Annotated[int, typer.Option(min=0, help="How many calls on the core of the conversation alone.")] = 2_000,
+    runtime: Annotated[int, typer.Option(min=0, help="How many through all that serves callers.")] = 200,
+    seed: Annotated[int, typer.Option(min=1, help="Number of the first call; each has its own caller and faults.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many processes share the calls.")] = 1,
+    until_broken: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--until-broken", help="Stop at the first call that breaks something, and only name it.")
+    ] = False,
+) -> None:
+    """Try the framework itself: calls to an agent of its own, with faults of every kind, on a virtual clock.
+
+    Models, engines, tools, carriers and disks fail by seed, models obey attackers, near things change places; what must
+    never happen is looked for after every step. The first call in which it does is made as small as it can be and
+    printed as a test.
+
+    Exit code 0: everything held. 1: something did not. Example: voiceagent explore --calls 500 --runtime 0
+    """
+    began = perf_counter()
+    levels: tuple[tuple[LabLevel, int], ...] = (("core", calls), ("runtime", runtime))
+    for level, number in levels:
+        total = Explored(level)
+        for lot in explored(level, first=seed, calls=number, jobs=jobs):
+            total.add(lot)
+            if until_broken and lot.failed:
+                typer.echo(f"{level} seed {lot.failed[0].plan.seed}: {lot.failed[0].broken[0]}")
+                raise typer.Exit(1)
+        if number:
+            _tell(total)
+        if total.failed:
+            _tell_failure(total)
+            raise typer.Exit(1)
+    typer.echo(
+        f"{calls} calls on the core and {runtime} through the runtime in {perf_counter() - began:.0f} s: 0 broken"
+    )
+
+
+def _tell(total: Explored) -> None:
+    where = "on the core" if total.level == "core" else "through the runtime"
+    typer.echo(f"{total.calls} calls {where}, {total.steps} steps, {len(total.failed)} with something broken")
+    typer.echo(f"  phases reached  {_listed(total.phases)}")
+    typer.echo(f"  faults          {_listed(total.struck)}")
+    typer.echo(f"  in them         {_listed(total.did)}")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
+
+def _tell_failure(total: Explored) -> None:
+    counts = Counter(call.broken[0].invariant for call in total.failed)
+    typer.echo(f"  broken          {_listed(counts)}")
+    first = total.failed[0]
+    typer.echo(f"\nseed {first.plan.seed}: {first.broken[0]}\n\n{as_test(smallest(first))}")
