@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers explore explore-mutants lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers fuzz explore explore-mutants lint check bench bench-guided bench-swap lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ peers:  ## Get real telephone peers: Asterisk 22 in a folder of its own, sipp an
 test-peers: $(STAMP)  ## Run the tests against Asterisk, sipp and baresip
 	@tests/peers/run
 
+fuzz: $(STAMP)  ## Damage 200,000 messages of every telephone dialect at random; MUTATIONS=… SEED=… for more or the same
+	timeout --kill-after=10 900 $(BIN)/python -m tests.telephony.fuzz $(or $(MUTATIONS),200000) $(SEED)
+
 explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders
 	$(BIN)/python -m voiceagent.cli explore --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
@@ -86,7 +89,7 @@ bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech mod
 	$(BIN)/python -m benchmarks.swap
 
 lock:  ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --group dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --extra telnyx --group dev \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made

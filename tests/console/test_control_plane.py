@@ -39,6 +39,7 @@ class Desk:
         self.limits = CallLimits(settings, state=self.state, clock=self.clock)
         self.app = control_plane(
             settings,
+            clock=self.clock,
             tokens=self.tokens,
             transfers=self.transfers,
             limits=self.limits,

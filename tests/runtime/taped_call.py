@@ -49,6 +49,7 @@ from voiceagent.telephony.codec import (
     Mark,
     Media,
     PlayAudio,
+    SendDigits,
     SetMark,
     Started,
     WireEvent,
@@ -166,7 +167,7 @@ class TapeDialect:
                 return (name,)
             case ClearAudio():
                 return ("clear",)
-            case Answer() | HangUp():
+            case Answer() | HangUp() | SendDigits():
                 return ()
 
 

@@ -51,7 +51,7 @@ def test_recorded_callers_are_heard_from_start_to_end(number: str, silero, utter
     assert ends_ms - 270 <= changes[-1].at_ms <= ends_ms + 40
 
 
-@pytest.mark.parametrize("audio_format", [AudioFormat("pcm16", 8000), AudioFormat("pcm16", 16000)])
+@pytest.mark.parametrize("audio_format", [AudioFormat("pcm16", rate_hz) for rate_hz in (8000, 16000, 24000, 48000)])
 def test_microphone_audio_is_heard_as_telephone_audio_is(audio_format: AudioFormat, silero, utterance):
     changes = heard(silero, utterance("16", audio_format, quiet_ms=1000), audio_format)
     assert [type(change) for change in changes] == [SpeechOn, SpeechOff]
@@ -142,8 +142,8 @@ def test_many_calls_can_be_judged_in_one_batch(silero):
 
 
 def test_a_rate_it_was_not_trained_for_is_refused(silero):
-    with pytest.raises(OperatorError, match="8000 or 16000 Hz, not 24000"):
-        silero.open(AudioFormat("pcm16", 24000))
+    with pytest.raises(OperatorError, match="8000, 16000, 24000, 48000 Hz, not 22050"):
+        silero.open(AudioFormat("pcm16", 22050))
 
 
 def test_a_tampered_network_is_refused(tmp_path: Path):

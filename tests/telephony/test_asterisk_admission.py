@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import suppress
 from http import HTTPStatus
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 from voiceagent.console.lines import open_lines
 from voiceagent.errors import OperatorError
@@ -33,10 +36,11 @@ def basic(text):
 RIGHT = basic("asterisk:s3cret")
 
 
-def asked(clock, path, authorization, *, password=SECRET, insecure=False):
-    settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=password, insecure=insecure)
+def asked(clock, path, authorization, *, password=SECRET):
+    settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=password)
     tokens = CallTokens(MemoryStore(clock))
-    return asyncio.run(admit(path, None, authorization, settings=settings, tokens=tokens))
+    shown = {"Authorization": [authorization]} if authorization is not None else {}
+    return asyncio.run(admit(path, lambda name: shown.get(name, []), settings=settings, tokens=tokens))
 
 
 def test_who_shows_the_password_is_let_in_and_says_who_calls(clock):
@@ -69,11 +73,6 @@ def test_the_password_of_an_asterisk_opens_no_other_door(clock):
     assert isinstance(asked(clock, "/media/twilio/bank", RIGHT), Refusal)
 
 
-def test_other_carriers_have_no_query(clock):
-    refused = asked(clock, "/media/twilio/bank?caller=1", None, insecure=True)
-    assert refused == Refusal(HTTPStatus.NOT_FOUND, "no such path")
-
-
 def test_a_query_of_any_size_does_no_harm(clock):
     admitted = asked(clock, PATH + "?" + "&".join(f"a{n}=1" for n in range(500)), RIGHT)
     (start,) = admitted.dialect.receive(START)
@@ -103,6 +102,34 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
         async with lines as (_, port), httpx.AsyncClient() as client:
             got = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": authorization})
         assert (got.status_code, got.text) == (status, answer)
+
+    asyncio.run(run())
+
+
+async def told(port, call):
+    """Return what an Asterisk is told in a call, and the code its connection is closed with."""
+    address = f"ws://127.0.0.1:{port}{PATH}?call={call}&caller=%2B4930"
+    async with asyncio.timeout(5), connect(address, additional_headers={"Authorization": RIGHT}) as connection:
+        await connection.send(START)
+        messages = []
+        with suppress(ConnectionClosed):
+            while True:
+                messages.append(await connection.recv())
+    return messages, connection.close_code
+
+
+def test_a_call_is_answered_once_its_caller_is_let_in_and_not_before(running_clock):
+    async def hangs_up_at_once(_):
+        pass
+
+    async def run():
+        settings = TelephonySettings(
+            agents=frozenset({"bank"}), asterisk_password=SECRET, max_caller_calls_per_minute=1, port=0
+        )
+        lines = open_lines(settings, handler=hangs_up_at_once, healthy=lambda: True, clock=running_clock)
+        async with lines as (_, port):
+            assert await told(port, "17.1") == (["ANSWER", "HANGUP"], 1000)
+            assert await told(port, "17.2") == ([], 1008)
 
     asyncio.run(run())
 

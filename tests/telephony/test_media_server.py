@@ -234,7 +234,7 @@ def test_a_server_without_a_secret_or_an_address_lets_nobody_in(running_clock, s
     [
         "/",
         "/media/twilio",
-        "/media/telnyx/bank",
+        "/media/plivo/bank",
         "/media/twilio/nobody",
         "/media/twilio/bank?token=x",
         "/media/twilio/../bank",

@@ -112,7 +112,7 @@ async def settle():
 class Rig:
     """A leg, the far end of its socket, and the call that it reports to."""
 
-    def __init__(self, clock, dialect):
+    def __init__(self, clock, dialect, controls=None):
         self.clock = clock
         self.transfers = Transfers({"support": "+4930"}, clock, MemoryStore(clock))
         self.socket = PairedSocket()
@@ -125,6 +125,7 @@ class Rig:
             ticker=self.ticker,
             lead_ms=400,
             transfers=self.transfers,
+            controls=controls,
         )
         self.call = Call()
         self.started = []
@@ -161,11 +162,11 @@ class Rig:
         return sum(len(base64.b64decode(m["media"]["payload"])) for m in self.socket.written if "media" in m) // 8
 
 
-def driven(clock, scenario, *, start=True, attach=True, dialect=None):
+def driven(clock, scenario, *, start=True, attach=True, dialect=None, controls=None):
     """Run a scenario against a leg, and see that nothing is left of it afterwards."""
 
     async def run():
-        rig = Rig(clock, dialect or TwilioDialect())
+        rig = Rig(clock, dialect or TwilioDialect(), controls)
         async with asyncio.TaskGroup() as tasks:
             reader = tasks.create_task(rig.serve())
             if start:
@@ -549,6 +550,19 @@ def test_a_call_that_fails_in_a_tick_ends_and_is_not_left_silent(clock, caplog):
     assert "failed in its tick" in caplog.text
 
 
+class _DialectWithKeys(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="keys", digits_out="in_band")
+
+
+def test_digits_go_out_where_the_dialect_has_a_message_for_them(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        assert [message["dtmf"] for message in rig.socket.written] == [{"digit": "1"}, {"digit": "2"}]
+        assert rig.leg.counts["digits not sent"] == 0
+
+    driven(clock, scenario, dialect=_DialectWithKeys())
+
+
 def test_digits_are_not_pretended(clock):
     async def scenario(rig):
         rig.leg.send_digits("12")
@@ -599,6 +613,106 @@ def test_a_caller_who_hangs_up_meanwhile_is_not_handed_over(clock):
     driven(clock, scenario)
 
 
+class _DialectByRest(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="rest", digits_out="rest", transfer="rest", hang_up="rest")
+
+
+class RestCalls:
+    """A provider's REST interface that notes what it is asked; `socket` is looked at whenever it is."""
+
+    def __init__(self, *, refuses=False):
+        self.asked = []
+        self.refuses = refuses
+        self.socket = None
+
+    def _note(self, *asked):
+        self.asked.append((*asked, self.socket.closed_with if self.socket else None))
+        if self.refuses:
+            raise CallLost("it refused")
+
+    async def hang_up(self, call):
+        self._note("hang up", call)
+
+    async def transfer(self, call, number):
+        self._note("transfer", call, number)
+
+    async def send_digits(self, call, digits):
+        self._note("digits", call, digits)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_call_that_its_socket_does_not_end_is_ended_by_request_before_the_socket_is_closed(clock, refuses):
+    rest = RestCalls(refuses=refuses)
+
+    async def scenario(rig):
+        rest.socket = rig.socket
+        await rig.leg.hang_up(drain=True)
+        await rig.leg.hang_up(drain=False)
+        assert rest.asked == [("hang up", "CA0", None)]
+        assert rig.socket.closed_with == (1000, "agent hung up")
+        assert rig.leg.counts["request refused"] == refuses
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_a_caller_who_has_left_is_not_hung_up_on(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        await rig.hear(STOP)
+        await rig.leg.hang_up(drain=False)
+        assert rest.asked == []
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_a_caller_is_handed_over_by_request_and_not_hung_up_on(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        await rig.leg.transfer("support")
+        await rig.leg.hang_up(drain=False)
+        assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
+    rest = RestCalls(refuses=True)
+
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="it refused"):
+            await rig.leg.transfer("support")
+        assert rig.socket.closed_with is None
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        await settle()
+        assert rest.asked == [("digits", "CA0", "12#", None)]
+        assert rig.leg.counts["digits not sent"] == 0
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_without_an_interface_nothing_is_pretended(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        assert rig.leg.counts["digits not sent"] == 2
+        with pytest.raises(CallLost, match="rest cannot hand a caller over"):
+            await rig.leg.transfer("support")
+        await rig.leg.hang_up(drain=True)
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectByRest())
+
+
 class _DialectWithoutRedirect(TwilioDialect):
     features = replace(TWILIO_FEATURES, dialect="plain", transfer="no")
 
@@ -625,7 +739,7 @@ def test_a_leg_that_is_ended_from_outside_is_lost_and_closed_in_good_order(clock
 class _DialectOfManyWords(TwilioDialect):
     """Asks for pauses, answers and hangs up in band; a flush drops its marks without a word."""
 
-    features = replace(TWILIO_FEATURES, marks_return_on_clear=False, close_is_hang_up=True)
+    features = replace(TWILIO_FEATURES, marks_return_on_clear=False, hang_up="in_band", close_is_hang_up=True)
 
     def receive(self, message):
         words = {"full": BufferFull(), "free": BufferFree()}
@@ -695,6 +809,8 @@ def test_where_a_flush_says_nothing_of_marks_the_speech_is_over_all_the_same(clo
 
 def test_a_call_is_answered_when_it_is_taken_and_hung_up_after_the_last_word(clock):
     async def scenario(rig):
+        assert rig.kinds == []
+        rig.leg.answer()
         assert rig.kinds == ["Answer"]
         rig.leg.play("a1", b"x" * 8 * 100)
         rig.leg.end_clause("a1", 0, last=True)
@@ -715,9 +831,19 @@ def test_a_call_that_is_refused_is_not_answered(clock):
     async def scenario(rig):
         rig.refusal = "no"
         await rig.hear(START)
+        rig.leg.answer()
         assert rig.socket.written == []
 
     driven(clock, scenario, start=False, dialect=_DialectOfManyWords())
+
+
+def test_a_caller_who_has_gone_meanwhile_is_not_answered(clock):
+    async def scenario(rig):
+        rig.leg.end("too many calls")
+        rig.leg.answer()
+        assert rig.kinds == []
+
+    driven(clock, scenario, dialect=_DialectOfManyWords())
 
 
 @pytest.mark.parametrize(("in_order", "may_return"), [(True, False), (False, True)])

@@ -23,7 +23,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
-from voiceagent.ports import MULAW_8K, CredentialBroker, IncomingCall, SpeechModelEngine
+from voiceagent.ports import CredentialBroker, IncomingCall, SpeechModelEngine
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -39,6 +39,7 @@ from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.telnyx_calls import TelnyxCalls
 from voiceagent.tools.attempts import AttemptGate
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
@@ -138,7 +139,8 @@ class _Agents:
         _warn_of_targets_without_number(flows, self._settings.telephony)
         services = self._services
         for flow in flows.values():
-            await render_ahead(flow, services.engines.synthesizer, services.learned, MULAW_8K)
+            for audio in self._settings.telephony.spoken:
+                await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
         self.flows.update(flows)
         self.calls.serve(flows)
 
@@ -249,6 +251,9 @@ async def agent_server(
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
+        telnyx = await asyncio.to_thread(_telnyx, settings.telephony)
+        if telnyx is not None:
+            closing.push_async_callback(telnyx.close)
         agents.calls.sweep()
         probing = await Probing.begun(
             services,
@@ -266,6 +271,7 @@ async def agent_server(
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
+            telnyx=telnyx,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.told.tell) if settings.host_token else None,
         )
@@ -291,6 +297,12 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     if settings.speech_model is None:
         return None
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
+
+
+def _telnyx(telephony: TelephonySettings) -> TelnyxCalls | None:
+    """Return what answers and ends calls at Telnyx, where there is a key for it."""
+    api_key = telephony.keys.telnyx_api_key
+    return TelnyxCalls(api_key=api_key) if api_key else None
 
 
 def _counting_secret(settings: ServerSettings) -> bytes | None:

@@ -12,12 +12,14 @@ import typer
 from voiceagent import __version__
 from voiceagent.cli.call import call
 from voiceagent.cli.check import check
+from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
 from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
 from voiceagent.cli.probe import probe
 from voiceagent.cli.promote import promote
+from voiceagent.cli.providers import providers
 from voiceagent.cli.purge import purge_records
 from voiceagent.cli.replay import replay
 from voiceagent.cli.schema import schema
@@ -35,7 +37,9 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(call)
+app.command()(dial)
 app.command()(probe)
+app.command()(providers)
 app.command()(check)
 app.command()(graph)
 app.command()(diff)

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import itertools
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -29,7 +30,9 @@ from voiceagent.logs import LogFormat, log_failure, set_up_logging
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
-from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.byte_order import L16Order
+from voiceagent.telephony.settings import CarrierKeys, SignalWireCodec, TelephonySettings
+from voiceagent.telephony.telnyx import TelnyxCodec
 
 __all__ = ["serve"]
 
@@ -54,6 +57,18 @@ def serve(
     twilio_auth_token: Annotated[
         str | None, typer.Option(envvar="TWILIO_AUTH_TOKEN", help="Secret of the Twilio account.")
     ] = None,
+    telnyx_codec: Annotated[
+        TelnyxCodec, typer.Option(envvar="TELNYX_CODEC", help="How the agent's voice goes to Telnyx.")
+    ] = "PCMU",
+    telnyx_rate_hz: Annotated[
+        int, typer.Option(envvar="TELNYX_RATE_HZ", help="8000; with L16 also 16000, 24000 or 48000.")
+    ] = 8_000,
+    signalwire_codec: Annotated[
+        SignalWireCodec, typer.Option(envvar="SIGNALWIRE_CODEC", help="Audio of both directions at SignalWire.")
+    ] = "PCMU@8000h",
+    l16_order: Annotated[
+        L16Order, typer.Option(help="Byte order of L16 at SignalWire and Telnyx; `measured` listens to the caller.")
+    ] = "measured",
     transfer: Annotated[
         list[str] | None, typer.Option(help="Number behind a flow's transfer target: support=+15551234567. Repeatable.")
     ] = None,
@@ -121,6 +136,8 @@ def serve(
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
 
+    Keys of other carriers stand in the environment (docs/telephony.md): TELNYX_PUBLIC_KEY, SIGNALWIRE_SIGNING_KEY …
+
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
     set_up_logging(log_format)
@@ -136,6 +153,11 @@ def serve(
         twilio_auth_token=twilio_auth_token,
         asterisk_password=asterisk_password,
         asterisk_url=asterisk_url,
+        keys=CarrierKeys.of(os.environ),
+        telnyx_codec=telnyx_codec,
+        telnyx_rate_hz=telnyx_rate_hz,
+        signalwire_codec=signalwire_codec,
+        l16_order=l16_order,
         insecure=insecure,
         host=host,
         port=port,
@@ -212,7 +234,7 @@ def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
             _log.warning("--insecure on %s: whoever reaches this machine may call", telephony.host)
         return
     missing = {
-        "TWILIO_AUTH_TOKEN": telephony.twilio_auth_token,
+        "TWILIO_AUTH_TOKEN": telephony.twilio_auth_token or telephony.keys.let_somebody_in,
         "VOICEAGENT_PUBLIC_URL": telephony.public_url,
     }
     unset = " and ".join(name for name, value in missing.items() if not value)
@@ -318,6 +340,11 @@ def _is_served(settings: ServerSettings, server: AgentServer, worker: Inherited 
         worker.is_ready()  # the supervisor prints them, once
 
 
+def _webhook_of(telephony: TelephonySettings) -> str:
+    """Return the word in the path of webhooks: Twilio's where that is configured, else to be filled in."""
+    return "twilio" if telephony.twilio_auth_token else "<dialect>"
+
+
 def _print_addresses(settings: ServerSettings, port: int) -> None:
     telephony = settings.telephony
     host = f"[{telephony.host}]" if ":" in telephony.host else telephony.host
@@ -326,7 +353,7 @@ def _print_addresses(settings: ServerSettings, port: int) -> None:
         if telephony.insecure:
             typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")
         elif telephony.webhook_base is not None:
-            typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/twilio/{agent}/answer")
+            typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/{_webhook_of(telephony)}/{agent}/answer")
         if telephony.asterisk_password is not None:
             typer.echo(f"serving {agent}: asterisk ws://{here}/media/asterisk/{agent}")
     for line in telephony.audiosockets:

@@ -16,6 +16,7 @@ from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.telnyx_calls import TelnyxCalls
 from voiceagent.telephony.transfers import Transfers
 
 __all__ = ["open_lines"]
@@ -35,6 +36,7 @@ async def open_lines(
     clock: Clock,
     state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
+    telnyx: TelnyxCalls | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
@@ -43,7 +45,7 @@ async def open_lines(
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
     unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
-    `may_go_on`. Raises OperatorError where the port cannot be opened.
+    `may_go_on`. `telnyx` answers calls there, and ends them. Raises OperatorError where the port cannot be opened.
     """
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
@@ -58,6 +60,7 @@ async def open_lines(
 
     app = control_plane(
         settings,
+        clock=clock,
         tokens=tokens,
         transfers=transfers,
         limits=limits,
@@ -65,11 +68,19 @@ async def open_lines(
         takes=takes,
         may_go_on=may_go_on,
         connect=connect,
+        telnyx=telnyx,
         proven=proven,
         host=host,
     )
     media = MediaServer(
-        settings, handler=handler, app=app, clock=clock, tokens=tokens, transfers=transfers, limits=limits
+        settings,
+        handler=handler,
+        app=app,
+        clock=clock,
+        tokens=tokens,
+        transfers=transfers,
+        limits=limits,
+        controls={"telnyx": telnyx} if telnyx is not None else {},
     )
     async with media.serving() as port:
         yield media, port

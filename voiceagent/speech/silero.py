@@ -33,7 +33,8 @@ _NETWORK = WeightsFile(
 _WINDOW_MS = 32
 _CONTEXT_MS = 4
 """The network wants the end of the window before: 32 samples at 8 kHz, 64 at 16 kHz."""
-_RATES_HZ = (8000, 16000)
+_NETWORK_HZ = {8000: 8000, 16000: 16000, 24000: 16000, 48000: 16000}
+"""What it hears a line at: a wider one is made narrower, window by window."""
 _STATE_UNITS = 128
 
 _VOICE = 0.5
@@ -69,9 +70,9 @@ class SileroVad:
         self._session = _load(_NETWORK.verified(weights_dir))
 
     def open(self, audio: AudioFormat) -> _SileroHandle:
-        """Return a handle for one call at 8 or 16 kHz. Raises OperatorError for another rate."""
-        if audio.rate_hz not in _RATES_HZ:
-            raise OperatorError(f"Silero hears 8000 or 16000 Hz, not {audio.rate_hz}")
+        """Return a handle for one call at 8, 16, 24 or 48 kHz. Raises OperatorError for another rate."""
+        if audio.rate_hz not in _NETWORK_HZ:
+            raise OperatorError(f"Silero hears {', '.join(map(str, _NETWORK_HZ))} Hz, not {audio.rate_hz}")
         gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=self._pause_ms)
         return _SileroHandle(self, audio, gate)
 
@@ -104,8 +105,9 @@ class _SileroHandle:
         self._now_ms = 0
         self._pending = bytearray()
         self._window_bytes = audio.bytes_per_ms * _WINDOW_MS
-        self._context = audio.rate_hz * _CONTEXT_MS // 1000
-        window = audio.rate_hz * _WINDOW_MS // 1000
+        self._rate_hz = _NETWORK_HZ[audio.rate_hz]
+        self._context = self._rate_hz * _CONTEXT_MS // 1000
+        window = self._rate_hz * _WINDOW_MS // 1000
         self._input: Samples = np.zeros((1, self._context + window), np.float32)
         self._state: Samples = np.zeros((2, 1, _STATE_UNITS), np.float32)
         self._silent_windows = _SETTLING_WINDOWS
@@ -119,7 +121,8 @@ class _SileroHandle:
             window = bytes(self._pending[: self._window_bytes])
             del self._pending[: self._window_bytes]
             begin_ms, self._now_ms = self._now_ms, self._now_ms + _WINDOW_MS
-            activity = self._judge(from_bytes(window, self._audio), begin_ms=begin_ms)
+            samples = self._narrowed(from_bytes(window, self._audio))
+            activity = self._judge(samples, begin_ms=begin_ms)
             change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
             if change is not None:
                 decided.append(change)
@@ -151,9 +154,16 @@ class _SileroHandle:
             return "silence"
         return "voice" if voice >= _VOICE else "unsure"
 
+    def _narrowed(self, window: Samples) -> Samples:
+        if self._audio.rate_hz == self._rate_hz:
+            return window
+        # The shortest filter: windows are narrowed apart, and a longer one would ring at the seams.
+        narrow = library("soxr").resample(window, self._audio.rate_hz, self._rate_hz, quality="LQ")
+        return cast("Samples", narrow)
+
     def _probability(self, window: Samples) -> float:
         self._input[0, self._context :] = window
-        voice, self._state = self._engine.probabilities(self._input, self._state, rate_hz=self._audio.rate_hz)
+        voice, self._state = self._engine.probabilities(self._input, self._state, rate_hz=self._rate_hz)
         self._input[0, : self._context] = window[-self._context :]
         if self._silent_windows == _SETTLING_WINDOWS:
             # Back to how every call begins: what was heard before a long silence says nothing about

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import assert_never
 from urllib.parse import parse_qsl
 
 from voiceagent.errors import StateUnavailable
-from voiceagent.telephony.asterisk import AsteriskDialect
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Dialect
+from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.signature import asterisk_is_known, upgrade_is_signed
-from voiceagent.telephony.twilio import TwilioDialect
+from voiceagent.telephony.signature import asterisk_is_known, secret_is_shown, upgrade_is_signed
 
 __all__ = ["Admission", "Refusal", "admit", "media_path", "query_parameters"]
 
-_DIALECTS: Mapping[str, Callable[[Mapping[str, str]], Dialect]] = {
-    "twilio": lambda _: TwilioDialect(),
-    "asterisk": AsteriskDialect,
-}
-_WITH_PARAMETERS = frozenset({"asterisk"})
-"""Dialects whose carrier says in the query string what it knows of the call; others drop theirs."""
 _MAX_PARAMETERS = 64
 _MAX_PARAMETER_CHARS = 1_024
 _PATH = re.compile(r"/media/([a-z]+)/([a-z0-9][a-z0-9_-]{0,63})(?:/([A-Za-z0-9_-]{1,128}))?/?")
@@ -53,41 +47,32 @@ def media_path(dialect: str, agent: str, token: str) -> str:
 
 
 async def admit(
-    path: str,
-    signature: str | None,
-    authorization: str | None = None,
-    *,
-    settings: TelephonySettings,
-    tokens: CallTokens,
+    path: str, header: Callable[[str], Sequence[str]], *, settings: TelephonySettings, tokens: CallTokens
 ) -> Admission | Refusal:
-    """Decide by path and `X-Twilio-Signature`, or `Authorization` for an Asterisk.
+    """Decide by path and headers; `header` returns all values of one. A token is used up only where the rest is right.
 
-    A token is used up only where that was right.
+    Nothing but `insecure` lets in whom nothing proves: where what it is checked by is not configured, nobody gets in.
     """
-    bare, _, query = path.partition("?")
+    bare, has_query, query = path.partition("?")
     named = _PATH.fullmatch(bare)
-    if named is None or named[1] not in _DIALECTS or (query and named[1] not in _WITH_PARAMETERS):
+    row = DIALECTS.get(named[1]) if named is not None else None
+    if named is None or row is None or (has_query and not row.speaks_in_query):
         return Refusal(HTTPStatus.NOT_FOUND, "no such path")
-    dialect, agent, token = named.groups()
-    if settings.insecure:
-        refusal = None
-    elif dialect == "asterisk":
-        refusal = _check_password(authorization, settings)
-    else:
-        refusal = _check_signature(path, signature, settings)
+    agent, token = named[2], named[3]
+    refusal = None if settings.insecure else _check_proof(row, path, header, settings)
     if refusal is not None:
         return refusal
     if agent not in settings.agents:
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
-    if token is None and settings.require_call_token and not settings.insecure and dialect != "asterisk":
+    if token is None and _needs_token(row, settings):
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
     try:
-        grant = await tokens.redeem(token, agent=agent) if token is not None else None
+        grant = await tokens.redeem(token, agent=agent, dialect=row.name) if token is not None else None
     except StateUnavailable as exc:
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
-    return Admission(agent, _DIALECTS[dialect](query_parameters(query)), grant)
+    return Admission(agent, row.codec(settings, query_parameters(query)), grant)
 
 
 def query_parameters(query: str) -> Mapping[str, str]:
@@ -100,6 +85,31 @@ def query_parameters(query: str) -> Mapping[str, str]:
     except ValueError:
         return {}
     return {name: value for name, value in given if max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
+
+
+def _needs_token(row: DialectRow, settings: TelephonySettings) -> bool:
+    if settings.insecure or row.socket_proof == "basic":
+        return False
+    return settings.require_call_token or row.socket_proof == "call_token"
+
+
+def _check_proof(
+    row: DialectRow, path: str, header: Callable[[str], Sequence[str]], settings: TelephonySettings
+) -> Refusal | None:
+    match row.socket_proof:
+        case "signature":
+            return _check_signature(path, _only(header("X-Twilio-Signature")), settings)
+        case "bearer":
+            return _check_bearer(_only(header("Authorization")), settings.keys.signalwire_bearer)
+        case "basic":
+            return _check_password(_only(header("Authorization")), settings)
+        case "call_token":
+            return None
+    assert_never(row.socket_proof)
+
+
+def _only(values: Sequence[str]) -> str | None:
+    return values[0] if len(values) == 1 else None
 
 
 def _check_password(authorization: str | None, settings: TelephonySettings) -> Refusal | None:
@@ -117,4 +127,14 @@ def _check_signature(path: str, signature: str | None, settings: TelephonySettin
         path, base=settings.media_base, auth_token=settings.twilio_auth_token, signature=signature
     ):
         return Refusal(HTTPStatus.FORBIDDEN, "signature does not match")
+    return None
+
+
+def _check_bearer(authorization: str | None, bearer: str | None) -> Refusal | None:
+    if not bearer:
+        return Refusal(HTTPStatus.FORBIDDEN, "no bearer token is configured")
+    if not authorization:
+        return Refusal(HTTPStatus.UNAUTHORIZED, "no bearer token")
+    if not secret_is_shown(authorization, bearer):
+        return Refusal(HTTPStatus.FORBIDDEN, "bearer token does not match")
     return None

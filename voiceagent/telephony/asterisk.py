@@ -27,6 +27,7 @@ from voiceagent.telephony.codec import (
     Media,
     PlayAudio,
     Refused,
+    SendDigits,
     SetMark,
     Started,
     WireEvent,
@@ -187,6 +188,8 @@ class AsteriskDialect:
                 return self._command("ANSWER")
             case HangUp():
                 return self._command("HANGUP")
+            case SendDigits():  # there is no command for it
+                return ()
         assert_never(command)
 
     def _command(self, command: str, name: str = "") -> Sequence[str]:

@@ -24,6 +24,7 @@ from voiceagent.telephony.codec import (
     Media,
     PlayAudio,
     Refused,
+    SendDigits,
     SetMark,
     Started,
     Stopped,
@@ -138,7 +139,7 @@ class AudioSocketDialect:
                 return self._frames(audio)
             case HangUp():
                 return (bytes(HEAD_BYTES),)
-            case SetMark() | ClearAudio() | Answer():
+            case SetMark() | ClearAudio() | Answer() | SendDigits():
                 return ()
         assert_never(command)
 

@@ -26,8 +26,10 @@ class CallGrant:
     """What the webhook said of the call that may now connect."""
 
     agent: str
-    call: str
-    """The carrier's id of the call; a socket that names another one is refused."""
+    call: str | None
+    """The carrier's id of the call; a socket that names another one is refused. None where it is not known yet."""
+    dialect: str = "twilio"
+    """The word in the path; a token of one dialect lets nobody in who speaks another."""
     caller: str | None = None
     called: str | None = None
     again: bool = False
@@ -49,8 +51,8 @@ class CallTokens:
         await self._state.note(_key(token), _grant.dump_json(grant).decode(), ttl_ms=TOKEN_LIFETIME_MS)
         return token
 
-    async def redeem(self, token: str, *, agent: str) -> CallGrant | None:
-        """Return what a token stands for, once; None where it is unknown, used, too old or another agent's.
+    async def redeem(self, token: str, *, agent: str, dialect: str = "twilio") -> CallGrant | None:
+        """Return what a token stands for, once; None where it is unknown, used, too old or for another path.
 
         Raises StateUnavailable; the token may be used up then.
         """
@@ -61,7 +63,7 @@ class CallTokens:
             grant = _grant.validate_json(noted)
         except ValidationError:  # of another version of this program
             return None
-        return grant if grant.agent == agent else None
+        return grant if (grant.agent, grant.dialect) == (agent, dialect) else None
 
 
 def _key(token: str) -> str:

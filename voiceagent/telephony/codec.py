@@ -28,6 +28,7 @@ __all__ = [
     "Media",
     "PlayAudio",
     "Refused",
+    "SendDigits",
     "SetMark",
     "Started",
     "Stopped",
@@ -149,7 +150,14 @@ class HangUp:
     """End the call, not only the connection; that is closed next."""
 
 
-Command = PlayAudio | SetMark | ClearAudio | Answer | HangUp
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press these keys towards the far side, one after the other; each one of `0-9*#A-D`."""
+
+    digits: str
+
+
+Command = PlayAudio | SetMark | ClearAudio | Answer | HangUp | SendDigits
 
 
 # --- the dialect -----------------------------------------------------------------------------------------------------

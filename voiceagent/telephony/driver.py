@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import assert_never
 
 from voiceagent.core.events import DigitsPressed, Event, LegLost
 from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.errors import CallLost
 from voiceagent.ports import AudioFormat, Clock, LegEvents, LegFeatures
+from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.codec import (
     Answer,
     BufferFree,
@@ -29,6 +30,7 @@ from voiceagent.telephony.codec import (
     Mark,
     Media,
     Refused,
+    SendDigits,
     Started,
     Stopped,
 )
@@ -99,13 +101,17 @@ class SocketLeg:
         ticker: Ticker,
         lead_ms: int,
         transfers: Transfers,
+        controls: Mapping[str, CallControl] | None = None,
     ) -> None:
+        """`controls` are the providers' REST interfaces, by dialect: what the dialect has no message for."""
         self._id = leg
         self._socket = socket
         self._dialect = dialect
         self._clock = clock
         self._ticker = ticker
         self._transfers = transfers
+        self._controls = controls or {}
+        self._requests: set[asyncio.Task[None]] = set()
         self._lead_ms = min(lead_ms, dialect.buffer_ms // 2)
         self._counts: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
@@ -270,7 +276,6 @@ class SocketLeg:
         if (refusal := on_start(started)) is not None:
             self._end = (_POLICY, refusal)
         else:
-            self._send(Answer())
             self._ticker.join(self._tick, failed=self._fail)
 
     def _finish(self) -> None:
@@ -341,6 +346,11 @@ class SocketLeg:
 
     # --- to the caller -----------------------------------------------------------------------------------------------
 
+    def answer(self) -> None:
+        """Take the call: a far side that lets it ring until then answers it."""
+        if self._open is not None and not self._over and self._end is None:
+            self._send(Answer())
+
     def play(self, utterance: UtteranceId, audio: bytes) -> None:
         """Queue audio of the utterance's current clause."""
         leg = self._opened
@@ -368,8 +378,27 @@ class SocketLeg:
             self._socket.write(message)
 
     def send_digits(self, digits: str) -> None:
-        """Press keys towards the far side: no dialect here has a message for it, so they are only counted."""
-        self._counts["digits not sent"] += len(digits)
+        """Press keys towards the far side; where neither dialect nor provider can, they are only counted."""
+        control = self._control(self.features.digits_out)
+        if self._open is None or self._over or not (control or self.features.digits_out == "in_band"):
+            self._counts["digits not sent"] += len(digits)
+        elif control is None:
+            self._send(SendDigits(digits))
+        else:
+            request = asyncio.ensure_future(self._ask(control.send_digits(self._open.started.call, digits)))
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
+
+    def _control(self, way: str) -> CallControl | None:
+        """Return the provider's REST interface, where a thing is done by that and there is one."""
+        return self._controls.get(self.features.dialect) if way == "rest" else None
+
+    async def _ask(self, request: Awaitable[None]) -> None:
+        try:
+            await request
+        except CallLost as exc:
+            self._count("request refused")
+            _log.warning("leg %s: %s", self._id, exc)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -383,23 +412,34 @@ class SocketLeg:
         else:
             self.clear()  # also cuts short a drain that is under way
             self._hanging_up = True
-        if self._open is not None and self._end is None:
-            self._send(HangUp())
+        await self._end_the_call()
         await self._let_go()
+
+    async def _end_the_call(self) -> None:
+        """Say so to a far side for which closing the connection is not enough: in the dialect's words, or by REST."""
+        if self._open is None or self._over or self._end is not None:
+            return
+        if self.features.hang_up == "in_band":
+            self._send(HangUp())
+        control = self._control(self.features.hang_up)
+        if control is not None:
+            await self._ask(control.hang_up(self._open.started.call))
 
     async def transfer(self, target: str) -> None:
         """Hand the caller over to one of the server's targets, after draining.
 
-        The carrier goes on with its answer document once the socket is closed, and is told there whom to dial.
-        Raises CallLost: no such target, the dialect has no such document, or the caller has gone meanwhile.
+        The carrier is told by REST, or goes on with its answer document once the socket is closed, and is told there
+        whom to dial. Raises CallLost: no such target, the dialect can do neither, or the caller has gone meanwhile.
         """
-        if self.features.transfer != "redirect":
+        control = self._control(self.features.transfer)
+        if self.features.transfer != "redirect" and control is None:
             raise CallLost(f"{self.features.dialect} cannot hand a caller over")
         number = self._transfers.number_of(target)
         await self._heard_out()
         if self._over:
             raise CallLost("the caller has gone")
-        await self._transfers.expect(self._opened.started.call, number)
+        call = self._opened.started.call
+        await (control.transfer(call, number) if control is not None else self._transfers.expect(call, number))
         await self._let_go()
 
     async def _heard_out(self) -> None:

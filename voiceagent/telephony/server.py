@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
@@ -19,6 +19,7 @@ from voiceagent.logs import log_failure
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
+from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
@@ -45,7 +46,7 @@ class MediaServer:
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
     connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
-    when a stream has ended, `limits` are asked before a call is taken.
+    when a stream has ended, `limits` are asked before a call is taken, `controls` are the providers' REST interfaces.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MediaServer:
         tokens: CallTokens,
         transfers: Transfers,
         limits: CallLimits,
+        controls: Mapping[str, CallControl] | None = None,
     ) -> None:
         self._settings = settings
         self._handler = handler
@@ -65,6 +67,7 @@ class MediaServer:
         self._tokens = tokens
         self._transfers = transfers
         self._limits = limits
+        self._controls = controls
         self._ticker = Ticker(clock, late=limits.lag.beat)
         self._leg_numbers = itertools.count(1)
         self._legs: dict[SocketLeg, None] = {}
@@ -140,15 +143,7 @@ class MediaServer:
     async def _admit(self, request: Request) -> Admission | HTTPStatus:
         if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
-        signatures = request.headers.get_all("X-Twilio-Signature")
-        authorizations = request.headers.get_all("Authorization")
-        admitted = await admit(
-            request.path,
-            signatures[0] if len(signatures) == 1 else None,
-            authorizations[0] if len(authorizations) == 1 else None,
-            settings=self._settings,
-            tokens=self._tokens,
-        )
+        admitted = await admit(request.path, request.headers.get_all, settings=self._settings, tokens=self._tokens)
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
@@ -214,6 +209,7 @@ class MediaServer:
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
+            controls=self._controls,
         )
         self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
@@ -246,7 +242,7 @@ class MediaServer:
         yet. Whoever else comes with a call that is live is not its carrier.
         """
         call, grant = CallId(started.call), admitted.grant
-        if grant is not None and grant.call != started.call:
+        if grant is not None and grant.call not in (None, started.call):
             return "token of another call"
         before = self._newest.get(call)
         if before is not None:
@@ -270,6 +266,7 @@ class MediaServer:
             return
         try:
             async with self._limits.going_on(incoming.call, incoming.caller_number):
+                leg.answer()
                 await self._handler(incoming)
         except Exception as exc:  # noqa: BLE001 - the outermost frame of a call: its fault ends this leg and nothing else
             log_failure(_log, exc, "call on leg %s failed", leg.id)

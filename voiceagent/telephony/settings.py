@@ -5,17 +5,56 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from voiceagent.errors import OperatorError
+from voiceagent.ports import MULAW_8K, AudioFormat
+from voiceagent.telephony.byte_order import L16Order
+from voiceagent.telephony.telnyx import TELNYX_RATES_HZ, TelnyxCodec, telnyx_audio
 
-__all__ = ["AudioSocketLine", "TelephonySettings"]
+__all__ = ["AudioSocketLine", "CarrierKeys", "SignalWireCodec", "TelephonySettings"]
+
+SignalWireCodec = Literal["PCMU@8000h", "L16@16000h", "L16@24000h"]
 
 _MOST_PORT = 65_535
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CarrierKeys:
+    """What carriers other than Twilio prove themselves by, and we to them. What is not set lets nobody in."""
+
+    signalwire_signing_key: str | None = None
+    """Signs SignalWire's webhooks (its dashboard, "API Credentials")."""
+    signalwire_bearer: str | None = None
+    """What its media sockets bring along, because our answer tells them to (`authBearerToken`)."""
+    telnyx_public_key: str | None = None
+    """Verifies Telnyx's webhooks: 32 bytes in base64 (Mission Control, "Keys & Credentials")."""
+    telnyx_api_key: str | None = None
+    """Lets us answer, end and hand over calls at Telnyx."""
+    cloudonix_secret: str | None = None
+    """Password or Bearer token of Cloudonix' webhooks: it stands in the address they are sent to."""
+    fonoster_secret: str | None = None
+    """The same of Fonoster's."""
+    browser_secret: str | None = None
+    """The same of whoever asks for the address of a softphone's socket."""
+    auto_secret: str | None = None
+    """The same of whoever asks for an address that takes any dialect."""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> CarrierKeys:
+        """Return the keys that stand in an environment, under their names in capital letters: TELNYX_API_KEY."""
+        return cls(**{key.name: environment.get(key.name.upper()) or None for key in fields(cls)})
+
+    @property
+    def let_somebody_in(self) -> bool:
+        """Whether any of them verifies a webhook."""
+        verifying = {key.name for key in fields(self)} - {"signalwire_bearer", "telnyx_api_key"}
+        return any(getattr(self, name) for name in verifying)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +82,14 @@ class TelephonySettings:
     """What an Asterisk shows as the password of the user `asterisk`. Without it none is let in."""
     asterisk_url: str | None = None
     """Where an Asterisk waits for us, `ws://10.0.0.2:8088/media`: it may ask us to connect there, and nowhere else."""
+    keys: CarrierKeys = CarrierKeys()
+    telnyx_codec: TelnyxCodec = "PCMU"
+    """How we speak to Telnyx; it speaks as the caller's network does."""
+    telnyx_rate_hz: int = 8_000
+    """8,000 but for L16."""
+    signalwire_codec: SignalWireCodec = "PCMU@8000h"
+    l16_order: L16Order = "measured"
+    """Byte order of 16-bit audio at SignalWire and Telnyx, whose documents leave it open."""
     insecure: bool = False
     """Let anybody in: for trying things out on one's own machine."""
     require_call_token: bool = True
@@ -89,13 +136,12 @@ class TelephonySettings:
         for target, number in self.transfer_targets.items():
             if not _NUMBER.fullmatch(number):
                 raise OperatorError(f"target {target!r} is {number!r}; give a telephone number: support=+15551234567")
+        if telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz) is None:
+            rates = ", ".join(str(rate) for rate in TELNYX_RATES_HZ)
+            raise OperatorError(
+                f"Telnyx has no {self.telnyx_codec} at {self.telnyx_rate_hz} Hz: PCMU and PCMA have 8000, L16 {rates}"
+            )
         self._check_exchanges()
-        if self.asterisk_url is not None:
-            parts = _parts(self.asterisk_url)
-            if parts is None or parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query:
-                raise OperatorError(
-                    f"asterisk_url is {self.asterisk_url!r}, but must look like ws://10.0.0.2:8088/media"
-                )
         if self.public_url is not None:
             self._check_public_url(self.public_url)
 
@@ -127,6 +173,28 @@ class TelephonySettings:
             right = parts.scheme in ({"https", "http"} if plain else {"https"})
         if not right:
             raise OperatorError(f"public_url is {public_url!r}, but must look like 'https://voice.example.com'")
+
+    @property
+    def telnyx_audio_out(self) -> AudioFormat:
+        """How we speak to Telnyx."""
+        audio = telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz)
+        assert audio is not None, "settings are checked when they are made"  # noqa: S101
+        return audio
+
+    @property
+    def spoken(self) -> tuple[AudioFormat, ...]:
+        """The audio in which calls are going to be spoken to: what is rendered ahead is rendered in all of these.
+
+        A page names its own rate; 16 kHz is what it is told to use.
+        """
+        formats = [MULAW_8K]
+        if self.keys.telnyx_public_key:
+            formats.append(self.telnyx_audio_out)
+        if self.keys.signalwire_signing_key and self.signalwire_codec != "PCMU@8000h":
+            formats.append(AudioFormat("pcm16", 16_000 if self.signalwire_codec == "L16@16000h" else 24_000))
+        if self.keys.browser_secret:
+            formats.append(AudioFormat("pcm16", 16_000))
+        return tuple(dict.fromkeys(formats))
 
     @property
     def webhook_base(self) -> str | None:

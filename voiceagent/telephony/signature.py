@@ -14,8 +14,22 @@ import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["asterisk_is_known", "sign", "upgrade_is_signed", "webhook_is_signed"]
+from voiceagent.errors import MissingExtra, OperatorError
 
+__all__ = [
+    "TELNYX_MAX_AGE_S",
+    "asterisk_is_known",
+    "secret_is_shown",
+    "sign",
+    "telnyx_has_signed",
+    "upgrade_is_signed",
+    "webhook_is_signed",
+]
+
+TELNYX_MAX_AGE_S = 300
+"""How far the time of a webhook may be from ours (Telnyx's own libraries: five minutes)."""
+
+_MOST_TIMESTAMP_CHARS = 12
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
 
@@ -51,6 +65,52 @@ def webhook_is_signed(
     return _any_matches(signature, [sign(auth_token, url, form) for url in _spellings(base + target)])
 
 
+def telnyx_has_signed(body: bytes, *, timestamp: str, signature: str, public_key: str, unix_ms: int) -> bool:
+    """Return whether Telnyx has signed a webhook, just now: Ed25519 over `timestamp|body`, both keys in base64.
+
+    Raises OperatorError where the public key is none, or the library that verifies it is not installed.
+    """
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= _MOST_TIMESTAMP_CHARS):
+        return False
+    if abs(int(timestamp) - unix_ms // 1_000) > TELNYX_MAX_AGE_S:
+        return False
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError as exc:
+        raise MissingExtra("Telnyx' signature", extra="telnyx") from exc
+    try:
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
+    except ValueError as exc:
+        raise OperatorError("TELNYX_PUBLIC_KEY is no Ed25519 key: 32 bytes in base64") from exc
+    try:
+        key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + b"|" + body)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def secret_is_shown(authorization: str, secret: str) -> bool:
+    """Return whether an `Authorization` header shows a secret: as Bearer token, or as Basic with any name."""
+    scheme, _, shown = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            shown = base64.b64decode(shown, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return False
+    elif scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), secret.encode())
+
+
+def asterisk_is_known(authorization: str | None, password: str | None) -> bool:
+    """Whether an `Authorization` header is Basic, of the user `asterisk` with this password; no password fits none."""
+    if not password or authorization is None:
+        return False
+    wanted = "Basic " + base64.b64encode(f"asterisk:{password}".encode()).decode("ascii")
+    return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), wanted.encode("ascii"))
+
+
 def _spellings(url: str) -> Iterator[str]:
     """Yield a URL as it is, and with the default port written out or left out."""
     yield url
@@ -68,11 +128,3 @@ def _any_matches(given: str, expected: Sequence[str]) -> bool:
     given_bytes = given.encode("utf-8", "surrogatepass")
     matches = [hmac.compare_digest(given_bytes, wanted.encode()) for wanted in expected]
     return any(matches)
-
-
-def asterisk_is_known(authorization: str | None, password: str | None) -> bool:
-    """Whether an `Authorization` header is Basic, of the user `asterisk` with this password; no password fits none."""
-    if not password or authorization is None:
-        return False
-    wanted = "Basic " + base64.b64encode(f"asterisk:{password}".encode()).decode("ascii")
-    return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), wanted.encode("ascii"))

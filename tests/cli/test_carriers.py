@@ -1,0 +1,127 @@
+"""`voiceagent providers` and `voiceagent dial`, and the keys that `serve` finds in the environment."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields
+
+import pytest
+
+from tests.telephony.provider_api import ProviderApi
+from voiceagent.cli.dial import dial
+from voiceagent.cli.providers import providers
+from voiceagent.cli.serve import _require_somebody_gets_in
+from voiceagent.errors import OperatorError
+from voiceagent.ports import MULAW_8K, AudioFormat
+from voiceagent.runtime.clock import SystemClock
+from voiceagent.telephony.dialects import DIALECTS
+from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
+
+CALL = ("bank", "+15551234567", "+15557654321", "https://voice.example.com")
+ENVIRONMENT = {
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_AUTH_TOKEN": "t0ken",
+    "TELNYX_API_KEY": "k3y",
+    "TELNYX_CONNECTION_ID": "app1",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_every_dialect_is_listed_with_what_it_can_do(capsys):
+    providers()
+    printed = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in printed.splitlines() if "│" in line}
+    assert set(rows) == set(DIALECTS) - {"auto"} | {"audiosocket"}
+    assert [cell.strip() for cell in rows["telnyx"][3:6]] == ["rest", "rest", "rest"]
+    assert rows["browser"][2].strip() == "dropped"
+
+
+@pytest.mark.parametrize(
+    ("carrier", "webhook", "placed"),
+    [
+        ("twilio", ("Url", "https://voice.example.com/twilio/bank/answer"), "CA-new"),
+        ("telnyx", ("webhook_url", "https://voice.example.com/telnyx/bank/answer"), "v3:new"),
+    ],
+)
+def test_a_call_is_placed_and_its_webhook_is_ours(environment, capsys, monkeypatch, carrier, webhook, placed):
+    for name, value in ENVIRONMENT.items():
+        environment.setenv(name, value)
+    api = ProviderApi()
+
+    async def scenario():
+        async with api.serving(SystemClock()) as address:
+            await asyncio.to_thread(dial, *CALL, carrier=carrier, detect_machine=True, api=address)
+
+    asyncio.run(scenario())
+    ((_, body),) = api.asked
+    assert (webhook[0], body[webhook[0]]) == webhook
+    assert {"MachineDetection", "answering_machine_detection"} & set(body)
+    assert placed in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({}, "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"),
+        ({"carrier": "telnyx"}, "set TELNYX_API_KEY and TELNYX_CONNECTION_ID"),
+        ({"to": "555"}, r"'555' is no telephone number: write it like \+15551234567"),
+        ({"public_url": "http://voice.example.com"}, "must look like 'https://voice.example.com'"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said(changed, message):
+    given = dict(zip(("agent", "to", "caller", "public_url"), CALL, strict=True)) | changed
+    with pytest.raises(OperatorError, match=message):
+        dial(**given)
+
+
+def test_a_provider_that_refuses_is_said(environment):
+    for name, value in ENVIRONMENT.items():
+        environment.setenv(name, value)
+    with pytest.raises(OperatorError, match="the call was not placed: Twilio cannot be reached"):
+        dial(*CALL, api="http://127.0.0.1:9")
+
+
+def test_keys_are_found_in_the_environment_and_shown_to_nobody():
+    keys = CarrierKeys.of({key.name.upper(): f"secret {key.name}" for key in fields(CarrierKeys)} | {"OTHER": "x"})
+    assert all(getattr(keys, key.name) == f"secret {key.name}" for key in fields(CarrierKeys))
+    assert "secret" not in repr(TelephonySettings(agents=frozenset(), keys=keys))
+
+
+@pytest.mark.parametrize("key", [key.name for key in fields(CarrierKeys)])
+def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
+    telephony = TelephonySettings(
+        agents=frozenset(), public_url="https://voice.example.com", keys=CarrierKeys.of({key.upper(): "x"})
+    )
+    if key in {"signalwire_bearer", "telnyx_api_key"}:
+        with pytest.raises(OperatorError, match="every call would be refused"):
+            _require_somebody_gets_in(telephony)
+    else:
+        _require_somebody_gets_in(telephony)
+
+
+@pytest.mark.parametrize(
+    ("keys", "settings", "spoken"),
+    [
+        ({}, {"telnyx_codec": "PCMA", "signalwire_codec": "L16@16000h"}, [MULAW_8K]),
+        ({"TELNYX_PUBLIC_KEY": "x"}, {"telnyx_codec": "PCMU"}, [MULAW_8K]),
+        ({"TELNYX_PUBLIC_KEY": "x"}, {"telnyx_codec": "PCMA"}, [MULAW_8K, AudioFormat("alaw", 8_000)]),
+        (
+            {"SIGNALWIRE_SIGNING_KEY": "x", "BROWSER_SECRET": "x"},
+            {"signalwire_codec": "L16@24000h"},
+            [MULAW_8K, AudioFormat("pcm16", 24_000), AudioFormat("pcm16", 16_000)],
+        ),
+    ],
+)
+def test_what_is_said_again_and_again_is_rendered_as_calls_will_hear_it(keys, settings, spoken):
+    assert TelephonySettings(agents=frozenset(), keys=CarrierKeys.of(keys), **settings).spoken == tuple(spoken)
+
+
+def test_telnyx_is_spoken_to_at_a_rate_that_it_has():
+    with pytest.raises(OperatorError, match="Telnyx has no PCMU at 16000 Hz: PCMU and PCMA have 8000, L16 8000, 16000"):
+        TelephonySettings(agents=frozenset(), telnyx_rate_hz=16_000)

@@ -1,0 +1,316 @@
+"""The webhooks of carriers other than Twilio: each with its own proof and its own kind of answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from dataclasses import replace
+from urllib.parse import urlencode
+from xml.etree import ElementTree as ET
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from voiceagent.console.app import control_plane
+from voiceagent.errors import CallLost
+from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.dialects import DIALECTS
+from voiceagent.telephony.limits import CallLimits
+from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
+from voiceagent.telephony.signature import sign
+from voiceagent.telephony.telnyx_calls import DETECTING, PLACED
+from voiceagent.telephony.transfers import Transfers
+from voiceagent.testing.manual_clock import ManualClock
+
+PUBLIC = "https://voice.example.com"
+SECRET = "s3cret"
+PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
+PUBLIC_KEY = base64.b64encode(
+    PRIVATE.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+).decode()
+KEYS = CarrierKeys(
+    signalwire_signing_key=SECRET,
+    signalwire_bearer="b34rer",
+    telnyx_public_key=PUBLIC_KEY,
+    cloudonix_secret=SECRET,
+    fonoster_secret=SECRET,
+    browser_secret=SECRET,
+    auto_secret=SECRET,
+)
+SECURE = TelephonySettings(
+    agents=frozenset({"bank"}),
+    public_url=PUBLIC,
+    twilio_auth_token=SECRET,
+    keys=KEYS,
+    signalwire_codec="L16@16000h",
+    telnyx_codec="PCMA",
+)
+FORM = {"CallSid": "CA0", "From": "+4930", "To": "+4940"}
+RELATIVES = [name for name, row in DIALECTS.items() if row.answer == "twiml" and name != "twilio"]
+BY_SECRET = [name for name, row in DIALECTS.items() if row.webhook_proof == "secret"]
+
+
+class TelnyxAtWork:
+    """Notes the commands that Telnyx would be sent."""
+
+    def __init__(self):
+        self.commands = []
+        self.command_ids = []
+        self.refuses = False
+
+    def _note(self, *command):
+        if self.refuses:
+            raise CallLost("Telnyx refused answer with HTTP 500")
+        self.commands.append(command)
+
+    async def answer(self, call):
+        self._note("answer", call)
+
+    async def reject(self, call):
+        self._note("reject", call)
+
+    async def start_stream(self, call, url, parameters, *, command_id, settings):
+        self._note("stream", call, url, dict(parameters), settings.telnyx_codec)
+        self.command_ids.append(command_id)
+
+
+class Desk:
+    def __init__(self, settings=SECURE, *, ready=True):
+        self.clock = ManualClock()
+        self.tokens = CallTokens(MemoryStore(self.clock))
+        self.telnyx = TelnyxAtWork()
+        self.broken_off = set()
+        self.limits = CallLimits(settings, state=MemoryStore(self.clock), clock=self.clock)
+        self.app = control_plane(
+            settings,
+            clock=self.clock,
+            tokens=self.tokens,
+            transfers=Transfers({}, self.clock, MemoryStore(self.clock)),
+            limits=self.limits,
+            ready=lambda: ready,
+            takes=lambda _: True,
+            may_go_on=self._may_go_on,
+            connect=lambda _url, _admitted: False,
+            telnyx=self.telnyx,
+        )
+
+    async def _may_go_on(self, agent, call):
+        return (agent, call) in self.broken_off
+
+    def post(self, target, body, headers):
+        async def asked():
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1") as client:
+                return await client.post(target, content=body, headers=headers)
+
+        return asyncio.run(asked())
+
+    def form(self, name, form=FORM, **headers):
+        target = f"/{name}/bank/answer"
+        proof = proof_of(name, target, form)
+        return self.post(target, urlencode(form), proof | headers)
+
+    def told(self, event, *, target="/telnyx/bank/answer", number="e1", **payload):
+        told = {"call_control_id": "v3:c0", "from": "+4930", "to": "+4940"} | payload
+        if event == "call.initiated":  # no other webhook says it
+            told = {"direction": "incoming"} | told
+        body = json.dumps({"data": {"id": number, "event_type": event, "payload": told}}).encode()
+        at = str(self.clock.unix_ms() // 1_000)
+        signature = base64.b64encode(PRIVATE.sign(at.encode() + b"|" + body)).decode()
+        return self.post(target, body, {"telnyx-signature-ed25519": signature, "telnyx-timestamp": at})
+
+    def grant(self, url, dialect):
+        head, token = url.rsplit("/", 1)
+        assert head == f"wss://voice.example.com/media/{dialect}/bank"
+        return asyncio.run(self.tokens.redeem(token, agent="bank", dialect=dialect))
+
+
+def basic(secret=SECRET):
+    return {"Authorization": "Basic " + base64.b64encode(f"carrier:{secret}".encode()).decode()}
+
+
+def proof_of(name, target, form):
+    if DIALECTS[name].webhook_proof == "secret":
+        return basic()
+    header = "X-SignalWire-Signature" if name == "signalwire" else "X-Twilio-Signature"
+    return {header: sign(SECRET, PUBLIC + target, form.items())}
+
+
+def stream_of(answer):
+    assert answer.status_code == 200, answer.text
+    return ET.fromstring(answer.text)[0][0]  # noqa: S314  written by ourselves
+
+
+# --- relatives of Twilio's -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_a_relative_is_answered_with_its_own_address_and_asks_there_what_comes_next(name):
+    desk = Desk()
+    answer = desk.form(name)
+    assert desk.grant(stream_of(answer).get("url"), name) == CallGrant("bank", "CA0", name, "+4930", "+4940")
+    assert f"<Redirect>{PUBLIC}/{name}/bank/after</Redirect>" in answer.text
+
+
+def test_signalwire_is_told_which_codec_and_which_token_to_bring():
+    stream = stream_of(Desk().form("signalwire"))
+    assert (stream.get("codec"), stream.get("authBearerToken")) == ("L16@16000h", "b34rer")
+    assert set(stream_of(Desk().form("cloudonix")).attrib) == {"url"}
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_without_proof_or_with_twilios_own_nobody_is_answered(name):
+    target = f"/{name}/bank/answer"
+    desk = Desk()
+    assert desk.post(target, urlencode(FORM), {}).status_code == 403
+    assert desk.post(target, urlencode(FORM), proof_of("twilio", target, FORM)).status_code == 403
+    nothing_set = Desk(TelephonySettings(agents=frozenset({"bank"}), public_url=PUBLIC, twilio_auth_token=SECRET))
+    assert nothing_set.form(name).status_code == 403
+
+
+@pytest.mark.parametrize("name", BY_SECRET)
+def test_a_wrong_secret_is_none(name):
+    assert Desk().post(f"/{name}/bank/answer", "", basic("other")).status_code == 403
+    assert Desk().post(f"/{name}/bank/answer", "", {"Authorization": f"Bearer {SECRET}x"}).status_code == 403
+
+
+def test_of_a_call_that_we_have_placed_the_caller_is_who_was_called_and_who_answered_is_passed_on():
+    desk = Desk()
+    stream = stream_of(desk.form("twilio", FORM | {"Direction": "outbound-api", "AnsweredBy": "machine_start"}))
+    grant = desk.grant(stream.get("url"), "twilio")
+    assert (grant.caller, grant.called) == ("+4940", "+4930")
+    assert {part.get("name"): part.get("value") for part in stream} == {"answered_by": "machine_start"}
+
+
+# --- Telnyx ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_rings_is_answered_and_streamed_once_it_is():
+    desk = Desk()
+    assert desk.told("call.initiated", target="/telnyx/bank/answer?order=17").status_code == 200
+    assert desk.telnyx.commands == [("answer", "v3:c0")]
+    assert desk.told("call.answered", target="/telnyx/bank/answer?order=17").status_code == 200
+    command, call, url, parameters, codec = desk.telnyx.commands[-1]
+    assert (command, call, parameters, codec) == ("stream", "v3:c0", {"order": "17"}, "PCMA")
+    assert desk.grant(url, "telnyx") == CallGrant("bank", "v3:c0", "telnyx", "+4930", "+4940")
+
+
+def test_a_call_that_we_have_placed_is_streamed_when_it_is_known_who_has_answered():
+    desk = Desk()
+    placed = {"client_state": DETECTING}
+    desk.told("call.initiated", direction="outgoing", **placed)
+    desk.told("call.answered", **placed)
+    assert desk.telnyx.commands == []
+    desk.told("call.machine.detection.ended", result="machine", **placed)
+    ((_, _, url, parameters, _),) = desk.telnyx.commands
+    assert parameters == {"answered_by": "machine"}
+    assert desk.grant(url, "telnyx").caller == "+4940"
+
+
+def test_without_detection_a_call_that_we_have_placed_is_streamed_when_it_is_answered():
+    desk = Desk()
+    desk.told("call.initiated", direction="outgoing", client_state=PLACED)
+    desk.told("call.answered", client_state=PLACED)
+    ((_, _, url, parameters, _),) = desk.telnyx.commands
+    grant = desk.grant(url, "telnyx")
+    assert (grant.caller, grant.called, parameters) == ("+4940", "+4930", {})
+
+
+@pytest.mark.parametrize("event", ["streaming.stopped", "streaming.failed"])
+def test_a_stream_that_broke_off_is_begun_anew_where_the_call_goes_on(event):
+    desk = Desk()
+    desk.told(event)
+    assert desk.telnyx.commands == []
+    desk.broken_off.add(("bank", "v3:c0"))
+    desk.told(event, number="e7")
+    ((command, _, url, _, _),) = desk.telnyx.commands
+    assert (command, desk.telnyx.command_ids) == ("stream", ["e7"])
+    assert desk.grant(url, "telnyx").again
+
+
+@pytest.mark.parametrize("event", ["call.hangup", "streaming.started", "call.dtmf.received", "x"])
+def test_what_asks_for_nothing_is_taken_note_of(event):
+    desk = Desk()
+    assert desk.told(event).status_code == 200
+    assert desk.telnyx.commands == []
+
+
+def test_a_caller_who_calls_all_the_time_is_rejected():
+    desk = Desk(replace(SECURE, max_calls_per_caller=20))
+    for number in range(11):
+        desk.told("call.initiated", call_control_id=f"v3:c{number}")
+    assert [command for command, _ in desk.telnyx.commands] == ["answer"] * 10 + ["reject"]
+
+
+def test_a_server_that_takes_no_calls_leaves_them_to_the_failover_address():
+    desk = Desk(ready=False)
+    assert desk.told("call.initiated").status_code == 503
+    assert desk.telnyx.commands == []
+
+
+def test_a_command_that_is_refused_has_telnyx_ask_again():
+    desk = Desk()
+    desk.telnyx.refuses = True
+    assert desk.told("call.initiated").status_code == 503
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"telnyx-timestamp": "1"},
+        {"telnyx-signature-ed25519": base64.b64encode(bytes(64)).decode()},
+        {"telnyx-signature-ed25519": ""},
+    ],
+)
+def test_what_telnyx_has_not_signed_just_now_does_nothing(changed):
+    desk = Desk()
+    body = b'{"data":{"event_type":"call.initiated","payload":{"call_control_id":"v3:c0","direction":"incoming"}}}'
+    at = str(desk.clock.unix_ms() // 1_000)
+    signature = base64.b64encode(PRIVATE.sign(at.encode() + b"|" + body)).decode()
+    headers = {"telnyx-signature-ed25519": signature, "telnyx-timestamp": at} | changed
+    assert desk.post("/telnyx/bank/answer", body, headers).status_code == 403
+    assert desk.post("/telnyx/bank/answer", body, {}).status_code == 403
+    assert desk.telnyx.commands == []
+
+
+def test_a_public_key_that_is_none_lets_nobody_in_and_is_said(caplog):
+    settings = TelephonySettings(
+        agents=frozenset({"bank"}), public_url=PUBLIC, keys=CarrierKeys(telnyx_public_key="short")
+    )
+    assert Desk(settings).told("call.initiated").status_code == 503
+    assert "TELNYX_PUBLIC_KEY" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"data":7}', b'{"data":{"event_type":"call.answered"}}', b"\xff"]
+)
+def test_a_webhook_that_names_nothing_is_not_answered(body):
+    settings = TelephonySettings(agents=frozenset({"bank"}), public_url=PUBLIC, insecure=True)
+    assert Desk(settings).post("/telnyx/bank/answer", body, {}).status_code == 400
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_gets_an_address_for_one_call_and_the_calls_name():
+    desk = Desk()
+    answer = desk.post("/browser/bank/answer", "", {"Authorization": f"Bearer {SECRET}"})
+    assert desk.grant(answer.json()["url"], "browser") == CallGrant("bank", answer.json()["call"], "browser")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_an_address_for_any_dialect_names_no_call():
+    desk = Desk()
+    answer = desk.post("/auto/bank/answer", "", basic())
+    assert set(answer.json()) == {"url"}
+    assert desk.grant(answer.json()["url"], "auto") == CallGrant("bank", None, "auto")
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_an_agent_that_does_not_exist_is_not_found(name):
+    settings = TelephonySettings(agents=frozenset({"bank"}), public_url=PUBLIC, insecure=True)
+    assert Desk(settings).post(f"/{name}/nobody/answer", "", {}).status_code == 404

@@ -1,0 +1,86 @@
+"""Providers' REST interfaces on this machine, as their documents describe them: calls, commands and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from voiceagent.ports import Clock
+from voiceagent.telephony.port import OnePort
+
+__all__ = ["ProviderApi"]
+
+_OVER = {
+    "twilio": (HTTPStatus.NOT_FOUND, {"code": 20404, "message": "The requested resource was not found", "status": 404}),
+    "telnyx": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        {"errors": [{"code": "90018", "title": "Call has already ended"}]},
+    ),
+}
+
+
+class ProviderApi:
+    """Twilio's and Telnyx' interface; `asked` is what it was asked, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.authorizations: set[str] = set()
+        self.over: set[str] = set()
+        """Calls that have ended."""
+        self.broken = False
+        self._app = Starlette(
+            routes=[
+                Route("/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
+                Route("/2010-04-01/Accounts/{account}/Calls/{call}.json", self._twilio, methods=["POST"]),
+                Route("/2010-04-01/Accounts/{account}/Calls/{call}/{rest:path}", self._twilio, methods=["POST"]),
+                Route("/v2/calls", self._telnyx, methods=["POST"]),
+                Route("/v2/calls/{call}/actions/{action}", self._telnyx, methods=["POST"]),
+            ]
+        )
+
+    @asynccontextmanager
+    async def serving(self, clock: Clock) -> AsyncGenerator[str]:
+        """Serve for as long as the block lasts; gives the address."""
+
+        async def admit(_: object) -> HTTPStatus:
+            return HTTPStatus.NOT_FOUND
+
+        async def nobody(*_: object) -> None:
+            pass
+
+        port: OnePort[object] = OnePort(
+            admit=admit, serve=nobody, app=self._app, clock=clock, max_sockets=1, max_http_connections=10
+        )
+        number = await port.open("127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{number}"
+        finally:
+            await port.close()
+
+    async def _twilio(self, request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode()))
+        refusal = self._note(request, "twilio", form)
+        return refusal or JSONResponse({"sid": "CA-new"}, status_code=HTTPStatus.CREATED)
+
+    async def _telnyx(self, request: Request) -> Response:
+        refusal = self._note(request, "telnyx", await request.json())
+        dialled = "action" not in request.path_params
+        return refusal or JSONResponse({"data": {"call_control_id": "v3:new"} if dialled else {"result": "ok"}})
+
+    def _note(self, request: Request, provider: str, body: dict[str, Any]) -> Response | None:
+        self.authorizations.add(request.headers["authorization"])
+        self.asked.append((request.url.path, body))
+        if self.broken:
+            return Response("<html>bad gateway</html>", status_code=HTTPStatus.BAD_GATEWAY)
+        if request.path_params.get("call") in self.over:
+            status, said = _OVER[provider]
+            return JSONResponse(said, status_code=status)
+        return None

@@ -1,0 +1,184 @@
+"""What providers are asked over REST, on a server that answers as theirs do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import pytest
+
+from tests.telephony.provider_api import ProviderApi
+from voiceagent.errors import CallLost
+from voiceagent.telephony.call_control import Dialled
+from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
+from voiceagent.telephony.twilio_calls import TwilioCalls
+
+TWILIO = "/2010-04-01/Accounts/AC0/Calls"
+TELNYX = "/v2/calls/v3:c0/actions"
+HOOK = "https://voice.example.com/x/bank/answer"
+
+
+def asking(clock, ask, *, provider, api=None):
+    """Let `ask` use a provider's interface; return what the provider was asked."""
+    api = api or ProviderApi()
+
+    async def scenario():
+        async with api.serving(clock) as address:
+            if provider == "twilio":
+                control = TwilioCalls(account="AC0", auth_token="t0ken", api=address)
+            else:
+                control = TelnyxCalls(api_key="k3y", connection="app1", api=address)
+            try:
+                await ask(control)
+            finally:
+                await control.close()
+
+    asyncio.run(scenario())
+    return api
+
+
+def do(name, *arguments):
+    return lambda control: getattr(control, name)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("ask", "path", "form"),
+    [
+        (do("hang_up", "CA0"), "/CA0.json", {"Status": "completed"}),
+        (do("transfer", "CA0", "+49&30"), "/CA0.json", {"Twiml": "<Response><Dial>+49&amp;30</Dial></Response>"}),
+        (do("start_recording", "CA0"), "/CA0/Recordings.json", {"RecordingChannels": "dual"}),
+        (do("stop_recording", "CA0"), "/CA0/Recordings/Twilio.CURRENT.json", {"Status": "stopped"}),
+    ],
+)
+def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
+    api = asking(running_clock, ask, provider="twilio")
+    assert api.asked == [(TWILIO + path, form)]
+    assert api.authorizations == {"Basic " + base64.b64encode(b"AC0:t0ken").decode()}
+
+
+@pytest.mark.parametrize(
+    ("ask", "action", "body"),
+    [
+        (do("hang_up", "v3:c0"), "hangup", {}),
+        (do("transfer", "v3:c0", "+4930"), "transfer", {"to": "+4930"}),
+        (do("send_digits", "v3:c0", "12#"), "send_dtmf", {"digits": "12#"}),
+        (do("start_recording", "v3:c0"), "record_start", {"channels": "dual", "format": "wav"}),
+        (do("stop_recording", "v3:c0"), "record_stop", {}),
+        (do("answer", "v3:c0"), "answer", {"command_id": "answer"}),
+        (do("reject", "v3:c0"), "reject", {"cause": "USER_BUSY"}),
+    ],
+)
+def test_telnyx_is_asked_by_commands(running_clock, ask, action, body):
+    api = asking(running_clock, ask, provider="telnyx")
+    assert api.asked == [(f"{TELNYX}/{action}", body)]
+    assert api.authorizations == {"Bearer k3y"}
+
+
+def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
+    settings = TelephonySettings(agents=frozenset(), telnyx_codec="L16", telnyx_rate_hz=16_000)
+
+    async def ask(control):
+        await control.start_stream("v3:c0", "wss://x/media", {"order": "17"}, command_id="stream", settings=settings)
+
+    ((path, body),) = asking(running_clock, ask, provider="telnyx").asked
+    assert path == f"{TELNYX}/streaming_start"
+    assert body == {
+        "command_id": "stream",
+        "stream_url": "wss://x/media",
+        "stream_track": "inbound_track",
+        "stream_bidirectional_mode": "rtp",
+        "stream_bidirectional_codec": "L16",
+        "stream_bidirectional_sampling_rate": 16_000,
+        "stream_bidirectional_target_legs": "self",
+        "custom_parameters": [{"name": "order", "value": "17"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("provider", "detect", "path", "body", "call"),
+    [
+        ("twilio", False, f"{TWILIO}.json", {"To": "+4930", "From": "+4940", "Url": HOOK}, "CA-new"),
+        (
+            "twilio",
+            True,
+            f"{TWILIO}.json",
+            {"To": "+4930", "From": "+4940", "Url": HOOK, "MachineDetection": "Enable"},
+            "CA-new",
+        ),
+        (
+            "telnyx",
+            False,
+            "/v2/calls",
+            {"connection_id": "app1", "to": "+4930", "from": "+4940", "webhook_url": HOOK, "client_state": PLACED},
+            "v3:new",
+        ),
+        (
+            "telnyx",
+            True,
+            "/v2/calls",
+            {
+                "connection_id": "app1",
+                "to": "+4930",
+                "from": "+4940",
+                "webhook_url": HOOK,
+                "answering_machine_detection": "detect",
+                "client_state": DETECTING,
+            },
+            "v3:new",
+        ),
+    ],
+)
+def test_a_call_is_placed(running_clock, provider, detect, path, body, call):
+    placed = []
+
+    async def ask(control):
+        placed.append(await control.dial(Dialled("+4930", "+4940", HOOK, detect)))
+
+    assert asking(running_clock, ask, provider=provider).asked == [(path, body)]
+    assert placed == [call]
+
+
+@pytest.mark.parametrize(("provider", "call"), [("twilio", "CA0"), ("telnyx", "v3:c0")])
+def test_ending_what_has_ended_is_no_failure_and_handing_it_over_is_one(running_clock, provider, call):
+    api = ProviderApi()
+    api.over.add(call)
+
+    async def ask(control):
+        await control.hang_up(call)
+        await control.stop_recording(call)
+        with pytest.raises(CallLost, match=r"20404|90018"):
+            await control.transfer(call, "+4930")
+
+    asking(running_clock, ask, provider=provider, api=api)
+    assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize(("provider", "call"), [("twilio", "CA0"), ("telnyx", "v3:c0")])
+def test_a_provider_that_answers_with_a_page_of_its_proxy_has_refused(running_clock, provider, call):
+    api = ProviderApi()
+    api.broken = True
+
+    async def ask(control):
+        with pytest.raises(CallLost, match="HTTP 502"):
+            await control.hang_up(call)
+
+    asking(running_clock, ask, provider=provider, api=api)
+
+
+def test_a_provider_that_is_not_there_is_said_so(running_clock):
+    async def scenario():
+        control = TelnyxCalls(api_key="k3y", api="http://127.0.0.1:9")
+        with pytest.raises(CallLost, match="Telnyx cannot be reached: ConnectError"):
+            await control.hang_up("v3:c0")
+        await control.close()
+
+    asyncio.run(scenario())
+
+
+def test_twilio_presses_no_keys_during_a_stream(running_clock):
+    async def ask(control):
+        with pytest.raises(CallLost):
+            await control.send_digits("CA0", "1")
+
+    assert asking(running_clock, ask, provider="twilio").asked == []

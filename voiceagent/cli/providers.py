@@ -1,0 +1,60 @@
+"""`voiceagent providers`: what each kind of connection can do, in a table."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from voiceagent.ports import LegFeatures
+from voiceagent.telephony.audiosocket import AUDIOSOCKET_FEATURES
+from voiceagent.telephony.dialects import DIALECTS
+
+__all__ = ["providers"]
+
+_BY_REST = frozenset({"twilio", "telnyx"})
+"""Dialects whose providers we have a REST interface for."""
+_DETECTED = "auto"
+
+
+def providers() -> None:
+    """Print what each dialect does in the connection itself (in_band), by REST, or not at all.
+
+    `redirect`: the carrier asks our answer document what comes next once the connection is closed.
+
+    Example: voiceagent providers
+    """
+    table = Table(
+        "dialect",
+        "clear",
+        "marks",
+        "marks on clear",
+        "digits out",
+        "transfer",
+        "hang up",
+        "recording",
+        "dial out",
+        "socket let in by",
+        "webhook proved by",
+    )
+    for row in DIALECTS.values():
+        if row.name != _DETECTED:
+            table.add_row(*_cells(row.features), row.socket_proof.replace("_", " "), row.webhook_proof or "no webhook")
+    table.add_row(*_cells(AUDIOSOCKET_FEATURES), "id", "no webhook")
+    Console(width=None if Console().is_terminal else 200).print(table)
+
+
+def _cells(features: LegFeatures) -> tuple[str, ...]:
+    by_rest = "rest" if features.dialect in _BY_REST else "no"
+    dropped = "dropped" if features.marks else "no"
+    returned = "sent back" if features.marks_return_on_clear else dropped
+    return (
+        features.dialect,
+        "yes" if features.clear else "no",
+        "yes" if features.marks else "no",
+        returned,
+        features.digits_out,
+        features.transfer,
+        features.hang_up,
+        by_rest,
+        by_rest,
+    )

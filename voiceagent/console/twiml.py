@@ -1,0 +1,38 @@
+"""TwiML: the documents in which Twilio and its relatives are told how a call goes on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from xml.sax.saxutils import escape, quoteattr
+
+from starlette.responses import Response
+
+__all__ = ["connect", "dial", "twiml"]
+
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def twiml(verbs: str) -> Response:
+    """Return the document of these verbs."""
+    document = f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>'
+    return Response(document, media_type="text/xml")
+
+
+def connect(media: str, parameters: Mapping[str, str], *, attributes: Mapping[str, str], then: str) -> str:
+    """Return the verbs that connect a call's media to us and ask us afterwards; `attributes` are the stream's own."""
+    inside = "".join(
+        f"<Parameter name={_attribute(name)} value={_attribute(value)}/>" for name, value in parameters.items()
+    )
+    given = "".join(f" {name}={_attribute(value)}" for name, value in ({"url": media} | dict(attributes)).items())
+    return f"<Connect><Stream{given}>{inside}</Stream></Connect><Redirect>{escape(then)}</Redirect>"
+
+
+def dial(number: str) -> str:
+    """Return the verb that connects the caller to a number."""
+    return f"<Dial>{escape(number)}</Dial>"
+
+
+def _attribute(text: str) -> str:
+    """Return text as an XML attribute with its quotes; characters that XML has no way to write are left out."""
+    return quoteattr(_NOT_IN_XML.sub("", text))

@@ -1,0 +1,56 @@
+"""Call control: what a provider does with a call when it is asked over its REST interface, the same for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["CallControl", "Dialled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call that is to be placed."""
+
+    to: str
+    caller: str
+    """The number that is shown, one of ours."""
+    webhook: str
+    """What is asked how the call goes on once somebody, or something, has answered."""
+    detect_machine: bool
+    """Whether the webhook is told if it is a person or an answering machine, a few seconds later."""
+
+
+class CallControl(Protocol):
+    """One provider's REST interface. Calls are named by the provider's own id.
+
+    Every method raises CallLost where the provider does not do it. To end what has ended already is no failure.
+    """
+
+    async def hang_up(self, call: str) -> None:
+        """End the call."""
+        ...
+
+    async def transfer(self, call: str, number: str) -> None:
+        """Have the provider dial a number and connect the caller to it; the media stream ends."""
+        ...
+
+    async def send_digits(self, call: str, digits: str) -> None:
+        """Press keys towards the caller."""
+        ...
+
+    async def start_recording(self, call: str) -> None:
+        """Record the call at the provider, both sides apart."""
+        ...
+
+    async def stop_recording(self, call: str) -> None:
+        """Stop that; the provider keeps what it has."""
+        ...
+
+    async def dial(self, dialled: Dialled) -> str:
+        """Place a call; return its id."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
