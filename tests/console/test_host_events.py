@@ -16,7 +16,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
-from voiceagent.telephony.limits import CallLimits, CallsInMemory
+from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
 from voiceagent.testing.manual_clock import ManualClock
@@ -36,7 +36,7 @@ class Door:
             settings,
             tokens=CallTokens(state),
             transfers=Transfers({}, clock, state),
-            limits=CallLimits(settings, counts=CallsInMemory(clock)),
+            limits=CallLimits(settings, state=state, clock=clock),
             ready=lambda: True,
             takes=lambda _: True,
             may_go_on=self._never,
