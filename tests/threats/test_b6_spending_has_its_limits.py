@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
 from tests.threats.served import RawCarrier, serving, signature, until
+from voiceagent import Phase, Say, TransferTo
 from voiceagent.cli.spend_options import max_spend_from, prices_from
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
@@ -24,6 +25,7 @@ from voiceagent.core.state import Inherited
 from voiceagent.ports import ReplyDone, SentText
 from voiceagent.runtime.resume import fold
 from voiceagent.runtime.spending import Prices, Spending, SpendLimits
+from voiceagent.testing import ask_for
 from voiceagent.testing.manual_clock import ManualClock
 
 LAST_WORDS = "We have reached the time limit of this call. Please call again. Goodbye."
@@ -136,6 +138,25 @@ def test_a_call_over_its_spend_ends_in_words_and_its_record_says_why(
     assert line.leg.hang_ups[0] == "drained"
     assert f"the {reason} is reached" in caplog.text
     assert CALLER not in caplog.text
+
+
+def test_a_caller_who_is_being_put_through_is_put_through(exchange: Any) -> None:
+    flow = desk()
+    human = Phase(name="end", on_enter=Say(text="I put you through."), ends=TransferTo(target="support"))
+    flow = flow.model_copy(update={"phases": (flow.phases[0], human)})
+    exchange.spending = Spending(
+        A_DOLLAR_A_CHARACTER, SpendLimits(call=dollars(len(GREETING) + 5)), clock=exchange.clock
+    )
+
+    async def scenario(line: Any) -> None:
+        await asks(line)
+        await line.waits(5_000)
+        await line.over()
+
+    (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard="a person, please")
+    assert line.spoken == [GREETING, "I put you through."]
+    assert line.all(fx.Transfer) == [fx.Transfer("support")]
+    assert line.all(fx.ReportProblem) == [fx.ReportProblem("limit reached", "spend limit of the call")]
 
 
 def test_a_call_that_only_lasts_costs_too(exchange: Any) -> None:

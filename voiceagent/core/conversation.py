@@ -217,7 +217,7 @@ class Conversation:
             case ev.ServerStops():
                 self._closing.server_stops()
             case ev.LimitReached(limit):
-                self._closing.limit_reached(limit)
+                self._closing.told_of_limit(limit)
             case ev.TimePassed():
                 pass  # what is due is looked at after every event
             case _:
