@@ -65,7 +65,7 @@ def control_plane(
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        if ready() and proven():
+        if ready() and proven() and limits.has_spent_too_much() is None:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -73,8 +73,10 @@ def control_plane(
         asked = await _asked(request, settings)
         if isinstance(asked, Response):
             return asked
-        if not (ready() and takes(asked.agent)):
-            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
+        taken = ready() and takes(asked.agent)
+        why_not = limits.has_spent_too_much(agent=asked.agent) if taken else "no new call is taken"
+        if why_not is not None:
+            return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why_not)
         try:
             over = await limits.caller_is_over(asked.call, asked.form.get("From"))
         except StateUnavailable as exc:

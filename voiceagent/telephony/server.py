@@ -144,6 +144,11 @@ class MediaServer:
         if not self.takes(admitted.agent):
             _log.warning("refused a media socket: %s has %d calls", admitted.agent, self._settings.max_calls_per_agent)
             return HTTPStatus.SERVICE_UNAVAILABLE
+        goes_on = admitted.grant is not None and admitted.grant.again
+        spent = None if goes_on else self._limits.has_spent_too_much(agent=admitted.agent)
+        if spent is not None:
+            _log.warning("refused a media socket: %s", spent)
+            return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
     async def _serve(self, connection: ServerConnection, admitted: Admission) -> None:
