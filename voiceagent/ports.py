@@ -62,6 +62,7 @@ __all__ = [
     "SpeechOff",
     "SpeechOn",
     "SpeechSession",
+    "SpentLately",
     "SynthesizerEngine",
     "SynthesizerHandle",
     "ToolRequest",
@@ -792,6 +793,14 @@ class SharedState(Protocol):
 
     async def leave(self, key: str, member: str) -> None:
         """Have a member there no longer."""
+        ...
+
+
+class SpentLately(Protocol):
+    """What calls have cost within the last hour, for whoever decides about the next one."""
+
+    def over(self, *, agent: str | None = None, caller: str | None = None) -> str | None:
+        """Return who has spent too much, in words for the log: this process, the agent or the number; None: nobody."""
         ...
 
 

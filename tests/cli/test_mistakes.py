@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import Run, Shop
 
+PRICED = ("--prices", "input=2.5,cached=0.5,output=10,characters=15,minute=0.01")
 OPEN = ("serve", "shop", "--insecure", "--port", "0")
 
 
@@ -56,6 +57,17 @@ def test_a_server_that_would_refuse_every_call_does_not_start(
         (("--biscuit", "b", "--biscuit-public-key", "k"), "the public key of the biscuit is none"),
         (("--biscuit", "b", "--token-url", "http://x"), "by one of --token-url, --biscuit and --service-key-variable"),
         (("--journals", "/proc/journals"), "nothing can be written to /proc/journals"),
+        (("--max-spend", "call=1"), "--max-spend needs --prices: nobody knows what a call costs"),
+        (("--prices", "input=1"), "--prices alone limits nothing: say what may be spent"),
+        ((*PRICED, "--max-spend", "cal=1"), "--max-spend has no 'cal'; did you mean 'call'?"),
+        ((*PRICED, "--max-spend", "x=1"), "--max-spend has no 'x'; there are: call, caller, agent, process"),
+        ((*PRICED, "--max-spend", "call"), "--max-spend takes names and US dollars, call=2.5, not 'call'"),
+        ((*PRICED, "--max-spend", "call=1,call=2"), "--max-spend has 'call' twice"),
+        ((*PRICED, "--max-spend", "call=-1"), "--max-spend: call is '-1', but must be US dollars, such as 2.5"),
+        ((*PRICED, "--max-spend", "call=0.00"), "--max-spend: call is 0, so that no call could be taken"),
+        (("--max-spend", "call=1", "--prices", "inptu=1"), "--prices has no 'inptu'; did you mean 'input'?"),
+        (("--max-spend", "call=1", "--prices", "input=nan"), "--prices: input is 'nan', but must be US dollars"),
+        (("--max-spend", "call=1", "--prices", ""), "--prices takes names and US dollars, input=2.5, not ''"),
     ],
 )
 def test_a_setting_that_cannot_be_is_told_at_the_start(

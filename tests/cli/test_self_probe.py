@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from voiceagent.core.events import PhaseSwapped
 from voiceagent.errors import Source, VoiceFailed
 from voiceagent.models.choose import ProviderAccess
 from voiceagent.runtime.session import Observer
+from voiceagent.runtime.spending import Prices, SpendLimits
 from voiceagent.spec.phase import Ask
 from voiceagent.spec.prompt import Prompt
 from voiceagent.speech import null
@@ -147,11 +149,17 @@ def test_its_own_calls_are_nobodys_and_end_when_it_drains(tmp_path: Path, monkey
         for _ in range(2):
             await placed.acquire()
             assert server.live_calls == 0
-        assert (await client.get("/readyz")).status_code == 200, "the one line is free"
+        assert (await client.get("/readyz")).status_code == 200, "the one line is free, and nothing is spent"
         assert await server.drain(1)
         assert not any("SelfProbe" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
-    served(tmp_path, scenario, observers=(lambda *happened: seen.append(happened),))
+    served(
+        tmp_path,
+        scenario,
+        observers=(lambda *happened: seen.append(happened),),
+        prices=Prices(characters=Decimal(1_000_000)),
+        max_spend=SpendLimits(process=Decimal(1)),
+    )
     assert seen == []
     assert list(tmp_path.iterdir()) == [], "nothing is left of its journals"
 

@@ -31,12 +31,12 @@ PATH = "/twilio/bank/answer"
 class Desk:
     """A control plane, asked over ASGI."""
 
-    def __init__(self, settings=SECURE, *, ready=True, full=(), state=MemoryStore):
+    def __init__(self, settings=SECURE, *, ready=True, full=(), state=MemoryStore, spent=None):
         self.clock = ManualClock()
         self.state = state(self.clock)
         self.tokens = CallTokens(self.state)
         self.transfers = Transfers(settings.transfer_targets, self.clock, self.state)
-        self.limits = CallLimits(settings, state=self.state, clock=self.clock)
+        self.limits = CallLimits(settings, state=self.state, clock=self.clock, spent=spent)
         self.app = control_plane(
             settings,
             clock=self.clock,
@@ -330,6 +330,33 @@ def test_a_caller_who_calls_all_the_time_hears_that_it_is_busy():
     assert document(answers[2])[0].get("reason") == "busy"
     other = desk.post(form=FORM | {"CallSid": "CA9", "From": "+4931"})
     assert document(other)[0].tag == "Connect"
+
+
+class SpentTooMuch:
+    """Of so many, one has."""
+
+    def __init__(self, **whose):
+        self._whose = whose
+
+    def over(self, **whose):
+        return "it has spent too much" if self._whose.items() <= whose.items() else None
+
+
+def test_b6_an_agent_that_has_spent_too_much_is_left_to_another_server(caplog):
+    desk = Desk(spent=SpentTooMuch(agent="bank"))
+    assert desk.post().status_code == 503
+    assert desk.ask("GET", "/readyz").status_code == 200, "other agents are served"
+    assert "refused /twilio/{agent}/answer with 503: it has spent too much" in caplog.text
+
+
+def test_b6_a_server_that_has_spent_too_much_is_not_ready():
+    assert Desk(spent=SpentTooMuch()).ask("GET", "/readyz").status_code == 503
+
+
+def test_b6_a_caller_who_has_spent_too_much_hears_that_it_is_busy():
+    desk = Desk(spent=SpentTooMuch(caller=FORM["From"]))
+    assert document(desk.post())[0].tag == "Reject"
+    assert document(desk.post(form=FORM | {"CallSid": "CA9", "From": "+4931"}))[0].tag == "Connect"
 
 
 def test_an_agent_that_has_its_share_of_calls_is_left_to_another_server():

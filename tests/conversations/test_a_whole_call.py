@@ -68,9 +68,8 @@ def test_a_tool_without_its_grant_is_neither_offered_nor_run(place_call: Place) 
 
 
 def test_a_generation_that_the_caller_interrupted_starts_no_tool(authenticated: Place) -> None:
-    call = authenticated(
-        [ask_for("balance", words="Let me tell you a long story about your account first, one moment please.")] * 2
-    )
+    story = ask_for("balance", words="Let me tell you a long story about your account first, one moment please.")
+    call = authenticated([say("Yes?"), story, say("I see.")])
     runs = call.ran("balance")
     call.says("What do I have?", then_wait=False).until(ev.ReplyStarted)
     call.says("Stop, stop, never mind that.", then_wait=False)

@@ -128,10 +128,11 @@ def test_e5_what_a_caller_says_reaches_the_model_as_it_was_said(authenticated: P
 
 @pytest.mark.parametrize("words", LOOKS_LIKE_ONE)
 def test_e5_the_bank_says_a_customers_name_and_a_shops_literally(words: str) -> None:
+    account = {"account_id": "C-1-checking", "kind": "checking", "balance": "1234.50", "currency": "USD"}
     entry = {"date": "2025-11-20", "merchant": words, "amount": "-12.00", "currency": "USD"}
     tools = {
         "verify_caller": {"verified": True, "customer_id": "C-1", "name": words, "attempts_left": 5},
-        "get_accounts": {"accounts": []},
+        "get_accounts": {"accounts": [account]},
         "recent_transactions": {"account": "checking", "transactions": [entry]},
     }
     model = GuidedModels().open(BANK, locale="en-US", time_zone="UTC")

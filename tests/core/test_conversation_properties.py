@@ -129,9 +129,10 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.SwapFailed: st.builds(ev.SwapFailed, _epochs, st.just("no session")),
     ev.HostEvent: st.builds(ev.HostEvent, st.sampled_from(["closing_time", "unheard_of"])),
     ev.ServerStops: st.just(ev.ServerStops()),
+    ev.LimitReached: st.just(ev.LimitReached("spend limit of the call")),
     ev.TimePassed: st.just(ev.TimePassed()),
 }
-_RARE = (ev.CallEnded, ev.LegLost, ev.ServerStops, ev.VoiceChanged)
+_RARE = (ev.CallEnded, ev.LegLost, ev.ServerStops, ev.LimitReached, ev.VoiceChanged)
 _often = st.one_of([strategy for kind, strategy in _ANYTHING.items() if kind not in _RARE])
 
 

@@ -8,10 +8,12 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.threats.served import PUBLIC, SECRET, RawCarrier, digit, signature, until
 from voiceagent import Flow, HangUpAfter, Limits, Phase, Pressed, Say, Transition
@@ -20,6 +22,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.runtime.journal_file import Journal, read_journal
+from voiceagent.runtime.spending import Prices, SpendLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
 
@@ -81,7 +84,10 @@ def journals_in(folder: Path) -> dict[str, Journal]:
 
 
 @asynccontextmanager
-async def carrier(folder: Path, *, resume_within_ms: int = 60_000) -> AsyncGenerator[Carrier]:
+async def carrier(
+    folder: Path, *, resume_within_ms: int = 60_000, max_characters: int | None = None
+) -> AsyncGenerator[Carrier]:
+    """With `max_characters`, a character costs a dollar, and the server may spend so many."""
     seen: list[tuple[str, ev.Event]] = []
 
     def watch(call: CallId, _: int, event: ev.Event, __: tuple[Outgoing, ...]) -> None:
@@ -91,6 +97,8 @@ async def carrier(folder: Path, *, resume_within_ms: int = 60_000) -> AsyncGener
         telephony=TelephonySettings(agents=frozenset({"desk"}), port=0, public_url=PUBLIC, twilio_auth_token=SECRET),
         journals=folder,
         engines="null",
+        prices=None if max_characters is None else Prices(characters=Decimal(1_000_000)),
+        max_spend=SpendLimits(process=None if max_characters is None else Decimal(max_characters)),
     )
     flows = {"desk": desk(resume_within_ms=resume_within_ms)}
     async with agent_server(settings, flows, observers=[watch]) as server:
@@ -128,6 +136,26 @@ def test_a_call_goes_on_in_the_phase_it_was_in(tmp_path: Path) -> None:
     assert name == CALL
     assert journal.complete
     assert phases(journal) == [1, 2, 2, 3], "the new voice took over the very phase that 9 led out of"
+
+
+@pytest.mark.parametrize(("to_spare", "told"), [(1, 0), (0, 1)])
+def test_what_a_call_has_cost_before_is_counted_once(tmp_path: Path, to_spare: int, told: int) -> None:
+    said = ["One.", "Two.", desk(resume_within_ms=1).phrases.resumed, "Two."]
+
+    async def scenario() -> Counter[str]:
+        async with carrier(tmp_path, max_characters=sum(map(len, said)) + to_spare) as line:
+            _, path = await line.told("answer")
+            first = await line.connects(path)
+            await line.has(ev.SpeechQueued)
+            first.sends(digit(CALL, "2"))
+            await line.has(ev.SpeechQueued, 2)
+            first.breaks()
+            await line.has(ev.LegLost)
+            await line.connects((await line.told("after"))[1])
+            await line.has(ev.SpeechQueued, len(said))
+            return Counter(type(event).__name__ for _, event in line.seen)
+
+    assert asyncio.run(scenario())["LimitReached"] == told
 
 
 def test_a_connection_that_has_not_been_noticed_to_be_gone_is_given_up_for_the_new_one(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 from voiceagent.models.guided import GuidedModels
+from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
 from voiceagent.testing import After, RuntimeCall, SimulatedProvider
 
@@ -85,7 +86,8 @@ def played(kind: str, *, hangs_up_after: int) -> tuple[RuntimeCall, SimulatedPro
 
 def left_behind(call: RuntimeCall, provider: SimulatedProvider | None) -> Iterator[str]:
     """Bring a call to its end and name what is left of it. No task is: that is asserted there."""
-    journal = call._finished()
+    call._finish()
+    journal = read_journal(call._path)
     call.run_ms(FRAME_MS)  # the beat of all calls stops with the first one that nobody needs
     plan = call.conversation._doing.prefetch
     if not journal.complete:

@@ -38,6 +38,7 @@ from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.replay import replay
 from voiceagent.runtime.session import Observer, Services, Session
+from voiceagent.runtime.spending import Spending
 from voiceagent.spec.flow import Flow
 from voiceagent.speech import EnergyVad, NullRecognizer, NullSynthesizer
 from voiceagent.testing.manual_clock import ManualClock
@@ -297,6 +298,7 @@ class Exchange:
         self.observers: list[Observer] = []
         self.shared: SharedJournals | None = None
         """Where journals are kept as well."""
+        self.spending: Spending | None = None
 
     def serve(
         self,
@@ -339,6 +341,7 @@ class Exchange:
                 clock=self.clock,
                 learned=self.learned,
                 recordings=recorded_in,
+                spending=self.spending,
                 observers=(*self.observers, *(line.observe for line in placed)),
             )
             for line in placed:

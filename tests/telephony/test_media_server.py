@@ -88,12 +88,22 @@ class Session:
             return event
 
 
+class SpentTooMuch:
+    """One agent has, and nobody else."""
+
+    def __init__(self, agent):
+        self._agent = agent
+
+    def over(self, *, agent=None, caller=None):
+        return f"agent {agent} has spent too much" if agent == self._agent else None
+
+
 @asynccontextmanager
-async def serving(clock, settings=SECURE, *, calls=None):
+async def serving(clock, settings=SECURE, *, calls=None, spent=None):
     state = MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    limits = CallLimits(settings, state=state, clock=clock)
+    limits = CallLimits(settings, state=state, clock=clock, spent=spent)
     server = MediaServer(
         settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers, limits=limits
     )
@@ -424,6 +434,19 @@ def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_
             half_dead.transport.abort()
             await half_dead.wait_closed()
             await server.drained()
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_goes_on_is_let_in_though_its_agent_has_spent_too_much_and_a_new_one_is_not(running_clock):
+    async def scenario():
+        async with serving(running_clock, spent=SpentTooMuch("bank")) as (calls, tokens, _, address):
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0")))
+            assert await status_of(address, path, signed(path)) == 503
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0", again=True)))
+            async with calling(address, path, signed(path)) as again:
+                await again.send(start())
+                await calls.sessions.get()
 
     asyncio.run(scenario())
 

@@ -17,6 +17,7 @@ from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, Transi
 from voiceagent.cli import agent_server as served_by
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.ports import Engines
+from voiceagent.runtime.spending import Prices, SpendLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
 
@@ -86,12 +87,23 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @asynccontextmanager
-async def serving(journals: Path, *, flow: Flow = DESK, **telephony: Any) -> AsyncGenerator[AgentServer]:
+async def serving(
+    journals: Path,
+    *,
+    flow: Flow = DESK,
+    prices: Prices | None = None,
+    max_spend: SpendLimits | None = None,
+    **telephony: Any,
+) -> AsyncGenerator[AgentServer]:
     """Serve the desk: with signatures and without tokens, unless told otherwise."""
     given = {"public_url": PUBLIC, "twilio_auth_token": SECRET, "require_call_token": False, **telephony}
     given.setdefault("max_lag_ms", 60_000)  # how busy this machine is meanwhile is the subject of no test
     settings = ServerSettings(
-        telephony=TelephonySettings(agents=frozenset({"desk"}), port=0, **given), journals=journals, engines="null"
+        telephony=TelephonySettings(agents=frozenset({"desk"}), port=0, **given),
+        journals=journals,
+        engines="null",
+        prices=prices,
+        max_spend=max_spend or SpendLimits(),
     )
     before = set(_MADE)  # of other tests, whose event loops are gone
     async with agent_server(settings, {"desk": flow}) as server:

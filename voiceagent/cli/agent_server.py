@@ -33,6 +33,7 @@ from voiceagent.runtime.recording import Recordings
 from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.retention import Retention, purged_daily
 from voiceagent.runtime.session import Observer, Services
+from voiceagent.runtime.spending import Prices, Spending, SpendLimits
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines, with_fallbacks
@@ -112,6 +113,10 @@ class ServerSettings:
     """How often the server calls itself; 0: never."""
     probe_providers: bool = False
     """Whether these calls use the models of all calls, which costs; else the guided model and the engines alone."""
+    prices: Prices | None = None
+    """What calls cost; None where nobody counts it."""
+    max_spend: SpendLimits = field(default_factory=SpendLimits)
+    """What they may cost, at these prices."""
 
     def __post_init__(self) -> None:
         if self.host_token:
@@ -237,6 +242,7 @@ async def agent_server(
         closing.push_async_callback(tools.close)
         closing.enter_context(_left_alone_by_the_collector())
         watch = closing.enter_context(LoopWatch(flows.values()))
+        spending = Spending(settings.prices, settings.max_spend, clock=clock) if settings.prices is not None else None
         services = Services(
             engines=engines,
             models=models,
@@ -247,6 +253,7 @@ async def agent_server(
             observers=tuple(observers),
             speech_model=speech_model,
             recordings=recordings,
+            spending=spending,
         )
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
@@ -274,6 +281,7 @@ async def agent_server(
             telnyx=telnyx,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.told.tell) if settings.host_token else None,
+            spent=spending,
         )
         async with lines as (media, port):
             yield AgentServer(media, port, agents, watch, probing)

@@ -42,7 +42,7 @@ class Probing:
         """
         if not every_s:
             return cls(None)
-        services = replace(services, observers=(), recordings=None)
+        services = replace(services, observers=(), recordings=None, spending=None)
         if not providers:
             services = replace(services, models=GuidedModels(), speech_model=None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import tempfile
+import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -131,11 +131,10 @@ class SelfProbe:
     async def _wrong_with_calls(self, door: _Door) -> list[str]:
         async with AsyncExitStack() as closing:
             # On the disk of all journals: one that takes no more is a reason not to send callers here.
-            made = await asyncio.to_thread(
-                tempfile.TemporaryDirectory, dir=self._journals, prefix=".probe-", ignore_cleanup_errors=True
-            )
-            closing.push_async_callback(asyncio.to_thread, made.cleanup)
-            folder = Path(made.name)
+            folder = self._journals / f".probe-{secrets.token_hex(8)}"
+            # Before there is one: whoever is cancelled meanwhile takes it away as well.
+            closing.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True)
             journals = JournalStore(folder, clock=self._services.clock)
             closing.push_async_callback(journals.close)
             closing.push_async_callback(self._calls_over, door)

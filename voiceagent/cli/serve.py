@@ -21,6 +21,7 @@ from voiceagent.cli.agents import agents_to_serve
 from voiceagent.cli.audiosocket_option import audiosocket_ids, audiosocket_lines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
+from voiceagent.cli.spend_options import max_spend_from, prices_from
 from voiceagent.cli.workers import Inherited, Supervisor, inherited, listening_socket
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
@@ -115,6 +116,22 @@ def serve(
     max_caller_calls_per_minute: Annotated[
         int, typer.Option(min=1, help="Calls that one number may begin within a minute.")
     ] = 10,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=USD,…",
+            help="What calls cost, in US dollars: a million `input`, `cached` input and `output` tokens, a million "
+            "spoken `characters`, and a `minute` of call. input=2.5,cached=0.5,output=10,characters=15,minute=0.01",
+        ),
+    ] = None,
+    max_spend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=USD,…",
+            help="What may be spent at these prices by one `call`, and within an hour by one `caller`, one `agent` and "
+            "this `process`. call=1,caller=5,agent=100,process=200",
+        ),
+    ] = None,
     drain_s: Annotated[
         int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
     ] = 120,
@@ -131,7 +148,9 @@ def serve(
     ] = False,
     workers: Annotated[
         int,
-        typer.Option(min=1, help="Processes that take calls from the same port; only limits of callers hold for all."),
+        typer.Option(
+            min=1, help="Processes that take calls from the same port; only how often callers call is limited for all."
+        ),
     ] = 1,
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
@@ -180,6 +199,8 @@ def serve(
         host_token=host_token,
         probe_every_s=probe_every_s,
         probe_providers=probe_providers,
+        prices=prices_from(prices, max_spend=max_spend),
+        max_spend=max_spend_from(max_spend),
         retention=Retention(
             serving.journals,
             record,

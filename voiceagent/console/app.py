@@ -71,7 +71,7 @@ def control_plane(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
-        takes=lambda agent: ready() and takes(agent),
+        takes=lambda agent: ready() and takes(agent) and limits.has_spent_too_much(agent=agent) is None,
         may_go_on=may_go_on,
         telnyx=telnyx,
     )
@@ -80,7 +80,7 @@ def control_plane(
         return PlainTextResponse("alive\n")
 
     async def readyz(_: Request) -> Response:
-        if ready() and proven():
+        if ready() and proven() and limits.has_spent_too_much() is None:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 

@@ -9,7 +9,7 @@ from voiceagent.console.app import control_plane
 from voiceagent.console.host import HostAccess
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
-from voiceagent.ports import CallHandler, Clock, SharedState
+from voiceagent.ports import CallHandler, Clock, SharedState, SpentLately
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.call_tokens import CallTokens
@@ -39,18 +39,20 @@ async def open_lines(
     telnyx: TelnyxCalls | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
+    spent: SpentLately | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
     unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
-    `may_go_on`. `telnyx` answers calls there, and ends them. Raises OperatorError where the port cannot be opened.
+    `may_go_on`. `telnyx` answers calls there, and ends them. None is begun for whoever has `spent` too much. Raises
+    OperatorError where the port cannot be opened.
     """
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
-    limits = CallLimits(settings, state=state, clock=clock)
+    limits = CallLimits(settings, state=state, clock=clock, spent=spent)
 
     def takes(agent: str) -> bool:
         return media.takes(agent)

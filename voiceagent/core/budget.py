@@ -9,7 +9,19 @@ from voiceagent.core.effects import AskModel, Outgoing, Speak
 from voiceagent.core.events import Event, HostEvent, ReplyFinished, ReplyStarted
 from voiceagent.spec.flow import Limits
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call has used so far of what providers and carriers take money for; none of it ever goes down."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input: what the provider had in its prompt cache."""
+    output_tokens: int = 0
+    spoken_characters: int = 0
+    lasted_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -21,8 +33,11 @@ class Budget:
     """Replies asked for, and those that a speech model has begun by itself."""
     requests_of_turn: int = 0
     """Of these, those since the caller was last heard, or the host application: a model that goes round in circles."""
-    tokens: int = 0
-    """In and out, as far as the model reports them."""
+    input_tokens: int = 0
+    """Tokens, here and below, as far as the model reports them."""
+    cached_tokens: int = 0
+    """Of the input."""
+    output_tokens: int = 0
     spoken_characters: int = 0
     """Given to the synthesizer; what a speech model says itself is in its tokens."""
     _turn: int = 0
@@ -32,8 +47,11 @@ class Budget:
         if turn != self._turn or isinstance(event, HostEvent):
             self._turn, self.requests_of_turn = turn, 0
         match event:
-            case ReplyFinished(input_tokens=read, output_tokens=written):
-                self.tokens += read + written
+            case ReplyFinished(input_tokens=read, output_tokens=written, cached_tokens=cached):
+                # An endpoint that reports less than nothing takes nothing back.
+                self.input_tokens += max(0, read)
+                self.cached_tokens += min(max(0, cached), max(0, read))
+                self.output_tokens += max(0, written)
             case ReplyStarted() if unasked:
                 self._asked()
             case _:
@@ -51,11 +69,15 @@ class Budget:
         self.model_requests += 1
         self.requests_of_turn += 1
 
+    def usage(self, *, lasted_ms: int) -> Usage:
+        """Return what has been counted, of a call that has lasted so long."""
+        return Usage(self.input_tokens, self.cached_tokens, self.output_tokens, self.spoken_characters, lasted_ms)
+
     @property
     def overrun(self) -> str | None:
         """What there is too much of, in words for the record; None while all is well."""
         limits = self.limits
-        if self.tokens >= limits.max_tokens:
+        if self.input_tokens + self.output_tokens >= limits.max_tokens:
             return "token limit of the call"
         if self.spoken_characters >= limits.max_spoken_characters:
             return "speech limit of the call"

@@ -48,6 +48,13 @@ class Closing:
             self._out.emit(ReportProblem("limit reached", limit))
             self.politely(limit, self._state.flow.phrases.too_long)
 
+    def told_of_limit(self, limit: str) -> None:
+        """The server says that a limit of its own is reached: a call that is saying goodbye already is left to that."""
+        if self.saying_goodbye:
+            self._out.emit(ReportProblem("limit reached", limit))
+        else:
+            self.limit_reached(limit)
+
     def server_stops(self) -> None:
         """The process ends soon: say goodbye, unless that is being done already."""
         if not self.saying_goodbye:

@@ -11,7 +11,7 @@ from typing import assert_never
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.authority import Authority
-from voiceagent.core.budget import Budget
+from voiceagent.core.budget import Budget, Usage
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import Outgoing, ReportProblem
@@ -113,6 +113,12 @@ class Conversation:
         return self._hearing.sealing_of(utterance)
 
     @property
+    def usage(self) -> Usage:
+        """What the call has used so far of what costs money."""
+        lasted_ms = self.state.now_ms - self.state.started_ms if self.state.known else 0
+        return self._budget.usage(lasted_ms=lasted_ms)
+
+    @property
     def phase(self) -> str:
         """The current phase."""
         return self.state.phase.name
@@ -210,6 +216,8 @@ class Conversation:
                 self._phasing.signal(Signal(HostSignals, name))
             case ev.ServerStops():
                 self._closing.server_stops()
+            case ev.LimitReached(limit):
+                self._closing.told_of_limit(limit)
             case ev.TimePassed():
                 pass  # what is due is looked at after every event
             case _:

@@ -25,6 +25,7 @@ __all__ = [
     "HostEvent",
     "LegAttached",
     "LegLost",
+    "LimitReached",
     "PhaseSwapped",
     "PlayoutReached",
     "PlayoutStarted",
@@ -382,6 +383,13 @@ class ServerStops:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitReached:
+    """A limit that is not the flow's is reached, in the words for the record: the call is to be brought to its end."""
+
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing happened, but a deadline of the core has come."""
 
@@ -421,5 +429,6 @@ Event = (
     | SwapFailed
     | HostEvent
     | ServerStops
+    | LimitReached
     | TimePassed
 )

@@ -31,6 +31,7 @@ from voiceagent.runtime.recording import STOPPED, Recording, Recordings
 from voiceagent.runtime.resume import Folding
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
+from voiceagent.runtime.spending import Meter, Spending
 from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
@@ -65,6 +66,8 @@ class Services:
     """Puts calls together again that were broken off."""
     speech_model: SpeechModelEngine | None = None
     """Hears and speaks in place of recognizer, model and synthesizer, which stand behind it."""
+    spending: Spending | None = None
+    """Counts what calls cost, and what is too much; None where nobody has said what anything costs."""
 
 
 class Session:
@@ -91,6 +94,7 @@ class Session:
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
         self._recording: Recording | None = None
+        self._meter: Meter | None = None
         self._listening = True
         self._overflowed = False
         self._suspended = False
@@ -153,6 +157,10 @@ class Session:
             raise
         self._journal = journal
         at_the_end.push_async_callback(journal.close)
+        if self._services.spending is not None:
+            self._meter = self._services.spending.meter(
+                agent=self._incoming.agent, caller=self._incoming.caller_number, used=self._conversation.usage
+            )
         if self._services.recordings is not None:
             self._begin_recording(self._services.recordings, at_the_end)
         at_the_end.callback(self._vault.forget_all)
@@ -349,6 +357,7 @@ class Session:
         journal.event(now_ms, event)
         outgoing = self._conversation.handle(event, now_ms)
         journal.effects(outgoing)
+        self._read_meter()
         self._go_on_recording(lambda recording: recording.happened(event))
         for observe in tuple(self._observers):
             try:
@@ -357,6 +366,11 @@ class Session:
                 log_failure(_log, exc, "call %s goes on without one of its observers", self._call)
                 self._observers.remove(observe)
         return outgoing
+
+    def _read_meter(self) -> None:
+        limit = self._meter.limit_reached(self._conversation.usage) if self._meter is not None else None
+        if limit is not None:
+            self.post(ev.LimitReached(limit))
 
     def _go_on_recording(self, do: Callable[[Recording], None]) -> None:
         """Have something recorded of what is heard; whatever is wrong with that, the call goes on."""

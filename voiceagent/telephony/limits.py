@@ -16,7 +16,7 @@ from statistics import median_low
 
 from voiceagent.caller_numbers import counted_number
 from voiceagent.errors import VoiceAgentError
-from voiceagent.ports import Clock, SharedState
+from voiceagent.ports import Clock, SharedState, SpentLately
 from voiceagent.telephony.settings import TelephonySettings
 
 __all__ = ["CALLS_WITHIN_MS", "CallLimits", "LoopLag"]
@@ -64,15 +64,22 @@ class LoopLag:
 
 
 class CallLimits:
-    """The bounds of one server; those of a caller hold for all workers that share `state`."""
+    """The bounds of one server; how often a caller calls is counted for all workers that share `state`."""
 
-    def __init__(self, settings: TelephonySettings, *, state: SharedState, clock: Clock) -> None:
+    def __init__(
+        self, settings: TelephonySettings, *, state: SharedState, clock: Clock, spent: SpentLately | None = None
+    ) -> None:
         self._settings = settings
         self._state = state
         self._clock = clock
+        self._spent = spent
         self._legs: Counter[str] = Counter()
         """Of each call that goes on here."""
         self.lag = LoopLag(at_most_ms=settings.max_lag_ms)
+
+    def has_spent_too_much(self, *, agent: str | None = None, caller: str | None = None) -> str | None:
+        """Return whose spend limit keeps a call from being begun: the server's, the agent's or the caller's."""
+        return self._spent.over(agent=agent, caller=caller) if self._spent is not None else None
 
     async def caller_is_over(self, call: str, caller: str | None) -> str | None:
         """Return why this caller may not begin this call, in words for the log; callers without a number may.
@@ -83,6 +90,8 @@ class CallLimits:
         number = counted_number(caller)
         if number is None:
             return None
+        if (spent := self.has_spent_too_much(caller=number)) is not None:
+            return spent
         most = self._settings.max_calls_per_caller
         if not await self._state.join(_calls_of(number), call, most=most, ttl_ms=CALLS_WITHIN_MS):
             return f"its caller has {most} calls already"

@@ -149,6 +149,11 @@ class MediaServer:
             return admitted.status
         if not self._takes_for(admitted.agent):
             return HTTPStatus.SERVICE_UNAVAILABLE
+        goes_on = admitted.grant is not None and admitted.grant.again
+        spent = None if goes_on else self._limits.has_spent_too_much(agent=admitted.agent)
+        if spent is not None:
+            _log.warning("refused a media socket: %s", spent)
+            return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
     def _takes_any(self) -> bool:

@@ -68,6 +68,8 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return f"host     {name}"
         case ev.ServerStops():
             return "host     the server stops"
+        case ev.LimitReached(limit):
+            return f"host     {limit} is reached"
         case ev.LegLost(reason=reason):
             return f"line     {reason}"
         case ev.CallEnded(reason):

@@ -7,6 +7,7 @@ dialect are those of a server. Simulated are what is outside of them: the caller
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,8 +89,8 @@ class RuntimeCall:
         self.record = CallRecord()
         """Everything that has happened, and what can be asked about it."""
         self._loop = VirtualLoop(self._schedule)
-        self._folder = tempfile.TemporaryDirectory()
-        self._path = (journals or Path(self._folder.name)) / journal_name(inherited.call)
+        self._folder = Path(tempfile.mkdtemp())  # removed by `close`, and never by the garbage collector at any moment
+        self._path = (journals or self._folder) / journal_name(inherited.call)
         self._server = SimulatedServer(
             flow,
             loop=self._loop,
@@ -384,7 +385,7 @@ class RuntimeCall:
             self._loop.pass_time(until_ms=self._loop.now_ms + _ENDS_WITHIN_MS, enough=self._nothing_left)
         finally:
             self._loop.close()
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _nothing_left(self) -> bool:
         return not asyncio.all_tasks(self._loop)
