@@ -66,8 +66,8 @@ def served(
 
 async def until_ready_is(status: int, client: httpx.AsyncClient) -> str:
     """Wait until /readyz answers so; return what it says."""
-    while (answer := await client.get("/readyz")).status_code != status:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)  # a server is asked, not told
+    while (answer := await client.get("/readyz")).status_code != status:  # noqa: ASYNC110 - a server is asked
+        await asyncio.sleep(0.02)
     return answer.text
 
 
@@ -117,8 +117,8 @@ def test_a_call_to_itself_that_is_broken_off_keeps_nobody_waiting(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario(server: AgentServer, _: httpx.AsyncClient) -> None:
-        while not list(tmp_path.glob(".probe-*/*.jsonl")):  # noqa: ASYNC110, ASYNC240
-            await asyncio.sleep(0.02)  # a disk tells nobody
+        while not list(tmp_path.glob(".probe-*/*.jsonl")):  # noqa: ASYNC110, ASYNC240 - a disk tells nobody
+            await asyncio.sleep(0.02)
         async with asyncio.timeout(4):
             await server.drain(1)
 

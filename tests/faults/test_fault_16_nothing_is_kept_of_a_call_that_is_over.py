@@ -8,26 +8,12 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from voiceagent import Flow, HangUpAfter, Phase, Pressed, Reprompts, Say, Transition
+from tests.threats.served import DESK
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.events import CallStarted, LegAttached, LegLost
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.core.state import Inherited
 from voiceagent.runtime.journal import JournalStore
-
-FLOW = Flow(
-    name="desk",
-    initial="talk",
-    phases=(
-        Phase(
-            name="talk",
-            on_enter=Say(text="Hello."),
-            no_match=Reprompts(phrases=("Pardon?",)),
-            transitions=(Transition(on=Pressed(digits="9"), to="end"),),
-        ),
-        Phase(name="end", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
-    ),
-)
 
 
 def places_in_flows() -> int:
@@ -36,7 +22,7 @@ def places_in_flows() -> int:
 
 
 def break_off_a_call() -> None:
-    conversation = Conversation(FLOW, Inherited(CallId("CA0")))
+    conversation = Conversation(DESK, Inherited(CallId("CA0")))
     conversation.handle(CallStarted(locale="en", time_zone="UTC", unix_ms=0), 0)
     conversation.handle(LegAttached(LegId("l1"), "twilio"), 0)
     conversation.handle(LegLost(LegId("l1"), "connection lost", may_return=True), 1_000)

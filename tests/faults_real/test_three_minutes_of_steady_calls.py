@@ -15,7 +15,8 @@ from tests.faults_real.processes import Counts, ServerProcess, write_shop
 from tests.threats.served import RawCarrier, digit, media
 
 LINES = 10
-WARM_S, MINUTE_S, MINUTES = 15, 55, 3
+WARM_S, MINUTE_S, MINUTES = 70, 55, 3
+"""Ten lines at a time have to have met in every way before a process has all the memory that they take."""
 STORY_S = 3
 FRAMES_AT_ONCE = 5
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from voiceagent import Flow, HangUpAfter, Limits, Phase, Pressed, Reprompts, Say, TransferTo, Transition
+from tests.threats.served import DESK
+from voiceagent import Flow, Limits, Phase, Say, TransferTo
 from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.cli.serve import _targets
@@ -36,19 +37,6 @@ from voiceagent.testing.caller_script import (
 from voiceagent.testing.twilio_stream import TwilioStream
 from voiceagent.testing.utterance import Utterance
 
-DESK = Flow(
-    name="desk",
-    initial="talk",
-    phases=(
-        Phase(
-            name="talk",
-            on_enter=Say(text="Hello."),
-            no_match=Reprompts(phrases=("Pardon?",)),
-            transitions=(Transition(on=Pressed(digits="9"), to="end"),),
-        ),
-        Phase(name="end", on_enter=Say(text="Goodbye."), ends=HangUpAfter()),
-    ),
-)
 LONG_WINDED = DESK.model_copy(
     update={"phases": (DESK.phases[0].model_copy(update={"on_enter": Say(text="Hello. " * 60)}), DESK.phases[1])}
 )

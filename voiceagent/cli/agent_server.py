@@ -16,7 +16,6 @@ from typing import Literal
 from pydantic import JsonValue
 
 from voiceagent.cli.probing import Probing
-from voiceagent.cli.told_calls import ToldCalls
 from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
 from voiceagent.core.ids import CallId
@@ -128,7 +127,6 @@ class _Agents:
 
     def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
         self.flows = dict(flows)
-        self.told = ToldCalls()
         self.calls = Calls(flows, services, time_zone=settings.time_zone)
         self._settings = settings
         self._services = services
@@ -136,8 +134,7 @@ class _Agents:
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
         _log.info("call %s for %s", incoming.call, incoming.agent)
-        with self.told.listening(incoming) as listening:
-            await self.calls.take(listening)
+        await self.calls.take(incoming)
 
     async def serve(self, flows: Mapping[str, Flow]) -> None:
         """Let the next calls run on these flows."""
@@ -170,7 +167,7 @@ class AgentServer:
 
         False where this process has no such call, by the id that its carrier gave it.
         """
-        return self._agents.told.tell(call, name, payload)
+        return self._agents.calls.tell(call, name, payload)
 
     async def reload(self, flows: Mapping[str, Flow]) -> None:
         """Take new calls on these flows, of agents that are served already; those there are keep theirs."""
@@ -280,7 +277,7 @@ async def agent_server(
             state=store,
             telnyx=telnyx,
             proven=lambda: probing.proven,
-            host=HostAccess(settings.host_token, agents.told.tell) if settings.host_token else None,
+            host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             spent=spending,
         )
         async with lines as (media, port):

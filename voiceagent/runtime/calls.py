@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 
+from pydantic import JsonValue
+
 from voiceagent.core.ids import CallId
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.journal import JournalWriter
@@ -52,6 +54,11 @@ class Calls:
                     self._wait_for(agent, call, flow)
                 else:
                     self._begun_on.pop((agent, call), None)
+
+    def tell(self, call: CallId, name: str, payload: Mapping[str, JsonValue] | None = None) -> bool:
+        """Let a host event happen to a call; False where there is none here by this id that has begun."""
+        session = self._live.get(call)
+        return session is not None and session.tell(name, payload)
 
     def serve(self, flows: Mapping[str, Flow]) -> None:
         """Let the next calls run on these flows; those there are keep theirs."""

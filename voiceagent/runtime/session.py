@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+
+from pydantic import JsonValue
 
 from voiceagent.core import events as ev
 from voiceagent.core.conversation import Conversation
@@ -84,7 +86,7 @@ class Session:
         self._suffix = ""
         """Of ids that are counted here and not by the core: a call that goes on has had some before."""
         self._recorded_as = incoming.call
-        self._queue: asyncio.Queue[ev.Event] = asyncio.Queue()
+        self._queue: asyncio.Queue[ev.Event] = asyncio.Queue()  # `post` bounds it
         self._vault = Vault()
         self._cancel_wake: Callable[[], None] | None = None
         self._wake_at_ms: int | None = None
@@ -120,6 +122,13 @@ class Session:
             self._queue.put_nowait(event)
         else:
             self._overflowed = True
+
+    def tell(self, name: str, payload: Mapping[str, JsonValue] | None) -> bool:
+        """Let the host application's event happen to the call; False before it has begun."""
+        if self._voice is None:
+            return False
+        self.post(ev.HostEvent(name, payload))
+        return True
 
     def stop(self) -> None:
         """The server is about to stop: have the call brought to its end, with a goodbye."""
