@@ -140,8 +140,9 @@ def test_a_call_is_answered_once_its_caller_is_let_in_and_not_before(running_clo
 class Waiting:
     """An Asterisk that waits for us, and the server that is asked to come."""
 
-    def __init__(self, clock):
+    def __init__(self, clock, *, spent=None):
         self.clock = clock
+        self.spent = spent
         self.calls = asyncio.Queue()
         self.paths = []
         self.heard = asyncio.Event()
@@ -166,7 +167,7 @@ class Waiting:
                 asterisk_url=url or f"ws://127.0.0.1:{there}/media",
                 port=0,
             )
-            lines = open_lines(settings, handler=self.take, healthy=lambda: True, clock=self.clock)
+            lines = open_lines(settings, handler=self.take, healthy=lambda: True, clock=self.clock, spent=self.spent)
             async with lines as (media, port), httpx.AsyncClient() as client:
                 address = f"http://127.0.0.1:{port}/asterisk/bank/connect{path}"
                 got = await client.get(address, headers={"Authorization": RIGHT})
@@ -190,6 +191,20 @@ def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock):
 def test_what_is_no_connection_is_not_connected_to(running_clock, path):
     waiting = Waiting(running_clock)
     assert asyncio.run(waiting.run(path)).status_code == HTTPStatus.BAD_REQUEST
+    assert waiting.paths == []
+
+
+class SpentTooMuch:
+    """The agent has."""
+
+    def over(self, *, agent=None, caller=None):
+        return "it has spent too much" if agent == "bank" else None
+
+
+def test_an_agent_that_has_spent_too_much_connects_to_no_asterisk(running_clock):
+    waiting = Waiting(running_clock, spent=SpentTooMuch())
+    got = asyncio.run(waiting.run("?connection=abc-1&call=17.2&caller=+4930"))
+    assert got.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert waiting.paths == []
 
 

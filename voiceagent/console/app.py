@@ -65,13 +65,19 @@ def control_plane(
     that waits for it. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is to
     send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything.
     """
+
+    def why_not(agent: str) -> str | None:
+        if not (ready() and takes(agent)):
+            return "no new call is taken"
+        return limits.has_spent_too_much(agent=agent)
+
     lines = _Lines(
         settings=settings,
         clock=clock,
         tokens=tokens,
         transfers=transfers,
         limits=limits,
-        takes=lambda agent: ready() and takes(agent) and limits.has_spent_too_much(agent=agent) is None,
+        why_not=why_not,
         may_go_on=may_go_on,
         telnyx=telnyx,
     )
@@ -135,7 +141,8 @@ class _Lines:
     tokens: CallTokens
     transfers: Transfers
     limits: CallLimits
-    takes: Callable[[str], bool]
+    why_not: Callable[[str], str | None]
+    """Why no new call is taken for this agent."""
     may_go_on: MayGoOn
     telnyx: TelnyxCalls | None
 
@@ -174,8 +181,8 @@ class _Lines:
         asked = await self._asked(request, row)
         if isinstance(asked, Response):
             return asked
-        if not self.takes(asked.agent):
-            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
+        if (why := self.why_not(asked.agent)) is not None:
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
         try:
             over = await self.limits.caller_is_over(asked.call, asked.caller)
         except StateUnavailable as exc:
@@ -259,7 +266,7 @@ class _Lines:
         if self.telnyx is None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no TELNYX_API_KEY is configured to answer with")
         desk = TelnyxDesk(
-            self.settings, self.telnyx, self.tokens, self.takes, self.limits.caller_is_over, self.may_go_on
+            self.settings, self.telnyx, self.tokens, self.why_not, self.limits.caller_is_over, self.may_go_on
         )
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))
 
@@ -269,8 +276,9 @@ class _Lines:
         if isinstance(body, Response):
             return body
         agent, base = _agent(request), self.settings.media_base
-        if base is None or not self.takes(agent):
-            why = "no public URL is configured" if base is None else "no new call is taken"
+        if base is None:
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no public URL is configured")
+        if (why := self.why_not(agent)) is not None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
         call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else None
         try:

@@ -50,8 +50,8 @@ class TelnyxDesk:
     settings: TelephonySettings
     calls: TelnyxCalls
     tokens: CallTokens
-    takes: Callable[[str], bool]
-    """Whether a new call for this agent would be taken."""
+    why_not: Callable[[str], str | None]
+    """Why no new call is taken for this agent."""
     over: Callable[[str, str | None], Awaitable[str | None]]
     """(call, caller) → why this caller may not begin another call."""
     may_go_on: Callable[[str, CallId], Awaitable[bool]]
@@ -62,8 +62,8 @@ class TelnyxDesk:
         asked = _read(body)
         if asked is None:
             return refused(request, HTTPStatus.BAD_REQUEST, "it names no event and no call")
-        if asked.event == "call.initiated" and not asked.outgoing and not self.takes(agent):
-            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
+        if asked.event == "call.initiated" and not asked.outgoing and (why := self.why_not(agent)) is not None:
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
         try:
             await self._act(agent, asked, parameters)
         except (CallLost, StateUnavailable) as exc:

@@ -147,12 +147,7 @@ class MediaServer:
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
-        if not self._takes_for(admitted.agent):
-            return HTTPStatus.SERVICE_UNAVAILABLE
-        goes_on = admitted.grant is not None and admitted.grant.again
-        spent = None if goes_on else self._limits.has_spent_too_much(agent=admitted.agent)
-        if spent is not None:
-            _log.warning("refused a media socket: %s", spent)
+        if not self._takes_for(admitted):
             return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.SERVICE_UNAVAILABLE if self._draining else admitted  # it may have begun meanwhile
 
@@ -162,18 +157,23 @@ class MediaServer:
             _log.warning("refused a media socket: %s", "draining" if self._draining else "overloaded")
         return not refusing
 
-    def _takes_for(self, agent: str) -> bool:
-        taking = self.takes(agent)
-        if not taking:
+    def _takes_for(self, admitted: Admission) -> bool:
+        agent = admitted.agent
+        if not self.takes(agent):
             _log.warning("refused a media socket: %s has %d calls", agent, self._settings.max_calls_per_agent)
-        return taking
+            return False
+        goes_on = admitted.grant is not None and admitted.grant.again
+        spent = None if goes_on else self._limits.has_spent_too_much(agent=agent)
+        if spent is not None:
+            _log.warning("refused a media socket: %s", spent)
+        return spent is None
 
     async def _serve(self, connection: Connection, admitted: Admission) -> None:
         await self._carry(WebSocket(connection, clock=self._clock), admitted)
 
     def connect(self, url: str, admitted: Admission) -> bool:
         """Connect to a carrier that waits for it, for a call that is let in; False where no call is taken now."""
-        if self._port.full or not self._takes_any() or not self._takes_for(admitted.agent):
+        if self._port.full or not self._takes_any() or not self._takes_for(admitted):
             return False
         task = asyncio.ensure_future(self._reach(url, admitted))
         self._reaching.add(task)
@@ -201,7 +201,7 @@ class MediaServer:
     async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
         if self._port.full:
             _log.warning("refused a media socket: %d are open", self._port.live)
-        elif self._takes_any() and self._takes_for(admitted.agent):
+        elif self._takes_any() and self._takes_for(admitted):
             with self._port.counted(socket, admitted):
                 await self._carry(socket, admitted)
 
