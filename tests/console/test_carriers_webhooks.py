@@ -115,7 +115,9 @@ class Desk:
         return self.post(target, urlencode(form), proof | headers)
 
     def told(self, event, *, target="/telnyx/bank/answer", number="e1", **payload):
-        told = {"call_control_id": "v3:c0", "from": "+4930", "to": "+4940"} | payload
+        told = {"call_control_id": "v3:c0"} | payload
+        if event.startswith("call."):  # of a stream nobody says whose call it belongs to
+            told = {"from": "+4930", "to": "+4940"} | told
         if event == "call.initiated":  # no other webhook says it
             told = {"direction": "incoming"} | told
         body = json.dumps({"data": {"id": number, "event_type": event, "payload": told}}).encode()

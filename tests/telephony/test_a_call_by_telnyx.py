@@ -41,7 +41,8 @@ class Silent:
 
 
 def announced(clock, event):
-    payload = {"call_control_id": "v3:c", "from": "+4930", "to": "+4940", "direction": "incoming"}
+    payload = {"call_control_id": "v3:c", "from": "+4930", "to": "+4940"}
+    payload |= {"direction": "incoming"} if event == "call.initiated" else {}  # no other webhook says it
     body = json.dumps({"data": {"event_type": event, "payload": payload}}).encode()
     at = str(clock.unix_ms() // 1_000)
     signature = base64.b64encode(PRIVATE.sign(at.encode() + b"|" + body)).decode()
