@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
 import pytest
 
 pytest.importorskip("twilio", reason="needs tests/providers/requirements.txt")
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
@@ -18,6 +21,11 @@ SECRET = "12345"
 HOST = "voice.example.com"
 PATH = "/media/twilio/desk/token"
 VALIDATOR = RequestValidator(SECRET)
+QUERIES = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3).map(urlencode)
+FIELDS = st.lists(
+    st.tuples(st.sampled_from(["From", "To", "é", "a"]) | st.text(max_size=5), st.text(max_size=5)), max_size=8
+)
+"""Of a form: names that come twice, values that are empty, any script."""
 SPELLINGS = [f"{HOST}{PATH}", f"{HOST}{PATH}/", f"{HOST}:443{PATH}", f"{HOST}:443{PATH}/"]
 FORMS = st.dictionaries(st.text(min_size=1), st.text(), max_size=8)
 
@@ -26,6 +34,43 @@ FORMS = st.dictionaries(st.text(min_size=1), st.text(), max_size=8)
 def test_the_same_is_signed(form: dict[str, str], path: str) -> None:
     url = f"https://{HOST}/{path}"
     assert sign(SECRET, url, form.items()) == VALIDATOR.compute_signature(url, form)
+
+
+class Fields(dict[str, str]):
+    """A form as the validator reads it where names come twice."""
+
+    def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
+        super().__init__(fields)
+        self._fields = fields
+
+    def getlist(self, name: str) -> list[str]:
+        return [value for given, value in self._fields if given == name]
+
+
+@given(
+    scheme=st.sampled_from(["https", "http"]),
+    port=st.sampled_from(["", ":443", ":80", ":8443"]),
+    signed_scheme=st.sampled_from(["https", "https", "http", "wss"]),
+    signed_port=st.sampled_from(["", ":443", ":80", ":8443", ":9443"]),
+    query=QUERIES,
+    fields=FIELDS,
+    others=FIELDS | st.none(),
+)
+@example("https", ":8443", "https", "", "", [], None)
+def test_we_believe_a_webhook_where_it_does(
+    scheme: str,
+    port: str,
+    signed_scheme: str,
+    signed_port: str,
+    query: str,
+    fields: list[tuple[str, str]],
+    others: list[tuple[str, str]] | None,
+) -> None:
+    target = f"/twilio/desk/answer?{query}" if query else "/twilio/desk/answer"
+    signature = VALIDATOR.compute_signature(f"{signed_scheme}://{HOST}{signed_port}{target}", Fields(fields))
+    sent = fields if others is None else others
+    ours = webhook_is_signed(target, sent, base=f"{scheme}://{HOST}{port}", auth_token=SECRET, signature=signature)
+    assert ours == VALIDATOR.validate(f"{scheme}://{HOST}{port}{target}", Fields(sent), signature)
 
 
 @pytest.mark.parametrize("url", SPELLINGS)

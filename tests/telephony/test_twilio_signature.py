@@ -75,10 +75,18 @@ def test_a_signature_for_another_address_is_refused(signed):
     assert not upgrade_is_signed(PATH, base=BASE, auth_token=SECRET, signature=sign(SECRET, signed))
 
 
-def test_a_port_that_is_not_the_default_belongs_to_the_address():
+def test_a_port_of_ones_own_may_be_left_out_and_no_other_one_counts():
+    def counts(signed, target="/a?b=1", base="https://voice.example.com:8443"):
+        return webhook_is_signed(target, [], base=base, auth_token=SECRET, signature=sign(SECRET, signed + target))
+
+    assert counts("https://voice.example.com:8443")
+    assert counts("https://voice.example.com"), "over TLS Twilio signs without the port"
+    assert not counts("https://voice.example.com:443")
+    assert not counts("https://voice.example.com:9443")
+    assert not counts("https://voice.example.com:8443", base="https://voice.example.com")
     base = "wss://voice.example.com:8443"
-    assert upgrade_is_signed(PATH, base=base, auth_token=SECRET, signature=sign(SECRET, base + PATH))
-    assert not upgrade_is_signed(PATH, base=base, auth_token=SECRET, signature=sign(SECRET, BASE + PATH))
+    for signed in (base, BASE):
+        assert upgrade_is_signed(PATH, base=base, auth_token=SECRET, signature=sign(SECRET, signed + PATH))
 
 
 @pytest.mark.parametrize(("base", "secret"), [(BASE, None), (BASE, ""), (None, SECRET)])

@@ -3,7 +3,8 @@
 Twilio signs with base64(HMAC-SHA1(auth token, URL + sorted form parameters)), on webhooks and on the upgrade of a
 media stream (there the URL begins with `wss://` and no parameters follow). Source: Twilio, "Webhooks security". The
 URL checked is the configured public one; what a request says of its own host or scheme plays no part. Twilio may or
-may not have written out the default port, and a proxy may add or take a slash at the end: both spellings count.
+may not have written out the port (over TLS it leaves out any; its own libraries try both), and a proxy may add or take
+a slash at the end of a socket's path: both spellings count.
 """
 
 from __future__ import annotations
@@ -112,15 +113,14 @@ def asterisk_is_known(authorization: str | None, password: str | None) -> bool:
 
 
 def _spellings(url: str) -> Iterator[str]:
-    """Yield a URL as it is, and with the default port written out or left out."""
+    """Yield a URL as it is, and with the default port written out or any port left out."""
     yield url
     parts = urlsplit(url)
-    default = _DEFAULT_PORTS.get(parts.scheme)
     host = parts.netloc.rpartition("@")[2]
     if parts.port is None:
-        yield urlunsplit(parts._replace(netloc=f"{host}:{default}"))
-    elif parts.port == default:
-        yield urlunsplit(parts._replace(netloc=host.removesuffix(f":{default}")))
+        yield urlunsplit(parts._replace(netloc=f"{host}:{_DEFAULT_PORTS.get(parts.scheme)}"))
+    else:
+        yield urlunsplit(parts._replace(netloc=host.removesuffix(f":{parts.port}")))
 
 
 def _any_matches(given: str, expected: Sequence[str]) -> bool:
