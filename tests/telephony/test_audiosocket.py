@@ -19,9 +19,10 @@ from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached
 from voiceagent.errors import OperatorError
 from voiceagent.ports import AudioFormat
 from voiceagent.telephony.audiosocket import AudioSocketDialect, id_of
-from voiceagent.telephony.audiosocket_port import admit_audiosocket
+from voiceagent.telephony.audiosocket_port import MAX_UNDECIDED, admit_audiosocket
 from voiceagent.telephony.codec import Answer, ClearAudio, Digit, HangUp, Media, PlayAudio, Refused, SetMark, Started
 from voiceagent.telephony.codec import Stopped as StoppedEvent
+from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS
 from voiceagent.telephony.settings import AudioSocketLine, TelephonySettings
 
 CALL = UUID("7f9f5d2e-0c0f-4b7a-9f3e-6d3f7a1c2b11")
@@ -223,6 +224,11 @@ class Exchange:
         return reader, writer
 
 
+async def letting_the_port_run():
+    for _ in range(3):  # it is accepted, a task is begun, and that reads
+        await asyncio.sleep(0)
+
+
 async def everything(reader):
     """What comes until the connection is over, however it ends."""
     with suppress(ConnectionResetError):
@@ -292,6 +298,25 @@ def test_who_does_not_begin_with_an_id_that_lets_in_is_cut_off(running_clock, fi
         assert exchange.media.live_calls == 0
 
     on_a_connection(running_clock, scenario, audiosocket_ids=frozenset({SECRET}))
+
+
+def test_whoever_never_says_an_id_locks_nobody_out_and_is_cut_off_in_time(clock):
+    async def scenario(exchange):
+        silent = []
+        for number in range(3 * MAX_UNDECIDED):
+            clock.advance(20)
+            silent.append(await exchange.connect(b"\1\0" if number % 2 else b""))
+            await letting_the_port_run()
+        _, writer = await exchange.connect(*HELLO)
+        async with asyncio.timeout(5):
+            await exchange.calls.get()
+        clock.advance(HEAD_DEADLINE_MS)
+        assert [await everything(reader) for reader, _ in silent] == [b""] * len(silent)
+        assert exchange.media.live_calls == 1
+        for each in (writer, *(their for _, their in silent)):
+            each.close()
+
+    on_a_connection(clock, scenario)
 
 
 def test_its_calls_count_and_the_next_one_is_refused(running_clock):

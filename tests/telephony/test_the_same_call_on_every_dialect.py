@@ -23,7 +23,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.models.guided import GuidedModels
-from voiceagent.ports import AudioFormat, Engines, IncomingCall, Transcript
+from voiceagent.ports import AudioFormat, Clock, Engines, IncomingCall, Leg, Transcript
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
@@ -271,22 +271,34 @@ class SilentCaller:
         return bytes(2 * FRAME_MS * self.rate_hz // 1_000)
 
 
+async def say_and_take_back(leg: Leg, session: Heard, clock: Clock) -> None:
+    """Say something, all of which is sent at once, take it back, say something else, and hang up when it is heard."""
+    leg.attach(session)
+    synthesizer = NullSynthesizer()
+    said = [await synthesizer.render("x" * 20, leg.audio_out, voice=None) for _ in range(2)]
+    leg.play(UtteranceId("a1"), said[0][: 300 * leg.audio_out.bytes_per_ms])
+    leg.end_clause(UtteranceId("a1"), 0, last=True)
+    await clock.sleep(100)
+    leg.clear()
+    leg.play(UtteranceId("a2"), said[1][: 510 * leg.audio_out.bytes_per_ms])
+    leg.end_clause(UtteranceId("a2"), 0, last=True)
+    await leg.hang_up(drain=True)
+
+
+def assert_only_the_second_was_heard(session: Heard) -> None:
+    (stopped,) = [event for event in session.events if isinstance(event, ev.PlayoutStopped)]
+    assert (stopped.utterance, stopped.heard_ms < 300) == ("a1", True)
+    assert [event for event in session.events if isinstance(event, ev.PlayoutReached)] == [
+        ev.PlayoutReached(UtteranceId("a2"), 0, 510, finished=True)
+    ]
+
+
 async def take_back_a_sentence(name: str) -> tuple[Line, Heard]:
     dialect, new_wire, more = CASES[name]
     clock, session, wire = FastClock(), Heard(), new_wire()
 
     async def handler(incoming: IncomingCall) -> None:
-        leg = incoming.leg
-        leg.attach(session)
-        synthesizer = NullSynthesizer()
-        said = [await synthesizer.render("x" * 20, leg.audio_out, voice=None) for _ in range(2)]
-        leg.play(UtteranceId("a1"), said[0][: 300 * leg.audio_out.bytes_per_ms])
-        leg.end_clause(UtteranceId("a1"), 0, last=True)
-        await clock.sleep(100)
-        leg.clear()
-        leg.play(UtteranceId("a2"), said[1][: 510 * leg.audio_out.bytes_per_ms])
-        leg.end_clause(UtteranceId("a2"), 0, last=True)
-        await leg.hang_up(drain=True)
+        await say_and_take_back(incoming.leg, session, clock)
 
     settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0, **more)  # pyright: ignore[reportArgumentType]
     async with open_lines(settings, handler=handler, healthy=lambda: True, clock=clock) as (_, port):
@@ -303,9 +315,5 @@ def test_a_mark_that_a_clear_sends_back_or_drops_never_counts_as_heard(name: str
     line, session = asyncio.run(take_back_a_sentence(name))
     echoed_on_clear = [mark for mark, cleared in line.echoed if cleared]
     assert bool(echoed_on_clear) == CASES[name][1]().echoes_on_clear
-    (stopped,) = [event for event in session.events if isinstance(event, ev.PlayoutStopped)]
-    assert (stopped.utterance, stopped.heard_ms < 300) == ("a1", True)
-    assert [event for event in session.events if isinstance(event, ev.PlayoutReached)] == [
-        ev.PlayoutReached(UtteranceId("a2"), 0, 510, finished=True)
-    ]
+    assert_only_the_second_was_heard(session)
     assert line.unplayed == 0, "the tail was filled up to a whole frame and played"

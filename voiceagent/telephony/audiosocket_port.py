@@ -17,17 +17,18 @@ from uuid import UUID, uuid4
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.audiosocket import ID_PACKET_BYTES, AudioSocketDialect, id_of
-from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS
+from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, Undecided
 from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import port_errors
 from voiceagent.telephony.settings import AudioSocketLine, TelephonySettings
 
-__all__ = ["AudioSocketPort", "admit_audiosocket"]
+__all__ = ["MAX_UNDECIDED", "AudioSocketPort", "admit_audiosocket"]
 
 _log = logging.getLogger(__name__)
 
 MAX_UNDECIDED = 64
-"""Connections that have not sent their id yet; Asterisk sends it with its first breath."""
+"""Connections that have not sent their id yet; Asterisk sends it with its first breath, so that those who wait are
+others: they make room for it."""
 _SHUTDOWN_S = 5
 
 
@@ -52,6 +53,16 @@ def _is_this_machine(peer: str) -> bool:
         return False
 
 
+class _Knocking:
+    """A connection that has not said its id yet."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def cut_off(self) -> None:
+        self._writer.transport.abort()
+
+
 class AudioSocketPort:
     """Listens for one agent's calls; `serve` owns a connection that was let in."""
 
@@ -67,7 +78,7 @@ class AudioSocketPort:
         self._settings = settings
         self._serve = serve
         self._clock = clock
-        self._undecided = 0
+        self._undecided = Undecided(clock=clock, most=MAX_UNDECIDED)
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
 
@@ -87,6 +98,7 @@ class AudioSocketPort:
         """Take no more connections, and wait for those there are, in bounded time."""
         if self._listener is not None:
             self._listener.close()
+        self._undecided.cut_off()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_SHUTDOWN_S)
             for task in self._tasks:
@@ -108,19 +120,18 @@ class AudioSocketPort:
             writer.transport.abort()
 
     async def _admitted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Admission | None:
-        if self._undecided >= MAX_UNDECIDED:
-            return None
-        self._undecided += 1
-        cut_off = self._clock.call_at(self._clock.now_ms() + HEAD_DEADLINE_MS, writer.transport.abort)
+        knocking = _Knocking(writer)
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        self._undecided.came(knocking, peer)
+        cut_off = self._clock.call_at(self._clock.now_ms() + HEAD_DEADLINE_MS, knocking.cut_off)
         packet = b""
         try:
             with suppress(asyncio.IncompleteReadError, OSError):
                 packet = await reader.readexactly(ID_PACKET_BYTES)
         finally:
             cut_off()
-            self._undecided -= 1
+            self._undecided.decided(knocking)
         identity = id_of(packet)
-        peer = str((writer.get_extra_info("peername") or ("",))[0])
         admitted = (
             admit_audiosocket(identity, peer, agent=self._line.agent, settings=self._settings)
             if identity is not None

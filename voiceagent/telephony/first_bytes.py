@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 from voiceagent.ports import Clock
 
-__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "UNREAD_MS", "FirstBytes", "Undecided"]
+__all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "UNREAD_MS", "FirstBytes", "Knocking", "Undecided"]
 
 MAX_HEAD_BYTES = 16_384
 HEAD_DEADLINE_MS = 5_000
@@ -21,26 +21,40 @@ _MOST_UNREAD = 2
 """Times the number that may be undecided."""
 
 
+class Knocking(Protocol):
+    """A connection of which it is not clear yet who is to speak with it."""
+
+    def cut_off(self) -> None:
+        """Close without a word."""
+        ...
+
+
+def _nobody(_: bytes) -> None:
+    return None
+
+
 class Undecided:
-    """The connections whose first request is being read.
+    """The connections whose first words are being read.
 
     Nobody is turned away for what others leave unsaid: where there are too many, the oldest is closed; where there are
     too many from one address (half of all), the oldest of them.
     """
 
-    def __init__(self, protocol_for: Callable[[bytes], asyncio.Protocol | None], *, clock: Clock, most: int) -> None:
+    def __init__(
+        self, protocol_for: Callable[[bytes], asyncio.Protocol | None] = _nobody, *, clock: Clock, most: int
+    ) -> None:
         """`protocol_for` is given a head and returns who speaks with the connection; None where there are too many."""
         self.protocol_for = protocol_for
         self.clock = clock
         self._most = most
         self._most_of_one = max(1, most // 2)
-        self._waiting: dict[FirstBytes, tuple[str, int]] = {}
+        self._waiting: dict[Knocking, tuple[str, int]] = {}
         """With the address each came from and when, the oldest first."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def came(self, connection: FirstBytes, address: str) -> None:
+    def came(self, connection: Knocking, address: str) -> None:
         """Take note of a connection, and make room for it."""
         now_ms = self.clock.now_ms()
         of_one = [other for other, (its, _) in self._waiting.items() if its == address]
@@ -48,7 +62,7 @@ class Undecided:
         self._make_room(list(self._waiting), most=self._most, now_ms=now_ms)
         self._waiting[connection] = (address, now_ms)
 
-    def _make_room(self, waiting: list[FirstBytes], *, most: int, now_ms: int) -> None:
+    def _make_room(self, waiting: list[Knocking], *, most: int, now_ms: int) -> None:
         """Cut off the oldest of these. What has only just come has had no chance to be read: there, more may wait."""
         for oldest in waiting[: max(0, len(waiting) - most + 1)]:
             _, came_ms = self._waiting[oldest]
@@ -56,7 +70,7 @@ class Undecided:
                 return
             oldest.cut_off()
 
-    def decided(self, connection: FirstBytes) -> None:
+    def decided(self, connection: Knocking) -> None:
         """Take note that a connection has gone, or has become a socket or a web request."""
         self._waiting.pop(connection, None)
 
