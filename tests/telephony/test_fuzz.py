@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.telephony.fuzz import fuzz
-from tests.telephony.wire_examples import EXAMPLES
+from tests.telephony.fuzz import FUZZED, fuzz
+from voiceagent.telephony.dialects import DIALECTS
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", FUZZED)
 def test_damaged_messages_do_no_harm(name):
-    outcomes = fuzz(EXAMPLES[name], mutations=6_000, seed=7)
+    outcomes = fuzz(FUZZED[name], mutations=6_000, seed=7)
     assert outcomes["media"], "some damage is none"
     assert sum(kind.startswith("refused") for kind in outcomes) > 5
+
+
+def test_every_dialect_is_among_them():
+    assert {*DIALECTS, "audiosocket"} <= set(FUZZED)

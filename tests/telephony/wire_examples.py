@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from voiceagent.ports import AudioFormat
 from voiceagent.telephony.asterisk import AsteriskDialect
+from voiceagent.telephony.audiosocket import AudioSocketDialect
 from voiceagent.telephony.browser import BrowserDialect
 from voiceagent.telephony.cloudonix import cloudonix_dialect
 from voiceagent.telephony.codec import Dialect
@@ -16,7 +18,7 @@ from voiceagent.telephony.signalwire import signalwire_dialect
 from voiceagent.telephony.telnyx import TelnyxDialect
 from voiceagent.telephony.twilio import TwilioDialect
 
-__all__ = ["EXAMPLES", "Example", "telnyx_media", "telnyx_start", "twilio_start"]
+__all__ = ["EXAMPLES", "MORE_EXAMPLES", "Example", "packet", "telnyx_media", "telnyx_start", "twilio_start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Example:
     """One dialect's codec and its messages in the order of a call."""
 
     codec: Callable[[], Dialect]
-    opening: Sequence[str]
+    opening: Sequence[str | bytes]
     during: Sequence[str | bytes]
 
     def started(self) -> Dialect:
@@ -63,6 +65,11 @@ def telnyx_media(payload: str = "//8=", chunk: object = "2", timestamp: object =
     media = {"track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload}
     fields = {name: value for name, value in media.items() if value is not None}
     return json.dumps({"event": "media", "sequence_number": "4", "stream_id": "S1", "media": fields})
+
+
+def packet(kind: int, body: bytes = b"") -> bytes:
+    """Return one of AudioSocket's packets."""
+    return bytes([kind]) + len(body).to_bytes(2, "big") + body
 
 
 _CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
@@ -122,3 +129,45 @@ EXAMPLES["auto"] = Example(
     EXAMPLES["telnyx"].opening,
     _TELNYX,
 )
+
+_ASTERISK_WORDS = (
+    bytes(640),
+    "DTMF_END channel_id:179.2 digit:#",
+    "MEDIA_MARK_PROCESSED 0.1",
+    "MEDIA_MARK_PROCESSED channel_id:179.2 correlation_id:0.1",
+    "MEDIA_XOFF",
+    "MEDIA_XON channel_id:179.2",
+    "STATUS queue_length:43 xon_level:800 xoff_level:900 queue_full:false bulk_media:false media_paused:false",
+)
+
+MORE_EXAMPLES = {
+    "signalwire in µ-law": Example(
+        lambda: signalwire_dialect("big"), [_CONNECTED.replace("1.0.0", "0.2.0"), twilio_start()], _SIGNALWIRE
+    ),
+    "telnyx in L16": Example(
+        lambda: TelnyxDialect(AudioFormat("pcm16", 16_000), l16_order="measured"),
+        ['{"event":"connected","version":"1.0.0"}', telnyx_start("L16", 16000)],
+        (telnyx_media("AAEAAgADAAQ="), *_TELNYX[1:]),
+    ),
+    "asterisk in words": Example(
+        lambda: AsteriskDialect({}),
+        ["MEDIA_START connection_id:b channel:x channel_id:1.2 format:slin16 optimal_frame_size:640 ptime:20"],
+        _ASTERISK_WORDS,
+    ),
+    "audiosocket": Example(
+        lambda: AudioSocketDialect("7f9f5d2e"),
+        [packet(0x10, bytes(320))],
+        (packet(0x10, b"\1\2" * 160), packet(0x03, b"5"), packet(0x12, bytes(640)), packet(0x01, bytes(16)), packet(0)),
+    ),
+    "auto, whatever comes": Example(
+        EXAMPLES["auto"].codec,
+        EXAMPLES["twilio"].opening,
+        [
+            message
+            for name, example in EXAMPLES.items()
+            if name != "asterisk"
+            for message in (*example.opening, *example.during)
+        ],
+    ),
+}
+"""The same in other formats and words, and what has a port of its own: for whoever needs messages of every kind."""
