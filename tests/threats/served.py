@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -141,15 +141,18 @@ class RawCarrier:
         return carrier
 
     @classmethod
-    async def asks(cls, port: int, *, path: str = PATH, signed: str | None = None) -> RawCarrier:
+    async def asks(
+        cls, port: int, *, path: str = PATH, signed: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> RawCarrier:
         """Connect and ask; `status` is the answer, 0 where there was none."""
         carrier = cls(*await asyncio.open_connection("127.0.0.1", port))
-        await carrier.upgrades(path, signed=signed)
+        await carrier.upgrades(path, signed=signed, headers=headers)
         return carrier
 
-    async def upgrades(self, path: str, *, signed: str | None = None) -> None:
+    async def upgrades(self, path: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Ask for a media socket."""
-        proof = f"X-Twilio-Signature: {signed}\r\n" if signed is not None else ""
+        given = {**({} if signed is None else {"X-Twilio-Signature": signed}), **(headers or {})}
+        proof = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         self.writer.write(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{proof}"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
@@ -160,9 +163,10 @@ class RawCarrier:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.status = 0
 
-    def sends(self, message: str, *, opcode: int = 1) -> None:
-        """Send one message, masked with zeros."""
-        self.writer.write(frame(message.encode(), opcode=opcode))
+    def sends(self, message: str | bytes, *, opcode: int = 1) -> None:
+        """Send one message, masked with zeros; bytes are a binary one."""
+        binary = isinstance(message, bytes)
+        self.writer.write(frame(message if binary else message.encode(), opcode=2 if binary else opcode))
 
     def starts(self, call: str, *, caller: str | None = None) -> None:
         self.sends(start(call, caller=caller))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.threats.served import RawCarrier, digit, serving, signature, start
+import pytest
+
+from tests.threats.every_dialect import CODECS, ending_of, open_desk
 from voiceagent.core.events import CallStarted, DigitsPressed
 from voiceagent.runtime.journal_file import read_journal
 
@@ -18,35 +20,34 @@ def recorded(folder: Path) -> list[str]:
     return [type(entry.event).__name__ for entry in journal.entries]
 
 
-def test_a_second_start_on_one_socket_is_not_listened_to(tmp_path: Path) -> None:
-    async def scenario() -> int | None:
-        async with serving(tmp_path) as server:
-            carrier = await RawCarrier.asks(server.port, signed=signature())
-            carrier.starts("CA0")
-            carrier.starts("CA0")
-            carrier.sends(start("CAother"))
-            carrier.sends(digit("CA0", "9"))
-            return await carrier.close_code()
+@pytest.mark.parametrize("name", CODECS)
+def test_a_second_start_on_one_socket_is_not_listened_to(tmp_path: Path, name: str) -> None:
+    async def scenario() -> object:
+        async with open_desk(name, tmp_path) as desk:
+            carrier = await desk.called("CA0")
+            carrier.sends(desk.speaker.start("CA0"))
+            carrier.sends(desk.speaker.start("CAother"))
+            carrier.sends(desk.speaker.digit("CA0", "9"))
+            return await ending_of(carrier)
 
-    assert asyncio.run(scenario()) == 1000
+    assert asyncio.run(scenario()) == "in good order"
     happened = recorded(tmp_path)
     assert happened.count(CallStarted.__name__) == 1
     assert happened.count(DigitsPressed.__name__) == 1
 
 
-def test_a_start_that_names_a_live_call_is_closed_and_the_call_goes_on(tmp_path: Path) -> None:
-    async def scenario() -> tuple[int | None, int | None]:
-        async with serving(tmp_path) as server:
-            first = await RawCarrier.asks(server.port, signed=signature())
-            first.starts("CA0")
-            await anext(first.events())  # it is being spoken to
-            second = await RawCarrier.asks(server.port, signed=signature())
-            second.starts("CA0")
-            refused = await second.close_code()
-            first.sends(digit("CA0", "9"))
-            return refused, await first.close_code()
+@pytest.mark.parametrize("name", CODECS)
+def test_a_start_that_names_a_live_call_is_closed_and_the_call_goes_on(tmp_path: Path, name: str) -> None:
+    async def scenario() -> tuple[object, object]:
+        async with open_desk(name, tmp_path) as desk:
+            first = await desk.called("CA0")
+            await first.message()  # it is being spoken to
+            second = await desk.called("CA0")
+            refused = await ending_of(second)
+            first.sends(desk.speaker.digit("CA0", "9"))
+            return refused, await ending_of(first)
 
-    assert asyncio.run(scenario()) == (1008, 1000)
+    assert asyncio.run(scenario()) == ("refused", "in good order")
     happened = recorded(tmp_path)
     assert happened.count(CallStarted.__name__) == 1
     assert "CallResumed" not in happened

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from starlette.applications import Starlette
 
-from tests.threats.served import RawCarrier, digit, mark, media, until
+from tests.threats.every_dialect import SPEAKERS
+from tests.threats.served import RawCarrier, until
 from voiceagent.core.events import DigitsPressed, Event, LegLost
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.clock import SystemClock
@@ -45,7 +47,19 @@ class Heard:
         return set(self.audio) - {SILENCE}
 
 
-def test_another_calls_stream_is_heard_by_neither() -> None:
+NAMED = [name for name, each in SPEAKERS.items() if isinstance(each.media("CA0", OWN), str)]
+"""Dialects in which every message can name its stream; in the others a connection is all there is."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_another_calls_stream_is_heard_by_neither(name: str) -> None:
+    speaker = SPEAKERS[name]
+
+    async def calls_in(port: int, call: str) -> RawCarrier:
+        carrier = await RawCarrier.asks(port, path=speaker.path(name, call))
+        carrier.sends(speaker.start(call))
+        return carrier
+
     async def scenario() -> None:
         clock, calls = SystemClock(), dict[str, Heard]()
         settings = TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0)
@@ -64,17 +78,16 @@ def test_another_calls_stream_is_heard_by_neither() -> None:
             limits=CallLimits(settings, state=MemoryStore(clock), clock=clock),
         )
         async with server.serving() as port:
-            attacker = await RawCarrier.calls(port, "CAattacker", agent="desk")
-            victim = await RawCarrier.calls(port, "CAvictim", agent="desk")
+            attacker, victim = await calls_in(port, "CAattacker"), await calls_in(port, "CAvictim")
             await until(lambda: len(calls) == 2)
-            for message in (media("CAvictim", FOREIGN), digit("CAvictim", "1"), mark("CAvictim", "m1")):
+            for message in (speaker.media("CAvictim", FOREIGN), speaker.digit("CAvictim", "1")):
                 attacker.sends(message)
-            attacker.sends(media("CAattacker", OWN))
-            victim.sends(media("CAvictim", OWN))
+            attacker.sends(speaker.media("CAattacker", OWN))
+            victim.sends(speaker.media("CAvictim", OWN))
             await until(lambda: all(heard.sounds for heard in calls.values()))
             assert [heard.sounds for heard in calls.values()] == [{OWN[0]}, {OWN[0]}]
             assert not any(isinstance(event, DigitsPressed) for heard in calls.values() for event in heard.events)
-            assert calls["CAattacker"].leg.counts["another stream"] == 3
+            assert calls["CAattacker"].leg.counts["another stream"] == 2
             assert calls["CAvictim"].leg.counts["another stream"] == 0
             for carrier in (attacker, victim):
                 carrier.breaks()

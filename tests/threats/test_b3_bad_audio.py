@@ -5,43 +5,52 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.threats.served import PATH, RawCarrier, digit, media, serving, signature, start
+from tests.telephony.wire_examples import packet
+from tests.threats.every_dialect import CODECS, SPEAKERS, ending_of, open_desk
+from tests.threats.served import PATH, RawCarrier, media, serving, signature, start
 
-
-def with_payload(payload: object) -> str:
-    return json.dumps({"event": "media", "streamSid": "MZ-CA0", "media": {"track": "inbound", "payload": payload}})
-
-
-BAD = {
-    "no base64": with_payload("%%%%"),
-    "half of a base64": with_payload("AAA"),
-    "empty": with_payload(""),
-    "no text": with_payload(7),
-    "five seconds in one message": media("CA0", b"\x11" * 8 * 5_000),
+BINARY: dict[str, list[bytes]] = {
+    "browser": [b"", bytes(321), bytes(16_000)],
+    "asterisk": [b"", bytes(16_000)],
+    "audiosocket": [packet(0x10), packet(0x10, bytes(321)), packet(0x10, bytes(65_535)), packet(0x12, bytes(640))],
 }
+"""Nothing, half a sample, more at a time than anybody sends, another rate."""
 
 
-@pytest.mark.parametrize("message", BAD.values(), ids=BAD)
+def bad_audio(name: str) -> Sequence[str | bytes]:
+    """Return messages whose audio is none, or five seconds at once."""
+    if name in BINARY:
+        return BINARY[name]
+    speaker = SPEAKERS[name]
+    whole = json.loads(speaker.media("CA0", b"\x11"))
+    payloads = ("%%%%", "AAA", "", 7)
+    bad = [json.dumps(whole | {"media": whole["media"] | {"payload": payload}}) for payload in payloads]
+    return [*bad, speaker.media("CA0", b"\x11" * 8 * 5_000)]
+
+
+@pytest.mark.parametrize("name", CODECS)
 def test_it_is_refused_and_counted_and_the_call_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, message: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    async def scenario() -> int | None:
-        async with serving(tmp_path) as server:
-            carrier = await RawCarrier.asks(server.port, signed=signature())
-            carrier.starts("CA0")
-            for _ in range(3):
+    messages = bad_audio(name)
+
+    async def scenario() -> object:
+        async with open_desk(name, tmp_path) as desk:
+            carrier = await desk.called("CA0")
+            for message in messages:
                 carrier.sends(message)
-            carrier.sends(digit("CA0", "9"))
-            return await carrier.close_code()
+            carrier.sends(desk.speaker.digit("CA0", "9"))
+            return await ending_of(carrier)
 
     with caplog.at_level("INFO"):
-        assert asyncio.run(scenario()) == 1000, "it said goodbye and hung up"
+        assert asyncio.run(scenario()) == "in good order", "it said goodbye and hung up"
     (line,) = [record.getMessage() for record in caplog.records if " over (" in record.getMessage()]
-    assert "'refused': 3" in line
+    assert f"'refused': {len(messages)}" in line
 
 
 def test_half_a_minute_in_one_message_is_too_long_a_message(tmp_path: Path) -> None:
