@@ -34,7 +34,7 @@ from voiceagent.telephony.dialects import DIALECTS
 FORGERIES = 500
 WITH_WEBHOOKS = [name for name, row in DIALECTS.items() if row.webhook_proof is not None]
 FORM = {"CallSid": "CA0", "From": "+4930", "To": "+4940"}
-_AGE_S = 301
+_AGE_S = 360
 
 
 def basic(name: str, password: str) -> str:
