@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from voiceagent.audio import ALAW_SILENCE, FRAME_MS, MULAW_SILENCE, level_dbfs
@@ -26,6 +25,7 @@ __all__ = [
     "AsteriskWire",
     "BrowserWire",
     "Caller",
+    "Connection",
     "Line",
     "Provider",
     "TelnyxWire",
@@ -54,9 +54,11 @@ class Wire(Protocol):
     """What the caller's audio comes in."""
     audio_out: AudioFormat
     """What the agent's is expected in."""
+    clears: bool
+    """Whether what it has not played yet can be taken back."""
     echoes_on_clear: bool
 
-    def opening(self) -> Sequence[str]: ...
+    def opening(self) -> Sequence[str | bytes]: ...
 
     def media(self, frames: Sequence[bytes]) -> Sequence[str | bytes]:
         """Return the messages of consecutive frames, in the order in which they are sent."""
@@ -82,6 +84,7 @@ class TwilioWire:
     looks_at_stream: bool = True
     numbers: Callable[[int], object] = str
     version: str = "1.0.0"
+    clears: bool = True
     echoes_on_clear: bool = True
     _chunk: int = 0
 
@@ -144,12 +147,17 @@ class TelnyxWire:
     """Telnyx: each direction in its own codec, and frames that overtake each other."""
 
     encoding: str = "PCMA"
+    """Of the caller's audio; L16 at the rate of the agent's."""
     audio_out: AudioFormat = field(default_factory=lambda: AudioFormat("pcm16", 16_000))
+    big_endian: bool = True
+    clears: bool = True
     echoes_on_clear: bool = True
     _chunk: int = 0
 
     @property
     def audio_in(self) -> AudioFormat:
+        if self.encoding == "L16":
+            return AudioFormat("pcm16", self.audio_out.rate_hz)
         return AudioFormat("alaw" if self.encoding == "PCMA" else "mulaw", 8_000)
 
     def opening(self) -> Sequence[str]:
@@ -158,7 +166,7 @@ class TelnyxWire:
             "call_control_id": "v3:c7",
             "from": "+4930",
             "to": "+4940",
-            "media_format": {"encoding": self.encoding, "sample_rate": 8000, "channels": 1},
+            "media_format": {"encoding": self.encoding, "sample_rate": self.audio_in.rate_hz, "channels": 1},
         }
         return [
             json.dumps({"event": "connected", "version": "1.0.0"}),
@@ -175,9 +183,12 @@ class TelnyxWire:
             "track": "inbound",
             "chunk": str(self._chunk),
             "timestamp": str(self._chunk * FRAME_MS),
-            "payload": base64.b64encode(frame).decode(),
+            "payload": base64.b64encode(self._ordered(frame, self.audio_in)).decode(),
         }
         return json.dumps({"event": "media", "sequence_number": "9", "stream_id": "S7", "media": media})
+
+    def _ordered(self, audio: bytes, its: AudioFormat) -> bytes:
+        return swap_bytes(audio) if its.encoding == "pcm16" and self.big_endian else audio
 
     def mark(self, name: str) -> str:
         return json.dumps({"event": "mark", "stream_id": "S7", "mark": {"name": name}})
@@ -191,7 +202,7 @@ class TelnyxWire:
             case "media":
                 audio = base64.b64decode(said["media"]["payload"], validate=True)
                 assert len(audio) >= FRAME_MS * self.audio_out.bytes_per_ms, "shorter pieces are not defined"
-                return "audio", swap_bytes(audio) if self.audio_out.encoding == "pcm16" else audio
+                return "audio", self._ordered(audio, self.audio_out)
             case "mark":
                 return "mark", said["mark"]["name"]
             case "clear":
@@ -205,6 +216,7 @@ class BrowserWire:
     """The softphone: what a clear drops is not spoken of again."""
 
     rate_hz: int = 16_000
+    clears: bool = True
     echoes_on_clear: bool = False
 
     @property
@@ -246,6 +258,7 @@ class AsteriskWire:
 
     audio_in: AudioFormat = MULAW_8K
     in_json: bool = True
+    clears: bool = True
     echoes_on_clear: bool = False
 
     @property
@@ -253,7 +266,8 @@ class AsteriskWire:
         return self.audio_in
 
     def opening(self) -> Sequence[str]:
-        name = "ulaw" if self.audio_in == MULAW_8K else f"slin{self.audio_in.rate_hz // 1_000}"
+        names = {MULAW_8K: "ulaw", AudioFormat("alaw", 8_000): "alaw", AudioFormat("pcm16", 8_000): "slin"}
+        name = names.get(self.audio_in, f"slin{self.audio_in.rate_hz // 1_000}")
         fields = {
             "connection_id": "bank",
             "channel": "WebSocket/bank/0x7",
@@ -331,6 +345,19 @@ class Line:
     """`answer` and `hang up`, where the agent says so in the connection."""
 
 
+class Connection(Protocol):
+    """What carries the messages of a call, whoever has connected to whom."""
+
+    @property
+    def close_code(self) -> int | None: ...
+
+    async def send(self, message: str | bytes) -> None: ...
+
+    async def recv(self) -> str | bytes: ...
+
+    async def close(self) -> None: ...
+
+
 class Provider:
     """One call over one connection."""
 
@@ -348,7 +375,7 @@ class Provider:
         self._outbox: asyncio.Queue[str | bytes] = asyncio.Queue()
         self.line = Line()
 
-    async def carry(self, connection: ClientConnection) -> Line:
+    async def carry(self, connection: Connection) -> Line:
         """Make the call, to its end."""
         for message in self._wire.opening():
             await connection.send(message)
@@ -367,11 +394,11 @@ class Provider:
         self.line.close_code = connection.close_code
         return self.line
 
-    async def _write(self, connection: ClientConnection) -> None:
+    async def _write(self, connection: Connection) -> None:
         while True:
             await connection.send(await self._outbox.get())
 
-    async def _play(self, connection: ClientConnection) -> None:
+    async def _play(self, connection: Connection) -> None:
         due_ms = self._clock.now_ms()
         while True:
             # A stall of this process is one for both sides: what it has cost is not made up for in a burst.

@@ -277,6 +277,21 @@ def test_the_end_of_the_connection_is_the_caller_hanging_up(running_clock):
     on_a_connection(running_clock, scenario)
 
 
+def test_who_hangs_up_while_the_agent_speaks_leaves_audio_unread_and_has_hung_up_all_the_same(running_clock):
+    async def scenario(exchange):
+        reader, writer = await exchange.connect(*HELLO)
+        call = await exchange.calls.get()
+        call.incoming.leg.play("a1", bytes(16 * 2_000))
+        await reader.readexactly(323)
+        linger = struct.pack("ii", 1, 0)  # what an operating system does where something is unread: a reset
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+        await call.until(lambda: any(isinstance(event, LegLost) for event in call.events))
+        assert call.events[-1] == LegLost(call.incoming.leg.id, "caller hung up", may_return=False)
+
+    on_a_connection(running_clock, scenario)
+
+
 def test_a_connection_that_ends_within_a_packet_is_lost(running_clock):
     async def scenario(exchange):
         _, writer = await exchange.connect(*HELLO, b"\x10\x01\x40half")

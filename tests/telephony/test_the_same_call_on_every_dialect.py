@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
-from tests.telephony.provider_side import AsteriskWire, BrowserWire, Line, Provider, TelnyxWire, TwilioWire, Wire
+from tests.telephony.provider_packets import AudioSocketWire, PacketConnection
+from tests.telephony.provider_side import (
+    AsteriskWire,
+    BrowserWire,
+    Connection,
+    Line,
+    Provider,
+    TelnyxWire,
+    TwilioWire,
+    Wire,
+)
 from voiceagent.audio import FRAME_MS
 from voiceagent.console.lines import open_lines
 from voiceagent.core import effects as fx
@@ -31,7 +46,8 @@ from voiceagent.runtime.loader import load_flow
 from voiceagent.runtime.session import Services
 from voiceagent.speech import EnergyVad, NullSynthesizer
 from voiceagent.speech.samples import encoded, pcm16_of
-from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.server import MediaServer
+from voiceagent.telephony.settings import AudioSocketLine, TelephonySettings
 from voiceagent.testing.simulated_tools import SimulatedTools
 from voiceagent.testing.stalls import Stalls
 from voiceagent.tools.executor import ToolExecutor
@@ -192,6 +208,16 @@ CASES: Mapping[str, tuple[str, Callable[[], Wire], Mapping[str, object]]] = {
         lambda: TelnyxWire("PCMU", AudioFormat("alaw", 8_000)),
         {"telnyx_codec": "PCMA"},
     ),
+    "telnyx, L16 both ways, big-endian": (
+        "telnyx",
+        lambda: TelnyxWire("L16"),
+        {"telnyx_codec": "L16", "telnyx_rate_hz": 16_000},
+    ),
+    "telnyx, L16 both ways, little-endian": (
+        "telnyx",
+        lambda: TelnyxWire("L16", AudioFormat("pcm16", 24_000), big_endian=False),
+        {"telnyx_codec": "L16", "telnyx_rate_hz": 24_000, "l16_order": "little"},
+    ),
     "browser at 16 kHz": ("browser", BrowserWire, {}),
     "browser at 48 kHz": ("browser", lambda: BrowserWire(48_000), {}),
     "asterisk, µ-law and control in JSON": ("asterisk", AsteriskWire, {}),
@@ -200,13 +226,85 @@ CASES: Mapping[str, tuple[str, Callable[[], Wire], Mapping[str, object]]] = {
         lambda: AsteriskWire(AudioFormat("pcm16", 16_000), in_json=False),
         {},
     ),
+    "asterisk at 16 kHz, which waits for us": ("incoming", lambda: AsteriskWire(AudioFormat("pcm16", 16_000)), {}),
+    "audiosocket at 8 kHz": ("audiosocket", AudioSocketWire, {}),
+    "audiosocket at 16 kHz": ("audiosocket", lambda: AudioSocketWire(16_000), {}),
     "auto, for telnyx": ("auto", lambda: TelnyxWire("PCMU", AudioFormat("mulaw", 8_000)), {}),
+    "auto, for twilio": ("auto", TwilioWire, {}),
+    "auto, for signalwire": (
+        "auto",
+        lambda: TwilioWire(AudioFormat("pcm16", 16_000), big_endian=True, version="0.2.0"),
+        {},
+    ),
+    "auto, for a browser": ("auto", lambda: BrowserWire(24_000), {}),
 }
+"""The word in the path, or how else the two are connected; how the carrier writes; what the operator has set."""
+
+SHORT: Mapping[str, tuple[str, Callable[[], Wire], Mapping[str, object]]] = {
+    **CASES,
+    "browser at 8 kHz": ("browser", lambda: BrowserWire(8_000), {}),
+    "browser at 24 kHz": ("browser", lambda: BrowserWire(24_000), {}),
+    "asterisk at 16 kHz, control in JSON": ("asterisk", lambda: AsteriskWire(AudioFormat("pcm16", 16_000)), {}),
+    "asterisk, µ-law and control in words": ("asterisk", lambda: AsteriskWire(in_json=False), {}),
+    "asterisk at 8 kHz, control in words": (
+        "asterisk",
+        lambda: AsteriskWire(AudioFormat("pcm16", 8_000), in_json=False),
+        {},
+    ),
+    "asterisk, A-law and control in JSON": ("asterisk", lambda: AsteriskWire(AudioFormat("alaw", 8_000)), {}),
+    "asterisk, µ-law, which waits for us": ("incoming", lambda: AsteriskWire(in_json=False), {}),
+}
+"""The same, and formats in which a whole call would show nothing more."""
+
+COMMANDS = {"asterisk": ["answer", "hang up"], "incoming": ["answer", "hang up"], "audiosocket": ["hang up"]}
+"""What the far side is told in so many words, where there are any for it."""
+
+
+@asynccontextmanager
+async def connected(
+    name: str, handler: Callable[[IncomingCall], Awaitable[None]], clock: Clock
+) -> AsyncGenerator[tuple[MediaServer, Connection]]:
+    """Serve the bank, and connect the two in the case's own way."""
+    way, _, more = SHORT[name]
+    given: dict[str, Any] = {"agents": frozenset({"bank"}), "insecure": True, "port": 0, **more}
+    line = AudioSocketLine("bank", free_port())
+    reached: asyncio.Queue[Connection] = asyncio.Queue()
+    over = asyncio.Event()
+
+    async def wait(connection: ServerConnection) -> None:
+        reached.put_nowait(connection)
+        await over.wait()
+
+    async with AsyncExitStack() as stack:
+        if way == "incoming":
+            asterisk = await stack.enter_async_context(serve(wait, "127.0.0.1", 0, subprotocols=[Subprotocol("media")]))
+            stack.callback(over.set)
+            given["asterisk_url"] = f"ws://127.0.0.1:{asterisk.sockets[0].getsockname()[1]}/media"
+        if way == "audiosocket":
+            given["audiosockets"] = (line,)
+        lines = open_lines(TelephonySettings(**given), handler=handler, healthy=lambda: True, clock=clock)
+        media, port = await stack.enter_async_context(lines)
+        if way == "audiosocket":
+            packets = await PacketConnection.to(line.port)
+            stack.push_async_callback(packets.close)
+            yield media, packets
+        elif way == "incoming":
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            asked = await client.get(f"http://127.0.0.1:{port}/asterisk/bank/connect?connection=c1&call=7.1")
+            assert asked.text == "connecting"
+            yield media, await reached.get()
+        else:
+            url = f"ws://127.0.0.1:{port}/media/{way}/bank"
+            yield media, await stack.enter_async_context(connect(url, compression=None))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
-    dialect, new_wire, more = CASES[name]
-    clock, trace, wire = FastClock(), Trace(), new_wire()
+    clock, trace, wire = FastClock(), Trace(), CASES[name][1]()
 
     def failed(problem: Exception) -> None:
         raise problem
@@ -222,15 +320,11 @@ async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
         learned=Learned(),
         observers=(trace,),
     )
-    settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0, **more)  # pyright: ignore[reportArgumentType]
     calls = Calls({"bank": BANK}, services, time_zone="UTC")
-    async with open_lines(settings, handler=calls.take, healthy=lambda: True, clock=clock) as (media, port):
-        provider = Provider(wire, BankCaller(wire.audio_in.rate_hz), clock=clock, encode=encoded)
-        async with asyncio.timeout(40):
-            async with connect(f"ws://127.0.0.1:{port}/media/{dialect}/bank", compression=None) as connection:
-                line = await provider.carry(connection)
-            media.drain()
-            await media.drained()
+    async with asyncio.timeout(40), connected(name, calls.take, clock) as (media, connection):
+        line = await Provider(wire, BankCaller(wire.audio_in.rate_hz), clock=clock, encode=encoded).carry(connection)
+        media.drain()
+        await media.drained()
     await calls.close()
     await tools.close()
     await journals.close()
@@ -242,10 +336,11 @@ def test_the_banks_call_is_the_same_whoever_carries_it(name: str, tmp_path: Path
     line, trace = asyncio.run(call_the_bank(name, tmp_path))
     assert trace.phases == ["greeting", "authentication", "account_inquiry", "goodbye"]
     assert trace.ended == "phase goodbye"
-    assert line.close_code == 1000
-    assert line.commands == (["answer", "hang up"] if CASES[name][0] == "asterisk" else [])
+    way, new_wire, _ = CASES[name]
+    assert line.close_code == (None if way == "audiosocket" else 1000)
+    assert line.commands == COMMANDS.get(way, [])
     assert line.unplayed == 0, "the last word was heard"
-    assert any(line.clears), "the balance was cut short"
+    assert any(line.clears) == new_wire().clears, "the balance was cut short"
     assert any(stopped.heard_ms for stopped in trace.stopped)
 
 
@@ -254,12 +349,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.events: list[ev.Event] = []
+        self.lost = asyncio.Event()
 
     def audio_arrived(self, audio: bytes) -> None:
         pass
 
     def post(self, event: ev.Event) -> None:
         self.events.append(event)
+        if isinstance(event, ev.LegLost):
+            self.lost.set()
 
 
 @dataclass
@@ -294,26 +392,59 @@ def assert_only_the_second_was_heard(session: Heard) -> None:
 
 
 async def take_back_a_sentence(name: str) -> tuple[Line, Heard]:
-    dialect, new_wire, more = CASES[name]
-    clock, session, wire = FastClock(), Heard(), new_wire()
+    clock, session, wire = FastClock(), Heard(), SHORT[name][1]()
 
     async def handler(incoming: IncomingCall) -> None:
         await say_and_take_back(incoming.leg, session, clock)
 
-    settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0, **more)  # pyright: ignore[reportArgumentType]
-    async with open_lines(settings, handler=handler, healthy=lambda: True, clock=clock) as (_, port):
+    async with asyncio.timeout(20), connected(name, handler, clock) as (_, connection):
         provider = Provider(wire, SilentCaller(wire.audio_in.rate_hz), clock=clock, encode=encoded)
-        async with (
-            asyncio.timeout(20),
-            connect(f"ws://127.0.0.1:{port}/media/{dialect}/bank", compression=None) as connection,
-        ):
-            return await provider.carry(connection), session
+        return await provider.carry(connection), session
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SHORT)
 def test_a_mark_that_a_clear_sends_back_or_drops_never_counts_as_heard(name: str) -> None:
     line, session = asyncio.run(take_back_a_sentence(name))
     echoed_on_clear = [mark for mark, cleared in line.echoed if cleared]
-    assert bool(echoed_on_clear) == CASES[name][1]().echoes_on_clear
+    assert bool(echoed_on_clear) == SHORT[name][1]().echoes_on_clear
     assert_only_the_second_was_heard(session)
     assert line.unplayed == 0, "the tail was filled up to a whole frame and played"
+
+
+@dataclass
+class HangsUp:
+    """Listens for half a second, and has had enough."""
+
+    rate_hz: int
+    _left: int = 25
+
+    def next_frame(self, *, agent_audible: bool) -> bytes | None:
+        self._left -= agent_audible
+        return bytes(2 * FRAME_MS * self.rate_hz // 1_000) if self._left else None
+
+
+async def hang_up_in_mid_sentence(name: str) -> tuple[Line, Heard]:
+    clock, session, wire = FastClock(), Heard(), SHORT[name][1]()
+
+    async def handler(incoming: IncomingCall) -> None:
+        leg = incoming.leg
+        leg.attach(session)
+        said = await NullSynthesizer().render("x" * 60, leg.audio_out, voice=None)
+        leg.play(UtteranceId("a1"), said)
+        leg.end_clause(UtteranceId("a1"), 0, last=True)
+        await session.lost.wait()
+
+    async with asyncio.timeout(20), connected(name, handler, clock) as (media, connection):
+        line = await Provider(wire, HangsUp(wire.audio_in.rate_hz), clock=clock, encode=encoded).carry(connection)
+        await session.lost.wait()
+        await media.drained()
+    return line, session
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_caller_who_hangs_up_in_mid_sentence_has_hung_up_and_not_heard_it(name: str) -> None:
+    line, session = asyncio.run(hang_up_in_mid_sentence(name))
+    (lost,) = [event for event in session.events if isinstance(event, ev.LegLost)]
+    assert (lost.reason, lost.may_return) == ("caller hung up", False)
+    assert not any(isinstance(event, ev.PlayoutReached) for event in session.events)
+    assert line.commands in ([], ["answer"])

@@ -30,6 +30,9 @@ class PacketSocket:
                 yield await self._packet()
         except asyncio.IncompleteReadError as exc:
             self._ended_between_packets = not exc.partial
+        except ConnectionError:
+            # It was closed over there before all that we have sent was read: whoever hangs up on somebody who speaks.
+            self._ended_between_packets = True
         except OSError:
             return
 
