@@ -73,6 +73,18 @@ def test_we_believe_a_webhook_where_it_does(
     assert ours == VALIDATOR.validate(f"{scheme}://{HOST}{port}{target}", Fields(sent), signature)
 
 
+@given(query=QUERIES, fields=FIELDS, others=FIELDS | st.none())
+def test_signalwire_signs_its_documents_webhooks_as_twilio_does(
+    query: str, fields: list[tuple[str, str]], others: list[tuple[str, str]] | None
+) -> None:
+    signalwire = pytest.importorskip("signalwire.request_validator").RequestValidator(SECRET)
+    target = f"/signalwire/desk/answer?{query}" if query else "/signalwire/desk/answer"
+    signature = signalwire.build_signature_with_compatibility(f"https://{HOST}{target}", Fields(fields))
+    sent = fields if others is None else others
+    ours = webhook_is_signed(target, sent, base=f"https://{HOST}", auth_token=SECRET, signature=signature)
+    assert ours == signalwire.validate(f"https://{HOST}{target}", Fields(sent), signature)
+
+
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_what_it_signs_for_a_media_socket_is_let_in(url: str) -> None:
     signature = VALIDATOR.compute_signature(f"wss://{url}", {})

@@ -334,6 +334,18 @@ def test_whoever_never_says_an_id_locks_nobody_out_and_is_cut_off_in_time(clock)
     on_a_connection(clock, scenario)
 
 
+def test_a_flood_of_packets_is_dropped_and_counted_and_the_call_goes_on(running_clock):
+    async def scenario(exchange):
+        _, writer = await exchange.connect(*HELLO, packet(0x10, bytes(320)) * 1_000, packet(0x03, b"4"))
+        call = await exchange.calls.get()
+        await call.until(lambda: DigitsPressed("4") in call.events)
+        assert call.incoming.leg.counts["audio faster than time"] > 700
+        assert len(call.audio) < 300 * 320
+        writer.close()
+
+    on_a_connection(running_clock, scenario)
+
+
 def test_its_calls_count_and_the_next_one_is_refused(running_clock):
     async def scenario(exchange):
         _, writer = await exchange.connect(*HELLO)
