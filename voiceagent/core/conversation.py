@@ -80,7 +80,7 @@ class Conversation:
         due = (
             self._hearing.deadline_ms,
             None if self._saying.speech.sounding else self._saying.fillers.deadline_ms,
-            self._silence.deadline_ms(self.state.phase.no_input.after_ms),
+            self._silence.deadline_ms(self.state.phase.no_input),
             self._replying.deadline_ms(),
             self._unasked.deadline_ms(),
             self._renewal.deadline_ms(),
@@ -321,7 +321,7 @@ class Conversation:
         if due:
             self._hearing.voice_overdue()
             if self._hearing.barge_in_due():
-                self._listening.barge_in()
+                self._listening.barge_in("voice")
             if self._hearing.turn_due():
                 self._listening.turn_over()
         if self._hearing.keys_due():  # by their number too, not only by the time
@@ -343,7 +343,7 @@ class Conversation:
             self._phasing.signal(Signal(TimedOut))
         if _due(self._closing.deadline_ms(), now_ms):
             self._call_over_time()
-        if _due(self._silence.deadline_ms(self.state.phase.no_input.after_ms), now_ms):
+        if _due(self._silence.deadline_ms(self.state.phase.no_input), now_ms):
             self._caller_silent()
 
     def _caller_silent(self) -> None:

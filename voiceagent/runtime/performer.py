@@ -104,7 +104,7 @@ class Performer:
                 self._tasks.start(self._hang_up(reason, drain=drain))
             case fx.ReportProblem("limit reached", limit):
                 _log.warning("call %s: the %s is reached", self._journal.call, limit)
-            case fx.ServeFromCache() | fx.ReportProblem():
+            case fx.ServeFromCache() | fx.NoteDecision() | fx.ReportProblem():
                 pass  # for the record: the journal and the observers have it
             case _:
                 assert_never(effect)
