@@ -134,6 +134,8 @@ class AskModel:
 
     reply: ReplyId
     request: ModelRequest
+    ahead: bool = False
+    """The caller's turn may not be over: what comes is kept back until it is, and dropped if they go on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,16 @@ class Hearing:
         )
 
     @property
+    def has_paused(self) -> bool:
+        """Whether the caller has said something, is silent, and all their words are known; they may go on."""
+        return self._turn.open and not (self._turn.unheard or self._turn.over_speech or self._keys)
+
+    @property
+    def said_so_far(self) -> Mapping[UtteranceId, str]:
+        """The words of the turn as far as they are known, by utterance; a secret stands where it was mentioned last."""
+        return self._said()
+
+    @property
     def taking_their_turn(self) -> bool:
         """Whether nobody should speak for them; keys do not count that are for the next phase to decide about."""
         if self._keys and self._state.swapping:

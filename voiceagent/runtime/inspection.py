@@ -237,7 +237,8 @@ class _Reading:
                 self._problems.append(f"{values['what']}: {values['reason']}")
             case "AskModel":
                 self._phase_of[values["reply"]] = values["phase"]
-                self._waits(at_ms)
+                if not values.get("ahead"):
+                    self._waits(at_ms)
             case "PlayReply":
                 self._play(values["reply"], UtteranceId(values["utterance"]))
             case "RenewVoice":

@@ -70,7 +70,7 @@ class Performer:
                 self._stop_playout()
             case fx.Transcribe(utterance, hints):
                 self._voice.transcribe(utterance, hints)
-            case fx.AskModel(reply, request):
+            case fx.AskModel(reply, request, _):
                 self._voice.ask(reply, request)
             case fx.CancelReply(reply):
                 self._voice.cancel(reply)
