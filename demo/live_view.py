@@ -131,7 +131,7 @@ class LiveView:
                 said = self._said.setdefault(utterance, _Utterance(kind))
                 said.clauses.append(text)
                 self._show(now_ms, said)
-            case fx.AskModel():
+            case fx.AskModel(ahead=False):
                 self._waits(now_ms)
             case fx.StartTool(call=call, tool=tool, arguments=arguments):
                 self._waits(now_ms)

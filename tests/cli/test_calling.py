@@ -166,6 +166,7 @@ def test_a_tool_that_crashed_is_a_problem_of_the_agents_side() -> None:
         tools=[crashed, finished, crashed],
         served=[],
         fillers=[],
+        floor=[],
         barge_ins=[],
         problems=[],
         longest_dead_air_ms=0,

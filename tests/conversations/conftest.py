@@ -149,6 +149,7 @@ def place_call() -> Iterator[PlaceCall]:
         lines: dict[str, list[list[object]]] | None = None,
         *,
         tools: dict[str, ScriptedTool] | None = None,
+        flow: Flow = SMALL_BANK,
         **more: object,
     ) -> ScriptedCall:
         answers: dict[str, ScriptedTool] = {
@@ -158,7 +159,7 @@ def place_call() -> Iterator[PlaceCall]:
             "send_money": After(200, {"sent": True}),
         }
         model = ScriptedModel({**LINES, **(lines or {})})  # pyright: ignore[reportArgumentType] - lists of lines
-        call = ScriptedCall(SMALL_BANK, model=model, tools=answers | (tools or {}), **more)  # pyright: ignore[reportArgumentType] - what `ScriptedCall` takes
+        call = ScriptedCall(flow, model=model, tools=answers | (tools or {}), **more)  # pyright: ignore[reportArgumentType] - what `ScriptedCall` takes
         placed.append(call)
         return call.start()
 

@@ -96,3 +96,51 @@ def test_an_echo_of_a_mark_after_the_stop_is_not_heard(authenticated: Place) -> 
     before = call.heard
     call.happens(ev.PlayoutReached(utterance, 0, 99_000, finished=True))
     assert call.heard == before
+
+
+def decisions(call: ScriptedCall, what: str) -> list[str]:
+    """Why so was decided, each time it was."""
+    return [noted.reason for noted in call.record.effects(fx.NoteDecision) if noted.what == what]
+
+
+def test_every_decision_about_the_floor_is_written_down_with_its_reason(authenticated: Place) -> None:
+    call = speaking(authenticated, say("A hundred dollars."))
+    call.says("", lasting_ms=600)
+    assert decisions(call, "barge-in") == ["voice"]
+    assert decisions(call, "no barge-in") == ["no words came of it"]
+    call.says("No wait, what is my limit?")
+    assert decisions(call, "turn over")[-1] == "the sentence is complete"
+    assert all(noted.waited_ms >= 0 for noted in call.record.effects(fx.NoteDecision))
+    call.assert_replays()
+
+
+def test_who_was_cut_off_once_is_waited_for_longer(authenticated: Place) -> None:
+    def waited_ms(call: ScriptedCall) -> int:
+        return call.record.effects(fx.NoteDecision)[-1].waited_ms
+
+    call = authenticated([say("Which one?"), say("Right."), say("Fine.")])
+    call.says("I have a question about my account", then_wait=False).run_ms(1_000)
+    first_ms = waited_ms(call)
+    call.says("and about the other one as well my friend")
+    call.says("and then there is my old savings book", then_wait=False).until(fx.AskModel)
+    assert waited_ms(call) >= first_ms + 200
+    assert decisions(call, "turn over")[-1].endswith("this caller makes longer pauses")
+
+
+def test_who_asks_for_a_moment_is_not_asked_soon_whether_they_are_there(authenticated: Place) -> None:
+    call = authenticated([say("Of course, take your time.")])
+    call.says("Hold on, let me find my card.")
+    heard = len(call.heard)
+    call.run_ms(25_000)
+    assert len(call.heard) == heard
+    call.run_ms(10_000)
+    assert len(call.heard) == heard + 1
+
+
+def test_a_number_that_is_pressed_is_over_when_its_phase_says_so(place_call: Place) -> None:
+    call = place_call()
+    call.says("My balance please")
+    before = len(call.record.effects(fx.NoteDecision))
+    call.presses("4519", then_wait=False).run_ms(3_500)
+    noted = call.record.effects(fx.NoteDecision)[before:]
+    assert [(one.what, one.reason) for one in noted if one.what == "turn over"] == [("turn over", "no key follows")]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.core.caller_turn import CallerTurn
+from voiceagent.core.endpointing import Patience
 from voiceagent.core.ids import UtteranceId
 
 ONE, TWO = UtteranceId("c1"), UtteranceId("c2")
@@ -14,7 +15,9 @@ ONE, TWO = UtteranceId("c1"), UtteranceId("c2")
 def turn() -> CallerTurn:
     """A turn in which a number is waited for longer than anything else."""
     return CallerTurn(
-        lambda text: 1_100 if text.endswith("five") else 500, recognizer_timeout_ms=4_000, longest_ms=45_000
+        lambda text: Patience(1_100 if text.endswith("five") else 500, "a test"),
+        recognizer_timeout_ms=4_000,
+        longest_ms=45_000,
     )
 
 

@@ -6,25 +6,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.core.silence import SilenceLadder
+from voiceagent.spec.phase import Reprompts
 
 PHRASES = ("Are you there?", "I cannot hear you.")
+LADDER = Reprompts(after_ms=6_000, hold_ms=20_000)
 
 
 def test_silence_counts_from_when_nobody_speaks_or_works() -> None:
     ladder = SilenceLadder()
-    assert ladder.deadline_ms(6_000) is None
+    assert ladder.deadline_ms(LADDER) is None
     ladder.quiet(1_000)
     ladder.quiet(3_000)
-    assert ladder.deadline_ms(6_000) == 7_000
+    assert ladder.deadline_ms(LADDER) == 7_000
 
 
 def test_any_sound_begins_the_count_anew() -> None:
     ladder = SilenceLadder()
     ladder.quiet(1_000)
     ladder.broken()
-    assert ladder.deadline_ms(6_000) is None
+    assert ladder.deadline_ms(LADDER) is None
     ladder.quiet(4_000)
-    assert ladder.deadline_ms(6_000) == 10_000
+    assert ladder.deadline_ms(LADDER) == 10_000
 
 
 def test_each_reprompt_is_said_once_and_then_it_is_time_to_give_up() -> None:
@@ -36,7 +38,7 @@ def test_after_a_reprompt_silence_is_counted_from_its_end() -> None:
     ladder = SilenceLadder()
     ladder.quiet(1_000)
     ladder.step(PHRASES)
-    assert ladder.deadline_ms(6_000) is None
+    assert ladder.deadline_ms(LADDER) is None
 
 
 def test_a_noise_does_not_begin_the_ladder_anew_but_an_answer_does() -> None:
@@ -78,3 +80,21 @@ def test_between_two_answers_no_reprompt_is_said_twice(steps: list[str]) -> None
                 said.append(ladder.not_understood(("c", "d")))
     phrases = [phrase for phrase in said if phrase is not None]
     assert len(phrases) == len(set(phrases))
+
+
+def test_who_has_asked_for_a_moment_is_given_one_and_then_asked_like_everybody() -> None:
+    ladder = SilenceLadder()
+    ladder.asked_to_wait = True
+    ladder.quiet(1_000)
+    assert ladder.deadline_ms(LADDER) == 21_000
+    ladder.step(PHRASES)
+    ladder.quiet(30_000)
+    assert ladder.deadline_ms(LADDER) == 36_000
+
+
+def test_a_moment_that_was_asked_for_is_over_when_the_caller_speaks() -> None:
+    ladder = SilenceLadder()
+    ladder.asked_to_wait = True
+    ladder.answered()
+    ladder.quiet(1_000)
+    assert ladder.deadline_ms(LADDER) == 7_000

@@ -26,6 +26,7 @@ SUMMARY = CallSummary(
     duration_ms=0,
     ended=None,
     phases=[PhaseSeen("greeting", 0, [])],
+    floor=[],
     turns=[TurnSeen("Hello.", 1_000, 600, 600)],
     tools=[],
     served=[],

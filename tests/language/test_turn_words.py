@@ -34,6 +34,27 @@ def test_taking_the_floor_is_no_backchannel(text: str):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Hold on, hold on a second.",
+        "Just a minute, please.",
+        "Um, let me see.",
+        "Let me just find my card.",
+        "Hang on, I have it here somewhere",
+    ],
+)
+def test_asking_for_a_moment_is_heard(text: str):
+    assert ENGLISH.asks_to_wait(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Hold on, what is my limit?", "Let me see my transactions.", "I was on hold", "yes", "", "wait"]
+)
+def test_wanting_something_is_not_asking_for_a_moment(text: str):
+    assert not ENGLISH.asks_to_wait(text)
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("I want to, um,", Completeness.INCOMPLETE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voiceagent.core.codec import encode_event, encode_outgoing
-from voiceagent.core.effects import Effect, Outgoing, Speak, SpeechKind
+from voiceagent.core.effects import Effect, NoteDecision, Outgoing, Speak, SpeechKind
 from voiceagent.core.events import (
     CallerPaused,
     CallerStartedSpeaking,
@@ -20,6 +20,7 @@ from voiceagent.core.events import (
 )
 from voiceagent.core.ids import CallId, Epoch, TurnId, UtteranceId
 from voiceagent.core.state import Inherited
+from voiceagent.runtime.call_summary import FloorSeen
 from voiceagent.runtime.inspection import CallSummary, inspect_journal
 from voiceagent.runtime.journal_file import encode_header, header_of, read_journal
 from voiceagent.spec.flow import Flow
@@ -120,3 +121,10 @@ def test_a_sentence_that_was_cut_off_before_its_first_word_was_not_heard(tmp_pat
 
 def test_a_sentence_that_was_cut_off_behind_its_last_word_lacks_nothing(tmp_path: Path) -> None:
     assert cut_off(tmp_path, 1_000) == "Good morning. —"
+
+
+def test_why_a_turn_was_taken_to_be_over_is_told(tmp_path: Path) -> None:
+    call = Recorded(tmp_path / "call.jsonl")
+    call.caller_speaks(1_000, 2_000)
+    call.happens(2_500, TimePassed(), NoteDecision("turn over", "the sentence is complete", 500))
+    assert call.summary().floor == [FloorSeen(2_500, "turn over", "the sentence is complete", 500)]

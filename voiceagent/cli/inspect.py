@@ -34,6 +34,8 @@ def inspect(
         typer.echo(f"{'fetch' if tool.prefetch else 'tool'} {tool.tool}: {tool.outcome}{why}, {took}")
     for served in summary.served:
         typer.echo(f"prefetch {served.how}: {served.saved_ms} ms saved")
+    for decided in summary.floor:
+        typer.echo(f"{decided.what} after {decided.waited_ms} ms: {decided.reason}")
     for filler in summary.fillers:
         typer.echo(f"filler {filler.text!r} after {filler.onset_ms} ms")
     for tokens in summary.tokens:

@@ -58,16 +58,17 @@ class Budget:
                 pass
         for one in outgoing:
             match one.effect:
-                case AskModel():
-                    self._asked()
+                case AskModel(ahead=ahead):
+                    self._asked(ahead=ahead)
                 case Speak(text=text):
                     self.spoken_characters += len(text)
                 case _:
                     pass
 
-    def _asked(self) -> None:
+    def _asked(self, *, ahead: bool = False) -> None:
         self.model_requests += 1
-        self.requests_of_turn += 1
+        if not ahead:  # nobody goes round in circles because the caller pauses
+            self.requests_of_turn += 1
 
     def usage(self, *, lasted_ms: int) -> Usage:
         """Return what has been counted, of a call that has lasted so long."""

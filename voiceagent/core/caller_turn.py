@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from voiceagent.core.endpointing import Patience
 from voiceagent.core.ids import UtteranceId
 
 __all__ = ["CallerTurn", "Utterance"]
@@ -32,8 +34,8 @@ class Utterance:
 class CallerTurn:
     """Everything the caller has said since the agent last had the floor."""
 
-    patience_ms: Callable[[str], int]
-    """How much silence after these words ends the turn."""
+    patience: Callable[[str], Patience]
+    """How much silence after these words ends the turn, and why."""
     recognizer_timeout_ms: int
     longest_ms: int
     """How long one utterance may go on."""
@@ -140,9 +142,24 @@ class CallerTurn:
         """When the turn is over if nothing else happens; None while the voice is on or nothing was said."""
         if not self.utterances or self.speaking:
             return None
-        if any(utterance.text is None for utterance in self.utterances.values()):
+        if self.unheard:
             return self.ended_ms + self.recognizer_timeout_ms
-        return self.ended_ms + self.patience_ms(self.text)
+        return self.ended_ms + self.patience(self.text).ms
+
+    @property
+    def reason(self) -> str:
+        """Why the turn is over at its deadline."""
+        return "the words did not come in time" if self.unheard else self.patience(self.text).reason
+
+    def pauses(self) -> list[tuple[str, int]]:
+        """Return what had been said at each pause within the turn, and how long that pause was, in milliseconds."""
+        said = list(self.utterances.values())
+        texts = [utterance.text or "" for utterance in said]
+        return [
+            (" ".join(filter(None, texts[: at + 1])), after.started_ms - before.ended_ms)
+            for at, (before, after) in enumerate(pairwise(said))
+            if before.ended_ms is not None
+        ]
 
     def take(self) -> list[Utterance]:
         """End the turn and return what was said in it; utterances still without words count as empty."""

@@ -99,8 +99,8 @@ def _fields_of(value: Event | Effect) -> dict[str, object]:
 
 def _parts_of(effect: Effect) -> dict[str, object]:
     match effect:
-        case AskModel(reply=reply, request=request):
-            return {"reply": reply, **_shown(request)}
+        case AskModel(reply=reply, request=request, ahead=ahead):
+            return {"reply": reply, **_shown(request), **({"ahead": True} if ahead else {})}
         case SwapPhase(request=request, voice=voice) | RenewVoice(request=request, voice=voice):
             prompt_sha256 = _sha256(request.prompt.encode("utf-8", "replace"))
             return {**_shown(request), "prompt_sha256": prompt_sha256, "voice": voice}

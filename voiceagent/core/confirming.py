@@ -6,9 +6,10 @@ from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.confirmations import Confirmation, digest_of, pressed_answer
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ReportProblem
-from voiceagent.core.hearing import BETWEEN_KEYS_MS, OVERLAP_MS, TurnTaken
+from voiceagent.core.hearing import OVERLAP_MS, TurnTaken
 from voiceagent.core.tool_calls import ToolCall
 from voiceagent.errors import PhaseError
+from voiceagent.spec.expects import BETWEEN_KEYS_MS
 
 __all__ = ["Confirming"]
 

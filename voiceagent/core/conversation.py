@@ -10,6 +10,7 @@ from typing import assert_never
 
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import Spoken
+from voiceagent.core.ahead import Ahead
 from voiceagent.core.authority import Authority
 from voiceagent.core.budget import Budget, Usage
 from voiceagent.core.confirming import Confirming
@@ -66,6 +67,7 @@ class Conversation:
         self._replying = Replying(desks, confirming=self._confirming)
         self._listening = Listening(desks, replying=self._replying, confirming=self._confirming)
         self._unasked = Unasked(desks, listening=self._listening, replying=self._replying)
+        self._ahead = Ahead(desks, replying=self._replying)
         self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
         self._resuming = Resuming(desks, confirming=self._confirming, unasked=self._unasked)
         self._budget = Budget(flow.limits)
@@ -80,7 +82,7 @@ class Conversation:
         due = (
             self._hearing.deadline_ms,
             None if self._saying.speech.sounding else self._saying.fillers.deadline_ms,
-            self._silence.deadline_ms(self.state.phase.no_input.after_ms),
+            self._silence.deadline_ms(self.state.phase.no_input),
             self._replying.deadline_ms(),
             self._unasked.deadline_ms(),
             self._renewal.deadline_ms(),
@@ -157,6 +159,7 @@ class Conversation:
             case ev.LegLost():
                 self._leg_lost(event)
             case ev.CallResumed():
+                self._ahead.drop()
                 self._resuming.folded()
             case ev.CallEnded():
                 self._call_ended()
@@ -168,12 +171,13 @@ class Conversation:
                 self._listening.not_transcribed(utterance)
             case ev.DigitsPressed(digits, handle):
                 self._listening.pressed(digits, handle)
-            case ev.ReplyStarted():
-                self._unasked.begun(event)
+            case ev.ReplyStarted(reply):
+                if not self._ahead.makes(reply):
+                    self._unasked.begun(event)
             case ev.ReplyInterrupted():
                 self._unasked.interrupted(event)
             case ev.ReplyText() | ev.ToolRequested() | ev.ReplyFinished() | ev.ReplyFailed():
-                if not self._unasked.keeps(event):
+                if not (self._ahead.keeps(event) or self._unasked.keeps(event)):
                     self._replying.made(event)
             case ev.VoiceChanged():
                 self._unasked.session_over()
@@ -259,6 +263,7 @@ class Conversation:
             self._closing.at_once(event.reason)
 
     def _call_ended(self) -> None:
+        self._ahead.drop()
         self._saying.drop_reply()
         self._doing.close()
         self._phasing.close()
@@ -321,7 +326,7 @@ class Conversation:
         if due:
             self._hearing.voice_overdue()
             if self._hearing.barge_in_due():
-                self._listening.barge_in()
+                self._listening.barge_in("voice")
             if self._hearing.turn_due():
                 self._listening.turn_over()
         if self._hearing.keys_due():  # by their number too, not only by the time
@@ -343,7 +348,7 @@ class Conversation:
             self._phasing.signal(Signal(TimedOut))
         if _due(self._closing.deadline_ms(), now_ms):
             self._call_over_time()
-        if _due(self._silence.deadline_ms(self.state.phase.no_input.after_ms), now_ms):
+        if _due(self._silence.deadline_ms(self.state.phase.no_input), now_ms):
             self._caller_silent()
 
     def _caller_silent(self) -> None:
@@ -367,6 +372,7 @@ class Conversation:
         self._unasked.settle()
         self._settle_tools()
         self._settle_reply()
+        self._ahead.settle()
         self._settle_waiting()
         self._settle_silence()
         saying, hearing = self._saying, self._hearing
@@ -398,7 +404,12 @@ class Conversation:
     def _settle_reply(self) -> None:
         if self.state.closing or self.state.swapping or not self._owes or self._hearing.turn_open:
             return
-        if self._saying.reply is None:
+        if self._saying.reply is not None:
+            return
+        if self._ahead.take():
+            self._settle_tools()  # what it asks for was asked for before this
+            self._settle_reply()
+        else:
             self._replying.ask_model()
 
     def _settle_waiting(self) -> None:

@@ -256,6 +256,11 @@ class Doing:
                 self._cancel(call)
                 self._fail(call, reason)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being looked up or done, or nothing has been made of what came of it."""
+        return bool(self.calls.outstanding or self.signals)
+
     def batch_finished(self, reply: ReplyId | None) -> bool:
         """Whether nothing that belongs to this reply is still being worked on."""
         return not any(call.reply == reply or reply is None for call in self.calls.unanswered)

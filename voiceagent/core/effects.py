@@ -21,6 +21,7 @@ __all__ = [
     "HangUp",
     "Message",
     "ModelRequest",
+    "NoteDecision",
     "Outgoing",
     "PlayReply",
     "PrimePhase",
@@ -133,6 +134,8 @@ class AskModel:
 
     reply: ReplyId
     request: ModelRequest
+    ahead: bool = False
+    """The caller's turn may not be over: what comes is kept back until it is, and dropped if they go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,17 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteDecision:
+    """For the record: who has the floor was decided, and why."""
+
+    what: Literal["turn over", "barge-in", "no barge-in"]
+    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption."""
+    reason: str
+    waited_ms: int
+    """Since the last sound of the caller's voice, or since it came on."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReportProblem:
     """For the record and the metrics: something was refused, dropped or given up, and why."""
 
@@ -316,6 +330,7 @@ Effect = (
     | ForgetSealed
     | Transfer
     | HangUp
+    | NoteDecision
     | ReportProblem
 )
 

@@ -14,12 +14,14 @@ from voiceagent.core.sealing import handles_in
 from voiceagent.language import Completeness, Language
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
-__all__ = ["Patience", "patience_after"]
+__all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "patience_after"]
 
-_COMPLETE_SLOT_MS = 300
+COMPLETE_SLOT_MS = 300
+"""After all that was asked for nobody needs waiting for."""
 _COMPLETE_MS = 500
 _OPEN_MS = 700
-_INCOMPLETE_MS = 1_100
+INCOMPLETE_MS = 1_100
+"""After what cannot be all: everybody may think about how it goes on."""
 
 
 _WORD = re.compile(r"[\w']+")
@@ -34,7 +36,7 @@ class Patience:
     reason: str
 
 
-_all_digits = Patience(_COMPLETE_SLOT_MS, "all digits are there")
+_all_digits = Patience(COMPLETE_SLOT_MS, "all digits are there")
 
 
 def patience_after(
@@ -52,7 +54,7 @@ def patience_after(
         case Completeness.COMPLETE:
             return Patience(_COMPLETE_MS, "the sentence is complete")
         case Completeness.INCOMPLETE:
-            return Patience(_INCOMPLETE_MS, "the sentence is not finished")
+            return Patience(INCOMPLETE_MS, "the sentence is not finished")
         case Completeness.OPEN:
             return Patience(_OPEN_MS, "nothing in the words decides it")
 
@@ -74,23 +76,23 @@ def _slot(expected: Expects, text: str, language: Language, digits_missing: int 
             return None
     if not complete or language.completeness(text) is Completeness.INCOMPLETE:
         return None  # "two hundred and" is an amount too
-    return Patience(_COMPLETE_SLOT_MS, f"the {expected.name} is complete")
+    return Patience(COMPLETE_SLOT_MS, f"the {expected.name} is complete")
 
 
 def _digits(length: int | None, text: str, language: Language, digits_missing: int | None) -> Patience | None:
     sealed = sum(handle.count for handle in handles_in(text))
     if sealed:
         if digits_missing is None:
-            return Patience(_INCOMPLETE_MS, "more digits may follow")
+            return Patience(INCOMPLETE_MS, "more digits may follow")
         if digits_missing:
-            return Patience(_INCOMPLETE_MS, f"{digits_missing} digits are missing")
+            return Patience(INCOMPLETE_MS, f"{digits_missing} digits are missing")
         return _all_digits if text.rstrip(_MARKS).endswith("⟩") else None
     spans = [span for span in language.digit_spans(text) if span.digits]
     spoken = sum(len(span.digits) for span in spans)
     if not spoken:
         return None
     if length is None or spoken < length:
-        return Patience(_INCOMPLETE_MS, "digits are missing")
+        return Patience(INCOMPLETE_MS, "digits are missing")
     # "…two two seven, no wait": whoever goes on after the last digit has not finished.
     ends_in_digits = spans[-1].end >= len(text.rstrip(_MARKS))
     return _all_digits if spoken == length and ends_in_digits else None

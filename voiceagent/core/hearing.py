@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe
-from voiceagent.core.endpointing import patience_after
+from voiceagent.core.endpointing import Patience, patience_after
 from voiceagent.core.ids import UtteranceId
+from voiceagent.core.pace import CUT_OFF_WITHIN_MS, Pace
 from voiceagent.core.sealing import (
     UNASKED,
     Sealing,
@@ -19,17 +20,24 @@ from voiceagent.core.sealing import (
     handles_in,
 )
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.spec.expects import Choice, Digits, Expects, SpokenAmount, SpokenDate, SpokenTime, YesNo
+from voiceagent.spec.expects import (
+    BETWEEN_KEYS_MS,
+    Choice,
+    Digits,
+    Expects,
+    SpokenAmount,
+    SpokenDate,
+    SpokenTime,
+    YesNo,
+)
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
-__all__ = ["BETWEEN_KEYS_MS", "OVERLAP_MS", "Hearing", "TurnTaken"]
+__all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
 
 _BARGE_IN_MS = 500
 """Voice over the agent's speech for this long counts as barge-in even before there are words. Its end is known 200 ms
 late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
-BETWEEN_KEYS_MS = 3_000
-"""A number pressed key by key is over after this long without a key."""
 _SAME_NUMBER_MS = 10_000
 """Whoever reads a card number off the card pauses between its groups, and the agent may ask what they mean."""
 _BETWEEN_UNEXPECTED_MS = 1_500
@@ -61,6 +69,8 @@ class TurnTaken:
     """The same words, by utterance."""
     ended_ms: int
     """The last moment of voice."""
+    over_because: str
+    """Why it was taken to be over."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -79,7 +89,10 @@ class Hearing:
         self._state = state
         self._out = out
         limits = state.flow.limits
-        self._turn = CallerTurn(self._patience_ms, limits.recognizer_timeout_ms, limits.max_utterance_ms)
+        self._turn = CallerTurn(self._patience, limits.recognizer_timeout_ms, limits.max_utterance_ms)
+        self._pace = Pace()
+        self._taken: tuple[int, int] | None = None
+        """The last moment of voice of the turn that was taken last, and when it was taken."""
         self._barge_in_at_ms: int | None = None
         self._keys = ""
         self._key_handle: str | None = None
@@ -110,6 +123,23 @@ class Hearing:
         return self._turn.speaking
 
     @property
+    def voice_ms(self) -> int:
+        """How long ago the voice came on that is on, or was on last, in this turn; 0 where there was none."""
+        return self._state.now_ms - max(
+            (u.started_ms for u in self._turn.utterances.values()), default=self._state.now_ms
+        )
+
+    @property
+    def has_paused(self) -> bool:
+        """Whether the caller has said something, is silent, and all their words are known; they may go on."""
+        return self._turn.open and not (self._turn.unheard or self._turn.over_speech or self._keys)
+
+    @property
+    def said_so_far(self) -> Mapping[UtteranceId, str]:
+        """The words of the turn as far as they are known, by utterance; a secret stands where it was mentioned last."""
+        return self._said()
+
+    @property
     def taking_their_turn(self) -> bool:
         """Whether nobody should speak for them; keys do not count that are for the next phase to decide about."""
         if self._keys and self._state.swapping:
@@ -131,6 +161,10 @@ class Hearing:
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
         """The caller's voice came on; nothing can have happened after now, whatever a clock says."""
         at_ms = min(at_ms, self._state.now_ms)
+        if not (over_speech or self._turn.open) and self._taken is not None:
+            ended_ms, taken_ms = self._taken
+            if at_ms - taken_ms <= CUT_OFF_WITHIN_MS:
+                self._pace.cut_off(at_ms - ended_ms)
         self._turn.started(utterance, at_ms, over_speech=over_speech)
         if self._seal is not None:
             self._begun_in_secret[utterance] = None
@@ -192,7 +226,7 @@ class Hearing:
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
-        said = self._said()
+        said, over_because = self._said(), self._turn.reason
         turn = TurnTaken(
             text=" ".join(said.values()),
             over_speech=self._turn.over_speech,
@@ -202,7 +236,11 @@ class Hearing:
             utterances=tuple(self._turn.utterances),
             said=said,
             ended_ms=self._turn.ended_ms,
+            over_because=over_because,
         )
+        if said:
+            self._pace.turn_over((self._expected_patience(text), ms) for text, ms in self._turn.pauses())
+            self._taken = (turn.ended_ms, self._state.now_ms)
         self._turn.take()
         self._close_handles()
         return turn
@@ -258,19 +296,40 @@ class Hearing:
             return True
         if not self._keys or self._turn.unheard or self._state.swapping:
             return False  # what is being said may be the first half of it
+        return self._keys_complete
+
+    @property
+    def _keys_complete(self) -> bool:
         return any(
             (expected.terminator is not None and self._keys.endswith(expected.terminator))
             or (expected is self._asked_digits() and expected.length is not None and self._entered >= expected.length)
             for expected in self._expected_digits()
         )
 
+    @property
+    def keys_over_because(self) -> str:
+        """Why the number that is being pressed is taken to be over now."""
+        return "all keys are there" if self._keys_complete else "no key follows"
+
+    @property
+    def last_key_ms(self) -> int:
+        """When a key was pressed last."""
+        return self._key_at_ms
+
     def _keys_deadline_ms(self) -> int | None:
         """When a number that was pressed is over, complete or not; None where there is none, or the voice is on."""
         if not self._keys or self._turn.speaking or self._state.swapping:
             return None  # what they are good for is decided by the phase that is about to begin
-        pause_ms = self._key_at_ms + (BETWEEN_KEYS_MS if self._state.phase.expects else _BETWEEN_UNEXPECTED_MS)
+        pause_ms = self._key_at_ms + self._between_keys_ms
         words_ms = self._turn.deadline_ms() if self._turn.unheard else None
         return pause_ms if words_ms is None else max(pause_ms, words_ms)
+
+    @property
+    def _between_keys_ms(self) -> int:
+        asked, expected = self._asked_digits(), self._state.phase.expects
+        if asked is not None:
+            return asked.between_keys_ms
+        return BETWEEN_KEYS_MS if expected else _BETWEEN_UNEXPECTED_MS
 
     @property
     def _entered(self) -> int:
@@ -394,9 +453,12 @@ class Hearing:
             return next((e for e in expected if e.name == slot), None)
         return expected[0] if expected else None
 
-    def _patience_ms(self, text: str) -> int:
+    def _patience(self, text: str) -> Patience:
+        return self._pace.fitted(self._expected_patience(text))
+
+    def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None
-        return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing).ms
+        return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing)
 
     def _hints(self) -> tuple[str, ...]:
         hints: list[str] = []

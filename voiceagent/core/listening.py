@@ -5,7 +5,7 @@ from __future__ import annotations
 from voiceagent.core import events as ev
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
-from voiceagent.core.effects import ReportProblem
+from voiceagent.core.effects import NoteDecision, ReportProblem
 from voiceagent.core.hearing import TurnTaken
 from voiceagent.core.ids import TurnId, UtteranceId
 from voiceagent.core.phase_machine import Signal
@@ -66,7 +66,7 @@ class Listening:
                 self._unheard[utterance] = None
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
-                    self.barge_in()
+                    self.barge_in("words")
             case ev.TranscriptFinal():
                 self._words_came(event)
 
@@ -81,7 +81,7 @@ class Listening:
         known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
         self._unheard.pop(utterance, None)
         if known and self._hearing.has_words(text):
-            self.barge_in()
+            self.barge_in("words")
         elif not known and text and not self._transcript.words_came(utterance, text):
             self._out.emit(ReportProblem("late transcript", utterance))
             self._late_words(utterance, text, in_audio=in_audio)
@@ -97,7 +97,7 @@ class Listening:
         if not unanswered or busy or self._saying.owed or self._state.swapping:
             self._transcript.late(utterance, text, self._state.epoch, in_audio=in_audio)
             return
-        self.barge_in()
+        self.barge_in("words that came late")
         self._turn_taken()
         self._transcript.late(utterance, text, self._state.epoch, in_audio=in_audio)
         self._answer_or_ask_again(begins_within_ms=None)
@@ -105,13 +105,14 @@ class Listening:
     def give_way(self) -> None:
         """Where the caller speaks and the agent has not begun, the caller was first: the agent waits."""
         if self._hearing.speaking and self._saying.speech.unbegun:
-            self.barge_in()
+            self.barge_in("the caller was first")
 
-    def barge_in(self) -> None:
+    def barge_in(self, reason: str) -> None:
         """The caller has taken the floor: whatever of the agent's may be interrupted stops."""
         self._hearing.barge_in_decided()
         playing = self._saying.speech.unfinished
         if playing and all(spoken.interruptible for spoken in playing):
+            self._out.emit(NoteDecision("barge-in", reason, self._hearing.voice_ms))
             self._saying.stop()
 
     def turn_over(self) -> None:
@@ -124,7 +125,9 @@ class Listening:
             self._nothing_said(turn)
             self._unheard.clear()
             return
+        self._turn_over_because(turn.over_because, turn.ended_ms)
         self._turn_taken()
+        self._silence.asked_to_wait = self._state.language.asks_to_wait(turn.text)
         if self._confirming.answered_by(turn):
             return
         self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
@@ -140,9 +143,13 @@ class Listening:
         if not self._hearing.turn_open:
             return  # its words were known first, or nothing was said
         said = self._hearing.answered()
+        self._turn_over_because("the speech model answers", self._state.now_ms)
         self._turn_taken()
         self._transcript.caller(said, self._state.epoch, in_audio=True)
         self._count_turns()
+
+    def _turn_over_because(self, reason: str, ended_ms: int) -> None:
+        self._out.emit(NoteDecision("turn over", reason, self._state.now_ms - ended_ms))
 
     def _turn_taken(self) -> None:
         """The caller has had their turn: what they cut off is not said again."""
@@ -158,6 +165,9 @@ class Listening:
     def _nothing_said(self, turn: TurnTaken) -> None:
         """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""
         self._passed_over = turn.utterances
+        if self._saying.cut_off:
+            why = "the caller is listening" if turn.text else "no words came of it"
+            self._out.emit(NoteDecision("no barge-in", why, self._state.now_ms - turn.ended_ms))
         for request in self._saying.resume():
             self._replying.request(request)
         self._confirming.go_on()
@@ -208,7 +218,7 @@ class Listening:
         if self._confirming.is_early(digits):
             return
         digits = self._confirming.with_early(digits)
-        self.barge_in()
+        self.barge_in("keys")
         if self._confirming.answered_by_key(digits):
             self._turn_taken()
             return
@@ -226,7 +236,9 @@ class Listening:
 
     def keys_complete(self) -> None:
         """The number that was being pressed is complete."""
+        reason = self._hearing.keys_over_because
         said, keys = self._hearing.take_keys()
+        self._turn_over_because(reason, self._hearing.last_key_ms)
         if self._phasing.signal(Signal(Pressed, " ".join([*said.values(), keys]))):
             return
         self._turn_taken()

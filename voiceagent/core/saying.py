@@ -123,15 +123,29 @@ class Saying:
 
     def ask(self, request: ModelRequest) -> Reply:
         """Ask the model for a reply; one that is still being made is no longer wanted."""
+        reply = self.adopt(self._next_id())
+        self._out.emit(AskModel(reply.id, request))
+        return reply
+
+    def ask_ahead(self, request: ModelRequest) -> ReplyId:
+        """Ask for a reply that may come to nothing; return its id. It is no reply of ours unless it is adopted."""
+        reply = self._next_id()
+        self._out.emit(AskModel(reply, request, ahead=True))
+        return reply
+
+    def adopt(self, reply: ReplyId) -> Reply:
+        """Take a reply for the one that is owed."""
         self.drop_reply()
         for_result, self.result_untold = self.result_untold, False
         self.owed = self.words_unanswered = False
         self.awaited_until_ms = None
-        self._replies += 1
-        self.reply = self._new(ReplyId(f"r{self._replies}"), self._state.epoch)
+        self.reply = self._new(reply, self._state.epoch)
         self.reply.for_result = for_result
-        self._out.emit(AskModel(self.reply.id, request))
         return self.reply
+
+    def _next_id(self) -> ReplyId:
+        self._replies += 1
+        return ReplyId(f"r{self._replies}")
 
     def unasked(self, reply: ReplyId, epoch: Epoch) -> Reply:
         """A speech model has begun a reply by itself, and it is wanted: it comes in place of any other."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from voiceagent.spec.phase import Reprompts
+
 __all__ = ["SilenceLadder"]
 
 _MOST_NOT_HEARD = 3
@@ -19,6 +21,8 @@ class SilenceLadder:
     _no_input: int = 0
     _no_match: int = 0
     _not_heard: int = 0
+    asked_to_wait: bool = False
+    """The caller has: nobody is to ask them soon whether they are there."""
 
     @property
     def is_deaf(self) -> bool:
@@ -41,19 +45,23 @@ class SilenceLadder:
     def answered(self) -> None:
         """The caller has said something: their silence counts anew."""
         self._quiet_since_ms = None
+        self.asked_to_wait = False
         self._no_input = self._not_heard = 0
 
     def understood(self) -> None:
         """What the caller says leads somewhere: not being understood is counted anew."""
         self._no_match = 0
 
-    def deadline_ms(self, after_ms: int) -> int | None:
+    def deadline_ms(self, reprompts: Reprompts) -> int | None:
         """When the next step is due."""
-        return None if self._quiet_since_ms is None else self._quiet_since_ms + after_ms
+        if self._quiet_since_ms is None:
+            return None
+        return self._quiet_since_ms + (reprompts.hold_ms if self.asked_to_wait else reprompts.after_ms)
 
     def step(self, phrases: tuple[str, ...]) -> str | None:
         """Return the next reprompt; None once all have been said."""
         self._quiet_since_ms = None
+        self.asked_to_wait = False
         self._no_input += 1
         return phrases[self._no_input - 1] if self._no_input <= len(phrases) else None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -96,6 +97,21 @@ class Transcript:
             return
         for utterance, text in said.items():
             last.says(_Words(text or "", self._place(utterance), awaited=utterance if text is None else None))
+
+    @contextmanager
+    def supposing(self, said: Mapping[UtteranceId, str], epoch: Epoch) -> Generator[None]:
+        """Be as if the caller had said this, for as long as the block lasts."""
+        count, last = self._count, self._entries[-1] if self._entries else None
+        before = replace(last, words=list(last.words)) if last is not None else None
+        self.caller(said, epoch)
+        try:
+            yield
+        finally:
+            if self._count > count:
+                self._entries.pop()
+                self._count = count
+            elif before is not None:
+                self._entries[-1] = before
 
     def words_came(self, utterance: UtteranceId, text: str) -> bool:
         """The words of an utterance that was answered before they were known; False where nobody awaits them."""

@@ -88,7 +88,7 @@ class Unasked:
         """The model has heard the caller cut in, and gives up the rest of what it was saying."""
         if self._state.closing or self._saying.current(event.reply) is None:
             return
-        self._listening.barge_in()
+        self._listening.barge_in("the speech model has heard them")
         if not self._hearing.turn_open:
             self._saying.forget_cut_off()  # it was the model that heard them, and it has decided that they meant it
 
@@ -136,7 +136,7 @@ class Unasked:
 
     def _accept_kept(self, kept: _Kept) -> None:
         self._kept = None
-        self._listening.barge_in()
+        self._listening.barge_in("the speech model answers")
         self._accept(kept.begun)
         for piece in kept.pieces:
             self._replying.made(piece)

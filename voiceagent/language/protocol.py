@@ -111,6 +111,10 @@ class Language(Protocol):
         """Return whether `text` only says "I am listening"."""
         ...
 
+    def asks_to_wait(self, text: str) -> bool:
+        """Return whether the caller needs a moment: "hold on", "let me find it"."""
+        ...
+
     def completeness(self, text: str) -> Completeness:
         """Return whether a pause after `text` is likely to be the end of the turn."""
         ...

@@ -9,6 +9,7 @@ __all__ = [
     "BargeInSeen",
     "CallSummary",
     "FillerSeen",
+    "FloorSeen",
     "PhaseSeen",
     "PhaseTokens",
     "ServedSeen",
@@ -83,6 +84,18 @@ class BargeInSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FloorSeen:
+    """A decision about who has the floor."""
+
+    at_ms: int
+    what: str
+    """`turn over`, `barge-in` or `no barge-in`."""
+    reason: str
+    waited_ms: int
+    """Since the caller's last sound, or since their voice came on."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseTokens:
     """What a phase's replies took; a model that counts none, such as the guided one, is shown with zeros."""
 
@@ -119,6 +132,7 @@ class CallSummary:
     served: list[ServedSeen]
     fillers: list[FillerSeen]
     barge_ins: list[BargeInSeen]
+    floor: list[FloorSeen]
     problems: list[str]
     longest_dead_air_ms: int
     """The longest time in which nobody was heard while the caller was waiting for the agent; a pause that the caller

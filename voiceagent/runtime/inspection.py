@@ -14,6 +14,7 @@ from voiceagent.runtime.call_summary import (
     BargeInSeen,
     CallSummary,
     FillerSeen,
+    FloorSeen,
     PhaseSeen,
     PhaseTokens,
     ServedSeen,
@@ -66,6 +67,7 @@ class _Reading:
         self._served: list[ServedSeen] = []
         self._fillers: list[FillerSeen] = []
         self._barge_ins: list[BargeInSeen] = []
+        self._floor: list[FloorSeen] = []
         self._problems: list[str] = []
         self._transcript: list[tuple[str, str | UtteranceId]] = []
         self._speech = AgentSpeech()
@@ -228,11 +230,15 @@ class _Reading:
                 self._begin_tool(values["fetch"], values["tool"], at_ms, prefetch=True)
             case "ServeFromCache":
                 self._served.append(ServedSeen(self._since(at_ms), values["how"], values["saved_ms"]))
+            case "NoteDecision":
+                decided = FloorSeen(self._since(at_ms), values["what"], values["reason"], values["waited_ms"])
+                self._floor.append(decided)
             case "ReportProblem":
                 self._problems.append(f"{values['what']}: {values['reason']}")
             case "AskModel":
                 self._phase_of[values["reply"]] = values["phase"]
-                self._waits(at_ms)
+                if not values.get("ahead"):
+                    self._waits(at_ms)
             case "PlayReply":
                 self._play(values["reply"], UtteranceId(values["utterance"]))
             case "RenewVoice":
@@ -290,6 +296,7 @@ class _Reading:
             served=self._served,
             fillers=self._fillers,
             barge_ins=self._barge_ins,
+            floor=self._floor,
             problems=self._problems,
             longest_dead_air_ms=_longest_dead_air_ms(self._voices),
             response_ms=_percentiles(first_sounds),

@@ -206,6 +206,7 @@ class _Shown:
 @dataclass(frozen=True, slots=True)
 class _Asked(_Shown):
     reply: str
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

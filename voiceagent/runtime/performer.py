@@ -70,7 +70,7 @@ class Performer:
                 self._stop_playout()
             case fx.Transcribe(utterance, hints):
                 self._voice.transcribe(utterance, hints)
-            case fx.AskModel(reply, request):
+            case fx.AskModel(reply, request, _):
                 self._voice.ask(reply, request)
             case fx.CancelReply(reply):
                 self._voice.cancel(reply)
@@ -104,7 +104,7 @@ class Performer:
                 self._tasks.start(self._hang_up(reason, drain=drain))
             case fx.ReportProblem("limit reached", limit):
                 _log.warning("call %s: the %s is reached", self._journal.call, limit)
-            case fx.ServeFromCache() | fx.ReportProblem():
+            case fx.ServeFromCache() | fx.NoteDecision() | fx.ReportProblem():
                 pass  # for the record: the journal and the observers have it
             case _:
                 assert_never(effect)

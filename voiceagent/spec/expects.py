@@ -9,7 +9,21 @@ from pydantic import Field, model_validator
 
 from voiceagent.spec.declared import Declared
 
-__all__ = ["Choice", "Digits", "Expects", "FreeSpeech", "SpokenAmount", "SpokenDate", "SpokenTime", "YesNo"]
+__all__ = [
+    "BETWEEN_KEYS_MS",
+    "Choice",
+    "Digits",
+    "Expects",
+    "FreeSpeech",
+    "SpokenAmount",
+    "SpokenDate",
+    "SpokenTime",
+    "YesNo",
+]
+
+
+BETWEEN_KEYS_MS = 3_000
+"""A number pressed key by key is over after this long without a key, where nothing else is said."""
 
 
 class FreeSpeech(Declared):
@@ -30,6 +44,8 @@ class Digits(Declared):
     """A secret: only a tool's parameter of type `Sealed` ever receives the digits themselves."""
     terminator: str | None = Field(default="#", pattern=r"^[0-9*#A-D]$")
     """The key that ends digits pressed early."""
+    between_keys_ms: int = Field(default=BETWEEN_KEYS_MS, ge=500, le=10_000)
+    """Without a key for so long, what was pressed is all of it."""
 
 
 class SpokenDate(Declared):

@@ -96,6 +96,9 @@ class Flow(Declared):
     voice: str | None = None
     reaches_human: bool = False
     """A promise, proved before a call: whatever the phase, the caller can get to one that transfers them."""
+    preemptive_replies: bool = False
+    """Whether the model is asked as soon as the caller pauses, and not only when their turn is over: what it says is
+    heard sooner by as long as it is waited for. What it says to a caller who goes on is dropped, and paid for."""
     seal_unasked: int | None = Field(default=12, ge=8, le=64)
     """A number of so many digits or more, said or pressed where the phase does not expect one as long, is sealed: it is
     a card or an identity number that nobody asked for. None: such numbers are taken down as any other word."""

@@ -188,6 +188,8 @@ class Reprompts(Declared):
 
     after_ms: int = Field(default=6_000, ge=1_000, le=60_000)
     """Silence before each phrase (`no_input` only)."""
+    hold_ms: int = Field(default=30_000, ge=1_000, le=120_000)
+    """The same before the first phrase, where the caller has asked for a moment (`no_input` only)."""
     phrases: tuple[str, ...] = ()
 
 

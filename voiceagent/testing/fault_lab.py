@@ -217,7 +217,8 @@ class _Run:
                 texts.append(str(result))
             case _:
                 pass
-        if isinstance(event, ev.ToolFinished | ev.PrefetchFinished | ev.ToolRequested):
+        served = any(isinstance(out.effect, fx.ServeFromCache) for out in outgoing)
+        if served or isinstance(event, ev.ToolFinished | ev.PrefetchFinished | ev.ToolRequested):
             messages = self.call.conversation.transcript.messages()
             yield from self._foreign([message for message in messages if message.number > self._told])
             self._told = max((message.number for message in messages), default=0)

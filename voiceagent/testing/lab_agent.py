@@ -112,6 +112,7 @@ async def opening_hours() -> dict[str, object]:
 
 LAB = Flow(
     name="laboratory",
+    preemptive_replies=True,
     initial="welcome",
     facts=LabFacts,
     filler=Filler(patience_ms=800, phrases=("One moment.", "Let me check."), again_ms=2_500, give_up_ms=12_000),

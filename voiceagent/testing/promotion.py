@@ -108,6 +108,8 @@ class _Reading:
         self._quiet_since_ms = 0
         self._interrupts_after_ms: int | None = None
         self._turn = 0
+        self._finished: dict[str, tuple[str, Row]] = {}
+        """Reply → its phase and its line."""
         self._phase_of_reply: dict[str, str] = {}
         self._reply: list[Row] = []
         self._has_tokens = False
@@ -172,7 +174,9 @@ class _Reading:
                 self._reply.append({"calls": name, **({"arguments": dict(arguments)} if arguments else {})})
             case ev.ReplyFinished(reply, input_tokens=tokens):
                 self._has_tokens = self._has_tokens or tokens > 0
-                self._lines.setdefault(self._phase_of_reply.get(reply, ""), []).append(_one_reply(self._reply))
+                phase, line = self._phase_of_reply.get(reply, ""), _one_reply(self._reply)
+                self._lines.setdefault(phase, []).append(line)
+                self._finished[reply] = (phase, line)
                 self._reply = []
             case _:
                 pass
@@ -208,11 +212,15 @@ class _Reading:
         match name:
             case "AskModel":
                 self._phase_of_reply[values["reply"]] = values["phase"]
-                self._acted()
+                if not values.get("ahead"):
+                    self._acted()
             case "PlayReply":
                 self._acted()
             case "CancelReply":
                 self._reply = []  # what nobody wanted is no line of the model's
+                phase, line = self._finished.pop(values["reply"], ("", None))
+                if line is not None:  # it was made ahead, and the caller went on
+                    self._lines[phase] = [other for other in self._lines[phase] if other is not line]
             case "SwapPhase":
                 self._acted()
                 self._phases.append(values["phase"])

@@ -92,6 +92,8 @@ def _effect(effect: fx.Effect) -> str | None:
             return f"fetch    {fetch} serves {call} ({how})"
         case fx.CancelTool(call):
             return f"tool     {call} is called off"
+        case fx.NoteDecision(what, reason, waited_ms):
+            return f"floor    {what} after {waited_ms} ms: {reason}"
         case fx.ReportProblem(what, reason):
             return f"problem  {what}: {reason}"
         case fx.Transfer(target):

@@ -11,7 +11,7 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.concepts import concepts, synonym_table
 from voiceagent.language.english.dates import date
 from voiceagent.language.english.digits import digit_spans, digits, goes_on
-from voiceagent.language.english.hearing import completeness, is_backchannel, is_noise
+from voiceagent.language.english.hearing import asks_to_wait, completeness, is_backchannel, is_noise
 from voiceagent.language.english.letters import letters
 from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
@@ -47,6 +47,7 @@ class English:
     letters = staticmethod(letters)
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
+    asks_to_wait = staticmethod(asks_to_wait)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
     spoken_amount = staticmethod(spoken_amount)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from voiceagent.language.english.hearing import ASKING_TO_WAIT
 from voiceagent.language.english.words import word_set
 from voiceagent.language.similarity import Concept
 
@@ -132,10 +133,7 @@ _SYNONYMS: Sequence[Sequence[str]] = (
        for kind in ("helpful", "great", "wonderful", "kind", "awesome", "fantastic", "lovely")),
      *(f"have a {kind} {time}" for kind in ("good", "nice", "great", "lovely", "wonderful")
        for time in ("day", "evening", "night", "afternoon", "morning", "weekend", "week", "one", "rest of your day"))),
-    ("hold on", "hang on", "one moment", "one second", "one sec", "one minute", "just a moment", "just a second",
-     "just a sec", "just a minute", "a moment please", "wait a moment", "wait a second", "wait a minute",
-     "give me a moment", "give me a second", "give me a minute", "bear with me", "let me find it", "let me look",
-     "let me see", "let me get it", "let me check", "let me think", "need a moment", "need a minute"),
+    ASKING_TO_WAIT,
     ("something else", "anything else", "another thing", "one more thing", "another question",
      "one more question", "other question", "more questions", "one other thing", "more help",
      "one thing", "one more", "one more request", "something more", "there is more", "need something", "ask something",

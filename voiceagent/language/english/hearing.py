@@ -8,7 +8,7 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.words import word_set
 from voiceagent.language.protocol import Completeness
 
-__all__ = ["completeness", "is_backchannel", "is_noise"]
+__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise"]
 
 # Moonshine writes the first three for silence and noise, Whisper the last ones.
 _NOISE = frozenset(
@@ -25,6 +25,20 @@ _BACKCHANNELS = (
     "right", "yeah", "sure", "alright", "all right", "got it", "i see", "go on", "ah", "aha",
     "oh", "oh okay", "oh i see", "great", "good", "fine", "cool", "i understand", "understood",
 )  # fmt: skip
+
+ASKING_TO_WAIT = (
+    "hold on", "hang on", "one moment", "one second", "one sec", "one minute", "just a moment", "just a second",
+    "just a sec", "just a minute", "a moment please", "wait a moment", "wait a second", "wait a minute",
+    "give me a moment", "give me a second", "give me a minute", "bear with me", "let me find it", "let me look",
+    "let me see", "let me get it", "let me check", "let me think", "need a moment", "need a minute",
+)  # fmt: skip
+_MAY_ASK_FOR_SOMETHING = frozenset({"let me see", "let me look", "let me check", "let me think", "let me get it"})
+"""Only where nothing follows: "let me see my balance" is no pause."""
+_ASKING_TO_WAIT = re.compile(
+    rf"\b(?:{'|'.join(phrase for phrase in ASKING_TO_WAIT if phrase not in _MAY_ASK_FOR_SOMETHING)})\b"
+    rf"|\b(?:{'|'.join(sorted(_MAY_ASK_FOR_SOMETHING))})$"
+    r"|\blet me (?:just |quickly )?(?:find|fetch|grab|get|look for|look at|go and|ask|check) (?:my|the|it|a|with)\b"
+)
 
 # A sentence that stops here goes on, whatever mark the recognizer put after it.
 _NEVER_LAST = word_set(
@@ -83,6 +97,12 @@ def is_backchannel(text: str) -> bool:
         else:
             return False
     return 0 < len(words) <= 4
+
+
+def asks_to_wait(text: str) -> bool:
+    """Return whether the caller needs a moment, and does not go on to ask something."""
+    said = " ".join(_words(text))
+    return _ASKING_TO_WAIT.search(said) is not None and not _QUESTION_END.search(text.strip())
 
 
 def completeness(text: str) -> Completeness:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceagent.errors import Source
+from voiceagent.spec.expects import BETWEEN_KEYS_MS, Digits
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Ask, Phase
@@ -28,8 +29,6 @@ from voiceagent.spec.ways import Ways
 
 __all__ = ["Wait", "longest_wait", "silences", "waits_in"]
 
-_BETWEEN_KEYS_MS = 3_000
-"""Keys pressed one by one are complete after this long without one."""
 _PHRASE_MS = 1_200
 """By how much a first filler may be put off where nobody has measured its length."""
 _MS_PER_CHARACTER = 65
@@ -58,7 +57,8 @@ def waits_in(flow: Flow, phase: Phase) -> tuple[Wait, ...]:
 
 def _waits(flow: Flow, phase: Phase, fetch_ms: Mapping[str, int]) -> tuple[Wait, ...]:
     limits = flow.limits
-    hearing_ms = max(limits.recognizer_timeout_ms, _BETWEEN_KEYS_MS)
+    between_keys_ms = [expected.between_keys_ms for expected in phase.expects if isinstance(expected, Digits)]
+    hearing_ms = max(limits.recognizer_timeout_ms, *between_keys_ms or [BETWEEN_KEYS_MS])
     telling_ms = limits.swap_timeout_ms + limits.model_timeout_ms
     filler = flow.filler_of(phase)
     waits: list[Wait] = []
