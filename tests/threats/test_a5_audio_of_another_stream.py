@@ -57,13 +57,12 @@ def test_another_calls_stream_is_heard_by_neither() -> None:
         server = MediaServer(
             settings,
             handler=take,
-            app=Starlette(),
             clock=clock,
             tokens=CallTokens(MemoryStore(clock)),
             transfers=Transfers({}, clock, MemoryStore(clock)),
             limits=CallLimits(settings, state=MemoryStore(clock), clock=clock),
         )
-        async with server.serving() as port:
+        async with server.serving(Starlette()) as port:
             attacker = await RawCarrier.calls(port, "CAattacker", agent="desk")
             victim = await RawCarrier.calls(port, "CAvictim", agent="desk")
             await until(lambda: len(calls) == 2)

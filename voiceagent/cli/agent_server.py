@@ -174,6 +174,13 @@ class AgentServer:
         self._watch.know(flows.values())
         await self._agents.serve(flows)
 
+    async def renew_certificate(self) -> None:
+        """Meet new connections with what is in the certificate's file now, where the port speaks TLS.
+
+        Raises OperatorError where that is of no use: the old one goes on.
+        """
+        await asyncio.to_thread(self._media.renew_certificate)
+
     async def drain(self, at_most_s: float) -> bool:
         """Take no new calls and wait for those there are; False where some had to be ended after that time.
 

@@ -77,12 +77,11 @@ async def open_lines(
     media = MediaServer(
         settings,
         handler=handler,
-        app=app,
         clock=clock,
         tokens=tokens,
         transfers=transfers,
         limits=limits,
         controls={"telnyx": telnyx} if telnyx is not None else {},
     )
-    async with media.serving() as port:
+    async with media.serving(app) as port:
         yield media, port
