@@ -26,6 +26,7 @@ from voiceagent.telephony.port import OnePort
 from voiceagent.telephony.reach import reached
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.websocket import WebSocket
+from voiceagent.testing.webhook import ask_where_to_connect
 
 
 async def _scheme(request):
@@ -311,6 +312,27 @@ def test_a_renewed_certificate_meets_new_connections_and_a_bad_one_does_not(tmp_
 def test_a_certificate_without_a_key_is_refused(tmp_path):
     with pytest.raises(OperatorError, match="give --tls-cert and --tls-key"):
         TelephonySettings(agents=frozenset({"bank"}), tls_cert=tmp_path / "cert.pem")
+
+
+# --- trying it -------------------------------------------------------------------------------------------------------
+
+
+def test_who_tries_a_server_that_nobody_vouches_for_is_told_so_and_not_that_nobody_listens(
+    running_clock, tmp_path, monkeypatch
+):
+    pair = new_pair(tmp_path)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+
+    async def scenario():
+        async with listening(running_clock, pair) as number:
+            url = f"https://127.0.0.1:{number}/answer"
+            with pytest.raises(OperatorError, match="certificate verify failed"):
+                await ask_where_to_connect(url, call="CA1", caller_number=None, auth_token=None)
+            monkeypatch.setenv("SSL_CERT_FILE", str(pair.cert))
+            with pytest.raises(OperatorError, match="other than TwiML"):  # it was let through to the page
+                await ask_where_to_connect(url, call="CA1", caller_number=None, auth_token=None)
+
+    asyncio.run(scenario())
 
 
 # --- where we connect to others --------------------------------------------------------------------------------------
