@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import struct
 import time
@@ -15,6 +16,7 @@ from typing import cast
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.telephony.doors import opened
 from tests.telephony.provider_side import AsteriskWire, BrowserWire, Line, Provider, TelnyxWire, TwilioWire, Wire
 from voiceagent.audio import FRAME_MS
 from voiceagent.console.lines import open_lines
@@ -204,7 +206,7 @@ CASES: Mapping[str, tuple[str, Callable[[], Wire], Mapping[str, object]]] = {
 }
 
 
-async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
+async def call_the_bank(name: str, directory: Path, door: str = "own port") -> tuple[Line, Trace]:
     dialect, new_wire, more = CASES[name]
     clock, trace, wire = FastClock(), Trace(), new_wire()
 
@@ -224,13 +226,15 @@ async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
     )
     settings = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0, **more)  # pyright: ignore[reportArgumentType]
     calls = Calls({"bank": BANK}, services, time_zone="UTC")
-    async with open_lines(settings, handler=calls.take, healthy=lambda: True, clock=clock) as (media, port):
+    parts = {"handler": calls.take, "healthy": lambda: True, "clock": clock}
+    async with opened(door, settings, folder=directory, **parts) as way:
         provider = Provider(wire, BankCaller(wire.audio_in.rate_hz), clock=clock, encode=encoded)
         async with asyncio.timeout(40):
-            async with connect(f"ws://127.0.0.1:{port}/media/{dialect}/bank", compression=None) as connection:
+            url = f"{way.url}/media/{dialect}/bank"
+            async with connect(url, ssl=way.trust, compression=None) as connection:
                 line = await provider.carry(connection)
-            media.drain()
-            await media.drained()
+            way.media.drain()
+            await way.media.drained()
     await calls.close()
     await tools.close()
     await journals.close()
@@ -239,7 +243,28 @@ async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_banks_call_is_the_same_whoever_carries_it(name: str, tmp_path: Path) -> None:
-    line, trace = asyncio.run(call_the_bank(name, tmp_path))
+    is_the_banks_call(name, *asyncio.run(call_the_bank(name, tmp_path)))
+
+
+BY_OTHER_DOORS = [
+    *itertools.product(
+        ("twilio", "telnyx, A-law in and L16 out", "browser at 16 kHz", "asterisk at 16 kHz, control in words"),
+        ("own port, TLS", "in an app, websockets-sansio"),
+    ),
+    ("twilio", "in an app, websockets"),
+    ("twilio", "in an app, wsproto"),
+]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:.*implementation is deprecated"
+)  # uvicorn's older way
+@pytest.mark.parametrize(("name", "door"), BY_OTHER_DOORS)
+def test_and_whatever_door_it_comes_by(name: str, door: str, tmp_path: Path) -> None:
+    is_the_banks_call(name, *asyncio.run(call_the_bank(name, tmp_path, door)))
+
+
+def is_the_banks_call(name: str, line: Line, trace: Trace) -> None:
     assert trace.phases == ["greeting", "authentication", "account_inquiry", "goodbye"]
     assert trace.ended == "phase goodbye"
     assert line.close_code == 1000
