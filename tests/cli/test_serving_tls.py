@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.cli.conftest import Shop
-from tests.faults_real.processes import ServerProcess
+from tests.faults_real.processes import ServerProcess, free_port
 from tests.telephony.certificates import Pair, new_pair
 from voiceagent.cli import main
 
@@ -56,10 +56,12 @@ def test_calls_and_health_come_by_tls_and_sighup_renews_the_certificate(
     shop: Shop, tmp_path: Path, workers: int
 ) -> None:
     pair, newer, wrong = new_pair(tmp_path), new_pair(tmp_path, "newer"), new_pair(tmp_path, "wrong")
-    options = (*given(pair), "--workers", str(workers), "--probe-every-s", "1")
+    door = free_port()
+    options = (*given(pair), "--workers", str(workers), "--probe-every-s", "1", "--audiosocket", str(door))
     with ServerProcess(shop.folder, *options) as server:
         assert f"serving shop: media wss://127.0.0.1:{server.port}/media/twilio/shop" in server.log
         assert f"serving shop: asterisk wss://127.0.0.1:{server.port}/media/asterisk/shop" in server.log
+        assert f"serving shop: audiosocket 127.0.0.1:{door}" in server.log
         assert asyncio.run(greeted(server.port, pair))
         ready = httpx.get(f"https://127.0.0.1:{server.port}/readyz", verify=pair.trusting(), trust_env=False)
         assert ready.status_code == 200
