@@ -12,10 +12,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Run, Shop
 from tests.faults_real.processes import ServerProcess, free_port
 from tests.telephony.certificates import Pair, new_pair
-from voiceagent.cli import main
 
 
 def given(pair: Pair) -> tuple[str, ...]:
@@ -88,13 +87,10 @@ def test_calls_and_health_come_by_tls_and_sighup_renews_the_certificate(
         assert server.ends() == 0
 
 
-def test_a_server_whose_certificate_is_of_no_use_does_not_start(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("shop")
+def test_a_server_whose_certificate_is_of_no_use_does_not_start(voiceagent: Run, tmp_path: Path) -> None:
     pair, other = new_pair(tmp_path), new_pair(tmp_path, "other")
     pair.replaced_by(Pair(other.cert, pair.key))
-    monkeypatch.setattr("sys.argv", ["voiceagent", "serve", "shop", "--insecure", *given(pair)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 1
-    assert f"the TLS key {pair.key} does not belong to the certificate {pair.cert}" in capsys.readouterr().err
+    code, _, complained = voiceagent("serve", "shop", "--insecure", *given(pair))
+    assert code == 1
+    assert complained == f"voiceagent: the TLS key {pair.key} does not belong to the certificate {pair.cert}\n"
