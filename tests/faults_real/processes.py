@@ -138,7 +138,7 @@ class ServerProcess:
             )
         try:
             self.until_logged("journals in")
-            self.port = int(re.findall(r"health http://127\.0\.0\.1:(\d+)/", self.log)[0])
+            self.port = int(re.findall(r"health https?://127\.0\.0\.1:(\d+)/", self.log)[0])
         except BaseException:
             self.__exit__(None, None, None)
             raise

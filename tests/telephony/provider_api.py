@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from voiceagent.ports import Clock
+from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import OnePort
 
 __all__ = ["ProviderApi"]
@@ -57,7 +58,7 @@ class ProviderApi:
             pass
 
         port: OnePort[object] = OnePort(
-            admit=admit, serve=nobody, app=self._app, clock=clock, max_sockets=1, max_http_connections=10
+            admit=admit, serve=nobody, app=self._app, clock=clock, live=LiveLines(most=1), max_http_connections=10
         )
         number = await port.open("127.0.0.1", 0)
         try:

@@ -56,13 +56,12 @@ def test_an_interrupted_sentence_stops_and_a_goodbye_is_heard_to_its_last_sample
         server = MediaServer(
             settings,
             handler=handler,
-            app=Starlette(),
             clock=running_clock,
             tokens=CallTokens(MemoryStore(running_clock)),
             transfers=Transfers({}, running_clock, MemoryStore(running_clock)),
             limits=CallLimits(settings, state=MemoryStore(running_clock), clock=running_clock),
         )
-        async with server.serving() as port:
+        async with server.serving(Starlette()) as port:
             carrier = TwilioCarrier(f"ws://127.0.0.1:{port}/media/twilio/bank", caller=SilentCaller())
             carried = await carrier.carry()
             return carried, carrier.heard[1]

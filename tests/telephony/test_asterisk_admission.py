@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.console.lines import open_lines
 from voiceagent.errors import OperatorError
@@ -102,6 +102,20 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
         async with lines as (_, port), httpx.AsyncClient() as client:
             got = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": authorization})
         assert (got.status_code, got.text) == (status, answer)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("shown", [{}, {"Authorization": basic("asterisk:wrong")}])
+def test_its_socket_and_its_questions_are_refused_alike(running_clock, shown):
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
+        lines = open_lines(settings, handler=None, healthy=lambda: True, clock=running_clock)
+        async with lines as (_, port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://127.0.0.1:{port}{PATH}", additional_headers=shown)
+            asked = [await client.get(f"/asterisk/bank/{word}?call=1", headers=shown) for word in ("after", "connect")]
+        assert {refused.value.response.status_code, *(answer.status_code for answer in asked)} == {401}
 
     asyncio.run(run())
 

@@ -104,10 +104,8 @@ async def serving(clock, settings=SECURE, *, calls=None, spent=None):
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
     limits = CallLimits(settings, state=state, clock=clock, spent=spent)
-    server = MediaServer(
-        settings, handler=calls, app=Starlette(), clock=clock, tokens=tokens, transfers=transfers, limits=limits
-    )
-    async with server.serving() as port:
+    server = MediaServer(settings, handler=calls, clock=clock, tokens=tokens, transfers=transfers, limits=limits)
+    async with server.serving(Starlette()) as port:
         yield calls, tokens, server, f"ws://127.0.0.1:{port}"
 
 

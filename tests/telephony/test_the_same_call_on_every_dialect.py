@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import socket
 import struct
@@ -20,6 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
+from tests.telephony.doors import opened
 from tests.telephony.provider_packets import AudioSocketWire, PacketConnection
 from tests.telephony.provider_side import (
     AsteriskWire,
@@ -32,7 +34,6 @@ from tests.telephony.provider_side import (
     Wire,
 )
 from voiceagent.audio import FRAME_MS
-from voiceagent.console.lines import open_lines
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
@@ -262,9 +263,14 @@ COMMANDS = {"asterisk": ["answer", "hang up"], "incoming": ["answer", "hang up"]
 
 @asynccontextmanager
 async def connected(
-    name: str, handler: Callable[[IncomingCall], Awaitable[None]], clock: Clock
+    name: str,
+    handler: Callable[[IncomingCall], Awaitable[None]],
+    clock: Clock,
+    *,
+    door: str = "own port",
+    folder: Path = Path(),
 ) -> AsyncGenerator[tuple[MediaServer, Connection]]:
-    """Serve the bank, and connect the two in the case's own way."""
+    """Serve the bank behind this door, and connect the two in the case's own way."""
     way, _, more = SHORT[name]
     given: dict[str, Any] = {"agents": frozenset({"bank"}), "insecure": True, "port": 0, **more}
     line = AudioSocketLine("bank", free_port())
@@ -282,20 +288,23 @@ async def connected(
             given["asterisk_url"] = f"ws://127.0.0.1:{asterisk.sockets[0].getsockname()[1]}/media"
         if way == "audiosocket":
             given["audiosockets"] = (line,)
-        lines = open_lines(TelephonySettings(**given), handler=handler, healthy=lambda: True, clock=clock)
-        media, port = await stack.enter_async_context(lines)
+        parts = {"handler": handler, "healthy": lambda: True, "clock": clock}
+        opening = opened(door, TelephonySettings(**given), folder=folder, **parts)
+        behind = await stack.enter_async_context(opening)
+        media = behind.media
         if way == "audiosocket":
             packets = await PacketConnection.to(line.port)
             stack.push_async_callback(packets.close)
             yield media, packets
         elif way == "incoming":
             client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            asked = await client.get(f"http://127.0.0.1:{port}/asterisk/bank/connect?connection=c1&call=7.1")
+            web = behind.url.replace("ws", "http", 1)
+            asked = await client.get(f"{web}/asterisk/bank/connect?connection=c1&call=7.1")
             assert asked.text == "connecting"
             yield media, await reached.get()
         else:
-            url = f"ws://127.0.0.1:{port}/media/{way}/bank"
-            yield media, await stack.enter_async_context(connect(url, compression=None))
+            url = f"{behind.url}/media/{way}/bank"
+            yield media, await stack.enter_async_context(connect(url, ssl=behind.trust, compression=None))
 
 
 def free_port() -> int:
@@ -303,7 +312,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
+async def call_the_bank(name: str, directory: Path, door: str = "own port") -> tuple[Line, Trace]:
     clock, trace, wire = FastClock(), Trace(), CASES[name][1]()
 
     def failed(problem: Exception) -> None:
@@ -321,7 +330,8 @@ async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
         observers=(trace,),
     )
     calls = Calls({"bank": BANK}, services, time_zone="UTC")
-    async with asyncio.timeout(40), connected(name, calls.take, clock) as (media, connection):
+    way = connected(name, calls.take, clock, door=door, folder=directory)
+    async with asyncio.timeout(40), way as (media, connection):
         line = await Provider(wire, BankCaller(wire.audio_in.rate_hz), clock=clock, encode=encoded).carry(connection)
         media.drain()
         await media.drained()
@@ -333,7 +343,28 @@ async def call_the_bank(name: str, directory: Path) -> tuple[Line, Trace]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_banks_call_is_the_same_whoever_carries_it(name: str, tmp_path: Path) -> None:
-    line, trace = asyncio.run(call_the_bank(name, tmp_path))
+    is_the_banks_call(name, *asyncio.run(call_the_bank(name, tmp_path)))
+
+
+BY_OTHER_DOORS = [
+    *itertools.product(
+        ("twilio", "telnyx, A-law in and L16 out", "browser at 16 kHz", "asterisk at 16 kHz, control in words"),
+        ("own port, TLS", "in an app, websockets-sansio"),
+    ),
+    ("twilio", "in an app, websockets"),
+    ("twilio", "in an app, wsproto"),
+]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:.*implementation is deprecated"
+)  # uvicorn's older way
+@pytest.mark.parametrize(("name", "door"), BY_OTHER_DOORS)
+def test_and_whatever_door_it_comes_by(name: str, door: str, tmp_path: Path) -> None:
+    is_the_banks_call(name, *asyncio.run(call_the_bank(name, tmp_path, door)))
+
+
+def is_the_banks_call(name: str, line: Line, trace: Trace) -> None:
     assert trace.phases == ["greeting", "authentication", "account_inquiry", "goodbye"]
     assert trace.ended == "phase goodbye"
     way, new_wire, _ = CASES[name]

@@ -50,7 +50,6 @@ class Worker:
         self.media = MediaServer(
             _SETTINGS,
             handler=self._take,
-            app=Starlette(),
             clock=clock,
             tokens=self.tokens,
             transfers=Transfers({}, clock, state),
@@ -91,8 +90,8 @@ async def _replayed(state: str) -> None:
         for store in stores:
             stack.push_async_callback(store.close)
         one, other = (Worker(store, clock) for store in stores)
-        one_port = await stack.enter_async_context(one.media.serving())
-        other_port = await stack.enter_async_context(other.media.serving())
+        one_port = await stack.enter_async_context(one.media.serving(Starlette()))
+        other_port = await stack.enter_async_context(other.media.serving(Starlette()))
 
         path = await one.answer("CA0")
         assert await upgrade(other_port, path) == 101, "the carrier comes to whichever worker"
@@ -109,7 +108,7 @@ def test_a3_a_token_is_refused_after_a_minute(tmp_path: Path) -> None:
         clock = LaterClock()
         store = await open_store(f"sqlite:///{tmp_path}/state.db", clock=clock)
         worker = Worker(store, clock)
-        async with worker.media.serving() as port:
+        async with worker.media.serving(Starlette()) as port:
             path = await worker.answer("CA0")
             clock.later_ms = TOKEN_LIFETIME_MS
             assert await upgrade(port, path) == 403
@@ -125,7 +124,7 @@ def test_a3_nobody_is_let_in_while_nobody_knows_what_was_used(tmp_path: Path) ->
             clock = SystemClock()
             store = await open_store(server.url, clock=clock)
             worker = Worker(store, clock)
-            async with worker.media.serving() as port:
+            async with worker.media.serving(Starlette()) as port:
                 path = await worker.answer("CA0")
                 server.freeze()
                 assert await upgrade(port, path) == 503

@@ -71,13 +71,12 @@ def test_another_calls_stream_is_heard_by_neither(name: str) -> None:
         server = MediaServer(
             settings,
             handler=take,
-            app=Starlette(),
             clock=clock,
             tokens=CallTokens(MemoryStore(clock)),
             transfers=Transfers({}, clock, MemoryStore(clock)),
             limits=CallLimits(settings, state=MemoryStore(clock), clock=clock),
         )
-        async with server.serving() as port:
+        async with server.serving(Starlette()) as port:
             attacker, victim = await calls_in(port, "CAattacker"), await calls_in(port, "CAvictim")
             await until(lambda: len(calls) == 2)
             for message in (speaker.media("CAvictim", FOREIGN), speaker.digit("CAvictim", "1")):

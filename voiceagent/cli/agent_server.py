@@ -1,4 +1,4 @@
-"""The whole server in one place: engines, models, tools, journals and the port, put together and taken apart again."""
+"""The whole server in one place: engines, models, tools, journals and the lines, put together and taken apart again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import gc
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import JsonValue
+from starlette.types import ASGIApp
 
 from voiceagent.cli.probing import Probing
 from voiceagent.console.host import HostAccess, require_host_token
@@ -156,6 +157,7 @@ class AgentServer:
         self._watch = watch
         self._probing = probing
         self.port = port
+        """0 where calls come by somebody else's."""
 
     @property
     def live_calls(self) -> int:
@@ -173,6 +175,13 @@ class AgentServer:
         """Take new calls on these flows, of agents that are served already; those there are keep theirs."""
         self._watch.know(flows.values())
         await self._agents.serve(flows)
+
+    async def renew_certificate(self) -> None:
+        """Meet new connections with what is in the certificate's file now, where the port speaks TLS.
+
+        Raises OperatorError where that is of no use: the old one goes on.
+        """
+        await asyncio.to_thread(self._media.renew_certificate)
 
     async def drain(self, at_most_s: float) -> bool:
         """Take no new calls and wait for those there are; False where some had to be ended after that time.
@@ -200,11 +209,16 @@ class AgentServer:
 
 @asynccontextmanager
 async def agent_server(
-    settings: ServerSettings, flows: Mapping[str, Flow], *, observers: Sequence[Observer] = ()
+    settings: ServerSettings,
+    flows: Mapping[str, Flow],
+    *,
+    observers: Sequence[Observer] = (),
+    mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[AgentServer]:
     """Serve these agents until the block is left. Raises OperatorError, MissingExtra and WeightsError before it serves.
 
-    `observers` are told everything that happens in every call, on the event loop.
+    `observers` are told everything that happens in every call, on the event loop. With `mount` no port is opened: it
+    gets the app by which calls come, for somebody else to serve.
     """
     for chatty in ("transitions", "websockets"):  # at INFO a line for every transition and every connection
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -279,6 +293,7 @@ async def agent_server(
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             spent=spending,
+            mount=mount,
         )
         async with lines as (media, port):
             yield AgentServer(media, port, agents, watch, probing)

@@ -32,6 +32,7 @@ from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
 from voiceagent.telephony.byte_order import L16Order
+from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.settings import CarrierKeys, SignalWireCodec, TelephonySettings
 from voiceagent.telephony.telnyx import TelnyxCodec
 
@@ -51,6 +52,19 @@ def serve(
     public_url: Annotated[
         str | None,
         typer.Option(envvar="VOICEAGENT_PUBLIC_URL", help="https address under which carriers reach this server."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VOICEAGENT_TLS_CERT",
+            metavar="FILE",
+            help="Certificate of this server and those above it, in PEM: only https and wss on the port then. SIGHUP "
+            "loads a renewed one.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(envvar="VOICEAGENT_TLS_KEY", metavar="FILE", help="Its key, in PEM and not encrypted."),
     ] = None,
     insecure: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool, typer.Option("--insecure", help="Let anybody in: for trying things out on this machine.")
@@ -180,6 +194,8 @@ def serve(
         insecure=insecure,
         host=host,
         port=port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         listening_fd=worker.listening_fd if worker is not None else None,
         max_calls=max_calls,
         max_calls_per_agent=max_calls_per_agent,
@@ -190,6 +206,8 @@ def serve(
         transfer_targets=_targets(transfer or ()),
     )
     _require_somebody_gets_in(telephony)
+    if tls_cert is not None and tls_key is not None:
+        Certificate(tls_cert, tls_key)  # before anything is loaded, and by a supervisor in place of its workers
     require_writable(serving.journals)
     if record is not None:
         require_writable(record)
@@ -338,10 +356,14 @@ def _orphaned(worker: Inherited, stages: _Stages) -> None:
 
 
 async def _reload_whenever(changed: asyncio.Event, server: AgentServer, served: _Served) -> None:
-    """Load the agents anew at every SIGHUP; where one is not as it should be, all stay as they are."""
+    """Load agents and certificate anew at every SIGHUP; where one of them is not as it should be, the old ones stay."""
     while True:
         await changed.wait()
         changed.clear()
+        try:
+            await server.renew_certificate()
+        except OperatorError as exc:
+            _log.error("the old certificate stays: %s", exc)
         try:
             flows = await asyncio.to_thread(served.load)
             await server.reload(flows)
@@ -369,14 +391,15 @@ def _webhook_of(telephony: TelephonySettings) -> str:
 def _print_addresses(settings: ServerSettings, port: int) -> None:
     telephony = settings.telephony
     host = f"[{telephony.host}]" if ":" in telephony.host else telephony.host
-    here = f"{host}:{port}"
+    secure = "" if telephony.tls_cert is None else "s"
+    here = f"{secure}://{host}:{port}"
     for agent in sorted(telephony.agents):
         if telephony.insecure:
-            typer.echo(f"serving {agent}: media ws://{here}/media/twilio/{agent}")
+            typer.echo(f"serving {agent}: media ws{here}/media/twilio/{agent}")
         elif telephony.webhook_base is not None:
             typer.echo(f"serving {agent}: webhook {telephony.webhook_base}/{_webhook_of(telephony)}/{agent}/answer")
-        if telephony.asterisk_password is not None:
-            typer.echo(f"serving {agent}: asterisk ws://{here}/media/asterisk/{agent}")
+        if telephony.insecure or telephony.asterisk_password:
+            typer.echo(f"serving {agent}: asterisk ws{here}/media/asterisk/{agent}")
     for line in telephony.audiosockets:
         typer.echo(f"serving {line.agent}: audiosocket {line.host}:{line.port}")
-    typer.echo(f"journals in {settings.journals}/; health http://{here}/healthz")
+    typer.echo(f"journals in {settings.journals}/; health http{here}/healthz")

@@ -1,9 +1,11 @@
-"""The telephone lines of a server: media sockets and the control plane, put together behind one port."""
+"""The telephone lines of a server: media sockets and the control plane, put together behind one port or in one app."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+
+from starlette.types import ASGIApp
 
 from voiceagent.console.app import control_plane
 from voiceagent.console.host import HostAccess
@@ -12,6 +14,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState, SpentLately
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import Admission
+from voiceagent.telephony.asgi import media_route
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
@@ -40,9 +43,11 @@ async def open_lines(
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
     spent: SpentLately | None = None,
+    mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
     """Listen until the block is left; gives the media server and the port bound.
 
+    With `mount` no port is opened, and 0 is given for it: `mount` gets the app that somebody else is to serve.
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
     unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
@@ -77,12 +82,17 @@ async def open_lines(
     media = MediaServer(
         settings,
         handler=handler,
-        app=app,
         clock=clock,
         tokens=tokens,
         transfers=transfers,
         limits=limits,
         controls={"telnyx": telnyx} if telnyx is not None else {},
     )
-    async with media.serving() as port:
-        yield media, port
+    if mount is None:
+        async with media.serving(app) as port:
+            yield media, port
+    else:
+        app.router.routes.append(media_route(media, clock=clock))
+        async with media.taking_calls():
+            mount(app)
+            yield media, 0

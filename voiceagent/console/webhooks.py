@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from voiceagent.errors import OperatorError
+from voiceagent.telephony.asgi import target_of
 from voiceagent.telephony.dialects import DialectRow
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import secret_is_shown, telnyx_has_signed, webhook_is_signed
@@ -121,7 +122,7 @@ def _proves(request: Request, row: DialectRow, settings: TelephonySettings, body
         case "signature":
             form = pairs(body.decode("utf-8", "replace"))
             return webhook_is_signed(
-                _target(request), form, base=settings.webhook_base, auth_token=secret, signature=shown[0]
+                target_of(request.scope), form, base=settings.webhook_base, auth_token=secret, signature=shown[0]
             )
         case "ed25519":
             return telnyx_has_signed(body, signature=shown[0], timestamp=shown[1], public_key=secret, unix_ms=unix_ms)
@@ -130,9 +131,3 @@ def _proves(request: Request, row: DialectRow, settings: TelephonySettings, body
         case None:
             return False
     assert_never(row.webhook_proof)
-
-
-def _target(request: Request) -> str:
-    target = request.scope["raw_path"].decode("ascii", "replace")
-    query = request.scope["query_string"].decode("ascii", "replace")
-    return f"{target}?{query}" if query else target

@@ -1,19 +1,29 @@
-"""First bytes: the head of a connection's first request, read until it is clear who is to speak with it."""
+"""First bytes: the head of a connection's first request, read until it is clear who is to speak with it.
+
+Where there is a certificate, TLS is agreed on before that, in the same time and counted among the same connections.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Protocol, cast
 
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
+from voiceagent.telephony.certificate import Certificate
 
 __all__ = ["HEAD_DEADLINE_MS", "MAX_HEAD_BYTES", "UNREAD_MS", "FirstBytes", "Knocking", "Undecided"]
 
+_log = logging.getLogger(__name__)
+
 MAX_HEAD_BYTES = 16_384
 HEAD_DEADLINE_MS = 5_000
-"""For the head of the first request: whoever sends it byte by byte is cut off."""
+"""For the head of the first request, TLS included: whoever sends it byte by byte is cut off."""
+_TLS_SHUTDOWN_S = 2
+"""For the far side to say that it has seen the end."""
 
 UNREAD_MS = 2_000
 """In a rush of connections, what one has sent may lie unread for so long: it is not to blame for being undecided."""
@@ -83,10 +93,12 @@ class Undecided:
 class FirstBytes(asyncio.Protocol):
     """Reads the head of the first request and hands the connection on."""
 
-    def __init__(self, undecided: Undecided) -> None:
+    def __init__(self, undecided: Undecided, certificate: Certificate | None = None) -> None:
         self._undecided = undecided
+        self._certificate = certificate
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._is_securing = False
         self._cancel_deadline: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -95,10 +107,58 @@ class FirstBytes(asyncio.Protocol):
         self._undecided.came(self, peer[0] if peer else "")
         clock = self._undecided.clock
         self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
+        if self._certificate is not None:
+            self._secure(self._transport, self._certificate)
+
+    def _secure(self, bare: asyncio.Transport, certificate: Certificate) -> None:
+        """Agree on TLS with the far side."""
+        bare.set_write_buffer_limits(high=0)  # what waits then waits above, where it is counted as not sent
+        self._is_securing = True
+        agreeing = asyncio.get_running_loop().start_tls(
+            bare,
+            self,
+            certificate.context,
+            server_side=True,
+            ssl_handshake_timeout=HEAD_DEADLINE_MS / 1_000,
+            ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
+        )
+        self._agree(cast("Coroutine[asyncio.Future[None], None, asyncio.Transport | None]", agreeing))
+
+    def _agree(self, agreeing: Coroutine[asyncio.Future[None], None, asyncio.Transport | None]) -> None:
+        """Go on agreeing, up to where it waits; whoever does not speak TLS is cut off.
+
+        No task does so: it would begin a turn of the loop later, and uvloop may have read here by then what is for TLS.
+        """
+        try:
+            waited_for = agreeing.send(None)
+        except StopIteration as agreed:
+            self._go_on(cast("asyncio.Transport | None", agreed.value))
+        except OSError:  # no TLS, none that both can, or the connection broke: that is no fault of ours
+            self.cut_off()
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection that is none yet
+            log_failure(_log, exc, "TLS could not be begun")
+            self.cut_off()
+        else:
+            waited_for.add_done_callback(lambda _: self._agree(agreeing))
+
+    def _go_on(self, secured: asyncio.Transport | None) -> None:
+        """Read on behind TLS; there is nothing to read from where the connection was lost while it was agreed on."""
+        if secured is None or secured.is_closing():
+            self.cut_off()
+            return
+        self._transport, self._is_securing = secured, False
+        self._look()
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         self._head += data
-        end = self._head.find(b"\r\n\r\n", max(0, len(self._head) - len(data) - 3))
+        if not self._is_securing:  # else it came right behind the far side's last word of TLS, and is looked at next
+            self._look()
+
+    def _look(self) -> None:
+        """See whether the head is complete."""
+        end = self._head.find(b"\r\n\r\n")
         if end > MAX_HEAD_BYTES or (end < 0 and len(self._head) > MAX_HEAD_BYTES):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif end >= 0:
@@ -119,7 +179,10 @@ class FirstBytes(asyncio.Protocol):
         protocol.data_received(bytes(self._head))
 
     def _too_slow(self) -> None:
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        if not self._is_securing:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self.cut_off()
 
     def _refuse(self, status: HTTPStatus) -> None:
         self._leave()

@@ -10,10 +10,10 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import h11
 from starlette.types import ASGIApp
@@ -29,9 +29,11 @@ from websockets.server import ServerProtocol
 from voiceagent.errors import OperatorError
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
+from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
+from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 
-__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "MediaLine", "OnePort", "port_errors"]
+__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort", "port_errors"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,23 +46,15 @@ _PING_S = 15
 _PONG_S = 20
 """Whoever has gone without a word is so known within 40 seconds, closing included."""
 _CLOSE_S = 2
-_SHUTDOWN_S = 5
 
 Admitted = TypeVar("Admitted")
-
-
-class MediaLine(Protocol):
-    """Whatever carries a call and can be closed."""
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close in good order, within a bounded time."""
-        ...
 
 
 class OnePort(Generic[Admitted]):
     """A listening port. `admit` looks at an upgrade before it is granted, `serve` then owns the connection.
 
-    `admit` returns the HTTP status of a refusal, or what `serve` is to be given.
+    `admit` returns the HTTP status of a refusal, or what `serve` is to be given. Media sockets are among those that are
+    `live`, which there may be others of, from the moment they are let in until `serve` has returned.
     """
 
     def __init__(
@@ -70,7 +64,7 @@ class OnePort(Generic[Admitted]):
         serve: Callable[[ServerConnection, Admitted], Awaitable[None]],
         app: ASGIApp,
         clock: Clock,
-        max_sockets: int,
+        live: LiveLines[Admitted],
         max_http_connections: int,
     ) -> None:
         self.clock = clock
@@ -79,14 +73,10 @@ class OnePort(Generic[Admitted]):
         here, since an upgrade that is going to be refused has a task too."""
         self._admit = admit
         self._serve = serve
-        self._max_sockets = max_sockets
+        self._live = live
         self._max_http_connections = max_http_connections
-        self._live: dict[MediaLine, Admitted] = {}
-        """Media sockets from the moment they are let in until `serve` has returned: the one notion of what is live."""
-        self._none_live = asyncio.Event()
-        self._none_live.set()
         # As many as all lines at once would need.
-        self._undecided = Undecided(self.protocol_for, clock=clock, most=max_sockets + max_http_connections)
+        self._undecided = Undecided(self.protocol_for, clock=clock, most=live.most + max_http_connections)
         self._http = Config(
             app,
             ws="none",  # a second request on an HTTP connection cannot become a socket
@@ -103,15 +93,18 @@ class OnePort(Generic[Admitted]):
 
     # --- listening ---------------------------------------------------------------------------------------------------
 
-    async def open(self, host: str, port: int, *, listening_fd: int | None = None) -> int:
+    async def open(
+        self, host: str, port: int, *, listening_fd: int | None = None, certificate: Certificate | None = None
+    ) -> int:
         """Listen and return the port bound. Raises OperatorError where that is not possible.
 
-        With `listening_fd` the socket is there already: several processes take connections from it.
+        With `listening_fd` the socket is there already: several processes take connections from it. With a
+        `certificate` nothing but TLS is spoken.
         """
         loop = asyncio.get_running_loop()
 
         def begin() -> FirstBytes:
-            return FirstBytes(self._undecided)
+            return FirstBytes(self._undecided, certificate)
 
         if listening_fd is not None:
             self._listener = await loop.create_server(begin, sock=socket.socket(fileno=listening_fd))
@@ -124,35 +117,6 @@ class OnePort(Generic[Admitted]):
         """Whether new connections are taken; asked by `ServerConnection` before it grants an upgrade."""
         return self._listener is not None and self._listener.is_serving()
 
-    @property
-    def live(self) -> int:
-        """Media sockets that are let in and not done with."""
-        return len(self._live)
-
-    @property
-    def admitted(self) -> Collection[Admitted]:
-        """What `admit` has said of each of them."""
-        return self._live.values()
-
-    @property
-    def full(self) -> bool:
-        """Whether the next media socket is refused."""
-        return len(self._live) >= self._max_sockets
-
-    @contextmanager
-    def counted(self, line: MediaLine, admitted: Admitted) -> Generator[None]:
-        """Count a line that was let in by another door as live, and end it when the port is closed."""
-        self._live[line] = admitted
-        self._none_live.clear()
-        try:
-            yield
-        finally:
-            self._forget(line)
-
-    async def none_live(self) -> None:
-        """Return when no media socket is live."""
-        await self._none_live.wait()
-
     async def close(self) -> None:
         """Take no more connections and end those there are: sockets with 1001, all of it in bounded time."""
         if self._listener is None:
@@ -161,29 +125,17 @@ class OnePort(Generic[Admitted]):
         listener.close()
         self._undecided.cut_off()
         await self._close_http()
-        await self._close_sockets()
-        async with asyncio.timeout(_SHUTDOWN_S):
+        await self._live.close(1001, "server is going away")
+        await _ended(self.handler_tasks)
+        async with asyncio.timeout(SHUTDOWN_S):
             await listener.wait_closed()
 
     async def _close_http(self) -> None:
         for connection in list(self._http_state.connections):
             connection.shutdown()
-        tasks = set(self._http_state.tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=_SHUTDOWN_S)
-            await _cancel(tasks)
+        await _ended(self._http_state.tasks)
         for connection in list(self._http_state.connections):
             cast("_HttpConnection", connection).cut_off()
-
-    async def _close_sockets(self) -> None:
-        closing = {asyncio.ensure_future(connection.close(1001, "server is going away")) for connection in self._live}
-        if closing:
-            await asyncio.wait(closing, timeout=_SHUTDOWN_S)
-            await _cancel(closing)
-        tasks = set(self.handler_tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=_SHUTDOWN_S)
-            await _cancel(tasks)
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
@@ -216,7 +168,7 @@ class OnePort(Generic[Admitted]):
         finally:
             cut_off()
             connection.transport.abort()
-            self._forget(connection)
+            self._live.forget(connection)
             self._forget_task()
 
     def _forget_task(self) -> None:
@@ -228,25 +180,15 @@ class OnePort(Generic[Admitted]):
         verdict: list[Admitted] = []
 
         async def process_request(_: ServerConnection, request: Request) -> Response | None:
-            admitted = HTTPStatus.SERVICE_UNAVAILABLE if self.full else await self._admit(request)
-            if self.full:  # by now: others may have been let in meanwhile
-                _log.warning("refused a media socket: %d are open", self.live)
-                admitted = HTTPStatus.SERVICE_UNAVAILABLE
+            admitted = await self._live.let_in(connection, lambda: self._admit(request))
             if isinstance(admitted, HTTPStatus):
                 return _refusal(connection, admitted)
             verdict.append(admitted)
-            self._live[connection] = admitted
-            self._none_live.clear()
             return None
 
         with suppress(ConnectionClosed):  # whoever asks and does not wait for the answer is no fault of ours
             await connection.handshake(process_request, server_header=None)
         return verdict[0] if verdict and connection.state is State.OPEN else None
-
-    def _forget(self, connection: MediaLine) -> None:
-        self._live.pop(connection, None)
-        if not self._live:
-            self._none_live.set()
 
 
 @contextmanager
@@ -263,10 +205,14 @@ def _refusal(connection: ServerConnection, status: HTTPStatus) -> Response:
     return connection.respond(status, f"{status.phrase}\n")
 
 
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _ended(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait for them, in bounded time."""
+    waited_for = set(tasks)
+    if waited_for:
+        await asyncio.wait(waited_for, timeout=SHUTDOWN_S)
+        for task in waited_for:
+            task.cancel()
+        await asyncio.gather(*waited_for, return_exceptions=True)
 
 
 # --- who speaks with a connection ------------------------------------------------------------------------------------

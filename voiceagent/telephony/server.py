@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
@@ -21,10 +21,12 @@ from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
 from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
+from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import OnePort
 from voiceagent.telephony.reach import reached
@@ -37,12 +39,11 @@ __all__ = ["MediaServer"]
 
 _log = logging.getLogger(__name__)
 
-_INTERNAL_ERROR = 1011
-_SHUTDOWN_S = 5
+_GOING_AWAY, _INTERNAL_ERROR = 1001, 1011
 
 
 class MediaServer:
-    """Serves media sockets and one ASGI app on one port.
+    """Lets media connections in and serves them, whatever door they come by: a port of our own, or somebody else's app.
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
     connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
@@ -54,7 +55,6 @@ class MediaServer:
         settings: TelephonySettings,
         *,
         handler: CallHandler,
-        app: ASGIApp,
         clock: Clock,
         tokens: CallTokens,
         transfers: Transfers,
@@ -72,35 +72,31 @@ class MediaServer:
         self._leg_numbers = itertools.count(1)
         self._legs: dict[SocketLeg, None] = {}
         self._newest: dict[CallId, SocketLeg] = {}
-        self._draining = False
+        self._draining = True
+        """Until a door is open."""
         self._reaching: set[asyncio.Task[None]] = set()
-        self._port: OnePort[Admission] = OnePort(
-            admit=self._admit,
-            serve=self._serve,
-            app=app,
-            clock=clock,
-            max_sockets=settings.max_calls,
-            max_http_connections=settings.max_http_connections,
-        )
+        self._certificate: Certificate | None = None
+        self.live: LiveLines[Admission] = LiveLines(most=settings.max_calls)
+        """Those that are let in, until nothing of their calls is left to be done."""
 
     @property
     def ready(self) -> bool:
         """Whether a new call would be taken."""
-        return self._port.is_serving() and not self._draining and not self._port.full and not self._overloaded
+        return not (self._draining or self.live.full or self._overloaded)
 
     @property
     def live_calls(self) -> int:
-        """Media sockets that are let in, until nothing of their calls is left to be done."""
-        return self._port.live
+        """How many are live."""
+        return len(self.live)
 
     def takes(self, agent: str) -> bool:
         """Whether an agent has fewer calls than its share."""
         most = self._settings.max_calls_per_agent
-        return most is None or sum(one.agent == agent for one in self._port.admitted) < most
+        return most is None or sum(one.agent == agent for one in self.live.admitted) < most
 
     @property
     def _overloaded(self) -> bool:
-        if not self._port.live:
+        if not self.live:
             self._limits.lag.nobody_there()
         return self._limits.lag.overloaded
 
@@ -115,35 +111,73 @@ class MediaServer:
 
     async def drained(self) -> None:
         """Return when no call is live, and carriers have been told where those go that are handed over."""
-        await self._port.none_live()
+        await self.live.none_left()
         await self._transfers.all_asked()
 
+    def renew_certificate(self) -> None:
+        """Meet new connections with what is in the certificate's file now. Raises OperatorError: the old one stays."""
+        if self._certificate is not None:
+            self._certificate.renew()
+            _log.info("new connections are met with the certificate in %s", self._settings.tls_cert)
+
     @asynccontextmanager
-    async def serving(self) -> AsyncGenerator[int]:
-        """Listen for as long as the context lasts; gives the port bound.
+    async def serving(self, app: ASGIApp) -> AsyncGenerator[int]:
+        """Listen for media sockets and requests to the app for as long as the context lasts; gives the port bound.
 
         Raises OperatorError where the port cannot be opened. On leaving, connections still open are closed with
         1001 and everything is waited for, in bounded time.
         """
         settings = self._settings
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._certificate = await asyncio.to_thread(Certificate, settings.tls_cert, settings.tls_key)
+        port = OnePort(
+            admit=self._admit_request,
+            serve=self._serve,
+            app=app,
+            clock=self._clock,
+            live=self.live,
+            max_http_connections=settings.max_http_connections,
+        )
+        async with self.taking_calls(), AsyncExitStack() as closing:
+            number = await port.open(
+                settings.host, settings.port, listening_fd=settings.listening_fd, certificate=self._certificate
+            )
+            closing.push_async_callback(port.close)  # before the doors: it ends the calls of all of them
+            closing.callback(self.drain)
+            how = "".join((", TLS" if self._certificate else "", " (insecure)" if settings.insecure else ""))
+            _log.info("listening on %s:%d%s", settings.host, number, how)
+            yield number
+
+    @asynccontextmanager
+    async def taking_calls(self) -> AsyncGenerator[None]:
+        """Take calls for as long as the context lasts, by AudioSocket's ports and whatever else lets them in.
+
+        On leaving, connections still open are closed with 1001 and everything is waited for, in bounded time.
+        """
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._all_reached)
-            for line in settings.audiosockets:
-                door = AudioSocketPort(line, settings=settings, serve=self._serve_packets, clock=self._clock)
+            for line in self._settings.audiosockets:
+                door = AudioSocketPort(line, settings=self._settings, serve=self._serve_packets, clock=self._clock)
                 closing.push_async_callback(door.close)
                 await door.open()
-            port = await self._port.open(settings.host, settings.port, listening_fd=settings.listening_fd)
-            closing.push_async_callback(self._port.close)  # before the doors: it ends the calls of all of them
+            closing.push_async_callback(self._all_closed)
             closing.callback(self.drain)
-            _log.info("listening on %s:%d%s", settings.host, port, " (insecure)" if settings.insecure else "")
-            yield port
+            self._draining = False
+            yield
+
+    async def _all_closed(self) -> None:
+        await self.live.close(_GOING_AWAY, "server is going away")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_S):
+                await self.live.none_left()
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
-    async def _admit(self, request: Request) -> Admission | HTTPStatus:
+    async def admit(self, path: str, header: Callable[[str], Sequence[str]]) -> Admission | HTTPStatus:
+        """Decide by path and headers of an upgrade; `header` returns all values of one. See `LiveLines.let_in`."""
         if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
-        admitted = await admit(request.path, request.headers.get_all, settings=self._settings, tokens=self._tokens)
+        admitted = await admit(path, header, settings=self._settings, tokens=self._tokens)
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
@@ -168,12 +202,15 @@ class MediaServer:
             _log.warning("refused a media socket: %s", spent)
         return spent is None
 
+    async def _admit_request(self, request: Request) -> Admission | HTTPStatus:
+        return await self.admit(request.path, request.headers.get_all)
+
     async def _serve(self, connection: Connection, admitted: Admission) -> None:
-        await self._carry(WebSocket(connection, clock=self._clock), admitted)
+        await self.carry(WebSocket(connection, clock=self._clock), admitted)
 
     def connect(self, url: str, admitted: Admission) -> bool:
         """Connect to a carrier that waits for it, for a call that is let in; False where no call is taken now."""
-        if self._port.full or not self._takes_any() or not self._takes_for(admitted):
+        if self.live.full or not self._takes_any() or not self._takes_for(admitted):
             return False
         task = asyncio.ensure_future(self._reach(url, admitted))
         self._reaching.add(task)
@@ -183,7 +220,7 @@ class MediaServer:
     async def _reach(self, url: str, admitted: Admission) -> None:
         try:
             async with reached(url) as connection:
-                with self._port.counted(connection, admitted):
+                with self.live.counted(connection, admitted):
                     await self._serve(connection, admitted)
         except CallLost as exc:
             _log.warning("no call came about: %s", exc)
@@ -193,19 +230,20 @@ class MediaServer:
     async def _all_reached(self) -> None:
         """Wait for the connections that were made from here, in bounded time."""
         if self._reaching:
-            await asyncio.wait(self._reaching, timeout=_SHUTDOWN_S)
+            await asyncio.wait(self._reaching, timeout=SHUTDOWN_S)
             for task in self._reaching:
                 task.cancel()
             await asyncio.gather(*self._reaching, return_exceptions=True)
 
     async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
-        if self._port.full:
-            _log.warning("refused a media socket: %d are open", self._port.live)
+        if self.live.full:
+            _log.warning("refused a media socket: %d are open", len(self.live))
         elif self._takes_any() and self._takes_for(admitted):
-            with self._port.counted(socket, admitted):
-                await self._carry(socket, admitted)
+            with self.live.counted(socket, admitted):
+                await self.carry(socket, admitted)
 
-    async def _carry(self, socket: LegSocket, admitted: Admission) -> None:
+    async def carry(self, socket: LegSocket, admitted: Admission) -> None:
+        """Have the call that comes by this connection taken, and return when nothing of it is left to be done."""
         leg = SocketLeg(
             LegId(f"l{next(self._leg_numbers)}"),
             socket=socket,

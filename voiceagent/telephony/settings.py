@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
@@ -100,6 +101,10 @@ class TelephonySettings:
     """0 takes any free one."""
     listening_fd: int | None = None
     """A socket that listens there already, which this process shares with others."""
+    tls_cert: Path | None = None
+    """Certificate of this server, in PEM, and those above it: nothing but TLS is spoken on its port then."""
+    tls_key: Path | None = None
+    """The certificate's key, in PEM and not encrypted."""
     max_calls: int = 100
     """Media sockets at a time, until nothing is left of their calls; the next one is refused with 503."""
     max_calls_per_agent: int | None = None
@@ -141,6 +146,8 @@ class TelephonySettings:
             raise OperatorError(
                 f"Telnyx has no {self.telnyx_codec} at {self.telnyx_rate_hz} Hz: PCMU and PCMA have 8000, L16 {rates}"
             )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise OperatorError("TLS needs a certificate and its key: give --tls-cert and --tls-key")
         self._check_exchanges()
         if self.public_url is not None:
             self._check_public_url(self.public_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -33,9 +34,12 @@ async def ask_where_to_connect(
     try:
         asked = httpx.URL(url, params={"CallSid": call, **({"From": caller_number} if caller_number else {})})
         signed = {"X-Twilio-Signature": twilio_signature(str(asked), auth_token)} if auth_token else {}
-        async with httpx.AsyncClient(trust_env=False, timeout=_WITHIN_S) as client:
+        trust = ssl.create_default_context()  # this machine's, and SSL_CERT_FILE, as of the media socket
+        async with httpx.AsyncClient(trust_env=False, verify=trust, timeout=_WITHIN_S) as client:
             answer = await client.get(asked, headers=signed)
     except httpx.ConnectError as exc:
+        if "SSL" in str(exc):  # somebody does
+            raise OperatorError(f"{url}: {exc}") from exc
         raise OperatorError(f"nobody listens at {urlsplit(url).netloc}; is voiceagent serve running?") from exc
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise OperatorError(f"{url}: {str(exc) or type(exc).__name__}") from exc
