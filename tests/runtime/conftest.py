@@ -24,6 +24,7 @@ from voiceagent.core.ids import CallId, LegId, UtteranceId
 from voiceagent.errors import CallLost
 from voiceagent.ports import (
     MULAW_8K,
+    Announcement,
     CredentialBroker,
     Engines,
     IncomingCall,
@@ -77,6 +78,8 @@ class HandMadeLeg:
         """Utterance → bytes of it that were queued."""
         self.targets: tuple[str, ...] = ()
         """Whom callers can be handed over to."""
+        self.callers_come_back = False
+        self.announced: Announcement | None = None
         self.clears = 0
         self.hang_ups: list[str] = []
         self._free_ms = 0
@@ -119,10 +122,12 @@ class HandMadeLeg:
     def send_digits(self, digits: str) -> None:
         raise AssertionError(f"nobody asked for {digits}")
 
-    async def transfer(self, target: str) -> None:
+    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         if target not in self.targets:
             raise CallLost(f"no number is given for {target}")
+        self.announced = announcement
         await self.hang_up(drain=True)
+        return self.callers_come_back
 
     async def hang_up(self, *, drain: bool) -> None:
         self.hang_ups.append("drained" if drain else "at once")

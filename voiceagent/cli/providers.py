@@ -19,7 +19,8 @@ _DETECTED = "auto"
 def providers() -> None:
     """Print what each dialect does in the connection itself (in_band), by REST, or not at all.
 
-    `redirect`: the carrier asks our answer document what comes next once the connection is closed.
+    `redirect`: the carrier asks our answer document what comes next once the connection is closed. `announce`: whoever
+    takes a caller is told about them first, and a caller whom nobody takes comes back.
 
     Example: voiceagent providers
     """
@@ -30,6 +31,7 @@ def providers() -> None:
         "marks on clear",
         "digits out",
         "transfer",
+        "announce",
         "hang up",
         "recording",
         "dial out",
@@ -54,6 +56,7 @@ def _cells(features: LegFeatures) -> tuple[str, ...]:
         returned,
         features.digits_out,
         features.transfer,
+        features.announce,
         features.hang_up,
         by_rest,
         by_rest,

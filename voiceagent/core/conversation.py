@@ -32,6 +32,7 @@ from voiceagent.spec.phase import (
     HostSignals,
     Silent,
     TimedOut,
+    TransferFails,
 )
 
 __all__ = ["Conversation"]
@@ -158,6 +159,10 @@ class Conversation:
                 self._leg_lost(event)
             case ev.CallResumed():
                 self._resuming.folded()
+            case ev.HandedOver(target):
+                self._handed_over(target)
+            case ev.TransferFailed(_, reason):
+                self._transfer_failed(reason)
             case ev.CallEnded():
                 self._call_ended()
             case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
@@ -256,7 +261,22 @@ class Conversation:
         if event.may_return and not self.state.closing:
             self.state.suspended = True
         else:
-            self._closing.at_once(event.reason)
+            self._closing.caller_left(event.reason)
+
+    def _handed_over(self, target: str) -> None:
+        if not self._closing.handing_over:
+            return
+        self.state.legs.clear()
+        self.state.handed_over = target
+        self.state.suspended = True
+
+    def _transfer_failed(self, reason: str) -> None:
+        if not self._closing.transfer_failed(reason):
+            return
+        if not self.state.legs:
+            self._closing.at_once(reason)
+        elif not self._phasing.signal(Signal(TransferFails)):
+            self._closing.nobody_took_them(reason)
 
     def _call_ended(self) -> None:
         self._saying.drop_reply()

@@ -230,7 +230,7 @@ class Session:
             if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
                 # What has become of a write survives a power cut, like the intent that was on disk before it.
                 tasks.start(_synced(journal))
-            if state.suspended and isinstance(event, ev.LegLost):
+            if state.suspended and isinstance(event, ev.LegLost | ev.HandedOver):
                 self._suspended = True
                 return
             self._wake_me()
@@ -294,6 +294,7 @@ class Session:
             clock=services.clock,
             tasks=tasks,
             post=self.post,
+            locale=self._flow.locale,
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:

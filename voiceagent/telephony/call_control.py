@@ -35,6 +35,15 @@ class CallControl(Protocol):
         """Have the provider dial a number and connect the caller to it; the media stream ends."""
         ...
 
+    @property
+    def consults(self) -> bool:
+        """Whether somebody can be called for a caller, and be told something before the two are connected."""
+        ...
+
+    async def consult(self, call: str, dialled: Dialled) -> str:
+        """Call whoever is to take the caller over; return that call's id. Its webhook sees to all that comes next."""
+        ...
+
     async def send_digits(self, call: str, digits: str) -> None:
         """Press keys towards the caller."""
         ...

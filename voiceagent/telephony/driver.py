@@ -15,8 +15,8 @@ from typing import assert_never
 
 from voiceagent.core.events import DigitsPressed, Event, LegLost
 from voiceagent.core.ids import LegId, UtteranceId
-from voiceagent.ports import AudioFormat, Clock, LegEvents, LegFeatures
-from voiceagent.telephony.call_control import CallControl
+from voiceagent.ports import Announcement, AudioFormat, Clock, LegEvents, LegFeatures
+from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import (
     Answer,
     BufferFree,
@@ -82,15 +82,21 @@ class SocketLeg:
         lead_ms: int,
         transfers: Transfers,
         controls: Mapping[str, CallControl] | None = None,
+        dialled_for: Callable[[Started, str], Dialled | None] = lambda _, __: None,
     ) -> None:
-        """`controls` are the providers' REST interfaces, by dialect: what the dialect has no message for."""
+        """`controls` are the providers' REST interfaces, by dialect: what the dialect has no message for.
+
+        `dialled_for` returns the call by which we reach a number for a caller; None where we cannot.
+        """
         self._id = leg
         self._socket = socket
         self._dialect = dialect
         self._clock = clock
         self._ticker = ticker
         self._state = LegState(socket=socket, dialect=dialect, clock=clock)
-        self._ending = LegEnding(leg, self._state, transfers=transfers, controls=controls or {})
+        self._ending = LegEnding(
+            leg, self._state, transfers=transfers, controls=controls or {}, dialled_for=dialled_for
+        )
         self._lead_ms = min(lead_ms, dialect.buffer_ms // 2)
         self._ignored: Counter[str] = Counter()
         self._events: LegEvents | None = None
@@ -342,6 +348,6 @@ class SocketLeg:
         """End the leg; with `drain` after everything queued has been heard, or a bounded time."""
         await self._ending.hang_up(drain=drain)
 
-    async def transfer(self, target: str) -> None:
+    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         """Hand the caller over, as `LegEnding.transfer` does."""
-        await self._ending.transfer(target)
+        return await self._ending.transfer(target, announcement)

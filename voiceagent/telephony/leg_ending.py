@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
-from voiceagent.errors import CallLost
-from voiceagent.telephony.call_control import CallControl
-from voiceagent.telephony.codec import HangUp, SendDigits
+from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Announcement
+from voiceagent.telephony.call_control import CallControl, Dialled
+from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState
 from voiceagent.telephony.pacing import MARK_GRACE_MS
-from voiceagent.telephony.transfers import Transfers
+from voiceagent.telephony.transfers import Handover, Transfers
 
 __all__ = ["GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
 
@@ -28,14 +29,24 @@ class LegEnding:
     """What the agent does to a call besides speaking in it."""
 
     def __init__(
-        self, leg: LegId, state: LegState, *, transfers: Transfers, controls: Mapping[str, CallControl]
+        self,
+        leg: LegId,
+        state: LegState,
+        *,
+        transfers: Transfers,
+        controls: Mapping[str, CallControl],
+        dialled_for: Callable[[Started, str], Dialled | None],
     ) -> None:
-        """`controls` are the providers' REST interfaces, by dialect."""
+        """`controls` are the providers' REST interfaces, by dialect.
+
+        `dialled_for` returns the call that reaches a number for a caller; None where we cannot place it.
+        """
         self._id = leg
         self._state = state
         self._features = state.dialect.features
         self._transfers = transfers
         self._controls = controls
+        self._dialled_for = dialled_for
         self._requests: set[asyncio.Task[None]] = set()
         self._goodbye = (NORMAL, "agent hung up")
 
@@ -95,22 +106,49 @@ class LegEnding:
         if control is not None:
             await self._ask(control.hang_up(state.open.started.call))
 
-    async def transfer(self, target: str) -> None:
+    async def transfer(self, target: str, announcement: Announcement | None) -> bool:
         """Hand the caller over to one of the server's targets, after draining.
 
         The carrier is told by REST, or goes on with its answer document once the socket is closed, and is told there
-        whom to dial. Raises CallLost: no such target, the dialect can do neither, or the caller has gone meanwhile.
+        whom to dial. Returns whether it connects the caller to us again if nobody takes them. Raises CallLost: no such
+        target, the dialect can do neither, or the caller has gone meanwhile.
         """
-        control = self._control(self._features.transfer)
-        if self._features.transfer != "redirect" and control is None:
+        if self._features.transfer != "redirect" and self._control(self._features.transfer) is None:
             raise CallLost(f"{self._features.dialect} cannot hand a caller over")
         number = self._transfers.number_of(target)
         await self._heard_out()
         if self._state.over:
             raise CallLost("the caller has gone")
-        call = self._state.opened.started.call
-        await (control.transfer(call, number) if control is not None else self._transfers.expect(call, number))
+        try:
+            may_return = await self._hand_over(self._state.opened.started, Handover(number, announcement))
+        except CallLost:
+            self._state.speak_again()
+            raise
         await self._let_go()
+        return may_return
+
+    async def _hand_over(self, started: Started, handover: Handover) -> bool:
+        features, control = self._features, self._control(self._features.transfer)
+        consulting = control is not None and features.announce == "rest" and control.consults
+        if handover.announcement is not None and not consulting and features.announce != "redirect":
+            self._transfers.cannot_announce(features.dialect)
+        if control is None:
+            await self._transfers.expect(started.call, handover)
+            return features.announce == "redirect"
+        dialled = self._dialled_for(started, handover.number)
+        if not consulting or handover.announcement is None or dialled is None:
+            await control.transfer(started.call, handover.number)
+            return False
+        await self._consult(control, started.call, dialled, handover.announcement)
+        return True
+
+    async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
+        consultations = self._transfers.consultations
+        try:
+            await consultations.begin(call, announcement)
+            await consultations.placed(call, await control.consult(call, dialled))
+        except StateUnavailable as exc:
+            raise CallLost(f"whoever takes the caller could not be told anything: {exc}") from exc
 
     async def _heard_out(self) -> None:
         """Wait until all that was queued has been heard: its last mark, or the time it takes and a margin."""

@@ -80,6 +80,11 @@ class LegState:
             self.open.pacer.clear(self.clock.now_ms())
             self.see_whether_all_heard()
 
+    def speak_again(self) -> None:
+        """Hanging up has come to nothing: the agent is heard on this leg once more."""
+        self.hanging_up = False
+        self.all_heard.clear()
+
     def see_whether_all_heard(self) -> None:
         """Tell whoever waits to hang up, if nothing is left to be heard."""
         if self.hanging_up and self.open is not None and not self.open.pacer.busy:

@@ -19,7 +19,7 @@ from voiceagent.logs import log_failure
 from voiceagent.ports import CallHandler, Clock, IncomingCall
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
-from voiceagent.telephony.call_control import CallControl
+from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
@@ -215,6 +215,7 @@ class MediaServer:
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
             controls=self._controls,
+            dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
         self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
@@ -233,6 +234,14 @@ class MediaServer:
                 del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
+
+    def _dialled_for(self, incoming: IncomingCall, number: str) -> Dialled | None:
+        """Return the call that reaches somebody for a caller; it shows our own number, which the caller had dialled."""
+        base, own = self._settings.webhook_base, incoming.called_number
+        if base is None or own is None:
+            return None
+        webhook = f"{base}/{incoming.leg.features.dialect}/{incoming.agent}/answer"
+        return Dialled(number, own, webhook, detect_machine=False)
 
     async def _refusal(self, incoming: IncomingCall) -> str | None:
         try:

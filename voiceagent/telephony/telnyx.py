@@ -59,6 +59,7 @@ TELNYX_FEATURES = LegFeatures(
     digits_out="rest",
     transfer="rest",
     hang_up="rest",
+    announce="rest",
 )
 
 TelnyxCodec = Literal["PCMU", "PCMA", "L16"]

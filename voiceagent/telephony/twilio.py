@@ -60,6 +60,7 @@ TWILIO_FEATURES = LegFeatures(
     digits_out="no",
     transfer="redirect",
     hang_up="close",
+    announce="redirect",
 )
 
 _BUFFER_MS = 600_000  # more than ten minutes: warning 31931, and the audio is discarded

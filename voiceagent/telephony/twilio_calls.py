@@ -42,6 +42,16 @@ class TwilioCalls:
         twiml = f"<Response><Dial>{escape(number)}</Dial></Response>"
         await self._rest.post(f"/Calls/{call}.json", data={"Twiml": twiml})
 
+    @property
+    def consults(self) -> bool:
+        """What is announced there, the document that dials has announced."""
+        return False
+
+    async def consult(self, call: str, dialled: Dialled) -> str:
+        """Twilio has no command for it."""
+        del call, dialled
+        raise CallLost("Twilio announces by its documents")
+
     async def send_digits(self, call: str, digits: str) -> None:
         """Twilio presses keys only while it dials, or in place of the stream."""
         del call, digits
