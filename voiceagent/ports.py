@@ -598,6 +598,8 @@ class LegFeatures:
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    record: Literal["rest", "no"] = "no"
+    """Whether the provider records the call when it is asked to."""
     announce: Literal["redirect", "rest", "no"] = "no"
     """Whether the person to whom a caller is handed over is told something first, and the caller comes back where
     nobody takes them: by the document that dials, or by commands."""
@@ -667,6 +669,10 @@ class Leg(Protocol):
 
     def send_digits(self, digits: str) -> None:
         """Press keys towards the far side."""
+        ...
+
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call from now on, or not; one that cannot does not."""
         ...
 
     async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:

@@ -23,6 +23,9 @@ ENVIRONMENT = {
     "TWILIO_AUTH_TOKEN": "t0ken",
     "TELNYX_API_KEY": "k3y",
     "TELNYX_CONNECTION_ID": "app1",
+    "SIGNALWIRE_SPACE": "example",
+    "SIGNALWIRE_PROJECT_ID": "p0",
+    "SIGNALWIRE_API_TOKEN": "t0ken",
 }
 
 
@@ -38,7 +41,16 @@ def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     printed = capsys.readouterr().out
     rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in printed.splitlines() if "│" in line}
     assert set(rows) == set(DIALECTS) - {"auto"} | {"audiosocket"}
-    assert [cell.strip() for cell in rows["telnyx"][3:6]] == ["rest", "rest", "rest"]
+    assert [cell.strip() for cell in rows["telnyx"][3:9]] == ["rest"] * 6
+    assert [cell.strip() for cell in rows["signalwire"][3:9]] == [
+        "in_band",
+        "redirect",
+        "redirect",
+        "close",
+        "rest",
+        "rest",
+    ]
+    assert [cell.strip() for cell in rows["fonoster"][5:9]] == ["no", "close", "no", "no"]
     assert rows["browser"][2].strip() == "dropped"
 
 
@@ -46,6 +58,7 @@ def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     ("carrier", "webhook", "placed"),
     [
         ("twilio", ("Url", "https://voice.example.com/twilio/bank/answer"), "CA-new"),
+        ("signalwire", ("Url", "https://voice.example.com/signalwire/bank/answer"), "CA-new"),
         ("telnyx", ("webhook_url", "https://voice.example.com/telnyx/bank/answer"), "v3:new"),
     ],
 )
@@ -70,6 +83,7 @@ def test_a_call_is_placed_and_its_webhook_is_ours(environment, capsys, monkeypat
     [
         ({}, "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"),
         ({"carrier": "telnyx"}, "set TELNYX_API_KEY and TELNYX_CONNECTION_ID"),
+        ({"carrier": "signalwire"}, "set SIGNALWIRE_SPACE, SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN"),
         ({"to": "555"}, r"'555' is no telephone number: write it like \+15551234567"),
         ({"public_url": "http://voice.example.com"}, "must look like 'https://voice.example.com'"),
     ],
@@ -98,7 +112,10 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
     telephony = TelephonySettings(
         agents=frozenset(), public_url="https://voice.example.com", keys=CarrierKeys.of({key.upper(): "x"})
     )
-    if key in {"signalwire_bearer", "telnyx_api_key"}:
+    if key not in {f"{name}_secret" for name in ("cloudonix", "fonoster", "browser", "auto")} | {
+        "signalwire_signing_key",
+        "telnyx_public_key",
+    }:
         with pytest.raises(OperatorError, match="every call would be refused"):
             _require_somebody_gets_in(telephony)
     else:

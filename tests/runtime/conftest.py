@@ -80,6 +80,8 @@ class HandMadeLeg:
         """Whom callers can be handed over to."""
         self.callers_come_back = False
         self.announced: Announcement | None = None
+        self.recorded: list[tuple[int, bool]] = []
+        """When the provider was asked to record, and when to stop."""
         self.clears = 0
         self.hang_ups: list[str] = []
         self._free_ms = 0
@@ -121,6 +123,9 @@ class HandMadeLeg:
 
     def send_digits(self, digits: str) -> None:
         raise AssertionError(f"nobody asked for {digits}")
+
+    def record(self, *, on: bool) -> None:
+        self.recorded.append((self.clock.now_ms(), on))
 
     async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         if target not in self.targets:
@@ -304,6 +309,7 @@ class Exchange:
         self.shared: SharedJournals | None = None
         """Where journals are kept as well."""
         self.spending: Spending | None = None
+        self.record_at_provider = False
 
     def serve(
         self,
@@ -347,6 +353,7 @@ class Exchange:
                 learned=self.learned,
                 recordings=recorded_in,
                 spending=self.spending,
+                record_at_provider=self.record_at_provider,
                 observers=(*self.observers, *(line.observe for line in placed)),
             )
             for line in placed:

@@ -28,7 +28,7 @@ _OVER = {
 
 
 class ProviderApi:
-    """Twilio's and Telnyx' interface; `asked` is what it was asked, in order."""
+    """Twilio's, SignalWire's and Telnyx' interface; `asked` is what it was asked, in order."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -41,6 +41,8 @@ class ProviderApi:
                 Route("/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
                 Route("/2010-04-01/Accounts/{account}/Calls/{call}.json", self._twilio, methods=["POST"]),
                 Route("/2010-04-01/Accounts/{account}/Calls/{call}/{rest:path}", self._twilio, methods=["POST"]),
+                Route("/api/laml/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
+                Route("/api/laml/2010-04-01/Accounts/{account}/Calls/{call}.json", self._twilio, methods=["POST"]),
                 Route("/v2/calls", self._telnyx, methods=["POST"]),
                 Route("/v2/calls/{call}/actions/{action}", self._telnyx, methods=["POST"]),
             ]

@@ -73,7 +73,12 @@ def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True):
         async with api.serving(clock) as address, httpx.AsyncClient() as telnyx_side:
             calls = TelnyxCalls(api_key="k3y", api=address, connection=connection)
             lines = open_lines(
-                SETTINGS, handler=handler, healthy=lambda: True, clock=clock, telnyx=calls, may_go_on=goes_on
+                SETTINGS,
+                handler=handler,
+                healthy=lambda: True,
+                clock=clock,
+                controls={"telnyx": calls},
+                may_go_on=goes_on,
             )
             async with lines as (_, port):
                 webhook = f"http://127.0.0.1:{port}/telnyx/bank/answer"

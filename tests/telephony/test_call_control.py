@@ -12,7 +12,7 @@ from voiceagent.errors import CallLost
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
-from voiceagent.telephony.twilio_calls import TwilioCalls
+from voiceagent.telephony.twilio_calls import TwilioCalls, signalwire_calls
 
 TWILIO = "/2010-04-01/Accounts/AC0/Calls"
 TELNYX = "/v2/calls/v3:c0/actions"
@@ -27,6 +27,8 @@ def asking(clock, ask, *, provider, api=None):
         async with api.serving(clock) as address:
             if provider == "twilio":
                 control = TwilioCalls(account="AC0", auth_token="t0ken", api=address)
+            elif provider == "signalwire":
+                control = signalwire_calls(space="example", project="p0", token="t0ken", api=address)
             else:
                 control = TelnyxCalls(api_key="k3y", connection="app1", api=address)
             try:
@@ -48,7 +50,13 @@ def do(name, *arguments):
         (do("hang_up", "CA0"), "/CA0.json", {"Status": "completed"}),
         (do("transfer", "CA0", "+49&30"), "/CA0.json", {"Twiml": "<Response><Dial>+49&amp;30</Dial></Response>"}),
         (do("start_recording", "CA0"), "/CA0/Recordings.json", {"RecordingChannels": "dual"}),
-        (do("stop_recording", "CA0"), "/CA0/Recordings/Twilio.CURRENT.json", {"Status": "stopped"}),
+        (
+            do("pause_recording", "CA0", "RE1"),
+            "/CA0/Recordings/RE1.json",
+            {"Status": "paused", "PauseBehavior": "silence"},
+        ),
+        (do("resume_recording", "CA0", "RE1"), "/CA0/Recordings/RE1.json", {"Status": "in-progress"}),
+        (do("stop_recording", "CA0", ""), "/CA0/Recordings/Twilio.CURRENT.json", {"Status": "stopped"}),
     ],
 )
 def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
@@ -64,7 +72,9 @@ def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
         (do("transfer", "v3:c0", "+4930"), "transfer", {"to": "+4930"}),
         (do("send_digits", "v3:c0", "12#"), "send_dtmf", {"digits": "12#"}),
         (do("start_recording", "v3:c0"), "record_start", {"channels": "dual", "format": "wav"}),
-        (do("stop_recording", "v3:c0"), "record_stop", {}),
+        (do("pause_recording", "v3:c0", ""), "record_pause", {}),
+        (do("resume_recording", "v3:c0", ""), "record_resume", {}),
+        (do("stop_recording", "v3:c0", ""), "record_stop", {}),
         (do("answer", "v3:c0"), "answer", {"command_id": "answer"}),
         (do("reject", "v3:c0"), "reject", {"cause": "USER_BUSY"}),
     ],
@@ -73,6 +83,18 @@ def test_telnyx_is_asked_by_commands(running_clock, ask, action, body):
     api = asking(running_clock, ask, provider="telnyx")
     assert api.asked == [(f"{TELNYX}/{action}", body)]
     assert api.authorizations == {"Bearer k3y"}
+
+
+def test_signalwire_is_asked_as_twilio_is_at_its_own_address(running_clock):
+    async def ask(control):
+        await control.hang_up("c0")
+        with pytest.raises(CallLost, match="SignalWire presses no keys"):
+            await control.send_digits("c0", "1")
+
+    api = asking(running_clock, ask, provider="signalwire")
+    path = "/api/laml/2010-04-01/Accounts/p0/Calls/c0.json"
+    assert api.asked == [(path, {"Status": "completed"})]
+    assert api.authorizations == {"Basic " + base64.b64encode(b"p0:t0ken").decode()}
 
 
 def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
@@ -146,7 +168,7 @@ def test_ending_what_has_ended_is_no_failure_and_handing_it_over_is_one(running_
 
     async def ask(control):
         await control.hang_up(call)
-        await control.stop_recording(call)
+        await control.stop_recording(call, "")
         with pytest.raises(CallLost, match=r"20404|90018"):
             await control.transfer(call, "+4930")
 

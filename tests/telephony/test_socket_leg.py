@@ -766,6 +766,61 @@ def test_the_document_that_dials_announces_and_brings_back(clock):
     driven(clock, scenario)
 
 
+class _RecordingRest(RestCalls):
+    async def start_recording(self, call):
+        self._note("start recording", call)
+        return "RE1"
+
+    async def pause_recording(self, call, recording):
+        self._note("pause recording", call, recording)
+
+    async def resume_recording(self, call, recording):
+        self._note("resume recording", call, recording)
+
+
+class _RecordedDialect(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="rest", transfer="rest", announce="no", record="rest")
+
+
+def test_what_is_said_to_somebody_else_is_not_recorded(clock):
+    rest = _RecordingRest()
+
+    async def scenario(rig):
+        rig.leg.record(on=True)
+        await settle()
+        await rig.leg.transfer("support")
+        assert [what for what, *_ in rest.asked] == ["start recording", "pause recording", "transfer"]
+
+    driven(clock, scenario, dialect=_RecordedDialect(), controls={"rest": rest})
+
+
+def test_a_transfer_that_is_refused_has_the_recording_go_on(clock):
+    class Refusing(_RecordingRest):
+        async def transfer(self, call, number):
+            await super().transfer(call, number)
+            raise CallLost("it refused")
+
+    rest = Refusing()
+
+    async def scenario(rig):
+        rig.leg.record(on=True)
+        await settle()
+        with pytest.raises(CallLost):
+            await rig.leg.transfer("support")
+        await settle()
+        assert [what for what, *_ in rest.asked][-2:] == ["transfer", "resume recording"]
+
+    driven(clock, scenario, dialect=_RecordedDialect(), controls={"rest": rest})
+
+
+def test_what_no_provider_records_is_counted(clock):
+    async def scenario(rig):
+        rig.leg.record(on=True)
+        assert rig.leg.counts["not recorded at the provider"] == 1
+
+    driven(clock, scenario)
+
+
 def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):
     rest = RestCalls()
 

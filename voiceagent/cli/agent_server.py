@@ -37,9 +37,11 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
+from voiceagent.telephony.call_control import CallControl
+from voiceagent.telephony.controls import controls_of
+from voiceagent.telephony.dialects import DIALECTS
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import TelnyxCalls
 from voiceagent.tools.attempts import AttemptGate
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
@@ -96,6 +98,8 @@ class ServerSettings:
     """What workers share, as `open_store` takes it; there may be a password in it."""
     recordings: Path | None = None
     """Folder of the calls' recordings; None where none are made."""
+    record_at_provider: bool = False
+    """Whether calls are recorded by their providers."""
     retention: Retention | None = None
     """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
@@ -250,14 +254,15 @@ async def agent_server(
             observers=tuple(observers),
             speech_model=speech_model,
             recordings=recordings,
+            record_at_provider=settings.record_at_provider,
             spending=spending,
         )
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
-        telnyx = await asyncio.to_thread(_telnyx, settings.telephony)
-        if telnyx is not None:
-            closing.push_async_callback(telnyx.close)
+        controls = await asyncio.to_thread(_controls, settings)
+        for control in controls.values():
+            closing.push_async_callback(control.close)
         agents.calls.sweep()
         probing = await Probing.begun(
             services,
@@ -275,7 +280,7 @@ async def agent_server(
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
-            telnyx=telnyx,
+            controls=controls,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             spent=spending,
@@ -304,10 +309,15 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
 
 
-def _telnyx(telephony: TelephonySettings) -> TelnyxCalls | None:
-    """Return what answers and ends calls at Telnyx, where there is a key for it."""
-    api_key = telephony.keys.telnyx_api_key
-    return TelnyxCalls(api_key=api_key) if api_key else None
+def _controls(settings: ServerSettings) -> Mapping[str, CallControl]:
+    """Return the providers' REST interfaces. Raises OperatorError where they are to record and none of them can."""
+    controls = controls_of(settings.telephony)
+    if settings.record_at_provider and not any(DIALECTS[name].features.record == "rest" for name in controls):
+        raise OperatorError(
+            "--record-at-provider: no provider can be asked; set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, "
+            "TELNYX_API_KEY, or SIGNALWIRE_SPACE, SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN"
+        )
+    return controls
 
 
 def _counting_secret(settings: ServerSettings) -> bytes | None:

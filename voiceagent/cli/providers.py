@@ -7,12 +7,11 @@ from rich.table import Table
 
 from voiceagent.ports import LegFeatures
 from voiceagent.telephony.audiosocket import AUDIOSOCKET_FEATURES
+from voiceagent.telephony.controls import CONTROLS
 from voiceagent.telephony.dialects import DIALECTS
 
 __all__ = ["providers"]
 
-_BY_REST = frozenset({"twilio", "telnyx"})
-"""Dialects whose providers we have a REST interface for."""
 _DETECTED = "auto"
 
 
@@ -46,7 +45,6 @@ def providers() -> None:
 
 
 def _cells(features: LegFeatures) -> tuple[str, ...]:
-    by_rest = "rest" if features.dialect in _BY_REST else "no"
     dropped = "dropped" if features.marks else "no"
     returned = "sent back" if features.marks_return_on_clear else dropped
     return (
@@ -58,6 +56,6 @@ def _cells(features: LegFeatures) -> tuple[str, ...]:
         features.transfer,
         features.announce,
         features.hang_up,
-        by_rest,
-        by_rest,
+        features.record,
+        "rest" if features.dialect in CONTROLS else "no",
     )

@@ -99,6 +99,10 @@ def serve(
         Path | None,
         typer.Option(envvar="VOICEAGENT_RECORDINGS", metavar="DIR", help="Record the sound of every call there."),
     ] = None,
+    record_at_provider: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool,
+        typer.Option("--record-at-provider", help="Have the provider record every call, by its REST interface."),
+    ] = False,
     keep_journals: Annotated[
         str,
         typer.Option(
@@ -196,6 +200,7 @@ def serve(
     settings = replace(
         serving.settings(telephony),
         recordings=record,
+        record_at_provider=record_at_provider,
         host_token=host_token,
         probe_every_s=probe_every_s,
         probe_providers=probe_providers,

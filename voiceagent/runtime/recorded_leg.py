@@ -57,6 +57,10 @@ class RecordedLeg:
         """Press keys towards the far side."""
         self._leg.send_digits(digits)
 
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call as well, or not."""
+        self._leg.record(on=on)
+
     async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         """Hand the caller over."""
         return await self._leg.transfer(target, announcement)

@@ -48,12 +48,20 @@ class CallControl(Protocol):
         """Press keys towards the caller."""
         ...
 
-    async def start_recording(self, call: str) -> None:
-        """Record the call at the provider, both sides apart."""
+    async def start_recording(self, call: str) -> str:
+        """Record the call at the provider, both sides apart; return the recording's id, empty where it has none."""
         ...
 
-    async def stop_recording(self, call: str) -> None:
-        """Stop that; the provider keeps what it has."""
+    async def pause_recording(self, call: str, recording: str) -> None:
+        """Have nothing that is heard from now on in the recording."""
+        ...
+
+    async def resume_recording(self, call: str, recording: str) -> None:
+        """Go on with it."""
+        ...
+
+    async def stop_recording(self, call: str, recording: str) -> None:
+        """End it; the provider keeps what it has."""
         ...
 
     async def dial(self, dialled: Dialled) -> str:

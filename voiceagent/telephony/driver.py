@@ -15,7 +15,7 @@ from typing import assert_never
 
 from voiceagent.core.events import DigitsPressed, Event, LegLost
 from voiceagent.core.ids import LegId, UtteranceId
-from voiceagent.ports import Announcement, AudioFormat, Clock, LegEvents, LegFeatures
+from voiceagent.ports import Announcement, AudioFormat, Clock, LegEvents, LegFeatures, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import (
     Answer,
@@ -83,10 +83,12 @@ class SocketLeg:
         transfers: Transfers,
         controls: Mapping[str, CallControl] | None = None,
         dialled_for: Callable[[Started, str], Dialled | None] = lambda _, __: None,
+        shared: SharedState | None = None,
     ) -> None:
         """`controls` are the providers' REST interfaces, by dialect: what the dialect has no message for.
 
-        `dialled_for` returns the call by which we reach a number for a caller; None where we cannot.
+        `dialled_for` returns the call by which we reach a number for a caller; None where we cannot. `shared` is what
+        workers have in common, where there are several.
         """
         self._id = leg
         self._socket = socket
@@ -95,7 +97,7 @@ class SocketLeg:
         self._ticker = ticker
         self._state = LegState(socket=socket, dialect=dialect, clock=clock)
         self._ending = LegEnding(
-            leg, self._state, transfers=transfers, controls=controls or {}, dialled_for=dialled_for
+            leg, self._state, transfers=transfers, controls=controls or {}, dialled_for=dialled_for, shared=shared
         )
         self._lead_ms = min(lead_ms, dialect.buffer_ms // 2)
         self._ignored: Counter[str] = Counter()
@@ -343,6 +345,10 @@ class SocketLeg:
     def send_digits(self, digits: str) -> None:
         """Press keys towards the far side; where neither dialect nor provider can, they are only counted."""
         self._ending.send_digits(digits)
+
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call from now on, or not."""
+        self._ending.record(on=on)
 
     async def hang_up(self, *, drain: bool) -> None:
         """End the leg; with `drain` after everything queued has been heard, or a bounded time."""

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
-from voiceagent.ports import Announcement
+from voiceagent.ports import Announcement, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState
 from voiceagent.telephony.pacing import MARK_GRACE_MS
+from voiceagent.telephony.provider_recording import ProviderRecording
 from voiceagent.telephony.transfers import Handover, Transfers
 
 __all__ = ["GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
@@ -36,10 +37,12 @@ class LegEnding:
         transfers: Transfers,
         controls: Mapping[str, CallControl],
         dialled_for: Callable[[Started, str], Dialled | None],
+        shared: SharedState | None,
     ) -> None:
         """`controls` are the providers' REST interfaces, by dialect.
 
-        `dialled_for` returns the call that reaches a number for a caller; None where we cannot place it.
+        `dialled_for` returns the call that reaches a number for a caller; None where we cannot place it. `shared` knows
+        what another worker has had recorded of the call.
         """
         self._id = leg
         self._state = state
@@ -47,6 +50,8 @@ class LegEnding:
         self._transfers = transfers
         self._controls = controls
         self._dialled_for = dialled_for
+        self._shared = shared
+        self._recording: ProviderRecording | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._goodbye = (NORMAL, "agent hung up")
 
@@ -63,6 +68,17 @@ class LegEnding:
             state.send(SendDigits(digits))
         else:
             self._request(control.send_digits(state.open.started.call, digits))
+
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call from now on, or not; where it cannot, that is only counted."""
+        control = self._control(self._features.record)
+        if self._state.open is None or control is None:
+            self._state.count("not recorded at the provider")
+            return
+        if self._recording is None:
+            call = self._state.open.started.call
+            self._recording = ProviderRecording(call, control, self._shared, count=self._state.count)
+        self._recording.want(on=on)
 
     def _control(self, way: str) -> CallControl | None:
         """Return the provider's REST interface, where a thing is done by that and there is one."""
@@ -119,13 +135,25 @@ class LegEnding:
         await self._heard_out()
         if self._state.over:
             raise CallLost("the caller has gone")
+        recorded = await self._recording_paused()
         try:
             may_return = await self._hand_over(self._state.opened.started, Handover(number, announcement))
         except CallLost:
             self._state.speak_again()
+            if recorded:
+                self.record(on=True)
             raise
         await self._let_go()
         return may_return
+
+    async def _recording_paused(self) -> bool:
+        """Have nothing recorded of what is said to somebody else; return whether something was until now."""
+        if self._recording is None:
+            return False
+        recorded = self._recording.wanted
+        self._recording.want(on=False)
+        await self._recording.settled()
+        return recorded
 
     async def _hand_over(self, started: Started, handover: Handover) -> bool:
         features, control = self._features, self._control(self._features.transfer)

@@ -16,7 +16,7 @@ from websockets.http11 import Request
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.logs import log_failure
-from voiceagent.ports import CallHandler, Clock, IncomingCall
+from voiceagent.ports import CallHandler, Clock, IncomingCall, SharedState
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
 from voiceagent.telephony.call_control import CallControl, Dialled
@@ -46,7 +46,8 @@ class MediaServer:
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
     connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
-    when a stream has ended, `limits` are asked before a call is taken, `controls` are the providers' REST interfaces.
+    when a stream has ended, `limits` are asked before a call is taken, `controls` are the providers' REST interfaces,
+    `shared` is what workers have in common.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class MediaServer:
         transfers: Transfers,
         limits: CallLimits,
         controls: Mapping[str, CallControl] | None = None,
+        shared: SharedState | None = None,
     ) -> None:
         self._settings = settings
         self._handler = handler
@@ -68,6 +70,7 @@ class MediaServer:
         self._transfers = transfers
         self._limits = limits
         self._controls = controls
+        self._shared = shared
         self._ticker = Ticker(clock, late=limits.lag.beat)
         self._leg_numbers = itertools.count(1)
         self._legs: dict[SocketLeg, None] = {}
@@ -215,6 +218,7 @@ class MediaServer:
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
             controls=self._controls,
+            shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
         self._legs[leg] = None

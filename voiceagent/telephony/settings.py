@@ -24,6 +24,16 @@ _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
 
 
+_VERIFYING = (
+    "signalwire_signing_key",
+    "telnyx_public_key",
+    "cloudonix_secret",
+    "fonoster_secret",
+    "browser_secret",
+    "auto_secret",
+)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class CarrierKeys:
     """What carriers other than Twilio prove themselves by, and we to them. What is not set lets nobody in."""
@@ -36,6 +46,15 @@ class CarrierKeys:
     """Verifies Telnyx's webhooks: 32 bytes in base64 (Mission Control, "Keys & Credentials")."""
     telnyx_api_key: str | None = None
     """Lets us answer, end and hand over calls at Telnyx."""
+    telnyx_connection_id: str | None = None
+    """The Call Control application that places calls there."""
+    twilio_account_sid: str | None = None
+    """Whose calls we place and record at Twilio, with the account's secret."""
+    signalwire_space: str | None = None
+    """`example` of `example.signalwire.com`: where SignalWire's REST interface is."""
+    signalwire_project_id: str | None = None
+    signalwire_api_token: str | None = None
+    """Let us place and record calls there."""
     cloudonix_secret: str | None = None
     """Password or Bearer token of Cloudonix' webhooks: it stands in the address they are sent to."""
     fonoster_secret: str | None = None
@@ -53,8 +72,7 @@ class CarrierKeys:
     @property
     def let_somebody_in(self) -> bool:
         """Whether any of them verifies a webhook."""
-        verifying = {key.name for key in fields(self)} - {"signalwire_bearer", "telnyx_api_key"}
-        return any(getattr(self, name) for name in verifying)
+        return any(getattr(self, name) for name in _VERIFYING)
 
 
 @dataclass(frozen=True, slots=True)

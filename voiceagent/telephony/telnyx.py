@@ -60,6 +60,7 @@ TELNYX_FEATURES = LegFeatures(
     transfer="rest",
     hang_up="rest",
     announce="rest",
+    record="rest",
 )
 
 TelnyxCodec = Literal["PCMU", "PCMA", "L16"]

@@ -117,12 +117,24 @@ class TelnyxCalls:
         """Press keys towards the caller."""
         await self._command(call, "send_dtmf", digits=digits)
 
-    async def start_recording(self, call: str) -> None:
-        """Record both sides apart."""
+    async def start_recording(self, call: str) -> str:
+        """Record both sides apart; a call has one recording at a time, which needs no name."""
         await self._command(call, "record_start", channels="dual", format="wav")
+        return ""
 
-    async def stop_recording(self, call: str) -> None:
+    async def pause_recording(self, call: str, recording: str) -> None:
+        """Record nothing."""
+        del recording
+        await self._command(call, "record_pause", ended=_OVER)
+
+    async def resume_recording(self, call: str, recording: str) -> None:
+        """Go on with it."""
+        del recording
+        await self._command(call, "record_resume", ended=_OVER)
+
+    async def stop_recording(self, call: str, recording: str) -> None:
         """Stop that."""
+        del recording
         await self._command(call, "record_stop", ended=_OVER)
 
     async def dial(self, dialled: Dialled) -> str:

@@ -61,6 +61,7 @@ TWILIO_FEATURES = LegFeatures(
     transfer="redirect",
     hang_up="close",
     announce="redirect",
+    record="rest",
 )
 
 _BUFFER_MS = 600_000  # more than ten minutes: warning 31931, and the audio is discarded
