@@ -7,7 +7,7 @@ import gc
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -322,10 +322,21 @@ def _controls(settings: ServerSettings) -> Mapping[str, CallControl]:
 
 def _counting_secret(settings: ServerSettings) -> bytes | None:
     """Return what keys the counts of attempts: the same for all who share them; None: nobody does."""
-    secret = settings.telephony.twilio_auth_token or settings.service.client_secret
-    if settings.state == "memory" or not secret:
+    secret = next(filter(None, _secrets(settings)), None)
+    if settings.state == "memory" or secret is None:
         return None
     return hashlib.sha256(f"attempts of {secret}".encode()).digest()
+
+
+def _secrets(settings: ServerSettings) -> Iterator[str | None]:
+    """Yield everything that only servers of one operator know, in an order that does not change."""
+    telephony, keys, service, access = settings.telephony, settings.telephony.keys, settings.service, settings.access
+    yield from (telephony.twilio_auth_token, service.client_secret)
+    yield from (keys.signalwire_signing_key, keys.signalwire_bearer, keys.signalwire_api_token, keys.telnyx_api_key)
+    yield from (keys.cloudonix_secret, keys.fonoster_secret, keys.browser_secret, keys.auto_secret)
+    yield from (telephony.asterisk_password, settings.host_token, service.biscuit)
+    yield os.environ.get(service.key_variable) if service.key_variable is not None else None
+    yield from (access.openai_api_key, access.anthropic_api_key, access.azure_openai_api_key, access.gemini_api_key)
 
 
 def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:
