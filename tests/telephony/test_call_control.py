@@ -9,6 +9,7 @@ import pytest
 
 from tests.telephony.provider_api import ProviderApi
 from voiceagent.errors import CallLost
+from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
@@ -27,6 +28,8 @@ def asking(clock, ask, *, provider, api=None):
         async with api.serving(clock) as address:
             if provider == "twilio":
                 control = TwilioCalls(account="AC0", auth_token="t0ken", api=address)
+            elif provider == "asterisk":
+                control = AriCalls(url=f"{address}/ari/", user="agent", password="s3cret")
             elif provider == "signalwire":
                 control = signalwire_calls(space="example", project="p0", token="t0ken", api=address)
             else:
@@ -97,6 +100,105 @@ def test_signalwire_is_asked_as_twilio_is_at_its_own_address(running_clock):
     assert api.authorizations == {"Basic " + base64.b64encode(b"p0:t0ken").decode()}
 
 
+CHANNEL = "1700000000.1"
+
+
+def there(call=CHANNEL):
+    return (f"/ari/channels/{call}", {"": "GET"})
+
+
+@pytest.mark.parametrize(
+    ("ask", "asked"),
+    [
+        (do("hang_up", CHANNEL), [(f"/ari/channels/{CHANNEL}", {"": "DELETE"})]),
+        (
+            do("send_digits", CHANNEL, "12#"),
+            [
+                there(),
+                (
+                    "/ari/channels",
+                    {
+                        "endpoint": "Local/digits@voiceagent-do/n",
+                        "priority": 1,
+                        "context": "voiceagent-do",
+                        "extension": "done",
+                        "variables": {"VOICEAGENT_CALL": CHANNEL, "VOICEAGENT_DIGITS": "12#"},
+                    },
+                ),
+            ],
+        ),
+        (
+            do("transfer", CHANNEL, "+4930"),
+            [
+                there(),
+                (
+                    "/ari/channels",
+                    {
+                        "endpoint": "Local/transfer@voiceagent-do/n",
+                        "priority": 1,
+                        "context": "voiceagent-do",
+                        "extension": "done",
+                        "variables": {"VOICEAGENT_CALL": CHANNEL, "VOICEAGENT_NUMBER": "+4930"},
+                    },
+                ),
+            ],
+        ),
+        (
+            do("dial", Dialled("+4930", "+4940", HOOK, detect_machine=False, agent="bank")),
+            [
+                (
+                    "/ari/channels",
+                    {
+                        "endpoint": "Local/+4930@voiceagent-numbers/n",
+                        "priority": 1,
+                        "context": "voiceagent",
+                        "extension": "bank",
+                        "callerId": "+4940",
+                        "variables": {"VOICEAGENT_CALLER": "+4940", "VOICEAGENT_CALLED": "+4930"},
+                    },
+                )
+            ],
+        ),
+    ],
+)
+def test_an_asterisk_is_asked_for_channels_of_its_dial_plan(running_clock, ask, asked):
+    api = asking(running_clock, ask, provider="asterisk")
+    assert api.asked == asked
+    assert api.authorizations == {"Basic " + base64.b64encode(b"agent:s3cret").decode()}
+
+
+def test_an_asterisk_that_has_no_such_channel_is_asked_for_nothing_more(running_clock):
+    api = ProviderApi()
+    api.over.add(CHANNEL)
+
+    async def ask(control):
+        await control.hang_up(CHANNEL)
+        for command in (control.transfer(CHANNEL, "+4930"), control.send_digits(CHANNEL, "1")):
+            with pytest.raises(CallLost, match="Channel not found"):
+                await command
+
+    asking(running_clock, ask, provider="asterisk", api=api)
+    assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        do("start_recording", CHANNEL),
+        do("pause_recording", CHANNEL, ""),
+        do("resume_recording", CHANNEL, ""),
+        do("stop_recording", CHANNEL, ""),
+        do("consult", CHANNEL, Dialled("+4930", "+4940", HOOK, detect_machine=False, agent="bank")),
+    ],
+)
+def test_what_an_asterisk_is_not_asked_for_is_refused_here(running_clock, ask):
+    async def refused(control):
+        with pytest.raises(CallLost):
+            await ask(control)
+
+    assert asking(running_clock, refused, provider="asterisk").asked == []
+
+
 def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
     settings = TelephonySettings(agents=frozenset(), telnyx_codec="L16", telnyx_rate_hz=16_000)
 
@@ -155,7 +257,7 @@ def test_a_call_is_placed(running_clock, provider, detect, path, body, call):
     placed = []
 
     async def ask(control):
-        placed.append(await control.dial(Dialled("+4930", "+4940", HOOK, detect)))
+        placed.append(await control.dial(Dialled("+4930", "+4940", HOOK, detect, "bank")))
 
     assert asking(running_clock, ask, provider=provider).asked == [(path, body)]
     assert placed == [call]

@@ -703,7 +703,7 @@ ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")
 
 
 def _dialled_for(started, number):
-    return Dialled(number, "+4940", "https://voice.example.com/rest/bank/answer", detect_machine=False)
+    return Dialled(number, "+4940", "https://voice.example.com/rest/bank/answer", detect_machine=False, agent="bank")
 
 
 class _DialectThatConsults(TwilioDialect):

@@ -334,7 +334,7 @@ def _secrets(settings: ServerSettings) -> Iterator[str | None]:
     yield from (telephony.twilio_auth_token, service.client_secret)
     yield from (keys.signalwire_signing_key, keys.signalwire_bearer, keys.signalwire_api_token, keys.telnyx_api_key)
     yield from (keys.cloudonix_secret, keys.fonoster_secret, keys.browser_secret, keys.auto_secret)
-    yield from (telephony.asterisk_password, settings.host_token, service.biscuit)
+    yield from (telephony.asterisk_password, telephony.ari_password, settings.host_token, service.biscuit)
     yield os.environ.get(service.key_variable) if service.key_variable is not None else None
     yield from (access.openai_api_key, access.anthropic_api_key, access.azure_openai_api_key, access.gemini_api_key)
 

@@ -25,10 +25,12 @@ def dial(
     to: Annotated[str, typer.Argument(help="Whom to call: +15551234567.")],
     caller: Annotated[str, typer.Option("--from", help="The number that is shown; one of yours at the provider.")],
     public_url: Annotated[
-        str,
+        str | None,
         typer.Option(envvar="VOICEAGENT_PUBLIC_URL", help="https address under which the provider reaches the server."),
-    ],
-    carrier: Annotated[Literal["twilio", "signalwire", "telnyx"], typer.Option(help="Who places the call.")] = "twilio",
+    ] = None,
+    carrier: Annotated[
+        Literal["twilio", "signalwire", "telnyx", "asterisk"], typer.Option(help="Who places the call.")
+    ] = "twilio",
     detect_machine: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool,
         typer.Option("--detect-machine", help="Tell the agent whether a person answered, as parameter `answered_by`."),
@@ -37,22 +39,28 @@ def dial(
         str | None, typer.Option(envvar="VOICEAGENT_CARRIER_API", help="Another address of its REST interface.")
     ] = None,
 ) -> None:
-    """Place a call by Twilio, SignalWire or Telnyx, whose keys stand in the environment (docs/telephony.md).
+    """Place a call by Twilio, SignalWire, Telnyx or an Asterisk; their keys stand in the environment.
 
-    The agent has to be served at the public address meanwhile: the provider asks there how the call goes on.
+    The agent has to be served at the public address meanwhile: the provider asks there how the call goes on. See
+    docs/telephony.md.
 
     Example: voiceagent dial bank +15551234567 --from +15557654321 --detect-machine
     """
     for number in (to, caller):
         if not _NUMBER.fullmatch(number):
             raise OperatorError(f"{number!r} is no telephone number: write it like +15551234567")
+    if public_url is None and carrier != "asterisk":
+        raise OperatorError("--public-url is missing: the provider asks there how the call goes on")
     settings = TelephonySettings(
         agents=frozenset({agent}),
         public_url=public_url,
         twilio_auth_token=os.environ.get("TWILIO_AUTH_TOKEN"),
+        ari_url=os.environ.get("VOICEAGENT_ARI_URL"),
+        ari_user=os.environ.get("VOICEAGENT_ARI_USER"),
+        ari_password=os.environ.get("VOICEAGENT_ARI_PASSWORD"),
         keys=CarrierKeys.of(os.environ),
     )
-    dialled = Dialled(to, caller, f"{settings.webhook_base}/{carrier}/{agent}/answer", detect_machine)
+    dialled = Dialled(to, caller, f"{settings.webhook_base}/{carrier}/{agent}/answer", detect_machine, agent)
     control = _control(carrier, settings, os.environ, api)
     typer.echo(f"placed: {asyncio.run(_place(control, dialled))}")
 

@@ -82,6 +82,17 @@ def serve(
     asterisk_url: Annotated[
         str | None, typer.Option(help="Where an Asterisk may have us connect to it: ws://10.0.0.2:8088/media.")
     ] = None,
+    ari_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_ARI_URL",
+            help="REST interface of an Asterisk, for keys and transfers: http://10.0.0.2:8088/ari.",
+        ),
+    ] = None,
+    ari_user: Annotated[str | None, typer.Option(envvar="VOICEAGENT_ARI_USER", help="User there (ari.conf).")] = None,
+    ari_password: Annotated[
+        str | None, typer.Option(envvar="VOICEAGENT_ARI_PASSWORD", help="That user's password.")
+    ] = None,
     audiosocket: Annotated[
         list[str] | None,
         typer.Option(
@@ -176,6 +187,9 @@ def serve(
         twilio_auth_token=twilio_auth_token,
         asterisk_password=asterisk_password,
         asterisk_url=asterisk_url,
+        ari_url=ari_url,
+        ari_user=ari_user,
+        ari_password=ari_password,
         keys=CarrierKeys.of(os.environ),
         telnyx_codec=telnyx_codec,
         telnyx_rate_hz=telnyx_rate_hz,

@@ -19,6 +19,8 @@ class Dialled:
     """What is asked how the call goes on once somebody, or something, has answered."""
     detect_machine: bool
     """Whether the webhook is told if it is a person or an answering machine, a few seconds later."""
+    agent: str
+    """Who speaks with them, for a provider that asks no webhook."""
 
 
 class CallControl(Protocol):

@@ -50,6 +50,15 @@ def _telnyx(settings: TelephonySettings, api: str | None) -> CallControl | None:
     return TelnyxCalls(api_key=api_key, connection=settings.keys.telnyx_connection_id or "", **_at(api))
 
 
+def _asterisk(settings: TelephonySettings, api: str | None) -> CallControl | None:
+    url = api or settings.ari_url
+    if not (url and settings.ari_user and settings.ari_password):
+        return None
+    from voiceagent.telephony.ari_calls import AriCalls
+
+    return AriCalls(url=url, user=settings.ari_user, password=settings.ari_password)
+
+
 def _at(api: str | None) -> dict[str, str]:
     return {"api": api} if api is not None else {}
 
@@ -58,6 +67,7 @@ CONTROLS: Mapping[str, ControlRow] = {
     "twilio": ControlRow(_twilio, ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")),
     "signalwire": ControlRow(_signalwire, ("SIGNALWIRE_SPACE", "SIGNALWIRE_PROJECT_ID", "SIGNALWIRE_API_TOKEN")),
     "telnyx": ControlRow(_telnyx, ("TELNYX_API_KEY", "TELNYX_CONNECTION_ID")),
+    "asterisk": ControlRow(_asterisk, ("VOICEAGENT_ARI_URL", "VOICEAGENT_ARI_USER", "VOICEAGENT_ARI_PASSWORD")),
 }
 """By dialect."""
 

@@ -245,7 +245,7 @@ class MediaServer:
         if base is None or own is None:
             return None
         webhook = f"{base}/{incoming.leg.features.dialect}/{incoming.agent}/answer"
-        return Dialled(number, own, webhook, detect_machine=False)
+        return Dialled(number, own, webhook, detect_machine=False, agent=incoming.agent)
 
     async def _refusal(self, incoming: IncomingCall) -> str | None:
         try:

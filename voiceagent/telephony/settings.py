@@ -100,6 +100,10 @@ class TelephonySettings:
     """What an Asterisk shows as the password of the user `asterisk`. Without it none is let in."""
     asterisk_url: str | None = None
     """Where an Asterisk waits for us, `ws://10.0.0.2:8088/media`: it may ask us to connect there, and nowhere else."""
+    ari_url: str | None = None
+    """Where an Asterisk's REST interface begins, `http://10.0.0.2:8088/ari`: it presses keys and hands callers over."""
+    ari_user: str | None = None
+    ari_password: str | None = field(default=None, repr=False)
     keys: CarrierKeys = CarrierKeys()
     telnyx_codec: TelnyxCodec = "PCMU"
     """How we speak to Telnyx; it speaks as the caller's network does."""
@@ -166,6 +170,12 @@ class TelephonySettings:
     def _check_exchanges(self) -> None:
         for line in self.audiosockets:
             self._check_audiosocket(line)
+        if self.ari_url is not None:
+            parts = _parts(self.ari_url)
+            if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+                raise OperatorError(f"ari_url is {self.ari_url!r}, but must look like 'http://10.0.0.2:8088/ari'")
+            if not (self.ari_user and self.ari_password):
+                raise OperatorError("set VOICEAGENT_ARI_USER and VOICEAGENT_ARI_PASSWORD for the Asterisk at ari_url")
         if self.asterisk_url is None:
             return
         parts = _parts(self.asterisk_url)
