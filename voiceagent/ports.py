@@ -21,6 +21,7 @@ from voiceagent.spec.flow import Flow
 __all__ = [
     "CALL_LEASE_MS",
     "MULAW_8K",
+    "Announcement",
     "AttemptLimits",
     "AudioFormat",
     "CallHandler",
@@ -597,9 +598,22 @@ class LegFeatures:
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    record: Literal["rest", "no"] = "no"
+    """Whether the provider records the call when it is asked to."""
+    announce: Literal["redirect", "rest", "no"] = "no"
+    """Whether the person to whom a caller is handed over is told something first, and the caller comes back where
+    nobody takes them: by the document that dials, or by commands."""
     close_is_hang_up: bool = False
     """Whether a connection that the far side closes in good order means that the caller has hung up. Elsewhere the far
     side says so before, and a connection that ends without a word may come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What whoever takes a caller over is told before they are connected."""
+
+    text: str
+    locale: str
 
 
 class LegEvents(Protocol):
@@ -657,8 +671,15 @@ class Leg(Protocol):
         """Press keys towards the far side."""
         ...
 
-    async def transfer(self, target: str) -> None:
-        """Hand the caller over, after draining. Raises CallLost where the dialect cannot."""
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call from now on, or not; one that cannot does not."""
+        ...
+
+    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+        """Hand the caller over, after draining. Raises CallLost where that cannot be done; then the leg is as before.
+
+        True where the carrier connects the caller once more if nobody takes them; else they are gone for good.
+        """
         ...
 
     async def hang_up(self, *, drain: bool) -> None:

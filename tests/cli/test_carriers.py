@@ -23,6 +23,12 @@ ENVIRONMENT = {
     "TWILIO_AUTH_TOKEN": "t0ken",
     "TELNYX_API_KEY": "k3y",
     "TELNYX_CONNECTION_ID": "app1",
+    "SIGNALWIRE_SPACE": "example",
+    "SIGNALWIRE_PROJECT_ID": "p0",
+    "SIGNALWIRE_API_TOKEN": "t0ken",
+    "VOICEAGENT_ARI_URL": "http://10.0.0.2:8088/ari",
+    "VOICEAGENT_ARI_USER": "agent",
+    "VOICEAGENT_ARI_PASSWORD": "s3cret",
 }
 
 
@@ -38,7 +44,17 @@ def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     printed = capsys.readouterr().out
     rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in printed.splitlines() if "│" in line}
     assert set(rows) == set(DIALECTS) - {"auto"} | {"audiosocket"}
-    assert [cell.strip() for cell in rows["telnyx"][3:6]] == ["rest", "rest", "rest"]
+    assert [cell.strip() for cell in rows["telnyx"][3:9]] == ["rest"] * 6
+    assert [cell.strip() for cell in rows["signalwire"][3:9]] == [
+        "in_band",
+        "redirect",
+        "redirect",
+        "close",
+        "rest",
+        "rest",
+    ]
+    assert [cell.strip() for cell in rows["fonoster"][5:9]] == ["no", "close", "no", "no"]
+    assert [cell.strip() for cell in rows["asterisk"][3:9]] == ["rest", "rest", "no", "in_band", "no", "rest"]
     assert rows["browser"][2].strip() == "dropped"
 
 
@@ -46,6 +62,7 @@ def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     ("carrier", "webhook", "placed"),
     [
         ("twilio", ("Url", "https://voice.example.com/twilio/bank/answer"), "CA-new"),
+        ("signalwire", ("Url", "https://voice.example.com/signalwire/bank/answer"), "CA-new"),
         ("telnyx", ("webhook_url", "https://voice.example.com/telnyx/bank/answer"), "v3:new"),
     ],
 )
@@ -70,6 +87,12 @@ def test_a_call_is_placed_and_its_webhook_is_ours(environment, capsys, monkeypat
     [
         ({}, "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"),
         ({"carrier": "telnyx"}, "set TELNYX_API_KEY and TELNYX_CONNECTION_ID"),
+        ({"carrier": "signalwire"}, "set SIGNALWIRE_SPACE, SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN"),
+        (
+            {"carrier": "asterisk"},
+            "set VOICEAGENT_ARI_URL, VOICEAGENT_ARI_USER and VOICEAGENT_ARI_PASSWORD",
+        ),
+        ({"public_url": None}, "--public-url is missing"),
         ({"to": "555"}, r"'555' is no telephone number: write it like \+15551234567"),
         ({"public_url": "http://voice.example.com"}, "must look like 'https://voice.example.com'"),
     ],
@@ -78,6 +101,35 @@ def test_what_is_missing_or_wrong_is_said(changed, message):
     given = dict(zip(("agent", "to", "caller", "public_url"), CALL, strict=True)) | changed
     with pytest.raises(OperatorError, match=message):
         dial(**given)
+
+
+def test_an_asterisk_places_a_call_and_asks_no_webhook(environment, capsys):
+    for name, value in ENVIRONMENT.items():
+        environment.setenv(name, value)
+    api = ProviderApi()
+
+    async def scenario():
+        async with api.serving(SystemClock()) as address:
+            given = dict(zip(("agent", "to", "caller"), CALL[:3], strict=True))
+            await asyncio.to_thread(dial, **given, public_url=None, carrier="asterisk", api=f"{address}/ari")
+
+    asyncio.run(scenario())
+    ((_, body),) = api.asked
+    assert (body["endpoint"], body["extension"]) == ("Local/+15551234567@voiceagent-numbers/n", "bank")
+    assert "1700000000.9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ari_url": "10.0.0.2"}, "must look like 'http://10.0.0.2:8088/ari'"),
+        ({"ari_url": "http://me:pw@10.0.0.2/ari"}, "must look like 'http://10.0.0.2:8088/ari'"),
+        ({"ari_url": "http://10.0.0.2/ari"}, "set VOICEAGENT_ARI_USER and VOICEAGENT_ARI_PASSWORD"),
+    ],
+)
+def test_an_asterisk_that_cannot_be_asked_is_said_at_the_start(given, message):
+    with pytest.raises(OperatorError, match=message):
+        TelephonySettings(agents=frozenset(), **given)
 
 
 def test_a_provider_that_refuses_is_said(environment):
@@ -98,7 +150,10 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
     telephony = TelephonySettings(
         agents=frozenset(), public_url="https://voice.example.com", keys=CarrierKeys.of({key.upper(): "x"})
     )
-    if key in {"signalwire_bearer", "telnyx_api_key"}:
+    if key not in {f"{name}_secret" for name in ("cloudonix", "fonoster", "browser", "auto")} | {
+        "signalwire_signing_key",
+        "telnyx_public_key",
+    }:
         with pytest.raises(OperatorError, match="every call would be refused"):
             _require_somebody_gets_in(telephony)
     else:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from voiceagent.console.app import MAX_FORM_BYTES, control_plane
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
-from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
+from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
 from voiceagent.testing.manual_clock import ManualClock
 
 SECRET = "12345"
@@ -223,6 +224,11 @@ AFTER = "/twilio/bank/after"
 WITH_SUPPORT = replace(SECURE, transfer_targets={"support": "+15551234567"})
 
 
+def handed_over(desk, call="CA0", announcement=None):
+    handover = Handover(desk.transfers.number_of("support"), announcement)
+    asyncio.run(desk.transfers.expect(call, handover))
+
+
 def test_the_answer_goes_on_with_a_question_once_the_stream_has_ended():
     assert verbs(Desk().post())[1] == ("Redirect", f"https://voice.example.com{AFTER}")
 
@@ -239,14 +245,69 @@ def test_a_call_that_was_broken_off_is_connected_once_more():
 
 def test_a_caller_who_is_handed_over_is_dialled_through_and_again_if_the_carrier_asks_again():
     desk = Desk(WITH_SUPPORT)
-    asyncio.run(desk.transfers.expect("CA0", desk.transfers.number_of("support")))
+    handed_over(desk)
     assert verbs(desk.post(AFTER)) == [("Dial", "+15551234567")]
     assert verbs(desk.get(f"{AFTER}?CallSid=CA0")) == [("Dial", "+15551234567")]
 
 
+ABOUT_THEM = Announcement("A caller from Bath & around.", "en-GB")
+
+
+def test_whoever_picks_up_is_told_about_the_caller_before_they_are_connected():
+    desk = Desk(WITH_SUPPORT)
+    handed_over(desk, announcement=ABOUT_THEM)
+    (dial,) = document(desk.post(AFTER))
+    assert (dial.tag, dial.get("answerOnBridge"), dial.get("action")) == (
+        "Dial",
+        "true",
+        f"https://voice.example.com{AFTER}",
+    )
+    (number,) = dial
+    assert (number.tag, number.text) == ("Number", "+15551234567")
+    url = number.get("url").removeprefix("https://voice.example.com")
+    (said,) = document(desk.post(url, FORM | {"CallSid": "CA-peer", "Direction": "outbound-dial"}))
+    assert (said.tag, said.text, said.get("language")) == ("Say", ABOUT_THEM.text, "en-GB")
+    assert desk.post(url, **{"X-Twilio-Signature": "wrong"}).status_code == 403
+    desk.clock.advance(10 * 60_000)
+    assert verbs(desk.post(url)) == [], "long after, somebody is connected and told nothing"
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        {"DialCallStatus": "no-answer"},
+        {"DialCallStatus": "busy"},
+        {"DialCallStatus": "failed"},
+        {"DialCallStatus": "completed", "DialBridged": "false"},
+    ],
+)
+def test_a_caller_whom_nobody_takes_is_connected_to_their_agent_again(came):
+    desk = Desk(WITH_SUPPORT)
+    handed_over(desk)
+    desk.broken_off.add(("bank", "CA0"))
+    token = stream_of(desk.post(AFTER, FORM | came)).get("url").rsplit("/", 1)[1]
+    assert asyncio.run(desk.tokens.redeem(token, agent="bank")).again
+
+
+def test_a_caller_whose_time_with_the_agent_is_over_hears_that_nobody_is_there():
+    said, hang_up = verbs(Desk(WITH_SUPPORT).post(AFTER, FORM | {"DialCallStatus": "no-answer"}))
+    assert said[0] == "Say"
+    assert "nobody can be reached" in said[1]
+    assert hang_up == ("Hangup", None)
+
+
+@pytest.mark.parametrize(
+    "came", [{"DialCallStatus": "completed"}, {"DialCallStatus": "completed", "DialBridged": "true"}]
+)
+def test_a_caller_whom_somebody_has_taken_is_done(came):
+    desk = Desk(WITH_SUPPORT)
+    desk.broken_off.add(("bank", "CA0"))
+    assert verbs(desk.post(AFTER, FORM | came)) == [("Hangup", None)]
+
+
 def test_a_call_that_is_simply_over_is_hung_up_and_so_is_one_long_after_its_transfer():
     desk = Desk(WITH_SUPPORT)
-    asyncio.run(desk.transfers.expect("CA1", "+15551234567"))
+    handed_over(desk, "CA1")
     assert verbs(desk.post(AFTER)) == [("Hangup", None)]
     asyncio.run(time_is_up(desk))
     assert verbs(desk.post(AFTER, FORM | {"CallSid": "CA1"})) == [("Hangup", None)]
@@ -254,20 +315,20 @@ def test_a_call_that_is_simply_over_is_hung_up_and_so_is_one_long_after_its_tran
 
 def test_a_server_that_takes_no_calls_still_says_where_those_it_had_are_to_go():
     desk = Desk(WITH_SUPPORT, ready=False)
-    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
+    handed_over(desk)
     assert verbs(desk.post(AFTER)) == [("Dial", "+15551234567")]
 
 
 def test_nobody_but_the_carrier_learns_where_a_call_goes():
     desk = Desk(WITH_SUPPORT)
-    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
+    handed_over(desk)
     refused = desk.post(AFTER, **{"X-Twilio-Signature": "wrong"})
     assert (refused.status_code, "555" in refused.text) == (403, False)
 
 
 def test_a_transfer_that_no_carrier_asks_about_is_an_error_in_the_log(caplog):
     desk = Desk(WITH_SUPPORT)
-    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
+    handed_over(desk)
     asyncio.run(time_is_up(desk))
     assert "call CA0 was not handed over" in caplog.text
     asyncio.run(desk.transfers.all_asked())
@@ -276,8 +337,8 @@ def test_a_transfer_that_no_carrier_asks_about_is_an_error_in_the_log(caplog):
 def test_a_transfer_that_another_worker_was_asked_about_is_no_error(caplog):
     desk = Desk(WITH_SUPPORT)
     another = Transfers({}, desk.clock, desk.state)
-    asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
-    assert asyncio.run(another.next_of("CA0")) == "+15551234567"
+    handed_over(desk)
+    assert asyncio.run(another.next_of("CA0")) == Handover("+15551234567")
     asyncio.run(time_is_up(desk))
     assert "not handed over" not in caplog.text
 
@@ -305,7 +366,7 @@ def test_without_shared_state_no_call_is_connected_and_nobody_is_sent_anywhere(c
     assert "nobody knows how often its caller calls: gone" in caplog.text
     assert "nobody knows where the caller is to go: gone" in caplog.text
     with pytest.raises(CallLost, match="nobody can be told where the caller is to go"):
-        asyncio.run(desk.transfers.expect("CA0", "+15551234567"))
+        handed_over(desk)
 
 
 def test_other_methods_are_not_allowed():

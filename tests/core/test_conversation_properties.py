@@ -97,6 +97,8 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.LegAttached: st.builds(ev.LegAttached, _legs, st.just("script")),
     ev.LegLost: st.builds(ev.LegLost, _legs, st.just("gone"), st.booleans()),
     ev.CallResumed: st.builds(ev.CallResumed, _lengths),
+    ev.HandedOver: st.just(ev.HandedOver("support")),
+    ev.TransferFailed: st.just(ev.TransferFailed("support", "nobody there")),
     ev.CallEnded: st.just(ev.CallEnded("over")),
     ev.CallerStartedSpeaking: st.builds(ev.CallerStartedSpeaking, _caller, _instants),
     ev.CallerPaused: st.builds(ev.CallerPaused, _caller, _instants),

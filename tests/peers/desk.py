@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from tests.peers.phone import tone
@@ -12,6 +12,7 @@ from voiceagent.core.events import Event, PlayoutReached, PlayoutStopped
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.speech.samples import encoded
+from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.settings import TelephonySettings
 
 __all__ = ["Desk", "DeskCall", "Relay", "now_ms", "open_desk"]
@@ -86,10 +87,19 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(port: int, **settings: object) -> AsyncGenerator[Desk]:
+async def open_desk(
+    port: int, *, controls: Mapping[str, CallControl] | None = None, **settings: object
+) -> AsyncGenerator[Desk]:
     desk = Desk()
     telephony = TelephonySettings(agents=frozenset({"desk"}), asterisk_password="s3cret", port=port, **settings)  # type: ignore[arg-type]
-    async with open_lines(telephony, handler=desk, healthy=lambda: True, clock=SystemClock(), may_go_on=desk.may_go_on):
+    async with open_lines(
+        telephony,
+        handler=desk,
+        healthy=lambda: True,
+        clock=SystemClock(),
+        may_go_on=desk.may_go_on,
+        controls=controls,
+    ):
         yield desk
 
 

@@ -67,6 +67,8 @@ class Phone(asyncio.DatagramProtocol):
         self._digits: list[str] = []
         self._sequence, self._time = 0, 0
         self.heard: list[Heard] = []
+        self.told: list[str] = []
+        """Keys that the other side has pressed."""
         self.answered = asyncio.Event()
         self.ringing = asyncio.Event()
         self.hung_up_on = asyncio.Event()
@@ -83,6 +85,9 @@ class Phone(asyncio.DatagramProtocol):
         if data[1] & 0x7F == _PAYLOAD_AUDIO:
             (timestamp,) = struct.unpack_from("!I", data, 4)
             self.heard.append(Heard(asyncio.get_running_loop().time() * 1000, timestamp, data[12:]))
+
+        elif data[1] & 0x7F == _PAYLOAD_DIGIT and data[1] & 0x80:
+            self.told.append("0123456789*#ABCD"[data[12]])  # the marker: a key goes down
 
     def heard_of(self, pitch: int, *, since_ms: float = 0) -> list[Heard]:
         """Return the packets with a tone in them."""

@@ -24,6 +24,7 @@ from voiceagent.core.ids import CallId, LegId, UtteranceId
 from voiceagent.errors import CallLost
 from voiceagent.ports import (
     MULAW_8K,
+    Announcement,
     CredentialBroker,
     Engines,
     IncomingCall,
@@ -77,6 +78,10 @@ class HandMadeLeg:
         """Utterance → bytes of it that were queued."""
         self.targets: tuple[str, ...] = ()
         """Whom callers can be handed over to."""
+        self.callers_come_back = False
+        self.announced: Announcement | None = None
+        self.recorded: list[tuple[int, bool]] = []
+        """When the provider was asked to record, and when to stop."""
         self.clears = 0
         self.hang_ups: list[str] = []
         self._free_ms = 0
@@ -119,10 +124,15 @@ class HandMadeLeg:
     def send_digits(self, digits: str) -> None:
         raise AssertionError(f"nobody asked for {digits}")
 
-    async def transfer(self, target: str) -> None:
+    def record(self, *, on: bool) -> None:
+        self.recorded.append((self.clock.now_ms(), on))
+
+    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         if target not in self.targets:
             raise CallLost(f"no number is given for {target}")
+        self.announced = announcement
         await self.hang_up(drain=True)
+        return self.callers_come_back
 
     async def hang_up(self, *, drain: bool) -> None:
         self.hang_ups.append("drained" if drain else "at once")
@@ -299,6 +309,7 @@ class Exchange:
         self.shared: SharedJournals | None = None
         """Where journals are kept as well."""
         self.spending: Spending | None = None
+        self.record_at_provider = False
 
     def serve(
         self,
@@ -342,6 +353,7 @@ class Exchange:
                 learned=self.learned,
                 recordings=recorded_in,
                 spending=self.spending,
+                record_at_provider=self.record_at_provider,
                 observers=(*self.observers, *(line.observe for line in placed)),
             )
             for line in placed:

@@ -18,7 +18,7 @@ from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
 from voiceagent import Digits, Flow, HangUpAfter, Phase, Prompt, Requested, Say, Sealed, Transition, tool
 from voiceagent.audio import read_stereo_wav
 from voiceagent.core import events as ev
-from voiceagent.core.ids import CallId, UtteranceId
+from voiceagent.core.ids import CallId, Epoch, UtteranceId
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime import recording_disk
 from voiceagent.runtime.inspection import inspect_journal
@@ -189,6 +189,37 @@ def test_in_a_sensitive_phase_the_caller_is_silent_to_the_sample(exchange: Any) 
     assert len(secret) > 3_000 * PER_MS
     assert set(secret) == {0}
     assert any(begin > before[1] for begin, _ in recorded.agent_heard()), "the agent is heard"
+
+
+def test_the_provider_is_asked_for_a_pause_wherever_ours_would_be_silent(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        await line.waits(600)
+        line.leg.tell(ev.HostEvent(PAUSE))
+        await line.waits(100)
+        line.leg.tell(ev.HostEvent(RESUME))
+        await line.says(600)
+        await line.waits(2_500)
+        await line.says(600)
+        await line.waits(2_500)
+
+    exchange.record_at_provider = True
+    model = lines(ask_for("go_on"), ask_for("check", '{"pin": "⟨pin#1: 4 digits⟩"}'), say("Good."))
+    heard = ["Let me in", "it is four five one nine"]
+    (line,) = exchange.serve(scenario, guarded(), lines=model, heard=heard)
+    assert [on for _, on in line.leg.recorded] == [True, False, True, False, True]
+    (_, paused_ms), (_, resumed_ms) = ((on, at_ms) for at_ms, on in line.leg.recorded[3:])
+    begun = next(entry.at_ms for entry in line.journal.entries if entry.event == ev.PhaseSwapped(Epoch(2)))
+    over = next(entry.at_ms for entry in line.journal.entries if isinstance(entry.event, ev.ToolFinished))
+    assert paused_ms <= begun
+    assert resumed_ms >= over
+
+
+def test_without_being_told_to_no_provider_is_asked_to_record(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        await line.waits(600)
+
+    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Good.")))
+    assert line.leg.recorded == []
 
 
 def test_the_silence_of_a_phase_begins_and_ends_between_two_samples(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.threats.served import DESK
-from voiceagent import Flow, Limits, Phase, Say, TransferTo
+from voiceagent import Flow, HangUpAfter, Limits, Phase, Say, TransferFails, TransferTo, Transition
 from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, agent_server
 from voiceagent.cli.serve import _targets
-from voiceagent.core.events import CallEnded, CallResumed, CallStarted, DigitsPressed, PlayoutReached
+from voiceagent.core.events import CallEnded, CallResumed, CallStarted, DigitsPressed, HandedOver, PlayoutReached
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.journal_file import Journal, read_journal
@@ -26,6 +26,7 @@ from voiceagent.runtime.replay import replay
 from voiceagent.speech import NullRecognizer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.testing import CallerScript, CallReport, place_call
+from voiceagent.testing.caller import ScriptedCaller
 from voiceagent.testing.caller_script import (
     ExpectHangUpStep,
     HangUpStep,
@@ -34,7 +35,8 @@ from voiceagent.testing.caller_script import (
     WaitForAgentStep,
     WaitStep,
 )
-from voiceagent.testing.twilio_stream import TwilioStream
+from voiceagent.testing.carrier import TwilioCarrier
+from voiceagent.testing.twilio_stream import TwilioStream, new_call
 from voiceagent.testing.utterance import Utterance
 
 LONG_WINDED = DESK.model_copy(
@@ -200,18 +202,17 @@ HELP = DESK.model_copy(
 )
 
 
+WITH_SUPPORT = TelephonySettings(
+    agents=frozenset({"desk"}),
+    insecure=True,
+    port=0,
+    public_url="http://voice.example.com",
+    transfer_targets={"support": "+15551234567"},
+)
+
+
 def test_a_caller_is_handed_over_by_the_document_that_the_carrier_asks_for_next(tmp_path: Path) -> None:
-    settings = ServerSettings(
-        telephony=TelephonySettings(
-            agents=frozenset({"desk"}),
-            insecure=True,
-            port=0,
-            public_url="http://voice.example.com",
-            transfer_targets={"support": "+15551234567"},
-        ),
-        journals=tmp_path,
-        engines="null",
-    )
+    settings = ServerSettings(telephony=WITH_SUPPORT, journals=tmp_path, engines="null")
 
     async def serving() -> None:
         import httpx
@@ -225,12 +226,53 @@ def test_a_caller_is_handed_over_by_the_document_that_the_carrier_asks_for_next(
             draining = asyncio.create_task(server.drain(at_most_s=20))
             (file,) = await asyncio.to_thread(lambda: list(tmp_path.glob("*.jsonl")))
             after = (await carrier.post(then, data={"CallSid": file.stem})).text
-            assert "<Dial>+15551234567</Dial>" in after
+            assert ">+15551234567</Dial>" in after
             assert await draining
 
     asyncio.run(serving())
     (file,) = tmp_path.glob("*.jsonl")
-    assert ended(read_journal(file)) == "transferred to support"
+    assert read_journal(file).entries[-1].event == HandedOver("support"), "another worker may have the caller back"
+
+
+NOBODY_IN = HELP.model_copy(
+    update={
+        "phases": (
+            HELP.phases[0],
+            HELP.phases[1].model_copy(update={"transitions": (Transition(on=TransferFails(), to="nobody"),)}),
+            Phase(name="nobody", on_enter=Say(text="Nobody is in today."), ends=HangUpAfter()),
+        )
+    }
+)
+
+
+def test_a_caller_whom_nobody_takes_is_back_with_the_agent_who_knows_it(tmp_path: Path) -> None:
+    settings = ServerSettings(telephony=WITH_SUPPORT, journals=tmp_path, engines="null")
+    call = new_call()
+
+    async def connected(url: str, *steps: object) -> None:
+        carried = await TwilioCarrier(url, caller=ScriptedCaller(script(*steps)), call=call).carry()
+        assert carried.closed.by == "agent"
+
+    async def serving() -> None:
+        import httpx
+
+        async with agent_server(settings, {"desk": NOBODY_IN}) as server, httpx.AsyncClient() as carrier:
+            here = f"127.0.0.1:{server.port}"
+            await connected(f"ws://{here}/media/twilio/desk", *GOODBYE)
+            asked = {"CallSid": call}
+            assert "<Dial" in (await carrier.post(f"http://{here}/twilio/desk/after", data=asked)).text
+            await until(lambda: "HandedOver" in (tmp_path / f"{call}.jsonl").read_text())
+            nobody = {**asked, "DialCallStatus": "no-answer"}
+            again = (await carrier.post(f"http://{here}/twilio/desk/after", data=nobody)).text
+            url = again.partition('url="')[2].partition('"')[0].replace("voice.example.com", here)
+            await connected(url, ExpectHangUpStep(within_ms=10_000))
+
+    asyncio.run(serving())
+    journal = read_journal(tmp_path / f"{call}.jsonl")
+    events = [entry.event for entry in journal.entries]
+    assert [type(event) for event in events if isinstance(event, HandedOver | CallResumed)] == [HandedOver, CallResumed]
+    assert ended(journal) == "phase nobody"
+    assert replay(journal, NOBODY_IN).same
 
 
 def test_a_target_without_a_number_is_said_at_the_start_and_in_the_record(tmp_path: Path, caplog: Any) -> None:

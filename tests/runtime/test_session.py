@@ -16,6 +16,7 @@ from voiceagent import (
 )
 from voiceagent.core import events as ev
 from voiceagent.core.effects import AskModel
+from voiceagent.ports import Announcement
 from voiceagent.testing import ask_for, say
 
 
@@ -54,9 +55,11 @@ def test_the_agent_hangs_up_once_its_last_words_were_heard(exchange: Any) -> Non
     assert line.leg.hang_ups[0] == "drained"
 
 
-def _handing_over() -> Flow:
+def _handing_over(announce: str | None = None) -> Flow:
     flow = desk()
-    human = Phase(name="end", on_enter=Say(text="I put you through."), ends=TransferTo(target="support"))
+    human = Phase(
+        name="end", on_enter=Say(text="I put you through."), ends=TransferTo(target="support", announce=announce)
+    )
     return flow.model_copy(update={"phases": (flow.phases[0], human)})
 
 
@@ -70,7 +73,22 @@ def test_a_caller_is_handed_over_after_the_last_words(exchange: Any) -> None:
     (line,) = exchange.serve(scenario, _handing_over(), lines=lines(ask_for("finish")), heard=["a person"])
     assert line.spoken[-1] == "I put you through."
     assert line.ended == "transferred to support"
+    assert line.leg.announced is None
     assert "apology" not in line.leg.played
+
+
+def test_a_caller_who_may_come_back_is_kept_a_place_until_somebody_has_taken_them(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        line.leg.targets, line.leg.callers_come_back = ("support",), True
+        await asks(line)
+        await line.waits(2_000)
+        await line.over()
+
+    flow = _handing_over(announce="A caller of the desk.")
+    (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard=["a person"], complete=False)
+    assert line.all(ev.HandedOver) == [ev.HandedOver("support")]
+    assert line.leg.announced == Announcement("A caller of the desk.", "en-US")
+    assert line.all(ev.CallEnded) == [], "the call waits to be gone on with"
 
 
 def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exchange: Any, caplog: Any) -> None:
@@ -81,7 +99,7 @@ def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exch
 
     (line,) = exchange.serve(scenario, _handing_over(), lines=lines(ask_for("finish")), heard=["a person"])
     assert line.ended == "transfer failed: no number is given for support"
-    assert line.leg.played["apology"] == len(line.flow.phrases.not_available) * 65 * 8
+    assert line.spoken[-1] == line.flow.phrases.not_available
     assert "call call-1: transfer failed" in caplog.text
     assert "Traceback" not in caplog.text
 

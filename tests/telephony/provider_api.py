@@ -25,11 +25,12 @@ _OVER = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         {"errors": [{"code": "90018", "title": "Call has already ended"}]},
     ),
+    "asterisk": (HTTPStatus.NOT_FOUND, {"message": "Channel not found"}),
 }
 
 
 class ProviderApi:
-    """Twilio's and Telnyx' interface; `asked` is what it was asked, in order."""
+    """Twilio's, SignalWire's, Telnyx' and Asterisk's interface; `asked` is what it was asked, in order."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -42,6 +43,10 @@ class ProviderApi:
                 Route("/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
                 Route("/2010-04-01/Accounts/{account}/Calls/{call}.json", self._twilio, methods=["POST"]),
                 Route("/2010-04-01/Accounts/{account}/Calls/{call}/{rest:path}", self._twilio, methods=["POST"]),
+                Route("/api/laml/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
+                Route("/api/laml/2010-04-01/Accounts/{account}/Calls/{call}.json", self._twilio, methods=["POST"]),
+                Route("/ari/channels", self._ari, methods=["POST"]),
+                Route("/ari/channels/{call}", self._ari, methods=["GET", "DELETE"]),
                 Route("/v2/calls", self._telnyx, methods=["POST"]),
                 Route("/v2/calls/{call}/actions/{action}", self._telnyx, methods=["POST"]),
             ]
@@ -70,6 +75,11 @@ class ProviderApi:
         form = dict(parse_qsl((await request.body()).decode()))
         refusal = self._note(request, "twilio", form)
         return refusal or JSONResponse({"sid": "CA-new"}, status_code=HTTPStatus.CREATED)
+
+    async def _ari(self, request: Request) -> Response:
+        body = await request.json() if request.method == "POST" else {"": request.method}
+        refusal = self._note(request, "asterisk", body)
+        return refusal or JSONResponse({"id": request.path_params.get("call", "1700000000.9")})
 
     async def _telnyx(self, request: Request) -> Response:
         refusal = self._note(request, "telnyx", await request.json())

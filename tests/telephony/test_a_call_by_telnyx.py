@@ -16,8 +16,10 @@ from websockets.exceptions import InvalidStatus
 from tests.telephony.provider_api import ProviderApi
 from tests.telephony.wire_examples import telnyx_start
 from voiceagent.console.lines import open_lines
+from voiceagent.ports import Announcement
+from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
-from voiceagent.telephony.telnyx_calls import TelnyxCalls
+from voiceagent.telephony.telnyx_calls import LEAVING, TelnyxCalls
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 PUBLIC_KEY = base64.b64encode(
@@ -40,18 +42,29 @@ class Silent:
         pass
 
 
-def announced(clock, event):
+def announced(clock, event, **said):
     payload = {"call_control_id": "v3:c", "from": "+4930", "to": "+4940"}
     payload |= {"direction": "incoming"} if event == "call.initiated" else {}  # no other webhook says it
+    payload |= said
     body = json.dumps({"data": {"event_type": event, "payload": payload}}).encode()
     at = str(clock.unix_ms() // 1_000)
     signature = base64.b64encode(PRIVATE.sign(at.encode() + b"|" + body)).decode()
     return {"content": body, "headers": {"telnyx-signature-ed25519": signature, "telnyx-timestamp": at}}
 
 
-def called(clock, ending):
-    """Have Telnyx call us and `ending` end it; return what Telnyx was asked, and the calls that were taken."""
+async def nothing(_):
+    pass
+
+
+def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True):
+    """Have Telnyx call us and `ending` end it; return what Telnyx was asked, and the calls that were taken.
+
+    `afterwards` is given what sends more of its webhooks.
+    """
     api, taken = ProviderApi(), []
+
+    async def goes_on(agent, call):
+        return may_go_on
 
     async def handler(incoming):
         taken.append((incoming.call, incoming.caller_number, incoming.called_number))
@@ -60,8 +73,15 @@ def called(clock, ending):
 
     async def scenario():
         async with api.serving(clock) as address, httpx.AsyncClient() as telnyx_side:
-            calls = TelnyxCalls(api_key="k3y", api=address)
-            lines = open_lines(SETTINGS, handler=handler, healthy=lambda: True, clock=clock, telnyx=calls)
+            calls = TelnyxCalls(api_key="k3y", api=address, connection=connection)
+            lines = open_lines(
+                SETTINGS,
+                handler=handler,
+                healthy=lambda: True,
+                clock=clock,
+                controls={"telnyx": calls},
+                may_go_on=goes_on,
+            )
             async with lines as (_, port):
                 webhook = f"http://127.0.0.1:{port}/telnyx/bank/answer"
                 for event in ("call.initiated", "call.answered"):
@@ -69,25 +89,36 @@ def called(clock, ending):
                 url = api.asked[-1][1]["stream_url"].replace("wss://voice.example.com", f"ws://127.0.0.1:{port}")
                 with pytest.raises(InvalidStatus, match="403"):
                     await connect(f"ws://127.0.0.1:{port}/media/telnyx/bank")
-                async with connect(url, compression=None) as connection:
-                    await connection.send('{"event":"connected","version":"1.0.0"}')
-                    await connection.send(telnyx_start())
-                    await connection.wait_closed()
-                    assert connection.close_code == 1000
+                async with connect(url, compression=None) as socket:
+                    await socket.send('{"event":"connected","version":"1.0.0"}')
+                    await socket.send(telnyx_start())
+                    await socket.wait_closed()
+                    assert socket.close_code == 1000
                 with pytest.raises(InvalidStatus, match="403"):
                     await connect(url)
+
+                async def tell(event, **said):
+                    assert (await telnyx_side.post(webhook, **announced(clock, event, **said))).status_code == 200
+
+                await afterwards(tell)
             await calls.close()
 
     asyncio.run(scenario())
-    return [path.rpartition("/")[2] for path, _ in api.asked], taken
+    return [
+        (path.split("/")[-3 if "actions" in path else -1], path.rpartition("/")[2], body) for path, body in api.asked
+    ], taken
+
+
+def commands_of(asked):
+    return [command for _, command, _ in asked]
 
 
 def test_a_call_is_answered_streamed_let_in_once_and_ended_by_request(running_clock):
     async def ending(leg):
         await leg.hang_up(drain=True)
 
-    commands, taken = called(running_clock, ending)
-    assert commands == ["answer", "streaming_start", "hangup"]
+    asked, taken = called(running_clock, ending)
+    assert commands_of(asked) == ["answer", "streaming_start", "hangup"]
     assert taken == [("v3:c", "+4930", "+4940")]
 
 
@@ -95,5 +126,90 @@ def test_a_caller_who_is_handed_over_is_not_hung_up_on(running_clock):
     async def ending(leg):
         await leg.transfer("support")
 
-    commands, _ = called(running_clock, ending)
-    assert commands == ["answer", "streaming_start", "transfer"]
+    asked, _ = called(running_clock, ending)
+    assert commands_of(asked) == ["answer", "streaming_start", "transfer"]
+
+
+async def announcing(leg):
+    await leg.transfer("support", Announcement("A caller from Bath.", "en-GB"))
+
+
+def consulted(clock, afterwards, **given):
+    """Have a caller handed over with an announcement; return what Telnyx was asked after their stream had begun."""
+
+    async def with_the_stream_over(tell):
+        await tell("streaming.stopped")  # ours, and no reason to connect the caller again
+        await afterwards(tell)
+
+    asked, _ = called(clock, announcing, with_the_stream_over, connection="c0nn", **given)
+    assert commands_of(asked)[:3] == ["answer", "streaming_start", "calls"]
+    return asked[2:]
+
+
+PEER = {
+    "call_control_id": "v3:new",
+    "client_state": base64.b64encode(b"consulted for v3:c").decode(),
+    "direction": "outgoing",
+}
+
+
+def test_whoever_picks_up_is_told_about_the_caller_and_then_connected(running_clock):
+    async def afterwards(tell):
+        await tell("call.initiated", **PEER)
+        await tell("call.answered", **PEER)
+        await tell("call.speak.ended", **PEER)
+        await tell("call.hangup", **PEER)
+
+    dialled, said, bridged = consulted(running_clock, afterwards)
+    assert dialled[2] == {
+        "connection_id": "c0nn",
+        "to": "+4911",
+        "from": "+4940",
+        "webhook_url": "https://voice.example.com/telnyx/bank/answer",
+        "client_state": PEER["client_state"],
+        "link_to": "v3:c",
+        "timeout_secs": RING_S,
+    }
+    assert said == (
+        "v3:new",
+        "speak",
+        {"payload": "A caller from Bath.", "language": "en-GB", "voice": "female"},
+    )
+    assert bridged == ("v3:c", "bridge", {"call_control_id": "v3:new"})
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answered):
+    async def afterwards(tell):
+        if answered:
+            await tell("call.answered", **PEER)
+        await tell("call.hangup", **PEER)
+        await tell("call.hangup", **PEER)
+
+    asked = consulted(running_clock, afterwards)
+    assert [(call, command) for call, command, _ in asked[1 + answered :]] == [("v3:c", "streaming_start")]
+
+
+def test_a_caller_whose_time_with_us_is_over_is_told_so_and_hung_up_on(running_clock):
+    async def afterwards(tell):
+        await tell("call.hangup", **PEER)
+        await tell("call.speak.ended", client_state=LEAVING)
+
+    _, said, hung_up = consulted(running_clock, afterwards, may_go_on=False)
+    assert said[:2] == ("v3:c", "speak")
+    assert "nobody can be reached" in said[2]["payload"]
+    assert hung_up[:2] == ("v3:c", "hangup")
+
+
+def test_nobody_is_kept_ringing_for_a_caller_who_has_left(running_clock):
+    async def afterwards(tell):
+        await tell("call.hangup")
+
+    _, hung_up = consulted(running_clock, afterwards)
+    assert hung_up[:2] == ("v3:new", "hangup")
+
+
+def test_without_an_application_that_places_calls_the_caller_goes_unannounced(running_clock, caplog):
+    asked, _ = called(running_clock, announcing)
+    assert commands_of(asked) == ["answer", "streaming_start", "transfer"]
+    assert "telnyx cannot announce" in caplog.text

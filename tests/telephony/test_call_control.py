@@ -9,10 +9,11 @@ import pytest
 
 from tests.telephony.provider_api import ProviderApi
 from voiceagent.errors import CallLost
+from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
-from voiceagent.telephony.twilio_calls import TwilioCalls
+from voiceagent.telephony.twilio_calls import TwilioCalls, signalwire_calls
 
 TWILIO = "/2010-04-01/Accounts/AC0/Calls"
 TELNYX = "/v2/calls/v3:c0/actions"
@@ -27,6 +28,10 @@ def asking(clock, ask, *, provider, api=None):
         async with api.serving(clock) as address:
             if provider == "twilio":
                 control = TwilioCalls(account="AC0", auth_token="t0ken", api=address)
+            elif provider == "asterisk":
+                control = AriCalls(url=f"{address}/ari/", user="agent", password="s3cret")
+            elif provider == "signalwire":
+                control = signalwire_calls(space="example", project="p0", token="t0ken", api=address)
             else:
                 control = TelnyxCalls(api_key="k3y", connection="app1", api=address)
             try:
@@ -48,7 +53,13 @@ def do(name, *arguments):
         (do("hang_up", "CA0"), "/CA0.json", {"Status": "completed"}),
         (do("transfer", "CA0", "+49&30"), "/CA0.json", {"Twiml": "<Response><Dial>+49&amp;30</Dial></Response>"}),
         (do("start_recording", "CA0"), "/CA0/Recordings.json", {"RecordingChannels": "dual"}),
-        (do("stop_recording", "CA0"), "/CA0/Recordings/Twilio.CURRENT.json", {"Status": "stopped"}),
+        (
+            do("pause_recording", "CA0", "RE1"),
+            "/CA0/Recordings/RE1.json",
+            {"Status": "paused", "PauseBehavior": "silence"},
+        ),
+        (do("resume_recording", "CA0", "RE1"), "/CA0/Recordings/RE1.json", {"Status": "in-progress"}),
+        (do("stop_recording", "CA0", ""), "/CA0/Recordings/Twilio.CURRENT.json", {"Status": "stopped"}),
     ],
 )
 def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
@@ -64,7 +75,9 @@ def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
         (do("transfer", "v3:c0", "+4930"), "transfer", {"to": "+4930"}),
         (do("send_digits", "v3:c0", "12#"), "send_dtmf", {"digits": "12#"}),
         (do("start_recording", "v3:c0"), "record_start", {"channels": "dual", "format": "wav"}),
-        (do("stop_recording", "v3:c0"), "record_stop", {}),
+        (do("pause_recording", "v3:c0", ""), "record_pause", {}),
+        (do("resume_recording", "v3:c0", ""), "record_resume", {}),
+        (do("stop_recording", "v3:c0", ""), "record_stop", {}),
         (do("answer", "v3:c0"), "answer", {"command_id": "answer"}),
         (do("reject", "v3:c0"), "reject", {"cause": "USER_BUSY"}),
     ],
@@ -73,6 +86,117 @@ def test_telnyx_is_asked_by_commands(running_clock, ask, action, body):
     api = asking(running_clock, ask, provider="telnyx")
     assert api.asked == [(f"{TELNYX}/{action}", body)]
     assert api.authorizations == {"Bearer k3y"}
+
+
+def test_signalwire_is_asked_as_twilio_is_at_its_own_address(running_clock):
+    async def ask(control):
+        await control.hang_up("c0")
+        with pytest.raises(CallLost, match="SignalWire presses no keys"):
+            await control.send_digits("c0", "1")
+
+    api = asking(running_clock, ask, provider="signalwire")
+    path = "/api/laml/2010-04-01/Accounts/p0/Calls/c0.json"
+    assert api.asked == [(path, {"Status": "completed"})]
+    assert api.authorizations == {"Basic " + base64.b64encode(b"p0:t0ken").decode()}
+
+
+CHANNEL = "1700000000.1"
+
+
+def there(call=CHANNEL):
+    return (f"/ari/channels/{call}", {"": "GET"})
+
+
+@pytest.mark.parametrize(
+    ("ask", "asked"),
+    [
+        (do("hang_up", CHANNEL), [(f"/ari/channels/{CHANNEL}", {"": "DELETE"})]),
+        (
+            do("send_digits", CHANNEL, "12#"),
+            [
+                there(),
+                (
+                    "/ari/channels",
+                    {
+                        "endpoint": "Local/digits@voiceagent-do/n",
+                        "priority": 1,
+                        "context": "voiceagent-do",
+                        "extension": "done",
+                        "variables": {"VOICEAGENT_CALL": CHANNEL, "VOICEAGENT_DIGITS": "12#"},
+                    },
+                ),
+            ],
+        ),
+        (
+            do("transfer", CHANNEL, "+4930"),
+            [
+                there(),
+                (
+                    "/ari/channels",
+                    {
+                        "endpoint": "Local/transfer@voiceagent-do/n",
+                        "priority": 1,
+                        "context": "voiceagent-do",
+                        "extension": "done",
+                        "variables": {"VOICEAGENT_CALL": CHANNEL, "VOICEAGENT_NUMBER": "+4930"},
+                    },
+                ),
+            ],
+        ),
+        (
+            do("dial", Dialled("+4930", "+4940", HOOK, detect_machine=False, agent="bank")),
+            [
+                (
+                    "/ari/channels",
+                    {
+                        "endpoint": "Local/+4930@voiceagent-numbers/n",
+                        "priority": 1,
+                        "context": "voiceagent",
+                        "extension": "bank",
+                        "callerId": "+4940",
+                        "variables": {"VOICEAGENT_CALLER": "+4940", "VOICEAGENT_CALLED": "+4930"},
+                    },
+                )
+            ],
+        ),
+    ],
+)
+def test_an_asterisk_is_asked_for_channels_of_its_dial_plan(running_clock, ask, asked):
+    api = asking(running_clock, ask, provider="asterisk")
+    assert api.asked == asked
+    assert api.authorizations == {"Basic " + base64.b64encode(b"agent:s3cret").decode()}
+
+
+def test_an_asterisk_that_has_no_such_channel_is_asked_for_nothing_more(running_clock):
+    api = ProviderApi()
+    api.over.add(CHANNEL)
+
+    async def ask(control):
+        await control.hang_up(CHANNEL)
+        for command in (control.transfer(CHANNEL, "+4930"), control.send_digits(CHANNEL, "1")):
+            with pytest.raises(CallLost, match="Channel not found"):
+                await command
+
+    asking(running_clock, ask, provider="asterisk", api=api)
+    assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        do("start_recording", CHANNEL),
+        do("pause_recording", CHANNEL, ""),
+        do("resume_recording", CHANNEL, ""),
+        do("stop_recording", CHANNEL, ""),
+        do("consult", CHANNEL, Dialled("+4930", "+4940", HOOK, detect_machine=False, agent="bank")),
+    ],
+)
+def test_what_an_asterisk_is_not_asked_for_is_refused_here(running_clock, ask):
+    async def refused(control):
+        with pytest.raises(CallLost):
+            await ask(control)
+
+    assert asking(running_clock, refused, provider="asterisk").asked == []
 
 
 def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
@@ -133,7 +257,7 @@ def test_a_call_is_placed(running_clock, provider, detect, path, body, call):
     placed = []
 
     async def ask(control):
-        placed.append(await control.dial(Dialled("+4930", "+4940", HOOK, detect)))
+        placed.append(await control.dial(Dialled("+4930", "+4940", HOOK, detect, "bank")))
 
     assert asking(running_clock, ask, provider=provider).asked == [(path, body)]
     assert placed == [call]
@@ -146,7 +270,7 @@ def test_ending_what_has_ended_is_no_failure_and_handing_it_over_is_one(running_
 
     async def ask(control):
         await control.hang_up(call)
-        await control.stop_recording(call)
+        await control.stop_recording(call, "")
         with pytest.raises(CallLost, match=r"20404|90018"):
             await control.transfer(call, "+4930")
 

@@ -24,7 +24,7 @@ from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
-from voiceagent.telephony.transfers import Transfers
+from voiceagent.telephony.transfers import Handover, Transfers
 
 SECRET = "12345"
 PUBLIC = "https://voice.example.com"
@@ -511,7 +511,7 @@ def test_a_call_that_has_been_handed_over_is_waited_for_until_the_carrier_has_as
             drained = asyncio.create_task(server.drained())
             await asyncio.wait([drained], timeout=0.1)
             assert (server.live_calls, drained.done()) == (0, False)
-            assert await server._transfers.next_of("CA0") == "+4930"
+            assert await server._transfers.next_of("CA0") == Handover("+4930")
             await drained
 
     asyncio.run(scenario())

@@ -12,7 +12,9 @@ import pytest
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost
+from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
 from voiceagent.telephony.driver import (
     MAX_EARLY_MS,
@@ -24,7 +26,7 @@ from voiceagent.telephony.driver import (
 )
 from voiceagent.telephony.pacing import CATCH_UP_MS
 from voiceagent.telephony.ticker import Ticker
-from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Transfers
+from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
 from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect
 
 START = json.dumps(
@@ -112,7 +114,7 @@ async def settle():
 class Rig:
     """A leg, the far end of its socket, and the call that it reports to."""
 
-    def __init__(self, clock, dialect, controls=None):
+    def __init__(self, clock, dialect, controls=None, **extra):
         self.clock = clock
         self.transfers = Transfers({"support": "+4930"}, clock, MemoryStore(clock))
         self.socket = PairedSocket()
@@ -126,6 +128,7 @@ class Rig:
             lead_ms=400,
             transfers=self.transfers,
             controls=controls,
+            **extra,
         )
         self.call = Call()
         self.started = []
@@ -162,11 +165,11 @@ class Rig:
         return sum(len(base64.b64decode(m["media"]["payload"])) for m in self.socket.written if "media" in m) // 8
 
 
-def driven(clock, scenario, *, start=True, attach=True, dialect=None, controls=None):
+def driven(clock, scenario, *, start=True, attach=True, dialect=None, controls=None, **extra):
     """Run a scenario against a leg, and see that nothing is left of it afterwards."""
 
     async def run():
-        rig = Rig(clock, dialect or TwilioDialect(), controls)
+        rig = Rig(clock, dialect or TwilioDialect(), controls, **extra)
         async with asyncio.TaskGroup() as tasks:
             reader = tasks.create_task(rig.serve())
             if start:
@@ -582,7 +585,7 @@ def test_a_caller_is_handed_over_once_the_last_words_were_heard(clock):
         await rig.pass_ms(SETTLE_MS)
         await handing_over
         assert rig.socket.closed_with == (1000, "agent hung up")
-        assert await rig.transfers.next_of("CA0") == "+4930"
+        assert await rig.transfers.next_of("CA0") == Handover("+4930")
         clock.advance(ASKED_WITHIN_MS)
         assert await rig.transfers.next_of("CA0") is None
 
@@ -614,15 +617,18 @@ def test_a_caller_who_hangs_up_meanwhile_is_not_handed_over(clock):
 
 
 class _DialectByRest(TwilioDialect):
-    features = replace(TWILIO_FEATURES, dialect="rest", digits_out="rest", transfer="rest", hang_up="rest")
+    features = replace(
+        TWILIO_FEATURES, dialect="rest", digits_out="rest", transfer="rest", hang_up="rest", announce="no"
+    )
 
 
 class RestCalls:
     """A provider's REST interface that notes what it is asked; `socket` is looked at whenever it is."""
 
-    def __init__(self, *, refuses=False):
+    def __init__(self, *, refuses=False, consults=False):
         self.asked = []
         self.refuses = refuses
+        self.consults = consults
         self.socket = None
 
     def _note(self, *asked):
@@ -635,6 +641,10 @@ class RestCalls:
 
     async def transfer(self, call, number):
         self._note("transfer", call, number)
+
+    async def consult(self, call, dialled):
+        self._note("consult", call, dialled.to, dialled.caller)
+        return "peer"
 
     async def send_digits(self, call, digits):
         self._note("digits", call, digits)
@@ -687,6 +697,128 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
         assert rig.socket.closed_with is None
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")
+
+
+def _dialled_for(started, number):
+    return Dialled(number, "+4940", "https://voice.example.com/rest/bank/answer", detect_machine=False, agent="bank")
+
+
+class _DialectThatConsults(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="rest", transfer="rest", hang_up="rest", announce="rest")
+
+
+def test_a_provider_refusing_leaves_a_leg_on_which_the_agent_is_heard(clock):
+    rest = RestCalls(refuses=True)
+
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 80)
+        rig.leg.end_clause("a1", 0, last=True)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await settle()
+        await rig.hear(*(mark(name) for name in rig.marks))
+        await rig.pass_ms(2_000)
+        with pytest.raises(CallLost, match="it refused"):
+            await handing_over
+        written = len(rig.socket.written)
+        rig.leg.play("a2", b"x" * 800)
+        assert rig.kinds[written:] == ["media"]
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_whoever_is_to_take_a_caller_is_called_first_where_the_provider_can_do_that(clock):
+    rest = RestCalls(consults=True)
+
+    async def scenario(rig):
+        assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
+        assert rest.asked == [("consult", "CA0", "+4930", "+4940", None)]
+        consultation = await rig.transfers.consultations.of("CA0")
+        assert (consultation.announcement, consultation.peer) == (ANNOUNCEMENT, "peer")
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+@pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
+@pytest.mark.parametrize("dialect", [_DialectByRest, _DialectThatConsults])
+def test_a_caller_goes_unannounced_where_it_cannot_be_done_and_that_is_said_once(clock, caplog, announcement, dialect):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        assert await rig.leg.transfer("support", announcement) is False
+        assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        rig.transfers.cannot_announce("another")
+        rig.transfers.cannot_announce("another")
+
+    driven(clock, scenario, dialect=dialect(), controls={"rest": rest}, dialled_for=_dialled_for)
+    assert caplog.text.count("rest cannot announce") == (announcement is not None)
+    assert caplog.text.count("another cannot announce") == 1
+
+
+def test_the_document_that_dials_announces_and_brings_back(clock):
+    async def scenario(rig):
+        assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
+        assert await rig.transfers.next_of("CA0") == Handover("+4930", ANNOUNCEMENT)
+        clock.advance(ASKED_WITHIN_MS)
+
+    driven(clock, scenario)
+
+
+class _RecordingRest(RestCalls):
+    async def start_recording(self, call):
+        self._note("start recording", call)
+        return "RE1"
+
+    async def pause_recording(self, call, recording):
+        self._note("pause recording", call, recording)
+
+    async def resume_recording(self, call, recording):
+        self._note("resume recording", call, recording)
+
+
+class _RecordedDialect(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="rest", transfer="rest", announce="no", record="rest")
+
+
+def test_what_is_said_to_somebody_else_is_not_recorded(clock):
+    rest = _RecordingRest()
+
+    async def scenario(rig):
+        rig.leg.record(on=True)
+        await settle()
+        await rig.leg.transfer("support")
+        assert [what for what, *_ in rest.asked] == ["start recording", "pause recording", "transfer"]
+
+    driven(clock, scenario, dialect=_RecordedDialect(), controls={"rest": rest})
+
+
+def test_a_transfer_that_is_refused_has_the_recording_go_on(clock):
+    class Refusing(_RecordingRest):
+        async def transfer(self, call, number):
+            await super().transfer(call, number)
+            raise CallLost("it refused")
+
+    rest = Refusing()
+
+    async def scenario(rig):
+        rig.leg.record(on=True)
+        await settle()
+        with pytest.raises(CallLost):
+            await rig.leg.transfer("support")
+        await settle()
+        assert [what for what, *_ in rest.asked][-2:] == ["transfer", "resume recording"]
+
+    driven(clock, scenario, dialect=_RecordedDialect(), controls={"rest": rest})
+
+
+def test_what_no_provider_records_is_counted(clock):
+    async def scenario(rig):
+        rig.leg.record(on=True)
+        assert rig.leg.counts["not recorded at the provider"] == 1
+
+    driven(clock, scenario)
 
 
 def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):

@@ -7,7 +7,7 @@ import gc
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +38,11 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
 from voiceagent.speech import open_engines, with_fallbacks
 from voiceagent.stores import open_store
+from voiceagent.telephony.call_control import CallControl
+from voiceagent.telephony.controls import controls_of
+from voiceagent.telephony.dialects import DIALECTS
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import TelnyxCalls
 from voiceagent.tools.attempts import AttemptGate
 from voiceagent.tools.biscuit import BiscuitAttenuation
 from voiceagent.tools.credentials import EnvironmentCredential, NoCredentials, OAuthClientCredentials
@@ -97,6 +99,8 @@ class ServerSettings:
     """What workers share, as `open_store` takes it; there may be a password in it."""
     recordings: Path | None = None
     """Folder of the calls' recordings; None where none are made."""
+    record_at_provider: bool = False
+    """Whether calls are recorded by their providers."""
     retention: Retention | None = None
     """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
@@ -264,14 +268,15 @@ async def agent_server(
             observers=tuple(observers),
             speech_model=speech_model,
             recordings=recordings,
+            record_at_provider=settings.record_at_provider,
             spending=spending,
         )
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
-        telnyx = await asyncio.to_thread(_telnyx, settings.telephony)
-        if telnyx is not None:
-            closing.push_async_callback(telnyx.close)
+        controls = await asyncio.to_thread(_controls, settings)
+        for control in controls.values():
+            closing.push_async_callback(control.close)
         agents.calls.sweep()
         probing = await Probing.begun(
             services,
@@ -289,7 +294,7 @@ async def agent_server(
             healthy=lambda: engines.healthy,
             clock=clock,
             state=store,
-            telnyx=telnyx,
+            controls=controls,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             spent=spending,
@@ -319,18 +324,34 @@ def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEn
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)
 
 
-def _telnyx(telephony: TelephonySettings) -> TelnyxCalls | None:
-    """Return what answers and ends calls at Telnyx, where there is a key for it."""
-    api_key = telephony.keys.telnyx_api_key
-    return TelnyxCalls(api_key=api_key) if api_key else None
+def _controls(settings: ServerSettings) -> Mapping[str, CallControl]:
+    """Return the providers' REST interfaces. Raises OperatorError where they are to record and none of them can."""
+    controls = controls_of(settings.telephony)
+    if settings.record_at_provider and not any(DIALECTS[name].features.record == "rest" for name in controls):
+        raise OperatorError(
+            "--record-at-provider: no provider can be asked; set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, "
+            "TELNYX_API_KEY, or SIGNALWIRE_SPACE, SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN"
+        )
+    return controls
 
 
 def _counting_secret(settings: ServerSettings) -> bytes | None:
     """Return what keys the counts of attempts: the same for all who share them; None: nobody does."""
-    secret = settings.telephony.twilio_auth_token or settings.service.client_secret
-    if settings.state == "memory" or not secret:
+    secret = next(filter(None, _secrets(settings)), None)
+    if settings.state == "memory" or secret is None:
         return None
     return hashlib.sha256(f"attempts of {secret}".encode()).digest()
+
+
+def _secrets(settings: ServerSettings) -> Iterator[str | None]:
+    """Yield everything that only servers of one operator know, in an order that does not change."""
+    telephony, keys, service, access = settings.telephony, settings.telephony.keys, settings.service, settings.access
+    yield from (telephony.twilio_auth_token, service.client_secret)
+    yield from (keys.signalwire_signing_key, keys.signalwire_bearer, keys.signalwire_api_token, keys.telnyx_api_key)
+    yield from (keys.cloudonix_secret, keys.fonoster_secret, keys.browser_secret, keys.auto_secret)
+    yield from (telephony.asterisk_password, telephony.ari_password, settings.host_token, service.biscuit)
+    yield os.environ.get(service.key_variable) if service.key_variable is not None else None
+    yield from (access.openai_api_key, access.anthropic_api_key, access.azure_openai_api_key, access.gemini_api_key)
 
 
 def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:

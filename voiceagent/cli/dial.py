@@ -12,7 +12,8 @@ import typer
 
 from voiceagent.errors import CallLost, OperatorError
 from voiceagent.telephony.call_control import CallControl, Dialled
-from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.controls import CONTROLS
+from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 
 __all__ = ["dial"]
 
@@ -24,10 +25,12 @@ def dial(
     to: Annotated[str, typer.Argument(help="Whom to call: +15551234567.")],
     caller: Annotated[str, typer.Option("--from", help="The number that is shown; one of yours at the provider.")],
     public_url: Annotated[
-        str,
+        str | None,
         typer.Option(envvar="VOICEAGENT_PUBLIC_URL", help="https address under which the provider reaches the server."),
-    ],
-    carrier: Annotated[Literal["twilio", "telnyx"], typer.Option(help="Who places the call.")] = "twilio",
+    ] = None,
+    carrier: Annotated[
+        Literal["twilio", "signalwire", "telnyx", "asterisk"], typer.Option(help="Who places the call.")
+    ] = "twilio",
     detect_machine: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool,
         typer.Option("--detect-machine", help="Tell the agent whether a person answered, as parameter `answered_by`."),
@@ -36,18 +39,30 @@ def dial(
         str | None, typer.Option(envvar="VOICEAGENT_CARRIER_API", help="Another address of its REST interface.")
     ] = None,
 ) -> None:
-    """Place a call by Twilio (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN) or Telnyx (TELNYX_API_KEY, TELNYX_CONNECTION_ID).
+    """Place a call by Twilio, SignalWire, Telnyx or an Asterisk; their keys stand in the environment.
 
-    The agent has to be served at the public address meanwhile: the provider asks there how the call goes on.
+    The agent has to be served at the public address meanwhile: the provider asks there how the call goes on. See
+    docs/telephony.md.
 
     Example: voiceagent dial bank +15551234567 --from +15557654321 --detect-machine
     """
     for number in (to, caller):
         if not _NUMBER.fullmatch(number):
             raise OperatorError(f"{number!r} is no telephone number: write it like +15551234567")
-    base = TelephonySettings(agents=frozenset({agent}), public_url=public_url).webhook_base
-    dialled = Dialled(to, caller, f"{base}/{carrier}/{agent}/answer", detect_machine)
-    typer.echo(f"placed: {asyncio.run(_place(_control(carrier, os.environ, api), dialled))}")
+    if public_url is None and carrier != "asterisk":
+        raise OperatorError("--public-url is missing: the provider asks there how the call goes on")
+    settings = TelephonySettings(
+        agents=frozenset({agent}),
+        public_url=public_url,
+        twilio_auth_token=os.environ.get("TWILIO_AUTH_TOKEN"),
+        ari_url=os.environ.get("VOICEAGENT_ARI_URL"),
+        ari_user=os.environ.get("VOICEAGENT_ARI_USER"),
+        ari_password=os.environ.get("VOICEAGENT_ARI_PASSWORD"),
+        keys=CarrierKeys.of(os.environ),
+    )
+    dialled = Dialled(to, caller, f"{settings.webhook_base}/{carrier}/{agent}/answer", detect_machine, agent)
+    control = _control(carrier, settings, os.environ, api)
+    typer.echo(f"placed: {asyncio.run(_place(control, dialled))}")
 
 
 async def _place(control: CallControl, dialled: Dialled) -> str:
@@ -59,21 +74,11 @@ async def _place(control: CallControl, dialled: Dialled) -> str:
         await control.close()
 
 
-def _control(carrier: str, environment: Mapping[str, str], api: str | None) -> CallControl:
-    where = {"api": api} if api is not None else {}
-    if carrier == "twilio":
-        from voiceagent.telephony.twilio_calls import TwilioCalls
-
-        account, auth_token = _required(environment, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
-        return TwilioCalls(account=account, auth_token=auth_token, **where)
-    from voiceagent.telephony.telnyx_calls import TelnyxCalls
-
-    api_key, connection = _required(environment, "TELNYX_API_KEY", "TELNYX_CONNECTION_ID")
-    return TelnyxCalls(api_key=api_key, connection=connection, **where)
-
-
-def _required(environment: Mapping[str, str], *names: str) -> list[str]:
-    missing = [name for name in names if not environment.get(name)]
-    if missing:
-        raise OperatorError(f"set {' and '.join(missing)} in the environment")
-    return [environment[name] for name in names]
+def _control(carrier: str, settings: TelephonySettings, environment: Mapping[str, str], api: str | None) -> CallControl:
+    row = CONTROLS[carrier]
+    missing = [name for name in row.to_dial if not environment.get(name)]
+    control = row.make(settings, api) if not missing else None
+    if control is None:
+        *others, last = missing
+        raise OperatorError(f"set {' and '.join([', '.join(others), last] if others else [last])} in the environment")
+    return control

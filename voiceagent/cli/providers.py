@@ -7,19 +7,19 @@ from rich.table import Table
 
 from voiceagent.ports import LegFeatures
 from voiceagent.telephony.audiosocket import AUDIOSOCKET_FEATURES
+from voiceagent.telephony.controls import CONTROLS
 from voiceagent.telephony.dialects import DIALECTS
 
 __all__ = ["providers"]
 
-_BY_REST = frozenset({"twilio", "telnyx"})
-"""Dialects whose providers we have a REST interface for."""
 _DETECTED = "auto"
 
 
 def providers() -> None:
     """Print what each dialect does in the connection itself (in_band), by REST, or not at all.
 
-    `redirect`: the carrier asks our answer document what comes next once the connection is closed.
+    `redirect`: the carrier asks our answer document what comes next once the connection is closed. `announce`: whoever
+    takes a caller is told about them first, and a caller whom nobody takes comes back.
 
     Example: voiceagent providers
     """
@@ -30,6 +30,7 @@ def providers() -> None:
         "marks on clear",
         "digits out",
         "transfer",
+        "announce",
         "hang up",
         "recording",
         "dial out",
@@ -44,7 +45,6 @@ def providers() -> None:
 
 
 def _cells(features: LegFeatures) -> tuple[str, ...]:
-    by_rest = "rest" if features.dialect in _BY_REST else "no"
     dropped = "dropped" if features.marks else "no"
     returned = "sent back" if features.marks_return_on_clear else dropped
     return (
@@ -54,7 +54,8 @@ def _cells(features: LegFeatures) -> tuple[str, ...]:
         returned,
         features.digits_out,
         features.transfer,
+        features.announce,
         features.hang_up,
-        by_rest,
-        by_rest,
+        features.record,
+        "rest" if features.dialect in CONTROLS else "no",
     )

@@ -96,6 +96,17 @@ def serve(
     asterisk_url: Annotated[
         str | None, typer.Option(help="Where an Asterisk may have us connect to it: ws://10.0.0.2:8088/media.")
     ] = None,
+    ari_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_ARI_URL",
+            help="REST interface of an Asterisk, for keys and transfers: http://10.0.0.2:8088/ari.",
+        ),
+    ] = None,
+    ari_user: Annotated[str | None, typer.Option(envvar="VOICEAGENT_ARI_USER", help="User there (ari.conf).")] = None,
+    ari_password: Annotated[
+        str | None, typer.Option(envvar="VOICEAGENT_ARI_PASSWORD", help="That user's password.")
+    ] = None,
     audiosocket: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,6 +124,10 @@ def serve(
         Path | None,
         typer.Option(envvar="VOICEAGENT_RECORDINGS", metavar="DIR", help="Record the sound of every call there."),
     ] = None,
+    record_at_provider: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool,
+        typer.Option("--record-at-provider", help="Have the provider record every call, by its REST interface."),
+    ] = False,
     keep_journals: Annotated[
         str,
         typer.Option(
@@ -186,6 +201,9 @@ def serve(
         twilio_auth_token=twilio_auth_token,
         asterisk_password=asterisk_password,
         asterisk_url=asterisk_url,
+        ari_url=ari_url,
+        ari_user=ari_user,
+        ari_password=ari_password,
         keys=CarrierKeys.of(os.environ),
         telnyx_codec=telnyx_codec,
         telnyx_rate_hz=telnyx_rate_hz,
@@ -214,6 +232,7 @@ def serve(
     settings = replace(
         serving.settings(telephony),
         recordings=record,
+        record_at_provider=record_at_provider,
         host_token=host_token,
         probe_every_s=probe_every_s,
         probe_providers=probe_providers,

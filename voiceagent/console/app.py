@@ -19,18 +19,19 @@ from voiceagent.console.asterisk import asterisk_routes
 from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.console.telnyx import TelnyxDesk
-from voiceagent.console.twiml import connect, dial, twiml
+from voiceagent.console.twiml import connect, dial, dial_and_ask, say, twiml
 from voiceagent.console.webhooks import MAX_FORM_BYTES, pairs, read_webhook, refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.consultations import NOBODY_THERE
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.telnyx_calls import TelnyxCalls
-from voiceagent.telephony.transfers import Transfers
+from voiceagent.telephony.transfers import Handover, Transfers
 from voiceagent.telephony.wire_json import is_id
 
 __all__ = ["MAX_FORM_BYTES", "control_plane"]
@@ -118,6 +119,17 @@ class _Asked:
     media_base: str
 
     @property
+    def address(self) -> str:
+        """Where the webhooks of this agent begin."""
+        return f"{self.webhook_base}/{self.row.name}/{self.agent}"
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether the caller was connected to whoever was dialled; somebody may have answered and not taken them."""
+        bridged = self.form.get("DialBridged")
+        return self.form["DialCallStatus"] in {"completed", "answered"} if bridged is None else bridged == "true"
+
+    @property
     def caller(self) -> str | None:
         """Who is on the other end, whoever has dialled."""
         return self.form.get("To" if self._outgoing else "From")
@@ -154,6 +166,7 @@ class _Lines:
                 return [
                     self._route(row, "answer", self._answer_document, methods),
                     self._route(row, "after", self._after, methods),
+                    self._route(row, "announce", self._announce, methods),
                 ]
             case "telnyx":
                 return [self._route(row, "answer", self._answer_commands, ["POST"])]
@@ -198,16 +211,39 @@ class _Lines:
         asked = await self._asked(request, row)
         if isinstance(asked, Response):
             return asked
+        if "DialCallStatus" in asked.form:
+            return await self._dialled(request, asked)
         try:
-            number = await self.transfers.next_of(asked.call)
+            handover = await self.transfers.next_of(asked.call)
         except StateUnavailable as exc:
             why = f"nobody knows where the caller is to go: {exc}"
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
-        if number is not None:
-            return twiml(dial(number))
+        if handover is not None:
+            return twiml(_dial(handover, asked))
         if await self.may_go_on(asked.agent, CallId(asked.call)):
             return await self._connected(request, asked, again=True)
         return twiml("<Hangup/>")
+
+    async def _dialled(self, request: Request, asked: _Asked) -> Response:
+        """Say how a call goes on for which somebody was dialled: with us once more, if they have not taken it."""
+        if asked.was_taken:
+            return twiml("<Hangup/>")
+        if await self.may_go_on(asked.agent, CallId(asked.call)):
+            return await self._connected(request, asked, again=True)
+        _log.warning("call %s: nobody took the caller, and its time with us is over", asked.call)
+        return twiml(say(NOBODY_THERE) + "<Hangup/>")
+
+    async def _announce(self, request: Request, row: DialectRow) -> Response:
+        """Tell whoever has answered for a caller who it is; they are connected after that."""
+        asked = await self._asked(request, row)
+        if isinstance(asked, Response):
+            return asked
+        try:
+            consultation = await self.transfers.consultations.of(request.query_params.get("call", ""))
+        except StateUnavailable as exc:
+            _log.error("somebody is connected to a caller unannounced: %s", exc)
+            consultation = None
+        return twiml(say(consultation.announcement) if consultation is not None else "")
 
     async def _connected(self, request: Request, asked: _Asked, *, again: bool = False) -> Response:
         """Have the carrier connect the call to us, and ask us afterwards what comes next."""
@@ -223,7 +259,7 @@ class _Lines:
                 asked.media_base + media_path(name, asked.agent, token),
                 {**asked.parameters, **answered_by},
                 attributes=self._stream_attributes(asked.row),
-                then=f"{asked.webhook_base}/{name}/{asked.agent}/after",
+                then=f"{asked.address}/after",
             )
         )
 
@@ -266,7 +302,13 @@ class _Lines:
         if self.telnyx is None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no TELNYX_API_KEY is configured to answer with")
         desk = TelnyxDesk(
-            self.settings, self.telnyx, self.tokens, self.why_not, self.limits.caller_is_over, self.may_go_on
+            settings=self.settings,
+            calls=self.telnyx,
+            tokens=self.tokens,
+            consultations=self.transfers.consultations,
+            why_not=self.why_not,
+            over=self.limits.caller_is_over,
+            may_go_on=self.may_go_on,
         )
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))
 
@@ -287,6 +329,13 @@ class _Lines:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
         address = {"url": base + media_path(row.name, agent, token)} | ({"call": call} if call else {})
         return JSONResponse(address, headers={"Cache-Control": "no-store"})
+
+
+def _dial(handover: Handover, asked: _Asked) -> str:
+    if asked.row.features.announce != "redirect":
+        return dial(handover.number)
+    announced_at = f"{asked.address}/announce?call={asked.call}" if handover.announcement is not None else None
+    return dial_and_ask(handover.number, then=f"{asked.address}/after", announced_at=announced_at)
 
 
 def _agent(request: Request) -> str:

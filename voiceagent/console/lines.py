@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
@@ -15,6 +15,7 @@ from voiceagent.ports import CallHandler, Clock, SharedState, SpentLately
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.asgi import media_route
+from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
@@ -39,7 +40,7 @@ async def open_lines(
     clock: Clock,
     state: SharedState | None = None,
     may_go_on: MayGoOn = _never,
-    telnyx: TelnyxCalls | None = None,
+    controls: Mapping[str, CallControl] | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
     spent: SpentLately | None = None,
@@ -51,8 +52,8 @@ async def open_lines(
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
     unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
-    `may_go_on`. `telnyx` answers calls there, and ends them. None is begun for whoever has `spent` too much. Raises
-    OperatorError where the port cannot be opened.
+    `may_go_on`. `controls` are the providers' REST interfaces, by dialect; Telnyx' answers its calls. None is begun for
+    whoever has `spent` too much. Raises OperatorError where the port cannot be opened.
     """
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
@@ -65,6 +66,8 @@ async def open_lines(
     def connect(url: str, admitted: Admission) -> bool:
         return media.connect(url, admitted)
 
+    controls = controls or {}
+    telnyx = controls.get("telnyx")
     app = control_plane(
         settings,
         clock=clock,
@@ -75,7 +78,7 @@ async def open_lines(
         takes=takes,
         may_go_on=may_go_on,
         connect=connect,
-        telnyx=telnyx,
+        telnyx=telnyx if isinstance(telnyx, TelnyxCalls) else None,
         proven=proven,
         host=host,
     )
@@ -86,7 +89,8 @@ async def open_lines(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
-        controls={"telnyx": telnyx} if telnyx is not None else {},
+        controls=controls,
+        shared=state,
     )
     if mount is None:
         async with media.serving(app) as port:

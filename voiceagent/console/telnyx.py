@@ -2,6 +2,7 @@
 
 A call that rings is answered; one that was answered has its media connected to us, or, where whoever placed it wants to
 know whether a person has answered, once that is known. A stream that broke off is begun anew where the call goes on.
+Whoever is called for a caller is told about them and then connected; if they are not there, the caller comes back.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
+from voiceagent.telephony.consultations import NOBODY_THERE, Consultations
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
+from voiceagent.telephony.telnyx_calls import DETECTING, LEAVING, PLACED, TelnyxCalls, consulted_for
 from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 
 __all__ = ["TelnyxDesk"]
@@ -39,17 +41,21 @@ class _Asked:
     called: str | None
     outgoing: bool
     detecting: bool
+    leaving: bool
     found: str | None
     """What answered a call that we placed: `human`, `machine` or `not_sure`."""
+    consulted_for: str | None
+    """The caller's call, where this one reaches somebody on their behalf."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelnyxDesk:
     """Answers Telnyx' webhooks."""
 
     settings: TelephonySettings
     calls: TelnyxCalls
     tokens: CallTokens
+    consultations: Consultations
     why_not: Callable[[str], str | None]
     """Why no new call is taken for this agent."""
     over: Callable[[str, str | None], Awaitable[str | None]]
@@ -71,6 +77,9 @@ class TelnyxDesk:
         return Response(status_code=HTTPStatus.OK)
 
     async def _act(self, agent: str, asked: _Asked, parameters: Mapping[str, str]) -> None:
+        if asked.consulted_for is not None:
+            await self._consult(agent, asked, asked.consulted_for)
+            return
         match asked.event:
             case "call.initiated" if not asked.outgoing:
                 over = await self.over(asked.call, asked.caller)
@@ -80,24 +89,82 @@ class TelnyxDesk:
                 else:
                     await self.calls.answer(asked.call)
             case "call.answered" if not asked.detecting:
-                await self._stream(agent, asked, parameters)
+                await self._stream(agent, asked.call, asked, parameters)
             case "call.machine.detection.ended":
-                await self._stream(agent, asked, {**parameters, "answered_by": asked.found or "not_sure"})
-            case "streaming.failed" | "streaming.stopped" if await self.may_go_on(agent, CallId(asked.call)):
-                await self._stream(agent, asked, parameters, again=True)
+                await self._stream(agent, asked.call, asked, {**parameters, "answered_by": asked.found or "not_sure"})
+            case "streaming.failed" | "streaming.stopped":
+                # A caller for whom somebody is called waits for them, and not for us.
+                waits = await self.consultations.of(asked.call) is not None
+                if not waits and await self.may_go_on(agent, CallId(asked.call)):
+                    await self._stream(agent, asked.call, asked, parameters, again=True)
+            case "call.speak.ended" if asked.leaving:
+                await self.calls.hang_up(asked.call)
+            case "call.hangup":
+                await self._caller_left(asked.call)
             case _:  # many more are sent, and none of them asks for anything
                 pass
 
-    async def _stream(self, agent: str, asked: _Asked, parameters: Mapping[str, str], *, again: bool = False) -> None:
+    # --- somebody is called for a caller -----------------------------------------------------------------------------
+
+    async def _consult(self, agent: str, asked: _Asked, caller: str) -> None:
+        match asked.event:
+            case "call.answered":
+                consultation = await self.consultations.of(caller)
+                if consultation is None:
+                    await self.calls.hang_up(asked.call)
+                else:
+                    await self.calls.speak(asked.call, consultation.announcement)
+            case "call.speak.ended":
+                await self._connect(caller, asked.call)
+            case "call.hangup":
+                consultation = await self.consultations.of(caller)
+                if consultation is not None and not consultation.connected:
+                    await self._take_back(agent, asked, caller)
+            case _:
+                pass
+
+    async def _connect(self, caller: str, peer: str) -> None:
+        consultation = await self.consultations.of(caller)
+        if consultation is None or consultation.connected:
+            return
+        await self.consultations.connected(caller)
+        try:
+            await self.calls.bridge(caller, peer)
+        except CallLost as exc:
+            _log.warning("call %s could not be connected to whoever was there: %s", caller, exc)
+            await self.consultations.begin(caller, consultation.announcement)  # so that the end of it leads back
+            await self.calls.hang_up(peer)
+
+    async def _take_back(self, agent: str, asked: _Asked, caller: str) -> None:
+        """Nobody has taken the caller: they are connected to us again, or told why not."""
+        if await self.consultations.end(caller) is None:
+            return
+        if await self.may_go_on(agent, CallId(caller)):
+            await self._stream(agent, caller, asked, {}, again=True)
+        else:
+            _log.warning("call %s: nobody took the caller, and its time with us is over", caller)
+            await self.calls.speak(caller, NOBODY_THERE, client_state=LEAVING)
+
+    async def _caller_left(self, caller: str) -> None:
+        """Nobody waits any more for whoever is being called."""
+        consultation = await self.consultations.end(caller)
+        if consultation is not None and consultation.peer is not None and not consultation.connected:
+            await self.calls.hang_up(consultation.peer)
+
+    # --- media -------------------------------------------------------------------------------------------------------
+
+    async def _stream(
+        self, agent: str, call: str, asked: _Asked, parameters: Mapping[str, str], *, again: bool = False
+    ) -> None:
         base = self.settings.media_base
         if base is None:
             raise CallLost("no public URL is configured for the media to connect to")
         # Who calls is who is on the other end, whoever has dialled.
         caller, called = (asked.called, asked.caller) if asked.outgoing else (asked.caller, asked.called)
-        grant = CallGrant(agent, asked.call, "telnyx", caller=caller, called=called, again=again)
+        grant = CallGrant(agent, call, "telnyx", caller=caller, called=called, again=again)
         url = base + media_path("telnyx", agent, await self.tokens.mint(grant))
         once = asked.id or "again" if again else "stream"
-        await self.calls.start_stream(asked.call, url, parameters, command_id=once, settings=self.settings)
+        await self.calls.start_stream(call, url, parameters, command_id=once, settings=self.settings)
 
 
 def _read(body: bytes) -> _Asked | None:
@@ -117,5 +184,7 @@ def _read(body: bytes) -> _Asked | None:
         called=as_text(payload.get("to")),
         outgoing=payload.get("direction") == "outgoing" or payload.get("client_state") in (PLACED, DETECTING),
         detecting=payload.get("client_state") == DETECTING,
+        leaving=payload.get("client_state") == LEAVING,
+        consulted_for=consulted_for(as_text(payload.get("client_state"))),
         found=as_text(payload.get("result")),
     )

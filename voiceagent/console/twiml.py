@@ -8,7 +8,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from starlette.responses import Response
 
-__all__ = ["connect", "dial", "twiml"]
+from voiceagent.ports import Announcement
+from voiceagent.telephony.consultations import RING_S
+
+__all__ = ["connect", "dial", "dial_and_ask", "say", "twiml"]
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -31,6 +34,22 @@ def connect(media: str, parameters: Mapping[str, str], *, attributes: Mapping[st
 def dial(number: str) -> str:
     """Return the verb that connects the caller to a number."""
     return f"<Dial>{escape(number)}</Dial>"
+
+
+def dial_and_ask(number: str, *, then: str, announced_at: str | None) -> str:
+    """Return the verb that connects the caller to a number and asks us afterwards what came of it.
+
+    Whoever answers is first told what stands in the document at `announced_at`; the caller hears it ring meanwhile.
+    """
+    if announced_at is None:
+        return f"<Dial action={_attribute(then)} timeout={_attribute(str(RING_S))}>{escape(number)}</Dial>"
+    noun = f"<Number url={_attribute(announced_at)}>{escape(number)}</Number>"
+    return f'<Dial action={_attribute(then)} timeout={_attribute(str(RING_S))} answerOnBridge="true">{noun}</Dial>'
+
+
+def say(said: Announcement) -> str:
+    """Return the verb that has the carrier's own voice say something."""
+    return f"<Say language={_attribute(said.locale)}>{escape(_NOT_IN_XML.sub('', said.text))}</Say>"
 
 
 def _attribute(text: str) -> str:

@@ -7,7 +7,9 @@ from voiceagent.core.effects import HangUp, ReportProblem, Transfer
 from voiceagent.core.hearing import Hearing
 from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
+from voiceagent.errors import PhaseError
 from voiceagent.spec.phase import TransferTo
+from voiceagent.spec.prompt import render
 
 __all__ = ["Closing"]
 
@@ -28,6 +30,8 @@ class Closing:
         """Since when the last words are being said; None before that, and once the line is let go."""
         self._let_go = False
         """The line has been let go: nobody is asked to do it twice."""
+        self.handing_over = False
+        """The caller is to go to somebody else, and nobody has said yet what came of it."""
         self._reason: str | None = None
         """Set where the framework ends the call; a phase that ends it has its own way."""
 
@@ -77,6 +81,24 @@ class Closing:
             self._let_go = True
             self._out.emit(HangUp(reason, drain=False))
 
+    def caller_left(self, reason: str) -> None:
+        """The connection is over; a caller who is being handed over leaves it that way."""
+        if not self.handing_over:
+            self.at_once(reason)
+
+    def transfer_failed(self, reason: str) -> bool:
+        """Nobody takes the caller, so the call goes on. False where they were not to be handed over."""
+        if not self.handing_over:
+            return False
+        self._out.emit(ReportProblem("transfer failed", reason))
+        self.handing_over = self._let_go = self._state.closing = False
+        self._state.handed_over = None
+        return True
+
+    def nobody_took_them(self, reason: str) -> None:
+        """The flow does not say how a call goes on whose caller nobody takes: in words, to its end."""
+        self.politely(f"transfer failed: {reason}", self._state.flow.phrases.not_available)
+
     def deadline_ms(self) -> int | None:
         """When the last words have had long enough, or the call has lasted too long."""
         if self._since_ms is not None:
@@ -106,7 +128,16 @@ class Closing:
 
     def _leave(self) -> None:
         match self._state.phase.ends:
-            case TransferTo(target=target):
-                self._out.emit(Transfer(target))
+            case TransferTo(target=target, announce=announce):
+                self.handing_over = True
+                self._out.emit(Transfer(target, self._filled_in(announce) if announce else None))
             case _:
                 self._out.emit(HangUp(f"phase {self._state.phase.name}", drain=True))
+
+    def _filled_in(self, announce: str) -> str | None:
+        state = self._state
+        try:
+            return render(announce, state.facts.known(), locale=state.flow.locale)
+        except PhaseError as exc:
+            self._out.emit(ReportProblem("template", f"phase {state.phase.name}: {exc}"))
+            return None

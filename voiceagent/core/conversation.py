@@ -33,6 +33,7 @@ from voiceagent.spec.phase import (
     HostSignals,
     Silent,
     TimedOut,
+    TransferFails,
 )
 
 __all__ = ["Conversation"]
@@ -161,6 +162,10 @@ class Conversation:
             case ev.CallResumed():
                 self._ahead.drop()
                 self._resuming.folded()
+            case ev.HandedOver(target):
+                self._handed_over(target)
+            case ev.TransferFailed(_, reason):
+                self._transfer_failed(reason)
             case ev.CallEnded():
                 self._call_ended()
             case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
@@ -260,7 +265,22 @@ class Conversation:
         if event.may_return and not self.state.closing:
             self.state.suspended = True
         else:
-            self._closing.at_once(event.reason)
+            self._closing.caller_left(event.reason)
+
+    def _handed_over(self, target: str) -> None:
+        if not self._closing.handing_over:
+            return
+        self.state.legs.clear()
+        self.state.handed_over = target
+        self.state.suspended = True
+
+    def _transfer_failed(self, reason: str) -> None:
+        if not self._closing.transfer_failed(reason):
+            return
+        if not self.state.legs:
+            self._closing.at_once(reason)
+        elif not self._phasing.signal(Signal(TransferFails)):
+            self._closing.nobody_took_them(reason)
 
     def _call_ended(self) -> None:
         self._ahead.drop()

@@ -279,9 +279,14 @@ class ForgetSealed:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Hand the caller over to somebody else, after what is queued has been heard."""
+    """Hand the caller over to somebody else, after what is queued has been heard.
+
+    Answered with CallEnded where they are gone for good, with HandedOver or with TransferFailed.
+    """
 
     target: str
+    announce: str | None = None
+    """What whoever takes them is told first."""
 
 
 @dataclass(frozen=True, slots=True)

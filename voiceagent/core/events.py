@@ -22,6 +22,7 @@ __all__ = [
     "CallerStartedSpeaking",
     "DigitsPressed",
     "Event",
+    "HandedOver",
     "HostEvent",
     "LegAttached",
     "LegLost",
@@ -50,6 +51,7 @@ __all__ = [
     "TranscriptFailed",
     "TranscriptFinal",
     "TranscriptPartial",
+    "TransferFailed",
     "VoiceChanged",
     "VoiceExpiring",
 ]
@@ -97,6 +99,21 @@ class CallResumed:
     """The journal has been folded: the call goes on with another connection; so long nobody was there."""
 
     gap_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The carrier has the caller and tries to reach the target; if nobody takes them, it connects them to us again."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """The caller could not be handed over, and is still connected to us unless they have hung up."""
+
+    target: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +416,8 @@ Event = (
     | LegAttached
     | LegLost
     | CallResumed
+    | HandedOver
+    | TransferFailed
     | CallEnded
     | CallerStartedSpeaking
     | CallerPaused

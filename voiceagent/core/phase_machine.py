@@ -25,6 +25,7 @@ from voiceagent.spec.phase import (
     TimedOut,
     ToolFails,
     ToolSucceeds,
+    TransferFails,
     Transition,
     TurnLimitReached,
     VoiceFails,
@@ -54,7 +55,7 @@ def _tries(transition: Transition, signal: Signal) -> bool:
             return on.name == signal.name
         case Pressed():
             return on.digits == signal.name
-        case Silent() | NotUnderstood() | TimedOut() | TurnLimitReached() | VoiceFails():
+        case Silent() | NotUnderstood() | TimedOut() | TurnLimitReached() | VoiceFails() | TransferFails():
             return True
 
 

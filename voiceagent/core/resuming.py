@@ -5,7 +5,9 @@ from __future__ import annotations
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import HangUp
+from voiceagent.core.phase_machine import Signal
 from voiceagent.core.unasked import Unasked
+from voiceagent.spec.phase import TransferFails
 
 __all__ = ["Resuming"]
 
@@ -21,6 +23,7 @@ class Resuming:
         self._doing = desks.doing
         self._hearing = desks.hearing
         self._phasing = desks.phasing
+        self._closing = desks.closing
         self._silence = desks.silence
         self._confirming = confirming
         self._unasked = unasked
@@ -51,6 +54,9 @@ class Resuming:
         """The caller is there again: have the phase in force once more, and say that we know."""
         if not self._state.started:
             return
+        if self._state.handed_over is not None:
+            self._not_taken(f"nobody has taken the call for {self._state.handed_over}")
+            return
         if self._state.closing:
             self._out.emit(HangUp("the call was over", drain=False))
             return
@@ -59,6 +65,15 @@ class Resuming:
         self._phasing.put_in_force_again()
         self._doing.fetch_again()
         self._saying.say(self._state.flow.phrases.resumed)
+
+    def _not_taken(self, reason: str) -> None:
+        """The caller comes back from somebody who was not there: nothing was broken off that could be taken up."""
+        self._broken_off, self._last_said = False, None
+        self._closing.transfer_failed(reason)
+        self._doing.fetch_again()
+        if not self._phasing.advance([Signal(TransferFails)]):
+            self._phasing.put_in_force_again()
+            self._closing.nobody_took_them(reason)
 
     def in_force(self) -> None:
         """A phase is in force: take up what was broken off; the caller hears at least where we were."""

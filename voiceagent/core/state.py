@@ -70,6 +70,8 @@ class CallState:
     """The caller's turns in this entry of the phase."""
     tool_calls: int = 0
     ended: bool = False
+    handed_over: str | None = None
+    """Whom the carrier tries to reach for the caller: if they are connected again, nobody was there."""
     closing: bool = False
     """The end of the call has been asked for: nothing new begins."""
 

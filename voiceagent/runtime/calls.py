@@ -73,7 +73,7 @@ class Calls:
         """Whether a call whose connection is over was broken off, and goes on if it is connected again."""
         live = self._live.get(call)
         if live is not None:
-            return not live.closing
+            return live.suspended or not live.closing
         flow = self._flows.get(agent)
         return flow is not None and await self._services.journals.is_broken_off(
             call, within_ms=flow.limits.resume_within_ms

@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from voiceagent import __version__
 from voiceagent.core.codec import decode_event, to_line
 from voiceagent.core.effects import AskModel, Effect, PrimePhase, RenewVoice, SwapPhase
-from voiceagent.core.events import CallEnded, Event
+from voiceagent.core.events import CallEnded, Event, HandedOver
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError, nearest
@@ -88,6 +88,11 @@ class Journal:
     def complete(self) -> bool:
         """Whether the call came to its end; if not, effects of the last event may be missing."""
         return not self.torn and not self.interrupted
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the carrier has the caller, who may still come back."""
+        return bool(self.entries) and isinstance(self.entries[-1].event, HandedOver)
 
     @property
     def interrupted(self) -> bool:

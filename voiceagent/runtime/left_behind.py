@@ -21,7 +21,7 @@ from voiceagent.runtime.resume import Folded
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
 
-__all__ = ["bring_to_its_end", "open_writes"]
+__all__ = ["bring_to_its_end", "open_writes", "transferred_to"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,20 @@ async def bring_to_its_end(
     _report(journal.call, lost, outcomes)
     last_ms = read.entries[-1].at_ms if read.entries else 0
     now_ms = last_ms if folded is None else folded.last_ms + folded.gap_ms(unix_ms)
-    waited_for = folded is not None and folded.conversation.state.suspended
-    for event in (*outcomes, CallEnded(_NOT_BACK if waited_for else _INTERRUPTED)):
+    for event in (*outcomes, CallEnded(_why(folded))):
         _record(journal, folded, event, now_ms)
+
+
+def _why(folded: Folded | None) -> str:
+    if folded is None or not folded.conversation.state.suspended:
+        return _INTERRUPTED
+    target = folded.conversation.state.handed_over
+    return _NOT_BACK if target is None else transferred_to(target)
+
+
+def transferred_to(target: str) -> str:
+    """Return the reason for the end of a call whose caller somebody has taken."""
+    return f"transferred to {target}"
 
 
 def _record(journal: JournalWriter, folded: Folded | None, event: Event, now_ms: int) -> None:

@@ -13,10 +13,11 @@ from voiceagent.core.ids import Epoch, ToolCallId
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.in_time import within
 from voiceagent.logs import log_failure
-from voiceagent.ports import Clock, Leg, Voice
+from voiceagent.ports import Announcement, Clock, Leg, Voice
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.left_behind import transferred_to
 from voiceagent.tools.executor import CallTools
 from voiceagent.tools.vault import Vault
 
@@ -45,6 +46,7 @@ class Performer:
         clock: Clock,
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
+        locale: str,
     ) -> None:
         self._voice = voice
         self._leg = leg
@@ -55,6 +57,7 @@ class Performer:
         self._clock = clock
         self._tasks = tasks
         self._post = post
+        self._locale = locale
         self._reads: dict[ToolCallId, asyncio.Task[None]] = {}
         self._writes: dict[ToolCallId, asyncio.Task[None]] = {}
         self._no_longer_needed: list[str] = []
@@ -98,8 +101,8 @@ class Performer:
             case fx.ForgetSealed(handles):
                 self._no_longer_needed += handles
                 self._forget_secrets()
-            case fx.Transfer(target):
-                self._tasks.start(self._transfer(target))
+            case fx.Transfer():
+                self._tasks.start(self._transfer(effect))
             case fx.HangUp(reason, drain):
                 self._tasks.start(self._hang_up(reason, drain=drain))
             case fx.ReportProblem("limit reached", limit):
@@ -177,13 +180,20 @@ class Performer:
             _log.warning("the leg did not hang up within %d ms", _HANG_UP_WITHIN_MS)
         self._post(ev.CallEnded(reason))
 
-    async def _transfer(self, target: str) -> None:
-        """Hand the caller over. Raises CallLost: the last words were a promise, and somebody has to take it back."""
+    async def _transfer(self, transfer: fx.Transfer) -> None:
+        """Hand the caller over, or let the call learn that it has to take its last words back."""
+        target = transfer.target
+        announcement = Announcement(transfer.announce, self._locale) if transfer.announce else None
         try:
             async with within(_TRANSFER_WITHIN_MS, self._clock):
-                await self._leg.transfer(target)
+                may_return = await self._leg.transfer(target, announcement)
         except CallLost as exc:
-            raise CallLost(f"transfer failed: {exc}") from exc
-        except TimeoutError as exc:
-            raise CallLost(f"transfer failed: not done within {_TRANSFER_WITHIN_MS} ms") from exc
-        self._post(ev.CallEnded(f"transferred to {target}"))
+            self._not_transferred(target, str(exc))
+        except TimeoutError:
+            self._not_transferred(target, f"not done within {_TRANSFER_WITHIN_MS} ms")
+        else:
+            self._post(ev.HandedOver(target) if may_return else ev.CallEnded(transferred_to(target)))
+
+    def _not_transferred(self, target: str, reason: str) -> None:
+        _log.warning("call %s: transfer failed: %s", self._journal.call, reason)
+        self._post(ev.TransferFailed(target, reason))

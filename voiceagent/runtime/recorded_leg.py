@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voiceagent.core.ids import LegId, UtteranceId
-from voiceagent.ports import AudioFormat, Leg, LegEvents, LegFeatures
+from voiceagent.ports import Announcement, AudioFormat, Leg, LegEvents, LegFeatures
 from voiceagent.runtime.recording import Recording
 
 __all__ = ["RecordedLeg"]
@@ -57,9 +57,13 @@ class RecordedLeg:
         """Press keys towards the far side."""
         self._leg.send_digits(digits)
 
-    async def transfer(self, target: str) -> None:
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call as well, or not."""
+        self._leg.record(on=on)
+
+    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         """Hand the caller over."""
-        await self._leg.transfer(target)
+        return await self._leg.transfer(target, announcement)
 
     async def hang_up(self, *, drain: bool) -> None:
         """End the leg."""

@@ -28,6 +28,7 @@ from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.performer import Performer
+from voiceagent.runtime.provider_records import ProviderRecords
 from voiceagent.runtime.recorded_leg import RecordedLeg
 from voiceagent.runtime.recording import STOPPED, Recording, Recordings
 from voiceagent.runtime.resume import Folding
@@ -64,6 +65,8 @@ class Services:
     observers: tuple[Observer, ...] = ()
     recordings: Recordings | None = None
     """Where the sound of calls is recorded; None where it is not."""
+    record_at_provider: bool = False
+    """Whether their providers are asked to record them."""
     folding: Folding = field(default_factory=Folding)
     """Puts calls together again that were broken off."""
     speech_model: SpeechModelEngine | None = None
@@ -96,6 +99,7 @@ class Session:
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
         self._recording: Recording | None = None
+        self._at_provider: ProviderRecords | None = None
         self._meter: Meter | None = None
         self._listening = True
         self._overflowed = False
@@ -172,6 +176,8 @@ class Session:
             )
         if self._services.recordings is not None:
             self._begin_recording(self._services.recordings, at_the_end)
+        if self._services.record_at_provider:
+            self._at_provider = ProviderRecords(self._leg, self._conversation.state)
         at_the_end.callback(self._vault.forget_all)
         at_the_end.callback(self._record_outcomes, journal)
         tasks = CallTasks(self._services.clock, failed=self._fail)
@@ -230,7 +236,7 @@ class Session:
             if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
                 # What has become of a write survives a power cut, like the intent that was on disk before it.
                 tasks.start(_synced(journal))
-            if state.suspended and isinstance(event, ev.LegLost):
+            if state.suspended and isinstance(event, ev.LegLost | ev.HandedOver):
                 self._suspended = True
                 return
             self._wake_me()
@@ -294,6 +300,7 @@ class Session:
             clock=services.clock,
             tasks=tasks,
             post=self.post,
+            locale=self._flow.locale,
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
@@ -368,6 +375,8 @@ class Session:
         journal.effects(outgoing)
         self._read_meter()
         self._go_on_recording(lambda recording: recording.happened(event))
+        if self._at_provider is not None and not self._conversation.state.ended:
+            self._at_provider.happened(event)
         for observe in tuple(self._observers):
             try:
                 observe(self._call, now_ms, event, outgoing)

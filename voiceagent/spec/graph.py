@@ -20,6 +20,7 @@ from voiceagent.spec.phase import (
     TimedOut,
     ToolFails,
     ToolSucceeds,
+    TransferFails,
     TransferTo,
     Transition,
     TurnLimitReached,
@@ -156,6 +157,8 @@ def _trigger(edge: Transition) -> str:
             return "turn limit"
         case VoiceFails():
             return "voice fails"
+        case TransferFails():
+            return "nobody there"
 
 
 def _guard(edge: Transition) -> str | None:

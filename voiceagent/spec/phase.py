@@ -34,6 +34,7 @@ __all__ = [
     "TimedOut",
     "ToolFails",
     "ToolSucceeds",
+    "TransferFails",
     "TransferTo",
     "Transition",
     "Trigger",
@@ -103,6 +104,10 @@ class VoiceFails(Declared):
     """The model or an engine has failed for good."""
 
 
+class TransferFails(Declared):
+    """Nobody takes the caller whom this phase transfers (`ends`): they are with the agent again."""
+
+
 Trigger = (
     ToolSucceeds
     | ToolFails
@@ -114,6 +119,7 @@ Trigger = (
     | TurnLimitReached
     | HostSignals
     | VoiceFails
+    | TransferFails
 )
 
 
@@ -181,6 +187,9 @@ class TransferTo(Declared):
 
     target: str
     """A name that the server's settings map to a number, queue or extension."""
+    announce: str | None = None
+    """What whoever takes the call is told before they are connected, where the line can do that; the caller does not
+    hear it. A template over facts."""
 
 
 class Reprompts(Declared):
@@ -239,7 +248,7 @@ class Phase(Declared):
     voice: str | None = None
     """Voice override of the synthesizer or the speech model."""
     ends: HangUpAfter | TransferTo | None = None
-    """How the call ends here; such a phase needs no transitions."""
+    """How the call ends here; such a phase needs no transitions, but for one where a transfer fails."""
 
     @classmethod
     def from_skill(cls, folder: str, **declared: object) -> Self:

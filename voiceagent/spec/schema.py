@@ -27,6 +27,7 @@ from voiceagent.spec.yaml_shapes import (
     items_of,
     keys_of,
     may_be_none,
+    only_key_of,
     parts_of,
     variants_of,
     words_of,
@@ -178,9 +179,9 @@ def _one_of(parts: Sequence[object], definitions: Schema) -> Schema:
 
 def _variant(word: str, kind: type[Declared], definitions: Schema) -> Schema:
     body = _reference(kind, definitions)
-    fields = list(fields_of(kind).values())
-    if len(fields) == 1:
-        body = _alternatives(body, _field(fields[0], definitions))
+    key = only_key_of(kind)
+    if key is not None:
+        body = _alternatives(body, _field(fields_of(kind)[key], definitions))
     schema: Schema = {"type": "object", "properties": {word: body}, "required": [word], "additionalProperties": False}
     return {**schema, **_description(kind)}
 

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.phase import Phase, Requested, TimedOut, ToolFails, ToolSucceeds, Transition, TurnLimitReached
+from voiceagent.spec.phase import (
+    Phase,
+    Requested,
+    TimedOut,
+    ToolFails,
+    ToolSucceeds,
+    TransferFails,
+    TransferTo,
+    Transition,
+    TurnLimitReached,
+)
 from voiceagent.spec.tool import Tool
 
 __all__ = ["Established", "Given", "Taken", "Ways", "loops_in", "way_round"]
@@ -113,6 +123,8 @@ class Ways:
                     return phase.timeout_ms is not None
                 case TurnLimitReached():
                     return phase.max_turns is not None
+                case TransferFails():
+                    return isinstance(phase.ends, TransferTo)
                 case _:
                     return True
 

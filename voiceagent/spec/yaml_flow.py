@@ -27,6 +27,7 @@ from voiceagent.spec.yaml_shapes import (
     items_of,
     keys_of,
     may_be_none,
+    only_key_of,
     parts_of,
     variants_of,
     words_of,
@@ -170,10 +171,10 @@ def _lines_of(entries: Mapping[str, Written]) -> Iterator[tuple[str, Source]]:
 
 def _with_its_key(kind: type[Declared], body: Written) -> Written:
     """Read `pressed: "0"` as `pressed: {digits: "0"}`, where there is only one key to write."""
-    fields = list(fields_of(kind))
-    if isinstance(body.value, dict) or len(fields) != 1:
+    key = only_key_of(kind)
+    if isinstance(body.value, dict) or key is None:
         return body if body.value is not None else Written({}, body.source)
-    return Written({fields[0]: body}, body.source)
+    return Written({key: body}, body.source)
 
 
 def _stand_together(guard: Guard, written: Written) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "items_of",
     "keys_of",
     "may_be_none",
+    "only_key_of",
     "parts_of",
     "variants_of",
     "words_of",
@@ -44,6 +45,13 @@ def fields_of(kind: type[Declared]) -> dict[str, FieldInfo]:
 def keys_of(kind: type[Declared]) -> list[str]:
     """Return every key that a declaration may have."""
     return [*fields_of(kind), *([SKILL] if kind is Phase else [])]
+
+
+def only_key_of(kind: type[Declared]) -> str | None:
+    """Return the key whose value may stand for the whole declaration; None where there are several, or none."""
+    fields = fields_of(kind)
+    needed = [name for name, field in fields.items() if field.is_required()] or list(fields)
+    return needed[0] if len(needed) == 1 else None
 
 
 def parts_of(kind: object) -> tuple[object, ...]:
@@ -74,7 +82,7 @@ def variants_of(parts: Sequence[object]) -> dict[str, type[Declared]]:
     """Return the declarations among several alternatives, each with the word that says which of them it is.
 
     One of several is written as its word, with its keys and values below it: `requested: {name: …}`. One without
-    values is the word alone: `silent`. Where it has a single value, that is enough: `pressed: "0"`.
+    values is the word alone: `silent`. Where it needs a single value, that is enough: `pressed: "0"`.
     """
     return {_word(part): part for part in parts if is_declared(part)} if len(parts) > 1 else {}
 

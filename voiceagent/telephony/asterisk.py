@@ -47,8 +47,8 @@ ASTERISK_FEATURES = LegFeatures(
     clear=True,
     marks=True,
     marks_return_on_clear=False,
-    digits_out="no",
-    transfer="no",
+    digits_out="rest",
+    transfer="rest",
     hang_up="in_band",
     close_is_hang_up=True,
 )
@@ -188,7 +188,7 @@ class AsteriskDialect:
                 return self._command("ANSWER")
             case HangUp():
                 return self._command("HANGUP")
-            case SendDigits():  # there is no command for it
+            case SendDigits():  # there is no command for it: ARI has
                 return ()
         assert_never(command)
 

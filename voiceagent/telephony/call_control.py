@@ -19,6 +19,8 @@ class Dialled:
     """What is asked how the call goes on once somebody, or something, has answered."""
     detect_machine: bool
     """Whether the webhook is told if it is a person or an answering machine, a few seconds later."""
+    agent: str
+    """Who speaks with them, for a provider that asks no webhook."""
 
 
 class CallControl(Protocol):
@@ -35,16 +37,33 @@ class CallControl(Protocol):
         """Have the provider dial a number and connect the caller to it; the media stream ends."""
         ...
 
+    @property
+    def consults(self) -> bool:
+        """Whether somebody can be called for a caller, and be told something before the two are connected."""
+        ...
+
+    async def consult(self, call: str, dialled: Dialled) -> str:
+        """Call whoever is to take the caller over; return that call's id. Its webhook sees to all that comes next."""
+        ...
+
     async def send_digits(self, call: str, digits: str) -> None:
         """Press keys towards the caller."""
         ...
 
-    async def start_recording(self, call: str) -> None:
-        """Record the call at the provider, both sides apart."""
+    async def start_recording(self, call: str) -> str:
+        """Record the call at the provider, both sides apart; return the recording's id, empty where it has none."""
         ...
 
-    async def stop_recording(self, call: str) -> None:
-        """Stop that; the provider keeps what it has."""
+    async def pause_recording(self, call: str, recording: str) -> None:
+        """Have nothing that is heard from now on in the recording."""
+        ...
+
+    async def resume_recording(self, call: str, recording: str) -> None:
+        """Go on with it."""
+        ...
+
+    async def stop_recording(self, call: str, recording: str) -> None:
+        """End it; the provider keeps what it has."""
         ...
 
     async def dial(self, dialled: Dialled) -> str:

@@ -8,7 +8,7 @@ from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect, TwilioVa
 
 __all__ = ["CLOUDONIX_FEATURES", "cloudonix_dialect"]
 
-CLOUDONIX_FEATURES = replace(TWILIO_FEATURES, dialect="cloudonix")
+CLOUDONIX_FEATURES = replace(TWILIO_FEATURES, dialect="cloudonix", announce="no", record="no")
 
 _VARIANT = TwilioVariant(CLOUDONIX_FEATURES)
 

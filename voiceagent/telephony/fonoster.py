@@ -13,7 +13,7 @@ from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect, TwilioVa
 
 __all__ = ["FONOSTER_FEATURES", "fonoster_dialect"]
 
-FONOSTER_FEATURES = replace(TWILIO_FEATURES, dialect="fonoster")
+FONOSTER_FEATURES = replace(TWILIO_FEATURES, dialect="fonoster", announce="no", record="no")
 
 _VARIANT = TwilioVariant(FONOSTER_FEATURES, ignores_the_unknown=True)
 

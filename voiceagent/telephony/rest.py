@@ -37,8 +37,27 @@ class Rest:
 
         A refusal with the code `ended` is an empty answer: what was to be ended is over.
         """
+        return await self._ask("POST", path, ended=ended, data=data, json=json)
+
+    async def get(self, path: str) -> Mapping[str, object]:
+        """Return the fields of what is there."""
+        return await self._ask("GET", path)
+
+    async def delete(self, path: str, *, ended: str) -> None:
+        """Have it there no longer; a refusal with the code `ended` says that it was not."""
+        await self._ask("DELETE", path, ended=ended)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        ended: str = "",
+        data: Mapping[str, str] | None = None,
+        json: Mapping[str, object] | None = None,
+    ) -> Mapping[str, object]:
         try:
-            answer = await self._client.post(path, data=data, json=json)
+            answer = await self._client.request(method, path, data=data, json=json)
         except httpx.HTTPError as exc:
             raise CallLost(f"{self._provider} cannot be reached: {type(exc).__name__}") from exc
         fields = _fields(answer)

@@ -16,10 +16,10 @@ from websockets.http11 import Request
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.logs import log_failure
-from voiceagent.ports import CallHandler, Clock, IncomingCall
+from voiceagent.ports import CallHandler, Clock, IncomingCall, SharedState
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
-from voiceagent.telephony.call_control import CallControl
+from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.codec import Started
@@ -47,7 +47,8 @@ class MediaServer:
 
     `handler` is awaited once for every connection whose far side has named its call; what it raises ends that
     connection with 1011 and touches no other. `tokens` are those that the app gives out, `transfers` what it answers
-    when a stream has ended, `limits` are asked before a call is taken, `controls` are the providers' REST interfaces.
+    when a stream has ended, `limits` are asked before a call is taken, `controls` are the providers' REST interfaces,
+    `shared` is what workers have in common.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class MediaServer:
         transfers: Transfers,
         limits: CallLimits,
         controls: Mapping[str, CallControl] | None = None,
+        shared: SharedState | None = None,
     ) -> None:
         self._settings = settings
         self._handler = handler
@@ -68,6 +70,7 @@ class MediaServer:
         self._transfers = transfers
         self._limits = limits
         self._controls = controls
+        self._shared = shared
         self._ticker = Ticker(clock, late=limits.lag.beat)
         self._leg_numbers = itertools.count(1)
         self._legs: dict[SocketLeg, None] = {}
@@ -253,6 +256,8 @@ class MediaServer:
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
             controls=self._controls,
+            shared=self._shared,
+            dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
         self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
@@ -271,6 +276,14 @@ class MediaServer:
                 del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
+
+    def _dialled_for(self, incoming: IncomingCall, number: str) -> Dialled | None:
+        """Return the call that reaches somebody for a caller; it shows our own number, which the caller had dialled."""
+        base, own = self._settings.webhook_base, incoming.called_number
+        if base is None or own is None:
+            return None
+        webhook = f"{base}/{incoming.leg.features.dialect}/{incoming.agent}/answer"
+        return Dialled(number, own, webhook, detect_machine=False, agent=incoming.agent)
 
     async def _refusal(self, incoming: IncomingCall) -> str | None:
         try:

@@ -25,6 +25,16 @@ _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}")  # E.164
 
 
+_VERIFYING = (
+    "signalwire_signing_key",
+    "telnyx_public_key",
+    "cloudonix_secret",
+    "fonoster_secret",
+    "browser_secret",
+    "auto_secret",
+)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class CarrierKeys:
     """What carriers other than Twilio prove themselves by, and we to them. What is not set lets nobody in."""
@@ -37,6 +47,15 @@ class CarrierKeys:
     """Verifies Telnyx's webhooks: 32 bytes in base64 (Mission Control, "Keys & Credentials")."""
     telnyx_api_key: str | None = None
     """Lets us answer, end and hand over calls at Telnyx."""
+    telnyx_connection_id: str | None = None
+    """The Call Control application that places calls there."""
+    twilio_account_sid: str | None = None
+    """Whose calls we place and record at Twilio, with the account's secret."""
+    signalwire_space: str | None = None
+    """`example` of `example.signalwire.com`: where SignalWire's REST interface is."""
+    signalwire_project_id: str | None = None
+    signalwire_api_token: str | None = None
+    """Let us place and record calls there."""
     cloudonix_secret: str | None = None
     """Password or Bearer token of Cloudonix' webhooks: it stands in the address they are sent to."""
     fonoster_secret: str | None = None
@@ -54,8 +73,7 @@ class CarrierKeys:
     @property
     def let_somebody_in(self) -> bool:
         """Whether any of them verifies a webhook."""
-        verifying = {key.name for key in fields(self)} - {"signalwire_bearer", "telnyx_api_key"}
-        return any(getattr(self, name) for name in verifying)
+        return any(getattr(self, name) for name in _VERIFYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,10 @@ class TelephonySettings:
     """What an Asterisk shows as the password of the user `asterisk`. Without it none is let in."""
     asterisk_url: str | None = None
     """Where an Asterisk waits for us, `ws://10.0.0.2:8088/media`: it may ask us to connect there, and nowhere else."""
+    ari_url: str | None = None
+    """Where an Asterisk's REST interface begins, `http://10.0.0.2:8088/ari`: it presses keys and hands callers over."""
+    ari_user: str | None = None
+    ari_password: str | None = field(default=None, repr=False)
     keys: CarrierKeys = CarrierKeys()
     telnyx_codec: TelnyxCodec = "PCMU"
     """How we speak to Telnyx; it speaks as the caller's network does."""
@@ -155,6 +177,12 @@ class TelephonySettings:
     def _check_exchanges(self) -> None:
         for line in self.audiosockets:
             self._check_audiosocket(line)
+        if self.ari_url is not None:
+            parts = _parts(self.ari_url)
+            if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+                raise OperatorError(f"ari_url is {self.ari_url!r}, but must look like 'http://10.0.0.2:8088/ari'")
+            if not (self.ari_user and self.ari_password):
+                raise OperatorError("set VOICEAGENT_ARI_USER and VOICEAGENT_ARI_PASSWORD for the Asterisk at ari_url")
         if self.asterisk_url is None:
             return
         parts = _parts(self.asterisk_url)

@@ -59,6 +59,8 @@ TELNYX_FEATURES = LegFeatures(
     digits_out="rest",
     transfer="rest",
     hang_up="rest",
+    announce="rest",
+    record="rest",
 )
 
 TelnyxCodec = Literal["PCMU", "PCMA", "L16"]

@@ -14,12 +14,14 @@ from urllib.parse import quote
 import httpx
 
 from voiceagent.errors import CallLost
+from voiceagent.ports import Announcement
 from voiceagent.telephony.call_control import Dialled
+from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.wire_json import as_mapping
 
-__all__ = ["DETECTING", "PLACED", "TelnyxCalls"]
+__all__ = ["DETECTING", "LEAVING", "PLACED", "TelnyxCalls", "consulted_for"]
 
 _API = "https://api.telnyx.com"
 _OVER = "90018"
@@ -27,13 +29,25 @@ PLACED = base64.b64encode(b"placed").decode()
 """What every webhook of a call that we have placed brings back (`client_state`): few of them say who has dialled."""
 DETECTING = base64.b64encode(b"detecting").decode()
 """The same of one whose stream waits for the detection of a machine."""
+LEAVING = base64.b64encode(b"leaving").decode()
+"""The same of a caller who is told goodbye by Telnyx' own voice."""
+_CONSULTED_FOR = "consulted for "
+
+
+def consulted_for(client_state: str | None) -> str | None:
+    """Return the caller's call on whose behalf a call was placed, as its webhooks bring it back; None for others."""
+    try:
+        state = base64.b64decode(client_state or "", validate=True).decode()
+    except ValueError:
+        return None
+    return state.removeprefix(_CONSULTED_FOR) if state.startswith(_CONSULTED_FOR) else None
 
 
 class TelnyxCalls:
     """Fulfils `CallControl`, and answers calls."""
 
     def __init__(self, *, api_key: str, connection: str = "", api: str = _API) -> None:
-        """`connection` is the Call Control application that places calls; answering needs none."""
+        """`connection` is the Call Control application that places calls; answering and transfers need none."""
         client = httpx.AsyncClient(
             base_url=f"{api}/v2",
             headers={"Authorization": f"Bearer {api_key}"},
@@ -80,30 +94,58 @@ class TelnyxCalls:
         """Connect the caller to a number."""
         await self._command(call, "transfer", to=number)
 
+    @property
+    def consults(self) -> bool:
+        """Where there is an application to place calls with."""
+        return bool(self._connection)
+
+    async def consult(self, call: str, dialled: Dialled) -> str:
+        """Call somebody in the session of a caller who waits; every webhook about it names the caller's call."""
+        state = base64.b64encode(f"{_CONSULTED_FOR}{call}".encode()).decode()
+        return await self._dial(dialled, client_state=state, link_to=call, timeout_secs=RING_S)
+
+    async def speak(self, call: str, said: Announcement, *, client_state: str | None = None) -> None:
+        """Say something in Telnyx' own voice; `call.speak.ended` follows."""
+        state = {} if client_state is None else {"client_state": client_state}
+        await self._command(call, "speak", payload=said.text, language=said.locale, voice="female", **state)
+
+    async def bridge(self, call: str, peer: str) -> None:
+        """Connect two calls to each other."""
+        await self._command(call, "bridge", call_control_id=peer)
+
     async def send_digits(self, call: str, digits: str) -> None:
         """Press keys towards the caller."""
         await self._command(call, "send_dtmf", digits=digits)
 
-    async def start_recording(self, call: str) -> None:
-        """Record both sides apart."""
+    async def start_recording(self, call: str) -> str:
+        """Record both sides apart; a call has one recording at a time, which needs no name."""
         await self._command(call, "record_start", channels="dual", format="wav")
+        return ""
 
-    async def stop_recording(self, call: str) -> None:
+    async def pause_recording(self, call: str, recording: str) -> None:
+        """Record nothing."""
+        del recording
+        await self._command(call, "record_pause", ended=_OVER)
+
+    async def resume_recording(self, call: str, recording: str) -> None:
+        """Go on with it."""
+        del recording
+        await self._command(call, "record_resume", ended=_OVER)
+
+    async def stop_recording(self, call: str, recording: str) -> None:
         """Stop that."""
+        del recording
         await self._command(call, "record_stop", ended=_OVER)
 
     async def dial(self, dialled: Dialled) -> str:
         """Place a call; its stream begins when it is answered, with detection once that is known."""
-        body: dict[str, object] = {
-            "connection_id": self._connection,
-            "to": dialled.to,
-            "from": dialled.caller,
-            "webhook_url": dialled.webhook,
-            "client_state": DETECTING if dialled.detect_machine else PLACED,
-        }
         if dialled.detect_machine:
-            body["answering_machine_detection"] = "detect"
-        answer = await self._rest.post("/calls", json=body)
+            return await self._dial(dialled, client_state=DETECTING, answering_machine_detection="detect")
+        return await self._dial(dialled, client_state=PLACED)
+
+    async def _dial(self, dialled: Dialled, **body: object) -> str:
+        numbers = {"to": dialled.to, "from": dialled.caller, "webhook_url": dialled.webhook}
+        answer = await self._rest.post("/calls", json={"connection_id": self._connection, **numbers, **body})
         call = (as_mapping(answer.get("data")) or {}).get("call_control_id")
         if not isinstance(call, str):
             raise CallLost("Telnyx has placed a call and not said which")

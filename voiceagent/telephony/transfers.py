@@ -2,6 +2,7 @@
 
 The media stream itself has no word for it. Our answer to the carrier's webhook therefore goes on after the stream with
 a redirect to us (Twilio: `<Redirect>` after `<Connect>`), and what we say there is noted here, before the stream ends.
+What the person who takes the caller is told is noted as well: whichever worker is asked for it knows.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from voiceagent.errors import CallLost, StateUnavailable
-from voiceagent.ports import Clock, SharedState
+from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["ASKED_WITHIN_MS", "Transfers"]
+from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Announcement, Clock, SharedState
+from voiceagent.telephony.consultations import Consultations
+
+__all__ = ["ASKED_WITHIN_MS", "Handover", "Transfers"]
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +26,20 @@ ASKED_WITHIN_MS = 20_000
 """The carrier asks within a second or two of the stream's end, and is answered the same if it asks again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """To whom a caller goes."""
+
+    number: str
+    announcement: Announcement | None = None
+
+
+_handover: TypeAdapter[Handover] = TypeAdapter(Handover)
+
+
 @dataclass(slots=True)
 class _Expected:
-    number: str
+    handover: Handover
     forget: Callable[[], None]
     asked: bool = False
 
@@ -41,6 +56,9 @@ class Transfers:
         self._complaints: set[asyncio.Task[None]] = set()
         self._none_waits = asyncio.Event()
         self._none_waits.set()
+        self.consultations = Consultations(state)
+        """Those who are called for a caller by commands, and not by a document."""
+        self._unannounced: set[str] = set()
 
     def number_of(self, target: str) -> str:
         """Return the number of a target. Raises CallLost where it has none."""
@@ -49,21 +67,29 @@ class Transfers:
             raise CallLost(f"no number is given for {target}")
         return number
 
-    async def expect(self, call: str, number: str) -> None:
-        """Note what is to be dialled when the carrier asks about this call. Raises CallLost where that cannot be."""
+    def cannot_announce(self, dialect: str) -> None:
+        """Say, once for each dialect, that its callers are handed over without the words that their flow has for it."""
+        if dialect not in self._unannounced:
+            self._unannounced.add(dialect)
+            _log.warning("%s cannot announce whom it hands over: whoever takes them is told nothing", dialect)
+
+    async def expect(self, call: str, handover: Handover) -> None:
+        """Note who is to be dialled when the carrier asks about this call. Raises CallLost where that cannot be."""
         try:
-            await self._state.note(_key(call), number, ttl_ms=ASKED_WITHIN_MS)
+            if handover.announcement is not None:
+                await self.consultations.begin(call, handover.announcement)
+            await self._state.note(_key(call), _handover.dump_json(handover).decode(), ttl_ms=ASKED_WITHIN_MS)
         except StateUnavailable as exc:
             raise CallLost(f"nobody can be told where the caller is to go: {exc}") from exc
         known = self._expected.pop(call, None)
         if known is not None:
             known.forget()
         forget = self._clock.call_at(self._clock.now_ms() + ASKED_WITHIN_MS, lambda: self._time_is_up(call))
-        self._expected[call] = _Expected(number, forget)
+        self._expected[call] = _Expected(handover, forget)
         self._none_waits.clear()
 
-    async def next_of(self, call: str) -> str | None:
-        """Return the number to dial for a call whose stream has ended; None where the call is simply over.
+    async def next_of(self, call: str) -> Handover | None:
+        """Return whom to dial for a call whose stream has ended; None where the call is simply over.
 
         Raises StateUnavailable where nobody knows.
         """
@@ -71,11 +97,15 @@ class Transfers:
         if expected is not None:
             expected.asked = True
             self._look_who_waits()
-            return expected.number
-        number = await self._state.noted(_key(call))
-        if number is not None:
-            await self._state.once(_asked_key(call), ttl_ms=2 * ASKED_WITHIN_MS)
-        return number
+            return expected.handover
+        noted = await self._state.noted(_key(call))
+        if noted is None:
+            return None
+        await self._state.once(_asked_key(call), ttl_ms=2 * ASKED_WITHIN_MS)
+        try:
+            return _handover.validate_json(noted)
+        except ValidationError:  # of another version of this program
+            return None
 
     async def all_asked(self) -> None:
         """Return when no carrier is still to ask, as far as this worker knows: at the latest when time is up."""

@@ -60,6 +60,8 @@ TWILIO_FEATURES = LegFeatures(
     digits_out="no",
     transfer="redirect",
     hang_up="close",
+    announce="redirect",
+    record="rest",
 )
 
 _BUFFER_MS = 600_000  # more than ten minutes: warning 31931, and the audio is discarded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from voiceagent.telephony.codec import Started
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
-from voiceagent.telephony.twilio import TwilioDialect
+from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect, TwilioVariant
 from voiceagent.testing.agent_voice import AgentVoice
 from voiceagent.testing.heard_speech import HeardSpeech
 from voiceagent.testing.scripted_model import ModelOfScript
@@ -44,6 +45,8 @@ from voiceagent.tools.executor import ToolExecutor
 
 __all__ = ["SimulatedServer"]
 
+_ALWAYS_TAKEN = TwilioVariant(replace(TWILIO_FEATURES, announce="no"))
+"""In a simulation somebody is always there: a caller who is handed over does not come back."""
 _LEAD_MS = 400
 """What a server runs ahead of the ear by default."""
 _OWN_TASKS = 2
@@ -202,7 +205,7 @@ class SimulatedServer:
         leg = SocketLeg(
             LegId(f"leg{len(self._lines) + 1}"),
             socket=line,
-            dialect=TwilioDialect(),
+            dialect=TwilioDialect(_ALWAYS_TAKEN),
             clock=self._clock,
             ticker=Ticker(self._clock),
             lead_ms=_LEAD_MS,

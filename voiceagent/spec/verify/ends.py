@@ -14,6 +14,7 @@ from voiceagent.spec.phase import (
     TimedOut,
     ToolFails,
     ToolSucceeds,
+    TransferFails,
     TransferTo,
     Transition,
     VoiceFails,
@@ -55,6 +56,7 @@ _UNATTENDED: dict[type, str] = {
     Silent: "a caller who says nothing",
     NotUnderstood: "a caller who is never understood",
     VoiceFails: "a voice that keeps failing",
+    TransferFails: "a caller whom nobody takes",
 }
 """What goes on by itself, without the caller's help."""
 
@@ -77,7 +79,7 @@ def rounds(flow: Flow, ways: Ways) -> Iterator[Finding]:
 
 def _goes_on(phase: Phase, edges: tuple[Transition, ...], kind: type) -> list[str]:
     """Return where such a call goes on from a phase; nowhere if it may end here."""
-    if phase.ends:
+    if phase.ends and kind is not TransferFails:
         return []
     by_itself = [edge for edge in edges if isinstance(edge.on, kind)]
     timed = [edge for edge in edges if isinstance(edge.on, TimedOut)] if kind is Silent else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.phase import TimedOut, TurnLimitReached
+from voiceagent.spec.phase import TimedOut, TransferFails, TransferTo, TurnLimitReached
 from voiceagent.spec.verify.finding import Finding, error
 from voiceagent.spec.ways import Ways
 
@@ -28,3 +28,16 @@ def triggers(flow: Flow, ways: Ways) -> Iterator[Finding]:
         for name, request in flow.requests_of(phase).items():
             if not request.description.strip():
                 yield error("no-description", f"the move {name!r} needs a description", request.source)
+    yield from _transfers(flow)
+
+
+def _transfers(flow: Flow) -> Iterator[Finding]:
+    for phase in flow.phases:
+        for edge in phase.transitions:
+            if isinstance(edge.on, TransferFails) and not isinstance(phase.ends, TransferTo):
+                message = f"phase {phase.name!r} waits for TransferFails, but transfers nobody"
+                yield error("dead-trigger", message, edge.source)
+    for edge in flow.transitions:
+        if isinstance(edge.on, TransferFails):
+            message = "a phase that ends the call has none of the flow's transitions: give it TransferFails itself"
+            yield error("dead-trigger", message, edge.source)

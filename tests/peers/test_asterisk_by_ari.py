@@ -1,0 +1,70 @@
+"""A caller on a real Asterisk that is asked by ARI: keys are pressed towards them, and somebody else takes the call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.peers.desk import open_desk
+from tests.peers.exchange import Exchange
+from tests.peers.phone import calling
+from voiceagent.errors import CallLost
+from voiceagent.telephony.ari_calls import AriCalls
+from voiceagent.telephony.call_control import Dialled
+
+pytestmark = [pytest.mark.peers, pytest.mark.anyio, pytest.mark.timeout(60)]
+
+SOMEBODY_ELSE = 1_400
+
+
+@asynccontextmanager
+async def asked(exchange: Exchange) -> AsyncGenerator[AriCalls]:
+    control = AriCalls(url=f"http://127.0.0.1:{exchange.http_port}/ari", user="agent", password="s3cret")
+    try:
+        yield control
+    finally:
+        await control.close()
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not what():  # noqa: ASYNC110 - a telephone has no event for what it hears
+            await asyncio.sleep(0.05)
+
+
+async def test_keys_are_pressed_towards_the_caller_who_is_then_handed_over(exchange: Exchange, tmp_path: Path) -> None:
+    async with (
+        asked(exchange) as control,
+        open_desk(
+            exchange.agent_port, controls={"asterisk": control}, transfer_targets={"support": "+15551234567"}
+        ) as desk,
+        calling(exchange, "ws-json-ulaw", tmp_path) as phone,
+    ):
+        call = await asyncio.wait_for(desk.calls.get(), 10)
+        call.leg.send_digits("42#")
+        await until(lambda: len(phone.told) == 3)
+        assert phone.told == ["4", "2", "#"]
+        await asyncio.sleep(0.5)  # the last key is still down
+        call.say("a1", 600, 300)
+        assert await call.leg.transfer("support") is False
+        await until(lambda: len(phone.heard_of(SOMEBODY_ELSE)) >= 25)
+        assert len(phone.heard_of(600)) >= 14, "the last words were heard before"
+        assert not phone.hung_up_on.is_set()
+        await control.hang_up(call.incoming.call)
+        await asyncio.wait_for(phone.hung_up_on.wait(), 5)
+        await control.hang_up(call.incoming.call)
+        with pytest.raises(CallLost, match="Channel not found"):
+            await control.send_digits(call.incoming.call, "1")
+
+
+async def test_a_call_that_is_placed_reaches_the_agent(exchange: Exchange, tmp_path: Path) -> None:
+    async with asked(exchange) as control, open_desk(exchange.agent_port) as desk:
+        placed = await control.dial(Dialled("+15551234567", "+15557654321", "", detect_machine=False, agent="desk"))
+        call = await asyncio.wait_for(desk.calls.get(), 10)
+        assert call.incoming.call == placed
+        assert (call.incoming.caller_number, call.incoming.called_number) == ("+15551234567", "+15557654321")
+        await control.hang_up(placed)

@@ -1,0 +1,207 @@
+"""The end of a call, and what else its provider does with it: last words, hanging up, handing over, keys by REST."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from voiceagent.core.ids import LegId
+from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Announcement, SharedState
+from voiceagent.telephony.call_control import CallControl, Dialled
+from voiceagent.telephony.codec import HangUp, SendDigits, Started
+from voiceagent.telephony.leg_state import LegState
+from voiceagent.telephony.pacing import MARK_GRACE_MS
+from voiceagent.telephony.provider_recording import ProviderRecording
+from voiceagent.telephony.transfers import Handover, Transfers
+
+__all__ = ["GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
+
+_log = logging.getLogger(__name__)
+
+SETTLE_MS = 200
+"""Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
+
+NORMAL, GOING_AWAY = 1000, 1001
+
+
+class LegEnding:
+    """What the agent does to a call besides speaking in it."""
+
+    def __init__(
+        self,
+        leg: LegId,
+        state: LegState,
+        *,
+        transfers: Transfers,
+        controls: Mapping[str, CallControl],
+        dialled_for: Callable[[Started, str], Dialled | None],
+        shared: SharedState | None,
+    ) -> None:
+        """`controls` are the providers' REST interfaces, by dialect.
+
+        `dialled_for` returns the call that reaches a number for a caller; None where we cannot place it. `shared` knows
+        what another worker has had recorded of the call.
+        """
+        self._id = leg
+        self._state = state
+        self._features = state.dialect.features
+        self._transfers = transfers
+        self._controls = controls
+        self._dialled_for = dialled_for
+        self._shared = shared
+        self._recording: ProviderRecording | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+        self._goodbye = (NORMAL, "agent hung up")
+
+    def leave(self) -> None:
+        """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
+        self._goodbye = (GOING_AWAY, "server is going away")
+
+    def send_digits(self, digits: str) -> None:
+        """Press keys towards the far side; where neither dialect nor provider can, they are only counted."""
+        state, control = self._state, self._control(self._features.digits_out)
+        if state.open is None or state.over or not (control or self._features.digits_out == "in_band"):
+            state.count("digits not sent", len(digits))
+        elif control is None:
+            state.send(SendDigits(digits))
+        else:
+            self._request(control.send_digits(state.open.started.call, digits))
+
+    def record(self, *, on: bool) -> None:
+        """Have the provider record the call from now on, or not; where it cannot, that is only counted."""
+        control = self._control(self._features.record)
+        if self._state.open is None or control is None:
+            self._state.count("not recorded at the provider")
+            return
+        if self._recording is None:
+            call = self._state.open.started.call
+            self._recording = ProviderRecording(call, control, self._shared, count=self._state.count)
+        self._recording.want(on=on)
+
+    def _control(self, way: str) -> CallControl | None:
+        """Return the provider's REST interface, where a thing is done by that and there is one."""
+        return self._controls.get(self._features.dialect) if way == "rest" else None
+
+    def _request(self, request: Awaitable[None]) -> None:
+        asking = asyncio.ensure_future(self._ask(request))
+        self._requests.add(asking)
+        asking.add_done_callback(self._requests.discard)
+
+    async def _ask(self, request: Awaitable[None]) -> None:
+        try:
+            await request
+        except CallLost as exc:
+            self._state.count("request refused")
+            _log.warning("leg %s: %s", self._id, exc)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def hang_up(self, *, drain: bool) -> None:
+        """End the leg; with `drain` after everything queued has been heard, or a bounded time.
+
+        It may be asked for again at any time, and is the same whether an earlier request goes on or was given up.
+        """
+        if drain:
+            await self._heard_out()
+        else:
+            self._state.clear()  # also cuts short a drain that is under way
+            self._state.hanging_up = True
+        await self._end_the_call()
+        await self._let_go()
+
+    async def _end_the_call(self) -> None:
+        """Say so to a far side for which closing the connection is not enough: in the dialect's words, or by REST."""
+        state = self._state
+        if state.open is None or state.over or state.end is not None:
+            return
+        if self._features.hang_up == "in_band":
+            state.send(HangUp())
+        control = self._control(self._features.hang_up)
+        if control is not None:
+            await self._ask(control.hang_up(state.open.started.call))
+
+    async def transfer(self, target: str, announcement: Announcement | None) -> bool:
+        """Hand the caller over to one of the server's targets, after draining.
+
+        The carrier is told by REST, or goes on with its answer document once the socket is closed, and is told there
+        whom to dial. Returns whether it connects the caller to us again if nobody takes them. Raises CallLost: no such
+        target, the dialect can do neither, or the caller has gone meanwhile.
+        """
+        if self._features.transfer != "redirect" and self._control(self._features.transfer) is None:
+            raise CallLost(f"{self._features.dialect} cannot hand a caller over")
+        number = self._transfers.number_of(target)
+        await self._heard_out()
+        if self._state.over:
+            raise CallLost("the caller has gone")
+        recorded = await self._recording_paused()
+        try:
+            may_return = await self._hand_over(self._state.opened.started, Handover(number, announcement))
+        except CallLost:
+            self._state.speak_again()
+            if recorded:
+                self.record(on=True)
+            raise
+        await self._let_go()
+        return may_return
+
+    async def _recording_paused(self) -> bool:
+        """Have nothing recorded of what is said to somebody else; return whether something was until now."""
+        if self._recording is None:
+            return False
+        recorded = self._recording.wanted
+        self._recording.want(on=False)
+        await self._recording.settled()
+        return recorded
+
+    async def _hand_over(self, started: Started, handover: Handover) -> bool:
+        features, control = self._features, self._control(self._features.transfer)
+        consulting = control is not None and features.announce == "rest" and control.consults
+        if handover.announcement is not None and not consulting and features.announce != "redirect":
+            self._transfers.cannot_announce(features.dialect)
+        if control is None:
+            await self._transfers.expect(started.call, handover)
+            return features.announce == "redirect"
+        dialled = self._dialled_for(started, handover.number)
+        if not consulting or handover.announcement is None or dialled is None:
+            await control.transfer(started.call, handover.number)
+            return False
+        await self._consult(control, started.call, dialled, handover.announcement)
+        return True
+
+    async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
+        consultations = self._transfers.consultations
+        try:
+            await consultations.begin(call, announcement)
+            await consultations.placed(call, await control.consult(call, dialled))
+        except StateUnavailable as exc:
+            raise CallLost(f"whoever takes the caller could not be told anything: {exc}") from exc
+
+    async def _heard_out(self) -> None:
+        """Wait until all that was queued has been heard: its last mark, or the time it takes and a margin."""
+        state, clock = self._state, self._state.clock
+        leg, asked_before = state.open, state.hanging_up
+        state.hanging_up = True
+        now_ms = clock.now_ms()
+        if leg is None or not (leg.pacer.unheard_ms(now_ms) or leg.pacer.busy):
+            return
+        give_up_ms = now_ms + leg.pacer.unheard_ms(now_ms) + 2 * MARK_GRACE_MS
+        if not asked_before:
+            leg.pacer.end_line()
+            state.advance(leg, now_ms)
+        give_up = clock.call_at(give_up_ms, state.all_heard.set)
+        try:
+            await state.all_heard.wait()
+        finally:
+            give_up()
+        if not state.over:
+            await clock.sleep(SETTLE_MS)
+
+    async def _let_go(self) -> None:
+        state = self._state
+        if state.over:
+            return
+        if state.end is None:
+            state.end = self._goodbye
+        await state.socket.close(*state.end)
