@@ -13,10 +13,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Exchange", "free_port", "running_exchange"]
+__all__ = ["Exchange", "free_port", "peers_root", "running_exchange"]
 
 _CONFIGURATION = Path(__file__).parent / "asterisk"
 _BOOTS_WITHIN_S = 30
+
+
+def peers_root() -> Path | None:
+    """Return the folder in which Asterisk is; None where there is none."""
+    root = Path(os.environ.get("VOICEAGENT_PEERS", Path.home() / ".cache" / "voiceagent-peers")) / "sid"
+    return root if (root / ".peers").exists() else None
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
