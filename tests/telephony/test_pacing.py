@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,21 @@ def test_where_the_far_side_keeps_nothing_speech_goes_out_frame_by_frame():
         before_ms = line.audio_ms
         line.pacer.advance(line.now + late_ms)
         assert line.audio_ms == before_ms + 20, "a beat that is a little late neither skips a frame nor doubles one"
+
+
+@pytest.mark.parametrize("began_ms", range(20))
+def test_where_the_far_side_keeps_nothing_every_beat_has_its_frame_wherever_between_beats_speech_began(began_ms):
+    line = Line(marks=False, lead_ms=40)
+    line.say("a1", 4_000)
+    line.pacer.advance(began_ms)
+    sent_ms = []
+    for beat in range(1, 190):
+        now_ms = 20 * beat + (3, 0, 2, 1, 0, 3, 1)[beat % 7]
+        before_ms = line.audio_ms
+        line.pacer.advance(now_ms)
+        sent_ms += [now_ms] * ((line.audio_ms - before_ms) // 20)
+    gaps = [later - earlier for earlier, later in pairwise(sent_ms)]
+    assert 17 <= min(gaps) <= max(gaps) <= 23
 
 
 def test_speech_is_filled_up_to_frames_of_the_far_sides_length():

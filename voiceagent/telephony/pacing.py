@@ -219,6 +219,8 @@ class Pacer:
         self._credit_bytes = min(refilled, CATCH_UP_MS * self._bytes_per_ms)
         self._credit_since_ms = now_ms
         ahead = (self._lead_ms - self._ledger.backlog_ms(now_ms)) * self._bytes_per_ms
+        if ahead < self._burst_bytes <= ahead + self._frame_bytes // 2:
+            ahead = self._burst_bytes  # a beat that is a little early would have to leave it to the next one
         room = min(ahead, self._credit_bytes)
         while self._queue:
             head = self._queue[0]
