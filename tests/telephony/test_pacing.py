@@ -161,6 +161,18 @@ def test_a_far_side_without_marks_is_believed_to_have_played_in_time():
     assert line.marks == []
 
 
+@pytest.mark.parametrize("began_ms", range(20))
+def test_what_a_far_side_without_marks_has_played_is_told_on_the_nearest_beat(began_ms):
+    line = Line(marks=False, lead_ms=40)
+    line.say("a1", 300)
+    line.pacer.advance(began_ms)
+    line.now = 20
+    while not any(isinstance(event, PlayoutReached) for event in line.told):
+        line.pacer.advance(line.now)
+        line.now += 20
+    assert abs(line.now - 20 - (began_ms + 300)) <= 10
+
+
 def test_clear_takes_everything_back_and_says_what_was_heard():
     line = Line()
     line.say("a1", 2_000)
