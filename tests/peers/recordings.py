@@ -34,10 +34,11 @@ def write_wav(to: Path, pcm16: bytes, channels: int = 1) -> None:
 
 
 async def understood(agent_pcm16: bytes, folder: Path) -> tuple[str, ...]:
-    """Return what the ear makes of the agent's side: a machine that has much else to do may keep it from that once."""
+    """Return what the ear makes of the agent's side: a busy machine may keep it from that at first."""
     agent = np.frombuffer(agent_pcm16, "<i2")
     recording = folder / "stereo.wav"
     write_wav(recording, np.stack([np.zeros_like(agent), agent], axis=1).tobytes(), channels=2)
-    with suppress(VoiceFailed):
-        return await what_the_agent_said(recording)
+    for _ in range(3):
+        with suppress(VoiceFailed):
+            return await what_the_agent_said(recording)
     return await what_the_agent_said(recording)

@@ -86,7 +86,7 @@ async def test_what_the_agent_takes_back_is_not_heard_and_what_it_says_next_is(
         still_ms = max((packet.at_ms + 20 - cleared_ms for packet in late), default=0)
         measured(f"{how}: heard for {still_ms:.0f} ms after a clear; said {stopped.heard_ms}, truth {truth_ms:.0f} ms")
         assert all(packet.at_ms - cleared_ms <= 60 for packet in late)
-        assert abs(stopped.heard_ms - truth_ms) <= 60
+        assert abs(stopped.heard_ms - truth_ms) <= 150
         assert 29 <= len(phone.heard_of(HIGH)) <= 32
         assert call.leg.counts.get("mark of no meaning", 0) == 0
 
