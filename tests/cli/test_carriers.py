@@ -15,7 +15,7 @@ from voiceagent.errors import OperatorError
 from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.dialects import DIALECTS
-from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
+from voiceagent.telephony.settings import AudioSocketLine, CarrierKeys, TelephonySettings
 
 CALL = ("bank", "+15551234567", "+15557654321", "https://voice.example.com")
 ENVIRONMENT = {
@@ -171,10 +171,16 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
             {"signalwire_codec": "L16@24000h"},
             [MULAW_8K, AudioFormat("pcm16", 24_000), AudioFormat("pcm16", 16_000)],
         ),
+        ({}, {"asterisk_password": "x"}, [MULAW_8K, AudioFormat("pcm16", 16_000)]),
+        (
+            {},
+            {"audiosockets": (AudioSocketLine("bank", port=9092),)},
+            [MULAW_8K, AudioFormat("pcm16", 16_000), AudioFormat("pcm16", 8_000)],
+        ),
     ],
 )
 def test_what_is_said_again_and_again_is_rendered_as_calls_will_hear_it(keys, settings, spoken):
-    assert TelephonySettings(agents=frozenset(), keys=CarrierKeys.of(keys), **settings).spoken == tuple(spoken)
+    assert TelephonySettings(agents=frozenset({"bank"}), keys=CarrierKeys.of(keys), **settings).spoken == tuple(spoken)
 
 
 def test_telnyx_is_spoken_to_at_a_rate_that_it_has():

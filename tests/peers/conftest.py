@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import pytest
 
-from tests.peers.exchange import Exchange, running_exchange
-
-_ROOT = Path(os.environ.get("VOICEAGENT_PEERS", Path.home() / ".cache" / "voiceagent-peers")) / "sid"
+from tests.peers.exchange import Exchange, peers_root, running_exchange
+from tests.peers.playout import EAR
 
 
 @pytest.fixture(scope="module")
 def exchange() -> Generator[Exchange]:
-    if not (_ROOT / ".peers").exists():
+    root = peers_root()
+    if root is None:
         pytest.skip("there is no Asterisk here: make peers")
-    with running_exchange(_ROOT) as exchange:
+    with running_exchange(root) as exchange:
         yield exchange
 
 
@@ -36,5 +34,5 @@ def measured() -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in _MEASURED:
+    for line in (*_MEASURED, *([f"how: {EAR}"] if _MEASURED else [])):
         terminalreporter.write_line(f"peers: {line}")

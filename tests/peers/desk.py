@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from tests.peers.phone import tone
+from tests.peers.phone import now_ms, tone
 from voiceagent.console.lines import open_lines
 from voiceagent.core.events import Event, PlayoutReached, PlayoutStopped
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.speech.samples import encoded
+from voiceagent.telephony.audiosocket import HEAD_BYTES
 from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.settings import TelephonySettings
 
-__all__ = ["Desk", "DeskCall", "Relay", "now_ms", "open_desk"]
+__all__ = ["Desk", "DeskCall", "Relay", "open_desk"]
 
 
 class DeskCall:
@@ -43,6 +44,20 @@ class DeskCall:
         self.leg.play(utterance, encoded(tone(pitch, length_ms, audio.rate_hz), audio))
         self.leg.end_clause(utterance, clause, last=last)
 
+    def note_audio_written(self) -> list[tuple[float, float]]:
+        """Return a list in which, from now on, every write to the connection is noted: when, and how much, in ms."""
+        socket, written = self.leg._socket, []
+        write, a_ms = socket.write, self.leg.audio_out.bytes_per_ms
+        head_bytes = HEAD_BYTES if self.leg.features.dialect == "audiosocket" else 0
+
+        def noted(message: str | bytes) -> None:
+            write(message)
+            if isinstance(message, bytes):
+                written.append((now_ms(), (len(message) - head_bytes) / a_ms))
+
+        socket.write = noted
+        return written
+
     async def until(self, what: Callable[[], object], within_s: float = 10) -> None:
         """Wait until something holds, at the latest until nothing more is to be expected."""
         async with asyncio.timeout(within_s):
@@ -63,10 +78,6 @@ class DeskCall:
         return [event for _, event in self.told if isinstance(event, PlayoutStopped)]
 
 
-def now_ms() -> float:
-    return asyncio.get_running_loop().time() * 1000
-
-
 class Desk:
     """Takes every call and hands it to the test."""
 
@@ -83,7 +94,7 @@ class Desk:
         call = DeskCall(incoming)
         self.latest, self.taken = incoming.call, self.taken + 1
         self.calls.put_nowait(call)
-        await call.until(lambda: any(type(event).__name__ == "LegLost" for _, event in call.told), within_s=60)
+        await call.until(lambda: any(type(event).__name__ == "LegLost" for _, event in call.told), within_s=180)
 
 
 @asynccontextmanager
@@ -106,8 +117,10 @@ async def open_desk(
 class Relay:
     """Stands between two ends of a connection: cuts it, or notes when what came through."""
 
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to_port: int, *, withholds: bytes = b"") -> None:
+        """`withholds`: what is kept from the near end where the far end sends it."""
         self._to_port = to_port
+        self._withheld = withholds
         self._writers: set[asyncio.StreamWriter] = set()
         self.passed: list[tuple[float, bytes]] = []
         """What came back from the far end, and when."""
@@ -131,6 +144,7 @@ class Relay:
         while data := await reader.read(65_536):
             if noted:
                 self.passed.append((now_ms(), data))
+                data = data.replace(self._withheld, b"") if self._withheld else data
             writer.write(data)
         writer.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,17 +14,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Exchange", "free_port", "running_exchange"]
+__all__ = ["Exchange", "free_port", "peers_root", "running_exchange"]
 
 _CONFIGURATION = Path(__file__).parent / "asterisk"
 _BOOTS_WITHIN_S = 30
 
 
+def peers_root() -> Path | None:
+    """Return the folder in which Asterisk is; None where there is none."""
+    root = Path(os.environ.get("VOICEAGENT_PEERS", Path.home() / ".cache" / "voiceagent-peers")) / "sid"
+    return root if (root / ".peers").exists() else None
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, nor will be given to a connection that is made meanwhile."""
+    for _ in range(50):
+        port = random.randrange(15_000, 32_000)  # noqa: S311 - below those that Linux gives out (ip_local_port_range)
+        if _is_free(port, kind):
+            return port
+    raise RuntimeError("there is no free port")
 
 
 def _free_rtp_ports(count: int = 40) -> int:
@@ -35,8 +44,8 @@ def _free_rtp_ports(count: int = 40) -> int:
     raise RuntimeError("there is no row of free ports")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+def _is_free(port: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
         probe.bind(("127.0.0.1", port))
         return True
     return False

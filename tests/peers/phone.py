@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import struct
+import time
+from bisect import bisect_left
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,15 +20,20 @@ from pathlib import Path
 import numpy as np
 
 from tests.peers.exchange import Exchange, free_port
-from voiceagent.audio import FRAME_MS, mulaw_to_pcm16, pcm16_to_mulaw
-from voiceagent.runtime.clock import SystemClock
+from voiceagent.audio import FRAME_MS, mulaw_energy, mulaw_to_pcm16, pcm16_to_mulaw
+from voiceagent.testing.utterance import VOICED_ENERGY
 
-__all__ = ["Heard", "Phone", "calling", "pitch_hz", "tone"]
+__all__ = ["Heard", "Phone", "calling", "now_ms", "pitch_hz", "tone"]
 
-_SCENARIO = Path(__file__).parent / "sipp" / "call.xml"
+_SCENARIOS = Path(__file__).parent / "sipp"
 _FRAME_BYTES = 160
 _SILENCE = b"\xff" * _FRAME_BYTES
 _PAYLOAD_AUDIO, _PAYLOAD_DIGIT = 0, 101
+
+
+def now_ms() -> float:
+    """Return the time by which everything here is measured: the monotonic clock's, as the agent's is."""
+    return time.monotonic_ns() / 1e6
 
 
 def tone(pitch: int, length_ms: int, rate_hz: int = 8_000) -> bytes:
@@ -59,18 +66,21 @@ class Heard:
 class Phone(asyncio.DatagramProtocol):
     """One call."""
 
-    def __init__(self, clock: SystemClock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._transport: asyncio.DatagramTransport | None = None
         self._to: tuple[str, int] | None = None
         self._say = bytearray()
         self._digits: list[str] = []
         self._sequence, self._time = 0, 0
+        self._silent = asyncio.Event()
         self.heard: list[Heard] = []
         self.told: list[str] = []
         """Keys that the other side has pressed."""
+        self.voiced: list[Heard] = []
+        """Those of them in which something is heard."""
         self.answered = asyncio.Event()
         self.ringing = asyncio.Event()
+        self.given_up = asyncio.Event()
         self.hung_up_on = asyncio.Event()
         self.over = asyncio.Event()
         self.muted = False
@@ -84,24 +94,40 @@ class Phone(asyncio.DatagramProtocol):
         del addr
         if data[1] & 0x7F == _PAYLOAD_AUDIO:
             (timestamp,) = struct.unpack_from("!I", data, 4)
-            self.heard.append(Heard(asyncio.get_running_loop().time() * 1000, timestamp, data[12:]))
-
+            packet = Heard(now_ms(), timestamp, data[12:])
+            self.heard.append(packet)
+            if mulaw_energy(packet.mulaw) >= VOICED_ENERGY:
+                self.voiced.append(packet)
         elif data[1] & 0x7F == _PAYLOAD_DIGIT and data[1] & 0x80:
             self.told.append("0123456789*#ABCD"[data[12]])  # the marker: a key goes down
 
+    def voice_since(self, since_ms: float) -> list[Heard]:
+        """Return the packets from then on in which something is heard."""
+        return self.voiced[bisect_left(self.voiced, since_ms, key=lambda packet: packet.at_ms) :]
+
+    async def listens(self) -> None:
+        """Wait for a frame's time."""
+        await asyncio.sleep(FRAME_MS / 1000)
+
     def heard_of(self, pitch: int, *, since_ms: float = 0) -> list[Heard]:
         """Return the packets with a tone in them."""
-        return [packet for packet in self.heard if packet.at_ms >= since_ms and packet.pitch == pitch]
+        return [packet for packet in self.voice_since(since_ms) if packet.pitch == pitch]
 
-    def heard_ms(self, pitch: int, *, by_ms: float) -> float:
+    def heard_ms(self, pitch: int, *, by_ms: float, since_ms: float = 0) -> float:
         """Return how much of a tone an ear without a buffer had heard at that time."""
-        return sum(min(FRAME_MS, by_ms - packet.at_ms) for packet in self.heard_of(pitch) if packet.at_ms < by_ms)
+        heard = self.heard_of(pitch, since_ms=since_ms)
+        return sum(min(FRAME_MS, by_ms - packet.at_ms) for packet in heard if packet.at_ms < by_ms)
 
     # --- the mouth ---------------------------------------------------------------------------------------------------
 
     def say(self, pcm16: bytes) -> None:
         """Say this after what is being said."""
         self._say += pcm16_to_mulaw(pcm16)
+        self._silent.clear()
+
+    async def has_said_all(self) -> None:
+        """Wait until everything has been said."""
+        await self._silent.wait()
 
     def press(self, digits: str) -> None:
         """Press keys, one after the other, after what is being said."""
@@ -119,6 +145,8 @@ class Phone(asyncio.DatagramProtocol):
                 frame = bytes(self._say[:_FRAME_BYTES]).ljust(_FRAME_BYTES, b"\xff") if self._say else _SILENCE
                 del self._say[:_FRAME_BYTES]
                 self._send(_PAYLOAD_AUDIO, frame)
+            if not self._say:
+                self._silent.set()
             self._time += _FRAME_BYTES
             due += FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -153,21 +181,28 @@ class Phone(asyncio.DatagramProtocol):
             self.answered.set()
         elif line == "ringing":
             self.ringing.set()
+        elif line == "given up":
+            self.given_up.set()
         elif line == "bye":
             self.hung_up_on.set()
 
 
 @asynccontextmanager
-async def calling(exchange: Exchange, extension: str, folder: Path, *, hold_ms: int = 20_000) -> AsyncGenerator[Phone]:
-    """Call an extension; the caller hangs up after `hold_ms` unless the other side does so before."""
+async def calling(
+    exchange: Exchange, extension: str, folder: Path, *, hold_ms: int = 20_000, scenario: str = "call"
+) -> AsyncGenerator[Phone]:
+    """Call an extension; the caller hangs up after `hold_ms` unless the other side does so before.
+
+    The other scenario is `give_up`: the caller does so `hold_ms` after it has begun to ring.
+    """
     loop = asyncio.get_running_loop()
-    transport, phone = await loop.create_datagram_endpoint(lambda: Phone(SystemClock()), local_addr=("127.0.0.1", 0))
+    transport, phone = await loop.create_datagram_endpoint(Phone, local_addr=("127.0.0.1", 0))
     rtp_port = transport.get_extra_info("sockname")[1]
-    scenario, log = folder / f"{rtp_port}.xml", folder / f"{rtp_port}.log"
-    text = _SCENARIO.read_text().replace("@RTP_PORT@", str(rtp_port)).replace("@HOLD_MS@", str(hold_ms))
-    scenario.write_text(text)
+    script, log = folder / f"{rtp_port}.xml", folder / f"{rtp_port}.log"
+    text = (_SCENARIOS / f"{scenario}.xml").read_text()
+    script.write_text(text.replace("@RTP_PORT@", str(rtp_port)).replace("@HOLD_MS@", str(hold_ms)))
     log.touch()
-    arguments = ["-sf", scenario, "-s", extension, "-i", "127.0.0.1", "-p", free_port(socket.SOCK_DGRAM), "-m", 1]
+    arguments = ["-sf", script, "-s", extension, "-i", "127.0.0.1", "-p", free_port(socket.SOCK_DGRAM), "-m", 1]
     arguments += ["-nostdin", "-trace_logs", "-log_file", log, f"127.0.0.1:{exchange.sip_port}"]
     output = (folder / f"{rtp_port}.out").open("wb")
     sipp = await asyncio.create_subprocess_exec(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +85,21 @@ def test_where_the_far_side_keeps_nothing_speech_goes_out_frame_by_frame():
         assert line.audio_ms == before_ms + 20, "a beat that is a little late neither skips a frame nor doubles one"
 
 
+@pytest.mark.parametrize("began_ms", range(20))
+def test_where_the_far_side_keeps_nothing_every_beat_has_its_frame_wherever_between_beats_speech_began(began_ms):
+    line = Line(marks=False, lead_ms=40)
+    line.say("a1", 4_000)
+    line.pacer.advance(began_ms)
+    sent_ms = []
+    for beat in range(1, 190):
+        now_ms = 20 * beat + (3, 0, 2, 1, 0, 3, 1)[beat % 7]
+        before_ms = line.audio_ms
+        line.pacer.advance(now_ms)
+        sent_ms += [now_ms] * ((line.audio_ms - before_ms) // 20)
+    gaps = [later - earlier for earlier, later in pairwise(sent_ms)]
+    assert 17 <= min(gaps) <= max(gaps) <= 23
+
+
 def test_speech_is_filled_up_to_frames_of_the_far_sides_length():
     line = Line(frame_ms=30)
     line.say("a1", 100)
@@ -142,6 +159,18 @@ def test_a_far_side_without_marks_is_believed_to_have_played_in_time():
     line.until(300)
     assert line.told[-1] == PlayoutReached("a1", 0, 300, finished=True)
     assert line.marks == []
+
+
+@pytest.mark.parametrize("began_ms", range(20))
+def test_what_a_far_side_without_marks_has_played_is_told_on_the_nearest_beat(began_ms):
+    line = Line(marks=False, lead_ms=40)
+    line.say("a1", 300)
+    line.pacer.advance(began_ms)
+    line.now = 20
+    while not any(isinstance(event, PlayoutReached) for event in line.told):
+        line.pacer.advance(line.now)
+        line.now += 20
+    assert abs(line.now - 20 - (began_ms + 300)) <= 10
 
 
 def test_clear_takes_everything_back_and_says_what_was_heard():

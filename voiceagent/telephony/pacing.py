@@ -82,6 +82,8 @@ class Pacer:
         self._lead_ms = lead_ms
         self._burst_bytes = min(BURST_MS, lead_ms // 2) * audio.bytes_per_ms
         self._marks = marks
+        # Where the clock alone says what was heard, it is said on the beat that is nearest, and not on the one after.
+        self._grace_ms = MARK_GRACE_MS if marks else -frame_ms // 2
         self._send = send
         self._post = post
         self._ledger = PlayoutLedger(bytes_per_ms=audio.bytes_per_ms)
@@ -189,7 +191,7 @@ class Pacer:
         else:
             self._pass_over(now_ms)
         self._tell(self._ledger.started(now_ms))
-        self._tell(self._ledger.overdue(now_ms, grace_ms=MARK_GRACE_MS if self._marks else 0))
+        self._tell(self._ledger.overdue(now_ms, grace_ms=self._grace_ms))
 
     def _tell(self, told: Sequence[Event]) -> None:
         for event in told:
@@ -219,6 +221,8 @@ class Pacer:
         self._credit_bytes = min(refilled, CATCH_UP_MS * self._bytes_per_ms)
         self._credit_since_ms = now_ms
         ahead = (self._lead_ms - self._ledger.backlog_ms(now_ms)) * self._bytes_per_ms
+        if ahead < self._burst_bytes <= ahead + self._frame_bytes // 2:
+            ahead = self._burst_bytes  # a beat that is a little early would have to leave it to the next one
         room = min(ahead, self._credit_bytes)
         while self._queue:
             head = self._queue[0]

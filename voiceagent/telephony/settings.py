@@ -220,15 +220,17 @@ class TelephonySettings:
     def spoken(self) -> tuple[AudioFormat, ...]:
         """The audio in which calls are going to be spoken to: what is rendered ahead is rendered in all of these.
 
-        A page names its own rate; 16 kHz is what it is told to use.
+        A page names its own rate, and an Asterisk's dial plan its format: 16 kHz is what both are told to use.
         """
         formats = [MULAW_8K]
         if self.keys.telnyx_public_key:
             formats.append(self.telnyx_audio_out)
         if self.keys.signalwire_signing_key and self.signalwire_codec != "PCMU@8000h":
             formats.append(AudioFormat("pcm16", 16_000 if self.signalwire_codec == "L16@16000h" else 24_000))
-        if self.keys.browser_secret:
+        if self.keys.browser_secret or self.asterisk_password or self.audiosockets:
             formats.append(AudioFormat("pcm16", 16_000))
+        if self.audiosockets:
+            formats.append(AudioFormat("pcm16", 8_000))
         return tuple(dict.fromkeys(formats))
 
     @property

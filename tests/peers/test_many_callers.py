@@ -1,0 +1,99 @@
+"""Ten callers at once, some of whom leave in the middle of a sentence or before it has begun: nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.peers.bank import records_in
+from tests.peers.desk import Relay
+from tests.peers.exchange import Exchange, free_port
+from tests.peers.phone import Phone, calling
+from voiceagent import Flow, HangUpAfter, Phase, Pressed, Say, Transition
+from voiceagent.cli.agent_server import ServerSettings, agent_server
+from voiceagent.core.events import CallEnded
+from voiceagent.telephony.settings import AudioSocketLine, TelephonySettings
+
+pytestmark = [pytest.mark.peers, pytest.mark.anyio, pytest.mark.timeout(60)]
+
+FLOW = Flow(
+    name="desk",
+    initial="talk",
+    phases=(
+        Phase(name="talk", on_enter=Say(text="a" * 70), transitions=(Transition(on=Pressed(digits="9"), to="end"),)),
+        Phase(name="end", on_enter=Say(text="b" * 10), ends=HangUpAfter()),
+    ),
+)
+SENTENCE_MS, GOODBYE_MS = 70 * 65, 10 * 65
+"""How long these are hummed."""
+STAY = ["ws-json-ulaw", "ws-plain-ulaw", "ws-json-slin16", "ws-plain-slin16", "as8", "as16"]
+LEAVE = ["ws-json-ulaw", "as8"]
+GIVE_UP = ["late-json-ulaw", "late-plain-slin16"]
+ANSWERS = b'\x81\x15{"command": "ANSWER"}'
+"""The frame that ends the ringing: whose answer gets lost rings on."""
+
+
+async def hears_everything(phone: Phone) -> None:
+    async with asyncio.timeout(30):
+        while len(phone.voiced) * 20 < SENTENCE_MS:
+            await phone.listens()
+        phone.press("9")
+        await phone.hung_up_on.wait()
+
+
+async def nobody_is_left(exchange: Exchange) -> None:
+    async with asyncio.timeout(5):
+        while "0 active channels" not in await asyncio.to_thread(exchange.says, "core show channels count"):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def test_callers_who_leave_or_give_up_harm_nobody_and_leave_nothing_behind(exchange: Exchange, tmp_path: Path):
+    port = free_port()
+    settings = ServerSettings(
+        telephony=TelephonySettings(
+            agents=frozenset({"desk"}),
+            asterisk_password="s3cret",
+            port=port,
+            audiosockets=(AudioSocketLine("desk", port=exchange.audiosocket_port),),
+            max_calls_per_caller=20,
+            max_caller_calls_per_minute=20,
+        ),
+        journals=tmp_path / "journals",
+        engines="null",
+    )
+    async with (
+        agent_server(settings, {"desk": FLOW}) as server,
+        Relay(port, withholds=ANSWERS).between(exchange.agent_port),
+        AsyncExitStack() as lines,
+    ):
+        giving_up = [
+            await lines.enter_async_context(calling(exchange, way, tmp_path, hold_ms=1_000, scenario="give_up"))
+            for way in GIVE_UP
+        ]
+        leaving = [await lines.enter_async_context(calling(exchange, way, tmp_path, hold_ms=1_500)) for way in LEAVE]
+        staying = [await lines.enter_async_context(calling(exchange, way, tmp_path)) for way in STAY]
+        await asyncio.gather(*map(hears_everything, staying))
+        for phone in (*giving_up, *leaving, *staying):
+            await asyncio.wait_for(phone.over.wait(), 5)
+        assert await server.drain(at_most_s=5), "a call is left"
+        assert server.live_calls == 0
+        await nobody_is_left(exchange)
+    for phone in staying:
+        assert (SENTENCE_MS + GOODBYE_MS) // 20 <= len(phone.voiced) <= (SENTENCE_MS + GOODBYE_MS) // 20 + 3
+        gaps = np.diff([packet.at_ms for packet in phone.voiced])
+        assert np.median(gaps) == pytest.approx(20, abs=2)
+        assert np.sort(gaps)[-2] <= 500, "but for the pause before the goodbye"
+    for phone in leaving:
+        assert 0 < len(phone.voiced) * 20 < SENTENCE_MS
+    assert all(phone.given_up.is_set() for phone in giving_up)
+    journals = await records_in(tmp_path / "journals", FLOW)
+    reasons = [
+        entry.event.reason for journal in journals for entry in journal.entries if isinstance(entry.event, CallEnded)
+    ]
+    gone = len(LEAVE) + len(GIVE_UP)
+    assert len(journals) == 10
+    assert sorted(reasons) == ["caller hung up"] * gone + ["phase end"] * len(STAY)
