@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers fuzz explore explore-mutants lint check bench bench-guided bench-swap lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers fuzz explore explore-mutants lint check bench bench-guided bench-swap bench-turns lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ bench-guided: $(STAMP)  ## How well the guided model understands phrasings it ha
 
 bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech model, beside other ways
 	$(BIN)/python -m benchmarks.swap
+
+bench-turns: $(STAMP)  ## When the agent takes turns and gives them up, on human and synthetic speech; QUICK=1 for a part
+	$(BIN)/python -m benchmarks.turns $(if $(QUICK),--quick)
 
 lock:  ## Resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --extra telnyx --group dev \
