@@ -106,7 +106,10 @@ class Interrupted:
 def interrupt(
     sound: bytes, spoken: Spoken, *, after_ms: int, vad: VadEngine, recogniser: KeptRecogniser
 ) -> Interrupted:
-    """Have the agent say its sentence, and the caller make this sound (µ-law at 8 kHz) when so much was heard of it."""
+    """Have the agent say its sentence, and the caller make this sound (µ-law at 8 kHz) when so much was heard of it.
+
+    After nothing of it: from the first moment of the call on.
+    """
     call = _InterruptedCall(sound, spoken, vad, recogniser)
     try:
         return call.play(after_ms)
@@ -150,7 +153,8 @@ class _InterruptedCall:
 
     def play(self, after_ms: int) -> Interrupted:
         task = self._loop.create_task(self._serve())
-        self._loop.pass_time(until_ms=20_000, enough=lambda: self._ear.began_ms is not None)
+        if after_ms:
+            self._loop.pass_time(until_ms=20_000, enough=lambda: self._ear.began_ms is not None)
         began_ms = (self._ear.began_ms or 0) + after_ms
         began_ms += -began_ms % FRAME_MS
         self._loop.pass_time(until_ms=began_ms)

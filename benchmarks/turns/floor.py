@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ __all__ = ["Outcome", "Sound", "outcomes", "sounds", "spoken_by_agent"]
 
 _LATE_MS = 1_500
 """After the caller's last sound: an agent that speaks on for longer has not noticed them."""
-_BABBLE_S = 8
+_BABBLE_S = 12
 _BETWEEN_WORDS_MS = 60
 
 _AGENT_SAYS = (
@@ -56,6 +57,8 @@ class Sound:
     """Whether it wants the floor."""
     human: bool
     half: Half
+    from_the_beginning: bool = False
+    """It is there when the call begins; others set in when the agent speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +118,17 @@ def sounds(clips: Sequence[Clip], demo: Path, noises: Noises, made: Maker | None
     for number in range(8):
         half = "tuning" if number % 2 else "report"
         yield Sound(f"cough {number}", "cough", _cough(number), meant=False, human=False, half=half)
-    for below_db in (15, 25):
+    for below_db, sets_in in itertools.product((15, 25), (False, True)):
         for number, noise in enumerate(["babble"] * 4 + ["ringing"] * 2):
             if noise in noises.kinds:
-                samples = noises.take(noise, _BABBLE_S * 1_000, seed=f"{noise} {number}") * 10 ** (-below_db / 20)
-                half = "tuning" if number % 2 else "report"
                 yield Sound(
                     f"{noise} {number}",
-                    f"{noise} -{below_db} dB",
-                    samples,
+                    f"{noise} -{below_db} dB{', sets in' if sets_in else ''}",
+                    noises.take(noise, _BABBLE_S * 1_000, seed=f"{noise} {number}") * 10 ** (-below_db / 20),
                     meant=False,
                     human=noise == "babble",
-                    half=half,
+                    half="tuning" if number % 2 else "report",
+                    from_the_beginning=not sets_in,
                 )
 
 
@@ -136,7 +138,7 @@ def outcomes(
     """Yield what becomes of each, all in calls of their own."""
     ends_ms = spoken.word_ends_ms()
     for number, sound in enumerate(heard):
-        after_ms = 1_500 + number * 370 % 5_000
+        after_ms = 0 if sound.from_the_beginning else 1_500 + number * 370 % 5_000
         audio = to_bytes(sound.samples, MULAW_8K)
         result = interrupt(audio, spoken, after_ms=after_ms, vad=vad, recogniser=recogniser)
         words = words_heard(ends_ms, result.heard_ms)

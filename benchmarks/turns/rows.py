@@ -128,7 +128,7 @@ def slots(taken: Sequence[Taken]) -> tuple[int, int]:
 
 def words(taken: Sequence[Taken]) -> tuple[int, int]:
     """Return how many words were understood wrongly, and how many were said."""
-    counted = [word_errors(one.clip.text, one.whole) for one in taken if one.clip.group != "letters"]
+    counted = [word_errors(one.clip.text, one.whole) for one in taken if one.clip.truth is None]
     return sum(wrong for wrong, _ in counted), sum(said for _, said in counted)
 
 

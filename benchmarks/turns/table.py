@@ -23,7 +23,7 @@ to it; `no recogniser` is the same with 0 ms for it: what is left is detection a
 delay: from the last sound of the last word (known from how the clip was made, else from the clean clip's energy)
 to the decision that the turn is over. cut off: decided before that sound. never: nothing was understood, or the voice
 was never off. Delays are of clips that were not cut off. slots: digits, amount, date or letters as a form would hold
-them. WER: of everything that was heard, numerals counted as their words; spelt letters left out.
+them. WER: of everything that was heard, numerals counted as their words, where there is no form to judge by.
 
 human: recorded people; numbers, dates and pauses are put together of single recorded words with 60 ms between them, so
 that word ends are exact; pauses of 400 to 900 ms are ours. synthetic: made by Hibari or Kokoro. babble: four people of
