@@ -1,8 +1,8 @@
 """Endpointing: how long a caller must be silent before it is the agent's turn.
 
-What the phase expects decides first: nobody who has read out four of eight digits is finished, and nobody who has said a
-clear yes needs waiting for. Else the words do, and they say little, since a recognizer makes a sentence of whatever stands
-before a pause: the base values are those at which few are cut off in `make bench-turns`, on its tuning half.
+What the phase expects decides first: nobody who has read out four of eight digits is finished, and nobody who has said
+a clear yes needs waiting for. Else the words do, and they say little, since a recognizer makes a sentence of whatever
+stands before a pause: the base values are those at which few are cut off in `make bench-turns`, on its tuning half.
 """
 
 from __future__ import annotations
