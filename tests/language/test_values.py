@@ -99,6 +99,8 @@ def test_a_number_is_understood(said: str, meant: Decimal | None):
     ("said", "meant"),
     [
         ("My date of birth is March fourteenth, nineteen eighty seven.", (1987, 3, 14)),
+        ("October third. 1992.", (1992, 10, 3)),
+        ("March fourteenth. Nineteen eighty seven.", (1987, 3, 14)),
         ("March fourteen nineteen eighty seven", (1987, 3, 14)),
         ("the fourteenth of March nineteen eighty seven", (1987, 3, 14)),
         ("March 14th, 1987", (1987, 3, 14)),

@@ -92,9 +92,11 @@ def _date(name: str, text: str, language: Language) -> Patience | None:
     day, other = (language.date(text, today) for today in _ANY_TWO_DAYS)
     if day is None or other is None or language.completeness(text) is Completeness.INCOMPLETE:
         return None
-    if day != other and (day.month, day.day) == (other.month, other.day):
+    if day == other:
+        return Patience(_COMPLETE_SLOT_MS, f"the {name} is complete")
+    if (day.month, day.day) == (other.month, other.day):
         return Patience(_HALF_SAID_MS, f"the {name} may go on with its year")
-    return Patience(_COMPLETE_SLOT_MS, f"the {name} is complete")
+    return None  # "tomorrow … at nine"
 
 
 def _digits(length: int | None, text: str, language: Language, digits_missing: int | None) -> Patience | None:
