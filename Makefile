@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers fuzz explore explore-mutants lint check bench bench-guided bench-swap bench-telephony lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers fuzz explore explore-mutants lint check bench bench-guided bench-swap bench-telephony bench-turns lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech mod
 bench-telephony: $(STAMP)  ## How well the agent knows what SIP callers hear, and how soon it is silent; QUICK=1 for a tenth
 	@tests/peers/prepare || echo "what goes through Asterisk is left out"
 	$(BIN)/python -m benchmarks.telephony $(if $(QUICK),--quick)
+
+bench-turns: $(STAMP)  ## When the agent takes turns and gives them up, on human and synthetic speech; QUICK=1 for a part
+	$(BIN)/python -m benchmarks.turns $(if $(QUICK),--quick)
 
 lock:  ## Resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra local --extra openai --extra anthropic --extra biscuit --extra redis --extra telnyx --group dev \

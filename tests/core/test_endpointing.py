@@ -61,10 +61,21 @@ def test_words_that_are_no_answer_are_judged_like_any_others(expected: Expects) 
         assert patience_ms(words, expected) == patience_ms(words)
 
 
-@pytest.mark.parametrize("expected", [SpokenDate(), FreeSpeech()])
-def test_a_date_may_go_on_so_its_words_are_judged_like_any_others(expected: Expects) -> None:
-    for words in ("march fourteenth", "march fourteenth nineteen eighty seven", ""):
-        assert patience_ms(words, expected) == patience_ms(words)
+def test_a_date_is_complete_with_its_year_and_may_go_on_without_it() -> None:
+    assert patience_ms("March fourteenth, nineteen eighty seven.", SpokenDate()) == 300
+    assert patience_ms("March fourteenth.", SpokenDate()) == 900
+    assert patience_ms("March fourteenth of", SpokenDate()) == 1_100
+
+
+@pytest.mark.parametrize("words", ["", "I don't know.", "the thirty fifth of May", "tomorrow", "Next Friday."])
+def test_words_that_are_no_day_of_a_year_are_judged_like_any_others(words: str) -> None:
+    assert patience_ms(words, SpokenDate()) == patience_ms(words)
+
+
+@pytest.mark.parametrize("half", ["Two hundred.", "a thousand", "3,000."])
+def test_an_amount_that_more_words_can_be_part_of_is_waited_for(half: str) -> None:
+    assert patience_ms(half, SpokenAmount()) == 900
+    assert patience_ms(f"{half.rstrip('.')} dollars.", SpokenAmount()) == 300
 
 
 def test_a_time_of_day_may_go_on_too() -> None:
@@ -74,7 +85,7 @@ def test_a_time_of_day_may_go_on_too() -> None:
 
 def test_a_sentence_that_stops_in_the_middle_is_waited_for() -> None:
     assert patience_ms("I would like to") == 1_100
-    assert patience_ms("What is my balance?") == 500
+    assert patience_ms("What is my balance?") == 600
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ ids = st.text("0123456789", min_size=1, max_size=16)
         ("the pin is for five one nine", "4519"),
         ("four to five one", "4251"),
         ("won ate three four", "1834"),
+        ("Four, size, one, two.", "4512"),
+        ("size four shoes", "4"),
         ("the last three transactions", "3"),
         ("four five one nine, no sorry, four five one nine two two seven", "4519227"),
         ("four five one, I mean four five two", "452"),

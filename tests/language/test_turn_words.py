@@ -72,16 +72,38 @@ def test_wanting_something_is_not_asking_for_a_moment(text: str):
         ("yes", Completeness.COMPLETE),
         ("I am", Completeness.COMPLETE),
         ("hold on", Completeness.COMPLETE),
+        ("Can you tell me?", Completeness.INCOMPLETE),
+        ("Hi, I'd like to know.", Completeness.INCOMPLETE),
+        ("Can you tell me my balance?", Completeness.COMPLETE),
+        ("There are currently.", Completeness.INCOMPLETE),
+        ("It is more than.", Completeness.INCOMPLETE),
+        ("If this is correct.", Completeness.INCOMPLETE),
+        ("If it is lost, block it.", Completeness.COMPLETE),
+        ("To leave a message.", Completeness.OPEN),
+        ("To my savings account.", Completeness.COMPLETE),
     ],
 )
 def test_the_words_tell_whether_more_will_come(text: str, expected: Completeness):
     assert ENGLISH.completeness(text) is expected
 
 
+@pytest.mark.parametrize("text", ["two hundred", "A thousand.", "200", "3,000.", "I'd say a hundred"])
+def test_a_number_that_stops_there_may_go_on(text: str):
+    assert ENGLISH.number_may_go_on(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "two hundred dollars", "twelve", "twenty", "255.", "1.00", "0", "a hundred of them"]
+)
+def test_a_number_that_nothing_can_follow_does_not_go_on(text: str):
+    assert not ENGLISH.number_may_go_on(text)
+
+
 @given(st.text())
 def test_no_text_breaks_the_hearing(text: str):
     ENGLISH.is_noise(text)
     ENGLISH.is_backchannel(text)
+    ENGLISH.number_may_go_on(text)
     assert isinstance(ENGLISH.completeness(text), Completeness)
 
 

@@ -49,6 +49,7 @@ TODAY = date(2026, 11, 24)  # a Tuesday
         ("hundred and five", "105"),
         ("two hundred, um, and fifty dollars", "250"),
         ("uh, fifty, uh, dollars", "50"),
+        ("Two hundred. And fifty dollars.", "250"),
         ("twelve dollars fifty to savings", "12.50"),
         ("fifty dollars to account two", "50"),
         ("fifty dollars in five days", "50"),
@@ -70,7 +71,7 @@ def test_an_amount_is_understood(said: str, meant: str):
         "twenty to thirty dollars", "five or six dollars", "between fifty and sixty dollars",
         "fifty dollars or sixty", "two fifty dollars", "one twenty dollars", "three fifty nine dollars", "five oh",
         "a hundred dollars and fifty", "six dollars five", "twenty, thirty dollars", "ten to twenty",
-        "at twenty or thirty dollars", "seventeen times twenty three",
+        "at twenty or thirty dollars", "Two hundred. And then fifty dollars.", "seventeen times twenty three",
     ],
 )  # fmt: skip
 def test_an_unclear_amount_is_asked_again(said: str):
@@ -98,6 +99,8 @@ def test_a_number_is_understood(said: str, meant: Decimal | None):
     ("said", "meant"),
     [
         ("My date of birth is March fourteenth, nineteen eighty seven.", (1987, 3, 14)),
+        ("October third. 1992.", (1992, 10, 3)),
+        ("March fourteenth. Nineteen eighty seven.", (1987, 3, 14)),
         ("March fourteen nineteen eighty seven", (1987, 3, 14)),
         ("the fourteenth of March nineteen eighty seven", (1987, 3, 14)),
         ("March 14th, 1987", (1987, 3, 14)),

@@ -71,6 +71,10 @@ class Language(Protocol):
         """Return the only number in `text`, or None."""
         ...
 
+    def number_may_go_on(self, text: str) -> bool:
+        """Return whether `text` ends in a number that more words can be part of: "two hundred", "3,000"."""
+        ...
+
     def amount(self, text: str) -> Decimal | None:
         """Return the only amount of money in `text`, in its major unit, or None."""
         ...

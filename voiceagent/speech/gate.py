@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from typing import Literal
 
 from voiceagent.ports import SpeechOff, SpeechOn
 
-__all__ = ["Activity", "Audible", "VoiceGate"]
+__all__ = ["Activity", "Audible", "Background", "VoiceGate"]
 
 Activity = Literal["voice", "unsure", "silence"]
 """`unsure` neither starts nor ends speech: no part of an onset, and no silence."""
+
+_MOMENT_MS = 192
+"""Shorter, other people's syllables stand out from their own babble; longer, the caller's first one does not."""
+_REMEMBERED_MS = 3_000
+"""Nobody speaks for as long without a gap between two words, in which the background is heard."""
+_BEFORE_ANYTHING_DBFS = -40.0
+"""What a line may hum or murmur before it was heard: a caller who speaks at once is louder."""
+_QUIETEST_DBFS, _LOUDEST_DBFS = -62.0, -30.0
+"""The codec's own grain; and what may be background at all, so that a caller who shouts without a gap is heard."""
+_NOTHING = 1e-9
+
+
+class Background:
+    """How loud the line is behind the caller: its quietest moment of late (minimum statistics, R. Martin 2001)."""
+
+    def __init__(self, *, window_ms: int) -> None:
+        self._powers: deque[float] = deque(maxlen=_MOMENT_MS // window_ms)
+        self._levels_dbfs = deque([_BEFORE_ANYTHING_DBFS], maxlen=_REMEMBERED_MS // window_ms)
+
+    def window(self, power: float) -> float:
+        """Take the next window's mean square (1 is full scale); returns how many dB it all is above the background."""
+        self._powers.append(power)
+        level_dbfs = 10 * math.log10(sum(self._powers) / len(self._powers) + _NOTHING)
+        self._levels_dbfs.append(level_dbfs)
+        return level_dbfs - min(max(min(self._levels_dbfs), _QUIETEST_DBFS), _LOUDEST_DBFS)
 
 
 class VoiceGate:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from voiceagent.errors import OperatorError
 from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn
-from voiceagent.speech.gate import Activity, Audible, VoiceGate
+from voiceagent.speech.gate import Activity, Audible, Background, VoiceGate
 from voiceagent.speech.samples import from_bytes
 from voiceagent.speech.weights import WeightsFile, library
 
@@ -49,6 +49,9 @@ _INAUDIBLE = 0.01
 """40 dB below the voice just heard is no voice: the network's memory outlasts it by up to 0.1 s."""
 _LOUDEST_DECAY = 0.97
 """Per window, 8 dB a second: a quiet voice is heard soon after a loud one or a dialled tone."""
+_VOICE_ABOVE_DB, _SILENCE_ABOVE_DB = 10.0, 6.0
+"""Against the background. A network that was trained to hear voices hears those behind the caller too, a television or
+a canteen 15 dB below them, and the caller's turn would never be over."""
 
 
 class _Session(Protocol):
@@ -102,6 +105,7 @@ class _SileroHandle:
         self._audio = audio
         self._gate = gate
         self._audible = Audible()
+        self._background = Background(window_ms=_WINDOW_MS)
         self._now_ms = 0
         self._pending = bytearray()
         self._window_bytes = audio.bytes_per_ms * _WINDOW_MS
@@ -143,6 +147,7 @@ class _SileroHandle:
         self._loudest = max(loudness, self._loudest * _LOUDEST_DECAY)
         audible = self._is_audible(loudness)
         self._audible.window(audible=audible, begin_ms=begin_ms)
+        above_db = self._background.window(float(window @ window) / len(window))
         if loudness > _DIGITAL_SILENCE:
             self._silent_windows = 0
         elif self._silent_windows == _SETTLING_WINDOWS:
@@ -150,9 +155,9 @@ class _SileroHandle:
         else:
             self._silent_windows += 1
         voice = self._probability(window)
-        if voice < _SILENCE or not audible:
+        if voice < _SILENCE or not audible or above_db < _SILENCE_ABOVE_DB:
             return "silence"
-        return "voice" if voice >= _VOICE else "unsure"
+        return "voice" if voice >= _VOICE and above_db >= _VOICE_ABOVE_DB else "unsure"
 
     def _narrowed(self, window: Samples) -> Samples:
         if self._audio.rate_hz == self._rate_hz:

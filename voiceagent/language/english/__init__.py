@@ -11,7 +11,13 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.concepts import concepts, synonym_table
 from voiceagent.language.english.dates import date
 from voiceagent.language.english.digits import digit_spans, digits, goes_on
-from voiceagent.language.english.hearing import asks_to_wait, completeness, is_backchannel, is_noise
+from voiceagent.language.english.hearing import (
+    asks_to_wait,
+    completeness,
+    is_backchannel,
+    is_noise,
+    number_may_go_on,
+)
 from voiceagent.language.english.letters import letters
 from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
@@ -37,6 +43,7 @@ class English:
     digit_spans = staticmethod(digit_spans)
     goes_on = staticmethod(goes_on)
     number = staticmethod(number)
+    number_may_go_on = staticmethod(number_may_go_on)
     amount = staticmethod(amount)
     date = staticmethod(date)
     time_of_day = staticmethod(time_of_day)

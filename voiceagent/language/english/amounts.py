@@ -28,6 +28,8 @@ _AMOUNT = re.compile(
 _RUN_OF_NUMBERS = re.compile(_NUMBERS)
 _SYMBOL = re.compile(rf"[$€£]\s*({_NUMBER})(k\b| (?:100|1000|1000000)\b)?")
 _THOUSANDS = re.compile(r"(?<=\d) ?k\b")
+_PAUSED = re.compile(r"\b(hundred|thousand|million)[.,…]+ (?=and\b)")
+"""A recognizer ends a sentence wherever the caller pauses: "two hundred. And fifty dollars"."""
 _GRAND = re.compile(r"\bgrand\b")
 _ALONE_A = re.compile(r"\ba (?=100)")
 _ONE = re.compile(rf"\b(?:an?|another) (?={_MAJOR})")
@@ -88,6 +90,7 @@ def number(text: str) -> Decimal | None:
 def _numerals(text: str) -> str:
     """Return `text` in lower case with number words as numerals and currency signs as words."""
     plain = PRONOUN_ONE.sub(" ", without_hesitations(text)).lower().replace("’", "'").replace("\n", " ")
+    plain = _PAUSED.sub(r"\1 ", plain)
     plain = _ALONE_A.sub("", with_numerals(_GRAND.sub("thousand dollars", plain)))
     plain = _ONE.sub("1 ", _THOUSANDS.sub(" 1000", plain))
     return _SYMBOL.sub(r"\1\2 dollars", _OH.sub("0", _POINT_FIRST.sub(r"0.\1\2", plain)))

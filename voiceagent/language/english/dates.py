@@ -30,6 +30,10 @@ _YEAR = r"(?:,? (?P<year>\d{4}|\d{2})\b(?!st|nd|rd|th|:|\s*[ap]\.?\s?m\b|\s*o'cl
 _DAY_MONTH = re.compile(rf"(?<!\d){_DAY}(?: day)?(?: of)? {_MONTH}{_YEAR}")
 _MONTH_DAY = re.compile(rf"\b{_MONTH},?(?: the)? {_DAY}{_YEAR}")
 _YEAR_MONTH_DAY = re.compile(rf"(?<!\d)(?P<year>\d{{4}}),?(?: the| on| in)? {_MONTH},?(?: the)? {_DAY}")
+_PAUSED = re.compile(
+    r"(\d(?:st|nd|rd|th)|first|second|third|[a-z]+th)[.…]+ (?=(?:19|20)\d\d\b|(?:nineteen|two thousand)\b)"
+)
+"""A recognizer ends a sentence wherever the caller pauses: "October third. 1992"."""
 _BARE_DAY = re.compile(
     r"\b(?:(?:on|for|by|is|say) )?the (?P<day>\d{1,2})(?:st|nd|rd|th)(?: of (?P<which>this|next|the) month)?"
     r"(?=\s*(?:[.,;!?]|$|(?:please|at|then|in the|works|would|if|instead|for|around)\b))"
@@ -71,7 +75,7 @@ def date(text: str, today: Date) -> Date | None:
     such day is meant; a bare weekday is the coming one, `today` excluded, and so is "next Friday"; "the fifteenth" is
     the coming one, `today` included. None where a number beside the date is left over: it may have been the year.
     """
-    plain = " ".join(without_hesitations(text).lower().split())
+    plain = _PAUSED.sub(r"\1 ", " ".join(without_hesitations(text).lower().split()))
     found = list(dict.fromkeys(_numeric(plain, today)))
     if not found:
         numerals = _numerals(plain)

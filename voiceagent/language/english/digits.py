@@ -76,6 +76,7 @@ _WORDS: dict[str, tuple[_Kind, int]] = {
     **dict.fromkeys(("to", "too"), (_Kind.SOUND, 2)),
     "won": (_Kind.SOUND, 1),
     "tree": (_Kind.SOUND, 3),
+    "size": (_Kind.SOUND, 5),
     "sicks": (_Kind.SOUND, 6),
     "ate": (_Kind.SOUND, 8),
     "nein": (_Kind.SOUND, 9),

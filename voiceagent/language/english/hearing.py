@@ -8,7 +8,7 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.words import word_set
 from voiceagent.language.protocol import Completeness
 
-__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise"]
+__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise", "number_may_go_on"]
 
 # Moonshine writes the first three for silence and noise, Whisper the last ones.
 _NOISE = frozenset(
@@ -46,6 +46,7 @@ _NEVER_LAST = word_set(
     a an the my your our their his every um uh er erm and or but because if than of from with
     into between about i'd i'll i'm it's there's what's we're they're like
     i we they is are was were am would could should will can may might must want need to for at by as
+    than currently approximately roughly via per
     """
 )
 # May end a question or an answer ("what is it for?"), but not a sentence without its mark.
@@ -59,6 +60,18 @@ _MAY_END_ANSWER = re.compile(
     r"\b(?:(?:yes|no|yeah|nope)[, ]+)?(?:i|we|they|it|he|she|that|you)"
     r" (?:is|are|was|were|am|would|could|should|will|can|may|might|must|do|did|want|need)$"
 )
+_ASKS_ON = re.compile(
+    r"(?:(?:hi|hello|yes|yeah|so|and|okay|well|please)[, ]+)*"
+    r"(?:(?:can|could|would|will) you (?:please )?(?:tell me|let me know|check|look up|help me)"
+    r"|do you know|i (?:want|would like|need|was hoping|wanted) to (?:know|ask)|i'd like to (?:know|ask)"
+    r"|i was wondering|i wonder|tell me)"
+)
+"""A recognizer makes a question of it, and the question is still to come."""
+_CONDITION = re.compile(r"(?:(?:and|but|so|well)[, ]+)?(?:if|unless|although|whenever)\b[^,]*")
+"""A clause that another one has to follow: what then?"""
+_INFINITIVE = re.compile(r"to (?!the\b|my\b|a\b|an\b|your\b|checking\b|savings\b)\w+\b[^,]*")
+"""May be all that was wanted ("to check my balance"), or half of it ("to leave a message, press five")."""
+_OPEN_NUMBER = re.compile(r"(?:\b(?:hundred|thousand|million)|(?<![\d.,])[1-9][\d,]*00)[.,!…]*$")
 _WHOLE_UTTERANCES = frozenset(
     {
         "hello", "hi", "goodbye", "bye", "bye bye", "thank you", "thanks", "stop", "help",
@@ -115,15 +128,26 @@ def completeness(text: str) -> Completeness:
     if not words or _OPEN_END.search(plain):
         return Completeness.INCOMPLETE
     said = " ".join(words)
+    if _ASKS_ON.fullmatch(said):
+        return Completeness.INCOMPLETE
     if yes_no(plain) is not None and len(words) <= 4:
         return Completeness.COMPLETE
     if _QUESTION_END.search(plain) and words[-1] not in _ARTICLES:
         return Completeness.COMPLETE
     if words[-1] in _NEVER_LAST and not _ends_answer(said):
         return Completeness.INCOMPLETE
+    if _CONDITION.fullmatch(plain.rstrip(".!")):
+        return Completeness.INCOMPLETE
+    if _INFINITIVE.fullmatch(plain.rstrip(".!")):
+        return Completeness.OPEN
     if _CLOSED_END.search(plain) or said in _WHOLE_UTTERANCES:
         return Completeness.COMPLETE
     return Completeness.INCOMPLETE if words[-1] in _SELDOM_LAST else Completeness.OPEN
+
+
+def number_may_go_on(text: str) -> bool:
+    """Return whether `text` ends in a number that more words can be part of: "two hundred", "3,000"."""
+    return _OPEN_NUMBER.search(text.strip().lower()) is not None
 
 
 _ARTICLES = frozenset({"a", "an", "the", "my", "your", "and", "or", "but", "um", "uh", "er"})
