@@ -25,7 +25,7 @@ def test_what_it_asks_for_again_has_the_name_that_telnyx_passes_over() -> None:
     async def scenario() -> None:
         async with api.serving(clock) as address, httpx.AsyncClient(trust_env=False) as attacker:
             calls = TelnyxCalls(api_key="k3y", api=address)
-            lines = open_lines(SETTINGS, handler=never, healthy=lambda: True, clock=clock, telnyx=calls)
+            lines = open_lines(SETTINGS, handler=never, healthy=lambda: True, clock=clock, controls={"telnyx": calls})
             async with lines as (media, port):
                 for event in ("call.initiated", "call.answered", "streaming.stopped"):
                     recorded = announced(clock, event)

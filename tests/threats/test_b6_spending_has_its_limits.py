@@ -149,6 +149,7 @@ def test_a_caller_who_is_being_put_through_is_put_through(exchange: Any) -> None
     )
 
     async def scenario(line: Any) -> None:
+        line.leg.targets = ("support",)
         await asks(line)
         await line.waits(5_000)
         await line.over()
@@ -156,6 +157,7 @@ def test_a_caller_who_is_being_put_through_is_put_through(exchange: Any) -> None
     (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard="a person, please")
     assert line.spoken == [GREETING, "I put you through."]
     assert line.all(fx.Transfer) == [fx.Transfer("support")]
+    assert line.ended == "transferred to support"
     assert line.all(fx.ReportProblem) == [fx.ReportProblem("limit reached", "spend limit of the call")]
 
 
