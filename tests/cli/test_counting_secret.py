@@ -27,7 +27,9 @@ PUBLIC = {
 
 
 def with_key(name: str) -> ServerSettings:
-    return replace(BARE, telephony=replace(BARE.telephony, keys=CarrierKeys(**{name: "s3cret"})))
+    # SignalWire's signing key goes with a bearer token, or it is of no use.
+    more = {"signalwire_bearer": "b34rer"} if name == "signalwire_signing_key" else {}
+    return replace(BARE, telephony=replace(BARE.telephony, keys=CarrierKeys(**{name: "s3cret"} | more)))
 
 
 SECRETS: dict[str, Callable[[], ServerSettings]] = {
