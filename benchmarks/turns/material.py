@@ -186,7 +186,7 @@ class Maker:
     """Says things in the local synthesizer's voice, each once."""
 
     def __init__(self) -> None:
-        from hibari import Hibari  # pyright: ignore[reportMissingTypeStubs]
+        from hibari import Hibari  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
         self._speech = Hibari()
 

@@ -187,7 +187,7 @@ def _scaled(one: Taken, hear: Callable[[bytes], Heard], scale: float) -> int | N
         return one.listened.taken_ms
 
     def scaled(*args: object, **named: object) -> Patience:
-        patience = patience_after(*args, **named)  # pyright: ignore[reportArgumentType]
+        patience = patience_after(*args, **named)  # pyright: ignore[reportArgumentType] - whatever it is given
         return replace(patience, ms=round(patience.ms * scale))
 
     with patch("voiceagent.core.hearing.patience_after", scaled):

@@ -2,7 +2,7 @@
 
 What the phase expects decides first: nobody who has read out four of eight digits is finished, and nobody who has said
 a clear yes needs waiting for. Else the words do, and they say little, since a recognizer makes a sentence of whatever
-stands before a pause: the base values are those at which few are cut off in `make bench-turns`, on its tuning half.
+stands before a pause. `make bench-turns` tells how many are cut off, and how much longer waiting would spare them it.
 """
 
 from __future__ import annotations

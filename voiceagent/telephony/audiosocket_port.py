@@ -114,7 +114,7 @@ class AudioSocketPort:
             admitted = await self._admitted(reader, writer)
             if admitted is not None:
                 await self._serve(PacketSocket(reader, writer, clock=self._clock), admitted)
-        except Exception:  # noqa: BLE001  the outermost frame of a connection
+        except Exception:  # noqa: BLE001 - the outermost frame of a connection
             _log.exception("an AudioSocket connection failed")
         finally:
             writer.transport.abort()

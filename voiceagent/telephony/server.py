@@ -227,7 +227,7 @@ class MediaServer:
                     await self._serve(connection, admitted)
         except CallLost as exc:
             _log.warning("no call came about: %s", exc)
-        except Exception:  # noqa: BLE001  the outermost frame of a connection
+        except Exception:  # noqa: BLE001 - the outermost frame of a connection
             _log.exception("a media connection failed")
 
     async def _all_reached(self) -> None:
