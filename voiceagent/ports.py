@@ -567,6 +567,10 @@ class Voice(Protocol):
         """Transcribe an utterance that has paused."""
         ...
 
+    def transcribe_so_far(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        """Transcribe what has been said of an utterance that goes on; nothing comes of it where that cannot be."""
+        ...
+
     def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
         """Synthesise a clause and hand its audio to the leg, after everything before it."""
         ...

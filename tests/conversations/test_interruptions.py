@@ -46,7 +46,7 @@ def test_a_cough_does_not_stop_the_agent(authenticated: Place) -> None:
 def test_a_long_noise_stops_the_agent_who_then_goes_on_where_the_sentence_stopped(authenticated: Place) -> None:
     call = speaking(authenticated)
     asked = len(call.record.shown)
-    call.says("", lasting_ms=600)
+    call.says("", lasting_ms=900)
     assert len(call.record.effects(fx.StopPlayout)) == 1
     assert len(call.record.shown) == asked
     first, rest = call.heard[-2:]
@@ -59,6 +59,20 @@ def test_uh_huh_is_not_a_turn(authenticated: Place) -> None:
     call.says("Uh-huh.", lasting_ms=300)
     assert len(call.record.shown) == asked
     assert call.heard[-1] == LONG
+
+
+def test_a_drawn_out_uh_huh_does_not_stop_the_agent_either(authenticated: Place) -> None:
+    call = speaking(authenticated)
+    call.says("Uh-huh.", lasting_ms=600)
+    assert call.record.effects(fx.StopPlayout) == []
+    assert len(call.record.effects(fx.TranscribeSoFar)) == 1
+    assert call.heard[-1] == LONG
+
+
+def test_a_voice_that_goes_on_is_an_interruption_before_its_words_are_known(authenticated: Place) -> None:
+    call = speaking(authenticated)
+    call.says("", lasting_ms=2_000)
+    assert [noted.waited_ms for noted in call.record.effects(fx.NoteDecision) if noted.what == "barge-in"] == [900]
 
 
 def test_a_number_read_out_with_a_pause_is_one_turn(place_call: Place) -> None:
@@ -105,7 +119,7 @@ def decisions(call: ScriptedCall, what: str) -> list[str]:
 
 def test_every_decision_about_the_floor_is_written_down_with_its_reason(authenticated: Place) -> None:
     call = speaking(authenticated, say("A hundred dollars."))
-    call.says("", lasting_ms=600)
+    call.says("", lasting_ms=900)
     assert decisions(call, "barge-in") == ["voice"]
     assert decisions(call, "no barge-in") == ["no words came of it"]
     call.says("No wait, what is my limit?")

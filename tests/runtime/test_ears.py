@@ -81,6 +81,19 @@ def test_audio_that_comes_all_at_once_is_cut_into_the_same_utterances() -> None:
     assert [event.at_ms for event in events if isinstance(event, CallerPaused)] == [4_000, 8_000]
 
 
+def test_what_is_being_said_can_be_had_before_its_end_and_is_still_there_then() -> None:
+    clock, events = ManualClock(), list[Event]()
+    ears = Ears(VoiceAt(_speech(1_000, 3_000)), MULAW_8K, clock, events.append)
+    voice = UtteranceId("c1")
+    ears.hear(bytes(1_000 * MULAW_8K.bytes_per_ms))
+    assert ears.so_far(voice) == b""
+    ears.hear(b"\x01" * 1_000 * MULAW_8K.bytes_per_ms)
+    assert len(ears.so_far(voice)) == 1_300 * MULAW_8K.bytes_per_ms, "with what leads up to it"
+    ears.hear(b"\x01" * 1_500 * MULAW_8K.bytes_per_ms)
+    assert ears.so_far(voice) == b"", "its end is known"
+    assert len(ears.take(voice)) == 2_600 * MULAW_8K.bytes_per_ms
+
+
 def test_what_nobody_transcribes_is_forgotten_however_much_comes() -> None:
     ears = Ears(Restless(), MULAW_8K, ManualClock(), lambda _: None)
     tracemalloc.start()

@@ -15,7 +15,7 @@ from voiceagent import (
     tool,
 )
 from voiceagent.core import events as ev
-from voiceagent.core.effects import AskModel
+from voiceagent.core.effects import AskModel, StopPlayout
 from voiceagent.ports import Announcement
 from voiceagent.testing import ask_for, say
 
@@ -107,11 +107,11 @@ def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exch
 def test_a_caller_who_cuts_in_silences_the_agent(exchange: Any) -> None:
     async def scenario(line: Any) -> None:
         await line.waits(1_000)
-        await line.speaks(600)
+        await line.speaks(700)
         assert line.leg.clears == 1
         await line.waits(1_500)
 
-    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Sure.")), heard=["please stop"])
+    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Sure.")), heard=["please", "please stop"])
     (stopped,) = line.all(ev.PlayoutStopped)
     assert 1_000 < stopped.heard_ms < 2_000
     assert line.spoken == [GREETING, "Sure."]
@@ -172,3 +172,18 @@ def test_two_calls_at_once_do_not_mix(exchange: Any) -> None:
     assert second.spoken == [GREETING, "You said 22."]
     assert b"22." not in b"".join(line for entry in first.journal.entries for line in entry.effects)
     assert first.leg.played != second.leg.played or first.leg is not second.leg
+
+
+@pytest.mark.parametrize(("words", "stops"), [("No wait, stop.", True), ("Uh-huh.", False)])
+def test_the_first_words_said_into_the_agents_decide_whether_it_falls_silent(
+    exchange: Any, words: str, *, stops: bool
+) -> None:
+    async def scenario(line: Any) -> None:
+        await line.waits(300)
+        await line.speaks(760)
+        assert [partial.text for partial in line.all(ev.TranscriptPartial)] == [words]
+        assert bool(line.all(StopPlayout)) is stops
+        line.hangs_up()
+        await line.over()
+
+    exchange.serve(scenario, desk(), lines=lines(), heard=[words, words])

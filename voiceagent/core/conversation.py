@@ -345,6 +345,7 @@ class Conversation:
         due = _due(self.deadline_ms, now_ms)
         if due:
             self._hearing.voice_overdue()
+            self._hearing.listen_if_due()
             if self._hearing.barge_in_due():
                 self._listening.barge_in("voice")
             if self._hearing.turn_due():

@@ -34,6 +34,7 @@ __all__ = [
     "StopPlayout",
     "SwapPhase",
     "Transcribe",
+    "TranscribeSoFar",
     "Transfer",
     "TruncateReply",
 ]
@@ -123,6 +124,14 @@ class Transcribe:
     utterance: UtteranceId
     hints: tuple[str, ...]
     """Words the phase expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeSoFar:
+    """Say what an utterance is that is still going on; answered with TranscriptPartial, or with nothing at all."""
+
+    utterance: UtteranceId
+    hints: tuple[str, ...]
 
 
 # --- model -----------------------------------------------------------------------------------------------------------
@@ -320,6 +329,7 @@ Effect = (
     Speak
     | StopPlayout
     | Transcribe
+    | TranscribeSoFar
     | AskModel
     | CancelReply
     | PlayReply

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
-from voiceagent.core.effects import ForgetSealed, Transcribe
+from voiceagent.core.effects import ForgetSealed, Transcribe, TranscribeSoFar
 from voiceagent.core.endpointing import Patience, patience_after
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.pace import CUT_OFF_WITHIN_MS, Pace
@@ -35,9 +35,13 @@ from voiceagent.spec.phase import Phase
 
 __all__ = ["OVERLAP_MS", "Hearing", "TurnTaken"]
 
-_BARGE_IN_MS = 500
-"""Voice over the agent's speech for this long counts as barge-in even before there are words. Its end is known 200 ms
-late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
+_LISTEN_MS = 500
+"""Voice over the agent's speech for this long is listened to: words are a barge-in, "okay" is none. Its end is known
+200 ms late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
+_BARGE_IN_MS = 900
+"""Voice for this long counts as barge-in even before there are words: nobody says "uh-huh" for so long."""
+_BARGE_IN_TO_MODEL_MS = 500
+"""The same where a speech model listens: its words come late, or not at all."""
 _SAME_NUMBER_MS = 10_000
 """Whoever reads a card number off the card pauses between its groups, and the agent may ask what they mean."""
 _BETWEEN_UNEXPECTED_MS = 1_500
@@ -94,6 +98,8 @@ class Hearing:
         self._taken: tuple[int, int] | None = None
         """The last moment of voice of the turn that was taken last, and when it was taken."""
         self._barge_in_at_ms: int | None = None
+        self._listen_at_ms: int | None = None
+        """When to ask for the first words of what is said into the agent's."""
         self._keys = ""
         self._key_handle: str | None = None
         self._key_at_ms = 0
@@ -155,7 +161,7 @@ class Hearing:
     def deadline_ms(self) -> int | None:
         """When a turn, a run of keys or an undecided barge-in is due."""
         turn = None if self._keys else self._turn.deadline_ms()
-        due = (turn, self._turn.overdue_ms(), self._barge_in_at_ms, self._keys_deadline_ms())
+        due = (turn, self._turn.overdue_ms(), self._listen_at_ms, self._barge_in_at_ms, self._keys_deadline_ms())
         return min((at for at in due if at is not None), default=None)
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
@@ -169,7 +175,7 @@ class Hearing:
         if self._seal is not None:
             self._begun_in_secret[utterance] = None
         if over_speech:
-            self._barge_in_at_ms = max(at_ms + _BARGE_IN_MS, self._state.now_ms)
+            self._may_cut_in(at_ms)
 
     def agent_finished(self, *, began_ms: int | None) -> None:
         """The agent has said what it began to say then: whoever began to speak just before the end has heard it."""
@@ -184,7 +190,7 @@ class Hearing:
     def paused(self, utterance: UtteranceId, at_ms: int) -> None:
         """The caller's voice went off: have it transcribed."""
         at_ms = min(at_ms, self._state.now_ms)
-        self._barge_in_at_ms = None
+        self._barge_in_at_ms = self._listen_at_ms = None
         if self._turn.paused(utterance, at_ms):
             self._out.emit(Transcribe(utterance, self._hints()))
 
@@ -217,7 +223,21 @@ class Hearing:
 
     def barge_in_decided(self) -> None:
         """It was one: no need to wait any longer."""
-        self._barge_in_at_ms = None
+        self._barge_in_at_ms = self._listen_at_ms = None
+
+    def listen_if_due(self) -> None:
+        """Ask for the first words of a voice that has been on for some time, and may be no more than an "uh-huh"."""
+        if self._listen_at_ms is None or self._state.now_ms < self._listen_at_ms:
+            return
+        self._listen_at_ms = None
+        for utterance in self._turn.utterances.values():
+            if utterance.ended_ms is None:
+                self._out.emit(TranscribeSoFar(utterance.id, self._hints()))
+
+    def _may_cut_in(self, at_ms: int) -> None:
+        now_ms, by_model = self._state.now_ms, self._state.voice_hears
+        self._listen_at_ms = None if by_model else max(at_ms + _LISTEN_MS, now_ms)
+        self._barge_in_at_ms = max(at_ms + (_BARGE_IN_TO_MODEL_MS if by_model else _BARGE_IN_MS), now_ms)
 
     def turn_due(self) -> bool:
         """Whether the caller has been silent long enough; keys that are being pressed go on with what was said."""
@@ -253,7 +273,9 @@ class Hearing:
         """
         said = self._said()
         taken = self._turn.take_paused(self._state.now_ms)
-        self._barge_in_at_ms = self._state.now_ms + _BARGE_IN_MS if self._turn.open else None
+        self._barge_in_at_ms = self._listen_at_ms = None
+        if self._turn.open:
+            self._may_cut_in(self._state.now_ms)
         self._close_handles()
         self._answered = {utterance.id: None for utterance in taken if utterance.id not in self._begun_in_secret}
         return {u.id: None if u.text is None else said[u.id] for u in taken if u.text is None or u.id in said}
@@ -268,7 +290,7 @@ class Hearing:
         """Nobody listens any more."""
         self._turn.take()
         self.forget_keys()
-        self._barge_in_at_ms = None
+        self._barge_in_at_ms = self._listen_at_ms = None
 
     # --- keys ---
 

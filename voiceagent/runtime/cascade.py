@@ -90,6 +90,19 @@ class CascadeVoice:
         audio = self._ears.take(utterance)
         self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, counts=counts))
 
+    def transcribe_so_far(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        """Have the words of an utterance that goes on."""
+        if audio := self._ears.so_far(utterance):
+            self._tasks.start(self._transcribe_so_far(utterance, audio, tuple(hints)))
+
+    async def _transcribe_so_far(self, utterance: UtteranceId, audio: bytes, hints: tuple[str, ...]) -> None:
+        try:
+            heard = await self._recognizer.transcribe(audio, hints=hints)
+        except Exception:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+            return  # the whole of it is transcribed soon, and if that fails too it is told
+        if self._ears.so_far(utterance):  # else its end is known, and all of its words come
+            self._post(ev.TranscriptPartial(utterance, _cut(heard.text)))
+
     async def _transcribe(
         self,
         utterance: UtteranceId,

@@ -84,6 +84,12 @@ class Ears:
         """Return from when to when of audio time an utterance lasted that has paused; None where that is forgotten."""
         return self._paused.get(utterance)
 
+    def so_far(self, utterance: UtteranceId) -> bytes:
+        """Return the audio of an utterance that goes on, up to now; nothing where it does not."""
+        if self._current is None or self._current[0] != utterance:
+            return b""
+        return bytes(self._kept[self._place(self._current[1]) :])
+
     def take(self, utterance: UtteranceId) -> bytes:
         """Return the audio of an utterance that has paused, once; one that goes on and on ends here."""
         if self._current is not None and self._current[0] == utterance:

@@ -73,6 +73,8 @@ class Performer:
                 self._stop_playout()
             case fx.Transcribe(utterance, hints):
                 self._voice.transcribe(utterance, hints)
+            case fx.TranscribeSoFar(utterance, hints):
+                self._voice.transcribe_so_far(utterance, hints)
             case fx.AskModel(reply, request, _):
                 self._voice.ask(reply, request)
             case fx.CancelReply(reply):

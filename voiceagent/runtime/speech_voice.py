@@ -142,6 +142,10 @@ class SpeechVoice:
         """Have the words of an utterance, from whoever has heard it."""
         self._caller.transcribe(utterance, hints)
 
+    def transcribe_so_far(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
+        """Have the words of what goes on, where no model hears it."""
+        self._cascade.transcribe_so_far(utterance, hints)
+
     # --- phases ------------------------------------------------------------------------------------------------------
 
     def swap(self, swap: SwapPhase) -> None:
