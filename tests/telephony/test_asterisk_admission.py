@@ -14,6 +14,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.console.lines import open_lines
+from voiceagent.core.events import LegLost
 from voiceagent.errors import OperatorError
 from voiceagent.ports import MULAW_8K
 from voiceagent.stores.memory import MemoryStore
@@ -148,14 +149,108 @@ def test_a_call_is_answered_once_its_caller_is_let_in_and_not_before(running_clo
     asyncio.run(run())
 
 
+class Calls:
+    """Takes calls, and keeps each until its leg is lost."""
+
+    def __init__(self):
+        self.incoming = asyncio.Queue()
+        self.lost = asyncio.Queue()
+
+    async def __call__(self, incoming):
+        over = asyncio.Event()
+        incoming.leg.attach(Ears(self.lost, over))
+        self.incoming.put_nowait(incoming)
+        await over.wait()
+
+
+class Ears:
+    """Hear that a leg is lost, and nothing else."""
+
+    def __init__(self, lost, over):
+        self._lost = lost
+        self._over = over
+
+    def audio_arrived(self, audio):
+        pass
+
+    def post(self, event):
+        if isinstance(event, LegLost):
+            self._lost.put_nowait(event)
+            self._over.set()
+
+
+class SpentMeanwhile:
+    """The agent had not spent too much when its call began, and has since."""
+
+    def __init__(self):
+        self.too_much = False
+
+    def over(self, *, agent=None, caller=None):
+        return "it has spent too much" if self.too_much and agent is not None else None
+
+
+def test_a_call_that_asterisk_was_told_to_connect_again_takes_the_place_of_a_connection_that_is_half_open(
+    running_clock,
+):
+    calls, spent = Calls(), SpentMeanwhile()
+
+    async def goes_on(agent, call):
+        return (agent, call) == ("bank", "17.2")
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
+        lines = open_lines(
+            settings, handler=calls, healthy=lambda: True, clock=running_clock, may_go_on=goes_on, spent=spent
+        )
+        shown = {"Authorization": RIGHT}
+        async with asyncio.timeout(5), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
+            url = f"ws://127.0.0.1:{port}{PATH}?call=17.2"
+            half_open = await connect(url, additional_headers=shown)
+            await half_open.send(START)
+            first = await calls.incoming.get()
+            half_open.transport.pause_reading()
+            spent.too_much = True
+
+            answer = await client.get(f"http://127.0.0.1:{port}/asterisk/bank/after?call=17.2")
+            assert answer.text == "again"
+            async with connect(url, additional_headers=shown) as newer:
+                await newer.send(START)
+                second = await calls.incoming.get()
+                assert await newer.recv() == "ANSWER"
+                lost = await calls.lost.get()
+                assert lost == LegLost(first.leg.id, "the call has a newer leg", may_return=True)
+                assert (second.call, first.again, second.again) == (first.call, False, True)
+            half_open.transport.abort()
+
+    asyncio.run(run())
+
+
+def test_a_call_that_is_live_is_taken_over_by_no_connection_that_asterisk_was_not_told_to_make(running_clock):
+    calls = Calls()
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
+        lines = open_lines(settings, handler=calls, healthy=lambda: True, clock=running_clock)
+        async with asyncio.timeout(5), lines as (_, port):
+            url = f"ws://127.0.0.1:{port}{PATH}?call=17.2"
+            async with connect(url, additional_headers={"Authorization": RIGHT}) as connection:
+                await connection.send(START)
+                await calls.incoming.get()
+                assert await told(port, "17.2") == ([], 1008)
+                assert calls.lost.empty()
+
+    asyncio.run(run())
+
+
 # --- where we connect to it ------------------------------------------------------------------------------------------
 
 
 class Waiting:
     """An Asterisk that waits for us, and the server that is asked to come."""
 
-    def __init__(self, clock, *, spent=None):
+    def __init__(self, clock, *, spent=None, goes_on=False):
         self.clock = clock
+        self.goes_on = goes_on
         self.spent = spent
         self.calls = asyncio.Queue()
         self.paths = []
@@ -172,6 +267,9 @@ class Waiting:
         self.calls.put_nowait(incoming)
         await self.heard.wait()
 
+    async def may_go_on(self, agent, call):
+        return self.goes_on
+
     async def run(self, path, *, url=None):
         async with serve(self.wait, "127.0.0.1", 0, subprotocols=["media"]) as asterisk:
             there = asterisk.sockets[0].getsockname()[1]
@@ -181,21 +279,30 @@ class Waiting:
                 asterisk_url=url or f"ws://127.0.0.1:{there}/media",
                 port=0,
             )
-            lines = open_lines(settings, handler=self.take, healthy=lambda: True, clock=self.clock, spent=self.spent)
-            async with lines as (media, port), httpx.AsyncClient() as client:
-                address = f"http://127.0.0.1:{port}/asterisk/bank/connect{path}"
-                got = await client.get(address, headers={"Authorization": RIGHT})
+            lines = open_lines(
+                settings,
+                handler=self.take,
+                healthy=lambda: True,
+                clock=self.clock,
+                spent=self.spent,
+                may_go_on=self.may_go_on,
+            )
+            async with lines as (media, port), httpx.AsyncClient(headers={"Authorization": RIGHT}) as client:
+                address = f"http://127.0.0.1:{port}/asterisk/bank"
+                await client.get(f"{address}/after{path}")
+                got = await client.get(f"{address}/connect{path}")
                 if got.status_code == HTTPStatus.OK and url is None:
                     incoming = await asyncio.wait_for(self.calls.get(), 5)
-                    assert incoming.caller_number == "+4930"
+                    assert (incoming.caller_number, incoming.again) == ("+4930", self.goes_on)
                     await asyncio.wait_for(self.heard.wait(), 5)
                 async with asyncio.timeout(5):
                     await media.drained()
         return got
 
 
-def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock):
-    waiting = Waiting(running_clock)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock, goes_on):
+    waiting = Waiting(running_clock, goes_on=goes_on)
     got = asyncio.run(waiting.run("?connection=abc-1&call=17.2&caller=+4930"))
     assert (got.status_code, got.text) == (200, "connecting")
     assert waiting.paths == ["/media/abc-1"]
