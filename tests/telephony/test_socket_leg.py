@@ -24,7 +24,7 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
-from voiceagent.telephony.pacing import CATCH_UP_MS
+from voiceagent.telephony.pacing import CATCH_UP_MS, MARK_GRACE_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
 from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect
@@ -580,13 +580,13 @@ def test_a_caller_is_handed_over_once_the_last_words_were_heard(clock):
         rig.leg.play("a1", b"x" * 8 * 1_000)
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
         await rig.pass_ms(1_000)
-        assert await rig.transfers.next_of("CA0") is None
+        assert rig.socket.closed_with is None
         await rig.hear(mark(rig.marks[-1]))
         await rig.pass_ms(SETTLE_MS)
         await handing_over
         assert rig.socket.closed_with == (1000, "agent hung up")
         assert await rig.transfers.next_of("CA0") == Handover("+4930")
-        clock.advance(ASKED_WITHIN_MS)
+        clock.advance(ASKED_WITHIN_MS + 2 * MARK_GRACE_MS)
         assert await rig.transfers.next_of("CA0") is None
 
     driven(clock, scenario)
@@ -612,6 +612,40 @@ def test_a_caller_who_hangs_up_meanwhile_is_not_handed_over(clock):
         with pytest.raises(CallLost, match="the caller has gone"):
             await handing_over
         assert await rig.transfers.next_of("CA0") is None
+        await rig.transfers.all_asked()
+
+    driven(clock, scenario)
+
+
+def test_a_caller_whose_connection_breaks_during_the_last_words_is_handed_over(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        assert await rig.transfers.next_of("CA0") == Handover("+4930"), "the carrier may have noticed before us"
+        rig.socket.abort()
+        await rig.pass_ms(SETTLE_MS)
+        assert await handing_over is True
+        assert await rig.transfers.next_of("CA0") == Handover("+4930")
+        clock.advance(ASKED_WITHIN_MS + 2 * MARK_GRACE_MS + 1_000)
+
+    driven(clock, scenario)
+
+
+def test_a_transfer_that_nobody_waits_for_any_more_hands_nobody_over_and_the_agent_is_heard(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support", ANNOUNCEMENT))
+        await rig.pass_ms(200)
+        handing_over.cancel()
+        await settle()
+        assert await rig.transfers.next_of("CA0") is None
+        assert await rig.transfers.consultations.of("CA0") is None
+        rig.leg.clear()
+        written = len(rig.socket.written)
+        rig.leg.play("a2", b"x" * 800)
+        await rig.pass_ms(40)
+        assert "media" in rig.kinds[written:]
 
     driven(clock, scenario)
 
@@ -684,6 +718,23 @@ def test_a_caller_is_handed_over_by_request_and_not_hung_up_on(clock):
         await rig.leg.hang_up(drain=False)
         assert rest.asked == [("transfer", "CA0", "+4930", None)]
         assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize(("message", "asked"), [(None, ["transfer"]), (STOP, [])])
+def test_a_caller_is_handed_over_by_request_though_the_connection_breaks_unless_they_have_left(clock, message, asked):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        await rig.hear(message)
+        await rig.pass_ms(SETTLE_MS)
+        await asyncio.wait([handing_over])
+        assert (handing_over.exception() is None) == bool(asked)
+        assert [what for what, *_ in rest.asked] == asked
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
