@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 import httpx
@@ -335,6 +335,85 @@ def test_an_asterisk_that_is_not_there_is_no_call_and_no_harm(running_clock, cap
         got = asyncio.run(waiting.run("?connection=abc", url="ws://127.0.0.1:1/media"))
     assert got.status_code == HTTPStatus.OK
     assert waiting.calls.empty()
+
+
+@asynccontextmanager
+async def slow_asterisk(clock, **settings):
+    """A server that is asked to connect to an Asterisk which accepts, and says nothing until it is `shaken`.
+
+    Gives the media server, what asks it to come, and what has the Asterisk shake hands.
+    """
+    knocked, shaken = asyncio.Event(), asyncio.Event()
+
+    async def be_slow(_connection, _request):
+        knocked.set()
+        await shaken.wait()
+
+    async def wait(connection):
+        await connection.send(START)
+        await connection.wait_closed()
+
+    async with serve(wait, "127.0.0.1", 0, subprotocols=["media"], process_request=be_slow) as asterisk:
+        there = asterisk.sockets[0].getsockname()[1]
+        known = TelephonySettings(
+            agents=frozenset({"bank", "shop"}),
+            asterisk_password=SECRET,
+            asterisk_url=f"ws://127.0.0.1:{there}/media",
+            port=0,
+            **settings,
+        )
+        calls = Calls()
+        lines = open_lines(known, handler=calls, healthy=lambda: True, clock=clock)
+        headers = {"Authorization": RIGHT}
+        async with asyncio.timeout(5), lines as (media, port), httpx.AsyncClient(headers=headers) as client:
+
+            async def ask(agent, number):
+                address = f"http://127.0.0.1:{port}/asterisk/{agent}/connect?connection=c{number}&call=17.{number}"
+                return (await client.get(address)).status_code
+
+            yield media, ask, knocked, shaken, calls
+        shaken.set()
+
+
+@pytest.mark.parametrize("most", [{"max_calls": 2}, {"max_calls_per_agent": 2}])
+def test_no_more_connections_are_made_than_calls_may_be_however_long_they_take(running_clock, most):
+    async def run():
+        async with slow_asterisk(running_clock, **most) as (media, ask, *_):
+            asked = [await ask("bank", number) for number in range(4)]
+            assert asked == [200, 200, 503, 503]
+            assert media.live_calls == 2
+            assert await ask("shop", 9) == (503 if "max_calls" in most else 200)
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_comes_about_once_the_server_is_draining_begins_no_call(running_clock):
+    async def run():
+        async with slow_asterisk(running_clock) as (media, ask, knocked, shaken, calls):
+            assert await ask("bank", 1) == 200
+            await knocked.wait()
+            media.drain()
+            drained = asyncio.create_task(media.drained())
+            await asyncio.sleep(0)
+            assert not drained.done()
+            shaken.set()
+            await drained
+            assert calls.incoming.empty()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_goes_away_waits_for_no_asterisk_that_does_not_answer(running_clock):
+    async def run():
+        loop = asyncio.get_running_loop()
+        async with slow_asterisk(running_clock) as (media, ask, knocked, _, _):
+            assert await ask("bank", 1) == 200
+            await knocked.wait()
+            began = loop.time()
+        assert media.live_calls == 0
+        assert loop.time() - began < 2
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.2", "ws://", "ws://[", "ws://10.0.0.2/media?x=1"])
