@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from voiceagent.ports import SharedState
+from voiceagent.telephony.streams import Streams
 
 __all__ = ["TOKEN_LIFETIME_MS", "CallGrant", "CallTokens"]
 
@@ -45,6 +46,8 @@ class CallTokens:
 
     def __init__(self, state: SharedState) -> None:
         self._state = state
+        self.streams = Streams(state)
+        """Which of a call's streams, each of which had a token, is the newest."""
 
     async def mint(self, grant: CallGrant) -> str:
         """Return a token for this call; letters, digits, `_` and `-`, fit for a path. Raises StateUnavailable."""
