@@ -24,6 +24,7 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
+from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS
 from voiceagent.telephony.pacing import CATCH_UP_MS, MARK_GRACE_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
@@ -882,6 +883,77 @@ def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):
         assert rig.leg.counts["digits not sent"] == 0
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+class _SlowRest(RestCalls):
+    """Answers when it is `answered`; `given_up` has what nobody waited for until then."""
+
+    def __init__(self):
+        super().__init__()
+        self.answered = asyncio.Event()
+        self.given_up = []
+
+    async def send_digits(self, call, digits):
+        try:
+            await self.answered.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(digits)
+            raise
+        await super().send_digits(call, digits)
+
+    async def start_recording(self, call):
+        await self.send_digits(call, "the recording")
+        return "RE1"
+
+
+class _RecordedDialectByRest(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="rest", digits_out="rest", record="rest")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_the_provider_was_asked_outlives_the_leg_by_no_more_than_a_bounded_time(clock, answers):
+    rest = _SlowRest()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        rig.leg.record(on=True)
+        await settle()
+        await rig.hear(STOP)
+        settled = asyncio.create_task(rig.leg.settled())
+        await settle()
+        assert not settled.done()
+        if answers:
+            rest.answered.set()
+        else:
+            clock.advance(ANSWERED_WITHIN_MS)
+        await settle()
+        assert settled.done()
+        what = ["12#", "the recording"]
+        assert [digits for _, _, digits, _ in rest.asked] == (what if answers else [])
+        assert sorted(rest.given_up) == ([] if answers else what)
+
+    driven(clock, scenario, dialect=_RecordedDialectByRest(), controls={"rest": rest})
+
+
+def test_a_request_that_fails_as_nobody_expects_is_said_without_its_own_words(clock, caplog):
+    class Closed(_RecordingRest):
+        async def send_digits(self, call, digits):
+            raise RuntimeError("the client has been closed; it was asked for 12#")
+
+        async def start_recording(self, call):
+            raise RuntimeError("the client has been closed")
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        rig.leg.record(on=True)
+        await settle()
+        await rig.leg.settled()
+        assert rig.leg.counts["request refused"] == 2
+
+    driven(clock, scenario, dialect=_RecordedDialectByRest(), controls={"rest": Closed()})
+    assert "leg l1: a request to its provider failed: RuntimeError" in caplog.text
+    assert "the recording of call CA0 at its provider is in doubt: RuntimeError" in caplog.text
+    assert "12#" not in caplog.text
 
 
 def test_without_an_interface_nothing_is_pretended(clock):

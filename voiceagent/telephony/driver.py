@@ -358,3 +358,7 @@ class SocketLeg:
     async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         """Hand the caller over, as `LegEnding.transfer` does."""
         return await self._ending.transfer(target, announcement)
+
+    async def settled(self) -> None:
+        """Return when nothing of the leg is left to be asked of its provider, or after a bounded time."""
+        await self._ending.settled()

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.in_time import within
+from voiceagent.logs import log_failure
 from voiceagent.ports import Announcement, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
@@ -16,12 +18,14 @@ from voiceagent.telephony.pacing import MARK_GRACE_MS
 from voiceagent.telephony.provider_recording import ProviderRecording
 from voiceagent.telephony.transfers import Handover, Transfers
 
-__all__ = ["GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
+__all__ = ["ANSWERED_WITHIN_MS", "GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
 
 _log = logging.getLogger(__name__)
 
 SETTLE_MS = 200
 """Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
+ANSWERED_WITHIN_MS = 5_000
+"""For what the provider was asked before the end of a leg: nobody waits for it any more but the server that stops."""
 
 NORMAL, GOING_AWAY = 1000, 1001
 
@@ -95,6 +99,24 @@ class LegEnding:
         except CallLost as exc:
             self._state.count("request refused")
             _log.warning("leg %s: %s", self._id, exc)
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with a provider's interface, the call goes on
+            self._state.count("request refused")
+            log_failure(_log, exc, "leg %s: a request to its provider failed", self._id)
+
+    async def settled(self) -> None:
+        """Return when the provider has answered all that it was asked, or after a bounded time: then it is given up."""
+        asking = {*self._requests, *(self._recording.changing if self._recording is not None else ())}
+        if not asking:
+            return
+        try:
+            async with within(ANSWERED_WITHIN_MS, self._state.clock):
+                await asyncio.wait(asking)
+        except TimeoutError:
+            _log.warning("leg %s is over, and its provider has not answered", self._id)
+        finally:
+            for task in asking:
+                task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

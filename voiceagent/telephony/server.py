@@ -267,6 +267,12 @@ class MediaServer:
             shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
+        try:
+            await self._run(leg, socket, admitted)
+        finally:
+            await leg.settled()
+
+    async def _run(self, leg: SocketLeg, socket: LegSocket, admitted: Admission) -> None:
         self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
 
