@@ -16,6 +16,7 @@ from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
+from voiceagent.telephony.detecting import DetectingDialect
 from voiceagent.telephony.driver import (
     MAX_EARLY_MS,
     MAX_REFUSED,
@@ -700,6 +701,16 @@ def test_a_call_that_its_socket_does_not_end_is_ended_by_request_before_the_sock
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
+def test_what_a_detected_dialect_needs_is_known_once_it_is_detected(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        await rig.leg.hang_up(drain=True)
+        assert [asked[:2] for asked in rest.asked] == [("hang up", "CA0")]
+
+    driven(clock, scenario, dialect=DetectingDialect({"twilio": _DialectByRest}), controls={"rest": rest})
+
+
 def test_a_caller_who_has_left_is_not_hung_up_on(clock):
     rest = RestCalls()
 
@@ -731,10 +742,11 @@ def test_a_caller_is_handed_over_by_request_though_the_connection_breaks_unless_
         rig.leg.play("a1", b"x" * 8 * 1_000)
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
         await rig.pass_ms(200)
+        assert await rig.transfers.has_left("CA0"), "the carrier may have noticed before us"
         await rig.hear(message)
         await rig.pass_ms(SETTLE_MS)
         await asyncio.wait([handing_over])
-        assert (handing_over.exception() is None) == bool(asked)
+        assert (handing_over.exception() is None) == await rig.transfers.has_left("CA0") == bool(asked)
         assert [what for what, *_ in rest.asked] == asked
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})

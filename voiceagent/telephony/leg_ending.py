@@ -10,7 +10,7 @@ from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.in_time import within
 from voiceagent.logs import log_failure
-from voiceagent.ports import Announcement, SharedState
+from voiceagent.ports import Announcement, LegFeatures, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState, OpenLeg
@@ -50,7 +50,6 @@ class LegEnding:
         """
         self._id = leg
         self._state = state
-        self._features = state.dialect.features
         self._transfers = transfers
         self._controls = controls
         self._dialled_for = dialled_for
@@ -58,6 +57,10 @@ class LegEnding:
         self._recording: ProviderRecording | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._goodbye = (NORMAL, "agent hung up")
+
+    @property
+    def _features(self) -> LegFeatures:
+        return self._state.dialect.features  # which dialect it is may not be known before the first message
 
     def leave(self) -> None:
         """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
@@ -181,13 +184,17 @@ class LegEnding:
         return announced
 
     async def _transfer_by_rest(self, control: CallControl, handover: Handover) -> bool:
-        await self._say_the_last_words()
-        recorded = await self._recording_paused()
+        """Note first that the caller leaves: a stream that breaks meanwhile is then not the end of their call."""
+        started, recorded = self._state.opened.started, False
+        await self._transfers.leaves(started.call)
         try:
-            return await self._hand_over(control, self._state.opened.started, handover)
-        except CallLost:
+            await self._say_the_last_words()
+            recorded = await self._recording_paused()
+            return await self._hand_over(control, started, handover)
+        except BaseException:  # whoever has given up waiting goes on with the call
+            await self._transfers.stays(started.call)
             self._state.speak_again()
-            if recorded:
+            if recorded and not self._state.over:
                 self.record(on=True)
             raise
 
@@ -214,6 +221,7 @@ class LegEnding:
             await control.transfer(started.call, handover.number)
             return False
         await self._consult(control, started.call, dialled, handover.announcement)
+        await self._transfers.stays(started.call)  # until somebody has taken them: the consultation is noted
         return True
 
     async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:

@@ -19,6 +19,13 @@ _OPEN_S = 5
 _CLOSE_S = 2
 
 
+class _Straight(connect):
+    """Goes where it was told to go, and not where whoever answers there would send it."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class ReachingLine:
     """A line to an exchange, from before it is there until it is cut off."""
 
@@ -47,7 +54,7 @@ class ReachingLine:
             connection.transport.abort()
 
     async def _connect(self) -> ClientConnection:
-        return await connect(
+        return await _Straight(
             self._url,
             subprotocols=[Subprotocol("media")],
             compression=None,
