@@ -9,10 +9,12 @@ from http import HTTPStatus
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from voiceagent.console.asterisk import asterisk_routes
 from voiceagent.console.lines import open_lines
 from voiceagent.core.events import LegLost
 from voiceagent.errors import CallLost, OperatorError
@@ -22,6 +24,7 @@ from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.reach import ReachingLine
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.transfers import Transfers
 
 START = (
     "MEDIA_START connection_id:bot channel:WebSocket/bot/0x1 channel_id:179.2 format:ulaw optimal_frame_size:160 "
@@ -104,6 +107,37 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
         async with lines as (_, port), httpx.AsyncClient() as client:
             got = await client.get(f"http://127.0.0.1:{port}{path}", headers={"Authorization": authorization})
         assert (got.status_code, got.text) == (status, answer)
+
+    asyncio.run(run())
+
+
+def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
+    async def never(*_):
+        return False
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET)
+        state = MemoryStore(clock)
+        transfers = Transfers({}, clock, state)
+        routes = asterisk_routes(
+            settings,
+            clock=clock,
+            tokens=CallTokens(state),
+            may_go_on=never,
+            has_left=transfers.has_left,
+            connect=lambda _url, _admitted: False,
+        )
+        transport = httpx.ASGITransport(app=Starlette(routes=routes))
+        headers = {"Authorization": RIGHT}
+        async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1", headers=headers) as client:
+            await transfers.leaves("17.2")
+            asking = asyncio.create_task(client.get("/asterisk/bank/after?call=17.2"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert (await client.get("/asterisk/bank/after?call=17.3")).text == "over"
+            assert not asking.done()
+            clock.advance(2_000)
+            assert (await asking).text == "over"
 
     asyncio.run(run())
 
