@@ -236,6 +236,64 @@ def test_a_stream_that_broke_off_is_begun_anew_where_the_call_goes_on(event):
     assert desk.grant(url, "telnyx").again
 
 
+def stream_that_began(desk):
+    command, _, url, *_ = desk.telnyx.commands[-1]
+    assert command == "stream"
+    return url
+
+
+def test_of_all_that_is_said_about_a_stream_that_broke_off_one_begins_another():
+    desk = Desk()
+    desk.broken_off.add(("bank", "v3:c0"))
+    desk.told("call.answered")
+    first = stream_that_began(desk)
+    desk.told("streaming.failed", number="e2", stream_params={"stream_url": first})
+    second = stream_that_began(desk)
+    desk.told("streaming.stopped", number="e3", stream_url=first)
+    desk.told("streaming.stopped", number="e4", stream_params={"stream_url": first})
+    assert len(desk.telnyx.commands) == 2
+    desk.told("streaming.stopped", number="e5", stream_url=second)
+    third = stream_that_began(desk)
+    desk.told("streaming.stopped", number="e6", stream_url=first)
+    assert stream_that_began(desk) == third
+    assert len({first, second, third}) == len(desk.telnyx.commands) == len(set(desk.telnyx.command_ids))
+
+
+def test_word_that_a_call_was_answered_which_comes_once_more_leaves_its_newest_stream_as_it_is():
+    desk = Desk()
+    desk.broken_off.add(("bank", "v3:c0"))
+    desk.told("call.answered")
+    desk.told("streaming.failed", number="e2", stream_url=stream_that_began(desk))
+    newest = stream_that_began(desk)
+    desk.told("call.answered")
+    assert desk.telnyx.command_ids[-1] == desk.telnyx.command_ids[0], "Telnyx passes it over"
+    desk.told("streaming.stopped", number="e3", stream_url=newest)
+    assert len(set(desk.telnyx.command_ids)) == 3
+
+
+def test_two_workers_that_hear_of_the_same_stream_at_once_send_the_same_command():
+    ids = []
+    for event in ("streaming.failed", "streaming.stopped"):
+        desk = Desk()
+        desk.broken_off.add(("bank", "v3:c0"))
+        desk.told(event, number=event, stream_url="wss://voice.example.com/media/telnyx/bank/t0")
+        ids += desk.telnyx.command_ids
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+
+
+def test_a_stream_that_could_not_be_begun_anew_is_begun_when_telnyx_asks_again():
+    desk = Desk()
+    desk.broken_off.add(("bank", "v3:c0"))
+    desk.told("call.answered")
+    first = stream_that_began(desk)
+    desk.telnyx.refuses = True
+    assert desk.told("streaming.failed", number="e2", stream_url=first).status_code == 503
+    desk.telnyx.refuses = False
+    assert desk.told("streaming.failed", number="e2", stream_url=first).status_code == 200
+    assert len(desk.telnyx.commands) == 2
+
+
 @pytest.mark.parametrize("event", ["streaming.stopped", "streaming.failed"])
 def test_a_call_whose_stream_is_over_for_good_is_ended_or_its_caller_would_wait_in_silence(event):
     desk = Desk()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from voiceagent.console.asterisk import asterisk_routes
 from voiceagent.console.lines import open_lines
+from voiceagent.core.events import LegLost
 from voiceagent.errors import CallLost, OperatorError
 from voiceagent.ports import MULAW_8K
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.call_tokens import CallTokens
-from voiceagent.telephony.reach import reached
+from voiceagent.telephony.reach import ReachingLine
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.transfers import Transfers
 
 START = (
     "MEDIA_START connection_id:bot channel:WebSocket/bot/0x1 channel_id:179.2 format:ulaw optimal_frame_size:160 "
@@ -107,6 +111,37 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
     asyncio.run(run())
 
 
+def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
+    async def never(*_):
+        return False
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET)
+        state = MemoryStore(clock)
+        transfers = Transfers({}, clock, state)
+        routes = asterisk_routes(
+            settings,
+            clock=clock,
+            tokens=CallTokens(state),
+            may_go_on=never,
+            has_left=transfers.has_left,
+            connect=lambda _url, _admitted: False,
+        )
+        transport = httpx.ASGITransport(app=Starlette(routes=routes))
+        headers = {"Authorization": RIGHT}
+        async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1", headers=headers) as client:
+            await transfers.leaves("17.2")
+            asking = asyncio.create_task(client.get("/asterisk/bank/after?call=17.2"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert (await client.get("/asterisk/bank/after?call=17.3")).text == "over"
+            assert not asking.done()
+            clock.advance(2_000)
+            assert (await asking).text == "over"
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("shown", [{}, {"Authorization": basic("asterisk:wrong")}])
 def test_its_socket_and_its_questions_are_refused_alike(running_clock, shown):
     async def run():
@@ -149,14 +184,108 @@ def test_a_call_is_answered_once_its_caller_is_let_in_and_not_before(running_clo
     asyncio.run(run())
 
 
+class Calls:
+    """Takes calls, and keeps each until its leg is lost."""
+
+    def __init__(self):
+        self.incoming = asyncio.Queue()
+        self.lost = asyncio.Queue()
+
+    async def __call__(self, incoming):
+        over = asyncio.Event()
+        incoming.leg.attach(Ears(self.lost, over))
+        self.incoming.put_nowait(incoming)
+        await over.wait()
+
+
+class Ears:
+    """Hear that a leg is lost, and nothing else."""
+
+    def __init__(self, lost, over):
+        self._lost = lost
+        self._over = over
+
+    def audio_arrived(self, audio):
+        pass
+
+    def post(self, event):
+        if isinstance(event, LegLost):
+            self._lost.put_nowait(event)
+            self._over.set()
+
+
+class SpentMeanwhile:
+    """The agent had not spent too much when its call began, and has since."""
+
+    def __init__(self):
+        self.too_much = False
+
+    def over(self, *, agent=None, caller=None):
+        return "it has spent too much" if self.too_much and agent is not None else None
+
+
+def test_a_call_that_asterisk_was_told_to_connect_again_takes_the_place_of_a_connection_that_is_half_open(
+    running_clock,
+):
+    calls, spent = Calls(), SpentMeanwhile()
+
+    async def goes_on(agent, call):
+        return (agent, call) == ("bank", "17.2")
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
+        lines = open_lines(
+            settings, handler=calls, healthy=lambda: True, clock=running_clock, may_go_on=goes_on, spent=spent
+        )
+        shown = {"Authorization": RIGHT}
+        async with asyncio.timeout(5), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
+            url = f"ws://127.0.0.1:{port}{PATH}?call=17.2"
+            half_open = await connect(url, additional_headers=shown)
+            await half_open.send(START)
+            first = await calls.incoming.get()
+            half_open.transport.pause_reading()
+            spent.too_much = True
+
+            answer = await client.get(f"http://127.0.0.1:{port}/asterisk/bank/after?call=17.2")
+            assert answer.text == "again"
+            async with connect(url, additional_headers=shown) as newer:
+                await newer.send(START)
+                second = await calls.incoming.get()
+                assert await newer.recv() == "ANSWER"
+                lost = await calls.lost.get()
+                assert lost == LegLost(first.leg.id, "the call has a newer leg", may_return=True)
+                assert (second.call, first.again, second.again) == (first.call, False, True)
+            half_open.transport.abort()
+
+    asyncio.run(run())
+
+
+def test_a_call_that_is_live_is_taken_over_by_no_connection_that_asterisk_was_not_told_to_make(running_clock):
+    calls = Calls()
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
+        lines = open_lines(settings, handler=calls, healthy=lambda: True, clock=running_clock)
+        async with asyncio.timeout(5), lines as (_, port):
+            url = f"ws://127.0.0.1:{port}{PATH}?call=17.2"
+            async with connect(url, additional_headers={"Authorization": RIGHT}) as connection:
+                await connection.send(START)
+                await calls.incoming.get()
+                assert await told(port, "17.2") == ([], 1008)
+                assert calls.lost.empty()
+
+    asyncio.run(run())
+
+
 # --- where we connect to it ------------------------------------------------------------------------------------------
 
 
 class Waiting:
     """An Asterisk that waits for us, and the server that is asked to come."""
 
-    def __init__(self, clock, *, spent=None):
+    def __init__(self, clock, *, spent=None, goes_on=False):
         self.clock = clock
+        self.goes_on = goes_on
         self.spent = spent
         self.calls = asyncio.Queue()
         self.paths = []
@@ -173,6 +302,9 @@ class Waiting:
         self.calls.put_nowait(incoming)
         await self.heard.wait()
 
+    async def may_go_on(self, agent, call):
+        return self.goes_on
+
     async def run(self, path, *, url=None):
         async with serve(self.wait, "127.0.0.1", 0, subprotocols=["media"]) as asterisk:
             there = asterisk.sockets[0].getsockname()[1]
@@ -182,21 +314,30 @@ class Waiting:
                 asterisk_url=url or f"ws://127.0.0.1:{there}/media",
                 port=0,
             )
-            lines = open_lines(settings, handler=self.take, healthy=lambda: True, clock=self.clock, spent=self.spent)
-            async with lines as (media, port), httpx.AsyncClient() as client:
-                address = f"http://127.0.0.1:{port}/asterisk/bank/connect{path}"
-                got = await client.get(address, headers={"Authorization": RIGHT})
+            lines = open_lines(
+                settings,
+                handler=self.take,
+                healthy=lambda: True,
+                clock=self.clock,
+                spent=self.spent,
+                may_go_on=self.may_go_on,
+            )
+            async with lines as (media, port), httpx.AsyncClient(headers={"Authorization": RIGHT}) as client:
+                address = f"http://127.0.0.1:{port}/asterisk/bank"
+                await client.get(f"{address}/after{path}")
+                got = await client.get(f"{address}/connect{path}")
                 if got.status_code == HTTPStatus.OK and url is None:
                     incoming = await asyncio.wait_for(self.calls.get(), 5)
-                    assert incoming.caller_number == "+4930"
+                    assert (incoming.caller_number, incoming.again) == ("+4930", self.goes_on)
                     await asyncio.wait_for(self.heard.wait(), 5)
                 async with asyncio.timeout(5):
                     await media.drained()
         return got
 
 
-def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock):
-    waiting = Waiting(running_clock)
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock, goes_on):
+    waiting = Waiting(running_clock, goes_on=goes_on)
     got = asyncio.run(waiting.run("?connection=abc-1&call=17.2&caller=+4930"))
     assert (got.status_code, got.text) == (200, "connecting")
     assert waiting.paths == ["/media/abc-1"]
@@ -231,7 +372,7 @@ def test_who_answers_there_sends_us_nowhere_else(running_clock, caplog):
             async with serve(elsewhere, "127.0.0.1", 0, process_request=sends_away) as asterisk:
                 port = asterisk.sockets[0].getsockname()[1]
                 with pytest.raises(CallLost):
-                    async with reached(f"ws://127.0.0.1:{port}/media/abc"):
+                    async with ReachingLine(f"ws://127.0.0.1:{port}/media/abc").reached():
                         pass
         return asked
 
@@ -258,6 +399,85 @@ def test_an_asterisk_that_is_not_there_is_no_call_and_no_harm(running_clock, cap
         got = asyncio.run(waiting.run("?connection=abc", url="ws://127.0.0.1:1/media"))
     assert got.status_code == HTTPStatus.OK
     assert waiting.calls.empty()
+
+
+@asynccontextmanager
+async def slow_asterisk(clock, **settings):
+    """A server that is asked to connect to an Asterisk which accepts, and says nothing until it is `shaken`.
+
+    Gives the media server, what asks it to come, and what has the Asterisk shake hands.
+    """
+    knocked, shaken = asyncio.Event(), asyncio.Event()
+
+    async def be_slow(_connection, _request):
+        knocked.set()
+        await shaken.wait()
+
+    async def wait(connection):
+        await connection.send(START)
+        await connection.wait_closed()
+
+    async with serve(wait, "127.0.0.1", 0, subprotocols=["media"], process_request=be_slow) as asterisk:
+        there = asterisk.sockets[0].getsockname()[1]
+        known = TelephonySettings(
+            agents=frozenset({"bank", "shop"}),
+            asterisk_password=SECRET,
+            asterisk_url=f"ws://127.0.0.1:{there}/media",
+            port=0,
+            **settings,
+        )
+        calls = Calls()
+        lines = open_lines(known, handler=calls, healthy=lambda: True, clock=clock)
+        headers = {"Authorization": RIGHT}
+        async with asyncio.timeout(5), lines as (media, port), httpx.AsyncClient(headers=headers) as client:
+
+            async def ask(agent, number):
+                address = f"http://127.0.0.1:{port}/asterisk/{agent}/connect?connection=c{number}&call=17.{number}"
+                return (await client.get(address)).status_code
+
+            yield media, ask, knocked, shaken, calls
+        shaken.set()
+
+
+@pytest.mark.parametrize("most", [{"max_calls": 2}, {"max_calls_per_agent": 2}])
+def test_no_more_connections_are_made_than_calls_may_be_however_long_they_take(running_clock, most):
+    async def run():
+        async with slow_asterisk(running_clock, **most) as (media, ask, *_):
+            asked = [await ask("bank", number) for number in range(4)]
+            assert asked == [200, 200, 503, 503]
+            assert media.live_calls == 2
+            assert await ask("shop", 9) == (503 if "max_calls" in most else 200)
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_comes_about_once_the_server_is_draining_begins_no_call(running_clock):
+    async def run():
+        async with slow_asterisk(running_clock) as (media, ask, knocked, shaken, calls):
+            assert await ask("bank", 1) == 200
+            await knocked.wait()
+            media.drain()
+            drained = asyncio.create_task(media.drained())
+            await asyncio.sleep(0)
+            assert not drained.done()
+            shaken.set()
+            await drained
+            assert calls.incoming.empty()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_goes_away_waits_for_no_asterisk_that_does_not_answer(running_clock):
+    async def run():
+        loop = asyncio.get_running_loop()
+        async with slow_asterisk(running_clock) as (media, ask, knocked, _, _):
+            assert await ask("bank", 1) == 200
+            await knocked.wait()
+            began = loop.time()
+        assert media.live_calls == 0
+        assert loop.time() - began < 2
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.2", "ws://", "ws://[", "ws://10.0.0.2/media?x=1"])

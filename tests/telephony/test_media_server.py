@@ -99,12 +99,20 @@ class SpentTooMuch:
 
 
 @asynccontextmanager
-async def serving(clock, settings=SECURE, *, calls=None, spent=None):
+async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=None):
     state = MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
     limits = CallLimits(settings, state=state, clock=clock, spent=spent)
-    server = MediaServer(settings, handler=calls, clock=clock, tokens=tokens, transfers=transfers, limits=limits)
+    server = MediaServer(
+        settings,
+        handler=calls,
+        clock=clock,
+        tokens=tokens,
+        transfers=transfers,
+        limits=limits,
+        controls=controls,
+    )
     async with server.serving(Starlette()) as port:
         yield calls, tokens, server, f"ws://127.0.0.1:{port}"
 
@@ -495,6 +503,34 @@ def test_a_call_is_live_until_nothing_is_left_of_it(running_clock):
             await drained
             assert server.live_calls == 0
             assert server.ready
+
+    asyncio.run(scenario())
+
+
+def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(running_clock):
+    class SlowRest:
+        def __init__(self):
+            self.answered = asyncio.Event()
+
+        async def start_recording(self, call):
+            await self.answered.wait()
+            return "RE1"
+
+    async def scenario():
+        rest = SlowRest()
+        async with serving(running_clock, INSECURE, controls={"twilio": rest}) as (calls, _, server, address):
+            async with calling(address, "/media/twilio/bank") as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                session.leg.record(on=True)
+            await session.next(LegLost)
+            drained = asyncio.create_task(server.drained())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not drained.done()
+            rest.answered.set()
+            async with asyncio.timeout(5):
+                await drained
 
     asyncio.run(scenario())
 

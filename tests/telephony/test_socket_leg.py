@@ -25,7 +25,8 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
-from voiceagent.telephony.pacing import CATCH_UP_MS
+from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS
+from voiceagent.telephony.pacing import CATCH_UP_MS, MARK_GRACE_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
 from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect
@@ -581,13 +582,13 @@ def test_a_caller_is_handed_over_once_the_last_words_were_heard(clock):
         rig.leg.play("a1", b"x" * 8 * 1_000)
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
         await rig.pass_ms(1_000)
-        assert await rig.transfers.next_of("CA0") is None
+        assert rig.socket.closed_with is None
         await rig.hear(mark(rig.marks[-1]))
         await rig.pass_ms(SETTLE_MS)
         await handing_over
         assert rig.socket.closed_with == (1000, "agent hung up")
         assert await rig.transfers.next_of("CA0") == Handover("+4930")
-        clock.advance(ASKED_WITHIN_MS)
+        clock.advance(ASKED_WITHIN_MS + 2 * MARK_GRACE_MS)
         assert await rig.transfers.next_of("CA0") is None
 
     driven(clock, scenario)
@@ -613,6 +614,40 @@ def test_a_caller_who_hangs_up_meanwhile_is_not_handed_over(clock):
         with pytest.raises(CallLost, match="the caller has gone"):
             await handing_over
         assert await rig.transfers.next_of("CA0") is None
+        await rig.transfers.all_asked()
+
+    driven(clock, scenario)
+
+
+def test_a_caller_whose_connection_breaks_during_the_last_words_is_handed_over(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        assert await rig.transfers.next_of("CA0") == Handover("+4930"), "the carrier may have noticed before us"
+        rig.socket.abort()
+        await rig.pass_ms(SETTLE_MS)
+        assert await handing_over is True
+        assert await rig.transfers.next_of("CA0") == Handover("+4930")
+        clock.advance(ASKED_WITHIN_MS + 2 * MARK_GRACE_MS + 1_000)
+
+    driven(clock, scenario)
+
+
+def test_a_transfer_that_nobody_waits_for_any_more_hands_nobody_over_and_the_agent_is_heard(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support", ANNOUNCEMENT))
+        await rig.pass_ms(200)
+        handing_over.cancel()
+        await settle()
+        assert await rig.transfers.next_of("CA0") is None
+        assert await rig.transfers.consultations.of("CA0") is None
+        rig.leg.clear()
+        written = len(rig.socket.written)
+        rig.leg.play("a2", b"x" * 800)
+        await rig.pass_ms(40)
+        assert "media" in rig.kinds[written:]
 
     driven(clock, scenario)
 
@@ -695,6 +730,24 @@ def test_a_caller_is_handed_over_by_request_and_not_hung_up_on(clock):
         await rig.leg.hang_up(drain=False)
         assert rest.asked == [("transfer", "CA0", "+4930", None)]
         assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize(("message", "asked"), [(None, ["transfer"]), (STOP, [])])
+def test_a_caller_is_handed_over_by_request_though_the_connection_breaks_unless_they_have_left(clock, message, asked):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        assert await rig.transfers.has_left("CA0"), "the carrier may have noticed before us"
+        await rig.hear(message)
+        await rig.pass_ms(SETTLE_MS)
+        await asyncio.wait([handing_over])
+        assert (handing_over.exception() is None) == await rig.transfers.has_left("CA0") == bool(asked)
+        assert [what for what, *_ in rest.asked] == asked
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
@@ -842,6 +895,77 @@ def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):
         assert rig.leg.counts["digits not sent"] == 0
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+class _SlowRest(RestCalls):
+    """Answers when it is `answered`; `given_up` has what nobody waited for until then."""
+
+    def __init__(self):
+        super().__init__()
+        self.answered = asyncio.Event()
+        self.given_up = []
+
+    async def send_digits(self, call, digits):
+        try:
+            await self.answered.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(digits)
+            raise
+        await super().send_digits(call, digits)
+
+    async def start_recording(self, call):
+        await self.send_digits(call, "the recording")
+        return "RE1"
+
+
+class _RecordedDialectByRest(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="rest", digits_out="rest", record="rest")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_the_provider_was_asked_outlives_the_leg_by_no_more_than_a_bounded_time(clock, answers):
+    rest = _SlowRest()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        rig.leg.record(on=True)
+        await settle()
+        await rig.hear(STOP)
+        settled = asyncio.create_task(rig.leg.settled())
+        await settle()
+        assert not settled.done()
+        if answers:
+            rest.answered.set()
+        else:
+            clock.advance(ANSWERED_WITHIN_MS)
+        await settle()
+        assert settled.done()
+        what = ["12#", "the recording"]
+        assert [digits for _, _, digits, _ in rest.asked] == (what if answers else [])
+        assert sorted(rest.given_up) == ([] if answers else what)
+
+    driven(clock, scenario, dialect=_RecordedDialectByRest(), controls={"rest": rest})
+
+
+def test_a_request_that_fails_as_nobody_expects_is_said_without_its_own_words(clock, caplog):
+    class Closed(_RecordingRest):
+        async def send_digits(self, call, digits):
+            raise RuntimeError("the client has been closed; it was asked for 12#")
+
+        async def start_recording(self, call):
+            raise RuntimeError("the client has been closed")
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        rig.leg.record(on=True)
+        await settle()
+        await rig.leg.settled()
+        assert rig.leg.counts["request refused"] == 2
+
+    driven(clock, scenario, dialect=_RecordedDialectByRest(), controls={"rest": Closed()})
+    assert "leg l1: a request to its provider failed: RuntimeError" in caplog.text
+    assert "the recording of call CA0 at its provider is in doubt: RuntimeError" in caplog.text
+    assert "12#" not in caplog.text
 
 
 def test_without_an_interface_nothing_is_pretended(clock):

@@ -23,7 +23,7 @@ from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, UNREAD_MS
 from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import OnePort
-from voiceagent.telephony.reach import reached
+from voiceagent.telephony.reach import ReachingLine
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.websocket import WebSocket
 from voiceagent.testing.webhook import ask_where_to_connect
@@ -354,7 +354,7 @@ def test_an_exchange_whose_certificate_nobody_vouches_for_is_not_spoken_to(tmp_p
     async def scenario():
         async with exchange(new_pair(tmp_path)) as url:
             with pytest.raises(CallLost, match="CertVerification"):
-                async with reached(url):
+                async with ReachingLine(url).reached():
                     pass
 
     asyncio.run(scenario())
@@ -365,7 +365,7 @@ def test_an_exchange_whose_certificate_the_machine_trusts_is(tmp_path, monkeypat
     monkeypatch.setenv("SSL_CERT_FILE", str(pair.cert))
 
     async def scenario():
-        async with exchange(pair) as url, reached(url) as connection:
+        async with exchange(pair) as url, ReachingLine(url).reached() as connection:
             assert await connection.recv() == "MEDIA_START"
 
     asyncio.run(scenario())

@@ -101,7 +101,9 @@ def control_plane(
     ]
     for row in DIALECTS.values():
         routes += lines.routes_of(row)
-    routes += asterisk_routes(settings, may_go_on=may_go_on, connect=connect)
+    routes += asterisk_routes(
+        settings, clock=clock, tokens=tokens, may_go_on=may_go_on, has_left=transfers.has_left, connect=connect
+    )
     return Starlette(routes=routes)
 
 

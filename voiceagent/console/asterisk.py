@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -18,8 +18,11 @@ from starlette.routing import Route
 
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
+from voiceagent.errors import StateUnavailable
+from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, query_parameters
-from voiceagent.telephony.asterisk import AsteriskDialect
+from voiceagent.telephony.asterisk import ASTERISK_FEATURES, AsteriskDialect
+from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import asterisk_is_known
 
@@ -28,12 +31,25 @@ __all__ = ["asterisk_routes"]
 _log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DIALECT = ASTERISK_FEATURES.dialect
+_REDIRECTED_WITHIN_MS = 2_000
+"""The request by which a caller is redirected, and who takes them out of the question that waits here."""
 
 
 def asterisk_routes(
-    settings: TelephonySettings, *, may_go_on: MayGoOn, connect: Callable[[str, Admission], bool]
+    settings: TelephonySettings,
+    *,
+    clock: Clock,
+    tokens: CallTokens,
+    may_go_on: MayGoOn,
+    has_left: Callable[[str], Awaitable[bool]],
+    connect: Callable[[str, Admission], bool],
 ) -> list[Route]:
-    """Return the routes of Asterisk's questions; `connect` has the media server connect to an address."""
+    """Return the routes of Asterisk's questions.
+
+    `tokens` is told which call it connects again; `has_left` says whether a caller is being handed over by a command;
+    `connect` has the media server connect to an address.
+    """
 
     async def after(request: Request) -> Response:
         refused = _refusal(request, settings)
@@ -42,7 +58,15 @@ def asterisk_routes(
         agent, call = str(request.path_params["agent"]), request.query_params.get("call", "")
         if not _ID.fullmatch(call):
             return _refused(HTTPStatus.BAD_REQUEST, "it names no call")
-        return PlainTextResponse("again" if await may_go_on(agent, CallId(call)) else "over")
+        try:
+            if not await may_go_on(agent, CallId(call)):
+                if await has_left(call):
+                    await clock.sleep(_REDIRECTED_WITHIN_MS)  # an answer would have the dial plan hang up on them
+                return PlainTextResponse("over")
+            await tokens.expect_again(call, agent=agent, dialect=_DIALECT)
+        except StateUnavailable as exc:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows or can be told what call {call} does: {exc}")
+        return PlainTextResponse("again")
 
     async def connect_to_it(request: Request) -> Response:
         refused = _refusal(request, settings)
@@ -51,8 +75,12 @@ def asterisk_routes(
         connection = request.query_params.get("connection", "")
         if settings.asterisk_url is None or not _ID.fullmatch(connection) or not connection.strip("."):
             return _refused(HTTPStatus.BAD_REQUEST, "it names no connection, or --asterisk-url is not given")
-        parameters = query_parameters(request.url.query)
-        admitted = Admission(str(request.path_params["agent"]), AsteriskDialect(parameters), None)
+        agent, parameters = str(request.path_params["agent"]), query_parameters(request.url.query)
+        try:
+            grant = await tokens.expected_again(parameters.get("call", ""), agent=agent, dialect=_DIALECT)
+        except StateUnavailable as exc:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether a call begins or goes on: {exc}")
+        admitted = Admission(agent, AsteriskDialect(parameters), grant)
         if not connect(f"{settings.asterisk_url.rstrip('/')}/{connection}", admitted):
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
         return PlainTextResponse("connecting")

@@ -23,6 +23,7 @@ from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
 from voiceagent.telephony.consultations import NOBODY_THERE, Consultations
 from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.streams import named_by
 from voiceagent.telephony.telnyx_calls import DETECTING, LEAVING, PLACED, TelnyxCalls, consulted_for
 from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 
@@ -46,6 +47,8 @@ class _Asked:
     """What answered a call that we placed: `human`, `machine` or `not_sure`."""
     consulted_for: str | None
     """The caller's call, where this one reaches somebody on their behalf."""
+    stream: str | None
+    """The address of the stream that it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,8 @@ class TelnyxDesk:
                 await self._stream(agent, asked.call, asked, parameters)
             case "call.machine.detection.ended":
                 await self._stream(agent, asked.call, asked, {**parameters, "answered_by": asked.found or "not_sure"})
+            case "streaming.failed" | "streaming.stopped" if await self._has_newer(asked):
+                pass  # several are sent about one stream, and some of them late
             case "streaming.failed" | "streaming.stopped":
                 # A caller for whom somebody is called waits for them, and not for us.
                 waits = await self.consultations.of(asked.call) is not None or await self.has_left(asked.call)
@@ -157,6 +162,9 @@ class TelnyxDesk:
 
     # --- media -------------------------------------------------------------------------------------------------------
 
+    async def _has_newer(self, asked: _Asked) -> bool:
+        return asked.stream is not None and await self.tokens.streams.is_old(asked.call, asked.stream)
+
     async def _stream(
         self, agent: str, call: str, asked: _Asked, parameters: Mapping[str, str], *, again: bool = False
     ) -> None:
@@ -167,8 +175,18 @@ class TelnyxDesk:
         caller, called = (asked.called, asked.caller) if asked.outgoing else (asked.caller, asked.called)
         grant = CallGrant(agent, call, "telnyx", caller=caller, called=called, again=again)
         url = base + media_path("telnyx", agent, await self.tokens.mint(grant))
-        once = asked.id or "again" if again else "stream"
-        await self.calls.start_stream(call, url, parameters, command_id=once, settings=self.settings)
+        once = _once(asked) if again else "stream"
+        before = await self.tokens.streams.begins(call, url, command=once, again=again)
+        try:
+            await self.calls.start_stream(call, url, parameters, command_id=once, settings=self.settings)
+        except CallLost:
+            await self.tokens.streams.not_begun(call, before)
+            raise
+
+
+def _once(asked: _Asked) -> str:
+    """Return the id of the command that begins a stream anew: one for all webhooks that say the same."""
+    return f"after {named_by(asked.stream)}" if asked.stream is not None else asked.id or "again"
 
 
 def _read(body: bytes) -> _Asked | None:
@@ -191,4 +209,5 @@ def _read(body: bytes) -> _Asked | None:
         leaving=payload.get("client_state") == LEAVING,
         consulted_for=consulted_for(as_text(payload.get("client_state"))),
         found=as_text(payload.get("result")),
+        stream=as_text(payload.get("stream_url") or (as_mapping(payload.get("stream_params")) or {}).get("stream_url")),
     )

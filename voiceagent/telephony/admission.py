@@ -30,7 +30,7 @@ class Admission:
     agent: str
     dialect: Dialect
     grant: CallGrant | None
-    """What our answer to the webhook knew of the call; None where no token was asked for."""
+    """What our answer to the webhook knew of the call; None where no token was asked for and none was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,19 @@ async def admit(
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
     if token is None and _needs_token(row, settings):
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
+    parameters = query_parameters(query)
     try:
-        grant = await tokens.redeem(token, agent=agent, dialect=row.name) if token is not None else None
+        if token is not None:
+            grant = await tokens.redeem(token, agent=agent, dialect=row.name)
+        elif row.socket_proof == "basic":
+            grant = await tokens.expected_again(parameters.get("call", ""), agent=agent, dialect=row.name)
+        else:
+            grant = None
     except StateUnavailable as exc:
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
-    return Admission(agent, row.codec(settings, query_parameters(query)), grant)
+    return Admission(agent, row.codec(settings, parameters), grant)
 
 
 def query_parameters(query: str) -> Mapping[str, str]:

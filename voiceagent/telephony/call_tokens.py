@@ -2,7 +2,8 @@
 
 A signed upgrade request carries no time, so whoever recorded it could send it again. Our answer to the webhook (which
 names the call) therefore puts a fresh token into the address of the media socket; it is good once, for a minute, at
-whichever worker the socket comes to.
+whichever worker the socket comes to. An exchange whose address is fixed shows its password instead; that a call of its
+goes on is noted under the name of the call.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from voiceagent.ports import SharedState
+from voiceagent.telephony.streams import Streams
 
 __all__ = ["TOKEN_LIFETIME_MS", "CallGrant", "CallTokens"]
 
@@ -44,6 +46,8 @@ class CallTokens:
 
     def __init__(self, state: SharedState) -> None:
         self._state = state
+        self.streams = Streams(state)
+        """Which of a call's streams, each of which had a token, is the newest."""
 
     async def mint(self, grant: CallGrant) -> str:
         """Return a token for this call; letters, digits, `_` and `-`, fit for a path. Raises StateUnavailable."""
@@ -56,14 +60,31 @@ class CallTokens:
 
         Raises StateUnavailable; the token may be used up then.
         """
-        noted = await self._state.take(_key(token))
+        grant = await self._taken(_key(token))
+        return grant if grant is not None and (grant.agent, grant.dialect) == (agent, dialect) else None
+
+    async def expect_again(self, call: str, *, agent: str, dialect: str) -> None:
+        """Note that a carrier which has no token will connect this call again. Raises StateUnavailable."""
+        grant = CallGrant(agent, call, dialect, again=True)
+        noted = _grant.dump_json(grant).decode()
+        await self._state.note(_again_key(call, agent, dialect), noted, ttl_ms=TOKEN_LIFETIME_MS)
+
+    async def expected_again(self, call: str, *, agent: str, dialect: str) -> CallGrant | None:
+        """Return what a call that is connected again may do, once; None where it begins. Raises StateUnavailable."""
+        return await self._taken(_again_key(call, agent, dialect))
+
+    async def _taken(self, key: str) -> CallGrant | None:
+        noted = await self._state.take(key)
         if noted is None:
             return None
         try:
-            grant = _grant.validate_json(noted)
+            return _grant.validate_json(noted)
         except ValidationError:  # of another version of this program
             return None
-        return grant if (grant.agent, grant.dialect) == (agent, dialect) else None
+
+
+def _again_key(call: str, agent: str, dialect: str) -> str:
+    return f"call again:{dialect}/{agent}/{call}"
 
 
 def _key(token: str) -> str:

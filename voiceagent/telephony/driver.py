@@ -260,7 +260,8 @@ class SocketLeg:
         if self._state.end is None and self.features.close_is_hang_up and self._socket.closed_in_order:
             self._state.end = (NORMAL, "caller hung up")
         reason = self._state.end[1] if self._state.end is not None else self._socket.end
-        may_return = not self._state.hanging_up and (self._state.end is None or self._given_up)
+        self._state.broken = self._state.end is None or self._given_up
+        may_return = self._state.broken and not self._state.hanging_up
         counts = self.counts
         if self._state.counts or counts["ms of speech not taken"]:
             _log.info("leg %s over (%s): %s", self._id, reason, dict(counts))
@@ -357,3 +358,7 @@ class SocketLeg:
     async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
         """Hand the caller over, as `LegEnding.transfer` does."""
         return await self._ending.transfer(target, announcement)
+
+    async def settled(self) -> None:
+        """Return when nothing of the leg is left to be asked of its provider, or after a bounded time."""
+        await self._ending.settled()

@@ -8,20 +8,24 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.in_time import within
+from voiceagent.logs import log_failure
 from voiceagent.ports import Announcement, LegFeatures, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
-from voiceagent.telephony.leg_state import LegState
+from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import MARK_GRACE_MS
 from voiceagent.telephony.provider_recording import ProviderRecording
 from voiceagent.telephony.transfers import Handover, Transfers
 
-__all__ = ["GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
+__all__ = ["ANSWERED_WITHIN_MS", "GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
 
 _log = logging.getLogger(__name__)
 
 SETTLE_MS = 200
 """Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
+ANSWERED_WITHIN_MS = 5_000
+"""For what the provider was asked before the end of a leg: nobody waits for it any more but the server that stops."""
 
 NORMAL, GOING_AWAY = 1000, 1001
 
@@ -98,6 +102,24 @@ class LegEnding:
         except CallLost as exc:
             self._state.count("request refused")
             _log.warning("leg %s: %s", self._id, exc)
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with a provider's interface, the call goes on
+            self._state.count("request refused")
+            log_failure(_log, exc, "leg %s: a request to its provider failed", self._id)
+
+    async def settled(self) -> None:
+        """Return when the provider has answered all that it was asked, or after a bounded time: then it is given up."""
+        asking = {*self._requests, *(self._recording.changing if self._recording is not None else ())}
+        if not asking:
+            return
+        try:
+            async with within(ANSWERED_WITHIN_MS, self._state.clock):
+                await asyncio.wait(asking)
+        except TimeoutError:
+            _log.warning("leg %s is over, and its provider has not answered", self._id)
+        finally:
+            for task in asking:
+                task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -129,25 +151,57 @@ class LegEnding:
         """Hand the caller over to one of the server's targets, after draining.
 
         The carrier is told by REST, or goes on with its answer document once the socket is closed, and is told there
-        whom to dial. Returns whether it connects the caller to us again if nobody takes them. Raises CallLost: no such
-        target, the dialect can do neither, or the caller has gone meanwhile.
+        whom to dial: also where the connection breaks meanwhile, for the caller is still there. Returns whether it
+        connects the caller to us again if nobody takes them. Raises CallLost: no such target, the dialect can do
+        neither, or the caller has gone meanwhile.
         """
-        if self._features.transfer != "redirect" and self._control(self._features.transfer) is None:
+        control = self._control(self._features.transfer)
+        if self._features.transfer != "redirect" and control is None:
             raise CallLost(f"{self._features.dialect} cannot hand a caller over")
-        number = self._transfers.number_of(target)
-        await self._heard_out()
-        if self._state.over:
-            raise CallLost("the caller has gone")
-        recorded = await self._recording_paused()
-        try:
-            may_return = await self._hand_over(self._state.opened.started, Handover(number, announcement))
-        except CallLost:
-            self._state.speak_again()
-            if recorded:
-                self.record(on=True)
-            raise
+        handover = Handover(self._transfers.number_of(target), announcement)
+        if control is not None:
+            may_return = await self._transfer_by_rest(control, handover)
+        else:
+            may_return = await self._transfer_by_document(handover)
         await self._let_go()
         return may_return
+
+    async def _transfer_by_document(self, handover: Handover) -> bool:
+        """Note first whom the carrier is to dial: it asks as soon as the socket has ended, whoever has ended it."""
+        features, leg = self._features, self._state.opened
+        call = leg.started.call
+        announced = features.announce == "redirect"
+        if handover.announcement is not None and not announced:
+            self._transfers.cannot_announce(features.dialect)
+        try:
+            await self._transfers.expect(call, handover, drained_ms=self._heard_within_ms(leg))
+            await self._say_the_last_words()
+            await self._recording_paused()
+        except BaseException:  # whoever has given up waiting goes on with the call
+            await self._transfers.withdraw(call)
+            self._state.speak_again()
+            raise
+        return announced
+
+    async def _transfer_by_rest(self, control: CallControl, handover: Handover) -> bool:
+        """Note first that the caller leaves: a stream that breaks meanwhile is then not the end of their call."""
+        started, recorded = self._state.opened.started, False
+        await self._transfers.leaves(started.call)
+        try:
+            await self._say_the_last_words()
+            recorded = await self._recording_paused()
+            return await self._hand_over(control, started, handover)
+        except BaseException:  # whoever has given up waiting goes on with the call
+            await self._transfers.stays(started.call)
+            self._state.speak_again()
+            if recorded and not self._state.over:
+                self.record(on=True)
+            raise
+
+    async def _say_the_last_words(self) -> None:
+        await self._heard_out()
+        if self._state.over and not self._state.broken:
+            raise CallLost("the caller has gone")
 
     async def _recording_paused(self) -> bool:
         """Have nothing recorded of what is said to somebody else; return whether something was until now."""
@@ -158,24 +212,16 @@ class LegEnding:
         await self._recording.settled()
         return recorded
 
-    async def _hand_over(self, started: Started, handover: Handover) -> bool:
-        features, control = self._features, self._control(self._features.transfer)
-        consulting = control is not None and features.announce == "rest" and control.consults
-        if handover.announcement is not None and not consulting and features.announce != "redirect":
-            self._transfers.cannot_announce(features.dialect)
-        if control is None:
-            await self._transfers.expect(started.call, handover)
-            return features.announce == "redirect"
+    async def _hand_over(self, control: CallControl, started: Started, handover: Handover) -> bool:
+        consulting = self._features.announce == "rest" and control.consults
+        if handover.announcement is not None and not consulting:
+            self._transfers.cannot_announce(self._features.dialect)
         dialled = self._dialled_for(started, handover.number)
         if not consulting or handover.announcement is None or dialled is None:
-            await self._transfers.leaves(started.call)
-            try:
-                await control.transfer(started.call, handover.number)
-            except CallLost:
-                await self._transfers.stays(started.call)
-                raise
+            await control.transfer(started.call, handover.number)
             return False
         await self._consult(control, started.call, dialled, handover.announcement)
+        await self._transfers.stays(started.call)  # until somebody has taken them: the consultation is noted
         return True
 
     async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
@@ -191,20 +237,25 @@ class LegEnding:
         state, clock = self._state, self._state.clock
         leg, asked_before = state.open, state.hanging_up
         state.hanging_up = True
-        now_ms = clock.now_ms()
-        if leg is None or not (leg.pacer.unheard_ms(now_ms) or leg.pacer.busy):
+        within_ms = self._heard_within_ms(leg) if leg is not None else 0
+        if leg is None or not within_ms:
             return
-        give_up_ms = now_ms + leg.pacer.unheard_ms(now_ms) + 2 * MARK_GRACE_MS
+        now_ms = clock.now_ms()
         if not asked_before:
             leg.pacer.end_line()
             state.advance(leg, now_ms)
-        give_up = clock.call_at(give_up_ms, state.all_heard.set)
+        give_up = clock.call_at(now_ms + within_ms, state.all_heard.set)
         try:
             await state.all_heard.wait()
         finally:
             give_up()
         if not state.over:
             await clock.sleep(SETTLE_MS)
+
+    def _heard_within_ms(self, leg: OpenLeg) -> int:
+        """Return how long to wait at most until all that was queued has been heard; 0 where all of it was."""
+        unheard_ms = leg.pacer.unheard_ms(self._state.clock.now_ms())
+        return unheard_ms + 2 * MARK_GRACE_MS if unheard_ms or leg.pacer.busy else 0
 
     async def _let_go(self) -> None:
         state = self._state

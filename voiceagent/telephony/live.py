@@ -61,9 +61,13 @@ class LiveLines(Generic[Admitted]):
             _log.warning("refused a media socket: %d are open", len(self))
             return HTTPStatus.SERVICE_UNAVAILABLE
         if not isinstance(admitted, HTTPStatus):
-            self._lines[line] = admitted
-            self._none.clear()
+            self.count(line, admitted)
         return admitted
+
+    def count(self, line: MediaLine, admitted: Admitted) -> None:
+        """Count a line that is let in already, until it is forgotten."""
+        self._lines[line] = admitted
+        self._none.clear()
 
     def forget(self, line: MediaLine) -> None:
         """Take note that nothing is left of a line."""
@@ -74,8 +78,7 @@ class LiveLines(Generic[Admitted]):
     @contextmanager
     def counted(self, line: MediaLine, admitted: Admitted) -> Generator[None]:
         """Count a line that is let in already for as long as the block lasts."""
-        self._lines[line] = admitted
-        self._none.clear()
+        self.count(line, admitted)
         try:
             yield
         finally:

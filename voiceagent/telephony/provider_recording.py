@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.logs import log_failure
 from voiceagent.ports import SharedState
 from voiceagent.telephony.call_control import CallControl
 
@@ -44,6 +45,11 @@ class ProviderRecording:
             self._changing = asyncio.ensure_future(self._change())
 
     @property
+    def changing(self) -> Collection[asyncio.Task[None]]:
+        """What asks the provider for what is wanted, while it does."""
+        return () if self._changing is None or self._changing.done() else (self._changing,)
+
+    @property
     def wanted(self) -> bool:
         """Whether the call is to be recorded now."""
         return self._wanted
@@ -54,6 +60,13 @@ class ProviderRecording:
             await self._changing
 
     async def _change(self) -> None:
+        try:
+            await self._do_what_is_wanted()
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with a provider's interface, the call goes on
+            self._count("request refused")
+            log_failure(_log, exc, "the recording of call %s at its provider is in doubt", self._call)
+
+    async def _do_what_is_wanted(self) -> None:
         await self._look_up()
         while self._is != self._wanted and self._recording != _GIVEN_UP:
             self._is = self._wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from websockets.typing import Subprotocol
 from voiceagent.errors import CallLost
 from voiceagent.telephony.port import MAX_MESSAGE_BYTES
 
-__all__ = ["reached"]
+__all__ = ["ReachingLine"]
 
 _OPEN_S = 5
 _CLOSE_S = 2
@@ -25,23 +26,49 @@ class _Straight(connect):
         return exc
 
 
-@asynccontextmanager
-async def reached(url: str) -> AsyncGenerator[ClientConnection]:
-    """Connect, and cut the connection off in the end. Raises CallLost where nobody answers as they should."""
-    try:
-        connection = await _Straight(
-            url,
+class ReachingLine:
+    """A line to an exchange, from before it is there until it is cut off."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: ClientConnection | None = None
+        self._connecting: asyncio.Timeout | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def reached(self) -> AsyncGenerator[ClientConnection]:
+        """Connect, and cut the connection off in the end.
+
+        Raises CallLost where nobody answers as they should, or the line is closed before they have.
+        """
+        try:
+            async with asyncio.timeout(0 if self._closed else _OPEN_S) as self._connecting:
+                self._connection = connection = await self._connect()
+        except (OSError, TimeoutError, WebSocketException) as exc:
+            raise CallLost(f"the exchange cannot be reached: {type(exc).__name__}") from exc
+        finally:
+            self._connecting = None
+        try:
+            yield connection
+        finally:
+            connection.transport.abort()
+
+    async def _connect(self) -> ClientConnection:
+        return await _Straight(
+            self._url,
             subprotocols=[Subprotocol("media")],
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
-            open_timeout=_OPEN_S,
+            open_timeout=None,
             close_timeout=_CLOSE_S,
             user_agent_header=None,
             proxy=None,
         )
-    except (OSError, TimeoutError, WebSocketException) as exc:
-        raise CallLost(f"the exchange cannot be reached: {type(exc).__name__}") from exc
-    try:
-        yield connection
-    finally:
-        connection.transport.abort()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close in good order, within a bounded time; connect no more."""
+        self._closed = True
+        if self._connection is not None:
+            await self._connection.close(code, reason)
+        elif self._connecting is not None:
+            self._connecting.reschedule(0)

@@ -29,7 +29,7 @@ from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import OnePort
-from voiceagent.telephony.reach import reached
+from voiceagent.telephony.reach import ReachingLine
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
@@ -215,15 +215,23 @@ class MediaServer:
         """Connect to a carrier that waits for it, for a call that is let in; False where no call is taken now."""
         if self.live.full or not self._takes_any() or not self._takes_for(admitted):
             return False
-        task = asyncio.ensure_future(self._reach(url, admitted))
+        line = ReachingLine(url)
+        self.live.count(line, admitted)  # from now on, or any number of them would fit in while they connect
+        task = asyncio.ensure_future(self._reach(line, admitted))
         self._reaching.add(task)
-        task.add_done_callback(self._reaching.discard)
+        task.add_done_callback(lambda reached: self._no_longer_reaching(reached, line))
         return True
 
-    async def _reach(self, url: str, admitted: Admission) -> None:
+    def _no_longer_reaching(self, task: asyncio.Task[None], line: ReachingLine) -> None:
+        self._reaching.discard(task)
+        self.live.forget(line)
+
+    async def _reach(self, line: ReachingLine, admitted: Admission) -> None:
         try:
-            async with reached(url) as connection:
-                with self.live.counted(connection, admitted):
+            async with line.reached() as connection:
+                if self._draining:  # it may have begun meanwhile
+                    _log.warning("refused a media socket: draining")
+                else:
                     await self._serve(connection, admitted)
         except CallLost as exc:
             _log.warning("no call came about: %s", exc)
@@ -259,6 +267,12 @@ class MediaServer:
             shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
+        try:
+            await self._run(leg, socket, admitted)
+        finally:
+            await leg.settled()
+
+    async def _run(self, leg: SocketLeg, socket: LegSocket, admitted: Admission) -> None:
         self._legs[leg] = None
         async with asyncio.TaskGroup() as tasks:
 

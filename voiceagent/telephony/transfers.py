@@ -78,20 +78,34 @@ class Transfers:
             self._unannounced.add(dialect)
             _log.warning("%s cannot announce whom it hands over: whoever takes them is told nothing", dialect)
 
-    async def expect(self, call: str, handover: Handover) -> None:
-        """Note who is to be dialled when the carrier asks about this call. Raises CallLost where that cannot be."""
+    async def expect(self, call: str, handover: Handover, *, drained_ms: int = 0) -> None:
+        """Note who is to be dialled when the carrier asks about this call. Raises CallLost where that cannot be.
+
+        `drained_ms` is how long the caller may still listen before the stream ends.
+        """
+        within_ms = drained_ms + ASKED_WITHIN_MS
         try:
             if handover.announcement is not None:
                 await self.consultations.begin(call, handover.announcement)
-            await self._state.note(_key(call), _handover.dump_json(handover).decode(), ttl_ms=ASKED_WITHIN_MS)
+            await self._state.note(_key(call), _handover.dump_json(handover).decode(), ttl_ms=within_ms)
         except StateUnavailable as exc:
             raise CallLost(f"nobody can be told where the caller is to go: {exc}") from exc
         known = self._expected.pop(call, None)
         if known is not None:
             known.forget()
-        forget = self._clock.call_at(self._clock.now_ms() + ASKED_WITHIN_MS, lambda: self._time_is_up(call))
+        forget = self._clock.call_at(self._clock.now_ms() + within_ms, lambda: self._time_is_up(call))
         self._expected[call] = _Expected(handover, forget)
         self._none_waits.clear()
+
+    async def withdraw(self, call: str) -> None:
+        """Have nobody dialled for this call: it goes on, or is simply over."""
+        known = self._expected.pop(call, None)
+        if known is not None:
+            known.forget()
+            self._look_who_waits()
+        with suppress(StateUnavailable):  # it is forgotten by itself, a little later
+            await self._state.take(_key(call))
+            await self.consultations.end(call)
 
     async def next_of(self, call: str) -> Handover | None:
         """Return whom to dial for a call whose stream has ended; None where the call is simply over.
