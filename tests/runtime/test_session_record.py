@@ -101,7 +101,7 @@ def test_a_call_that_is_connected_again_never_repeats_the_key_of_a_write(exchang
     def model(request: Any) -> Any:
         return say("Done.") if any(message.role == "tool" for message in request.history) else ask_for("book")
 
-    exchange.serve(scenario, desk(book), lines=model, heard=["book"], calls=2, first=same_carrier_id)
+    exchange.serve(scenario, desk(book), lines=model, heard="book", calls=2, first=same_carrier_id)
     assert len(keys) == len(set(keys))
     assert {key.partition(":")[0] for key in keys} == {"CA1", "CA1.2"}
 
