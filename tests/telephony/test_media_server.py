@@ -22,7 +22,7 @@ from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallT
 from voiceagent.telephony.driver import START_DEADLINE_MS
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
-from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.transfers import Handover, Transfers
 
@@ -220,6 +220,44 @@ def test_a_token_connects_only_the_call_that_it_was_given_for(running_clock):
             assert calls.incoming == []
 
     asyncio.run(scenario())
+
+
+PAGE_KEYS = CarrierKeys(browser_secret=SECRET, auto_secret=SECRET)
+"""Whose holders give addresses to pages."""
+
+
+async def numbers_of_a_call(clock, settings, dialect, message, *, caller=None):
+    """Who calls whom, as the call knows it, where the connection says so in its start."""
+    async with serving(clock, settings) as (calls, tokens, _, address):
+        token = await tokens.mint(CallGrant("bank", "CA0", dialect, caller=caller))
+        async with calling(address, media_path(dialect, "bank", token)) as ws:
+            await ws.send(message)
+            incoming = (await calls.sessions.get()).incoming
+            return incoming.caller_number, incoming.called_number
+
+
+@pytest.mark.parametrize("dialect", ["browser", "auto"])
+@pytest.mark.parametrize(("insecure", "known"), [(False, (None, None)), (True, ("+4930", "+4940"))])
+def test_a_page_does_not_say_who_calls(running_clock, dialect, insecure, known):
+    numbers = {"caller": "+4930", "called": "+4940"}
+    page = {"type": "start", "call": "CA0", "rate_hz": 8_000, "parameters": numbers}
+    settings = replace(SECURE, insecure=insecure, keys=PAGE_KEYS)
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, dialect, json.dumps(page))) == known
+    as_a_field = json.dumps(page | {"caller": "+4930", "parameters": {}})
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, dialect, as_a_field))[0] == known[0]
+
+
+def test_a_page_posing_as_a_carrier_does_not_say_who_calls_either(running_clock):
+    settings = replace(SECURE, keys=PAGE_KEYS)
+    message = start(customParameters={"caller": "+4930"})
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, "auto", message)) == (None, None)
+
+
+def test_whoever_gave_the_page_its_address_has_said_who_calls(running_clock):
+    settings = replace(SECURE, keys=PAGE_KEYS)
+    page = json.dumps({"type": "start", "call": "CA0", "rate_hz": 8_000, "caller": "+4940"})
+    numbers = asyncio.run(numbers_of_a_call(running_clock, settings, "browser", page, caller="+4930"))
+    assert numbers == ("+4930", None)
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,10 @@ class _Lines:
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))
 
     async def _answer_address(self, request: Request, row: DialectRow) -> Response:
-        """Give an address that one connection may use, once; a page has to name the call that comes with it."""
+        """Give an address that one connection may use, once; a page has to name the call that comes with it.
+
+        Who calls is said here, by whoever knows the secret, and not by the page.
+        """
         body = await self._read(request, row)
         if isinstance(body, Response):
             return body
@@ -323,8 +326,9 @@ class _Lines:
         if (why := self.why_not(agent)) is not None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
         call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else None
+        caller = dict(pairs(body.decode("utf-8", "replace"))).get("caller") or None
         try:
-            token = await self.tokens.mint(CallGrant(agent, call, row.name))
+            token = await self.tokens.mint(CallGrant(agent, call, row.name, caller=caller))
         except StateUnavailable as exc:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
         address = {"url": base + media_path(row.name, agent, token)} | ({"call": call} if call else {})

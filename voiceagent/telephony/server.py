@@ -334,12 +334,16 @@ class MediaServer:
 def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> IncomingCall:
     """What the signed webhook said comes first, then the carrier's start message, then its custom parameters."""
     grant = admitted.grant
+    caller = called = None
+    if admitted.may_name_numbers:
+        caller = started.caller or started.parameters.get("caller")
+        called = started.called or started.parameters.get("called")
     return IncomingCall(
         call=CallId(started.call),
         leg=leg,
         agent=admitted.agent,
-        caller_number=(grant and grant.caller) or started.caller or started.parameters.get("caller"),
-        called_number=(grant and grant.called) or started.called or started.parameters.get("called"),
+        caller_number=(grant and grant.caller) or caller,
+        called_number=(grant and grant.called) or called,
         parameters=started.parameters,
         again=grant is not None and grant.again,
     )
