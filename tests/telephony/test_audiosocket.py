@@ -12,12 +12,14 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.asyncio.server import serve
 
 from voiceagent.cli.audiosocket_option import audiosocket_ids, audiosocket_lines
 from voiceagent.console.lines import open_lines
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached
 from voiceagent.errors import OperatorError
 from voiceagent.ports import AudioFormat
+from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.audiosocket import AudioSocketDialect, id_of
 from voiceagent.telephony.audiosocket_port import MAX_UNDECIDED, admit_audiosocket
 from voiceagent.telephony.codec import Answer, ClearAudio, Digit, HangUp, Media, PlayAudio, Refused, SetMark, Started
@@ -344,6 +346,36 @@ def test_a_flood_of_packets_is_dropped_and_counted_and_the_call_goes_on(running_
         writer.close()
 
     on_a_connection(running_clock, scenario)
+
+
+async def broken(*_):
+    raise ValueError("+4930123456")
+
+
+def test_a_connection_that_fails_says_where_and_not_what(running_clock, caplog):
+    async def scenario(exchange):
+        exchange.media.carry = broken
+        reader, writer = await exchange.connect(*HELLO)
+        assert await everything(reader) == b""
+        writer.close()
+        assert "an AudioSocket connection failed: ValueError at " in caplog.text
+
+    on_a_connection(running_clock, scenario)
+    assert "30123456" not in caplog.text
+
+
+def test_a_connection_made_from_here_that_fails_says_where_and_not_what(running_clock, caplog):
+    async def scenario(exchange):
+        exchange.media.carry = broken
+        async with serve(lambda ws: ws.wait_closed(), "127.0.0.1", 0, subprotocols=["media"]) as asterisk:
+            address = f"ws://127.0.0.1:{asterisk.sockets[0].getsockname()[1]}"
+            assert exchange.media.connect(address, Admission("bank", AudioSocketDialect("c1"), None))
+            async with asyncio.timeout(5):
+                while "a media connection failed: ValueError at " not in caplog.text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    on_a_connection(running_clock, scenario)
+    assert "30123456" not in caplog.text
 
 
 def test_its_calls_count_and_the_next_one_is_refused(running_clock):

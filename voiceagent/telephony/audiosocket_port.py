@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.audiosocket import ID_PACKET_BYTES, AudioSocketDialect, id_of
@@ -114,8 +115,8 @@ class AudioSocketPort:
             admitted = await self._admitted(reader, writer)
             if admitted is not None:
                 await self._serve(PacketSocket(reader, writer, clock=self._clock), admitted)
-        except Exception:  # noqa: BLE001  the outermost frame of a connection
-            _log.exception("an AudioSocket connection failed")
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
+            log_failure(_log, exc, "an AudioSocket connection failed")
         finally:
             writer.transport.abort()
 

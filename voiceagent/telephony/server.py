@@ -227,8 +227,8 @@ class MediaServer:
                     await self._serve(connection, admitted)
         except CallLost as exc:
             _log.warning("no call came about: %s", exc)
-        except Exception:  # noqa: BLE001  the outermost frame of a connection
-            _log.exception("a media connection failed")
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
+            log_failure(_log, exc, "a media connection failed")
 
     async def _all_reached(self) -> None:
         """Wait for the connections that were made from here, in bounded time."""
