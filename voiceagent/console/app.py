@@ -101,7 +101,7 @@ def control_plane(
     ]
     for row in DIALECTS.values():
         routes += lines.routes_of(row)
-    routes += asterisk_routes(settings, may_go_on=may_go_on, connect=connect)
+    routes += asterisk_routes(settings, may_go_on=may_go_on, connect=connect, tokens=tokens, why_not=why_not)
     return Starlette(routes=routes)
 
 

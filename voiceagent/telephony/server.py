@@ -160,7 +160,13 @@ class MediaServer:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._all_reached)
             for line in self._settings.audiosockets:
-                door = AudioSocketPort(line, settings=self._settings, serve=self._serve_packets, clock=self._clock)
+                door = AudioSocketPort(
+                    line,
+                    settings=self._settings,
+                    tokens=self._tokens,
+                    serve=self._serve_packets,
+                    clock=self._clock,
+                )
                 closing.push_async_callback(door.close)
                 await door.open()
             closing.push_async_callback(self._all_closed)
