@@ -39,7 +39,7 @@ class Knocking(Protocol):
         ...
 
 
-def _nobody(_: bytes) -> None:
+def _nobody(_: bytes, __: str) -> None:
     return None
 
 
@@ -51,9 +51,10 @@ class Undecided:
     """
 
     def __init__(
-        self, protocol_for: Callable[[bytes], asyncio.Protocol | None] = _nobody, *, clock: Clock, most: int
+        self, protocol_for: Callable[[bytes, str], asyncio.Protocol | None] = _nobody, *, clock: Clock, most: int
     ) -> None:
-        """`protocol_for` is given a head and returns who speaks with the connection; None where there are too many."""
+        """`protocol_for` is given a head and the address that it came from, and returns who speaks with the connection;
+        None where there are too many."""
         self.protocol_for = protocol_for
         self.clock = clock
         self._most = most
@@ -98,13 +99,15 @@ class FirstBytes(asyncio.Protocol):
         self._certificate = certificate
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._address = ""
         self._is_securing = False
         self._cancel_deadline: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
-        self._undecided.came(self, peer[0] if peer else "")
+        self._address = peer[0] if peer else ""
+        self._undecided.came(self, self._address)
         clock = self._undecided.clock
         self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
         if self._certificate is not None:
@@ -168,7 +171,7 @@ class FirstBytes(asyncio.Protocol):
         self._leave()
 
     def _hand_on(self, head: bytes) -> None:
-        protocol = self._undecided.protocol_for(head)
+        protocol = self._undecided.protocol_for(head, self._address)
         transport = self._transport
         if protocol is None or transport is None:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)

@@ -138,7 +138,8 @@ class TelephonySettings:
     max_lag_ms: int = 50
     """How late the beat of all calls may typically be before no new one is taken, so that none of them stutters."""
     max_http_connections: int = 256
-    """Other connections at a time."""
+    """Other connections at a time, and half as many from one address. One more takes the place of the one that has been
+    idle for longest, and is told 503 where none is."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
     audiosockets: tuple[AudioSocketLine, ...] = ()
