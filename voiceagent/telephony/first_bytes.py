@@ -131,6 +131,11 @@ class FirstBytes(asyncio.Protocol):
         """Go on agreeing, up to where it waits; whoever does not speak TLS is cut off.
 
         No task does so: it would begin a turn of the loop later, and uvloop may have read here by then what is for TLS.
+        To pause reading until then is of no use: uvloop begins to read when `connection_made` has returned, whatever
+        was asked for in there. A task that begins at once (`eager_start`) would be the same thing; Python has it from
+        3.12 on. `create_server(ssl=…)` and `connect_accepted_socket(ssl=…)` show nothing of the transport below, in
+        whose buffer what is not sent would lie uncounted; the first also tells of nobody who has not agreed yet, so
+        that handshakes without end would be nobody's to cut off.
         """
         try:
             waited_for = agreeing.send(None)
