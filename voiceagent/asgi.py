@@ -18,6 +18,7 @@ from starlette.websockets import WebSocketClose
 
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, ServiceSettings, agent_server
 from voiceagent.cli.agents import agents_to_serve
+from voiceagent.console.web_log import discreet_web_log, our_request
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.session import Observer
 from voiceagent.spec.flow import Flow
@@ -75,16 +76,17 @@ class TelephoneApp:
         Raises OperatorError, MissingExtra and WeightsError before it does.
         """
         del app  # whoever it is mounted in: as Starlette and FastAPI call a lifespan
-        try:
-            async with agent_server(
-                self._settings, self._agents, observers=self._observers, mount=self._mount
-            ) as self._server:
-                try:
-                    yield
-                finally:
-                    await self.drain()
-        finally:
-            self._app = self._server = None
+        with discreet_web_log():
+            try:
+                async with agent_server(
+                    self._settings, self._agents, observers=self._observers, mount=self._mount
+                ) as self._server:
+                    try:
+                        yield
+                    finally:
+                        await self.drain()
+            finally:
+                self._app = self._server = None
 
     def _mount(self, app: ASGIApp) -> None:
         self._app = app
@@ -108,7 +110,8 @@ class TelephoneApp:
         if scope["type"] == "lifespan":
             await Starlette(lifespan=self.lifespan)(scope, receive, send)
         elif self._app is not None:
-            await self._app(scope, receive, send)
+            with our_request(scope.get("root_path", "")):
+                await self._app(scope, receive, send)
         else:
             _log.error("nobody can call: the lifespan of TelephoneApp is not that of the app it is mounted in")
             closed = PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)

@@ -176,7 +176,7 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
         ({}, {"asterisk_password": "x"}, [MULAW_8K, AudioFormat("pcm16", 16_000)]),
         (
             {},
-            {"audiosockets": (AudioSocketLine("bank", port=9092),)},
+            {"audiosockets": (AudioSocketLine("bank", port=9092),), "insecure": True},
             [MULAW_8K, AudioFormat("pcm16", 16_000), AudioFormat("pcm16", 8_000)],
         ),
     ],

@@ -379,6 +379,13 @@ def test_a_page_gets_an_address_for_one_call_and_the_calls_name():
     assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("name", ["browser", "auto"])
+def test_who_calls_is_said_by_whoever_knows_the_secret(name):
+    desk = Desk()
+    answer = desk.post(f"/{name}/bank/answer", urlencode({"caller": "+4930123456"}), basic())
+    assert desk.grant(answer.json()["url"], name).caller == "+4930123456"
+
+
 def test_an_address_for_any_dialect_names_no_call():
     desk = Desk()
     answer = desk.post("/auto/bank/answer", "", basic())

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from voiceagent.console.asterisk import asterisk_routes
+from voiceagent.console.asterisk import AsteriskQuestions
 from voiceagent.console.lines import open_lines
 from voiceagent.core.events import LegLost
 from voiceagent.errors import CallLost, OperatorError
@@ -119,15 +119,16 @@ def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
         settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET)
         state = MemoryStore(clock)
         transfers = Transfers({}, clock, state)
-        routes = asterisk_routes(
-            settings,
+        questions = AsteriskQuestions(
+            settings=settings,
             clock=clock,
             tokens=CallTokens(state),
             may_go_on=never,
             has_left=transfers.has_left,
             connect=lambda _url, _admitted: False,
+            why_not=lambda _agent: None,
         )
-        transport = httpx.ASGITransport(app=Starlette(routes=routes))
+        transport = httpx.ASGITransport(app=Starlette(routes=questions.routes()))
         headers = {"Authorization": RIGHT}
         async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1", headers=headers) as client:
             await transfers.leaves("17.2")

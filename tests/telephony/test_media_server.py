@@ -14,12 +14,14 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.threats.served import frame
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.errors import OperatorError
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
 from voiceagent.telephony.driver import START_DEADLINE_MS
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
@@ -30,6 +32,9 @@ SECRET = "12345"
 PUBLIC = "https://voice.example.com"
 SECURE = TelephonySettings(agents=frozenset({"bank", "clinic"}), public_url=PUBLIC, twilio_auth_token=SECRET, port=0)
 INSECURE = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0)
+
+
+PING = frame(bytes(125), opcode=9)
 
 
 def start(call="CA0", **changes):
@@ -230,6 +235,44 @@ def test_a_token_connects_only_the_call_that_it_was_given_for(running_clock):
     asyncio.run(scenario())
 
 
+PAGE_KEYS = CarrierKeys(browser_secret=SECRET, auto_secret=SECRET)
+"""Whose holders give addresses to pages."""
+
+
+async def numbers_of_a_call(clock, settings, dialect, message, *, caller=None):
+    """Who calls whom, as the call knows it, where the connection says so in its start."""
+    async with serving(clock, settings) as (calls, tokens, _, address):
+        token = await tokens.mint(CallGrant("bank", "CA0", dialect, caller=caller))
+        async with calling(address, media_path(dialect, "bank", token)) as ws:
+            await ws.send(message)
+            incoming = (await calls.sessions.get()).incoming
+            return incoming.caller_number, incoming.called_number
+
+
+@pytest.mark.parametrize("dialect", ["browser", "auto"])
+@pytest.mark.parametrize(("insecure", "known"), [(False, (None, None)), (True, ("+4930", "+4940"))])
+def test_a_page_does_not_say_who_calls(running_clock, dialect, insecure, known):
+    numbers = {"caller": "+4930", "called": "+4940"}
+    page = {"type": "start", "call": "CA0", "rate_hz": 8_000, "parameters": numbers}
+    settings = replace(SECURE, insecure=insecure, keys=PAGE_KEYS)
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, dialect, json.dumps(page))) == known
+    as_a_field = json.dumps(page | {"caller": "+4930", "parameters": {}})
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, dialect, as_a_field))[0] == known[0]
+
+
+def test_a_page_posing_as_a_carrier_does_not_say_who_calls_either(running_clock):
+    settings = replace(SECURE, keys=PAGE_KEYS)
+    message = start(customParameters={"caller": "+4930"})
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, "auto", message)) == (None, None)
+
+
+def test_whoever_gave_the_page_its_address_has_said_who_calls(running_clock):
+    settings = replace(SECURE, keys=PAGE_KEYS)
+    page = json.dumps({"type": "start", "call": "CA0", "rate_hz": 8_000, "caller": "+4940"})
+    numbers = asyncio.run(numbers_of_a_call(running_clock, settings, "browser", page, caller="+4930"))
+    assert numbers == ("+4930", None)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -358,6 +401,27 @@ def test_a_carrier_that_stops_reading_is_given_up_within_seconds(clock):
                 await asyncio.sleep(0)
             assert (await session.next(LegLost)).reason == "the far side takes nothing"
             assert clock.now_ms() - began < 30_000
+            ws.transport.abort()
+            await ws.wait_closed()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_who_pings_and_does_not_read_the_answers_is_cut_off_before_they_fill_the_memory(running_clock, begun):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (_, _, server, address):
+            ws = await connect(address + "/media/twilio/bank", compression=None)
+            if begun:
+                await ws.send(start())
+            ws.transport.pause_reading()
+            sent_bytes = 0
+            async with asyncio.timeout(5):  # long before anything is overdue
+                while server.live_calls:
+                    ws.transport.write(PING * 100)
+                    sent_bytes += 100 * len(PING)
+                    await asyncio.sleep(0.001)
+            assert sent_bytes > MAX_WAITING_BYTES
             ws.transport.abort()
             await ws.wait_closed()
 

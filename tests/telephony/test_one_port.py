@@ -310,6 +310,86 @@ def test_one_web_request_too_many_is_told_503_and_media_sockets_are_taken(runnin
     asyncio.run(scenario())
 
 
+REQUEST = b"GET /hello/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def kept_open(number, count, *, clock, address="127.0.0.1"):
+    """Make so many requests, each on a connection that is kept, a second apart."""
+    opened = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", number, local_addr=(address, 0))
+        writer.write(REQUEST)
+        await reader.readuntil(b"hello /hello/1\n")
+        clock.advance(1_000)
+        opened.append((reader, writer))
+    return opened
+
+
+async def still_answers(connection):
+    reader, writer = connection
+    writer.write(REQUEST)
+    return b"hello" in await reader.read(1_000)
+
+
+def test_connections_that_are_kept_open_do_not_keep_others_out(clock):
+    async def scenario():
+        async with listening(clock, others=4) as (_, number):
+            kept = await kept_open(number, 2, clock=clock)
+            kept += await kept_open(number, 2, clock=clock, address="127.0.0.2")
+            assert await still_answers(kept[0]), "the second is the one that has been idle for longest now"
+            clock.advance(1_000)
+            kept += await kept_open(number, 1, clock=clock, address="127.0.0.3")
+            assert await read_all(kept[1][0]) == b""
+            assert all([await still_answers(kept[number]) for number in (0, 2, 3, 4)])
+            for _, writer in kept:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_keeps_too_many_open_closes_their_own(clock):
+    async def scenario():
+        async with listening(clock, others=4) as (_, number):
+            theirs = await kept_open(number, 1, clock=clock, address="127.0.0.2")
+            kept = await kept_open(number, 3, clock=clock)
+            assert await read_all(kept[0][0]) == b""
+            assert all([await still_answers(each) for each in (*theirs, *kept[1:])])
+            for _, writer in (*theirs, *kept):
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_begins_another_request_and_leaves_it_at_that_makes_room_too(clock):
+    async def scenario():
+        async with listening(clock, others=2) as (port, number):
+            kept = await kept_open(number, 1, clock=clock)
+            kept[0][1].write(b"GET")
+            await letting_the_server_run(lambda: all(one._cancel_deadline for one in port._http_state.connections))
+            kept += await kept_open(number, 1, clock=clock)
+            assert await read_all(kept[0][0]) == b""
+            for _, writer in kept:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_nobody_makes_room_who_is_being_answered(clock):
+    async def scenario():
+        async with listening(clock, others=2) as (port, number):
+            held, other = await kept_open(number, 1, clock=clock), await raw(number)
+            held[0][1].write(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            await letting_the_server_run(lambda: port._http_state.tasks)
+            other[1].write(REQUEST)
+            assert (await read_all(other[0])).startswith(b"HTTP/1.1 503")
+            held[0][1].write(b"123456789")
+            await held[0][0].readuntil(b"\r\n\r\n9")
+            for _, writer in (*held, other):
+                writer.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_message_that_is_too_long_closes_its_socket_with_1009(running_clock):
     async def scenario():
         async with (

@@ -18,6 +18,7 @@ from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
 from voiceagent.telephony.detecting import DetectingDialect
 from voiceagent.telephony.driver import (
+    MAX_DROPPED,
     MAX_EARLY_MS,
     MAX_REFUSED,
     SEND_DEADLINE_MS,
@@ -26,6 +27,7 @@ from voiceagent.telephony.driver import (
     SocketLeg,
 )
 from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.pacing import CATCH_UP_MS, MARK_GRACE_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
@@ -512,6 +514,41 @@ def test_a_flood_of_messages_is_dropped_unread_and_counted(clock):
         assert rig.call.events[-1] == DigitsPressed("1"), "once it is over the call goes on"
 
     driven(clock, scenario)
+
+
+def test_a_flood_that_does_not_end_ends_its_connection(clock):
+    async def scenario(rig):
+        await rig.hear(*[mark("x")] * (2_000 + MAX_DROPPED - 1))
+        assert rig.socket.closed_with is None
+        assert rig.leg.counts["message faster than any call"] == MAX_DROPPED
+        await rig.hear(mark("x"))
+        assert rig.socket.closed_with == (1008, "too many messages")
+
+    driven(clock, scenario)
+
+
+def test_floods_long_ago_are_forgiven(clock):
+    async def scenario(rig):
+        for _ in range(2):
+            await rig.hear(*[mark("x")] * (2_000 + MAX_DROPPED - 1))
+            clock.stall(MAX_DROPPED * 10)
+        assert rig.socket.closed_with is None
+
+    driven(clock, scenario)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_far_side_for_which_too_much_waits_is_given_up_at_once_also_before_it_has_started(clock, start):
+    async def scenario(rig):
+        await settle()
+        rig.socket.unsent_bytes = MAX_WAITING_BYTES
+        clock.advance(40)
+        assert rig.socket.closed_with is None
+        rig.socket.unsent_bytes += 1
+        clock.advance(20)
+        assert rig.socket.closed_with == "aborted"
+
+    driven(clock, scenario, start=start)
 
 
 def test_a_flood_of_digits_is_dropped_and_counted(clock):

@@ -110,13 +110,16 @@ def serve(
     audiosocket: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[AGENT=][HOST:]PORT", help="Take Asterisk's AudioSocket calls there as well. Repeatable."
+            metavar="[AGENT=][HOST:]PORT",
+            help="Take Asterisk's AudioSocket calls there as well, with an id that lets them in. Repeatable.",
         ),
     ] = None,
     audiosocket_id: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="VOICEAGENT_AUDIOSOCKET_IDS", metavar="UUID", help="Let in only who sends this id. Repeatable."
+            envvar="VOICEAGENT_AUDIOSOCKET_IDS",
+            metavar="UUID",
+            help="Let in who sends this id, besides those asked for with the Asterisk's password. Repeatable.",
         ),
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,

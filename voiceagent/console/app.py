@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from voiceagent.console.asterisk import asterisk_routes
+from voiceagent.console.asterisk import AsteriskQuestions
 from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.console.telnyx import TelnyxDesk
@@ -101,9 +101,15 @@ def control_plane(
     ]
     for row in DIALECTS.values():
         routes += lines.routes_of(row)
-    routes += asterisk_routes(
-        settings, clock=clock, tokens=tokens, may_go_on=may_go_on, has_left=transfers.has_left, connect=connect
-    )
+    routes += AsteriskQuestions(
+        settings=settings,
+        clock=clock,
+        tokens=tokens,
+        may_go_on=may_go_on,
+        has_left=transfers.has_left,
+        connect=connect,
+        why_not=why_not,
+    ).routes()
     return Starlette(routes=routes)
 
 
@@ -320,7 +326,10 @@ class _Lines:
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))
 
     async def _answer_address(self, request: Request, row: DialectRow) -> Response:
-        """Give an address that one connection may use, once; a page has to name the call that comes with it."""
+        """Give an address that one connection may use, once; a page has to name the call that comes with it.
+
+        Who calls is said here, by whoever knows the secret, and not by the page.
+        """
         body = await self._read(request, row)
         if isinstance(body, Response):
             return body
@@ -330,8 +339,9 @@ class _Lines:
         if (why := self.why_not(agent)) is not None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
         call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else None
+        caller = dict(pairs(body.decode("utf-8", "replace"))).get("caller") or None
         try:
-            token = await self.tokens.mint(CallGrant(agent, call, row.name))
+            token = await self.tokens.mint(CallGrant(agent, call, row.name, caller=caller))
         except StateUnavailable as exc:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
         address = {"url": base + media_path(row.name, agent, token)} | ({"call": call} if call else {})

@@ -31,6 +31,9 @@ class Admission:
     dialect: Dialect
     grant: CallGrant | None
     """What our answer to the webhook knew of the call; None where no token was asked for and none was expected."""
+    may_name_numbers: bool = True
+    """Whether it counts what the far side says of who calls whom. A page could say any number, and be taken for whoever
+    it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ async def admit(
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
-    return Admission(agent, row.codec(settings, parameters), grant)
+    may_name_numbers = settings.insecure or row.answer != "json"  # else whose address it is may be anybody's page
+    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers)
 
 
 def query_parameters(query: str) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
+from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,7 +52,13 @@ class CallTokens:
 
     async def mint(self, grant: CallGrant) -> str:
         """Return a token for this call; letters, digits, `_` and `-`, fit for a path. Raises StateUnavailable."""
-        token = secrets.token_urlsafe(24)
+        return await self._give_out(secrets.token_urlsafe(24), grant)
+
+    async def mint_id(self, grant: CallGrant) -> str:
+        """Return a token that is a UUID, where nothing else can be shown. Raises StateUnavailable."""
+        return await self._give_out(str(uuid4()), grant)
+
+    async def _give_out(self, token: str, grant: CallGrant) -> str:
         await self._state.note(_key(token), _grant.dump_json(grant).decode(), ttl_ms=TOKEN_LIFETIME_MS)
         return token
 

@@ -33,13 +33,14 @@ from voiceagent.telephony.codec import (
 from voiceagent.telephony.early import EarlyEvents
 from voiceagent.telephony.inbound import Allowance
 from voiceagent.telephony.leg_ending import NORMAL, SETTLE_MS, LegEnding
-from voiceagent.telephony.leg_socket import LegSocket
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES, LegSocket
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import Pacer
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
 
 __all__ = [
+    "MAX_DROPPED",
     "MAX_EARLY_MS",
     "MAX_REFUSED",
     "SEND_DEADLINE_MS",
@@ -61,6 +62,9 @@ MAX_REFUSED = 100
 """Messages of one connection that may be refused, before the connection is: so many at once, and one more a second."""
 MAX_MESSAGES_PER_SECOND = 1_000
 """Twenty times what a call needs, and twice as many at once where a network was held up; what is more is dropped."""
+MAX_DROPPED = 100_000
+"""Messages of one connection that may be dropped unread, before the connection is: so many at once, and a hundred more
+a second. No network holds so much back."""
 
 _POLICY = 1008
 
@@ -106,6 +110,7 @@ class SocketLeg:
         self._messages = Allowance(
             per_second=MAX_MESSAGES_PER_SECOND, at_once=2 * MAX_MESSAGES_PER_SECOND, now_ms=clock.now_ms()
         )
+        self._dropped = Allowance(per_second=100, at_once=MAX_DROPPED, now_ms=clock.now_ms())
         self._refusals = Allowance(per_second=1, at_once=MAX_REFUSED, now_ms=clock.now_ms())
         self._given_up = False
         """It is the connection that is over, and not the caller who has left."""
@@ -148,6 +153,7 @@ class SocketLeg:
         Returns when the leg is over, LegLost has been posted then: with what code and words to close the socket.
         """
         not_started = self._clock.call_at(self._clock.now_ms() + START_DEADLINE_MS, self._start_overdue)
+        self._ticker.join(self._tick, failed=self._fail)
         try:
             async with asyncio.timeout(None) as self._reading:
                 async for message in self._socket:
@@ -185,6 +191,8 @@ class SocketLeg:
         now_ms = self._clock.now_ms()
         if not self._messages.take(now_ms):
             self._state.count("message faster than any call")  # not even read: that is what would cost the other calls
+            if not self._dropped.take(now_ms):
+                self._state.end = (_POLICY, "too many messages")
             return
         for event in self._dialect.receive(message):
             if isinstance(event, Started):
@@ -248,8 +256,6 @@ class SocketLeg:
         self._events = self._early
         if (refusal := on_start(started)) is not None:
             self._state.end = (_POLICY, refusal)
-        else:
-            self._ticker.join(self._tick, failed=self._fail)
 
     def _finish(self) -> None:
         """The socket has ended, or has to: tell the call, once."""
@@ -296,15 +302,20 @@ class SocketLeg:
     # --- time --------------------------------------------------------------------------------------------------------
 
     def _tick(self, now_ms: int) -> bool:
-        """Once per frame, in one beat with all other legs, for as long as this one is open."""
-        leg = self._state.opened
+        """Once per frame, in one beat with all other legs, for as long as this one is connected."""
+        if self._socket.unsent_bytes > MAX_WAITING_BYTES:
+            self._lose("the far side reads nothing")
+        elif self._state.open is not None:
+            self._beat(self._state.open, now_ms)
+        return not self._state.over
+
+    def _beat(self, leg: OpenLeg, now_ms: int) -> None:
         due_ms = leg.line.silence_due_ms(now_ms)
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
         if leg.pacer.busy:
             self._state.advance(leg, now_ms)
         self._check_that_it_takes(leg, now_ms)
-        return not self._state.over
 
     def _check_that_it_takes(self, leg: OpenLeg, now_ms: int) -> None:
         if self._socket.unsent_bytes == 0 and not leg.pacer.held:

@@ -160,7 +160,13 @@ class MediaServer:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._all_reached)
             for line in self._settings.audiosockets:
-                door = AudioSocketPort(line, settings=self._settings, serve=self._serve_packets, clock=self._clock)
+                door = AudioSocketPort(
+                    line,
+                    settings=self._settings,
+                    tokens=self._tokens,
+                    serve=self._serve_packets,
+                    clock=self._clock,
+                )
                 closing.push_async_callback(door.close)
                 await door.open()
             closing.push_async_callback(self._all_closed)
@@ -235,8 +241,8 @@ class MediaServer:
                     await self._serve(connection, admitted)
         except CallLost as exc:
             _log.warning("no call came about: %s", exc)
-        except Exception:  # noqa: BLE001 - the outermost frame of a connection
-            _log.exception("a media connection failed")
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
+            log_failure(_log, exc, "a media connection failed")
 
     async def _all_reached(self) -> None:
         """Wait for the connections that were made from here, in bounded time."""
@@ -348,12 +354,16 @@ class MediaServer:
 def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> IncomingCall:
     """What the signed webhook said comes first, then the carrier's start message, then its custom parameters."""
     grant = admitted.grant
+    caller = called = None
+    if admitted.may_name_numbers:
+        caller = started.caller or started.parameters.get("caller")
+        called = started.called or started.parameters.get("called")
     return IncomingCall(
         call=CallId(started.call),
         leg=leg,
         agent=admitted.agent,
-        caller_number=(grant and grant.caller) or started.caller or started.parameters.get("caller"),
-        called_number=(grant and grant.called) or started.called or started.parameters.get("called"),
+        caller_number=(grant and grant.caller) or caller,
+        called_number=(grant and grant.called) or called,
         parameters=started.parameters,
         again=grant is not None and grant.again,
     )

@@ -138,13 +138,14 @@ class TelephonySettings:
     max_lag_ms: int = 50
     """How late the beat of all calls may typically be before no new one is taken, so that none of them stutters."""
     max_http_connections: int = 256
-    """Other connections at a time."""
+    """Other connections at a time, and half as many from one address. One more takes the place of the one that has been
+    idle for longest, and is told 503 where none is."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
     audiosockets: tuple[AudioSocketLine, ...] = ()
     """Ports for Asterisk's AudioSocket, besides."""
     audiosocket_ids: frozenset[UUID] = field(default=frozenset(), repr=False)
-    """Ids that let an AudioSocket connection in; without any, ports that only this machine reaches take all."""
+    """Ids that let AudioSocket calls in, besides those that an Asterisk with the password asks for, one a call."""
     transfer_targets: Mapping[str, str] = field(default_factory=dict[str, str])
     """What flows call a target of a transfer → the telephone number, `+15551234567`. The carrier dials it because our
     answer document goes on with `<Redirect>`; a document of one's own has to do so too."""
@@ -196,9 +197,10 @@ class TelephonySettings:
             raise OperatorError(f"AudioSocket calls are to go to {line.agent!r}, which is not served")
         if not 1 <= line.port <= _MOST_PORT:
             raise OperatorError(f"AudioSocket's port is {line.port}, but must be 1 to {_MOST_PORT}")
-        if not (self.insecure or self.audiosocket_ids or _is_this_machine(line.host)):
+        if not (self.insecure or self.audiosocket_ids or self.asterisk_password):
             raise OperatorError(
-                f"whoever reaches {line.host} could call by AudioSocket: give --audiosocket-id, or bind 127.0.0.1"
+                "every AudioSocket call would be refused: set VOICEAGENT_ASTERISK_PASSWORD, with which the dial plan "
+                "asks for an id, or give --audiosocket-id, or try --insecure"
             )
 
     def _check_public_url(self, public_url: str) -> None:
