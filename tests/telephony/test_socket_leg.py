@@ -566,9 +566,10 @@ def test_digits_go_out_where_the_dialect_has_a_message_for_them(clock):
     driven(clock, scenario, dialect=_DialectWithKeys())
 
 
-def test_digits_are_not_pretended(clock):
+def test_digits_are_not_pretended(clock, caplog):
     async def scenario(rig):
         rig.leg.send_digits("12")
+        assert "2 keys are not pressed: twilio has no way" in caplog.text
         assert rig.socket.written == []
         assert rig.leg.counts["digits not sent"] == 2
 
@@ -829,6 +830,32 @@ def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):
         await settle()
         assert rest.asked == [("digits", "CA0", "12#", None)]
         assert rig.leg.counts["digits not sent"] == 0
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_keys_are_pressed_one_request_after_the_other(clock):
+    class Slow(RestCalls):
+        def __init__(self):
+            super().__init__()
+            self.answers = asyncio.Event()
+
+        async def send_digits(self, call, digits):
+            await super().send_digits(call, digits)
+            await self.answers.wait()
+
+    rest = Slow()
+
+    async def scenario(rig):
+        for digits in "123":
+            rig.leg.send_digits(digits)
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["1"]
+        rest.answers.set()
+        await settle()
+        rig.leg.send_digits("4")
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["1", "2", "3", "4"]
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
@@ -53,6 +54,8 @@ class LegEnding:
         self._shared = shared
         self._recording: ProviderRecording | None = None
         self._requests: set[asyncio.Task[None]] = set()
+        self._keys: deque[str] = deque()
+        """Keys that are asked for and not pressed yet: two requests at once would arrive in any order."""
         self._goodbye = (NORMAL, "agent hung up")
 
     def leave(self) -> None:
@@ -60,14 +63,19 @@ class LegEnding:
         self._goodbye = (GOING_AWAY, "server is going away")
 
     def send_digits(self, digits: str) -> None:
-        """Press keys towards the far side; where neither dialect nor provider can, they are only counted."""
+        """Press keys towards the far side, after those before; where nobody can, the log says so."""
         state, control = self._state, self._control(self._features.digits_out)
         if state.open is None or state.over or not (control or self._features.digits_out == "in_band"):
             state.count("digits not sent", len(digits))
+            _log.warning(
+                "leg %s: %d keys are not pressed: %s has no way", self._id, len(digits), self._features.dialect
+            )
         elif control is None:
             state.send(SendDigits(digits))
         else:
-            self._request(control.send_digits(state.open.started.call, digits))
+            self._keys.append(digits)
+            if len(self._keys) == 1:  # else they are pressed after those that are under way
+                self._request(self._press(control, state.open.started.call))
 
     def record(self, *, on: bool) -> None:
         """Have the provider record the call from now on, or not; where it cannot, that is only counted."""
@@ -79,6 +87,11 @@ class LegEnding:
             call = self._state.open.started.call
             self._recording = ProviderRecording(call, control, self._shared, count=self._state.count)
         self._recording.want(on=on)
+
+    async def _press(self, control: CallControl, call: str) -> None:
+        while self._keys:
+            await self._ask(control.send_digits(call, self._keys[0]))
+            self._keys.popleft()
 
     def _control(self, way: str) -> CallControl | None:
         """Return the provider's REST interface, where a thing is done by that and there is one."""
