@@ -598,6 +598,8 @@ class LegFeatures:
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    leaves_on_transfer: bool = False
+    """Whether a far side that hands a caller over by REST ends the connection by doing so: until then it has not."""
     record: Literal["rest", "no"] = "no"
     """Whether the provider records the call when it is asked to."""
     announce: Literal["redirect", "rest", "no"] = "no"

@@ -24,6 +24,7 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
+from voiceagent.telephony.leg_ending import LEAVES_WITHIN_MS
 from voiceagent.telephony.pacing import CATCH_UP_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
@@ -698,6 +699,40 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
         assert rig.socket.closed_with is None
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+class _DialectThatIsLeft(TwilioDialect):
+    features = replace(_DialectByRest.features, leaves_on_transfer=True)
+
+
+def test_a_caller_whose_far_side_leaves_with_them_is_handed_over_once_it_has_left(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(100)
+        assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        assert rig.socket.closed_with is None, "its caller would be hung up on"
+        assert not handing_over.done()
+        await rig.hear(STOP)
+        await settle()
+        assert await handing_over is False
+
+    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
+
+
+def test_a_caller_with_whom_nobody_leaves_has_not_been_handed_over(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(LEAVES_WITHIN_MS + 100)
+        with pytest.raises(CallLost, match="not handed over within 5000 ms"):
+            await handing_over
+        rig.leg.play("a2", b"x" * 800)
+        assert rig.kinds == ["media"], "the agent is heard again"
+
+    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
 
 
 ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")

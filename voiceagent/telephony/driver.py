@@ -266,6 +266,7 @@ class SocketLeg:
             _log.info("leg %s over (%s): %s", self._id, reason, dict(counts))
         self._post(LegLost(self._id, reason, may_return=may_return))
         self._state.all_heard.set()
+        self._state.ended.set()
 
     def _fail(self) -> None:
         self._lose("internal error")

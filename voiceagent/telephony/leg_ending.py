@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.in_time import within
 from voiceagent.ports import Announcement, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
@@ -17,12 +18,14 @@ from voiceagent.telephony.pacing import MARK_GRACE_MS
 from voiceagent.telephony.provider_recording import ProviderRecording
 from voiceagent.telephony.transfers import Handover, Transfers
 
-__all__ = ["GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
+__all__ = ["GOING_AWAY", "LEAVES_WITHIN_MS", "NORMAL", "SETTLE_MS", "LegEnding"]
 
 _log = logging.getLogger(__name__)
 
 SETTLE_MS = 200
 """Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
+LEAVES_WITHIN_MS = 5_000
+"""A channel that is redirected leaves its bridge within milliseconds; a dial plan that is busy needs longer."""
 
 NORMAL, GOING_AWAY = 1000, 1001
 
@@ -179,9 +182,19 @@ class LegEnding:
         dialled = self._dialled_for(started, handover.number)
         if not consulting or handover.announcement is None or dialled is None:
             await control.transfer(started.call, handover.number)
+            if features.leaves_on_transfer:
+                await self._left()
             return False
         await self._consult(control, started.call, dialled, handover.announcement)
         return True
+
+    async def _left(self) -> None:
+        """Wait for the far side to end the connection: if we did, its caller would be hung up on and not moved."""
+        try:
+            async with within(LEAVES_WITHIN_MS, self._state.clock):
+                await self._state.ended.wait()
+        except TimeoutError:
+            raise CallLost(f"the caller was not handed over within {LEAVES_WITHIN_MS} ms") from None
 
     async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
         consultations = self._transfers.consultations

@@ -35,7 +35,7 @@ class OpenLeg:
 class LegState:
     """One connection, its dialect, and what has become of both."""
 
-    __slots__ = ("all_heard", "clock", "counts", "dialect", "end", "hanging_up", "open", "over", "socket")
+    __slots__ = ("all_heard", "clock", "counts", "dialect", "end", "ended", "hanging_up", "open", "over", "socket")
 
     def __init__(self, *, socket: LegSocket, dialect: Dialect, clock: Clock) -> None:
         self.socket = socket
@@ -48,6 +48,8 @@ class LegState:
         """With what code and words the socket is closed, once that is decided."""
         self.over = False
         """The socket has ended."""
+        self.ended = asyncio.Event()
+        """The same, for whoever waits for it."""
         self.hanging_up = False
         """The agent says nothing more on this leg."""
         self.all_heard = asyncio.Event()
