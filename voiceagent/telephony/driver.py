@@ -196,7 +196,7 @@ class SocketLeg:
             elif self._state.open is None:
                 self._refuse("before start")
             elif isinstance(event, Media):
-                self._hear(self._state.open, event.audio, now_ms)
+                self._hear_in_order(self._state.open, event, now_ms)
             else:
                 self._take(self._state.open, event, now_ms)
 
@@ -256,6 +256,8 @@ class SocketLeg:
         self._state.over = True
         self._ticker.leave(self._tick)
         if self._state.open is not None:
+            for audio in self._state.open.order.rest():
+                self._hear(self._state.open, audio, self._clock.now_ms())
             self._state.open.pacer.abandon(self._clock.now_ms())
         if self._state.end is None and self.features.close_is_hang_up and self._socket.closed_in_order:
             self._state.end = (NORMAL, "caller hung up")
@@ -283,6 +285,13 @@ class SocketLeg:
         if self._early is not None:
             self._early.hand_over(events)
 
+    def _hear_in_order(self, leg: OpenLeg, media: Media, now_ms: int) -> None:
+        due = [media.audio] if media.number is None else leg.order.take(media.number, media.audio, now_ms)
+        if due is None:
+            self._ignored["audio twice or too late"] += 1
+        for audio in due or ():
+            self._hear(leg, audio, now_ms)
+
     def _hear(self, leg: OpenLeg, audio: bytes, now_ms: int) -> None:
         if self._events is not None and leg.line.accept(audio, now_ms):
             self._events.audio_arrived(audio)
@@ -298,7 +307,10 @@ class SocketLeg:
     def _tick(self, now_ms: int) -> bool:
         """Once per frame, in one beat with all other legs, for as long as this one is open."""
         leg = self._state.opened
-        due_ms = leg.line.silence_due_ms(now_ms)
+        for audio in leg.order.overdue(now_ms):
+            self._hear(leg, audio, now_ms)
+        # While audio waits for what should come before it, there is no silence to be put in its place.
+        due_ms = leg.line.silence_due_ms(now_ms) if not leg.order.waits else 0
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
         if leg.pacer.busy:
