@@ -211,6 +211,7 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
         "command_id": "stream",
         "stream_url": "wss://x/media",
         "stream_track": "inbound_track",
+        "stream_codec": "L16",
         "stream_bidirectional_mode": "rtp",
         "stream_bidirectional_codec": "L16",
         "stream_bidirectional_sampling_rate": 16_000,

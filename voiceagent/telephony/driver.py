@@ -173,6 +173,10 @@ class SocketLeg:
         self._given_up = self._given_up or self._state.end is None
         self.end(reason)
 
+    async def turn_away(self, call: str) -> None:
+        """End a call whose connection we have refused before it began, as `LegEnding.turn_away` does."""
+        await self._ending.turn_away(call)
+
     def leave(self) -> None:
         """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
         self._ending.leave()

@@ -138,6 +138,13 @@ class LegEnding:
         if control is not None:
             await self._ask(control.hang_up(state.open.started.call))
 
+    async def turn_away(self, call: str) -> None:
+        """End a call that we could not begin, where closing the connection leaves its caller waiting in silence."""
+        control = self._control(self._features.hang_up)
+        if control is not None and self._state.open is None and self._state.end is not None:
+            _log.warning("call %s is hung up on: its connection is of no use (%s)", call, self._state.end[1])
+            await self._ask(control.hang_up(call))
+
     async def transfer(self, target: str, announcement: Announcement | None) -> bool:
         """Hand the caller over to one of the server's targets, after draining.
 

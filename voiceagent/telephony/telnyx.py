@@ -1,10 +1,10 @@
 """Telnyx media streaming: a telephone call as JSON messages in which the two directions may be coded differently.
 
-Facts from Telnyx's documentation (`media-streaming`) and the types of its SDK: what comes in is what the telephone
-network has chosen and `start.media_format` names; what goes out is what `stream_bidirectional_codec` asked for, raw,
-without RTP headers, in pieces of 20 ms to 30 s. Media may come in any order: `chunk` and `timestamp` put it right.
-Nobody has said whether a clear sends pending marks back; the row takes it that it may. Closing the socket ends the
-stream and not the call.
+Facts from Telnyx's documentation (`media-streaming`, `streaming_start`) and the types of its SDK: what comes in is what
+`stream_codec` asked for, or what the telephone network has chosen, where that cannot be made of it;
+`start.media_format` names it. What goes out is what `stream_bidirectional_codec` asked for, raw, without RTP headers,
+in pieces of 20 ms to 30 s. Media may come in any order: `chunk` and `timestamp` put it right. Nobody has said whether a
+clear sends pending marks back; the row takes it that it may. Closing the socket ends the stream and not the call.
 """
 
 from __future__ import annotations
