@@ -103,6 +103,13 @@ def test_what_is_missing_or_wrong_is_said(changed, message):
         dial(**given)
 
 
+def test_an_asterisk_is_not_asked_who_has_answered(environment):
+    for name, value in ENVIRONMENT.items():
+        environment.setenv(name, value)
+    with pytest.raises(OperatorError, match="--detect-machine: asterisk does not find out who answers"):
+        dial(*CALL, carrier="asterisk", detect_machine=True, api="http://127.0.0.1:9")
+
+
 def test_an_asterisk_places_a_call_and_asks_no_webhook(environment, capsys):
     for name, value in ENVIRONMENT.items():
         environment.setenv(name, value)
