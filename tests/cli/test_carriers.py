@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import fields
 
 import pytest
@@ -42,20 +43,22 @@ def environment(monkeypatch):
 def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     providers()
     printed = capsys.readouterr().out
-    rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in printed.splitlines() if "│" in line}
-    assert set(rows) == set(DIALECTS) - {"auto"} | {"audiosocket"}
-    assert [cell.strip() for cell in rows["telnyx"][3:9]] == ["rest"] * 6
-    assert [cell.strip() for cell in rows["signalwire"][3:9]] == [
-        "in_band",
-        "redirect",
-        "redirect",
-        "close",
-        "rest",
-        "rest",
+    heads, *rows = [
+        [cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in printed.splitlines() if line[0] in "│┃"
     ]
-    assert [cell.strip() for cell in rows["fonoster"][5:9]] == ["no", "close", "no", "no"]
-    assert [cell.strip() for cell in rows["asterisk"][3:9]] == ["rest", "rest", "no", "in_band", "no", "rest"]
-    assert rows["browser"][2].strip() == "dropped"
+    can = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
+    assert set(can) == set(DIALECTS) - {"auto"} | {"audiosocket"}
+    by_rest = {name for name, how in can["telnyx"].items() if how == "rest"}
+    assert by_rest == {"digits out", "transfer", "announce", "hang up", "recording", "dial out", "machine detection"}
+    assert (can["signalwire"]["digits out"], can["signalwire"]["transfer"]) == ("in_band", "redirect")
+    assert (can["fonoster"]["transfer"], can["fonoster"]["announce"]) == ("redirect", "no")
+    assert (can["asterisk"]["dial out"], can["asterisk"]["machine detection"]) == ("rest", "no")
+    assert can["browser"]["marks on clear"] == "dropped"
+    assert {name: row["position"] for name, row in can.items() if row["position"] != "marks"} == {
+        "audiosocket": "clock"
+    }
+    assert {name for name, row in can.items() if row["end told by"] == "closing"} == {"asterisk", "audiosocket"}
+    assert {row["digits in"] for row in can.values()} == {"in_band"}
 
 
 @pytest.mark.parametrize(
