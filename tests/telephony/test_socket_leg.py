@@ -869,17 +869,33 @@ def test_digits_are_sent_by_request_where_the_dialect_has_no_message(clock):
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
+class SlowKeys(RestCalls):
+    def __init__(self):
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def send_digits(self, call, digits):
+        await super().send_digits(call, digits)
+        await self.answers.wait()
+
+
+def test_a_call_whose_keys_are_being_pressed_is_ended_after_them(clock):
+    rest = SlowKeys()
+
+    async def scenario(rig):
+        rig.leg.send_digits("1")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await settle()
+        assert [what for what, *_ in rest.asked] == ["digits"]
+        rest.answers.set()
+        await ending
+        assert [what for what, *_ in rest.asked] == ["digits", "hang up"]
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
 def test_keys_are_pressed_one_request_after_the_other(clock):
-    class Slow(RestCalls):
-        def __init__(self):
-            super().__init__()
-            self.answers = asyncio.Event()
-
-        async def send_digits(self, call, digits):
-            await super().send_digits(call, digits)
-            await self.answers.wait()
-
-    rest = Slow()
+    rest = SlowKeys()
 
     async def scenario(rig):
         for digits in "123":

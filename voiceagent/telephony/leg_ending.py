@@ -59,6 +59,7 @@ class LegEnding:
         self._requests: set[asyncio.Task[None]] = set()
         self._keys: deque[str] = deque()
         """Keys that are asked for and not pressed yet: two requests at once would arrive in any order."""
+        self._pressing: asyncio.Task[None] | None = None
         self._goodbye = (NORMAL, "agent hung up")
 
     def leave(self) -> None:
@@ -78,7 +79,7 @@ class LegEnding:
         else:
             self._keys.append(digits)
             if len(self._keys) == 1:  # else they are pressed after those that are under way
-                self._request(self._press(control, state.open.started.call))
+                self._pressing = self._request(self._press(control, state.open.started.call))
 
     def record(self, *, on: bool) -> None:
         """Have the provider record the call from now on, or not; where it cannot, that is only counted."""
@@ -100,10 +101,11 @@ class LegEnding:
         """Return the provider's REST interface, where a thing is done by that and there is one."""
         return self._controls.get(self._features.dialect) if way == "rest" else None
 
-    def _request(self, request: Awaitable[None]) -> None:
+    def _request(self, request: Awaitable[None]) -> asyncio.Task[None]:
         asking = asyncio.ensure_future(self._ask(request))
         self._requests.add(asking)
         asking.add_done_callback(self._requests.discard)
+        return asking
 
     async def _ask(self, request: Awaitable[None]) -> None:
         try:
@@ -212,7 +214,9 @@ class LegEnding:
             raise CallLost(f"whoever takes the caller could not be told anything: {exc}") from exc
 
     async def _heard_out(self) -> None:
-        """Wait until all that was queued has been heard: its last mark, or the time it takes and a margin."""
+        """Wait until keys are pressed and all that was queued is heard: its last mark, or its time and a margin."""
+        if self._pressing is not None:
+            await asyncio.wait({self._pressing})
         state, clock = self._state, self._state.clock
         leg, asked_before = state.open, state.hanging_up
         state.hanging_up = True
