@@ -158,7 +158,9 @@ def test_keys_are_found_in_the_environment_and_shown_to_nobody():
 @pytest.mark.parametrize("key", [key.name for key in fields(CarrierKeys)])
 def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
     telephony = TelephonySettings(
-        agents=frozenset(), public_url="https://voice.example.com", keys=CarrierKeys.of({key.upper(): "x"})
+        agents=frozenset(),
+        public_url="https://voice.example.com",
+        keys=CarrierKeys.of({key.upper(): "x", "SIGNALWIRE_BEARER": "x"}),
     )
     if key not in {f"{name}_secret" for name in ("cloudonix", "fonoster", "browser", "auto")} | {
         "signalwire_signing_key",
@@ -177,7 +179,7 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
         ({"TELNYX_PUBLIC_KEY": "x"}, {"telnyx_codec": "PCMU"}, [MULAW_8K]),
         ({"TELNYX_PUBLIC_KEY": "x"}, {"telnyx_codec": "PCMA"}, [MULAW_8K, AudioFormat("alaw", 8_000)]),
         (
-            {"SIGNALWIRE_SIGNING_KEY": "x", "BROWSER_SECRET": "x"},
+            {"SIGNALWIRE_SIGNING_KEY": "x", "SIGNALWIRE_BEARER": "x", "BROWSER_SECRET": "x"},
             {"signalwire_codec": "L16@24000h"},
             [MULAW_8K, AudioFormat("pcm16", 24_000), AudioFormat("pcm16", 16_000)],
         ),

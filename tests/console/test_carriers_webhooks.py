@@ -73,6 +73,9 @@ class TelnyxAtWork:
     async def reject(self, call):
         self._note("reject", call)
 
+    async def hang_up(self, call):
+        self._note("hang_up", call)
+
     async def start_stream(self, call, url, parameters, *, command_id, settings):
         self._note("stream", call, url, dict(parameters), settings.telnyx_codec)
         self.command_ids.append(command_id)
@@ -84,12 +87,13 @@ class Desk:
         self.tokens = CallTokens(MemoryStore(self.clock))
         self.telnyx = TelnyxAtWork()
         self.broken_off = set()
+        self.transfers = Transfers({}, self.clock, MemoryStore(self.clock))
         self.limits = CallLimits(settings, state=MemoryStore(self.clock), clock=self.clock)
         self.app = control_plane(
             settings,
             clock=self.clock,
             tokens=self.tokens,
-            transfers=Transfers({}, self.clock, MemoryStore(self.clock)),
+            transfers=self.transfers,
             limits=self.limits,
             ready=lambda: ready,
             takes=lambda _: True,
@@ -225,13 +229,25 @@ def test_without_detection_a_call_that_we_have_placed_is_streamed_when_it_is_ans
 @pytest.mark.parametrize("event", ["streaming.stopped", "streaming.failed"])
 def test_a_stream_that_broke_off_is_begun_anew_where_the_call_goes_on(event):
     desk = Desk()
-    desk.told(event)
-    assert desk.telnyx.commands == []
     desk.broken_off.add(("bank", "v3:c0"))
     desk.told(event, number="e7")
     ((command, _, url, _, _),) = desk.telnyx.commands
     assert (command, desk.telnyx.command_ids) == ("stream", ["e7"])
     assert desk.grant(url, "telnyx").again
+
+
+@pytest.mark.parametrize("event", ["streaming.stopped", "streaming.failed"])
+def test_a_call_whose_stream_is_over_for_good_is_ended_or_its_caller_would_wait_in_silence(event):
+    desk = Desk()
+    desk.told(event)
+    assert [command[0] for command in desk.telnyx.commands] == ["hang_up"]
+
+
+def test_a_call_that_was_handed_over_is_not_ended_with_its_stream():
+    desk = Desk()
+    asyncio.run(desk.transfers.leaves("v3:c0"))
+    desk.told("streaming.stopped")
+    assert desk.telnyx.commands == []
 
 
 @pytest.mark.parametrize("event", ["call.hangup", "streaming.started", "call.dtmf.received", "x"])

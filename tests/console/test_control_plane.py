@@ -289,6 +289,17 @@ def test_a_caller_whom_nobody_takes_is_connected_to_their_agent_again(came):
     assert asyncio.run(desk.tokens.redeem(token, agent="bank")).again
 
 
+def test_whoever_was_dialled_once_is_not_dialled_again_when_the_agent_has_hung_up_as_well():
+    desk = Desk(WITH_SUPPORT)
+    handed_over(desk)
+    assert verbs(desk.post(AFTER))[0][0] == "Dial"
+    assert verbs(desk.post(AFTER))[0][0] == "Dial", "the carrier may ask twice"
+    desk.broken_off.add(("bank", "CA0"))
+    desk.post(AFTER, FORM | {"DialCallStatus": "busy"})
+    desk.broken_off.clear()
+    assert verbs(desk.post(AFTER)) == [("Hangup", None)]
+
+
 def test_a_caller_whose_time_with_the_agent_is_over_hears_that_nobody_is_there():
     said, hang_up = verbs(Desk(WITH_SUPPORT).post(AFTER, FORM | {"DialCallStatus": "no-answer"}))
     assert said[0] == "Say"

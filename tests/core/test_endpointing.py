@@ -85,7 +85,7 @@ def test_a_time_of_day_may_go_on_too() -> None:
 
 def test_a_sentence_that_stops_in_the_middle_is_waited_for() -> None:
     assert patience_ms("I would like to") == 1_100
-    assert patience_ms("What is my balance?") == 600
+    assert patience_ms("What is my balance?") == 500
 
 
 @pytest.mark.parametrize(

@@ -225,9 +225,10 @@ async def calling(
 async def _follow(log: Path, phone: Phone, sipp: asyncio.subprocess.Process) -> None:
     with log.open() as lines:
         while True:
+            over = sipp.returncode is not None  # looked at first: it writes until it ends
             for line in lines:
                 phone.note(line.strip())
-            if sipp.returncode is not None:
+            if over:
                 phone.over.set()
                 return
             await asyncio.sleep(0.02)

@@ -26,6 +26,7 @@ from telnyx.types import calls as sdk
 
 from tests.console.test_carriers_webhooks import Desk
 from tests.telephony.provider_api import ProviderApi
+from voiceagent.ports import Announcement
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
@@ -89,7 +90,10 @@ COMMANDS: Mapping[str, tuple[Ask, str, Any]] = {
     "transfer": (do("transfer", CALL, "+4930"), "transfer", sdk.ActionTransferParams),
     "press keys": (do("send_digits", CALL, "12#"), "send_dtmf", sdk.ActionSendDtmfParams),
     "record": (do("start_recording", CALL), "start_recording", sdk.ActionStartRecordingParams),
-    "stop recording": (do("stop_recording", CALL), "stop_recording", sdk.ActionStopRecordingParams),
+    "pause recording": (do("pause_recording", CALL, ""), "pause_recording", sdk.ActionPauseRecordingParams),
+    "go on recording": (do("resume_recording", CALL, ""), "resume_recording", sdk.ActionResumeRecordingParams),
+    "say": (do("speak", CALL, Announcement("A caller.", "en-US")), "speak", sdk.ActionSpeakParams),
+    "stop recording": (do("stop_recording", CALL, ""), "stop_recording", sdk.ActionStopRecordingParams),
 } | {
     f"stream, {codec} at {rate_hz} Hz": (
         start_stream(codec, rate_hz),
@@ -121,7 +125,7 @@ def test_a_command_is_one_that_the_sdk_knows_and_sends_alike(name: str) -> None:
 
 @pytest.mark.parametrize("detects", [False, True])
 def test_a_call_is_placed_as_the_sdk_places_it(detects: bool) -> None:
-    path, body = asked(do("dial", Dialled("+4930", "+4940", HOOK, detects)))
+    path, body = asked(do("dial", Dialled("+4930", "+4940", HOOK, detects, "bank")))
     given = {"from_" if name == "from" else name: value for name, value in body.items()}  # what Python has it called
     assert_they_fit(given, said.CallDialParams)
     assert asked_by_the_sdk(lambda client: client.calls.dial(**given)) == (path, body)

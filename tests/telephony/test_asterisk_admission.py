@@ -14,11 +14,12 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voiceagent.console.lines import open_lines
-from voiceagent.errors import OperatorError
+from voiceagent.errors import CallLost, OperatorError
 from voiceagent.ports import MULAW_8K
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.reach import reached
 from voiceagent.telephony.settings import TelephonySettings
 
 START = (
@@ -201,11 +202,40 @@ def test_asked_to_it_connects_to_the_configured_asterisk_only(running_clock):
     assert waiting.paths == ["/media/abc-1"]
 
 
-@pytest.mark.parametrize("path", ["", "?connection=../../x", "?connection=a%3Fb", "?connection=" + "a" * 65])
+@pytest.mark.parametrize(
+    "path", ["", "?connection=..", "?connection=../../x", "?connection=a%3Fb", "?connection=" + "a" * 65]
+)
 def test_what_is_no_connection_is_not_connected_to(running_clock, path):
     waiting = Waiting(running_clock)
     assert asyncio.run(waiting.run(path)).status_code == HTTPStatus.BAD_REQUEST
     assert waiting.paths == []
+
+
+def test_who_answers_there_sends_us_nowhere_else(running_clock, caplog):
+    """Asked by a redirect to another place, which may be one that only this machine reaches."""
+
+    async def run():
+        asked = []
+
+        async def elsewhere(connection):
+            asked.append(connection.request.path)
+
+        async with serve(elsewhere, "127.0.0.1", 0, subprotocols=["media"]) as other:
+            there = other.sockets[0].getsockname()[1]
+
+            def sends_away(connection, _):
+                response = connection.respond(HTTPStatus.FOUND, "")
+                response.headers["Location"] = f"ws://127.0.0.1:{there}/secret"
+                return response
+
+            async with serve(elsewhere, "127.0.0.1", 0, process_request=sends_away) as asterisk:
+                port = asterisk.sockets[0].getsockname()[1]
+                with pytest.raises(CallLost):
+                    async with reached(f"ws://127.0.0.1:{port}/media/abc"):
+                        pass
+        return asked
+
+    assert asyncio.run(run()) == []
 
 
 class SpentTooMuch:

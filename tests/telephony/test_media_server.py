@@ -22,7 +22,7 @@ from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallT
 from voiceagent.telephony.driver import START_DEADLINE_MS
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
-from voiceagent.telephony.settings import TelephonySettings
+from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.transfers import Handover, Transfers
 
@@ -642,6 +642,7 @@ def test_a_hundred_calls_at_once_hear_only_themselves(running_clock):
         {"public_url": "http://127.0.0.1.example.com"},
         {"port": 65_536},
         {"port": -1},
+        {"keys": CarrierKeys(signalwire_signing_key="k")},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):

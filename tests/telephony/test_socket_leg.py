@@ -16,6 +16,7 @@ from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
+from voiceagent.telephony.detecting import DetectingDialect
 from voiceagent.telephony.driver import (
     MAX_EARLY_MS,
     MAX_REFUSED,
@@ -665,6 +666,16 @@ def test_a_call_that_its_socket_does_not_end_is_ended_by_request_before_the_sock
         assert rig.leg.counts["request refused"] == refuses
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_what_a_detected_dialect_needs_is_known_once_it_is_detected(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        await rig.leg.hang_up(drain=True)
+        assert [asked[:2] for asked in rest.asked] == [("hang up", "CA0")]
+
+    driven(clock, scenario, dialect=DetectingDialect({"twilio": _DialectByRest}), controls={"rest": rest})
 
 
 def test_a_caller_who_has_left_is_not_hung_up_on(clock):

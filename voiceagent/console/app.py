@@ -226,6 +226,10 @@ class _Lines:
 
     async def _dialled(self, request: Request, asked: _Asked) -> Response:
         """Say how a call goes on for which somebody was dialled: with us once more, if they have not taken it."""
+        try:
+            await self.transfers.dialled(asked.call)
+        except StateUnavailable as exc:
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody can note that it was dialled: {exc}")
         if asked.was_taken:
             return twiml("<Hangup/>")
         if await self.may_go_on(asked.agent, CallId(asked.call)):
@@ -308,6 +312,7 @@ class _Lines:
             consultations=self.transfers.consultations,
             why_not=self.why_not,
             over=self.limits.caller_is_over,
+            has_left=self.transfers.has_left,
             may_go_on=self.may_go_on,
         )
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))

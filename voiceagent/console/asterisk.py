@@ -49,7 +49,7 @@ def asterisk_routes(
         if refused is not None:
             return refused
         connection = request.query_params.get("connection", "")
-        if settings.asterisk_url is None or not _ID.fullmatch(connection):
+        if settings.asterisk_url is None or not _ID.fullmatch(connection) or not connection.strip("."):
             return _refused(HTTPStatus.BAD_REQUEST, "it names no connection, or --asterisk-url is not given")
         parameters = query_parameters(request.url.query)
         admitted = Admission(str(request.path_params["agent"]), AsteriskDialect(parameters), None)

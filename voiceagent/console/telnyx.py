@@ -60,6 +60,8 @@ class TelnyxDesk:
     """Why no new call is taken for this agent."""
     over: Callable[[str, str | None], Awaitable[str | None]]
     """(call, caller) → why this caller may not begin another call."""
+    has_left: Callable[[str], Awaitable[bool]]
+    """Whether a caller was handed over by a command a moment ago: the stream that ends was theirs with us."""
     may_go_on: Callable[[str, CallId], Awaitable[bool]]
     """(agent, call) → whether a call whose stream has ended was broken off and goes on if it is connected again."""
 
@@ -94,9 +96,11 @@ class TelnyxDesk:
                 await self._stream(agent, asked.call, asked, {**parameters, "answered_by": asked.found or "not_sure"})
             case "streaming.failed" | "streaming.stopped":
                 # A caller for whom somebody is called waits for them, and not for us.
-                waits = await self.consultations.of(asked.call) is not None
+                waits = await self.consultations.of(asked.call) is not None or await self.has_left(asked.call)
                 if not waits and await self.may_go_on(agent, CallId(asked.call)):
                     await self._stream(agent, asked.call, asked, parameters, again=True)
+                elif not waits:  # without a stream nobody would be heard in it, and it would go on
+                    await self.calls.hang_up(asked.call)
             case "call.speak.ended" if asked.leaving:
                 await self.calls.hang_up(asked.call)
             case "call.hangup":

@@ -20,7 +20,7 @@ __all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "patience_after"]
 
 COMPLETE_SLOT_MS = 300
 """After all that was asked for nobody needs waiting for."""
-_COMPLETE_MS = 600
+_COMPLETE_MS = 500
 _OPEN_MS = 800
 _HALF_SAID_MS = 900
 """After an answer that people go on with: "two hundred … and fifty", "March fourteenth … nineteen eighty seven"."""

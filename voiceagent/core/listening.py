@@ -82,7 +82,9 @@ class Listening:
         self._unheard.pop(utterance, None)
         if known and self._hearing.has_words(text):
             self.barge_in("words")
-        elif not known and text and not self._transcript.words_came(utterance, text):
+        elif not known and text and self._transcript.words_came(utterance, text):
+            self._asks_to_wait(text)
+        elif not known and text:
             self._out.emit(ReportProblem("late transcript", utterance))
             self._late_words(utterance, text, in_audio=in_audio)
 
@@ -127,7 +129,7 @@ class Listening:
             return
         self._turn_over_because(turn.over_because, turn.ended_ms)
         self._turn_taken()
-        self._silence.asked_to_wait = self._state.language.asks_to_wait(turn.text)
+        self._asks_to_wait(turn.text)
         if self._confirming.answered_by(turn):
             return
         self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
@@ -146,7 +148,11 @@ class Listening:
         self._turn_over_because("the speech model answers", self._state.now_ms)
         self._turn_taken()
         self._transcript.caller(said, self._state.epoch, in_audio=True)
+        self._asks_to_wait(" ".join(text for text in said.values() if text))
         self._count_turns()
+
+    def _asks_to_wait(self, text: str) -> None:
+        self._silence.asked_to_wait = self._state.language.asks_to_wait(text)
 
     def _turn_over_because(self, reason: str, ended_ms: int) -> None:
         self._out.emit(NoteDecision("turn over", reason, self._state.now_ms - ended_ms))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.in_time import within
-from voiceagent.ports import Announcement, SharedState
+from voiceagent.ports import Announcement, LegFeatures, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState
@@ -50,7 +50,6 @@ class LegEnding:
         """
         self._id = leg
         self._state = state
-        self._features = state.dialect.features
         self._transfers = transfers
         self._controls = controls
         self._dialled_for = dialled_for
@@ -61,6 +60,10 @@ class LegEnding:
         """Keys that are asked for and not pressed yet: two requests at once would arrive in any order."""
         self._pressing: asyncio.Task[None] | None = None
         self._goodbye = (NORMAL, "agent hung up")
+
+    @property
+    def _features(self) -> LegFeatures:
+        return self._state.dialect.features  # which dialect it is may not be known before the first message
 
     def leave(self) -> None:
         """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
@@ -190,9 +193,14 @@ class LegEnding:
             return features.announce == "redirect"
         dialled = self._dialled_for(started, handover.number)
         if not consulting or handover.announcement is None or dialled is None:
-            await control.transfer(started.call, handover.number)
-            if features.leaves_on_transfer:
-                await self._left()
+            await self._transfers.leaves(started.call)
+            try:
+                await control.transfer(started.call, handover.number)
+                if features.leaves_on_transfer:
+                    await self._left()
+            except CallLost:
+                await self._transfers.stays(started.call)
+                raise
             return False
         await self._consult(control, started.call, dialled, handover.announcement)
         return True

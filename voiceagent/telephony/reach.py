@@ -18,11 +18,18 @@ _OPEN_S = 5
 _CLOSE_S = 2
 
 
+class _Straight(connect):
+    """Goes where it was told to go, and not where whoever answers there would send it."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 @asynccontextmanager
 async def reached(url: str) -> AsyncGenerator[ClientConnection]:
     """Connect, and cut the connection off in the end. Raises CallLost where nobody answers as they should."""
     try:
-        connection = await connect(
+        connection = await _Straight(
             url,
             subprotocols=[Subprotocol("media")],
             compression=None,

@@ -320,7 +320,7 @@ class MediaServer:
         refusal = None if incoming.again else await self._refusal(incoming)  # who connects again has begun before
         if refusal is not None:
             _log.warning("refused a call on leg %s: %s", leg.id, refusal)
-            leg.end(refusal)
+            leg.end("no new call is taken")  # why is ours to know
             return
         try:
             async with self._limits.going_on(incoming.call, incoming.caller_number):

@@ -175,6 +175,8 @@ class TelephonySettings:
             self._check_public_url(self.public_url)
 
     def _check_exchanges(self) -> None:
+        if self.keys.signalwire_signing_key and not self.keys.signalwire_bearer:
+            raise OperatorError("SignalWire's calls would be refused: set SIGNALWIRE_BEARER to any secret of yours")
         for line in self.audiosockets:
             self._check_audiosocket(line)
         if self.ari_url is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +36,10 @@ class Handover:
 
 
 _handover: TypeAdapter[Handover] = TypeAdapter(Handover)
+
+
+_LEFT_MS = 60_000
+"""The stream of a call that is handed over by a command ends within seconds."""
 
 
 @dataclass(slots=True)
@@ -107,6 +112,30 @@ class Transfers:
         except ValidationError:  # of another version of this program
             return None
 
+    async def dialled(self, call: str) -> None:
+        """Somebody has been dialled for this call: that is not to be done again. Raises StateUnavailable."""
+        known = self._expected.pop(call, None)
+        if known is not None:
+            known.forget()
+            self._look_who_waits()
+        await self._state.take(_key(call))
+
+    async def leaves(self, call: str) -> None:
+        """Note that a caller is handed over by a command. Raises CallLost where that cannot be noted."""
+        try:
+            await self._state.note(_left_key(call), "left", ttl_ms=_LEFT_MS)
+        except StateUnavailable as exc:
+            raise CallLost(f"nobody could be told that the caller is handed over: {exc}") from exc
+
+    async def stays(self, call: str) -> None:
+        """The command was refused."""
+        with suppress(StateUnavailable):
+            await self._state.take(_left_key(call))
+
+    async def has_left(self, call: str) -> bool:
+        """Return whether a caller was handed over by a command a moment ago. Raises StateUnavailable."""
+        return await self._state.noted(_left_key(call)) is not None
+
     async def all_asked(self) -> None:
         """Return when no carrier is still to ask, as far as this worker knows: at the latest when time is up."""
         await self._none_waits.wait()
@@ -134,6 +163,10 @@ class Transfers:
 
 def _key(call: str) -> str:
     return f"transfer:{call}"
+
+
+def _left_key(call: str) -> str:
+    return f"left by transfer:{call}"
 
 
 def _asked_key(call: str) -> str:

@@ -15,6 +15,7 @@ from voiceagent.ports import Clock
 __all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket", "bound_sending"]
 
 CLOSE_DEADLINE_MS = 2_000
+_MOST_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code
 """A far side that does not answer a close in this time is cut off."""
 SEND_BUFFER_BYTES = 32_768
 """What the operating system may hold back: three seconds of speech. Left to itself it would take minutes of it from us
@@ -65,7 +66,7 @@ class WebSocket:
         try:
             async with asyncio.TaskGroup() as tasks:
                 discarding = tasks.create_task(self._discard())
-                await self._connection.close(code, reason)
+                await self._connection.close(code, reason.encode()[:_MOST_REASON_BYTES].decode(errors="ignore"))
                 discarding.cancel()
         except asyncio.CancelledError:
             self.abort()  # nobody is left who would see to it that it ends
