@@ -52,8 +52,8 @@ test-faults: $(STAMP)  ## Run the tests of real processes: signals, floods, stal
 test-providers:  ## Run the tests against servers and SDKs of others (its own .venv-providers, Python >= 3.12)
 	@tests/providers/run
 
-peers:  ## Get real telephone peers: Asterisk 22 in a folder of its own, sipp and baresip (Debian, as root)
-	@tests/peers/prepare
+peers:  ## Get real telephone peers, anew where there are newer: Asterisk in a folder of its own, sipp, baresip (Debian, as root)
+	@tests/peers/prepare --newest
 
 test-peers: $(STAMP)  ## Run the tests against Asterisk, sipp and baresip
 	@tests/peers/run

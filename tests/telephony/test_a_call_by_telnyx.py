@@ -56,10 +56,11 @@ async def nothing(_):
     pass
 
 
-def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True):
+def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True, start=None, closed_with=1000):
     """Have Telnyx call us and `ending` end it; return what Telnyx was asked, and the calls that were taken.
 
-    `afterwards` is given what sends more of its webhooks.
+    `start` is what its stream begins with, `closed_with` how we close it. `afterwards` is given what sends more of its
+    webhooks.
     """
     api, taken = ProviderApi(), []
 
@@ -91,9 +92,9 @@ def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True):
                     await connect(f"ws://127.0.0.1:{port}/media/telnyx/bank")
                 async with connect(url, compression=None) as socket:
                     await socket.send('{"event":"connected","version":"1.0.0"}')
-                    await socket.send(telnyx_start())
+                    await socket.send(start or telnyx_start())
                     await socket.wait_closed()
-                    assert socket.close_code == 1000
+                    assert socket.close_code == closed_with
                 with pytest.raises(InvalidStatus, match="403"):
                     await connect(url)
 
@@ -120,6 +121,19 @@ def test_a_call_is_answered_streamed_let_in_once_and_ended_by_request(running_cl
     asked, taken = called(running_clock, ending)
     assert commands_of(asked) == ["answer", "streaming_start", "hangup"]
     assert taken == [("v3:c", "+4930", "+4940")]
+
+
+def test_a_caller_whose_audio_is_not_spoken_here_is_hung_up_on(running_clock, caplog):
+    asked, taken = called(
+        running_clock, nothing, start=telnyx_start("G722", call_control_id="v3:other"), closed_with=1008
+    )
+    assert [(call, command) for call, command, _ in asked] == [
+        ("v3:c", "answer"),
+        ("v3:c", "streaming_start"),
+        ("v3:c", "hangup"),  # the call that was announced, whatever the stream says
+    ]
+    assert taken == []
+    assert "its connection is of no use (audio format not agreed)" in caplog.text
 
 
 def test_a_caller_who_is_handed_over_is_not_hung_up_on(running_clock):

@@ -189,6 +189,7 @@ def test_an_asterisk_that_has_no_such_channel_is_asked_for_nothing_more(running_
         do("resume_recording", CHANNEL, ""),
         do("stop_recording", CHANNEL, ""),
         do("consult", CHANNEL, Dialled("+4930", "+4940", HOOK, detect_machine=False, agent="bank")),
+        do("dial", Dialled("+4930", "+4940", HOOK, detect_machine=True, agent="bank")),
     ],
 )
 def test_what_an_asterisk_is_not_asked_for_is_refused_here(running_clock, ask):
@@ -211,6 +212,7 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
         "command_id": "stream",
         "stream_url": "wss://x/media",
         "stream_track": "inbound_track",
+        "stream_codec": "L16",
         "stream_bidirectional_mode": "rtp",
         "stream_bidirectional_codec": "L16",
         "stream_bidirectional_sampling_rate": 16_000,

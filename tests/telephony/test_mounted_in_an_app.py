@@ -140,13 +140,15 @@ def test_the_web_servers_log_has_neither_numbers_nor_call_tokens(
 
 def test_a_level_that_somebody_has_set_for_httpx_stays() -> None:
     log = logging.getLogger("httpx")
+    level_before = log.level
+    log.setLevel(logging.NOTSET)
     with discreet_web_log():
         assert log.level == logging.WARNING
     assert log.level == logging.NOTSET
     log.setLevel(logging.INFO)
     with discreet_web_log():
         assert log.level == logging.INFO
-    log.setLevel(logging.NOTSET)
+    log.setLevel(level_before)
 
 
 def test_a_patient_server_lets_a_call_come_to_its_end_and_takes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

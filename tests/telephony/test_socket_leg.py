@@ -26,7 +26,7 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
-from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS
+from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS, LEAVES_WITHIN_MS
 from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.pacing import CATCH_UP_MS, MARK_GRACE_MS
 from voiceagent.telephony.ticker import Ticker
@@ -605,9 +605,10 @@ def test_digits_go_out_where_the_dialect_has_a_message_for_them(clock):
     driven(clock, scenario, dialect=_DialectWithKeys())
 
 
-def test_digits_are_not_pretended(clock):
+def test_digits_are_not_pretended(clock, caplog):
     async def scenario(rig):
         rig.leg.send_digits("12")
+        assert "2 keys are not pressed: twilio has no way" in caplog.text
         assert rig.socket.written == []
         assert rig.leg.counts["digits not sent"] == 2
 
@@ -798,6 +799,40 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
         assert rig.socket.closed_with is None
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+class _DialectThatIsLeft(TwilioDialect):
+    features = replace(_DialectByRest.features, leaves_on_transfer=True)
+
+
+def test_a_caller_whose_far_side_leaves_with_them_is_handed_over_once_it_has_left(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(100)
+        assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        assert rig.socket.closed_with is None, "its caller would be hung up on"
+        assert not handing_over.done()
+        await rig.hear(STOP)
+        await settle()
+        assert await handing_over is False
+
+    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
+
+
+def test_a_caller_with_whom_nobody_leaves_has_not_been_handed_over(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(LEAVES_WITHIN_MS + 100)
+        with pytest.raises(CallLost, match="not handed over within 5000 ms"):
+            await handing_over
+        rig.leg.play("a2", b"x" * 800)
+        assert rig.kinds == ["media"], "the agent is heard again"
+
+    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
 
 
 ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")
@@ -1003,6 +1038,48 @@ def test_a_request_that_fails_as_nobody_expects_is_said_without_its_own_words(cl
     assert "leg l1: a request to its provider failed: RuntimeError" in caplog.text
     assert "the recording of call CA0 at its provider is in doubt: RuntimeError" in caplog.text
     assert "12#" not in caplog.text
+
+
+class SlowKeys(RestCalls):
+    def __init__(self):
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def send_digits(self, call, digits):
+        await super().send_digits(call, digits)
+        await self.answers.wait()
+
+
+def test_a_call_whose_keys_are_being_pressed_is_ended_after_them(clock):
+    rest = SlowKeys()
+
+    async def scenario(rig):
+        rig.leg.send_digits("1")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await settle()
+        assert [what for what, *_ in rest.asked] == ["digits"]
+        rest.answers.set()
+        await ending
+        assert [what for what, *_ in rest.asked] == ["digits", "hang up"]
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_keys_are_pressed_one_request_after_the_other(clock):
+    rest = SlowKeys()
+
+    async def scenario(rig):
+        for digits in "123":
+            rig.leg.send_digits(digits)
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["1"]
+        rest.answers.set()
+        await settle()
+        rig.leg.send_digits("4")
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["1", "2", "3", "4"]
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
 def test_without_an_interface_nothing_is_pretended(clock):

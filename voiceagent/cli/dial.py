@@ -51,6 +51,8 @@ def dial(
             raise OperatorError(f"{number!r} is no telephone number: write it like +15551234567")
     if public_url is None and carrier != "asterisk":
         raise OperatorError("--public-url is missing: the provider asks there how the call goes on")
+    if detect_machine and not CONTROLS[carrier].detects_machines:
+        raise OperatorError(f"--detect-machine: {carrier} does not find out who answers; leave it out")
     settings = TelephonySettings(
         agents=frozenset({agent}),
         public_url=public_url,

@@ -28,6 +28,7 @@ __all__ = [
     "Reconcile",
     "RenewVoice",
     "ReportProblem",
+    "SendDigits",
     "ServeFromCache",
     "Speak",
     "StartTool",
@@ -287,6 +288,13 @@ class ForgetSealed:
 
 
 @dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press these keys towards the far side, now: whoever was called may be a machine that asks for them."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """Hand the caller over to somebody else, after what is queued has been heard.
 
@@ -343,6 +351,7 @@ Effect = (
     | Fetch
     | ServeFromCache
     | ForgetSealed
+    | SendDigits
     | Transfer
     | HangUp
     | NoteDecision

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from voiceagent.core.doing import Doing
-from voiceagent.core.effects import ModelRequest, PrimePhase, ReportProblem, SwapPhase
+from voiceagent.core.effects import ModelRequest, PrimePhase, ReportProblem, SendDigits, SwapPhase
 from voiceagent.core.hearing import Hearing
 from voiceagent.core.ids import Epoch
 from voiceagent.core.phase_machine import PhaseMachine, Signal
@@ -14,10 +15,12 @@ from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
 from voiceagent.spec.guards import holds
-from voiceagent.spec.phase import Ask, Phase, Requested, Say, ToolSucceeds, Wait
+from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Wait
 from voiceagent.spec.prompt import render
 
 __all__ = ["Phasing"]
+
+_KEYS = re.compile(r"[0-9*#A-D]{1,32}")
 
 
 class Phasing:
@@ -122,6 +125,8 @@ class Phasing:
                 self._say_template(text)
             case Ask():
                 self._saying.owed = state.phase.has_model
+            case Press(digits=digits):
+                self._press(digits)
             case Wait():
                 pass
         return True
@@ -174,10 +179,24 @@ class Phasing:
         self._machine.close()
 
     def _say_template(self, text: str) -> None:
+        if (words := self._filled_in(text)) is not None:
+            self._saying.say(words)
+
+    def _press(self, template: str) -> None:
+        digits = self._filled_in(template)
+        if digits is None:
+            return
+        if _KEYS.fullmatch(digits):
+            self._out.emit(SendDigits(digits))
+        else:
+            self._out.emit(ReportProblem("keys", f"phase {self._state.phase.name}: a fact in `press` is no keys"))
+
+    def _filled_in(self, template: str) -> str | None:
         try:
-            self._saying.say(render(text, self._state.facts.known(), locale=self._state.flow.locale))
+            return render(template, self._state.facts.known(), locale=self._state.flow.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("template", f"phase {self._state.phase.name}: {exc}"))
+            return None
 
     # --- what the model is shown ---
 

@@ -216,7 +216,7 @@ class _Reading:
 
     # --- effects ---
 
-    def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:
+    def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:  # noqa: C901 - a row per effect
         match name:
             case "Speak":
                 self._speak(values)
@@ -235,6 +235,8 @@ class _Reading:
                 self._floor.append(decided)
             case "ReportProblem":
                 self._problems.append(f"{values['what']}: {values['reason']}")
+            case "SendDigits":
+                self._transcript.append(("agent", f"[{values['digits']}]"))
             case "AskModel":
                 self._phase_of[values["reply"]] = values["phase"]
                 if not values.get("ahead"):

@@ -103,6 +103,8 @@ class Performer:
             case fx.ForgetSealed(handles):
                 self._no_longer_needed += handles
                 self._forget_secrets()
+            case fx.SendDigits(digits):
+                self._leg.send_digits(digits)
             case fx.Transfer():
                 self._tasks.start(self._transfer(effect))
             case fx.HangUp(reason, drain):

@@ -26,6 +26,7 @@ __all__ = [
     "NotUnderstood",
     "OnEnter",
     "Phase",
+    "Press",
     "Pressed",
     "Reprompts",
     "Requested",
@@ -175,7 +176,13 @@ class Wait(Declared):
     """Say nothing; the caller has the floor."""
 
 
-OnEnter = Say | Ask | Wait
+class Press(Declared):
+    """Press keys towards the far side, at once, and say nothing; it has the floor. A template over facts."""
+
+    digits: str = Field(pattern=r"^([0-9*#A-D]{1,32}|.*\{\{.+)$")
+
+
+OnEnter = Say | Ask | Wait | Press
 
 
 class HangUpAfter(Declared):

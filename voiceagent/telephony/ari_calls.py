@@ -77,6 +77,8 @@ class AriCalls:
 
     async def dial(self, dialled: Dialled) -> str:
         """Have the dial plan reach a number and connect whoever answers to the agent."""
+        if dialled.detect_machine:
+            raise CallLost("Asterisk is not asked to find out who answers")
         return await self._originate(
             f"{dialled.to}@{_NUMBERS}",
             context=_AGENTS,

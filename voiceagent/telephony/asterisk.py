@@ -50,6 +50,7 @@ ASTERISK_FEATURES = LegFeatures(
     digits_out="rest",
     transfer="rest",
     hang_up="in_band",
+    leaves_on_transfer=True,
     close_is_hang_up=True,
 )
 

@@ -65,6 +65,8 @@ class Media:
     audio: bytes
     timestamp_ms: int | None
     """The carrier's own time of it, where it gives one; an origin is not promised."""
+    number: int | None = None
+    """Its place among all of them, where the far side may send them in another order."""
 
 
 @dataclass(frozen=True, slots=True)

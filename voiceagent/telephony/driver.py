@@ -179,6 +179,10 @@ class SocketLeg:
         self._given_up = self._given_up or self._state.end is None
         self.end(reason)
 
+    async def turn_away(self, call: str) -> None:
+        """End a call whose connection we have refused before it began, as `LegEnding.turn_away` does."""
+        await self._ending.turn_away(call)
+
     def leave(self) -> None:
         """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
         self._ending.leave()
@@ -204,7 +208,7 @@ class SocketLeg:
             elif self._state.open is None:
                 self._refuse("before start")
             elif isinstance(event, Media):
-                self._hear(self._state.open, event.audio, now_ms)
+                self._hear_in_order(self._state.open, event, now_ms)
             else:
                 self._take(self._state.open, event, now_ms)
 
@@ -262,6 +266,8 @@ class SocketLeg:
         self._state.over = True
         self._ticker.leave(self._tick)
         if self._state.open is not None:
+            for audio in self._state.open.order.rest():
+                self._hear(self._state.open, audio, self._clock.now_ms())
             self._state.open.pacer.abandon(self._clock.now_ms())
         if self._state.end is None and self.features.close_is_hang_up and self._socket.closed_in_order:
             self._state.end = (NORMAL, "caller hung up")
@@ -273,6 +279,7 @@ class SocketLeg:
             _log.info("leg %s over (%s): %s", self._id, reason, dict(counts))
         self._post(LegLost(self._id, reason, may_return=may_return))
         self._state.all_heard.set()
+        self._state.ended.set()
 
     def _fail(self) -> None:
         self._lose("internal error")
@@ -288,6 +295,13 @@ class SocketLeg:
         self._events = events
         if self._early is not None:
             self._early.hand_over(events)
+
+    def _hear_in_order(self, leg: OpenLeg, media: Media, now_ms: int) -> None:
+        due = [media.audio] if media.number is None else leg.order.take(media.number, media.audio, now_ms)
+        if due is None:
+            self._ignored["audio twice or too late"] += 1
+        for audio in due or ():
+            self._hear(leg, audio, now_ms)
 
     def _hear(self, leg: OpenLeg, audio: bytes, now_ms: int) -> None:
         if self._events is not None and leg.line.accept(audio, now_ms):
@@ -310,7 +324,10 @@ class SocketLeg:
         return not self._state.over
 
     def _beat(self, leg: OpenLeg, now_ms: int) -> None:
-        due_ms = leg.line.silence_due_ms(now_ms)
+        for audio in leg.order.overdue(now_ms):
+            self._hear(leg, audio, now_ms)
+        # While audio waits for what should come before it, there is no silence to be put in its place.
+        due_ms = leg.line.silence_due_ms(now_ms) if not leg.order.waits else 0
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
         if leg.pacer.busy:

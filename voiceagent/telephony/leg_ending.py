@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from voiceagent.core.ids import LegId
@@ -18,7 +19,7 @@ from voiceagent.telephony.pacing import MARK_GRACE_MS
 from voiceagent.telephony.provider_recording import ProviderRecording
 from voiceagent.telephony.transfers import Handover, Transfers
 
-__all__ = ["ANSWERED_WITHIN_MS", "GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
+__all__ = ["ANSWERED_WITHIN_MS", "GOING_AWAY", "LEAVES_WITHIN_MS", "NORMAL", "SETTLE_MS", "LegEnding"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ SETTLE_MS = 200
 """Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
 ANSWERED_WITHIN_MS = 5_000
 """For what the provider was asked before the end of a leg: nobody waits for it any more but the server that stops."""
+LEAVES_WITHIN_MS = 5_000
+"""A channel that is redirected leaves its bridge within milliseconds; a dial plan that is busy needs longer."""
 
 NORMAL, GOING_AWAY = 1000, 1001
 
@@ -56,6 +59,9 @@ class LegEnding:
         self._shared = shared
         self._recording: ProviderRecording | None = None
         self._requests: set[asyncio.Task[None]] = set()
+        self._keys: deque[str] = deque()
+        """Keys that are asked for and not pressed yet: two requests at once would arrive in any order."""
+        self._pressing: asyncio.Task[None] | None = None
         self._goodbye = (NORMAL, "agent hung up")
 
     @property
@@ -67,14 +73,19 @@ class LegEnding:
         self._goodbye = (GOING_AWAY, "server is going away")
 
     def send_digits(self, digits: str) -> None:
-        """Press keys towards the far side; where neither dialect nor provider can, they are only counted."""
+        """Press keys towards the far side, after those before; where nobody can, the log says so."""
         state, control = self._state, self._control(self._features.digits_out)
         if state.open is None or state.over or not (control or self._features.digits_out == "in_band"):
             state.count("digits not sent", len(digits))
+            _log.warning(
+                "leg %s: %d keys are not pressed: %s has no way", self._id, len(digits), self._features.dialect
+            )
         elif control is None:
             state.send(SendDigits(digits))
         else:
-            self._request(control.send_digits(state.open.started.call, digits))
+            self._keys.append(digits)
+            if len(self._keys) == 1:  # else they are pressed after those that are under way
+                self._pressing = self._request(self._press(control, state.open.started.call))
 
     def record(self, *, on: bool) -> None:
         """Have the provider record the call from now on, or not; where it cannot, that is only counted."""
@@ -87,14 +98,20 @@ class LegEnding:
             self._recording = ProviderRecording(call, control, self._shared, count=self._state.count)
         self._recording.want(on=on)
 
+    async def _press(self, control: CallControl, call: str) -> None:
+        while self._keys:
+            await self._ask(control.send_digits(call, self._keys[0]))
+            self._keys.popleft()
+
     def _control(self, way: str) -> CallControl | None:
         """Return the provider's REST interface, where a thing is done by that and there is one."""
         return self._controls.get(self._features.dialect) if way == "rest" else None
 
-    def _request(self, request: Awaitable[None]) -> None:
+    def _request(self, request: Awaitable[None]) -> asyncio.Task[None]:
         asking = asyncio.ensure_future(self._ask(request))
         self._requests.add(asking)
         asking.add_done_callback(self._requests.discard)
+        return asking
 
     async def _ask(self, request: Awaitable[None]) -> None:
         try:
@@ -146,6 +163,13 @@ class LegEnding:
         control = self._control(self._features.hang_up)
         if control is not None:
             await self._ask(control.hang_up(state.open.started.call))
+
+    async def turn_away(self, call: str) -> None:
+        """End a call that we could not begin, where closing the connection leaves its caller waiting in silence."""
+        control = self._control(self._features.hang_up)
+        if control is not None and self._state.open is None and self._state.end is not None:
+            _log.warning("call %s is hung up on: its connection is of no use (%s)", call, self._state.end[1])
+            await self._ask(control.hang_up(call))
 
     async def transfer(self, target: str, announcement: Announcement | None) -> bool:
         """Hand the caller over to one of the server's targets, after draining.
@@ -219,10 +243,20 @@ class LegEnding:
         dialled = self._dialled_for(started, handover.number)
         if not consulting or handover.announcement is None or dialled is None:
             await control.transfer(started.call, handover.number)
+            if self._features.leaves_on_transfer:
+                await self._left()
             return False
         await self._consult(control, started.call, dialled, handover.announcement)
         await self._transfers.stays(started.call)  # until somebody has taken them: the consultation is noted
         return True
+
+    async def _left(self) -> None:
+        """Wait for the far side to end the connection: if we did, its caller would be hung up on and not moved."""
+        try:
+            async with within(LEAVES_WITHIN_MS, self._state.clock):
+                await self._state.ended.wait()
+        except TimeoutError:
+            raise CallLost(f"the caller was not handed over within {LEAVES_WITHIN_MS} ms") from None
 
     async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
         consultations = self._transfers.consultations
@@ -233,7 +267,9 @@ class LegEnding:
             raise CallLost(f"whoever takes the caller could not be told anything: {exc}") from exc
 
     async def _heard_out(self) -> None:
-        """Wait until all that was queued has been heard: its last mark, or the time it takes and a margin."""
+        """Wait until keys are pressed and all that was queued is heard: its last mark, or its time and a margin."""
+        if self._pressing is not None:
+            await asyncio.wait({self._pressing})
         state, clock = self._state, self._state.clock
         leg, asked_before = state.open, state.hanging_up
         state.hanging_up = True

@@ -296,6 +296,8 @@ class MediaServer:
                 del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
+            if admitted.grant is not None and admitted.grant.call is not None:
+                await leg.turn_away(admitted.grant.call)
 
     def _dialled_for(self, incoming: IncomingCall, number: str) -> Dialled | None:
         """Return the call that reaches somebody for a caller; it shows our own number, which the caller had dialled."""

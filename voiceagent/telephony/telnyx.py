@@ -1,10 +1,10 @@
 """Telnyx media streaming: a telephone call as JSON messages in which the two directions may be coded differently.
 
-Facts from Telnyx's documentation (`media-streaming`) and the types of its SDK: what comes in is what the telephone
-network has chosen and `start.media_format` names; what goes out is what `stream_bidirectional_codec` asked for, raw,
-without RTP headers, in pieces of 20 ms to 30 s. Media may come in any order: `chunk` and `timestamp` put it right.
-Nobody has said whether a clear sends pending marks back; the row takes it that it may. Closing the socket ends the
-stream and not the call.
+Facts from Telnyx's documentation (`media-streaming`, `streaming_start`) and the types of its SDK: what comes in is what
+`stream_codec` asked for, or what the telephone network has chosen, where that cannot be made of it;
+`start.media_format` names it. What goes out is what `stream_bidirectional_codec` asked for, raw, without RTP headers,
+in pieces of 20 ms to 30 s. Media may come in any order: `chunk` and `timestamp` put it right. Nobody has said whether a
+clear sends pending marks back; the row takes it that it may. Closing the socket ends the stream and not the call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from voiceagent.telephony.codec import (
     Stopped,
     WireEvent,
 )
-from voiceagent.telephony.reordering import Reordering
 from voiceagent.telephony.wire_json import (
     DIGITS,
     as_mapping,
@@ -94,14 +93,13 @@ class _Open:
 class TelnyxDialect:
     """The codec of one media stream."""
 
-    __slots__ = ("_audio_out", "_open", "_order", "_silence", "_waiting")
+    __slots__ = ("_audio_out", "_open", "_order", "_silence")
 
     def __init__(self, audio_out: AudioFormat = MULAW_8K, *, l16_order: L16Order = "measured") -> None:
         """`audio_out` is what our answer to the call has asked for."""
         self._audio_out = audio_out
         self._silence = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}[audio_out.encoding]
         self._order = ByteOrder(l16_order)
-        self._waiting: Reordering[Media] = Reordering()
         self._open: _Open | None = None
 
     @property
@@ -117,7 +115,7 @@ class TelnyxDialect:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, message: str | bytes) -> Sequence[WireEvent]:
-        """Return what a message says; audio that came before its turn is kept for it, briefly."""
+        """Return what a message says; never raises."""
         if isinstance(message, bytes):
             return (Refused("binary message"),)
         fields = read_object(message)
@@ -145,7 +143,7 @@ class TelnyxDialect:
         if event == "media":
             return self._media(as_mapping(fields.get("media")), leg)
         if event == "stop":
-            return (*self._waiting.rest(), Stopped("caller hung up"))
+            return (Stopped("caller hung up"),)
         if event == "mark":
             name = (as_mapping(fields.get("mark")) or {}).get("name")
             return (Mark(name) if isinstance(name, str) else Refused("mark without name"),)
@@ -162,14 +160,10 @@ class TelnyxDialect:
             audio = read_samples(audio, self._order)
         if isinstance(audio, Refused):
             return (audio,)
-        heard = Media(audio, as_number(media.get("timestamp")))
-        number = as_number(media.get("chunk"))
-        if number is None and heard.timestamp_ms is not None:
-            number = heard.timestamp_ms // max(1, len(audio) // leg.audio_in.bytes_per_ms)
-        if number is None:
-            return (heard,)
-        due = self._waiting.take(number, heard)
-        return due if due is not None else (Ignored("audio twice or too late"),)
+        number, timestamp_ms = as_number(media.get("chunk")), as_number(media.get("timestamp"))
+        if number is None and timestamp_ms is not None:
+            number = timestamp_ms // max(1, len(audio) // leg.audio_in.bytes_per_ms)
+        return (Media(audio, timestamp_ms, number),)
 
     def _start(self, fields: Mapping[str, object]) -> WireEvent:
         if self._open is not None:

@@ -77,6 +77,7 @@ class TelnyxCalls:
             command_id=command_id,
             stream_url=url,
             stream_track="inbound_track",
+            stream_codec=settings.telnyx_codec,  # else it is the call's, which may be one that is not spoken here
             stream_bidirectional_mode="rtp",  # left to itself it is mp3, and what we send is dropped without a word
             stream_bidirectional_codec=settings.telnyx_codec,
             stream_bidirectional_sampling_rate=settings.telnyx_rate_hz,

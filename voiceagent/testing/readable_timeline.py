@@ -96,6 +96,8 @@ def _effect(effect: fx.Effect) -> str | None:
             return f"floor    {what} after {waited_ms} ms: {reason}"
         case fx.ReportProblem(what, reason):
             return f"problem  {what}: {reason}"
+        case fx.SendDigits(digits):
+            return f"line     presses {digits}"
         case fx.Transfer(target):
             return f"line     transfer to {target}"
         case _:
