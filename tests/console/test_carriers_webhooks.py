@@ -393,6 +393,13 @@ def test_an_address_for_any_dialect_names_no_call():
     assert desk.grant(answer.json()["url"], "auto") == CallGrant("bank", None, "auto")
 
 
+def test_an_address_for_any_dialect_may_be_for_a_carriers_call_that_is_known():
+    desk = Desk()
+    answer = desk.post("/auto/bank/answer", urlencode({"call": "CA1"}), basic())
+    assert desk.grant(answer.json()["url"], "auto") == CallGrant("bank", "CA1", "auto")
+    assert desk.post("/auto/bank/answer", urlencode({"call": "../CA1"}), basic()).status_code == 400
+
+
 @pytest.mark.parametrize("name", DIALECTS)
 def test_an_agent_that_does_not_exist_is_not_found(name):
     settings = TelephonySettings(agents=frozenset({"bank"}), public_url=PUBLIC, insecure=True)

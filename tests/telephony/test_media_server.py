@@ -599,6 +599,37 @@ def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(runnin
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("named", "recorded"), [(None, 0), ("CA0", 1)])
+def test_a_provider_is_asked_nothing_for_a_call_that_only_its_connection_has_named(running_clock, named, recorded):
+    class Rest:
+        def __init__(self):
+            self.asked = []
+
+        async def start_recording(self, call):
+            self.asked.append(call)
+            return "RE1"
+
+    async def scenario():
+        rest = Rest()
+        async with serving(running_clock, replace(SECURE, keys=PAGE_KEYS), controls={"twilio": rest}) as (
+            calls,
+            tokens,
+            _,
+            address,
+        ):
+            token = await tokens.mint(CallGrant("bank", named, "auto"))
+            async with calling(address, media_path("auto", "bank", token)) as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                session.leg.record(on=True)
+            await session.next(LegLost)
+            await session.leg.settled()
+            assert rest.asked == ["CA0"] * recorded
+            assert session.leg.counts["not recorded at the provider"] == 1 - recorded
+
+    asyncio.run(scenario())
+
+
 def test_a_call_that_has_been_handed_over_is_waited_for_until_the_carrier_has_asked(running_clock):
     async def scenario():
         settings = replace(INSECURE, transfer_targets={"support": "+4930"})

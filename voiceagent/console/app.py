@@ -328,7 +328,7 @@ class _Lines:
     async def _answer_address(self, request: Request, row: DialectRow) -> Response:
         """Give an address that one connection may use, once; a page has to name the call that comes with it.
 
-        Who calls is said here, by whoever knows the secret, and not by the page.
+        Who calls is said here, by whoever knows the secret, and not by the page, and which of a carrier's calls it is.
         """
         body = await self._read(request, row)
         if isinstance(body, Response):
@@ -338,8 +338,11 @@ class _Lines:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no public URL is configured")
         if (why := self.why_not(agent)) is not None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
-        call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else None
-        caller = dict(pairs(body.decode("utf-8", "replace"))).get("caller") or None
+        form = dict(pairs(body.decode("utf-8", "replace")))
+        call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else form.get("call") or None
+        if call is not None and not is_id(call):
+            return refused(request, HTTPStatus.BAD_REQUEST, "it names no call")
+        caller = form.get("caller") or None
         try:
             token = await self.tokens.mint(CallGrant(agent, call, row.name, caller=caller))
         except StateUnavailable as exc:

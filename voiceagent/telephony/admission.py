@@ -35,6 +35,11 @@ class Admission:
     """Whether it counts what the far side says of who calls whom. A page could say any number, and be taken for whoever
     it belongs to."""
 
+    @property
+    def may_be_acted_on(self) -> bool:
+        """Whether its provider may be asked to do anything to the call: an id that a page says may be of another's."""
+        return self.may_name_numbers or (self.grant is not None and self.grant.call is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
