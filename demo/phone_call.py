@@ -21,6 +21,7 @@ from proof import Evidence, prove
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
 from voiceagent.cli.folders import require_writable
+from voiceagent.cli.report import write_report
 from voiceagent.errors import OperatorError, VoiceAgentError
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import read_journal
@@ -81,6 +82,7 @@ def place(flow: Flow, script: CallerScript, output: Path) -> Evidence:
         shutil.move(recording, kept / "call.wav")
     (kept / "transcript.txt").write_text(summary.to_text(), encoding="utf-8")
     (kept / "summary.json").write_text(summary.to_json(), encoding="utf-8")
+    write_report(kept / "journal.jsonl", recording=kept / "call.wav", agent=str(AGENT), output=None)
     return Evidence(
         report=report,
         summary=summary,

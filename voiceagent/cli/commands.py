@@ -22,6 +22,7 @@ from voiceagent.cli.promote import promote
 from voiceagent.cli.providers import providers
 from voiceagent.cli.purge import purge_records
 from voiceagent.cli.replay import replay
+from voiceagent.cli.report import report
 from voiceagent.cli.schema import schema
 from voiceagent.cli.serve import serve
 from voiceagent.cli.test import play
@@ -44,6 +45,7 @@ app.command()(check)
 app.command()(graph)
 app.command()(diff)
 app.command()(inspect)
+app.command()(report)
 app.command()(replay)
 app.command()(promote)
 app.command("purge")(purge_records)
