@@ -35,6 +35,7 @@ def test_everybody_is_heard_where_they_spoke(exchange: Any) -> None:
     assert abs(said.until_ms - said.from_ms - 600) <= 40
     assert greeting.until_ms <= said.from_ms < said.until_ms < answer.from_ms
     assert [span.from_ms for span in timeline.spans] == sorted(span.from_ms for span in timeline.spans)
+    assert timeline.spans[0] == phase
 
 
 def test_a_clause_that_has_been_heard_is_marked_where_it_ended(exchange: Any) -> None:

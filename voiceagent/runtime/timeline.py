@@ -62,7 +62,7 @@ class Timeline:
 
     duration_ms: int
     spans: tuple[Span, ...]
-    """By where they begin."""
+    """By where they begin; a phase before what happens in it."""
     points: tuple[Point, ...]
     turns: tuple[Stages, ...]
 
@@ -272,7 +272,7 @@ class _Drawing:
                 continue
             unheard = f"not heard: {spoken.unheard_text}" if spoken.unheard_text else ""
             spans.append(Span(heard.track, heard.from_ms, self._until(heard.until_ms), spoken.heard_text, unheard))
-        spans.sort(key=lambda span: (span.from_ms, span.until_ms))
+        spans.sort(key=lambda span: (span.from_ms, span.track != "phase", span.until_ms))
         turns = [*self.turns, *([self.turn] if self.turn is not None else ())]
         return Timeline(self.last_ms, tuple(spans), tuple(self.points), tuple(turns))
 

@@ -82,9 +82,10 @@ work.forEach((span, n) => place(button(`span ${span.track}`, span.text, describe
 const SIGNS = { mark: "|", key: "#", decision: "◇", cache: "✓", problem: "!" };
 for (const point of call.points) place(button(`point ${point.kind}`, SIGNS[point.kind], `${clock(point.at_ms)} ${point.kind}: ${point.text}`, point.at_ms), point.at_ms, null, top0.points);
 
-let pxPerMs = 0;
+let pxPerMs = 0, whole = true;
 const fit = () => strip.clientWidth / Math.max(1, call.duration_ms);
 const zoom = (factor) => {
+  whole = factor === 0;
   const middleMs = (strip.scrollLeft + strip.clientWidth / 2) / (pxPerMs || 1);
   pxPerMs = Math.min(Math.max(fit(), factor ? pxPerMs * factor : 0), 1);
   lanes.style.width = `${Math.ceil(call.duration_ms * pxPerMs)}px`;
@@ -135,7 +136,7 @@ const wave = (pen, peaks, middle, style, startMs, width) => {
   }
 };
 strip.addEventListener("scroll", () => requestAnimationFrame(draw));
-window.addEventListener("resize", () => zoom(1));
+window.addEventListener("resize", () => zoom(whole ? 0 : 1));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 document.getElementById("closer").addEventListener("click", () => zoom(2));
 document.getElementById("further").addEventListener("click", () => zoom(0.5));
