@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,43 @@ SHOTS = Path(__file__).parents[2] / "browser-output"
 WIDTHS = {"desk": 1280, "tablet": 820, "phone": 390}
 
 
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> None:
+    """Here the loop is that of what drives the browser: nobody talks on it."""
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, with a voice for whoever asks for the microphone."""
+def launch() -> Iterator[Callable[..., Any]]:
+    """Start Debian's Chromium, with these switches besides."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
+        yield lambda *switches: playwright.chromium.launch(
             executable_path=os.environ["CHROMIUM"],
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required", *switches],
         )
-        yield chromium
-        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Callable[..., Any]) -> Iterator[Any]:
+    """A Chromium without a microphone."""
+    chromium = launch()
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+def complaints() -> list[str]:
+    """What a page complains of; a test takes out what it expects."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Any, complaints: list[str]) -> Iterator[Any]:
     """An empty page; whatever it complains of or asks others for is looked at in the end."""
     context = browser.new_context(viewport={"width": WIDTHS["desk"], "height": 900})
     context.set_default_timeout(10_000)
     page = context.new_page()
-    complaints: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

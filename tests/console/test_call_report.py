@@ -135,7 +135,7 @@ def test_four_hours_are_drawn_with_no_more_than_a_page_can_hold(journal: Path, m
 def test_without_a_recording_the_page_says_how_there_would_be_one(journal: Path) -> None:
     data = data_of(reported(journal))
     assert data["sound"] is None
-    assert any("serve --recordings" in notice for notice in data["notices"])
+    assert any("serve --record" in notice for notice in data["notices"])
 
 
 def test_a_journal_that_breaks_off_is_shown_as_far_as_it_goes_and_says_so(journal: Path) -> None:

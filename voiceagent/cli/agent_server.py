@@ -113,6 +113,8 @@ class ServerSettings:
     time_zone: str = "UTC"
     host_token: str | None = field(default=None, repr=False)
     """What lets the host application tell calls something over HTTP; None: nobody may."""
+    console_token: str | None = field(default=None, repr=False)
+    """What lets people see the pages at `/`; None: only from this machine, if at all."""
     probe_every_s: float = 0
     """How often the server calls itself; 0: never."""
     probe_providers: bool = False
@@ -297,6 +299,7 @@ async def agent_server(
             controls=controls,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
+            console_token=settings.console_token,
             spent=spending,
             mount=mount,
         )

@@ -54,7 +54,7 @@ def write_report(journal: Path, *, recording: Path | None, agent: str | None, ou
         )
     sound, source = None, ""
     if recording is None:
-        notices.append("There is no recording: serve --recordings makes them, and --recording names one.")
+        notices.append("There is no recording: serve --record makes them, and --recording names one.")
     else:
         sound, source = read_sound(recording, timeline), source_of(recording, page)
         if recording.stat().st_size > MOST_EMBEDDED_BYTES:

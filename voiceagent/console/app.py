@@ -20,6 +20,7 @@ from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.console.telnyx import TelnyxDesk
 from voiceagent.console.twiml import connect, dial, dial_and_ask, say, twiml
+from voiceagent.console.web import ConsoleAccess, WebConsole
 from voiceagent.console.webhooks import MAX_FORM_BYTES, pairs, read_webhook, refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
@@ -57,6 +58,7 @@ def control_plane(
     telnyx: TelnyxCalls | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
+    console: ConsoleAccess | None = None,
 ) -> Starlette:
     """Return the ASGI app.
 
@@ -64,7 +66,8 @@ def control_plane(
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
     may begin another call; `telnyx` is what answers calls there; `connect` has the media server connect to an exchange
     that waits for it. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is to
-    send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything.
+    send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything, and
+    without `console` there are no pages.
     """
 
     def why_not(agent: str) -> str | None:
@@ -110,6 +113,8 @@ def control_plane(
         connect=connect,
         why_not=why_not,
     ).routes()
+    if console is not None:
+        routes += WebConsole(settings=settings, tokens=tokens, why_not=why_not, access=console).routes()
     return Starlette(routes=routes)
 
 

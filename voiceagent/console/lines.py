@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from voiceagent.console.app import control_plane
 from voiceagent.console.host import HostAccess
 from voiceagent.console.may_go_on import MayGoOn
+from voiceagent.console.web import console_access
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState, SpentLately
 from voiceagent.stores.memory import MemoryStore
@@ -43,6 +44,7 @@ async def open_lines(
     controls: Mapping[str, CallControl] | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
+    console_token: str | None = None,
     spent: SpentLately | None = None,
     mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
@@ -50,7 +52,8 @@ async def open_lines(
 
     With `mount` no port is opened, and 0 is given for it: `mount` gets the app that somebody else is to serve.
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
-    unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
+    unless it is `proven` that calls are answered; `host` may tell calls something. Whoever shows `console_token` sees
+    the pages, as `console_access` says; who serves the app has pages of their own. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
     `may_go_on`. `controls` are the providers' REST interfaces, by dialect; Telnyx' answers its calls. None is begun for
     whoever has `spent` too much. Raises OperatorError where the port cannot be opened.
@@ -81,6 +84,7 @@ async def open_lines(
         telnyx=telnyx if isinstance(telnyx, TelnyxCalls) else None,
         proven=proven,
         host=host,
+        console=console_access(settings, console_token) if mount is None else None,
     )
     media = MediaServer(
         settings,

@@ -16,7 +16,7 @@ from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.telephony.byte_order import L16Order
 from voiceagent.telephony.telnyx import TELNYX_RATES_HZ, TelnyxCodec, telnyx_audio
 
-__all__ = ["AudioSocketLine", "CarrierKeys", "SignalWireCodec", "TelephonySettings"]
+__all__ = ["AudioSocketLine", "CarrierKeys", "SignalWireCodec", "TelephonySettings", "is_this_machine"]
 
 SignalWireCodec = Literal["PCMU@8000h", "L16@16000h", "L16@24000h"]
 
@@ -208,7 +208,7 @@ class TelephonySettings:
         if parts is None or not parts.hostname or parts.query or parts.fragment:
             right = False
         else:
-            plain = self.insecure or _is_this_machine(parts.hostname)
+            plain = self.insecure or is_this_machine(parts.hostname)
             right = parts.scheme in ({"https", "http"} if plain else {"https"})
         if not right:
             raise OperatorError(f"public_url is {public_url!r}, but must look like 'https://voice.example.com'")
@@ -259,7 +259,8 @@ def _parts(url: str) -> SplitResult | None:
     return parts
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Return whether a host name or address is the loopback interface's."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
