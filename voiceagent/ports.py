@@ -710,6 +710,8 @@ class IncomingCall:
     parameters: Mapping[str, str]
     again: bool = False
     """The carrier was told to connect this call once more: whoever else may still have it has lost the caller."""
+    names_itself: bool = False
+    """Nobody but the connection says which call it is: it may be anybody's, and goes on with none."""
 
 
 class CallHandler(Protocol):

@@ -79,18 +79,27 @@ def test_the_password_of_an_asterisk_opens_no_other_door(clock):
 
 
 def test_a_query_of_any_size_does_no_harm(clock):
-    admitted = asked(clock, PATH + "?" + "&".join(f"a{n}=1" for n in range(500)), RIGHT)
-    (start,) = admitted.dialect.receive(START)
-    assert start.parameters == {}
+    refused = asked(clock, PATH + "?" + "&".join(f"a{n}=1" for n in range(500)), RIGHT)
+    assert isinstance(refused, Refusal)
+    assert refused.status == HTTPStatus.BAD_REQUEST
     admitted = asked(clock, PATH + "?caller=" + "9" * 5_000, RIGHT)
     (start,) = admitted.dialect.receive(START)
     assert start.caller is None
+
+
+@pytest.mark.parametrize("twice", ["call=17.9&caller=1&call=17.2", "call=&call=17.2", "call=17.9&c%61ll=17.2"])
+def test_what_is_said_twice_is_not_heard_at_all(clock, twice):
+    """`&` and `=` may stand in who a SIP telephone says it is, and the last word would be its."""
+    refused = asked(clock, f"{PATH}?{twice}", RIGHT)
+    assert isinstance(refused, Refusal)
+    assert refused.status == HTTPStatus.BAD_REQUEST
 
 
 @pytest.mark.parametrize(
     ("path", "authorization", "status", "answer"),
     [
         ("/asterisk/bank/after?call=17.2", RIGHT, 200, "again"),
+        ("/asterisk/bank/after?call=17.9&caller=1&call=17.2", RIGHT, 400, "Bad Request\n"),
         ("/asterisk/bank/after?call=17.3", RIGHT, 200, "over"),
         ("/asterisk/bank/after?call=17.2", basic("asterisk:wrong"), 401, "Unauthorized\n"),
         ("/asterisk/shop/after?call=17.2", RIGHT, 404, "Not Found\n"),

@@ -71,8 +71,11 @@ class AsteriskQuestions:
                 return _refused(HTTPStatus.UNAUTHORIZED, "no Asterisk that shows the right password")
             if agent not in self.settings.agents:
                 return _refused(HTTPStatus.NOT_FOUND, "no such agent")
+            said = query_parameters(request.url.query)
+            if said is None:
+                return _refused(HTTPStatus.BAD_REQUEST, "its query says something twice, or too much")
             try:
-                return await ask(agent, query_parameters(request.url.query))
+                return await ask(agent, said)
             except StateUnavailable as exc:
                 return _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows or can be told of a call: {exc}")
 

@@ -269,7 +269,7 @@ class MediaServer:
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
-            controls=self._controls if admitted.may_be_acted_on else None,
+            controls=self._controls if admitted.is_vouched_for else None,
             shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
@@ -368,4 +368,5 @@ def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> Incoming
         called_number=(grant and grant.called) or called,
         parameters=started.parameters,
         again=grant is not None and grant.again,
+        names_itself=not admitted.is_vouched_for,
     )
