@@ -603,6 +603,8 @@ class LegFeatures:
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    key_ms: int = 0
+    """How long the far side presses a key for the agent, the pause after it included. It says nothing when it has."""
     leaves_on_transfer: bool = False
     """Whether a far side that hands a caller over by REST ends the connection by doing so: until then it has not."""
     record: Literal["rest", "no"] = "no"

@@ -1059,10 +1059,111 @@ def test_a_call_whose_keys_are_being_pressed_is_ended_after_them(clock):
         await settle()
         assert [what for what, *_ in rest.asked] == ["digits"]
         rest.answers.set()
+        await settle()
+        clock.advance(SETTLE_MS)
         await ending
         assert [what for what, *_ in rest.asked] == ["digits", "hang up"]
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+KEY_MS = 350
+
+
+class _DialectThatPresses(TwilioDialect):
+    features = replace(_DialectByRest.features, key_ms=KEY_MS)
+
+
+class _DialectThatPressesInBand(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="keys", digits_out="in_band", key_ms=KEY_MS)
+
+
+def test_a_provider_that_has_answered_has_not_pressed_yet_and_is_asked_for_more_when_it_has(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        rig.leg.send_digits("3")
+        await settle()
+        await rig.pass_ms(2 * KEY_MS - 20)
+        assert [digits for _, _, digits, _ in rest.asked] == ["12"]
+        await rig.pass_ms(20)
+        assert [digits for _, _, digits, _ in rest.asked] == ["12", "3"]
+        await rig.pass_ms(KEY_MS + 20)
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_nobody_waits_for_keys_that_a_provider_has_refused(clock):
+    rest = RestCalls(refuses=True)
+
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        rig.leg.send_digits("3")
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["12", "3"]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize("end", ["hang up", "transfer"])
+def test_a_call_ends_when_the_last_key_has_been_pressed_and_not_when_it_was_asked_for(clock, end):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True) if end == "hang up" else rig.leg.transfer("support"))
+        await settle()
+        await rig.pass_ms(3 * KEY_MS + SETTLE_MS - 50)
+        assert [what for what, *_ in rest.asked] == ["digits"]
+        await rig.pass_ms(60)
+        await ending
+        assert [what for what, *_ in rest.asked] == ["digits", end]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_keys_that_go_out_in_the_connection_are_pressed_before_it_is_closed(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("1")
+        rig.leg.send_digits("2")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(2 * KEY_MS + SETTLE_MS - 20)
+        assert rig.socket.closed_with is None
+        await rig.pass_ms(40)
+        await ending
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectThatPressesInBand())
+
+
+def test_an_agent_who_hangs_up_when_keys_are_pressed_has_hung_up_though_the_connection_breaks_before(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("123")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(100)
+        await rig.hear(None)
+        assert rig.call.events[-1] == LegLost("l1", rig.socket.end, may_return=False)
+        await rig.pass_ms(3 * KEY_MS)
+        await ending
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_when_the_caller_has_left_no_more_keys_are_pressed_and_nobody_waits_for_any(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("123")
+        rig.leg.send_digits("4")
+        await rig.pass_ms(100)
+        await rig.hear(STOP)
+        await rig.leg.settled()
+        assert [digits for _, _, digits, _ in rest.asked] == ["123"]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
 
 
 def test_keys_are_pressed_one_request_after_the_other(clock):
