@@ -605,8 +605,6 @@ class LegFeatures:
     hang_up: Literal["in_band", "rest", "close"]
     key_ms: int = 0
     """How long the far side presses a key for the agent, the pause after it included. It says nothing when it has."""
-    leaves_on_transfer: bool = False
-    """Whether a far side that hands a caller over by REST ends the connection by doing so: until then it has not."""
     record: Literal["rest", "no"] = "no"
     """Whether the provider records the call when it is asked to."""
     announce: Literal["redirect", "rest", "no"] = "no"

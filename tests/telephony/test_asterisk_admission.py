@@ -120,9 +120,10 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
     asyncio.run(run())
 
 
-def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
-    async def never(*_):
-        return False
+@pytest.mark.parametrize("moves", [True, False])
+def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock, moves):
+    async def goes_on(_, call):
+        return call == "17.2" and not moves
 
     async def run():
         settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET)
@@ -132,8 +133,8 @@ def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
             settings=settings,
             clock=clock,
             tokens=CallTokens(state),
-            may_go_on=never,
-            has_left=transfers.has_left,
+            may_go_on=goes_on,
+            is_leaving=transfers.is_leaving,
             connect=lambda _url, _admitted: False,
             why_not=lambda _agent: None,
         )
@@ -145,9 +146,14 @@ def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
             for _ in range(20):
                 await asyncio.sleep(0)
             assert (await client.get("/asterisk/bank/after?call=17.3")).text == "over"
-            assert not asking.done()
-            clock.advance(2_000)
-            assert (await asking).text == "over"
+            for _ in range(60):
+                clock.advance(100)
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            assert not asking.done(), "six seconds later nobody knows yet"
+            await (transfers.moved("17.2") if moves else transfers.stays("17.2"))
+            clock.advance(100)
+            assert (await asking).text == ("over" if moves else "again")
 
     asyncio.run(run())
 

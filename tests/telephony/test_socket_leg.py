@@ -801,38 +801,73 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
-class _DialectThatIsLeft(TwilioDialect):
-    features = replace(_DialectByRest.features, leaves_on_transfer=True)
+class RestThatKnowsWhere(RestCalls):
+    """An exchange: it accepts to move a caller, and does so when `place` is another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = "1000@callers"
+
+    async def place_of(self, call):
+        return self.place
 
 
-def test_a_caller_whose_far_side_leaves_with_them_is_handed_over_once_it_has_left(clock):
-    rest = RestCalls()
+def test_a_caller_is_handed_over_once_they_are_elsewhere_and_the_connection_has_ended(clock):
+    rest = RestThatKnowsWhere()
 
     async def scenario(rig):
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
-        await rig.pass_ms(100)
+        await settle()
         assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        rest.place = "+4930@numbers"
+        await rig.pass_ms(200)
         assert rig.socket.closed_with is None, "its caller would be hung up on"
         assert not handing_over.done()
         await rig.hear(STOP)
-        await settle()
         assert await handing_over is False
+        assert not await rig.transfers.is_leaving("CA0")
+        assert await rig.transfers.has_left("CA0")
 
-    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
-def test_a_caller_with_whom_nobody_leaves_has_not_been_handed_over(clock):
-    rest = RestCalls()
+def test_a_caller_who_hangs_up_meanwhile_has_not_been_handed_over(clock):
+    rest = RestThatKnowsWhere()
 
     async def scenario(rig):
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
-        await rig.pass_ms(LEAVES_WITHIN_MS + 100)
+        await settle()
+        rest.place = None
+        await rig.hear(STOP)
+        clock.advance(100)
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await handing_over
+        assert not await rig.transfers.has_left("CA0")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_caller_who_stays_where_they_were_has_not_been_handed_over(clock, breaks):
+    rest = RestThatKnowsWhere()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await settle()
+        if breaks:
+            await rig.hear(None)
+        assert await rig.transfers.is_leaving("CA0")
+        for _ in range(LEAVES_WITHIN_MS // 100 + 1):
+            clock.advance(100)
+            await settle()
         with pytest.raises(CallLost, match="not handed over within 5000 ms"):
             await handing_over
-        rig.leg.play("a2", b"x" * 800)
-        assert rig.kinds == ["media"], "the agent is heard again"
+        assert not await rig.transfers.is_leaving("CA0")
+        if not breaks:
+            rig.leg.play("a2", b"x" * 800)
+            assert rig.kinds == ["media"], "the agent is heard again"
 
-    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
 ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")

@@ -13,7 +13,7 @@ from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Announcement, LegFeatures, SharedState
-from voiceagent.telephony.call_control import CallControl, Dialled
+from voiceagent.telephony.call_control import CallControl, Dialled, KnowsWhere
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import MARK_GRACE_MS
@@ -30,6 +30,8 @@ ANSWERED_WITHIN_MS = 5_000
 """For what the provider was asked before the end of a leg: nobody waits for it any more but the server that stops."""
 LEAVES_WITHIN_MS = 5_000
 """A channel that is redirected leaves its bridge within milliseconds; a dial plan that is busy needs longer."""
+
+_ASKED_EVERY_MS = 100
 
 NORMAL, GOING_AWAY = 1000, 1001
 
@@ -266,21 +268,33 @@ class LegEnding:
             self._transfers.cannot_announce(self._features.dialect)
         dialled = self._dialled_for(started, handover.number)
         if not consulting or handover.announcement is None or dialled is None:
-            await control.transfer(started.call, handover.number)
-            if self._features.leaves_on_transfer:
-                await self._left()
+            await self._move(control, started.call, handover.number)
             return False
         await self._consult(control, started.call, dialled, handover.announcement)
         await self._transfers.stays(started.call)  # until somebody has taken them: the consultation is noted
         return True
 
-    async def _left(self) -> None:
-        """Wait for the far side to end the connection: if we did, its caller would be hung up on and not moved."""
+    async def _move(self, control: CallControl, call: str, number: str) -> None:
+        """Hand the caller over; an exchange that says where they are is believed once they are elsewhere.
+
+        The end of the connection alone says nothing: it ends for a caller who hangs up, and breaks, as well.
+        """
+        if not isinstance(control, KnowsWhere):
+            await control.transfer(call, number)
+            return
+        before = await control.place_of(call)
+        await control.transfer(call, number)
         try:
             async with within(LEAVES_WITHIN_MS, self._state.clock):
-                await self._state.ended.wait()
+                while (place := await control.place_of(call)) == before:
+                    await self._state.clock.sleep(_ASKED_EVERY_MS)
+                if place is not None:
+                    await self._state.ended.wait()  # if we ended it, they might be hung up on
         except TimeoutError:
             raise CallLost(f"the caller was not handed over within {LEAVES_WITHIN_MS} ms") from None
+        if place is None:
+            raise CallLost("the caller has gone")
+        await self._transfers.moved(call)
 
     async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
         consultations = self._transfers.consultations
