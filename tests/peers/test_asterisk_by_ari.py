@@ -45,8 +45,9 @@ async def test_keys_are_pressed_towards_the_caller_who_is_then_handed_over(excha
         calling(exchange, "ws-json-ulaw", tmp_path) as phone,
     ):
         call = await asyncio.wait_for(desk.calls.get(), 10)
-        call.leg.send_digits("42#")
         call.say("a1", 600, 300)
+        await call.until(lambda: call.reached("a1"))
+        call.leg.send_digits("42#")
         assert await call.leg.transfer("support") is False
         await until(lambda: len(phone.heard_of(SOMEBODY_ELSE)) >= 25)
         assert len(phone.heard_of(600)) >= 14, "the last words were heard before"
