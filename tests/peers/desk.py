@@ -92,7 +92,7 @@ class Desk:
         if latest is None or (agent, call) != ("desk", latest.incoming.call) or self._taken > 1:
             return False
         lost = [event for _, event in latest.told if isinstance(event, LegLost)]
-        return not latest.leg._state.hanging_up and all(event.may_return for event in lost)
+        return lost[0].may_return if lost else not latest.leg._state.hanging_up
 
     async def __call__(self, incoming: IncomingCall) -> None:
         call = DeskCall(incoming)

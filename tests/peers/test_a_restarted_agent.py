@@ -34,7 +34,13 @@ async def agent_process(exchange: Exchange, folder: Path) -> AsyncGenerator[None
     log = folder / "server.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            sys.executable,
+            *command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     try:
         await until(lambda: "journals in" in log.read_text())
