@@ -84,6 +84,7 @@ async def test_a_call_goes_on_where_it_stood_when_the_agent_is_there_again(
             await until(lambda: recorded('"event":"CallEnded"'))
     finally:
         await phone_call.__aexit__(None, None, None)
+    assert len(records()) == 1, (tmp_path / "server.log").read_text()
     (record,) = records()
     journal = await asyncio.to_thread(read_journal, record)
     phases = dict.fromkeys(seen.phase for seen in inspect_journal(journal).phases)
