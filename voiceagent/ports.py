@@ -603,8 +603,8 @@ class LegFeatures:
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
-    leaves_on_transfer: bool = False
-    """Whether a far side that hands a caller over by REST ends the connection by doing so: until then it has not."""
+    key_ms: int = 0
+    """How long the far side presses a key for the agent, the pause after it included. It says nothing when it has."""
     record: Literal["rest", "no"] = "no"
     """Whether the provider records the call when it is asked to."""
     announce: Literal["redirect", "rest", "no"] = "no"
@@ -710,6 +710,8 @@ class IncomingCall:
     parameters: Mapping[str, str]
     again: bool = False
     """The carrier was told to connect this call once more: whoever else may still have it has lost the caller."""
+    names_itself: bool = False
+    """Nobody but the connection says which call it is: it may be anybody's, and goes on with none."""
 
 
 class CallHandler(Protocol):

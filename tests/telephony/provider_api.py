@@ -38,6 +38,8 @@ class ProviderApi:
         self.over: set[str] = set()
         """Calls that have ended."""
         self.broken = False
+        self.dialplan = {"context": "callers", "exten": "1000", "priority": 3, "app_name": "Dial", "app_data": ""}
+        """Where an Asterisk's channels are."""
         self._app = Starlette(
             routes=[
                 Route("/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
@@ -79,7 +81,8 @@ class ProviderApi:
     async def _ari(self, request: Request) -> Response:
         body = await request.json() if request.method == "POST" else {"": request.method}
         refusal = self._note(request, "asterisk", body)
-        return refusal or JSONResponse({"id": request.path_params.get("call", "1700000000.9")})
+        channel = {"id": request.path_params.get("call", "1700000000.9"), "dialplan": self.dialplan}
+        return refusal or JSONResponse(channel)
 
     async def _telnyx(self, request: Request) -> Response:
         refusal = self._note(request, "telnyx", await request.json())

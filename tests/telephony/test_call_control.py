@@ -167,6 +167,24 @@ def test_an_asterisk_is_asked_for_channels_of_its_dial_plan(running_clock, ask, 
     assert api.authorizations == {"Basic " + base64.b64encode(b"agent:s3cret").decode()}
 
 
+def test_an_asterisk_says_where_its_callers_are_and_who_has_hung_up(running_clock):
+    api = ProviderApi()
+
+    async def ask(control):
+        assert await control.place_of(CHANNEL) == "1000@callers"
+        api.dialplan = {"context": "voiceagent-numbers", "exten": "+4930", "priority": 1}
+        assert await control.place_of(CHANNEL) == "+4930@voiceagent-numbers"
+        api.dialplan = {"context": "callers", "exten": "h", "priority": 1}
+        assert await control.place_of(CHANNEL) is None, "the dial plan has not done with them"
+        api.over.add(CHANNEL)
+        assert await control.place_of(CHANNEL) is None
+        api.broken = True
+        with pytest.raises(CallLost, match="HTTP 502"):
+            await control.place_of(CHANNEL)
+
+    asking(running_clock, ask, provider="asterisk", api=api)
+
+
 def test_an_asterisk_that_has_no_such_channel_is_asked_for_nothing_more(running_clock):
     api = ProviderApi()
     api.over.add(CHANNEL)

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.telephony.wire_examples import telnyx_start
 from tests.threats.served import frame
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
 from voiceagent.errors import OperatorError
@@ -504,6 +505,39 @@ def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_
             half_dead.transport.abort()
             await half_dead.wait_closed()
             await server.drained()
+
+    asyncio.run(scenario())
+
+
+class HangingUp:
+    """A provider that is asked to hang up."""
+
+    def __init__(self):
+        self.calls = []
+
+    async def hang_up(self, call):
+        self.calls.append(call)
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_connection_that_says_nothing_ends_no_call_that_is_heard_by_another(running_clock, lives):
+    provider = HangingUp()
+
+    async def scenario():
+        async with serving(running_clock, controls={"telnyx": provider}) as (calls, tokens, server, address):
+            first, second = [
+                media_path("telnyx", "bank", await tokens.mint(CallGrant("bank", "v3:c", "telnyx", again=True)))
+                for _ in range(2)
+            ]
+            async with calling(address, first) as ws:
+                if lives:
+                    await ws.send(telnyx_start())
+                    await calls.sessions.get()
+                async with calling(address, second) as silent:
+                    await silent.send(telnyx_start("G722"))
+                    await silent.wait_closed()
+            await server.drained()
+            assert provider.calls == ([] if lives else ["v3:c"])
 
     asyncio.run(scenario())
 

@@ -19,6 +19,7 @@ from voiceagent.errors import OperatorError
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, UNREAD_MS
 from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import REQUEST_DEADLINE_MS, OnePort
+from voiceagent.telephony.settings import TelephonySettings
 
 
 async def _hello(request):
@@ -53,9 +54,17 @@ async def admit(request):
 
 
 @asynccontextmanager
-async def listening(clock, *, serve=echo, sockets=10, others=10, admit=admit):
+async def listening(clock, *, serve=echo, sockets=10, others=10, admit=admit, proxy=None):
     live = LiveLines(most=sockets)
-    port = OnePort(admit=admit, serve=serve, app=APP, clock=clock, live=live, max_http_connections=others)
+    port = OnePort(
+        admit=admit,
+        serve=serve,
+        app=APP,
+        clock=clock,
+        live=live,
+        max_http_connections=others,
+        is_proxy=lambda address: address == proxy,
+    )
     number = await port.open("127.0.0.1", 0)
     try:
         yield port, number
@@ -345,6 +354,38 @@ def test_connections_that_are_kept_open_do_not_keep_others_out(clock):
                 writer.close()
 
     asyncio.run(scenario())
+
+
+def test_half_of_what_comes_by_a_proxy_is_not_half_of_everything(clock):
+    async def scenario():
+        async with listening(clock, sockets=10, others=4, proxy="127.0.0.1") as (port, number):
+            kept = await kept_open(number, 4, clock=clock)
+            assert all([await still_answers(each) for each in kept])
+            unread = []
+            for _ in range(12):
+                clock.advance(UNREAD_MS // 8)
+                unread.append(await asyncio.open_connection("127.0.0.1", number))
+            await letting_the_server_run(lambda: waiting_of(port, "127.0.0.1") == 12)
+            for _, writer in (*kept, *unread):
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("public_url", "address", "is_one"),
+    [
+        ("https://voice.example.com", "127.0.0.1", True),
+        ("https://voice.example.com", "172.18.0.2", True),
+        ("https://voice.example.com", "", True),
+        ("https://voice.example.com", "8.8.8.8", False),
+        ("http://127.0.0.1:8080", "127.0.0.1", False),
+        (None, "127.0.0.1", False),
+    ],
+)
+def test_everybody_comes_from_an_address_of_ours_where_somebody_else_speaks_tls(public_url, address, is_one):
+    settings = TelephonySettings(agents=frozenset({"bank"}), public_url=public_url, insecure=True)
+    assert settings.is_proxy(address) == is_one
 
 
 def test_who_keeps_too_many_open_closes_their_own(clock):

@@ -801,38 +801,73 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
-class _DialectThatIsLeft(TwilioDialect):
-    features = replace(_DialectByRest.features, leaves_on_transfer=True)
+class RestThatKnowsWhere(RestCalls):
+    """An exchange: it accepts to move a caller, and does so when `place` is another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = "1000@callers"
+
+    async def place_of(self, call):
+        return self.place
 
 
-def test_a_caller_whose_far_side_leaves_with_them_is_handed_over_once_it_has_left(clock):
-    rest = RestCalls()
+def test_a_caller_is_handed_over_once_they_are_elsewhere_and_the_connection_has_ended(clock):
+    rest = RestThatKnowsWhere()
 
     async def scenario(rig):
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
-        await rig.pass_ms(100)
+        await settle()
         assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        rest.place = "+4930@numbers"
+        await rig.pass_ms(200)
         assert rig.socket.closed_with is None, "its caller would be hung up on"
         assert not handing_over.done()
         await rig.hear(STOP)
-        await settle()
         assert await handing_over is False
+        assert not await rig.transfers.is_leaving("CA0")
+        assert await rig.transfers.has_left("CA0")
 
-    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
-def test_a_caller_with_whom_nobody_leaves_has_not_been_handed_over(clock):
-    rest = RestCalls()
+def test_a_caller_who_hangs_up_meanwhile_has_not_been_handed_over(clock):
+    rest = RestThatKnowsWhere()
 
     async def scenario(rig):
         handing_over = asyncio.create_task(rig.leg.transfer("support"))
-        await rig.pass_ms(LEAVES_WITHIN_MS + 100)
+        await settle()
+        rest.place = None
+        await rig.hear(STOP)
+        clock.advance(100)
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await handing_over
+        assert not await rig.transfers.has_left("CA0")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_caller_who_stays_where_they_were_has_not_been_handed_over(clock, breaks):
+    rest = RestThatKnowsWhere()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await settle()
+        if breaks:
+            await rig.hear(None)
+        assert await rig.transfers.is_leaving("CA0")
+        for _ in range(LEAVES_WITHIN_MS // 100 + 1):
+            clock.advance(100)
+            await settle()
         with pytest.raises(CallLost, match="not handed over within 5000 ms"):
             await handing_over
-        rig.leg.play("a2", b"x" * 800)
-        assert rig.kinds == ["media"], "the agent is heard again"
+        assert not await rig.transfers.is_leaving("CA0")
+        if not breaks:
+            rig.leg.play("a2", b"x" * 800)
+            assert rig.kinds == ["media"], "the agent is heard again"
 
-    driven(clock, scenario, dialect=_DialectThatIsLeft(), controls={"rest": rest})
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
 ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")
@@ -1059,10 +1094,111 @@ def test_a_call_whose_keys_are_being_pressed_is_ended_after_them(clock):
         await settle()
         assert [what for what, *_ in rest.asked] == ["digits"]
         rest.answers.set()
+        await settle()
+        clock.advance(SETTLE_MS)
         await ending
         assert [what for what, *_ in rest.asked] == ["digits", "hang up"]
 
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+KEY_MS = 350
+
+
+class _DialectThatPresses(TwilioDialect):
+    features = replace(_DialectByRest.features, key_ms=KEY_MS)
+
+
+class _DialectThatPressesInBand(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="keys", digits_out="in_band", key_ms=KEY_MS)
+
+
+def test_a_provider_that_has_answered_has_not_pressed_yet_and_is_asked_for_more_when_it_has(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        rig.leg.send_digits("3")
+        await settle()
+        await rig.pass_ms(2 * KEY_MS - 20)
+        assert [digits for _, _, digits, _ in rest.asked] == ["12"]
+        await rig.pass_ms(20)
+        assert [digits for _, _, digits, _ in rest.asked] == ["12", "3"]
+        await rig.pass_ms(KEY_MS + 20)
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_nobody_waits_for_keys_that_a_provider_has_refused(clock):
+    rest = RestCalls(refuses=True)
+
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        rig.leg.send_digits("3")
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["12", "3"]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize("end", ["hang up", "transfer"])
+def test_a_call_ends_when_the_last_key_has_been_pressed_and_not_when_it_was_asked_for(clock, end):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True) if end == "hang up" else rig.leg.transfer("support"))
+        await settle()
+        await rig.pass_ms(3 * KEY_MS + SETTLE_MS - 50)
+        assert [what for what, *_ in rest.asked] == ["digits"]
+        await rig.pass_ms(60)
+        await ending
+        assert [what for what, *_ in rest.asked] == ["digits", end]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_keys_that_go_out_in_the_connection_are_pressed_before_it_is_closed(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("1")
+        rig.leg.send_digits("2")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(2 * KEY_MS + SETTLE_MS - 20)
+        assert rig.socket.closed_with is None
+        await rig.pass_ms(40)
+        await ending
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectThatPressesInBand())
+
+
+def test_an_agent_who_hangs_up_when_keys_are_pressed_has_hung_up_though_the_connection_breaks_before(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("123")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(100)
+        await rig.hear(None)
+        assert rig.call.events[-1] == LegLost("l1", rig.socket.end, may_return=False)
+        await rig.pass_ms(3 * KEY_MS)
+        await ending
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_when_the_caller_has_left_no_more_keys_are_pressed_and_nobody_waits_for_any(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("123")
+        rig.leg.send_digits("4")
+        await rig.pass_ms(100)
+        await rig.hear(STOP)
+        await rig.leg.settled()
+        assert [digits for _, _, digits, _ in rest.asked] == ["123"]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
 
 
 def test_keys_are_pressed_one_request_after_the_other(clock):

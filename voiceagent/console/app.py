@@ -109,7 +109,7 @@ def control_plane(
         clock=clock,
         tokens=tokens,
         may_go_on=may_go_on,
-        has_left=transfers.has_left,
+        is_leaving=transfers.is_leaving,
         connect=connect,
         why_not=why_not,
     ).routes()

@@ -34,8 +34,9 @@ _log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIALECT = ASTERISK_FEATURES.dialect
-_REDIRECTED_WITHIN_MS = 2_000
-"""The request by which a caller is redirected, and who takes them out of the question that waits here."""
+_HANDED_OVER_WITHIN_MS = 20_000
+"""Three requests and `LEAVES_WITHIN_MS`, each of them to its end; the note that it is under way stays for longer."""
+_LOOKED_EVERY_MS = 100
 
 _Question = Callable[[str, Mapping[str, str]], Awaitable[Response]]
 """Asked for an agent, with what the query says."""
@@ -50,8 +51,8 @@ class AsteriskQuestions:
     tokens: CallTokens
     """Is told which call it connects again, and makes ids."""
     may_go_on: MayGoOn
-    has_left: Callable[[str], Awaitable[bool]]
-    """Whether a caller is being handed over by a command."""
+    is_leaving: Callable[[str], Awaitable[bool]]
+    """Whether a caller is being handed over by a command, and nobody knows yet what comes of it."""
     connect: Callable[[str, Admission], bool]
     """Has the media server connect to an address; False where it takes no new call."""
     why_not: Callable[[str], str | None]
@@ -71,8 +72,11 @@ class AsteriskQuestions:
                 return _refused(HTTPStatus.UNAUTHORIZED, "no Asterisk that shows the right password")
             if agent not in self.settings.agents:
                 return _refused(HTTPStatus.NOT_FOUND, "no such agent")
+            said = query_parameters(request.url.query)
+            if said is None:
+                return _refused(HTTPStatus.BAD_REQUEST, "its query says something twice, or too much")
             try:
-                return await ask(agent, query_parameters(request.url.query))
+                return await ask(agent, said)
             except StateUnavailable as exc:
                 return _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows or can be told of a call: {exc}")
 
@@ -82,12 +86,17 @@ class AsteriskQuestions:
         call = said.get("call", "")
         if not _ID.fullmatch(call):
             return _refused(HTTPStatus.BAD_REQUEST, "it names no call")
+        await self._handed_over(call)
         if not await self.may_go_on(agent, CallId(call)):
-            if await self.has_left(call):
-                await self.clock.sleep(_REDIRECTED_WITHIN_MS)  # an answer would have the dial plan hang up on them
             return PlainTextResponse("over")
         await self.tokens.expect_again(call, agent=agent, dialect=_DIALECT)
         return PlainTextResponse("again")
+
+    async def _handed_over(self, call: str) -> None:
+        """Wait, in bounded time, while a caller is being handed over: an answer would have the dial plan hang up."""
+        until_ms = self.clock.now_ms() + _HANDED_OVER_WITHIN_MS
+        while await self.is_leaving(call) and self.clock.now_ms() < until_ms:
+            await self.clock.sleep(_LOOKED_EVERY_MS)
 
     async def _connect_to_it(self, agent: str, said: Mapping[str, str]) -> Response:
         address, connection = self.settings.asterisk_url, said.get("connection", "")

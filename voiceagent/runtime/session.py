@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from pydantic import JsonValue
 
@@ -31,7 +32,7 @@ from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.provider_records import ProviderRecords
 from voiceagent.runtime.recorded_leg import RecordedLeg
 from voiceagent.runtime.recording import STOPPED, Recording, Recordings
-from voiceagent.runtime.resume import Folding
+from voiceagent.runtime.resume import Folding, may_go_on_with
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.runtime.spending import Meter, Spending
@@ -151,6 +152,11 @@ class Session:
         ):
             async with AsyncExitStack() as at_the_end:
                 await self._take_call(at_the_end)
+
+    @property
+    def recorded(self) -> CallId:
+        """The id under which it is recorded, once it has begun."""
+        return self._call
 
     @property
     def suspended(self) -> bool:
@@ -304,13 +310,25 @@ class Session:
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
-        """Take a call up where it was broken off; None where there is nothing to be taken up."""
+        """Take a call up where it was broken off; None where there is nothing to be taken up.
+
+        A connection that may not go on with what it names has a record of its own name: whoever the other is of would
+        find this one in its place.
+        """
+        if self._incoming.names_itself:
+            self._call = _of_its_own(self._call)
+            return None
         found = await self._services.journals.resume(
             self._call, on_broken=self._journal_broken, seize=self._incoming.again
         )
         if found is None:
             return None
         journal, read = found
+        if not may_go_on_with(read, self._incoming):
+            _log.warning("call %s does not go on: another caller or another way than before", self._call)
+            await journal.close()
+            self._call = _of_its_own(self._call)
+            return None
         try:
             folded = await self._services.folding.fold(read, self._flow)
         except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, this caller is answered
@@ -499,6 +517,10 @@ class Session:
         if self._cancel_wake is not None:
             self._cancel_wake()
             self._cancel_wake = None
+
+
+def _of_its_own(call: CallId) -> CallId:
+    return CallId(f"{call}-{uuid4().hex[:12]}")
 
 
 async def _synced(journal: JournalWriter) -> None:

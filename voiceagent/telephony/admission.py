@@ -36,8 +36,11 @@ class Admission:
     it belongs to."""
 
     @property
-    def may_be_acted_on(self) -> bool:
-        """Whether its provider may be asked to do anything to the call: an id that a page says may be of another's."""
+    def is_vouched_for(self) -> bool:
+        """Whether somebody whom we trust says which call it is: an id that a page says may be of another's.
+
+        Only then may its provider be asked to do anything to the call, and the call go on that was broken off.
+        """
         return self.may_name_numbers or (self.grant is not None and self.grant.call is not None)
 
 
@@ -75,6 +78,8 @@ async def admit(
     if token is None and _needs_token(row, settings):
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
     parameters = query_parameters(query)
+    if parameters is None:
+        return Refusal(HTTPStatus.BAD_REQUEST, "its query says something twice, or too much")
     try:
         if token is not None:
             grant = await tokens.redeem(token, agent=agent, dialect=row.name)
@@ -90,16 +95,20 @@ async def admit(
     return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers)
 
 
-def query_parameters(query: str) -> Mapping[str, str]:
-    """Return what a query string says, as far as it can be kept as text.
+def query_parameters(query: str) -> Mapping[str, str] | None:
+    """Return what a query string says, as far as it can be kept as text; None where it says more than a carrier would.
 
-    It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus.
+    It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus. Nothing is said twice: a
+    caller whose number is `1&call=…` would have the last word about which call theirs is.
     """
     try:
-        given = parse_qsl(query.replace("+", "%2B"), max_num_fields=_MAX_PARAMETERS)
+        given = parse_qsl(query.replace("+", "%2B"), max_num_fields=_MAX_PARAMETERS, keep_blank_values=True)
     except ValueError:
-        return {}
-    return {name: value for name, value in given if max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
+        return None
+    said = dict(given)
+    if len(said) < len(given):
+        return None
+    return {name: value for name, value in said.items() if value and max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
 
 
 def _needs_token(row: DialectRow, settings: TelephonySettings) -> bool:

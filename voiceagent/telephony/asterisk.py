@@ -48,9 +48,9 @@ ASTERISK_FEATURES = LegFeatures(
     marks=True,
     marks_return_on_clear=False,
     digits_out="rest",
+    key_ms=350,  # what `SendDTMF` takes if it is not told: a tone of 100 ms, and 250 ms until the next
     transfer="rest",
     hang_up="in_band",
-    leaves_on_transfer=True,
     close_is_hang_up=True,
 )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["CallControl", "Dialled"]
+__all__ = ["CallControl", "Dialled", "KnowsWhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +72,16 @@ class CallControl(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class KnowsWhere(Protocol):
+    """An exchange which says where its callers are, since it accepts to move one before it has."""
+
+    async def place_of(self, call: str) -> str | None:
+        """Return where a caller is, in a word that is another one elsewhere; None where they have hung up.
+
+        Raises CallLost where the exchange does not say.
+        """
         ...

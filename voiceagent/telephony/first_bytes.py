@@ -47,11 +47,16 @@ class Undecided:
     """The connections whose first words are being read.
 
     Nobody is turned away for what others leave unsaid: where there are too many, the oldest is closed; where there are
-    too many from one address (half of all), the oldest of them.
+    too many from one address (half of all), the oldest of them. An address behind which everybody is has no share.
     """
 
     def __init__(
-        self, protocol_for: Callable[[bytes, str], asyncio.Protocol | None] = _nobody, *, clock: Clock, most: int
+        self,
+        protocol_for: Callable[[bytes, str], asyncio.Protocol | None] = _nobody,
+        *,
+        clock: Clock,
+        most: int,
+        is_proxy: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """`protocol_for` is given a head and the address that it came from, and returns who speaks with the connection;
         None where there are too many."""
@@ -59,6 +64,7 @@ class Undecided:
         self.clock = clock
         self._most = most
         self._most_of_one = max(1, most // 2)
+        self._is_proxy = is_proxy
         self._waiting: dict[Knocking, tuple[str, int]] = {}
         """With the address each came from and when, the oldest first."""
 
@@ -68,8 +74,9 @@ class Undecided:
     def came(self, connection: Knocking, address: str) -> None:
         """Take note of a connection, and make room for it."""
         now_ms = self.clock.now_ms()
-        of_one = [other for other, (its, _) in self._waiting.items() if its == address]
-        self._make_room(of_one, most=self._most_of_one, now_ms=now_ms)
+        if not self._is_proxy(address):
+            of_one = [other for other, (its, _) in self._waiting.items() if its == address]
+            self._make_room(of_one, most=self._most_of_one, now_ms=now_ms)
         self._make_room(list(self._waiting), most=self._most, now_ms=now_ms)
         self._waiting[connection] = (address, now_ms)
 

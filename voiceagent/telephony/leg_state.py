@@ -78,6 +78,11 @@ class LegState:
             raise CallLost("the far side has not started")
         return self.open
 
+    @property
+    def caller_left(self) -> bool:
+        """The socket has ended, and the call with it."""
+        return self.over and not self.broken
+
     def count(self, what: str, times: int = 1) -> None:
         """Note what was refused, ignored or dropped."""
         self.counts[what] += times

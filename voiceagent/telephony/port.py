@@ -66,7 +66,9 @@ class OnePort(Generic[Admitted]):
         clock: Clock,
         live: LiveLines[Admitted],
         max_http_connections: int,
+        is_proxy: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`is_proxy` says of an address whether everybody may come from there."""
         self.clock = clock
         self.handler_tasks: set[asyncio.Task[None]] = set()
         """Filled by `ServerConnection`, which takes this object for the library's `Server`; what is live is not counted
@@ -75,8 +77,11 @@ class OnePort(Generic[Admitted]):
         self._serve = serve
         self._live = live
         self._max_http_connections = max_http_connections
+        self._is_proxy = is_proxy
         # As many as all lines at once would need.
-        self._undecided = Undecided(self.protocol_for, clock=clock, most=live.most + max_http_connections)
+        self._undecided = Undecided(
+            self.protocol_for, clock=clock, most=live.most + max_http_connections, is_proxy=is_proxy
+        )
         self._http = Config(
             app,
             ws="none",  # a second request on an HTTP connection cannot become a socket
@@ -155,9 +160,13 @@ class OnePort(Generic[Admitted]):
         )
 
     def _has_room(self, address: str) -> bool:
-        """Whether there may be one more web connection, of all and of those from this address (half of all)."""
+        """Whether there may be one more web connection, of all and of those from this address (half of all).
+
+        Half of what comes by a proxy would be half of everything.
+        """
         most = self._max_http_connections
-        return self._make_room(of=address, most=max(1, most // 2)) and self._make_room(of=None, most=most)
+        of_one = self._is_proxy(address) or self._make_room(of=address, most=max(1, most // 2))
+        return of_one and self._make_room(of=None, most=most)
 
     def _make_room(self, *, of: str | None, most: int) -> bool:
         """Close the one that has been idle for longest where there are too many: it would keep webhooks out."""

@@ -140,6 +140,7 @@ class MediaServer:
             clock=self._clock,
             live=self.live,
             max_http_connections=settings.max_http_connections,
+            is_proxy=settings.is_proxy,
         )
         async with self.taking_calls(), AsyncExitStack() as closing:
             number = await port.open(
@@ -269,7 +270,7 @@ class MediaServer:
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
-            controls=self._controls if admitted.may_be_acted_on else None,
+            controls=self._controls if admitted.is_vouched_for else None,
             shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
@@ -296,8 +297,9 @@ class MediaServer:
                 del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
-            if admitted.grant is not None and admitted.grant.call is not None:
-                await leg.turn_away(admitted.grant.call)
+            named = admitted.grant.call if admitted.grant is not None else None
+            if named is not None and CallId(named) not in self._newest:  # else its caller is heard by another leg
+                await leg.turn_away(named)
 
     def _dialled_for(self, incoming: IncomingCall, number: str) -> Dialled | None:
         """Return the call that reaches somebody for a caller; it shows our own number, which the caller had dialled."""
@@ -368,4 +370,5 @@ def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> Incoming
         called_number=(grant and grant.called) or called,
         parameters=started.parameters,
         again=grant is not None and grant.again,
+        names_itself=not admitted.is_vouched_for,
     )

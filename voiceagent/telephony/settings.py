@@ -138,8 +138,8 @@ class TelephonySettings:
     max_lag_ms: int = 50
     """How late the beat of all calls may typically be before no new one is taken, so that none of them stutters."""
     max_http_connections: int = 256
-    """Other connections at a time, and half as many from one address. One more takes the place of the one that has been
-    idle for longest, and is told 503 where none is."""
+    """Other connections at a time, and half as many from one address that is no proxy's. One more takes the place of
+    the one that has been idle for longest, and is told 503 where none is."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
     audiosockets: tuple[AudioSocketLine, ...] = ()
@@ -219,6 +219,15 @@ class TelephonySettings:
         audio = telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz)
         assert audio is not None, "settings are checked when they are made"  # noqa: S101
         return audio
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether everybody may come from there: the world speaks TLS, we do not, and the address is none of theirs."""
+        if self.public_url is None or not self.public_url.startswith("https:") or self.tls_cert is not None:
+            return False
+        try:
+            return not ipaddress.ip_address(address).is_global
+        except ValueError:  # a socket of this machine
+            return True
 
     @property
     def spoken(self) -> tuple[AudioFormat, ...]:

@@ -56,6 +56,7 @@ TELNYX_FEATURES = LegFeatures(
     marks=True,
     marks_return_on_clear=True,
     digits_out="rest",
+    key_ms=350,  # `duration_millis` of `send_dtmf` is 250 if it is not said; of the pause no document says anything
     transfer="rest",
     hang_up="rest",
     announce="rest",
