@@ -707,6 +707,8 @@ class IncomingCall:
     parameters: Mapping[str, str]
     again: bool = False
     """The carrier was told to connect this call once more: whoever else may still have it has lost the caller."""
+    outbound: bool = False
+    """We have placed it."""
 
 
 class CallHandler(Protocol):

@@ -81,8 +81,8 @@ class Saying:
 
     @property
     def _may_interrupt(self) -> bool:
-        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off."""
-        return self._state.phase.interruptible and not self._state.phase.ends
+        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off. Nor does a machine."""
+        return self._state.phase.interruptible and not self._state.phase.ends and not self._state.only_listens
 
     @property
     def reply_is_unheard(self) -> bool:

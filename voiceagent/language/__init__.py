@@ -5,7 +5,7 @@ from __future__ import annotations
 from voiceagent.errors import PhaseError, nearest
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.english import ENGLISH
-from voiceagent.language.protocol import Completeness, DigitSpan, Language, Relation
+from voiceagent.language.protocol import Completeness, DigitSpan, Greeting, Language, Relation
 from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ClauseSplitter",
     "Completeness",
     "DigitSpan",
+    "Greeting",
     "Language",
     "PhraseIndex",
     "Relation",

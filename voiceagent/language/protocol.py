@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.similarity import PhraseIndex
 
-__all__ = ["Completeness", "DigitSpan", "Language", "Relation"]
+__all__ = ["Completeness", "DigitSpan", "Greeting", "Language", "Relation"]
 
 
 class Completeness(Enum):
@@ -23,6 +23,17 @@ class Completeness(Enum):
     """Nothing in the text decides it."""
     COMPLETE = "complete"
     """A finished sentence or a finished answer."""
+
+
+class Greeting(Enum):
+    """Who has answered the telephone, as far as the words tell."""
+
+    LIVE = "live"
+    """A person: "Hello?", "who is this?"."""
+    RECORDED = "recorded"
+    """A recording: "leave a message after the tone"."""
+    OPEN = "open"
+    """Nothing in the text decides it."""
 
 
 class Relation(Enum):
@@ -117,6 +128,10 @@ class Language(Protocol):
 
     def asks_to_wait(self, text: str) -> bool:
         """Return whether the caller needs a moment: "hold on", "let me find it"."""
+        ...
+
+    def greeting(self, text: str) -> Greeting:
+        """Return who is likely to have answered the telephone with `text`."""
         ...
 
     def completeness(self, text: str) -> Completeness:

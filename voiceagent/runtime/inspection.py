@@ -231,8 +231,9 @@ class _Reading:
             case "ServeFromCache":
                 self._served.append(ServedSeen(self._since(at_ms), values["how"], values["saved_ms"]))
             case "NoteDecision":
-                decided = FloorSeen(self._since(at_ms), values["what"], values["reason"], values["waited_ms"])
-                self._floor.append(decided)
+                what, reason, waited_ms = values["what"], values["reason"], values["waited_ms"]
+                sure = values.get("confidence")
+                self._floor.append(FloorSeen(self._since(at_ms), what, reason, waited_ms, sure))
             case "ReportProblem":
                 self._problems.append(f"{values['what']}: {values['reason']}")
             case "AskModel":

@@ -35,6 +35,7 @@ from voiceagent.runtime.resume import Folding
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.runtime.spending import Meter, Spending
+from voiceagent.runtime.tones import LineTones
 from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
@@ -98,6 +99,7 @@ class Session:
         self._observers = list(services.observers)
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
+        self._tones = LineTones(self._leg.audio_in, services.clock, self.post)
         self._recording: Recording | None = None
         self._at_provider: ProviderRecords | None = None
         self._meter: Meter | None = None
@@ -115,6 +117,7 @@ class Session:
         if self._voice is None or not self._listening:
             return
         try:
+            self._tones.hear(audio)
             self._voice.hear(audio)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a voice activity engine may raise anything
             self._listening = False
@@ -301,6 +304,7 @@ class Session:
             tasks=tasks,
             post=self.post,
             locale=self._flow.locale,
+            tones=self._tones,
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
@@ -362,6 +366,7 @@ class Session:
             caller_number=incoming.caller_number,
             called_number=incoming.called_number,
             parameters=dict(incoming.parameters),
+            outbound=incoming.outbound,
         )
 
     # --- the record ---

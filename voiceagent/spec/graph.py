@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not, guard_text
 from voiceagent.spec.phase import (
+    BeepHeard,
     HangUpAfter,
     HostSignals,
+    MachineAnswers,
     NotUnderstood,
+    PersonAnswers,
     Phase,
     Pressed,
     Requested,
@@ -159,6 +162,12 @@ def _trigger(edge: Transition) -> str:
             return "voice fails"
         case TransferFails():
             return "nobody there"
+        case MachineAnswers():
+            return "a machine answers"
+        case PersonAnswers():
+            return "a person after all"
+        case BeepHeard():
+            return "the beep"
 
 
 def _guard(edge: Transition) -> str | None:

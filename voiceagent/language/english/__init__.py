@@ -11,6 +11,7 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.concepts import concepts, synonym_table
 from voiceagent.language.english.dates import date
 from voiceagent.language.english.digits import digit_spans, digits, goes_on
+from voiceagent.language.english.greetings import greeting
 from voiceagent.language.english.hearing import (
     asks_to_wait,
     completeness,
@@ -55,6 +56,7 @@ class English:
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)
+    greeting = staticmethod(greeting)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
     spoken_amount = staticmethod(spoken_amount)
