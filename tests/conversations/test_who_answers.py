@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from voiceagent import BeepHeard, Flow, HangUpAfter, MachineAnswers, PersonAnswers, Phase, Say, Transition, Wait

@@ -81,7 +81,7 @@ class Saying:
 
     @property
     def _may_interrupt(self) -> bool:
-        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off. Nor does a machine."""
+        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off. Nor does a tape."""
         return self._state.phase.interruptible and not self._state.phase.ends and not self._state.only_listens
 
     @property

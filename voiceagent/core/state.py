@@ -95,7 +95,7 @@ class CallState:
 
     @property
     def only_listens(self) -> bool:
-        """Whether nobody waits for an answer: who talks is not known yet, or it is a machine to leave a message with."""
+        """Whether nobody waits for an answer: who talks is not known yet, or is a machine that takes down messages."""
         if self.answered_by != "machine":
             return self.answered_by == "nobody knows"
         edges = self.flow.transitions_of(self.phase)

@@ -138,7 +138,7 @@ def _node(flow: Flow, phase: Phase) -> Node:
     return Node(phase.name, tools, phase.name == flow.initial, phase.sensitive, ends)
 
 
-def _trigger(edge: Transition) -> str:
+def _trigger(edge: Transition) -> str:  # noqa: C901 - one decision table: a row per trigger
     match edge.on:
         case ToolSucceeds(tool=tool):
             return tool.name

@@ -126,7 +126,7 @@ class ScriptedCall:
         outbound: bool = False,
         then_wait: bool = True,
     ) -> ScriptedCall:
-        """The call comes in, or one that we have placed is answered; returns when the agent has said its first words, or waits."""
+        """The call comes in, or is answered that we have placed; returns when the agent has said its first words."""
         self._post(
             0,
             ev.CallStarted(

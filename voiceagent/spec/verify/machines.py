@@ -1,4 +1,4 @@
-"""Machines: what a flow says to an answering machine is said after its greeting, and only where one can have answered."""
+"""Machines: what is said to an answering machine is said after its greeting, and only where one can have answered."""
 
 from __future__ import annotations
 
