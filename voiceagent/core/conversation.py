@@ -308,8 +308,8 @@ class Conversation:
 
     def _synthesis(self, event: ev.SpeechQueued | ev.SpeechFailed) -> None:
         match event:
-            case ev.SpeechQueued(utterance, clause, duration_ms):
-                self._saying.speech.queued(utterance, clause, duration_ms)
+            case ev.SpeechQueued(utterance, clause, duration_ms, word_ends_ms):
+                self._saying.speech.queued(utterance, clause, duration_ms, word_ends_ms)
             case ev.SpeechFailed():
                 self._replying.unspeakable(event)
 

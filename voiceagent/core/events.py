@@ -347,6 +347,8 @@ class SpeechQueued:
     utterance: UtteranceId
     clause: int
     duration_ms: int
+    word_ends_ms: tuple[int, ...] | None = None
+    """When each of its words is over, as they stand between spaces, from its beginning; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

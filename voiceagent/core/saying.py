@@ -56,7 +56,7 @@ class Saying:
     """Everything the agent says or is about to say."""
 
     def __init__(self, state: CallState, out: Outbox, transcript: Transcript) -> None:
-        self.speech = AgentSpeech()
+        self.speech = AgentSpeech(state.language)
         self.fillers = FillerPolicy(phrase_ms=state.inherited.phrase_ms)
         self.reply: Reply | None = None
         """The reply that is being made or whose tools are running."""

@@ -7,6 +7,7 @@ from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.english import ENGLISH
 from voiceagent.language.protocol import Completeness, DigitSpan, Greeting, Language, Relation
 from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
+from voiceagent.language.word_lengths import WordLength, spoken_as, word_ends
 
 __all__ = [
     "CLEAR_SCORE",
@@ -17,7 +18,10 @@ __all__ = [
     "Language",
     "PhraseIndex",
     "Relation",
+    "WordLength",
     "language_for",
+    "spoken_as",
+    "word_ends",
 ]
 
 _LANGUAGES: dict[str, Language] = {"en": ENGLISH}

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.similarity import PhraseIndex
+from voiceagent.language.word_lengths import WordLength
 
 __all__ = ["Completeness", "DigitSpan", "Greeting", "Language", "Relation"]
 
@@ -151,6 +152,10 @@ class Language(Protocol):
 
     def speakable(self, text: str) -> str:
         """Return `text` as plain words for a synthesizer: no markup, no symbols, no bare codes."""
+        ...
+
+    def word_lengths(self, text: str) -> Sequence[WordLength]:
+        """Return how long each word of `text` takes to say, as `text.split(" ")` has them, at a usual pace."""
         ...
 
     def spoken_amount(self, amount: Decimal, currency: str) -> str:

@@ -20,6 +20,7 @@ from voiceagent.language.english.hearing import (
     number_may_go_on,
 )
 from voiceagent.language.english.letters import letters
+from voiceagent.language.english.pacing import word_lengths
 from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.english.spoken import (
@@ -59,6 +60,7 @@ class English:
     greeting = staticmethod(greeting)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
+    word_lengths = staticmethod(word_lengths)
     spoken_amount = staticmethod(spoken_amount)
     spoken_digits = staticmethod(spoken_digits)
     spoken_date = staticmethod(spoken_date)
