@@ -11,7 +11,7 @@ __all__ = ["word_lengths"]
 
 _WORD_MS, _SYLLABLE_MS, _LETTER_MS, _NUMBER_MS = 40, 47, 50, 55
 _UNSTRESSED_MS = -85
-"""Fitted to what Hibari makes of 340 sentences, none of them an agent's: least squares over its word times."""
+"""Fitted to what Hibari makes of 340 sentences, none of them of the agents here: least squares over its word times."""
 _SHORTEST_MS = 40
 _PAUSES_MS = {".": 300, "!": 300, "?": 300, "…": 300, ",": 100, ";": 100, ":": 100, "-": 80}
 _LETTERS_OF_SYLLABLE = 3
