@@ -71,6 +71,7 @@ __all__ = [
     "VadEngine",
     "VadHandle",
     "Voice",
+    "WordsSpoken",
 ]
 
 
@@ -184,13 +185,23 @@ class RecognizerEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WordsSpoken:
+    """When each word of the audio that was yielded last ends, where a synthesizer knows."""
+
+    words: tuple[str, ...]
+    ends_ms: tuple[int, ...]
+    """When the last sound of each is over, from the beginning of the whole text."""
+
+
 class SynthesizerHandle(Protocol):
     """The synthesizer as one call hears it."""
 
-    def speak(self, text: str) -> AsyncIterator[bytes]:
-        """Yield the audio of `text` in the handle's format, piece by piece, as soon as it is there.
+    def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield the audio of `text` in the handle's format, piece by piece, as soon as it is there, and its words.
 
-        Raises VoiceFailed where the engine failed. Abandoning the iterator abandons the synthesis.
+        Words follow their audio; who does not know when they end yields none. Raises VoiceFailed where the engine
+        failed. Abandoning the iterator abandons the synthesis.
         """
         ...
 
@@ -712,6 +723,8 @@ class IncomingCall:
     """The carrier was told to connect this call once more: whoever else may still have it has lost the caller."""
     names_itself: bool = False
     """Nobody but the connection says which call it is: it may be anybody's, and goes on with none."""
+    outbound: bool = False
+    """We have placed it."""
 
 
 class CallHandler(Protocol):

@@ -37,6 +37,7 @@ _of_annotation: Mapping[str, st.SearchStrategy[object]] = {
     "Mapping[str, JsonValue] | None": st.none() | _objects,
     "Mapping[str, str] | None": st.none() | st.dictionaries(_words, _words, max_size=3),
     "Epoch": _numbers,
+    "tuple[int, ...] | None": st.none() | st.lists(_numbers, max_size=3).map(tuple),
     "tuple[ReplyId, ...]": st.lists(_words, max_size=3).map(tuple),
     **dict.fromkeys(("LegId", "UtteranceId", "ReplyId", "ToolCallId", "FetchId"), _words),
 }

@@ -12,7 +12,7 @@ from voiceagent.errors import CallLost
 from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
+from voiceagent.telephony.telnyx_calls import PLACED, TelnyxCalls
 from voiceagent.telephony.twilio_calls import TwilioCalls, signalwire_calls
 
 TWILIO = "/2010-04-01/Accounts/AC0/Calls"
@@ -247,7 +247,15 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
             "twilio",
             True,
             f"{TWILIO}.json",
-            {"To": "+4930", "From": "+4940", "Url": HOOK, "MachineDetection": "Enable"},
+            {
+                "To": "+4930",
+                "From": "+4940",
+                "Url": HOOK,
+                "MachineDetection": "DetectMessageEnd",
+                "AsyncAmd": "true",
+                "AsyncAmdStatusCallback": HOOK.removesuffix("answer") + "machine",
+                "AsyncAmdStatusCallbackMethod": "POST",
+            },
             "CA-new",
         ),
         (
@@ -266,8 +274,8 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
                 "to": "+4930",
                 "from": "+4940",
                 "webhook_url": HOOK,
-                "answering_machine_detection": "detect",
-                "client_state": DETECTING,
+                "answering_machine_detection": "premium",
+                "client_state": PLACED,
             },
             "v3:new",
         ),

@@ -16,11 +16,19 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.telephony.wire_examples import telnyx_start
 from tests.threats.served import frame
-from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
+from voiceagent.core.events import (
+    CarrierDetected,
+    DigitsPressed,
+    LegLost,
+    PlayoutReached,
+    PlayoutStarted,
+    PlayoutStopped,
+)
 from voiceagent.errors import OperatorError
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.driver import START_DEADLINE_MS
 from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.limits import CallLimits
@@ -105,8 +113,8 @@ class SpentTooMuch:
 
 
 @asynccontextmanager
-async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=None):
-    state = MemoryStore(clock)
+async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=None, state=None):
+    state = state or MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
     limits = CallLimits(settings, state=state, clock=clock, spent=spent)
@@ -117,6 +125,7 @@ async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=No
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=Detections(state, clock),
         controls=controls,
     )
     async with server.serving(Starlette()) as port:
@@ -163,6 +172,21 @@ def test_a_signed_call_with_its_token_is_let_in(running_clock):
                 assert (incoming.caller_number, incoming.called_number) == ("+4930", "+4940")
                 assert incoming.parameters == {"order": "17"}
                 assert incoming.leg.features.dialect == "twilio"
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_we_have_placed_is_told_who_has_answered(running_clock):
+    async def scenario():
+        state = MemoryStore(running_clock)
+        async with serving(running_clock, state=state) as (calls, tokens, _, address):
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0", outbound=True)))
+            async with calling(address, path, signed(path)) as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                assert session.incoming.outbound
+                await Detections(state, running_clock).told("CA0", "machine_end_beep")
+                assert await session.next(CarrierDetected) == CarrierDetected("machine_end_beep")
 
     asyncio.run(scenario())
 

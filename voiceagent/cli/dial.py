@@ -33,7 +33,7 @@ def dial(
     ] = "twilio",
     detect_machine: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool,
-        typer.Option("--detect-machine", help="Tell the agent whether a person answered, as parameter `answered_by`."),
+        typer.Option("--detect-machine", help="Have the provider say, too, whether a person or a machine answers."),
     ] = False,
     api: Annotated[
         str | None, typer.Option(envvar="VOICEAGENT_CARRIER_API", help="Another address of its REST interface.")

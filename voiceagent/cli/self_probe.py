@@ -176,7 +176,7 @@ async def _spoken_and_heard(engines: Engines, flow: Flow) -> None:
     ears = engines.recognizer.open(MULAW_8K, locale=flow.locale)
     try:
         sentence = f"1, {flow.phrases.apology}"  # in the flow's language, and not as it was rendered ahead
-        await ears.transcribe(b"".join([piece async for piece in voice.speak(sentence)]))
+        await ears.transcribe(b"".join([piece async for piece in voice.speak(sentence) if isinstance(piece, bytes)]))
     finally:
         voice.close()
         ears.close()

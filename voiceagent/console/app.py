@@ -28,6 +28,7 @@ from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.consultations import NOBODY_THERE
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
@@ -51,6 +52,7 @@ def control_plane(
     tokens: CallTokens,
     transfers: Transfers,
     limits: CallLimits,
+    detections: Detections,
     ready: Callable[[], bool],
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
@@ -64,10 +66,10 @@ def control_plane(
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call; `telnyx` is what answers calls there; `connect` has the media server connect to an exchange
-    that waits for it. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is to
-    send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything, and
-    without `console` there are no pages.
+    may begin another call; `detections` are told who has answered those that we have placed; `telnyx` is what answers
+    calls there; `connect` has the media server connect to an exchange that waits for it. Where the last synthetic call
+    was not answered nothing is `proven`: whoever spreads calls is to send them elsewhere, but one that comes all the
+    same is taken. Without `host` nobody can tell a call anything, and without `console` there are no pages.
     """
 
     def why_not(agent: str) -> str | None:
@@ -81,6 +83,7 @@ def control_plane(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=detections,
         why_not=why_not,
         may_go_on=may_go_on,
         telnyx=telnyx,
@@ -145,15 +148,16 @@ class _Asked:
     @property
     def caller(self) -> str | None:
         """Who is on the other end, whoever has dialled."""
-        return self.form.get("To" if self._outgoing else "From")
+        return self.form.get("To" if self.outbound else "From")
 
     @property
     def called(self) -> str | None:
         """Our own number."""
-        return self.form.get("From" if self._outgoing else "To")
+        return self.form.get("From" if self.outbound else "To")
 
     @property
-    def _outgoing(self) -> bool:
+    def outbound(self) -> bool:
+        """Whether we have placed the call."""
         return self.form.get("Direction", "").startswith("outbound")
 
 
@@ -166,6 +170,7 @@ class _Lines:
     tokens: CallTokens
     transfers: Transfers
     limits: CallLimits
+    detections: Detections
     why_not: Callable[[str], str | None]
     """Why no new call is taken for this agent."""
     may_go_on: MayGoOn
@@ -180,6 +185,7 @@ class _Lines:
                     self._route(row, "answer", self._answer_document, methods),
                     self._route(row, "after", self._after, methods),
                     self._route(row, "announce", self._announce, methods),
+                    self._route(row, "machine", self._detected, ["POST"]),
                 ]
             case "telnyx":
                 return [self._route(row, "answer", self._answer_commands, ["POST"])]
@@ -262,10 +268,29 @@ class _Lines:
             consultation = None
         return twiml(say(consultation.announcement) if consultation is not None else "")
 
+    async def _detected(self, request: Request, row: DialectRow) -> Response:
+        """Learn who has answered a call that goes on meanwhile."""
+        asked = await self._asked(request, row)
+        if isinstance(asked, Response):
+            return asked
+        try:
+            await self.detections.told(asked.call, asked.form.get("AnsweredBy", ""))
+        except StateUnavailable as exc:
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody can note who has answered: {exc}")
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
     async def _connected(self, request: Request, asked: _Asked, *, again: bool = False) -> Response:
         """Have the carrier connect the call to us, and ask us afterwards what comes next."""
         name = asked.row.name
-        grant = CallGrant(asked.agent, asked.call, name, caller=asked.caller, called=asked.called, again=again)
+        grant = CallGrant(
+            asked.agent,
+            asked.call,
+            name,
+            caller=asked.caller,
+            called=asked.called,
+            again=again,
+            outbound=asked.outbound,
+        )
         try:
             token = await self.tokens.mint(grant)
         except StateUnavailable as exc:
@@ -323,6 +348,7 @@ class _Lines:
             calls=self.telnyx,
             tokens=self.tokens,
             consultations=self.transfers.consultations,
+            detections=self.detections,
             why_not=self.why_not,
             over=self.limits.caller_is_over,
             has_left=self.transfers.has_left,

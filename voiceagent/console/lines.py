@@ -18,6 +18,7 @@ from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.asgi import media_route
 from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -69,6 +70,7 @@ async def open_lines(
     def connect(url: str, admitted: Admission) -> bool:
         return media.connect(url, admitted)
 
+    detections = Detections(state, clock)
     controls = controls or {}
     telnyx = controls.get("telnyx")
     app = control_plane(
@@ -77,6 +79,7 @@ async def open_lines(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=detections,
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
@@ -93,6 +96,7 @@ async def open_lines(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=detections,
         controls=controls,
         shared=state,
     )

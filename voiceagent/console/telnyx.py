@@ -1,7 +1,7 @@
 """Telnyx' webhooks: there is no document to answer with; every step is a command that we send.
 
-A call that rings is answered; one that was answered has its media connected to us, or, where whoever placed it wants to
-know whether a person has answered, once that is known. A stream that broke off is begun anew where the call goes on.
+A call that rings is answered; one that was answered has its media connected to us; who has answered one that we have
+placed is told to it later, where that was asked for. A stream that broke off is begun anew where the call goes on.
 Whoever is called for a caller is told about them and then connected; if they are not there, the caller comes back.
 """
 
@@ -22,9 +22,10 @@ from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
 from voiceagent.telephony.consultations import NOBODY_THERE, Consultations
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.streams import named_by
-from voiceagent.telephony.telnyx_calls import DETECTING, LEAVING, PLACED, TelnyxCalls, consulted_for
+from voiceagent.telephony.telnyx_calls import LEAVING, PLACED, TelnyxCalls, consulted_for
 from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 
 __all__ = ["TelnyxDesk"]
@@ -41,10 +42,9 @@ class _Asked:
     caller: str | None
     called: str | None
     outgoing: bool
-    detecting: bool
     leaving: bool
     found: str | None
-    """What answered a call that we placed: `human`, `machine` or `not_sure`."""
+    """What answered a call that we placed, or how its greeting has ended, in Telnyx' word."""
     consulted_for: str | None
     """The caller's call, where this one reaches somebody on their behalf."""
     stream: str | None
@@ -59,6 +59,7 @@ class TelnyxDesk:
     calls: TelnyxCalls
     tokens: CallTokens
     consultations: Consultations
+    detections: Detections
     why_not: Callable[[str], str | None]
     """Why no new call is taken for this agent."""
     over: Callable[[str, str | None], Awaitable[str | None]]
@@ -93,10 +94,15 @@ class TelnyxDesk:
                     await self.calls.reject(asked.call)
                 else:
                     await self.calls.answer(asked.call)
-            case "call.answered" if not asked.detecting:
+            case "call.answered":
                 await self._stream(agent, asked.call, asked, parameters)
-            case "call.machine.detection.ended":
-                await self._stream(agent, asked.call, asked, {**parameters, "answered_by": asked.found or "not_sure"})
+            case (
+                "call.machine.detection.ended"
+                | "call.machine.greeting.ended"
+                | "call.machine.premium.detection.ended"
+                | "call.machine.premium.greeting.ended"
+            ):
+                await self.detections.told(asked.call, asked.found or "")
             case "streaming.failed" | "streaming.stopped" if await self._has_newer(asked):
                 pass  # several are sent about one stream, and some of them late
             case "streaming.failed" | "streaming.stopped":
@@ -173,7 +179,7 @@ class TelnyxDesk:
             raise CallLost("no public URL is configured for the media to connect to")
         # Who calls is who is on the other end, whoever has dialled.
         caller, called = (asked.called, asked.caller) if asked.outgoing else (asked.caller, asked.called)
-        grant = CallGrant(agent, call, "telnyx", caller=caller, called=called, again=again)
+        grant = CallGrant(agent, call, "telnyx", caller=caller, called=called, again=again, outbound=asked.outgoing)
         url = base + media_path("telnyx", agent, await self.tokens.mint(grant))
         once = _once(asked) if again else "stream"
         before = await self.tokens.streams.begins(call, url, command=once, again=again)
@@ -204,8 +210,7 @@ def _read(body: bytes) -> _Asked | None:
         call,
         caller=as_text(payload.get("from")),
         called=as_text(payload.get("to")),
-        outgoing=payload.get("direction") == "outgoing" or payload.get("client_state") in (PLACED, DETECTING),
-        detecting=payload.get("client_state") == DETECTING,
+        outgoing=payload.get("direction") == "outgoing" or payload.get("client_state") == PLACED,
         leaving=payload.get("client_state") == LEAVING,
         consulted_for=consulted_for(as_text(payload.get("client_state"))),
         found=as_text(payload.get("result")),

@@ -19,6 +19,7 @@ __all__ = [
     "Fetch",
     "ForgetSealed",
     "HangUp",
+    "ListenForTones",
     "Message",
     "ModelRequest",
     "NoteDecision",
@@ -133,6 +134,13 @@ class TranscribeSoFar:
 
     utterance: UtteranceId
     hints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenForTones:
+    """Tell of every steady tone on the line from now on, by ToneHeard, or no longer."""
+
+    on: bool
 
 
 # --- model -----------------------------------------------------------------------------------------------------------
@@ -316,13 +324,18 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class NoteDecision:
-    """For the record: who has the floor was decided, and why."""
+    """For the record: who has the floor was decided, or who has answered, and why."""
 
-    what: Literal["turn over", "barge-in", "no barge-in"]
-    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption."""
+    what: Literal[
+        "turn over", "barge-in", "no barge-in", "a person answers", "a machine answers", "a fax answers", "beep"
+    ]
+    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption. Of a call
+    that we have placed: who is on the other end, and that a machine takes down a message from now on."""
     reason: str
     waited_ms: int
-    """Since the last sound of the caller's voice, or since it came on."""
+    """Since the last sound of the caller's voice, or since it came on; for who has answered: since they did."""
+    confidence: float | None = None
+    """0..1: how sure it is who has answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +351,7 @@ Effect = (
     | StopPlayout
     | Transcribe
     | TranscribeSoFar
+    | ListenForTones
     | AskModel
     | CancelReply
     | PlayReply

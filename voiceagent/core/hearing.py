@@ -160,7 +160,7 @@ class Hearing:
     @property
     def deadline_ms(self) -> int | None:
         """When a turn, a run of keys or an undecided barge-in is due."""
-        turn = None if self._keys else self._turn.deadline_ms()
+        turn = None if self._keys or self._is_kept_open else self._turn.deadline_ms()
         due = (turn, self._turn.overdue_ms(), self._listen_at_ms, self._barge_in_at_ms, self._keys_deadline_ms())
         return min((at for at in due if at is not None), default=None)
 
@@ -230,6 +230,10 @@ class Hearing:
         if self._listen_at_ms is None or self._state.now_ms < self._listen_at_ms:
             return
         self._listen_at_ms = None
+        self.listen_now()
+
+    def listen_now(self) -> None:
+        """Ask for the first words of a voice that is still on."""
         for utterance in self._turn.utterances.values():
             if utterance.ended_ms is None:
                 self._out.emit(TranscribeSoFar(utterance.id, self._hints()))
@@ -242,7 +246,12 @@ class Hearing:
     def turn_due(self) -> bool:
         """Whether the caller has been silent long enough; keys that are being pressed go on with what was said."""
         due = self._turn.deadline_ms()
-        return due is not None and self._state.now_ms >= due and not self._keys
+        return due is not None and self._state.now_ms >= due and not (self._keys or self._is_kept_open)
+
+    @property
+    def _is_kept_open(self) -> bool:
+        """Whether a pause is no end of a turn: nobody knows yet whose turn it is."""
+        return self._state.answered_by == "nobody knows"
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""

@@ -17,8 +17,11 @@ from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import (
+    BeepHeard,
     HostSignals,
+    MachineAnswers,
     NotUnderstood,
+    PersonAnswers,
     Pressed,
     Requested,
     Silent,
@@ -56,6 +59,8 @@ def _tries(transition: Transition, signal: Signal) -> bool:
         case Pressed():
             return on.digits == signal.name
         case Silent() | NotUnderstood() | TimedOut() | TurnLimitReached() | VoiceFails() | TransferFails():
+            return True
+        case MachineAnswers() | PersonAnswers() | BeepHeard():
             return True
 
 

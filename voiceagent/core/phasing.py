@@ -47,6 +47,8 @@ class Phasing:
         """What tried a transition while another one was under way."""
         self.timed_out = False
         """The phase's time-out has been signalled."""
+        self.waits_for_answerer = False
+        """The phase is in force and begins as soon as it is known who has answered."""
         self._in_force: str | None = None
         """The phase whose prompt and tools the voice has; None before the first."""
         self._not_reached: str | None = None
@@ -85,6 +87,7 @@ class Phasing:
         state.phase = state.flow.by_name[self._machine.phase]
         state.epoch = Epoch(state.epoch + 1)
         state.swapping = True
+        self.waits_for_answerer = False
         state.phase_turns = 0
         state.entered_ms = state.now_ms
         self.timed_out = False
@@ -94,7 +97,8 @@ class Phasing:
     def put_in_force_again(self) -> None:
         """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
         state = self._state
-        self._again = not state.swapping
+        self._again = not (state.swapping or self.waits_for_answerer)
+        self.waits_for_answerer = False
         state.swapping = True
         state.entered_ms = state.now_ms
         self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
@@ -118,8 +122,16 @@ class Phasing:
         if not state.phase.has_model:
             self._saying.owed = self._saying.words_unanswered = False
         again, self._again = self._again, False
-        if again:
-            return True
+        if not again and state.answered_by == "nobody knows":
+            self.waits_for_answerer = True
+        elif not again:
+            self.begin()
+        return True
+
+    def begin(self) -> None:
+        """Do what the phase does first."""
+        state = self._state
+        self.waits_for_answerer = False
         match state.phase.on_enter:
             case Say(text=text):
                 self._say_template(text)
@@ -129,7 +141,6 @@ class Phasing:
                 self._press(digits)
             case Wait():
                 pass
-        return True
 
     def _prime(self) -> None:
         """Have what is likely to come next made ready, where the flow says that it is worth its price."""

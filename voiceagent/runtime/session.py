@@ -36,6 +36,7 @@ from voiceagent.runtime.resume import Folding, may_go_on_with
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.runtime.spending import Meter, Spending
+from voiceagent.runtime.tones import LineTones
 from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
@@ -99,6 +100,7 @@ class Session:
         self._observers = list(services.observers)
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
+        self._tones = LineTones(self._leg.audio_in, services.clock, self.post)
         self._recording: Recording | None = None
         self._at_provider: ProviderRecords | None = None
         self._meter: Meter | None = None
@@ -116,6 +118,7 @@ class Session:
         if self._voice is None or not self._listening:
             return
         try:
+            self._tones.hear(audio)
             self._voice.hear(audio)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a voice activity engine may raise anything
             self._listening = False
@@ -307,6 +310,7 @@ class Session:
             tasks=tasks,
             post=self.post,
             locale=self._flow.locale,
+            tones=self._tones,
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
@@ -380,6 +384,7 @@ class Session:
             caller_number=incoming.caller_number,
             called_number=incoming.called_number,
             parameters=dict(incoming.parameters),
+            outbound=incoming.outbound,
         )
 
     # --- the record ---

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import AgentSpeech
 from voiceagent.core.ids import UtteranceId
+from voiceagent.language import language_for
 from voiceagent.runtime.journal_file import Entry, Journal, decode_effect
 
 __all__ = ["Point", "Span", "Stages", "Timeline", "timeline_of"]
@@ -69,7 +70,8 @@ class Timeline:
 
 def timeline_of(journal: Journal) -> Timeline:
     """Return what a journal tells; one that breaks off is drawn as far as it goes."""
-    drawing = _Drawing(journal.entries[0].at_ms if journal.entries else 0)
+    speech = AgentSpeech(language_for(journal.header.locale))
+    drawing = _Drawing(journal.entries[0].at_ms if journal.entries else 0, speech)
     for entry in journal.entries:
         drawing.event(entry)
         for line in entry.effects:
@@ -101,11 +103,11 @@ class _Drawing:
     """Goes through a journal once, from front to back."""
 
     zero_ms: int
+    speech: AgentSpeech
     last_ms: int = 0
     over: bool = False
     callers: dict[str, _Said] = field(default_factory=dict[str, _Said])
     heard: dict[UtteranceId, _Heard] = field(default_factory=dict[UtteranceId, _Heard])
-    speech: AgentSpeech = field(default_factory=AgentSpeech)
     own_words: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     """Reply → its words so far: a speech model says them itself."""
     own_speech: dict[str, UtteranceId] = field(default_factory=dict[str, UtteranceId])
@@ -161,8 +163,8 @@ class _Drawing:
 
     def _playout(self, event: ev.Event, at_ms: int) -> None:
         match event:
-            case ev.SpeechQueued(utterance, clause, duration_ms):
-                self.speech.queued(utterance, clause, duration_ms)
+            case ev.SpeechQueued(utterance, clause, duration_ms, word_ends_ms):
+                self.speech.queued(utterance, clause, duration_ms, word_ends_ms)
             case ev.PlayoutStarted(utterance, began_ms):
                 heard = self.heard.get(utterance)
                 if heard is not None and heard.from_ms is None:

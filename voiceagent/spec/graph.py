@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not, guard_text
 from voiceagent.spec.phase import (
+    BeepHeard,
     HangUpAfter,
     HostSignals,
+    MachineAnswers,
     NotUnderstood,
+    PersonAnswers,
     Phase,
     Pressed,
     Requested,
@@ -135,7 +138,7 @@ def _node(flow: Flow, phase: Phase) -> Node:
     return Node(phase.name, tools, phase.name == flow.initial, phase.sensitive, ends)
 
 
-def _trigger(edge: Transition) -> str:
+def _trigger(edge: Transition) -> str:  # noqa: C901 - one decision table: a row per trigger
     match edge.on:
         case ToolSucceeds(tool=tool):
             return tool.name
@@ -159,6 +162,12 @@ def _trigger(edge: Transition) -> str:
             return "voice fails"
         case TransferFails():
             return "nobody there"
+        case MachineAnswers():
+            return "a machine answers"
+        case PersonAnswers():
+            return "a person after all"
+        case BeepHeard():
+            return "the beep"
 
 
 def _guard(edge: Transition) -> str | None:

@@ -19,12 +19,15 @@ from voiceagent.spec.tool import Tool
 __all__ = [
     "SKILL_FILE",
     "Ask",
+    "BeepHeard",
     "Carry",
     "HangUpAfter",
     "HostSignals",
     "LastMessages",
+    "MachineAnswers",
     "NotUnderstood",
     "OnEnter",
+    "PersonAnswers",
     "Phase",
     "Press",
     "Pressed",
@@ -109,6 +112,23 @@ class TransferFails(Declared):
     """Nobody takes the caller whom this phase transfers (`ends`): they are with the agent again."""
 
 
+class MachineAnswers(Declared):
+    """A call that we have placed is answered by a mailbox, a menu or another recording.
+
+    As long as it is not known who has answered, a phase that waits for this says nothing. A fax machine is hung up on.
+    """
+
+
+class PersonAnswers(Declared):
+    """Somebody speaks who was taken for a machine, or has picked up while it was talking."""
+
+
+class BeepHeard(Declared):
+    """The machine takes down a message from now on: its beep was heard, or it has been silent for `silence_ms`."""
+
+    silence_ms: int = Field(default=3_000, ge=1_000, le=30_000)
+
+
 Trigger = (
     ToolSucceeds
     | ToolFails
@@ -121,6 +141,9 @@ Trigger = (
     | HostSignals
     | VoiceFails
     | TransferFails
+    | MachineAnswers
+    | PersonAnswers
+    | BeepHeard
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 from voiceagent.language import Language, language_for
-from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle
+from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle, WordsSpoken
 
 __all__ = ["CannedPhrases"]
 
@@ -70,7 +70,7 @@ class _CannedHandle:
         self._voice = voice
         self._language = language
 
-    async def speak(self, text: str) -> AsyncGenerator[bytes]:
+    async def speak(self, text: str) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`, all at once where it is kept; no engine sees its markup. Raises VoiceFailed."""
         kept = self._kept.get(_Phrase(text, self._audio, self._voice))
         if kept is not None:

@@ -18,9 +18,14 @@ class Dialled:
     webhook: str
     """What is asked how the call goes on once somebody, or something, has answered."""
     detect_machine: bool
-    """Whether the webhook is told if it is a person or an answering machine, a few seconds later."""
+    """Whether the provider, where it can, tells the call if it is a person or a machine, while it goes on."""
     agent: str
     """Who speaks with them, for a provider that asks no webhook."""
+
+    @property
+    def detected_at(self) -> str:
+        """What is told who has answered, by a provider that has an address of its own for it."""
+        return f"{self.webhook.rpartition('/')[0]}/machine"
 
 
 class CallControl(Protocol):

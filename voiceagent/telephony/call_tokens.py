@@ -37,6 +37,8 @@ class CallGrant:
     called: str | None = None
     again: bool = False
     """The carrier was told to connect a call once more: a leg that it still has is given up."""
+    outbound: bool = False
+    """We have placed the call."""
 
 
 _grant: TypeAdapter[CallGrant] = TypeAdapter(CallGrant)

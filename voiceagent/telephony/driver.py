@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from voiceagent.core.events import DigitsPressed, Event, LegLost
+from voiceagent.core.events import CarrierDetected, DigitsPressed, Event, LegLost
 from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.ports import Announcement, AudioFormat, Clock, LegEvents, LegFeatures, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
@@ -343,6 +343,10 @@ class SocketLeg:
             self._lose("the far side takes nothing")
 
     # --- to the caller -----------------------------------------------------------------------------------------------
+
+    def detected(self, answered_by: str) -> None:
+        """The carrier says who has answered, in its own word."""
+        self._post(CarrierDetected(answered_by))
 
     def answer(self) -> None:
         """Take the call: a far side that lets it ring until then answers it."""

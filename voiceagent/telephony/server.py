@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
@@ -23,6 +23,7 @@ from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.codec import Started
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
@@ -60,6 +61,7 @@ class MediaServer:
         tokens: CallTokens,
         transfers: Transfers,
         limits: CallLimits,
+        detections: Detections,
         controls: Mapping[str, CallControl] | None = None,
         shared: SharedState | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class MediaServer:
         self._tokens = tokens
         self._transfers = transfers
         self._limits = limits
+        self._detections = detections
         self._controls = controls
         self._shared = shared
         self._ticker = Ticker(clock, late=limits.lag.beat)
@@ -315,6 +318,10 @@ class MediaServer:
         except StateUnavailable as exc:
             return f"nobody knows how often its caller calls: {exc}"
 
+    def _detected(self, incoming: IncomingCall, leg: SocketLeg) -> AbstractAsyncContextManager[None]:
+        """Have what the carrier finds out about who has answered posted to a call that we have placed."""
+        return self._detections.following(incoming.call, leg.detected) if incoming.outbound else nullcontext()
+
     def _claim(self, leg: SocketLeg, started: Started, admitted: Admission) -> str | None:
         """Note that this leg is the call's; return why not, where it may not be.
 
@@ -347,7 +354,8 @@ class MediaServer:
         try:
             async with self._limits.going_on(incoming.call, incoming.caller_number):
                 leg.answer()
-                await self._handler(incoming)
+                async with self._detected(incoming, leg):
+                    await self._handler(incoming)
         except Exception as exc:  # noqa: BLE001 - the outermost frame of a call: its fault ends this leg and nothing else
             log_failure(_log, exc, "call on leg %s failed", leg.id)
             await socket.close(_INTERNAL_ERROR, "internal error")
@@ -371,4 +379,5 @@ def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> Incoming
         parameters=started.parameters,
         again=grant is not None and grant.again,
         names_itself=not admitted.is_vouched_for,
+        outbound=(grant is not None and grant.outbound) or started.parameters.get("outbound") == "1",
     )

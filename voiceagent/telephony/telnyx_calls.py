@@ -21,14 +21,12 @@ from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.wire_json import as_mapping
 
-__all__ = ["DETECTING", "LEAVING", "PLACED", "TelnyxCalls", "consulted_for"]
+__all__ = ["LEAVING", "PLACED", "TelnyxCalls", "consulted_for"]
 
 _API = "https://api.telnyx.com"
 _OVER = "90018"
 PLACED = base64.b64encode(b"placed").decode()
 """What every webhook of a call that we have placed brings back (`client_state`): few of them say who has dialled."""
-DETECTING = base64.b64encode(b"detecting").decode()
-"""The same of one whose stream waits for the detection of a machine."""
 LEAVING = base64.b64encode(b"leaving").decode()
 """The same of a caller who is told goodbye by Telnyx' own voice."""
 _CONSULTED_FOR = "consulted for "
@@ -139,10 +137,9 @@ class TelnyxCalls:
         await self._command(call, "record_stop", ended=_OVER)
 
     async def dial(self, dialled: Dialled) -> str:
-        """Place a call; its stream begins when it is answered, with detection once that is known."""
-        if dialled.detect_machine:
-            return await self._dial(dialled, client_state=DETECTING, answering_machine_detection="detect")
-        return await self._dial(dialled, client_state=PLACED)
+        """Place a call; its stream begins when it is answered, and what detection finds follows by the same webhook."""
+        detection = {"answering_machine_detection": "premium"} if dialled.detect_machine else {}
+        return await self._dial(dialled, client_state=PLACED, **detection)
 
     async def _dial(self, dialled: Dialled, **body: object) -> str:
         numbers = {"to": dialled.to, "from": dialled.caller, "webhook_url": dialled.webhook}

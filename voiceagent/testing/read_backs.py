@@ -111,7 +111,7 @@ class ReadBacks:
         """Something is going to be said: a question, or what may take a question's yes."""
         match speak:
             case fx.Speak(kind="read_back", utterance=utterance, text=text):
-                self._asked = _ReadBack(utterance, text, epoch, Clause(text))
+                self._asked = _ReadBack(utterance, text, epoch, Clause(text, self._language))
             case fx.Speak(kind="reply", text=text) if not text:
                 pass
             case fx.Speak(kind="filler" | "said", text=text) if text not in self._reprompts:

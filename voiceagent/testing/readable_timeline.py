@@ -62,6 +62,10 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return f"fetch    {fetch} is there"
         case ev.PrefetchFailed(fetch, reason):
             return f"fetch    {fetch} failed: {reason}"
+        case ev.ToneHeard(hz, lasted_ms):
+            return f"line     a tone of {hz} Hz for {lasted_ms} ms"
+        case ev.CarrierDetected(answered_by):
+            return f"line     answered by {answered_by}"
         case ev.PlayoutStopped():
             return "agent    is silent"
         case ev.HostEvent(name):

@@ -14,9 +14,9 @@ from itertools import groupby
 
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE
 from voiceagent.errors import ScriptError, VoiceFailed
-from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcript
+from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcript, WordsSpoken
 from voiceagent.speech.gate import Audible, VoiceGate
-from voiceagent.testing.agent_voice import MS_PER_CHARACTER
+from voiceagent.testing.agent_voice import MS_PER_CHARACTER, ends_by_letters
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS
 from voiceagent.testing.simulated_world import LATE_MS, Faults
 from voiceagent.testing.stalls import Stalls
@@ -216,8 +216,8 @@ class SimulatedSynthesizer:
         _require_telephone(audio)
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
-        """Yield the audio of `text`. Raises VoiceFailed where a fault says so."""
+    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield the audio of `text`, and when its words end. Raises VoiceFailed where a fault says so."""
         if self._begins(text, self._speech.sayings) in self._faults.synthesis_fails:
             await asyncio.sleep(self._synthesis_ms / 1_000)
             raise VoiceFailed("simulated fault")
@@ -227,6 +227,7 @@ class SimulatedSynthesizer:
             if text not in self._rendered:
                 await asyncio.sleep(self._synthesis_ms / 1_000)
             yield audio[begin : begin + piece_bytes]
+        yield WordsSpoken(tuple(text.split(" ")), ends_by_letters(text, len(text) * MS_PER_CHARACTER))
 
     async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
         """Speak `text` ahead of its use."""

@@ -6,6 +6,7 @@ tools           no-description, untyped-parameter, no-confirmation, bad-egress, 
 secrets         secret-exposed, secret-misplaced
 guided          unknown-tool, unknown-slot, missing-slot, no-examples
 triggers        dead-trigger, limit-ignored, no-description
+machines        dead-trigger, talks-over-greeting; warning: no-way-back
 ends            unreachable, dead-end, no-end, endless-loop, no-human
 guards          dead-guard, shadowed-guard; warnings: unknown-guard (it is Python), not-decided (it compares too much)
 grants          grant-never, grant-missing, fact-never-set; warning: fact-missing
@@ -25,6 +26,7 @@ from voiceagent.spec.verify.finding import Finding
 from voiceagent.spec.verify.grants import bound_facts, grants
 from voiceagent.spec.verify.guards import guards
 from voiceagent.spec.verify.guided import guided
+from voiceagent.spec.verify.machines import machines
 from voiceagent.spec.verify.names import fact_names, references
 from voiceagent.spec.verify.prefetches import prefetches
 from voiceagent.spec.verify.silence import silences
@@ -42,6 +44,7 @@ _RULES = (
     secrets,
     guided,
     triggers,
+    machines,
     reachability,
     ends,
     rounds,
