@@ -322,6 +322,8 @@ class SpeechCapabilities:
     """After this a provider ends the session; it is renewed before."""
     idle_limit_ms: int | None = None
     """Without speech for so long a provider ends the session."""
+    turn_ends_after_ms: int | None = None
+    """Silence after which it takes the caller's words for said, by itself; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
