@@ -121,3 +121,34 @@ def test_patience_has_bounds_whatever_was_said(text: str, expects: list[Expects]
     patience = patience_after(text, expects=expects, language=ENGLISH, digits_missing=missing)
     assert 300 <= patience.ms <= 1_100
     assert patience.reason
+
+
+LOOKING = ["It's, uh…", "um", "My account number is", "Let me get my card.", "Okay, let's see.", "I need to find it"]
+
+
+@pytest.mark.parametrize("words", LOOKING)
+def test_who_looks_for_digits_that_were_asked_for_keeps_the_floor(words: str) -> None:
+    held = patience_after(words, expects=[NUMBER], language=ENGLISH)
+    assert (held.holds, held.reason) == (True, "the number is still to come")
+    assert not patience_after(words, expects=[FreeSpeech()], language=ENGLISH).holds
+    assert not patience_after(words, expects=[NUMBER], language=ENGLISH, digits_missing=0).holds
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "one moment please",  # a request, which somebody may answer
+        "I don't know what that is.",
+        "What is it for?",
+        "Leave it as it is.",
+        "Yes, it is.",
+        "I don't have it with me.",
+        "let me check my balance",
+        "let me talk to a person",
+        "it's four five, uh",
+        "⟨number#1: 4 digits⟩ uh",
+    ],
+)
+def test_nobody_keeps_the_floor_who_has_said_something_else_or_some_of_the_digits(words: str) -> None:
+    assert not patience_after(words, expects=[NUMBER], language=ENGLISH).holds

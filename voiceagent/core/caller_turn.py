@@ -151,6 +151,11 @@ class CallerTurn:
         """Why the turn is over at its deadline."""
         return "the words did not come in time" if self.unheard else self.patience(self.text).reason
 
+    @property
+    def holds(self) -> bool:
+        """Whether what was asked for is still to come, as far as the words are known."""
+        return not self.unheard and bool(self.text) and self.patience(self.text).holds
+
     def pauses(self) -> list[tuple[str, int]]:
         """Return what had been said at each pause within the turn, and how long that pause was, in milliseconds."""
         said = list(self.utterances.values())

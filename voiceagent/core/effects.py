@@ -310,8 +310,9 @@ class HangUp:
 class NoteDecision:
     """For the record: who has the floor was decided, and why."""
 
-    what: Literal["turn over", "barge-in", "no barge-in"]
-    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption."""
+    what: Literal["turn over", "turn held", "barge-in", "no barge-in"]
+    """The caller's turn is; they are silent and have the floor all the same; they have interrupted the agent; what the
+    agent stopped for was no interruption."""
     reason: str
     waited_ms: int
     """Since the last sound of the caller's voice, or since it came on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from voiceagent.core.sealing import handles_in
@@ -41,6 +41,8 @@ class Patience:
 
     ms: int
     reason: str
+    holds: bool = False
+    """What was asked for is still to come: the caller keeps the floor, and what they have said is not answered."""
 
 
 _all_digits = Patience(COMPLETE_SLOT_MS, "all digits are there")
@@ -53,6 +55,14 @@ def patience_after(
 
     `digits_missing` is how many digits the slot that is being filled still needs, where digits are sealed.
     """
+    judged = _judged(text, expects, language, digits_missing)
+    awaited = next((expected for expected in expects if isinstance(expected, Digits)), None)
+    if awaited is None or digits_missing == 0 or _has_digits(text, language) or not language.looks_for_it(text):
+        return judged
+    return replace(judged, reason=f"the {awaited.name} is still to come", holds=True)
+
+
+def _judged(text: str, expects: Sequence[Expects], language: Language, digits_missing: int | None) -> Patience:
     for expected in expects:
         judged = _slot(expected, text, language, digits_missing)
         if judged is not None:
@@ -64,6 +74,10 @@ def patience_after(
             return Patience(INCOMPLETE_MS, "the sentence is not finished")
         case Completeness.OPEN:
             return Patience(_OPEN_MS, "nothing in the words decides it")
+
+
+def _has_digits(text: str, language: Language) -> bool:
+    return bool(handles_in(text)) or any(span.digits for span in language.digit_spans(text))
 
 
 def _slot(expected: Expects, text: str, language: Language, digits_missing: int | None) -> Patience | None:

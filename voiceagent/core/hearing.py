@@ -75,6 +75,8 @@ class TurnTaken:
     """The last moment of voice."""
     over_because: str
     """Why it was taken to be over."""
+    holds: bool
+    """What was asked for is still to come: the caller only thinks, or looks for it."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -137,8 +139,9 @@ class Hearing:
 
     @property
     def has_paused(self) -> bool:
-        """Whether the caller has said something, is silent, and all their words are known; they may go on."""
-        return self._turn.open and not (self._turn.unheard or self._turn.over_speech or self._keys)
+        """Whether the caller has said something that may be all, is silent, and all their words are known."""
+        turn = self._turn
+        return turn.open and not (turn.unheard or turn.over_speech or turn.holds or self._keys)
 
     @property
     def said_so_far(self) -> Mapping[UtteranceId, str]:
@@ -257,8 +260,11 @@ class Hearing:
             said=said,
             ended_ms=self._turn.ended_ms,
             over_because=over_because,
+            holds=self._turn.holds,
         )
-        if said:
+        if turn.holds:
+            self._taken = None  # whoever goes on was not cut off
+        elif said:
             self._pace.turn_over((self._expected_patience(text), ms) for text, ms in self._turn.pauses())
             self._taken = (turn.ended_ms, self._state.now_ms)
         self._turn.take()

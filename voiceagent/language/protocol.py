@@ -119,6 +119,10 @@ class Language(Protocol):
         """Return whether the caller needs a moment: "hold on", "let me find it"."""
         ...
 
+    def looks_for_it(self, text: str) -> bool:
+        """Return whether the caller has begun an answer and looks for the rest: "it's, uh", "let me get my card"."""
+        ...
+
     def completeness(self, text: str) -> Completeness:
         """Return whether a pause after `text` is likely to be the end of the turn."""
         ...

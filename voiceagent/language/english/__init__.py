@@ -16,6 +16,7 @@ from voiceagent.language.english.hearing import (
     completeness,
     is_backchannel,
     is_noise,
+    looks_for_it,
     number_may_go_on,
 )
 from voiceagent.language.english.letters import letters
@@ -55,6 +56,7 @@ class English:
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)
+    looks_for_it = staticmethod(looks_for_it)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
     spoken_amount = staticmethod(spoken_amount)
