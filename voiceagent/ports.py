@@ -158,7 +158,8 @@ class RecognizerHandle(Protocol):
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
         """Return the words in one whole utterance, given in the handle's format.
 
-        `hints` are words the phase expects. Raises VoiceFailed where the engine failed.
+        `hints` are words and names that the caller may say; not every engine can use them. Raises VoiceFailed where
+        the engine failed.
         """
         ...
 

@@ -123,7 +123,7 @@ class Transcribe:
 
     utterance: UtteranceId
     hints: tuple[str, ...]
-    """Words the phase expects."""
+    """Words and names that the caller may say now: those of the expected answers first, 50 at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe, TranscribeSoFar
 from voiceagent.core.endpointing import Patience, patience_after
+from voiceagent.core.hints import Hints
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.pace import CUT_OFF_WITHIN_MS, Pace
 from voiceagent.core.sealing import (
@@ -20,16 +21,7 @@ from voiceagent.core.sealing import (
     handles_in,
 )
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.spec.expects import (
-    BETWEEN_KEYS_MS,
-    Choice,
-    Digits,
-    Expects,
-    SpokenAmount,
-    SpokenDate,
-    SpokenTime,
-    YesNo,
-)
+from voiceagent.spec.expects import BETWEEN_KEYS_MS, Digits, Expects
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
@@ -91,9 +83,10 @@ def _unasked(flow: Flow) -> Sealing | None:
 class Hearing:
     """Everything the caller says or presses."""
 
-    def __init__(self, state: CallState, out: Outbox) -> None:
+    def __init__(self, state: CallState, out: Outbox, hints: Hints) -> None:
         self._state = state
         self._out = out
+        self._hints = hints
         limits = state.flow.limits
         self._turn = CallerTurn(self._patience, limits.recognizer_timeout_ms, limits.max_utterance_ms)
         self._pace = Pace()
@@ -195,7 +188,7 @@ class Hearing:
         at_ms = min(at_ms, self._state.now_ms)
         self._barge_in_at_ms = self._listen_at_ms = None
         if self._turn.paused(utterance, at_ms):
-            self._out.emit(Transcribe(utterance, self._hints()))
+            self._out.emit(Transcribe(utterance, self._hinted()))
 
     def transcribed(self, utterance: UtteranceId, text: str, *, in_audio: bool = False) -> bool:
         """Words came, or none; False where they are late, double or unknown."""
@@ -206,6 +199,11 @@ class Hearing:
             for handle in handles_in(text):
                 self._seal.collected(handle.handle, handle.count)
         return known
+
+    def understood(self, text: str) -> str:
+        """Return what a recognizer has written down, with the names that the phase hints at where it misheard them."""
+        names = self._hints.names()
+        return self._state.language.with_names(text, names) if names else text
 
     def heard_by_nobody(self) -> None:
         """Another session of the speech model goes on, which has not heard what the caller has said so far."""
@@ -235,7 +233,7 @@ class Hearing:
         self._listen_at_ms = None
         for utterance in self._turn.utterances.values():
             if utterance.ended_ms is None:
-                self._out.emit(TranscribeSoFar(utterance.id, self._hints()))
+                self._out.emit(TranscribeSoFar(utterance.id, self._hinted()))
 
     def _may_cut_in(self, at_ms: int) -> None:
         now_ms, by_model = self._state.now_ms, self._state.voice_hears
@@ -488,16 +486,5 @@ class Hearing:
         missing = self._seal.missing() if self._seal else None
         return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing)
 
-    def _hints(self) -> tuple[str, ...]:
-        hints: list[str] = []
-        for expected in self._expected():
-            match expected:
-                case Choice(options=options):
-                    hints += [word for forms in options.values() for word in forms]
-                case YesNo():
-                    hints += ["yes", "no"]
-                case Digits() | SpokenDate() | SpokenTime() | SpokenAmount():
-                    hints.append(expected.kind)
-                case _:
-                    pass
-        return tuple(hints)
+    def _hinted(self) -> tuple[str, ...]:
+        return self._hints.words(self._expected())

@@ -72,7 +72,8 @@ class Listening:
 
     def _words_came(self, event: ev.TranscriptFinal) -> None:
         utterance, text, in_audio = event.utterance, event.text, event.in_audio
-        if not in_audio:  # a speech model may go on with what was said
+        if not in_audio:
+            text = self._hearing.understood(text)  # a speech model may go on with what was said
             if utterance in self._understood:
                 self._out.emit(ReportProblem("repeated transcript", utterance))
                 return

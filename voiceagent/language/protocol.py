@@ -119,6 +119,10 @@ class Language(Protocol):
         """Return whether the caller needs a moment: "hold on", "let me find it"."""
         ...
 
+    def with_names(self, text: str, names: Sequence[str]) -> str:
+        """Return `text` with those of `names` that some of its words sound like; everyday words stay as they are."""
+        ...
+
     def looks_for_it(self, text: str) -> bool:
         """Return whether the caller has begun an answer and looks for the rest: "it's, uh", "let me get my card"."""
         ...

@@ -20,6 +20,7 @@ from voiceagent.language.english.hearing import (
     number_may_go_on,
 )
 from voiceagent.language.english.letters import letters
+from voiceagent.language.english.names import with_names
 from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.english.spoken import (
@@ -56,6 +57,7 @@ class English:
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)
+    with_names = staticmethod(with_names)
     looks_for_it = staticmethod(looks_for_it)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
