@@ -76,6 +76,11 @@ class Conversation:
     # --- what the outside may know -----------------------------------------------------------------------------------
 
     @property
+    def agent_is_audible(self) -> bool:
+        """Whether something that the agent says is being played to the caller."""
+        return bool(self._saying.speech.sounding)
+
+    @property
     def deadline_ms(self) -> int | None:
         """When to send TimePassed if nothing else happens; None for never."""
         if self.state.ended or self.state.suspended or not self.state.started:

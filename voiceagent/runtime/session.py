@@ -27,6 +27,7 @@ from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
+from voiceagent.runtime.own_voice import OwnVoice
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.provider_records import ProviderRecords
 from voiceagent.runtime.recorded_leg import RecordedLeg
@@ -269,7 +270,8 @@ class Session:
         return voice
 
     def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
-        vad = self._services.engines.vad.open(self._leg.audio_in)
+        engine = self._services.engines.vad.open(self._leg.audio_in)
+        vad = OwnVoice(engine, self._leg.audio_in, agent_speaks=lambda: self._conversation.agent_is_audible)
         return Ears(vad, self._leg.audio_in, self._services.clock, post, suffix=self._suffix)
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
