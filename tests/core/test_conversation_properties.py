@@ -104,6 +104,7 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.CallerPaused: st.builds(ev.CallerPaused, _caller, _instants),
     ev.TranscriptPartial: st.builds(ev.TranscriptPartial, _caller, _texts),
     ev.TranscriptFinal: st.builds(ev.TranscriptFinal, _caller, _texts, st.none(), st.booleans()),
+    ev.TurnJudged: st.builds(ev.TurnJudged, _caller, st.floats(0, 1)),
     ev.TranscriptFailed: st.builds(ev.TranscriptFailed, _caller, st.just("no words")),
     ev.DigitsPressed: st.builds(ev.DigitsPressed, _keys, _handles),
     ev.ReplyStarted: st.builds(ev.ReplyStarted, _replies, _epochs),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceagent.core.endpointing import patience_after
+from voiceagent.core.endpointing import by_sound, patience_after
 from voiceagent.language import language_for
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
@@ -152,3 +152,33 @@ def test_who_looks_for_digits_that_were_asked_for_keeps_the_floor(words: str) ->
 )
 def test_nobody_keeps_the_floor_who_has_said_something_else_or_some_of_the_digits(words: str) -> None:
     assert not patience_after(words, expects=[NUMBER], language=ENGLISH).holds
+
+
+def test_free_speech_that_sounds_finished_is_answered_sooner_and_what_sounds_unfinished_later() -> None:
+    said = patience_after("I would like a new card", expects=[FreeSpeech()], language=ENGLISH)
+    sooner, later = by_sound(said, 0.97), by_sound(said, 0.04)
+    assert (said.ms, sooner.ms, later.ms) == (800, 400, 1_100)
+    assert sooner.reason == "nothing in the words decides it; it sounds finished (0.97)"
+    assert later.reason == "nothing in the words decides it; it sounds unfinished (0.04)"
+    assert by_sound(said, 0.5) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("yes", YesNo()),
+        ("four five one nine", NUMBER),
+        ("four five one nine two two seven eight", NUMBER),
+        ("March fourteenth", SpokenDate()),
+        ("It's, uh", NUMBER),
+    ],
+)
+@pytest.mark.parametrize("done", [0.0, 1.0])
+def test_how_the_answer_to_a_question_sounds_does_not_count(words: str, expected: Expects, done: float) -> None:
+    judged = patience_after(words, expects=[expected], language=ENGLISH)
+    assert by_sound(judged, done) == judged
+
+
+def test_a_sentence_that_breaks_off_is_waited_for_however_it_sounds() -> None:
+    broken = patience_after("I would like to", expects=[], language=ENGLISH)
+    assert by_sound(broken, 1.0) == broken

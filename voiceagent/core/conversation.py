@@ -179,6 +179,8 @@ class Conversation:
                 self._out.emit(ReportProblem("transcript failed", reason))
                 self._hearing.transcribed(utterance, "")
                 self._listening.not_transcribed(utterance)
+            case ev.TurnJudged(utterance, done):
+                self._hearing.judged(utterance, done)
             case ev.DigitsPressed(digits, handle):
                 self._listening.pressed(digits, handle)
             case ev.ReplyStarted(reply):

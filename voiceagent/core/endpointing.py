@@ -16,7 +16,7 @@ from voiceagent.core.sealing import handles_in
 from voiceagent.language import Completeness, Language
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
-__all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "patience_after"]
+__all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "by_sound", "patience_after"]
 
 COMPLETE_SLOT_MS = 300
 """After all that was asked for nobody needs waiting for."""
@@ -26,6 +26,9 @@ _HALF_SAID_MS = 900
 """After an answer that people go on with: "two hundred … and fifty", "March fourteenth … nineteen eighty seven"."""
 INCOMPLETE_MS = 1_100
 """After what cannot be all: everybody may think about how it goes on."""
+_SURELY_DONE, _HARDLY_DONE = 0.8, 0.2
+"""In between a model's word is worth no more than none."""
+_SOUNDS_DONE_MS = 400
 
 
 _ANY_TWO_DAYS = (date(2023, 3, 7), date(2031, 10, 22))
@@ -41,6 +44,8 @@ class Patience:
 
     ms: int
     reason: str
+    free: bool = False
+    """Nothing that was asked for has decided it: how it was said may count too."""
     holds: bool = False
     """What was asked for is still to come: the caller keeps the floor, and what they have said is not answered."""
 
@@ -69,11 +74,25 @@ def _judged(text: str, expects: Sequence[Expects], language: Language, digits_mi
             return judged
     match language.completeness(text):
         case Completeness.COMPLETE:
-            return Patience(_COMPLETE_MS, "the sentence is complete")
+            return Patience(_COMPLETE_MS, "the sentence is complete", free=True)
         case Completeness.INCOMPLETE:
-            return Patience(INCOMPLETE_MS, "the sentence is not finished")
+            return Patience(INCOMPLETE_MS, "the sentence is not finished", free=True)
         case Completeness.OPEN:
-            return Patience(_OPEN_MS, "nothing in the words decides it")
+            return Patience(_OPEN_MS, "nothing in the words decides it", free=True)
+
+
+def by_sound(patience: Patience, done: float) -> Patience:
+    """Return the patience with free speech that sounds finished, or not at all.
+
+    A sentence that breaks off is waited for however it sounds: words that are missing are certain.
+    """
+    if not patience.free or patience.holds:
+        return patience
+    if done >= _SURELY_DONE and _SOUNDS_DONE_MS < patience.ms < INCOMPLETE_MS:
+        return replace(patience, ms=_SOUNDS_DONE_MS, reason=f"{patience.reason}; it sounds finished ({done:.2f})")
+    if done <= _HARDLY_DONE and patience.ms < INCOMPLETE_MS:
+        return replace(patience, ms=INCOMPLETE_MS, reason=f"{patience.reason}; it sounds unfinished ({done:.2f})")
+    return patience
 
 
 def _has_digits(text: str, language: Language) -> bool:

@@ -52,6 +52,7 @@ __all__ = [
     "TranscriptFinal",
     "TranscriptPartial",
     "TransferFailed",
+    "TurnJudged",
     "VoiceChanged",
     "VoiceExpiring",
 ]
@@ -167,6 +168,15 @@ class TranscriptFailed:
 
     utterance: UtteranceId
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """A model has heard the caller pause after one utterance, and says how likely it is that they have finished."""
+
+    utterance: UtteranceId
+    done: float
+    """0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +434,7 @@ Event = (
     | TranscriptPartial
     | TranscriptFinal
     | TranscriptFailed
+    | TurnJudged
     | DigitsPressed
     | ReplyStarted
     | ReplyText

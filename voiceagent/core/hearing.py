@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe, TranscribeSoFar
-from voiceagent.core.endpointing import Patience, patience_after
+from voiceagent.core.endpointing import Patience, by_sound, patience_after
 from voiceagent.core.hints import Hints
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.pace import CUT_OFF_WITHIN_MS, Pace
@@ -199,6 +199,10 @@ class Hearing:
             for handle in handles_in(text):
                 self._seal.collected(handle.handle, handle.count)
         return known
+
+    def judged(self, utterance: UtteranceId, done: float) -> None:
+        """A model has heard whether the caller has finished."""
+        self._turn.judged(utterance, done)
 
     def understood(self, text: str) -> str:
         """Return what a recognizer has written down, with the names that the phase hints at where it misheard them."""
@@ -479,8 +483,9 @@ class Hearing:
             return next((e for e in expected if e.name == slot), None)
         return expected[0] if expected else None
 
-    def _patience(self, text: str) -> Patience:
-        return self._pace.fitted(self._expected_patience(text))
+    def _patience(self, text: str, done: float | None) -> Patience:
+        expected = self._expected_patience(text)
+        return self._pace.fitted(expected if done is None else by_sound(expected, done))
 
     def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None

@@ -279,6 +279,7 @@ class Session:
         return CascadeVoice(
             ears=ears,
             recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
+            end_of_turn=engines.end_of_turn,
             synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
             leg=leg,
