@@ -72,13 +72,13 @@ class Listening:
 
     def _words_came(self, event: ev.TranscriptFinal) -> None:
         utterance, text, in_audio = event.utterance, event.text, event.in_audio
-        if not in_audio:
-            text = self._hearing.understood(text)  # a speech model may go on with what was said
+        if not in_audio:  # a speech model may go on with what was said
             if utterance in self._understood:
                 self._out.emit(ReportProblem("repeated transcript", utterance))
                 return
             if text:
                 self._understood[utterance] = None
+            text = self._hearing.understood(text)
         known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
         self._unheard.pop(utterance, None)
         if known and self._hearing.has_words(text):
