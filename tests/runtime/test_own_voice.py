@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.runtime.desk_calls import desk, greeted, lines
 from voiceagent.audio import pcm16_to_mulaw
+from voiceagent.core.effects import StopPlayout
 from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn
 from voiceagent.runtime.own_voice import OwnVoice
 from voiceagent.speech.energy import EnergyVad
+from voiceagent.testing import say
 
 LOUD, SOFT, FAR = -18, -26, -34
 Change = SpeechOn | SpeechOff
@@ -131,3 +136,18 @@ def test_starts_and_ends_alternate_whatever_is_held_back(said: list[tuple[int, i
         decided += line.voice(dbfs, ms)
     assert [type(change) for change in decided] == [SpeechOn, SpeechOff] * (len(decided) // 2)
     assert [change.at_ms for change in decided] == sorted(change.at_ms for change in decided)
+
+
+@pytest.mark.parametrize("from_afar", [True, False])
+def test_in_a_call_somebody_far_behind_the_caller_does_not_interrupt_the_agent(
+    exchange: Any, *, from_afar: bool
+) -> None:
+    async def scenario(line: Any) -> None:
+        await greeted(line)
+        await line.says(1_200)
+        await line.waits(2_500)
+        await line.speaks(1_500, from_afar=from_afar)
+
+    story = say("It is ten by the clock of the town hall, and nine by that of the church, which is always late.")
+    (line,) = exchange.serve(scenario, desk(), lines=lines(story), heard=["what time is it", "thank you very much"])
+    assert bool(line.all(StopPlayout)) != from_afar
