@@ -8,6 +8,7 @@ from voiceagent.spec.filler import Filler
 from voiceagent.spec.flow import Flow, Limits, Phrases
 from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not
 from voiceagent.spec.guided import Form, GuidedDialogue, Intent, Slot
+from voiceagent.spec.hints import FromAnswer
 from voiceagent.spec.phase import (
     Ask,
     BeepHeard,
@@ -57,6 +58,7 @@ __all__ = [
     "Flow",
     "Form",
     "FreeSpeech",
+    "FromAnswer",
     "FromFact",
     "FromItem",
     "GuidedDialogue",

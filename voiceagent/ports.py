@@ -29,6 +29,7 @@ __all__ = [
     "CallerTranscribed",
     "Clock",
     "CredentialBroker",
+    "EndOfTurn",
     "Engines",
     "IncomingCall",
     "Leg",
@@ -159,7 +160,8 @@ class RecognizerHandle(Protocol):
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
         """Return the words in one whole utterance, given in the handle's format.
 
-        `hints` are words the phase expects. Raises VoiceFailed where the engine failed.
+        `hints` are words and names that the caller may say; not every engine can use them. Raises VoiceFailed where
+        the engine failed.
         """
         ...
 
@@ -232,6 +234,21 @@ class SynthesizerEngine(Protocol):
         ...
 
 
+class EndOfTurn(Protocol):
+    """Hears whether a caller who pauses has finished; the same engine serves every call of the process."""
+
+    async def done(self, audio: bytes, audio_format: AudioFormat) -> float:
+        """Return how likely that is, 0..1, by what was said up to the pause; the last 8 s of it count.
+
+        Raises VoiceFailed. An answer that comes late is of no use: nobody waits for one longer than a pause lasts.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """What a process hears and speaks with."""
@@ -239,6 +256,8 @@ class Engines:
     vad: VadEngine
     recognizer: RecognizerEngine
     synthesizer: SynthesizerEngine
+    end_of_turn: EndOfTurn | None = None
+    """None: words and silence decide alone."""
 
     @property
     def healthy(self) -> bool:
@@ -246,8 +265,10 @@ class Engines:
         return self.recognizer.healthy and self.synthesizer.healthy
 
     def close(self) -> None:
-        """Close all three, whatever one of them raises."""
+        """Close all of them, whatever one of them raises."""
         with ExitStack() as closing:
+            if self.end_of_turn is not None:
+                closing.callback(self.end_of_turn.close)
             closing.callback(self.vad.close)
             closing.callback(self.recognizer.close)
             closing.callback(self.synthesizer.close)
@@ -333,6 +354,8 @@ class SpeechCapabilities:
     """After this a provider ends the session; it is renewed before."""
     idle_limit_ms: int | None = None
     """Without speech for so long a provider ends the session."""
+    turn_ends_after_ms: int | None = None
+    """Silence after which it takes the caller's words for said, by itself; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ from voiceagent.tools.service import ConnectionPool
 FRAME_MS = 20
 SILENCE = bytes([MULAW_SILENCE]) * FRAME_MS * MULAW_8K.bytes_per_ms
 VOICE = bytes([0x90] * 20 + [0x10] * 20) * 4
+FAR_VOICE = bytes([0xC0] * 20 + [0x40] * 20) * 4
+"""The same 18 dB softer: three segments of µ-law."""
 """A loud square wave of 200 Hz, 20 ms of it."""
 SECONDS_TO_SPARE = 20
 """Nothing here takes that long; a test that would hang fails instead."""
@@ -229,9 +231,9 @@ class Line:
         await self._frames(VOICE, ms)
         await self.waits(400)
 
-    async def speaks(self, ms: int) -> None:
+    async def speaks(self, ms: int, *, from_afar: bool = False) -> None:
         """Speak for so long and be in the middle of it."""
-        await self._frames(VOICE, ms)
+        await self._frames(FAR_VOICE if from_afar else VOICE, ms)
 
     async def waits(self, ms: int) -> None:
         """Be silent while time passes."""

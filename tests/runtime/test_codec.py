@@ -31,6 +31,7 @@ _of_annotation: Mapping[str, st.SearchStrategy[object]] = {
     "str | None": st.none() | _words,
     "int": _numbers,
     "bool": st.booleans(),
+    "float": st.floats(0, 1),
     "float | None": st.none() | st.floats(0, 1),
     "JsonValue": _json,
     "Mapping[str, JsonValue]": _objects,

@@ -36,7 +36,7 @@ from voiceagent.runtime.session import Observer, Services
 from voiceagent.runtime.spending import Prices, Spending, SpendLimits
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
-from voiceagent.speech import open_engines, with_fallbacks
+from voiceagent.speech import Engines, open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.controls import controls_of
@@ -104,6 +104,9 @@ class ServerSettings:
     retention: Retention | None = None
     """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
+    end_of_turn: Path | None = None
+    """File of the model that hears whether callers have finished; None: there is none."""
+    end_of_turn_sha256: str | None = None
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
     speech_model: str | None = None
@@ -244,7 +247,7 @@ async def agent_server(
         pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
-        engines = with_fallbacks(await asyncio.to_thread(open_engines, settings.engines), clock=clock)
+        engines = with_fallbacks(await asyncio.to_thread(_engines, settings), clock=clock)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
         journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
@@ -319,6 +322,12 @@ def _left_alone_by_the_collector() -> Generator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _engines(settings: ServerSettings) -> Engines:
+    return open_engines(
+        settings.engines, end_of_turn=settings.end_of_turn, end_of_turn_sha256=settings.end_of_turn_sha256
+    )
 
 
 def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:

@@ -29,6 +29,18 @@ class ServingOptions:
     engines: Annotated[
         Literal["local", "null"], typer.Option(help="Speech engines: `local`, or `null` for load tests.")
     ] = "local"
+    end_of_turn: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VOICEAGENT_END_OF_TURN",
+            metavar="FILE",
+            help="A Smart Turn v3 (ONNX): it hears whether callers have finished, where they say anything.",
+        ),
+    ] = None
+    end_of_turn_sha256: Annotated[
+        str | None,
+        typer.Option(envvar="VOICEAGENT_END_OF_TURN_SHA256", metavar="HEX", help="What that file has to be."),
+    ] = None
     model: Annotated[
         str | None,
         typer.Option(
@@ -122,6 +134,8 @@ class ServingOptions:
             journals=self.journals,
             state=self.state,
             engines=self.engines,
+            end_of_turn=self.end_of_turn,
+            end_of_turn_sha256=self.end_of_turn_sha256,
             model=self.model,
             speech_model=self.speech_model,
             access=ProviderAccess(

@@ -79,6 +79,11 @@ class Conversation:
     # --- what the outside may know -----------------------------------------------------------------------------------
 
     @property
+    def agent_is_audible(self) -> bool:
+        """Whether something that the agent says is being played to the caller."""
+        return bool(self._saying.speech.sounding)
+
+    @property
     def deadline_ms(self) -> int | None:
         """When to send TimePassed if nothing else happens; None for never."""
         if self.state.ended or self.state.suspended or not self.state.started:
@@ -184,6 +189,8 @@ class Conversation:
                 self._out.emit(ReportProblem("transcript failed", reason))
                 self._hearing.transcribed(utterance, "")
                 self._listening.not_transcribed(utterance)
+            case ev.TurnJudged(utterance, done):
+                self._hearing.judged(utterance, done)
             case ev.DigitsPressed(digits, handle):
                 if not self._answering.pressed():
                     self._listening.pressed(digits, handle)

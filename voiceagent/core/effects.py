@@ -125,7 +125,7 @@ class Transcribe:
 
     utterance: UtteranceId
     hints: tuple[str, ...]
-    """Words the phase expects."""
+    """Words and names that the caller may say now: those of the expected answers first, 50 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,10 +327,18 @@ class NoteDecision:
     """For the record: who has the floor was decided, or who has answered, and why."""
 
     what: Literal[
-        "turn over", "barge-in", "no barge-in", "a person answers", "a machine answers", "a fax answers", "beep"
+        "turn over",
+        "turn held",
+        "barge-in",
+        "no barge-in",
+        "a person answers",
+        "a machine answers",
+        "a fax answers",
+        "beep",
     ]
-    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption. Of a call
-    that we have placed: who is on the other end, and that a machine takes down a message from now on."""
+    """The caller's turn is; they are silent and have the floor all the same; they have interrupted the agent; what the
+    agent stopped for was no interruption. Of a call that we have placed: who is on the other end, and that a machine
+    takes down a message from now on."""
     reason: str
     waited_ms: int
     """Since the last sound of the caller's voice, or since it came on; for who has answered: since they did."""

@@ -54,6 +54,7 @@ __all__ = [
     "TranscriptFinal",
     "TranscriptPartial",
     "TransferFailed",
+    "TurnJudged",
     "VoiceChanged",
     "VoiceExpiring",
 ]
@@ -171,6 +172,15 @@ class TranscriptFailed:
 
     utterance: UtteranceId
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """A model has heard the caller pause after one utterance, and says how likely it is that they have finished."""
+
+    utterance: UtteranceId
+    done: float
+    """0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +457,7 @@ Event = (
     | TranscriptPartial
     | TranscriptFinal
     | TranscriptFailed
+    | TurnJudged
     | DigitsPressed
     | ToneHeard
     | CarrierDetected

@@ -78,6 +78,7 @@ class Listening:
                 return
             if text:
                 self._understood[utterance] = None
+            text = self._hearing.understood(text)
         known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
         self._unheard.pop(utterance, None)
         if known and self._hearing.has_words(text):
@@ -130,6 +131,9 @@ class Listening:
             self._nothing_said(turn)
             self._unheard.clear()
             return
+        if turn.holds and self._doing.confirmation is None:
+            self._keeps_the_floor(turn)
+            return
         self._turn_over_because(turn.over_because, turn.ended_ms)
         self._turn_taken()
         self._asks_to_wait(turn.text)
@@ -159,6 +163,15 @@ class Listening:
             self._turn_over_because("a person has answered", turn.ended_ms)
             self._turn_taken()
             self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
+
+    def _keeps_the_floor(self, turn: TurnTaken) -> None:
+        """The caller looks for what they were asked for: that is not answered, and the silence ladder ends it."""
+        self._out.emit(NoteDecision("turn held", turn.over_because, self._state.now_ms - turn.ended_ms))
+        self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
+        self._asks_to_wait(turn.text)
+        self._saying.forget_cut_off()
+        self._unheard.clear()
+        self._passed_over = ()
 
     def answered_by_voice(self) -> None:
         """A speech model has begun to answer: the caller's turn is over, whether its words are known yet or not."""

@@ -135,6 +135,14 @@ class Language(Protocol):
         """Return who is likely to have answered the telephone with `text`."""
         ...
 
+    def with_names(self, text: str, names: Sequence[str]) -> str:
+        """Return `text` with those of `names` that some of its words sound like; everyday words stay as they are."""
+        ...
+
+    def looks_for_it(self, text: str) -> bool:
+        """Return whether the caller has begun an answer and looks for the rest: "it's, uh", "let me get my card"."""
+        ...
+
     def completeness(self, text: str) -> Completeness:
         """Return whether a pause after `text` is likely to be the end of the turn."""
         ...

@@ -28,6 +28,7 @@ from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.model_session import Setups
+from voiceagent.runtime.own_voice import OwnVoice
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.provider_records import ProviderRecords
 from voiceagent.runtime.recorded_leg import RecordedLeg
@@ -278,7 +279,8 @@ class Session:
         return voice
 
     def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
-        vad = self._services.engines.vad.open(self._leg.audio_in)
+        engine = self._services.engines.vad.open(self._leg.audio_in)
+        vad = OwnVoice(engine, self._leg.audio_in, agent_speaks=lambda: self._conversation.agent_is_audible)
         return Ears(vad, self._leg.audio_in, self._services.clock, post, suffix=self._suffix)
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
@@ -286,6 +288,7 @@ class Session:
         return CascadeVoice(
             ears=ears,
             recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
+            end_of_turn=engines.end_of_turn,
             synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
             leg=leg,

@@ -13,6 +13,7 @@ from voiceagent.spec.expects import Expects
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.guards import When
 from voiceagent.spec.guided import GuidedDialogue
+from voiceagent.spec.hints import Hint
 from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.tool import Tool
 
@@ -253,6 +254,8 @@ class Phase(Declared):
     on_enter: OnEnter = Field(default_factory=Ask)
     expects: tuple[Expects, ...] = ()
     """What the caller is about to say, in the order in which it is asked for; empty: free speech."""
+    hints: tuple[Hint, ...] = ()
+    """Names that the caller may say here: payees, products. What sounds like one of them is understood as it."""
     guided: GuidedDialogue | None = None
     filler: Filler | None = None
     """None: the flow's."""

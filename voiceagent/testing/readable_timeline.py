@@ -48,6 +48,8 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return f"caller   {text or '(no words)'} ({utterance})"
         case ev.TranscriptFailed(utterance, reason):
             return f"ear      fails: {reason} ({utterance})"
+        case ev.TurnJudged(utterance, done):
+            return f"ear      takes them to have finished with {done:.0%} ({utterance})"
         case ev.DigitsPressed(digits):
             return f"caller   presses {digits}"
         case ev.ToolRequested(name=name):

@@ -17,9 +17,11 @@ from voiceagent.language.english.hearing import (
     completeness,
     is_backchannel,
     is_noise,
+    looks_for_it,
     number_may_go_on,
 )
 from voiceagent.language.english.letters import letters
+from voiceagent.language.english.names import with_names
 from voiceagent.language.english.pacing import word_lengths
 from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
@@ -58,6 +60,8 @@ class English:
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)
     greeting = staticmethod(greeting)
+    with_names = staticmethod(with_names)
+    looks_for_it = staticmethod(looks_for_it)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
     word_lengths = staticmethod(word_lengths)
