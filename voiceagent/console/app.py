@@ -255,7 +255,8 @@ class _Lines:
         except StateUnavailable as exc:
             _log.error("somebody is connected to a caller unannounced: %s", exc)
             consultation = None
-        return twiml(say(consultation.announcement) if consultation is not None else "")
+        announcement = consultation.announcement if consultation is not None else None
+        return twiml(say(announcement) if announcement is not None else "")
 
     async def _connected(self, request: Request, asked: _Asked, *, again: bool = False) -> Response:
         """Have the carrier connect the call to us, and ask us afterwards what comes next."""
