@@ -571,6 +571,24 @@ def test_a_call_is_live_until_nothing_is_left_of_it(running_clock):
     asyncio.run(scenario())
 
 
+def test_who_is_refused_for_want_of_room_gets_in_by_the_same_token_once_there_is_some(running_clock):
+    async def scenario():
+        settings = replace(SECURE, max_calls_per_agent=1, keys=PAGE_KEYS)
+        async with serving(running_clock, settings) as (calls, tokens, server, address):
+            first, second = [
+                f"/media/browser/bank/{await tokens.mint(CallGrant('bank', None, 'browser'))}" for _ in "12"
+            ]
+            async with calling(address, first):
+                assert await status_of(address, second) == 503
+            async with asyncio.timeout(5):
+                await server.live.none_left()
+            async with calling(address, second):
+                assert server.live_calls == 1
+            del calls
+
+    asyncio.run(scenario())
+
+
 def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(running_clock):
     class SlowRest:
         def __init__(self):

@@ -55,9 +55,17 @@ def media_path(dialect: str, agent: str, token: str) -> str:
 
 
 async def admit(
-    path: str, header: Callable[[str], Sequence[str]], *, settings: TelephonySettings, tokens: CallTokens
+    path: str,
+    header: Callable[[str], Sequence[str]],
+    *,
+    settings: TelephonySettings,
+    tokens: CallTokens,
+    no_room: Callable[[str], str | None],
 ) -> Admission | Refusal:
     """Decide by path and headers; `header` returns all values of one. A token is used up only where the rest is right.
+
+    `no_room` returns why an agent takes no more calls, in words for the log: a carrier that tries again a moment later
+    still has its token then.
 
     Nothing but `insecure` lets in whom nothing proves: where what it is checked by is not configured, nobody gets in.
     """
@@ -74,6 +82,8 @@ async def admit(
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
     if token is None and _needs_token(row, settings):
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
+    if (why := no_room(agent)) is not None:
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
     parameters = query_parameters(query)
     try:
         if token is not None:
