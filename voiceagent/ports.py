@@ -599,10 +599,16 @@ class LegFeatures:
     marks_return_on_clear: bool
     """Whether a clear sends pending marks back: then an echo alone does not mean heard."""
     digits_out: Literal["in_band", "rest", "no"]
-    """Keys pressed by the agent; the caller's come in the connection everywhere."""
+    """Keys pressed by the agent."""
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    digits_in: Literal["in_band", "no"]
+    """Keys pressed by the caller."""
+    position: Literal["marks", "clock"]
+    """By what the agent knows how much of its speech was heard."""
+    stop_reason: bool
+    """Whether the far side says why its caller has gone."""
     leaves_on_transfer: bool = False
     """Whether a far side that hands a caller over by REST ends the connection by doing so: until then it has not."""
     record: Literal["rest", "no"] = "no"

@@ -67,6 +67,11 @@ class Telling:
     webhook: str
     clock: SystemClock
 
+    @property
+    def media(self):
+        """Where its sockets reach us."""
+        return "ws" + self.webhook.removeprefix("http").removesuffix("/telnyx/bank/answer")
+
     async def __call__(self, event, **said):
         answer = await self.side.post(self.webhook, **announced(self.clock, event, **said))
         assert answer.status_code == 200
@@ -261,6 +266,18 @@ def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answe
 
     asked = consulted(running_clock, afterwards)
     assert [(call, command) for call, command, _ in asked[1 + answered :]] == [("v3:c", "streaming_start")]
+
+
+def test_a_caller_who_comes_back_keeps_their_number(running_clock):
+    async def afterwards(tell):
+        await tell("call.hangup", **PEER, **{"from": "+4940", "to": "+4911"})
+        url = tell.api.asked[-1][1]["stream_url"].replace("wss://voice.example.com", tell.media)
+        async with connect(url, compression=None) as socket:
+            await socket.send(telnyx_start(**{"from": "+4930", "to": "+4940"}))
+            await socket.wait_closed()
+
+    _, taken = called(running_clock, announcing, afterwards, connection="c0nn")
+    assert taken == [("v3:c", "+4930", "+4940")] * 2
 
 
 def test_a_caller_whose_time_with_us_is_over_is_told_so_and_hung_up_on(running_clock):

@@ -35,10 +35,14 @@ class Admission:
     """Whether it counts what the far side says of who calls whom. A page could say any number, and be taken for whoever
     it belongs to."""
 
+    proven: bool = True
+    """Whether it has shown anything at all."""
+
     @property
     def may_be_acted_on(self) -> bool:
-        """Whether its provider may be asked to do anything to the call: an id that a page says may be of another's."""
-        return self.may_name_numbers or (self.grant is not None and self.grant.call is not None)
+        """Whether its provider may be asked to do anything to the call: an id that anybody says may be of another's."""
+        named = self.grant is not None and self.grant.call is not None
+        return named or (self.proven and self.may_name_numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ async def admit(
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
     may_name_numbers = settings.insecure or row.answer != "json"  # else whose address it is may be anybody's page
-    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers)
+    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers, proven=not settings.insecure)
 
 
 def query_parameters(query: str) -> Mapping[str, str]:

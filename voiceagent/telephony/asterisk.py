@@ -50,6 +50,9 @@ ASTERISK_FEATURES = LegFeatures(
     digits_out="rest",
     transfer="rest",
     hang_up="in_band",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     leaves_on_transfer=True,
     close_is_hang_up=True,
 )

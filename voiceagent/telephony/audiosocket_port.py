@@ -45,7 +45,7 @@ async def admit_audiosocket(
     if grant is not None:
         return Admission(agent, AudioSocketDialect(grant.call or str(uuid4())), grant)
     if settings.insecure and not known:
-        return Admission(agent, AudioSocketDialect(str(identity)), None)
+        return Admission(agent, AudioSocketDialect(str(identity)), None, proven=False)
     return None
 
 

@@ -59,6 +59,9 @@ TELNYX_FEATURES = LegFeatures(
     digits_out="rest",
     transfer="rest",
     hang_up="rest",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     announce="rest",
     record="rest",
 )
