@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketClose
 
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, ServiceSettings, agent_server
 from voiceagent.cli.agents import agents_to_serve
-from voiceagent.console.web_log import discreet_web_log, our_request
+from voiceagent.console.web_log import WebLog, discreet_web_log
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.session import Observer
 from voiceagent.spec.flow import Flow
@@ -67,6 +67,7 @@ class TelephoneApp:
         self._observers = observers
         self._drain_s = drain_s
         self._app: ASGIApp | None = None
+        self._web_log: WebLog | None = None
         self._server: AgentServer | None = None
 
     @asynccontextmanager
@@ -76,7 +77,8 @@ class TelephoneApp:
         Raises OperatorError, MissingExtra and WeightsError before it does.
         """
         del app  # whoever it is mounted in: as Starlette and FastAPI call a lifespan
-        with discreet_web_log():
+        with discreet_web_log() as web_log:
+            self._web_log = web_log
             try:
                 async with agent_server(
                     self._settings, self._agents, observers=self._observers, mount=self._mount
@@ -86,7 +88,7 @@ class TelephoneApp:
                     finally:
                         await self.drain()
             finally:
-                self._app = self._server = None
+                self._app = self._server = self._web_log = None
 
     def _mount(self, app: ASGIApp) -> None:
         self._app = app
@@ -109,9 +111,9 @@ class TelephoneApp:
         """Answer one request, or carry one call."""
         if scope["type"] == "lifespan":
             await Starlette(lifespan=self.lifespan)(scope, receive, send)
-        elif self._app is not None:
-            with our_request(scope.get("root_path", "")):
-                await self._app(scope, receive, send)
+        elif self._app is not None and self._web_log is not None:
+            self._web_log.is_ours(scope.get("root_path", ""))
+            await self._app(scope, receive, send)
         else:
             _log.error("nobody can call: the lifespan of TelephoneApp is not that of the app it is mounted in")
             closed = PlainTextResponse("not taking calls\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)

@@ -633,10 +633,16 @@ class LegFeatures:
     marks_return_on_clear: bool
     """Whether a clear sends pending marks back: then an echo alone does not mean heard."""
     digits_out: Literal["in_band", "rest", "no"]
-    """Keys pressed by the agent; the caller's come in the connection everywhere."""
+    """Keys pressed by the agent."""
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    digits_in: Literal["in_band", "no"]
+    """Keys pressed by the caller."""
+    position: Literal["marks", "clock"]
+    """By what the agent knows how much of its speech was heard."""
+    stop_reason: bool
+    """Whether the far side says why its caller has gone."""
     key_ms: int = 0
     """How long the far side presses a key for the agent, the pause after it included. It says nothing when it has."""
     record: Literal["rest", "no"] = "no"

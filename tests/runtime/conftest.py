@@ -73,6 +73,9 @@ class HandMadeLeg:
             digits_out="no",
             transfer="no",
             hang_up="close",
+            digits_in="no",
+            position="marks",
+            stop_reason=False,
         )
         self.audio_in = self.audio_out = MULAW_8K
         self.events: LegEvents | None = None

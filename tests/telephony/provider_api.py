@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from voiceagent.ports import Clock
 from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import OnePort
 
-__all__ = ["ProviderApi"]
+__all__ = ["ProviderApi", "leg_b_webhooks"]
 
 _OVER = {
     "twilio": (HTTPStatus.NOT_FOUND, {"code": 20404, "message": "The requested resource was not found", "status": 404}),
@@ -27,6 +27,36 @@ _OVER = {
     ),
     "asterisk": (HTTPStatus.NOT_FOUND, {"message": "Channel not found"}),
 }
+
+
+def leg_b_webhooks(
+    command: Mapping[str, Any], *, caller: str, came_of_it: Literal["answered", "busy", "no answer", "not connected"]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the webhooks about the leg that Telnyx' `transfer` calls, and of the two being connected.
+
+    Facts from its document: a transfer that fails is a `call.hangup` of that leg, and the caller's goes on; what was
+    given as `target_leg_client_state` comes back with every webhook of that leg, and with no other; `call.bridged` may
+    come before `call.answered`. What they say of numbers is about that leg.
+    """
+    leg: dict[str, Any] = {"call_control_id": "v3:leg-b", "from": "+4940", "to": command["to"]}
+    leg["client_state"] = command.get("target_leg_client_state")
+    said = [("call.initiated", {**leg, "direction": "outgoing"})]
+    match came_of_it:
+        case "answered":
+            bridged = [("call.bridged", {"call_control_id": caller}), ("call.bridged", leg)]
+            return [
+                *said,
+                *bridged,
+                ("call.answered", leg),
+                ("call.hangup", {**leg, "hangup_cause": "normal_clearing"}),
+            ]
+        case "not connected":
+            return [*said, ("call.answered", leg), ("call.hangup", {**leg, "hangup_cause": "normal_clearing"})]
+        case "busy":
+            return [*said, ("call.hangup", {**leg, "hangup_cause": "user_busy"})]
+        case "no answer":
+            early_media = ("call.bridged", leg)
+            return [*said, early_media, ("call.hangup", {**leg, "hangup_cause": "timeout"})]
 
 
 class ProviderApi:

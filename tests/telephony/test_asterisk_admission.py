@@ -45,7 +45,9 @@ def asked(clock, path, authorization, *, password=SECRET):
     settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=password)
     tokens = CallTokens(MemoryStore(clock))
     shown = {"Authorization": [authorization]} if authorization is not None else {}
-    return asyncio.run(admit(path, lambda name: shown.get(name, []), settings=settings, tokens=tokens))
+    return asyncio.run(
+        admit(path, lambda name: shown.get(name, []), settings=settings, tokens=tokens, no_room=lambda _: None)
+    )
 
 
 def test_who_shows_the_password_is_let_in_and_says_who_calls(clock):

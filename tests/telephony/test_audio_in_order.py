@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.telephony.test_socket_leg import driven, settle
 from tests.telephony.wire_examples import telnyx_media, telnyx_start
+from voiceagent.telephony.codec import Place
 from voiceagent.telephony.reordering import MAX_HELD, WAITS_MS, Reordering
 from voiceagent.telephony.telnyx import TelnyxDialect
 
@@ -111,27 +112,117 @@ def test_numbers_that_jump_cost_ten_frames_at_most(clock, wild):
     on_a_line(clock, scenario)
 
 
-@given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8), max_size=3))
-def test_any_order_gives_a_rising_one_and_keeps_little(order, lost):
-    pieces = Reordering()
-    out = []
-    for number in (0, *order):
-        if number in lost:
-            continue
-        out += pieces.take(number, number, 0) or []
+def test_an_echo_of_ten_frames_is_not_heard_and_costs_nothing(clock):
+    async def scenario(line):
+        assert await line.hears(*[frame(n) for n in range(1, 31)]) == list(range(1, 31))
+        assert await line.hears(*[frame(n) for n in range(11, 31)]) == []
+        assert await line.hears(frame(31), frame(32)) == [31, 32]
+
+    on_a_line(clock, scenario)
+
+
+def test_a_frame_waits_for_its_own_gap_and_not_for_the_one_before(clock):
+    async def scenario(line):
+        assert await line.hears(frame(1), frame(3)) == [1]
+        line.rig.clock.advance(40)
+        assert await line.hears(frame(5), frame(2)) == [2, 3]
+        assert await line.hears_after(20) == []
+        assert await line.hears(frame(4)) == [4, 5]
+
+    on_a_line(clock, scenario)
+
+
+@pytest.mark.parametrize("times", [(20, 39, 61, 79, 100), (20, 40, 40, 60, 80), (20, 49, 60, 80, 100)])
+def test_times_that_are_not_exact_cost_no_frame(clock, times):
+    async def scenario(line):
+        frames = [frame(n, chunk=None, timestamp=str(ms)) for n, ms in enumerate(times, start=1)]
+        heard = await line.hears(*frames)
+        assert heard + await line.hears_after(WAITS_MS) == [1, 2, 3, 4, 5]
+
+    on_a_line(clock, scenario)
+
+
+def test_a_piece_twice_as_long_stands_where_its_time_says(clock):
+    async def scenario(line):
+        both = base64.b64encode(b"\x02" * 320).decode()
+        assert await line.hears(
+            frame(1, chunk=None), telnyx_media(both, chunk=None, timestamp="40"), frame(4, chunk=None, timestamp="80")
+        ) == [1, 2, 2, 4]
+
+    on_a_line(clock, scenario)
+
+
+@st.composite
+def overtaking(draw, places):
+    """Return (number, place, arrival in ms): two others at most overtake each, which comes less than 60 ms later."""
+    waiting, arrivals, now_ms = list(range(1, len(places))), [(0, places[0], 0)], 0
+    overtaken = {number: [] for number in waiting}
+    while waiting:
+        due = next((at for at, number in enumerate(waiting) if len(overtaken[number]) == MAX_HELD - 1), MAX_HELD - 1)
+        chosen = waiting.pop(draw(st.integers(0, min(due, len(waiting) - 1))))
+        until_ms = min((overtaken[number][0] for number in (chosen, *waiting) if overtaken[number]), default=now_ms)
+        now_ms += draw(st.integers(0, until_ms + WAITS_MS - 1 - now_ms))
+        for number in waiting:
+            overtaken[number] += [now_ms] if number < chosen else []
+        arrivals.append((chosen, places[chosen], now_ms))
+    return arrivals
+
+
+def heard_of(arrivals):
+    """Return (number, how long it waited) of what is heard, looking at the clock every millisecond."""
+    pieces, came_ms, heard, looked_ms = Reordering(), {}, [], 0
+    for number, place, at_ms in arrivals:
+        for now_ms in range(looked_ms, at_ms + 1):
+            heard += [(piece, now_ms - came_ms[piece]) for piece in pieces.overdue(now_ms)]
+        freed = pieces.take(place, number, at_ms)
+        if freed is not None:
+            came_ms[number] = at_ms
+            heard += [(piece, at_ms - came_ms[piece]) for piece in freed]
         assert len(pieces._held) < MAX_HELD
-    out += pieces.rest()
-    assert out == sorted(set(out))
+        looked_ms = at_ms
+    for at_ms in range(looked_ms, looked_ms + WAITS_MS + 1):
+        heard += [(piece, at_ms - came_ms[piece]) for piece in pieces.overdue(at_ms)]
+    assert not pieces.waits
+    return heard
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 100)), max_size=60))
-def test_any_numbers_are_taken_each_once_and_never_kept_for_long(numbers):
+NUMBERED = [Place(number) for number in range(20)]
+
+
+@given(st.data())
+def test_nothing_is_lost_or_doubled_that_is_overtaken_within_the_window_and_nothing_waits_for_long(data):
+    heard = heard_of(data.draw(overtaking(NUMBERED)))
+    assert [number for number, _ in heard] == list(range(20))
+    assert max(waited for _, waited in heard) <= WAITS_MS
+
+
+@given(st.data())
+def test_so_it_is_where_there_are_times_only_and_they_are_not_exact(data):
+    places = [Place(number * 20 + data.draw(st.integers(-4, 4)), 20) for number in range(20)]
+    heard = heard_of(data.draw(overtaking(places)))
+    assert [number for number, _ in heard] == list(range(20))
+    assert max(waited for _, waited in heard) <= WAITS_MS
+
+
+@given(st.permutations(range(1, 13)), st.sets(st.integers(1, 12), max_size=4), st.lists(st.integers(0, 50)))
+def test_in_any_order_with_losses_and_echoes_nothing_is_heard_twice_and_nothing_waits_for_long(order, lost, gaps):
+    now_ms, arrivals = 0, [(0, Place(0), 0)]
+    for at, number in enumerate(number for number in order if number not in lost):
+        now_ms += gaps[at % len(gaps)] if gaps else 20
+        arrivals.append((number, Place(number), now_ms))
+    heard = heard_of([*arrivals, *((number, place, now_ms) for number, place, _ in arrivals)])
+    assert len({number for number, _ in heard}) == len(heard)
+    assert max(waited for _, waited in heard) <= WAITS_MS
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 100), st.sampled_from([1, 20])), max_size=60))
+def test_any_places_are_taken_each_once_and_never_kept_for_long(numbers):
     pieces = Reordering()
     out, now_ms = [], 0
-    for at, (number, later_ms) in enumerate(numbers):
+    for at, (number, later_ms, length) in enumerate(numbers):
         now_ms += later_ms
         out += pieces.overdue(now_ms)
-        out += pieces.take(number, at, now_ms) or []
+        out += pieces.take(Place(number, length), at, now_ms) or []
         assert len(pieces._held) < MAX_HELD
     out += pieces.overdue(now_ms + WAITS_MS)
     assert not pieces.waits

@@ -478,6 +478,26 @@ def test_its_calls_count_and_the_next_one_is_refused(running_clock):
     on_a_connection(running_clock, scenario, max_calls=1)
 
 
+def test_an_id_is_good_for_another_try_once_there_is_room(running_clock):
+    async def scenario(exchange):
+        async with asking(exchange, auth=("asterisk", "s3cret")) as client:
+            first, second = [UUID((await client.get(ASKING.replace("17.2", call))).text) for call in ("17.2", "17.3")]
+        _, writer = await exchange.connect(packet(0x01, first.bytes), HELLO[1])
+        await exchange.calls.get()
+        reader, refused = await exchange.connect(packet(0x01, second.bytes), HELLO[1])
+        assert await everything(reader) == b""
+        writer.close()
+        refused.close()
+        async with asyncio.timeout(5):
+            await exchange.media.live.none_left()
+        _, again = await exchange.connect(packet(0x01, second.bytes), HELLO[1])
+        async with asyncio.timeout(5):
+            assert (await exchange.calls.get()).incoming.call == "17.3"
+        again.close()
+
+    on_a_connection(running_clock, scenario, insecure=False, asterisk_password="s3cret", max_calls=1)
+
+
 def test_when_the_server_goes_so_do_its_calls(running_clock):
     async def run():
         exchange = Exchange(running_clock)

@@ -11,6 +11,7 @@ from tests.telephony.provider_api import ProviderApi
 from voiceagent.errors import CallLost
 from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
+from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.telnyx_calls import PLACED, TelnyxCalls
 from voiceagent.telephony.twilio_calls import TwilioCalls, signalwire_calls
@@ -72,7 +73,15 @@ def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
     ("ask", "action", "body"),
     [
         (do("hang_up", "v3:c0"), "hangup", {}),
-        (do("transfer", "v3:c0", "+4930"), "transfer", {"to": "+4930"}),
+        (
+            do("transfer", "v3:c0", "+4930"),
+            "transfer",
+            {
+                "to": "+4930",
+                "target_leg_client_state": base64.b64encode(b"consulted for v3:c0").decode(),
+                "timeout_secs": RING_S,
+            },
+        ),
         (do("send_digits", "v3:c0", "12#"), "send_dtmf", {"digits": "12#"}),
         (do("start_recording", "v3:c0"), "record_start", {"channels": "dual", "format": "wav"}),
         (do("pause_recording", "v3:c0", ""), "record_pause", {}),

@@ -629,6 +629,24 @@ def test_a_call_is_live_until_nothing_is_left_of_it(running_clock):
     asyncio.run(scenario())
 
 
+def test_who_is_refused_for_want_of_room_gets_in_by_the_same_token_once_there_is_some(running_clock):
+    async def scenario():
+        settings = replace(SECURE, max_calls_per_agent=1, keys=PAGE_KEYS)
+        async with serving(running_clock, settings) as (calls, tokens, server, address):
+            first, second = [
+                f"/media/browser/bank/{await tokens.mint(CallGrant('bank', None, 'browser'))}" for _ in "12"
+            ]
+            async with calling(address, first):
+                assert await status_of(address, second) == 503
+            async with asyncio.timeout(5):
+                await server.live.none_left()
+            async with calling(address, second):
+                assert server.live_calls == 1
+            del calls
+
+    asyncio.run(scenario())
+
+
 def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(running_clock):
     class SlowRest:
         def __init__(self):
@@ -640,8 +658,9 @@ def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(runnin
 
     async def scenario():
         rest = SlowRest()
-        async with serving(running_clock, INSECURE, controls={"twilio": rest}) as (calls, _, server, address):
-            async with calling(address, "/media/twilio/bank") as ws:
+        async with serving(running_clock, INSECURE, controls={"twilio": rest}) as (calls, tokens, server, address):
+            token = await tokens.mint(CallGrant("bank", "CA0"))
+            async with calling(address, media_path("twilio", "bank", token)) as ws:
                 await ws.send(start())
                 session = await calls.sessions.get()
                 session.leg.record(on=True)
@@ -657,8 +676,11 @@ def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(runnin
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("dialect", "insecure"), [("auto", False), ("auto", True), ("twilio", True)])
 @pytest.mark.parametrize(("named", "recorded"), [(None, 0), ("CA0", 1)])
-def test_a_provider_is_asked_nothing_for_a_call_that_only_its_connection_has_named(running_clock, named, recorded):
+def test_a_provider_is_asked_nothing_for_a_call_that_only_its_connection_has_named(
+    running_clock, dialect, insecure, named, recorded
+):
     class Rest:
         def __init__(self):
             self.asked = []
@@ -669,14 +691,16 @@ def test_a_provider_is_asked_nothing_for_a_call_that_only_its_connection_has_nam
 
     async def scenario():
         rest = Rest()
-        async with serving(running_clock, replace(SECURE, keys=PAGE_KEYS), controls={"twilio": rest}) as (
+        async with serving(
+            running_clock, replace(SECURE, keys=PAGE_KEYS, insecure=insecure), controls={"twilio": rest}
+        ) as (
             calls,
             tokens,
             _,
             address,
         ):
-            token = await tokens.mint(CallGrant("bank", named, "auto"))
-            async with calling(address, media_path("auto", "bank", token)) as ws:
+            token = await tokens.mint(CallGrant("bank", named, dialect))
+            async with calling(address, media_path(dialect, "bank", token)) as ws:
                 await ws.send(start())
                 session = await calls.sessions.get()
                 session.leg.record(on=True)

@@ -15,7 +15,9 @@ import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
@@ -103,9 +105,15 @@ def test_a_signed_call_is_answered_below_the_mount(secret: Shop) -> None:
     assert list((secret.folder / "journals").glob("*.jsonl"))
 
 
+async def passing_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """A middleware of somebody's own, behind which an app runs in a task of its own."""
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("behind_middleware", [False, True])
 @pytest.mark.parametrize("way", ["websockets-sansio", "wsproto"])
 def test_the_web_servers_log_has_neither_numbers_nor_call_tokens(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, way: str
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, way: str, behind_middleware: bool
 ) -> None:
     insecurely(monkeypatch)
     caplog.set_level(logging.INFO)
@@ -113,6 +121,8 @@ def test_the_web_servers_log_has_neither_numbers_nor_call_tokens(
     names = as_in_the_guide(port)
     app = names["app"]
     app.add_route("/others", lambda _: PlainTextResponse("hello"))
+    if behind_middleware:
+        app.add_middleware(BaseHTTPMiddleware, dispatch=passing_on)
 
     async def run() -> None:
         async with (
@@ -136,6 +146,24 @@ def test_the_web_servers_log_has_neither_numbers_nor_call_tokens(
     for shown in ("/phone/twilio/shop/answer…", "/phone/media/twilio/shop…", "/phone/media/twilio/nobody…"):
         assert shown in caplog.text
     assert "/others?page=7" in caplog.text, "other people's addresses are none of our business"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("/phone/asterisk/bank/audiosocket?call=1.1&caller=%2B4930", "/phone/asterisk/bank/audiosocket…"),
+        ("/media/twilio/bank/t0ken", "/media/twilio/bank…"),
+        ("/media/2026/summer/beach.png?size=9", "/media/2026/summer/beach.png?size=9"),
+        ("/twilio?page=7", "/twilio?page=7"),
+    ],
+)
+def test_an_address_of_ours_is_shortened_before_anybody_has_answered_one(
+    caplog: pytest.LogCaptureFixture, address: str, shown: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    with discreet_web_log():
+        logging.getLogger("uvicorn.access").info('"%s %s"', "GET", address)
+    assert f'"GET {shown}"' in caplog.text
 
 
 def test_a_level_that_somebody_has_set_for_httpx_stays() -> None:

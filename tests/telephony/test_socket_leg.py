@@ -918,14 +918,56 @@ def test_a_caller_goes_unannounced_where_it_cannot_be_done_and_that_is_said_once
     rest = RestCalls()
 
     async def scenario(rig):
-        assert await rig.leg.transfer("support", announcement) is False
+        comes_back = dialect is _DialectThatConsults
+        assert await rig.leg.transfer("support", announcement) is comes_back
         assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        assert (await rig.transfers.consultations.of("CA0") is not None) is comes_back
         rig.transfers.cannot_announce("another")
         rig.transfers.cannot_announce("another")
 
     driven(clock, scenario, dialect=dialect(), controls={"rest": rest}, dialled_for=_dialled_for)
     assert caplog.text.count("rest cannot announce") == (announcement is not None)
     assert caplog.text.count("another cannot announce") == 1
+
+
+@pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
+def test_a_transfer_that_failed_leaves_nobody_who_is_put_through_later(clock, announcement):
+    rest = RestCalls(refuses=True, consults=True)
+
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="it refused"):
+            await rig.leg.transfer("support", announcement)
+        assert await rig.transfers.consultations.of("CA0") is None
+        assert await rig.transfers.has_left("CA0") is False
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+class _RestThatDials(RestCalls):
+    """It calls somebody, and its webhook says so long before it has answered us."""
+
+    transfers = None
+
+    async def consult(self, call, dialled):
+        self._note("consult", call, dialled.to, dialled.caller)
+        await self.transfers.consultations.placed(call, "peer")
+        await asyncio.Event().wait()
+
+
+def test_somebody_who_was_called_after_all_is_hung_up_on_when_the_transfer_is_given_up(clock):
+    rest = _RestThatDials(consults=True)
+
+    async def scenario(rig):
+        rest.transfers = rig.transfers
+        handing_over = asyncio.create_task(rig.leg.transfer("support", ANNOUNCEMENT))
+        await settle()
+        handing_over.cancel()
+        await asyncio.wait([handing_over])
+        await settle()
+        assert [asked[:2] for asked in rest.asked] == [("consult", "CA0"), ("hang up", "peer")]
+        assert await rig.transfers.consultations.of("CA0") is None
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
 
 
 def test_the_document_that_dials_announces_and_brings_back(clock):

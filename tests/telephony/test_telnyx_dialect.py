@@ -13,6 +13,7 @@ from voiceagent.telephony.codec import (
     ClearAudio,
     Digit,
     Ignored,
+    Place,
     PlayAudio,
     Refused,
     SendDigits,
@@ -56,12 +57,23 @@ def test_a_call_without_a_name_ends_the_connection(call):
 
 
 @pytest.mark.parametrize(
-    ("named", "number"),
-    [({}, 7), ({"chunk": None, "timestamp": "60"}, 3), ({"chunk": None, "timestamp": None}, None)],
+    ("named", "place"),
+    [
+        ({}, Place(7)),
+        ({"chunk": None, "timestamp": "60"}, Place(60, 20)),
+        ({"chunk": None, "timestamp": None}, None),
+    ],
 )
-def test_audio_has_its_place_by_its_number_or_else_by_its_time(named, number):
+def test_audio_has_its_place_by_its_number_or_else_by_its_time(named, place):
     (heard,) = started().receive(frame(7, **named))
-    assert heard.number == number
+    assert heard.place == place
+
+
+def test_times_and_numbers_are_not_mixed():
+    dialect = started()
+    (_,) = dialect.receive(frame(7))
+    (heard,) = dialect.receive(frame(8, chunk=None))
+    assert heard.place is None
 
 
 def test_commands_carry_no_ids_and_a_short_tail_is_filled_up():

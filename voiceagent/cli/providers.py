@@ -21,7 +21,7 @@ def providers() -> None:
     `redirect`: the carrier asks our answer document what comes next once the connection is closed. `announce`: whoever
     takes a caller is told about them first, and a caller whom nobody takes comes back. `position`: by what the agent
     knows how much of its speech was heard. `end told by`: a message says that the caller has hung up, or closing the
-    connection is enough; why they have, none of them says.
+    connection is enough. `stop reason`: whether it is said why they have.
 
     Example: voiceagent providers
     """
@@ -37,6 +37,7 @@ def providers() -> None:
         "announce",
         "hang up",
         "end told by",
+        "stop reason",
         "recording",
         "dial out",
         "machine detection",
@@ -59,13 +60,14 @@ def _cells(features: LegFeatures) -> tuple[str, ...]:
         "yes" if features.clear else "no",
         "yes" if features.marks else "no",
         returned,
-        "marks" if features.marks else "clock",
-        "in_band",
+        features.position,
+        features.digits_in,
         features.digits_out,
         features.transfer,
         features.announce,
         features.hang_up,
         "closing" if features.close_is_hang_up else "message",
+        "yes" if features.stop_reason else "no",
         features.record,
         "rest" if control is not None else "no",
         "rest" if control is not None and control.detects_machines else "no",

@@ -266,7 +266,8 @@ class _Lines:
         except StateUnavailable as exc:
             _log.error("somebody is connected to a caller unannounced: %s", exc)
             consultation = None
-        return twiml(say(consultation.announcement) if consultation is not None else "")
+        announcement = consultation.announcement if consultation is not None else None
+        return twiml(say(announcement) if announcement is not None else "")
 
     async def _detected(self, request: Request, row: DialectRow) -> Response:
         """Learn who has answered a call that goes on meanwhile."""

@@ -35,13 +35,17 @@ class Admission:
     """Whether it counts what the far side says of who calls whom. A page could say any number, and be taken for whoever
     it belongs to."""
 
+    proven: bool = True
+    """Whether it has shown anything at all."""
+
     @property
     def is_vouched_for(self) -> bool:
-        """Whether somebody whom we trust says which call it is: an id that a page says may be of another's.
+        """Whether somebody whom we trust says which call it is: an id that anybody says may be of another's.
 
         Only then may its provider be asked to do anything to the call, and the call go on that was broken off.
         """
-        return self.may_name_numbers or (self.grant is not None and self.grant.call is not None)
+        named = self.grant is not None and self.grant.call is not None
+        return named or (self.proven and self.may_name_numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,17 @@ def media_path(dialect: str, agent: str, token: str) -> str:
 
 
 async def admit(
-    path: str, header: Callable[[str], Sequence[str]], *, settings: TelephonySettings, tokens: CallTokens
+    path: str,
+    header: Callable[[str], Sequence[str]],
+    *,
+    settings: TelephonySettings,
+    tokens: CallTokens,
+    no_room: Callable[[str], str | None],
 ) -> Admission | Refusal:
     """Decide by path and headers; `header` returns all values of one. A token is used up only where the rest is right.
+
+    `no_room` returns why an agent takes no more calls, in words for the log: a carrier that tries again a moment later
+    still has its token then.
 
     Nothing but `insecure` lets in whom nothing proves: where what it is checked by is not configured, nobody gets in.
     """
@@ -77,6 +89,8 @@ async def admit(
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
     if token is None and _needs_token(row, settings):
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
+    if (why := no_room(agent)) is not None:
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
     parameters = query_parameters(query)
     if parameters is None:
         return Refusal(HTTPStatus.BAD_REQUEST, "its query says something twice, or too much")
@@ -92,7 +106,7 @@ async def admit(
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
     may_name_numbers = settings.insecure or row.answer != "json"  # else whose address it is may be anybody's page
-    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers)
+    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers, proven=not settings.insecure)
 
 
 def query_parameters(query: str) -> Mapping[str, str] | None:

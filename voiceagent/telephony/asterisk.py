@@ -51,6 +51,9 @@ ASTERISK_FEATURES = LegFeatures(
     key_ms=350,  # what `SendDTMF` takes if it is not told: a tone of 100 ms, and 250 ms until the next
     transfer="rest",
     hang_up="in_band",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     close_is_hang_up=True,
 )
 

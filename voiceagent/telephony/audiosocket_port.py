@@ -45,7 +45,7 @@ async def admit_audiosocket(
     if grant is not None:
         return Admission(agent, AudioSocketDialect(grant.call or str(uuid4())), grant)
     if settings.insecure and not known:
-        return Admission(agent, AudioSocketDialect(str(identity)), None)
+        return Admission(agent, AudioSocketDialect(str(identity)), None, proven=False)
     return None
 
 
@@ -60,7 +60,10 @@ class _Knocking:
 
 
 class AudioSocketPort:
-    """Listens for one agent's calls; `serve` owns a connection that was let in."""
+    """Listens for one agent's calls; `serve` owns a connection that was let in.
+
+    `takes` says whether an agent takes a call now: where it does not, an id is good for another try.
+    """
 
     def __init__(
         self,
@@ -68,12 +71,14 @@ class AudioSocketPort:
         *,
         settings: TelephonySettings,
         tokens: CallTokens,
+        takes: Callable[[str], bool],
         serve: Callable[[PacketSocket, Admission], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._line = line
         self._settings = settings
         self._tokens = tokens
+        self._takes = takes
         self._serve = serve
         self._clock = clock
         self._undecided = Undecided(clock=clock, most=MAX_UNDECIDED)
@@ -134,6 +139,8 @@ class AudioSocketPort:
         identity = id_of(packet)
         if identity is None:
             return _refused("no id")
+        if not self._takes(self._line.agent):
+            return None
         try:
             admitted = await admit_audiosocket(
                 identity, agent=self._line.agent, settings=self._settings, tokens=self._tokens

@@ -297,7 +297,7 @@ class SocketLeg:
             self._early.hand_over(events)
 
     def _hear_in_order(self, leg: OpenLeg, media: Media, now_ms: int) -> None:
-        due = [media.audio] if media.number is None else leg.order.take(media.number, media.audio, now_ms)
+        due = [media.audio] if media.place is None else leg.order.take(media.place, media.audio, now_ms)
         if due is None:
             self._ignored["audio twice or too late"] += 1
         for audio in due or ():

@@ -243,6 +243,7 @@ class LegEnding:
             return await self._hand_over(control, started, handover)
         except BaseException:  # whoever has given up waiting goes on with the call
             await self._transfers.stays(started.call)
+            await self._call_off(control, started.call)
             self._state.speak_again()
             if recorded and not self._state.over:
                 self.record(on=True)
@@ -263,14 +264,19 @@ class LegEnding:
         return recorded
 
     async def _hand_over(self, control: CallControl, started: Started, handover: Handover) -> bool:
-        consulting = self._features.announce == "rest" and control.consults
+        told_by_webhook = self._features.announce == "rest"
+        consulting = told_by_webhook and control.consults
         if handover.announcement is not None and not consulting:
             self._transfers.cannot_announce(self._features.dialect)
         dialled = self._dialled_for(started, handover.number)
-        if not consulting or handover.announcement is None or dialled is None:
+        if consulting and handover.announcement is not None and dialled is not None:
+            await self._consult(control, started.call, dialled, handover.announcement)
+        elif told_by_webhook:
+            await self._begin_consultation(started.call, None)
+            await control.transfer(started.call, handover.number)
+        else:
             await self._move(control, started.call, handover.number)
             return False
-        await self._consult(control, started.call, dialled, handover.announcement)
         await self._transfers.stays(started.call)  # until somebody has taken them: the consultation is noted
         return True
 
@@ -297,12 +303,25 @@ class LegEnding:
         await self._transfers.moved(call)
 
     async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
-        consultations = self._transfers.consultations
+        await self._begin_consultation(call, announcement)
+        peer = await control.consult(call, dialled)
         try:
-            await consultations.begin(call, announcement)
-            await consultations.placed(call, await control.consult(call, dialled))
+            await self._transfers.consultations.placed(call, peer)
         except StateUnavailable as exc:
             raise CallLost(f"whoever takes the caller could not be told anything: {exc}") from exc
+
+    async def _begin_consultation(self, call: str, announcement: Announcement | None) -> None:
+        try:
+            await self._transfers.consultations.begin(call, announcement)
+        except StateUnavailable as exc:
+            raise CallLost(f"nobody could be told what has come of the transfer: {exc}") from exc
+
+    async def _call_off(self, control: CallControl, call: str) -> None:
+        """Have nobody put through to a caller who stays, though the provider may have called them by now."""
+        with suppress(StateUnavailable):  # it is forgotten by itself, two minutes later
+            consultation = await self._transfers.consultations.end(call)
+            if consultation is not None and consultation.peer is not None:
+                self._request(control.hang_up(consultation.peer))
 
     async def _heard_out(self) -> None:
         """Wait until keys are pressed and all that was queued is heard: its last mark, or its time and a margin."""

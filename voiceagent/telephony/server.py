@@ -168,6 +168,7 @@ class MediaServer:
                     line,
                     settings=self._settings,
                     tokens=self._tokens,
+                    takes=self._takes_packets,
                     serve=self._serve_packets,
                     clock=self._clock,
                 )
@@ -190,7 +191,7 @@ class MediaServer:
         """Decide by path and headers of an upgrade; `header` returns all values of one. See `LiveLines.let_in`."""
         if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
-        admitted = await admit(path, header, settings=self._settings, tokens=self._tokens)
+        admitted = await admit(path, header, settings=self._settings, tokens=self._tokens, no_room=self._no_room)
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
@@ -205,15 +206,22 @@ class MediaServer:
         return not refusing
 
     def _takes_for(self, admitted: Admission) -> bool:
-        agent = admitted.agent
-        if not self.takes(agent):
-            _log.warning("refused a media socket: %s has %d calls", agent, self._settings.max_calls_per_agent)
-            return False
         goes_on = admitted.grant is not None and admitted.grant.again
-        spent = None if goes_on else self._limits.has_spent_too_much(agent=agent)
-        if spent is not None:
-            _log.warning("refused a media socket: %s", spent)
-        return spent is None
+        spent = None if goes_on else self._limits.has_spent_too_much(agent=admitted.agent)
+        why = self._no_room(admitted.agent) or spent
+        if why is not None:
+            _log.warning("refused a media socket: %s", why)
+        return why is None
+
+    def _no_room(self, agent: str) -> str | None:
+        return None if self.takes(agent) else f"{agent} has {self._settings.max_calls_per_agent} calls"
+
+    def _takes_packets(self, agent: str) -> bool:
+        """Whether a call may come by AudioSocket, before its id is used up."""
+        why = f"{len(self.live)} are open" if self.live.full else self._no_room(agent)
+        if why is not None:
+            _log.warning("refused a media socket: %s", why)
+        return why is None and self._takes_any()
 
     async def _admit_request(self, request: Request) -> Admission | HTTPStatus:
         return await self.admit(request.path, request.headers.get_all)
@@ -257,9 +265,7 @@ class MediaServer:
             await asyncio.gather(*self._reaching, return_exceptions=True)
 
     async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
-        if self.live.full:
-            _log.warning("refused a media socket: %d are open", len(self.live))
-        elif self._takes_any() and self._takes_for(admitted):
+        if self._takes_packets(admitted.agent) and self._takes_for(admitted):  # it may be otherwise meanwhile
             with self.live.counted(socket, admitted):
                 await self.carry(socket, admitted)
 

@@ -28,6 +28,7 @@ from voiceagent.telephony.codec import (
     Ignored,
     Mark,
     Media,
+    Place,
     PlayAudio,
     Refused,
     SendDigits,
@@ -59,6 +60,9 @@ TELNYX_FEATURES = LegFeatures(
     key_ms=350,  # `duration_millis` of `send_dtmf` is 250 if it is not said; of the pause no document says anything
     transfer="rest",
     hang_up="rest",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     announce="rest",
     record="rest",
 )
@@ -94,7 +98,7 @@ class _Open:
 class TelnyxDialect:
     """The codec of one media stream."""
 
-    __slots__ = ("_audio_out", "_open", "_order", "_silence")
+    __slots__ = ("_audio_out", "_numbered", "_open", "_order", "_silence")
 
     def __init__(self, audio_out: AudioFormat = MULAW_8K, *, l16_order: L16Order = "measured") -> None:
         """`audio_out` is what our answer to the call has asked for."""
@@ -102,6 +106,8 @@ class TelnyxDialect:
         self._silence = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}[audio_out.encoding]
         self._order = ByteOrder(l16_order)
         self._open: _Open | None = None
+        self._numbered: bool | None = None
+        """Whether audio is put in order by its numbers: by them or by its times, whichever the first piece has."""
 
     @property
     def features(self) -> LegFeatures:
@@ -162,9 +168,14 @@ class TelnyxDialect:
         if isinstance(audio, Refused):
             return (audio,)
         number, timestamp_ms = as_number(media.get("chunk")), as_number(media.get("timestamp"))
-        if number is None and timestamp_ms is not None:
-            number = timestamp_ms // max(1, len(audio) // leg.audio_in.bytes_per_ms)
-        return (Media(audio, timestamp_ms, number),)
+        if self._numbered is None:
+            self._numbered = number is not None
+        if self._numbered:
+            place = Place(number) if number is not None else None
+        else:
+            length_ms = max(1, len(audio) // leg.audio_in.bytes_per_ms)
+            place = Place(timestamp_ms, length_ms) if timestamp_ms is not None else None
+        return (Media(audio, timestamp_ms, place),)
 
     def _start(self, fields: Mapping[str, object]) -> WireEvent:
         if self._open is not None:

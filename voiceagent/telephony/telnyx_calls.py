@@ -41,6 +41,10 @@ def consulted_for(client_state: str | None) -> str | None:
     return state.removeprefix(_CONSULTED_FOR) if state.startswith(_CONSULTED_FOR) else None
 
 
+def _state_for(caller: str) -> str:
+    return base64.b64encode(f"{_CONSULTED_FOR}{caller}".encode()).decode()
+
+
 class TelnyxCalls:
     """Fulfils `CallControl`, and answers calls."""
 
@@ -90,8 +94,8 @@ class TelnyxCalls:
         await self._command(call, "hangup", ended=_OVER)
 
     async def transfer(self, call: str, number: str) -> None:
-        """Connect the caller to a number."""
-        await self._command(call, "transfer", to=number)
+        """Connect the caller to a number; what comes of it is told by webhooks that name the caller's call."""
+        await self._command(call, "transfer", to=number, target_leg_client_state=_state_for(call), timeout_secs=RING_S)
 
     @property
     def consults(self) -> bool:
@@ -100,8 +104,7 @@ class TelnyxCalls:
 
     async def consult(self, call: str, dialled: Dialled) -> str:
         """Call somebody in the session of a caller who waits; every webhook about it names the caller's call."""
-        state = base64.b64encode(f"{_CONSULTED_FOR}{call}".encode()).decode()
-        return await self._dial(dialled, client_state=state, link_to=call, timeout_secs=RING_S)
+        return await self._dial(dialled, client_state=_state_for(call), link_to=call, timeout_secs=RING_S)
 
     async def speak(self, call: str, said: Announcement, *, client_state: str | None = None) -> None:
         """Say something in Telnyx' own voice; `call.speak.ended` follows."""
