@@ -11,6 +11,7 @@ import typer
 
 from voiceagent import __version__
 from voiceagent.cli.call import call
+from voiceagent.cli.chat import chat
 from voiceagent.cli.check import check
 from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
@@ -40,6 +41,7 @@ app.command()(call)
 app.command()(dial)
 app.command()(probe)
 app.command()(providers)
+app.command()(chat)
 app.command()(check)
 app.command()(graph)
 app.command()(diff)
