@@ -18,6 +18,7 @@ from voiceagent.cli.diff import diff
 from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
+from voiceagent.cli.new import new
 from voiceagent.cli.probe import probe
 from voiceagent.cli.promote import promote
 from voiceagent.cli.providers import providers
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(new)
 app.command()(serve)
 app.command()(call)
 app.command()(dial)

@@ -26,6 +26,8 @@ _COLOURS = {
     "problem": "bold red",
     "failed": "red",
 }
+_MEANWHILE = ("prefetch", "fetched", "failed")
+"""What may happen while it is the caller's turn."""
 _SPOKEN = {"filler": "filler", "read_back": "asks"}
 
 
@@ -85,14 +87,12 @@ class PersonPaper:
         self._typed = ""
         self._sentence: JsonValue = None
         """The utterance whose line is not ended yet."""
-
-    def typed(self, line: str) -> None:
-        """This line was typed: it is told again only where it was understood otherwise."""
-        self._typed = line
+        self._invited = False
+        """The prompt stands there, and nothing behind it."""
 
     def tell(self, told: Told) -> None:
         """Write what has happened."""
-        about = told.about
+        invited, about = self._invited, told.about
         match told.what:
             case "agent":
                 self._say(about)
@@ -105,10 +105,12 @@ class PersonPaper:
                 self._line("phase", str(about["phase"]))
             case _:
                 self._line(*_other(told))
+        if invited and told.what in _MEANWHILE:
+            self.invite()
 
     def answer(self, answer: Answer) -> None:
         """Write the answer to a question."""
-        self._end_line()
+        self._begin_line()
         for line in answer.lines:
             self._print(Text(_printable(line), style="cyan"))
 
@@ -118,35 +120,41 @@ class PersonPaper:
 
     def invite(self) -> None:
         """Write the prompt, where somebody is there to see it."""
-        self._end_line()
+        self._begin_line()
         if self._echoes:
-            self._print(Text("you      ", style=_COLOURS["you"]), end="")
+            self._print(_labelled("you", ""), end="")
+            self._invited = True
+
+    def typed(self, line: str) -> None:
+        """The line is on the screen already; it is told again only where it was understood otherwise."""
+        self._typed, self._invited = line, False
 
     def _say(self, about: Mapping[str, JsonValue]) -> None:
-        words = Text(_printable(str(about["text"])))
+        words = _printable(str(about["text"]))
         if about["utterance"] == self._sentence:
-            self._print(Text(" ") + words, end="")
+            self._print(Text(f" {words}"), end="")
             return
-        self._end_line()
-        self._print(_labelled(_SPOKEN.get(str(about["kind"]), "agent")) + words, end="")
+        self._begin_line()
+        self._print(_labelled(_SPOKEN.get(str(about["kind"]), "agent"), words), end="")
         self._sentence = about["utterance"]
 
     def _line(self, label: str, text: str) -> None:
-        self._end_line()
-        self._print(_labelled(label) + Text(_printable(text), style="" if label in _COLOURS else "dim"))
+        self._begin_line()
+        self._print(_labelled(label, _printable(text)))
 
-    def _end_line(self) -> None:
-        if self._sentence is not None:
+    def _begin_line(self) -> None:
+        if self._sentence is not None or self._invited:
             self._print(Text(""))
-            self._sentence = None
+            self._sentence, self._invited = None, False
 
     def _print(self, text: Text, *, end: str = "\n") -> None:
         self._console.print(text, end=end, soft_wrap=True, highlight=False)
         self._console.file.flush()
 
 
-def _labelled(label: str) -> Text:
-    return Text(f"{label:<{_LABEL}} ", style=_COLOURS.get(label, "dim"))
+def _labelled(label: str, text: str) -> Text:
+    colour = _COLOURS.get(label)
+    return Text.assemble((f"{label:<{_LABEL}} ", colour or "dim"), (text, "" if colour else "dim"))
 
 
 def _other(told: Told) -> tuple[str, str]:
