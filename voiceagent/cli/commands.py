@@ -15,6 +15,7 @@ from voiceagent.cli.chat import chat
 from voiceagent.cli.check import check
 from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
+from voiceagent.cli.doctor import doctor
 from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(new)
+app.command()(doctor)
 app.command()(serve)
 app.command()(call)
 app.command()(dial)

@@ -30,7 +30,7 @@ def new(
     """
     if not _NAME.fullmatch(name):
         raise OperatorError(
-            f"an agent cannot be called {name!r}: lower case letters, digits and underscores, a letter first, at most 63"
+            f"an agent cannot be called {name!r}: lower case letters, digits, underscores, a letter first, at most 63"
         )
     written = _written(name)
     for file in written:
