@@ -42,6 +42,7 @@ from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loader import agent_folder
 from voiceagent.runtime.session import Observer, Services
+from voiceagent.spec.flow import Flow
 from voiceagent.speech.null import NullSynthesizer
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.tools.executor import ToolExecutor
@@ -74,21 +75,25 @@ def chat(
     set_up_logging("text", level=logging.WARNING)
     echoes = sys.stdin.isatty() and sys.stdout.isatty()
     paper = JsonPaper() if as_json else PersonPaper(Console(), echoes=echoes)
-    if asyncio.run(_chat(agent, serving, paper)):
+    flow = checked_flow(agent)
+    name = agent_folder(agent).name
+    settings = serving.settings(TelephonySettings(agents=frozenset({name}), insecure=True, port=0))
+    require_writable(settings.journals)
+    read_zone(settings.time_zone)
+    call = CallId(f"chat-{secrets.token_hex(6)}")
+    asyncio.run(_chat(flow, call, name=name, settings=settings, paper=paper))
+    journal = settings.journals / journal_name(call)
+    problems = problems_of(inspect_journal(read_journal(journal)))
+    paper.recorded(journal, problems)
+    for problem in problems:
+        typer.echo(f"voiceagent: {problem}", err=True)
+    if problems:
         raise typer.Exit(1)
 
 
-async def _chat(agent: str, serving: ServingOptions, paper: Paper) -> list[str]:
-    """Hold a call; return what broke."""
-    flow = await asyncio.to_thread(checked_flow, agent)
-    name = agent_folder(agent).name
-    settings = serving.settings(TelephonySettings(agents=frozenset({name}), insecure=True, port=0))
-    await asyncio.to_thread(require_writable, settings.journals)
-    await asyncio.to_thread(read_zone, settings.time_zone)
-    wanting = () if settings.service.url else tools_that_want_a_service(flow)
-    if wanting:
-        paper.note(f"no service is named (--service-url): {', '.join(wanting)} will fail")
-    clock, call = TypingClock(SystemClock()), CallId(f"chat-{secrets.token_hex(6)}")
+async def _chat(flow: Flow, call: CallId, *, name: str, settings: ServerSettings, paper: Paper) -> None:
+    """Hold a call."""
+    clock = TypingClock(SystemClock())
     story, last = Story(), LastTurn()
 
     def happened(_call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[Outgoing, ...]) -> None:
@@ -97,14 +102,11 @@ async def _chat(agent: str, serving: ServingOptions, paper: Paper) -> list[str]:
             paper.tell(told)
 
     async with _services(settings, clock, happened) as services:
+        wanting = () if settings.service.url else tools_that_want_a_service(flow)
+        if wanting:
+            paper.note(f"no service is named (--service-url): {', '.join(wanting)} will fail")
         typed = TypedCall(flow, services, clock, agent=name, call=call, time_zone=settings.time_zone)
         await _held(typed, Desk(typed, last, paper), paper)
-    journal = settings.journals / journal_name(call)
-    paper.note(f"journal: {journal}")
-    problems = problems_of(inspect_journal(await asyncio.to_thread(read_journal, journal)))
-    for problem in problems:
-        typer.echo(f"voiceagent: {problem}", err=True)
-    return problems
 
 
 async def _held(call: TypedCall, desk: Desk, paper: Paper) -> None:

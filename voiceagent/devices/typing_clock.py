@@ -6,10 +6,20 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from voiceagent.ports import Clock
 
 __all__ = ["TypingClock"]
+
+
+@dataclass(order=True, slots=True)
+class _Alarm:
+    at_ms: int
+    number: int
+    """Of several for one instant the one set first rings first."""
+    callback: Callable[[], None] | None = field(compare=False)
+    """None once it has been called off."""
 
 
 class TypingClock:
@@ -24,8 +34,7 @@ class TypingClock:
         """What it shows, or showed when it was let run."""
         self._running_since_ms: int | None = None
         """When it was let run, on the real clock; None while it stands still."""
-        self._alarms: list[tuple[int, int, Callable[[], None]]] = []
-        self._called_off: set[int] = set()
+        self._alarms: list[_Alarm] = []
         self._numbers = itertools.count()
         self._unwind: Callable[[], None] = _nothing
 
@@ -41,13 +50,12 @@ class TypingClock:
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back once when this clock shows that time; returns what cancels it."""
-        number = next(self._numbers)
-        heapq.heappush(self._alarms, (at_ms, number, callback))
+        alarm = _Alarm(at_ms, next(self._numbers), callback)
+        heapq.heappush(self._alarms, alarm)
         self._wind()
 
         def cancel() -> None:
-            if any(waiting == number for _, waiting, _ in self._alarms):
-                self._called_off.add(number)
+            alarm.callback = None
 
         return cancel
 
@@ -63,9 +71,9 @@ class TypingClock:
     @property
     def next_ms(self) -> int | None:
         """When it calls somebody back next; None for never."""
-        while self._alarms and self._alarms[0][1] in self._called_off:
-            self._called_off.remove(heapq.heappop(self._alarms)[1])
-        return self._alarms[0][0] if self._alarms else None
+        while self._alarms and self._alarms[0].callback is None:
+            heapq.heappop(self._alarms)
+        return self._alarms[0].at_ms if self._alarms else None
 
     def run(self) -> None:
         """Let time pass from now on."""
@@ -99,8 +107,9 @@ class TypingClock:
 
     def _ring(self) -> None:
         while (next_ms := self.next_ms) is not None and next_ms <= self.now_ms():
-            _, _, callback = heapq.heappop(self._alarms)
-            callback()
+            callback = heapq.heappop(self._alarms).callback
+            if callback is not None:
+                callback()
         self._wind()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -54,6 +55,10 @@ class Paper(Protocol):
         """They have taken it."""
         ...
 
+    def recorded(self, journal: Path, problems: Sequence[str]) -> None:
+        """The call is over, and its journal is there; this has gone wrong in it."""
+        ...
+
 
 class JsonPaper:
     """One object a line, for machines."""
@@ -75,6 +80,10 @@ class JsonPaper:
 
     def typed(self, line: str) -> None:
         """What comes of it is told."""
+
+    def recorded(self, journal: Path, problems: Sequence[str]) -> None:
+        """Write where the journal is."""
+        _write({"what": "recorded", "journal": str(journal), "problems": list(problems)})
 
 
 class PersonPaper:
@@ -128,6 +137,10 @@ class PersonPaper:
     def typed(self, line: str) -> None:
         """The line is on the screen already; it is told again only where it was understood otherwise."""
         self._typed, self._invited = line, False
+
+    def recorded(self, journal: Path, problems: Sequence[str]) -> None:
+        """Write where the journal is."""
+        self.note(f"journal: {journal}")
 
     def _say(self, about: Mapping[str, JsonValue]) -> None:
         words = _printable(str(about["text"]))
