@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
-__all__ = ["ROOT", "Chat", "Terminal", "chat_by_pipe"]
+__all__ = ["ROOT", "Chat", "Terminal", "chat_by_pipe", "chat_without_a_reader"]
 
 _AT_MOST_S = 40
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -69,6 +69,24 @@ def chat_by_pipe(folder: Path, agent: str, typed: str | bytes, *options: str) ->
     )
     journals = sorted((folder / "journals").glob("*.jsonl"))
     return Chat(run.returncode, run.stdout.decode(), run.stderr.decode(), journals)
+
+
+def chat_without_a_reader(folder: Path, agent: str, typed: str, *options: str) -> Chat:
+    """Hold a chat that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(  # noqa: S603
+        _command(agent, options),
+        input=typed.encode(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=_environment(),
+        timeout=_AT_MOST_S,
+        check=False,
+    )
+    os.close(writing)
+    return Chat(run.returncode, "", run.stderr.decode(), sorted((folder / "journals").glob("*.jsonl")))
 
 
 class Terminal:

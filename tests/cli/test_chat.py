@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.chats import ROOT, Terminal, chat_by_pipe
+from tests.cli.chats import ROOT, Terminal, chat_by_pipe, chat_without_a_reader
 from tests.cli.conftest import Run
+from tests.models.provider_server import frame, provider_elsewhere, streams
 from voiceagent.core import events as ev
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
@@ -187,6 +188,25 @@ def test_whoever_leaves_while_a_tool_runs_is_said_goodbye_to(workshop: Path, edi
     assert (chat.code, read_journal(chat.journals[0]).complete) == (0, True)
 
 
+def test_whoever_does_not_wait_for_the_goodbye_breaks_the_call_off(workshop: Path, edit: Edit):
+    edit("tools.py", "@tool(sets=", '@tool(effect="write", sets=')
+    edit("tools.py", "    if ticket not in", "    await asyncio.sleep(30)\n    if ticket not in")
+    edit("tools.py", "from voiceagent", "import asyncio\n\nfrom voiceagent")
+    terminal = Terminal(workshop, "workshop").until("ticket?").until("you").types("4711\n").until("tool ")
+    terminal.types("\x03").until(GOODBYE)  # and then what was begun is waited for: nobody knows what became of it
+    chat = terminal.types("\x03").ends()
+    (path,) = chat.journals
+    assert chat.code in (0, 1)
+    assert read_journal(path).complete
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_where_nobody_reads_along_any_more_the_call_is_ended_in_good_order(workshop: Path, options: tuple[str, ...]):
+    chat = chat_without_a_reader(workshop, "workshop", "4711\nwhen are you open\n/why\n", *options)
+    assert (chat.code, chat.complained) == (1, "")
+    assert read_journal(chat.journals[0]).complete
+
+
 def test_an_empty_pipe_is_a_caller_who_leaves(workshop: Path):
     chat = chat_by_pipe(workshop, "workshop", b"")
     assert chat.code == 0
@@ -230,6 +250,24 @@ def test_an_agent_that_check_refuses_is_not_called(workshop: Path, edit: Edit, v
     assert (code, said) == (1, "")
     assert "flow.yaml:" in complained
     assert "did you mean 'repair'?" in complained
+
+
+def test_a_model_that_is_named_speaks_and_is_shown_what_why_tells(workshop: Path):
+    pytest.importorskip("openai", reason="needs the extra 'openai'")
+    words = ["Which ", "ticket is it? ", "It has four", " digits."]
+    chunks = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in words]
+    done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    same = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+    answer = streams([*(frame({**same, **chunk}) for chunk in (*chunks, done)), frame("[DONE]")])
+    with provider_elsewhere(lambda _: answer) as provider:
+        at = ("--model", "openai:m", "--openai-base-url", provider.url, "--openai-api-key", "k")
+        chat = chat_by_pipe(workshop, "workshop", "hello there\n/why\n", "--json", *at)
+    assert [event["text"] for event in chat.of("agent") if event["kind"] == "reply"] == [
+        "Which ticket is it?",
+        "It has four digits.",
+    ]
+    offered = chat.answer("why")["offered"][0]["tools"]
+    assert [tool["function"]["name"] for tool in provider.bodies[0]["tools"]] == offered == ["find_repair", "finish"]
 
 
 def test_tools_without_a_service_are_named_and_the_call_goes_on(tmp_path: Path):

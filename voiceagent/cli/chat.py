@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from voiceagent.cli.agent_server import ServerSettings, broker_of
 from voiceagent.cli.agents import checked_flow, tools_that_want_a_service
@@ -74,7 +73,7 @@ def chat(
     """
     set_up_logging("text", level=logging.WARNING)
     echoes = sys.stdin.isatty() and sys.stdout.isatty()
-    paper = JsonPaper() if as_json else PersonPaper(Console(), echoes=echoes)
+    paper = JsonPaper() if as_json else PersonPaper(echoes=echoes)
     flow = checked_flow(agent)
     name = agent_folder(agent).name
     settings = serving.settings(TelephonySettings(agents=frozenset({name}), insecure=True, port=0))
@@ -98,8 +97,11 @@ async def _chat(flow: Flow, call: CallId, *, name: str, settings: ServerSettings
 
     def happened(_call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[Outgoing, ...]) -> None:
         last.happened(event, outgoing)
-        for told in story.happened(now_ms, event, outgoing):
-            paper.tell(told)
+        try:
+            for told in story.happened(now_ms, event, outgoing):
+                paper.tell(told)
+        except BrokenPipeError:
+            typed.end()  # nobody reads along any more
 
     async with _services(settings, clock, happened) as services:
         wanting = () if settings.service.url else tools_that_want_a_service(flow)
@@ -110,29 +112,36 @@ async def _chat(flow: Flow, call: CallId, *, name: str, settings: ServerSettings
 
 
 async def _held(call: TypedCall, desk: Desk, paper: Paper) -> None:
-    """Hold a call, from its first word to its last."""
+    """Hold a call, from its first word to its last. Raises BrokenPipeError where nobody reads along any more."""
     lines = TypedLines(sys.stdin.fileno())
     enough = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(call.run())
+    running = asyncio.create_task(call.run())
 
-        def signalled() -> None:
-            if enough.is_set():
-                running.cancel()  # the goodbye is not waited for
-            enough.set()
+    def signalled() -> None:
+        if enough.is_set():
+            running.cancel()  # the goodbye is not waited for
+        enough.set()
+        call.end()
+
+    with _on_signals(signalled):
+        try:
+            await _conversed(call, desk, paper, lines=lines, enough=enough)
+        finally:
             call.end()
+            await asyncio.wait((running,))
 
-        with _on_signals(signalled):
+
+async def _conversed(call: TypedCall, desk: Desk, paper: Paper, *, lines: TypedLines, enough: asyncio.Event) -> None:
+    await call.until_idle()
+    while not call.over:
+        paper.invite()
+        line = await _next(lines, enough)
+        if line is None:
+            call.end()
             await call.until_idle()
-            while not call.over:
-                paper.invite()
-                line = await _next(lines, enough)
-                if line is None:
-                    call.end()
-                    await call.until_idle()
-                else:
-                    paper.typed(line.strip())
-                    await desk.take(line)
+        else:
+            paper.typed(line.strip())
+            await desk.take(line)
 
 
 async def _next(lines: TypedLines, enough: asyncio.Event) -> str | None:

@@ -86,12 +86,20 @@ class JsonPaper:
         _write({"what": "recorded", "journal": str(journal), "problems": list(problems)})
 
 
+class _Console(Console):
+    """Leaves it to whoever writes what is to be done when nobody reads any more; Rich ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        """It is called where the error is caught."""
+        raise BrokenPipeError
+
+
 class PersonPaper:
     """Labelled lines; clauses of one sentence stand on one of them."""
 
-    def __init__(self, console: Console, *, echoes: bool) -> None:
+    def __init__(self, *, echoes: bool) -> None:
         """`echoes`: what the caller types is on the screen already."""
-        self._console = console
+        self._console = _Console()
         self._echoes = echoes
         self._typed = ""
         self._sentence: JsonValue = None

@@ -109,6 +109,7 @@ class TypedCall:
         """Have the agent say goodbye: the call is over when that was heard. Returns at once."""
         self._session.stop()
         self._ending = True
+        self._clock.run()
         self._news.set()
 
     # --- time ---
