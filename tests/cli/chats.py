@@ -18,7 +18,7 @@ from typing import Any, cast
 
 __all__ = ["ROOT", "Chat", "Terminal", "chat_by_pipe", "chat_without_a_reader"]
 
-_AT_MOST_S = 40
+_AT_MOST_S = 120
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -129,6 +129,13 @@ class Terminal:
             return False
         self.shown += _COLOUR.sub("", piece.decode(errors="replace"))
         return bool(piece)
+
+    def watches(self, for_s: float) -> Terminal:
+        """Read whatever is shown within this time."""
+        until = monotonic() + for_s
+        while (left_s := until - monotonic()) > 0:
+            self.reads(left_s)
+        return self
 
     def types(self, keys: str) -> Terminal:
         """Press keys; a line ends with a line feed."""
