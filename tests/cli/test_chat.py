@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bank_api import BankApi, BankSettings, LatencyRange
 
 from tests.cli.chats import ROOT, Terminal, chat_by_pipe, chat_without_a_reader
 from tests.cli.conftest import Run
@@ -272,6 +273,27 @@ def test_a_model_that_is_named_speaks_and_is_shown_what_why_tells(workshop: Path
     ]
     offered = chat.answer("why")["offered"][0]["tools"]
     assert [tool["function"]["name"] for tool in provider.bodies[0]["tools"]] == offered == ["find_repair", "finish"]
+
+
+def test_what_is_being_fetched_ahead_is_waited_for_in_real_time(tmp_path: Path):
+    latencies = {
+        "accounts": LatencyRange(1_400, 1_400),
+        "transactions": LatencyRange(0, 0),
+        "verify": LatencyRange(0, 0),
+    }
+    with BankApi(BankSettings(latencies=latencies)) as bank:
+        known = bank.settings
+        at = ("--service-url", bank.url, "--token-url", f"{bank.url}/oauth/token", "--client-id", known.client_id)
+        typed = "what is my balance\nfour five one nine two two seven\none two three four\n"
+        agent = str(ROOT / "phases" / "bank")
+        chat = chat_by_pipe(tmp_path, agent, typed, "--json", *at, "--client-secret", known.client_secret)
+    (served,) = chat.of("served")
+    assert (served["tool"], served["how"]) == ("get_accounts", "joined")
+    (fetched,) = [event for event in chat.of("fetched") if event["tool"] == "get_accounts"]
+    assert 1_400 <= fetched["took_ms"] < 4_000
+    kinds = [event["kind"] for event in chat.of("agent")]
+    assert kinds.count("filler") == 1  # more, and an apology, had the clock been put forward instead
+    assert chat.of("agent")[kinds.index("filler") + 1]["text"].startswith("Your checking account holds")
 
 
 def test_tools_without_a_service_are_named_and_the_call_goes_on(tmp_path: Path):

@@ -72,7 +72,7 @@ def chat(
     Example, for a script: printf 'What are your hours?\\n/why\\n' | voiceagent chat shop --json
     """
     set_up_logging("text", level=logging.WARNING)
-    echoes = sys.stdin.isatty() and sys.stdout.isatty()
+    echoes = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     paper = JsonPaper() if as_json else PersonPaper(echoes=echoes)
     flow = checked_flow(agent)
     name = agent_folder(agent).name
@@ -113,7 +113,7 @@ async def _chat(flow: Flow, call: CallId, *, name: str, settings: ServerSettings
 
 async def _held(call: TypedCall, desk: Desk, paper: Paper) -> None:
     """Hold a call, from its first word to its last. Raises BrokenPipeError where nobody reads along any more."""
-    lines = TypedLines(sys.stdin.fileno())
+    lines = TypedLines(sys.stdin.fileno() if sys.stdin is not None else None)
     enough = asyncio.Event()
     running = asyncio.create_task(call.run())
 

@@ -20,7 +20,8 @@ _LONGEST = 8 * 1024
 class TypedLines:
     """Reads a file descriptor in a thread of its own, which nobody has to wait for at the end."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int | None) -> None:
+        """`descriptor` is None where there is nobody who could type."""
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
@@ -48,8 +49,8 @@ class TypedLines:
 
     def _piece(self) -> bytes:
         try:
-            return os.read(self._descriptor, _AT_ONCE_BYTES)
-        except OSError:  # it was closed before we began, or the terminal is gone
+            return b"" if self._descriptor is None else os.read(self._descriptor, _AT_ONCE_BYTES)
+        except OSError:  # the terminal is gone
             return b""
 
     def _put(self, line: str | None) -> None:
