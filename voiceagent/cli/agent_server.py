@@ -23,7 +23,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
-from voiceagent.ports import CredentialBroker, IncomingCall, SpeechModelEngine
+from voiceagent.ports import Clock, CredentialBroker, IncomingCall, SpeechModelEngine
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -50,7 +50,7 @@ from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
 from voiceagent.zones import read_zone
 
-__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server"]
+__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server", "broker_of"]
 
 _log = logging.getLogger(__name__)
 _GOODBYE_S = 20
@@ -246,7 +246,7 @@ async def agent_server(
             closing.push_async_callback(speech_model.close)
         pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
-        broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
+        broker = await asyncio.to_thread(broker_of, settings.service, pool, clock)
         engines = with_fallbacks(await asyncio.to_thread(_engines, settings), clock=clock)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
@@ -366,7 +366,8 @@ def _secrets(settings: ServerSettings) -> Iterator[str | None]:
     yield from (access.openai_api_key, access.anthropic_api_key, access.azure_openai_api_key, access.gemini_api_key)
 
 
-def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:
+def broker_of(service: ServiceSettings, pool: ConnectionPool, clock: Clock) -> CredentialBroker:
+    """Return what lets the agents' tools into their service. Raises OperatorError, MissingExtra."""
     if service.token_url is not None:
         return OAuthClientCredentials(
             pool,

@@ -11,12 +11,15 @@ import typer
 
 from voiceagent import __version__
 from voiceagent.cli.call import call
+from voiceagent.cli.chat import chat
 from voiceagent.cli.check import check
 from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
+from voiceagent.cli.doctor import doctor
 from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
+from voiceagent.cli.new import new
 from voiceagent.cli.probe import probe
 from voiceagent.cli.promote import promote
 from voiceagent.cli.providers import providers
@@ -36,11 +39,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(new)
+app.command()(doctor)
 app.command()(serve)
 app.command()(call)
 app.command()(dial)
 app.command()(probe)
 app.command()(providers)
+app.command()(chat)
 app.command()(check)
 app.command()(graph)
 app.command()(diff)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -180,14 +180,18 @@ def _is_address(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def with_serving_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ServingOptions; it takes them as its parameter `serving`."""
+def with_serving_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Give a command the options of ServingOptions; it takes them as its parameter `serving`.
+
+    Those that it has no use for, `without`, are left at their defaults and not offered.
+    """
     hints = typing.get_type_hints(ServingOptions, include_extras=True)
     shared = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(ServingOptions)
+        if field.name not in without
     ]
 
     @functools.wraps(command)

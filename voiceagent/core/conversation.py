@@ -22,6 +22,7 @@ from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.core.listening import Listening
 from voiceagent.core.phase_machine import Signal
+from voiceagent.core.phasing import Weighed
 from voiceagent.core.renewal import Renewal
 from voiceagent.core.replying import Replying
 from voiceagent.core.resuming import Resuming
@@ -135,6 +136,11 @@ class Conversation:
     def phase(self) -> str:
         """The current phase."""
         return self.state.phase.name
+
+    @property
+    def weighed(self) -> tuple[Weighed, ...]:
+        """The last decisions about the phase and what they were made of, the newest last."""
+        return tuple(self._phasing.weighed)
 
     # --- the one entrance --------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from voiceagent.spec.phase import (
     VoiceFails,
 )
 
-__all__ = ["PhaseMachine", "Signal"]
+__all__ = ["PhaseMachine", "Signal", "tries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Signal:
     """Tool, request, keys or host event; empty for the others."""
 
 
-def _tries(transition: Transition, signal: Signal) -> bool:
+def tries(transition: Transition, signal: Signal) -> bool:
+    """Whether the signal is what this edge waits for; its guard is another question."""
     on = transition.on
     if not isinstance(on, signal.kind):
         return False
@@ -93,7 +94,7 @@ def _machine_of(flow: Flow) -> Any:  # the library is untyped: its objects stay 
 def _add(machine: Any, source: str, transition: Transition) -> None:
     def fits(event: EventData) -> bool:
         signals = cast("Sequence[Signal]", event.kwargs["signals"])
-        tried = any(_tries(transition, signal) for signal in signals)
+        tried = any(tries(transition, signal) for signal in signals)
         return tried and holds(transition.when, cast("Facts", event.kwargs["facts"]))
 
     def remember(event: EventData) -> None:

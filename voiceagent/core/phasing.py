@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from voiceagent.core.doing import Doing
 from voiceagent.core.effects import ModelRequest, PrimePhase, ReportProblem, SendDigits, SwapPhase
 from voiceagent.core.hearing import Hearing
-from voiceagent.core.ids import Epoch
+from voiceagent.core.ids import Epoch, TurnId
 from voiceagent.core.phase_machine import PhaseMachine, Signal
 from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
+from voiceagent.spec.facts import Facts
 from voiceagent.spec.guards import holds
-from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Wait
+from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Transition, Wait
 from voiceagent.spec.prompt import render
 
-__all__ = ["Phasing"]
+__all__ = ["Phasing", "Weighed"]
 
 _KEYS = re.compile(r"[0-9*#A-D]{1,32}")
+_REMEMBERED = 16
+"""Decisions about the phase: more than one turn of the caller's brings about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A decision about the phase, with all that it was made of: for whoever asks why a call went where it did."""
+
+    turn: TurnId
+    phase: Phase
+    """As the call stood."""
+    signals: tuple[Signal, ...]
+    """What tried the transitions out of it."""
+    facts: Facts
+    """What their guards were held against."""
+    taken: Transition | None
+    """None: the call has stayed where it was."""
 
 
 class Phasing:
@@ -55,6 +75,8 @@ class Phasing:
         """The phase that could not be put in force, while the call is led back from it."""
         self._again = False
         """The phase is being put in force once more: it has begun already."""
+        self.weighed: deque[Weighed] = deque(maxlen=_REMEMBERED)
+        """The last decisions, the newest last."""
 
     # --- leaving and entering ---
 
@@ -69,7 +91,9 @@ class Phasing:
 
     def advance(self, signals: list[Signal]) -> bool:
         """Take the transition that these signals set off, if any: from here on the old phase is over."""
-        transition = self._machine.advance(signals, self._state.facts)
+        state = self._state
+        transition = self._machine.advance(signals, state.facts)
+        self.weighed.append(Weighed(state.turn, state.phase, tuple(signals), state.facts, transition))
         if transition is None:
             return False
         self._doing.leave_phase()

@@ -163,6 +163,11 @@ class Session:
         return self._call
 
     @property
+    def conversation(self) -> Conversation | None:
+        """The call as it stands, for whoever looks on; None before it has begun."""
+        return None if self._voice is None else self._conversation
+
+    @property
     def suspended(self) -> bool:
         """Whether the connection broke and the call may go on with another: its journal is open at the end."""
         return self._suspended

@@ -44,8 +44,10 @@ __all__ = [
     "as_mermaid",
     "every_lines",
     "flow_graph",
+    "guard_words",
     "lines_of",
     "node_lines",
+    "trigger_words",
 ]
 
 EVERY = "*"
@@ -108,8 +110,8 @@ def flow_graph(flow: Flow) -> FlowGraph:
         return Arrow(
             start=start,
             to=edge.to,
-            trigger=_trigger(edge),
-            guard=_guard(edge),
+            trigger=trigger_words(edge),
+            guard=guard_words(edge),
             grants=tuple(sorted(granted(edge))) if isinstance(edge.on, ToolSucceeds) else (),
             prefetch=tuple(dict.fromkeys(prefetch.tool.name for prefetch in edge.prefetch)),
             unbounded=edge.when is None
@@ -138,7 +140,8 @@ def _node(flow: Flow, phase: Phase) -> Node:
     return Node(phase.name, tools, phase.name == flow.initial, phase.sensitive, ends)
 
 
-def _trigger(edge: Transition) -> str:  # noqa: C901 - one decision table: a row per trigger
+def trigger_words(edge: Transition) -> str:  # noqa: C901 - one decision table: a row per trigger
+    """Return what tries an edge, in a word or two."""
     match edge.on:
         case ToolSucceeds(tool=tool):
             return tool.name
@@ -170,7 +173,8 @@ def _trigger(edge: Transition) -> str:  # noqa: C901 - one decision table: a row
             return "the beep"
 
 
-def _guard(edge: Transition) -> str | None:
+def guard_words(edge: Transition) -> str | None:
+    """Return the guard of an edge; None where nothing guards it."""
     if edge.when is None:
         return None
     if isinstance(edge.when, Compare | AllOf | AnyOf | Not):
