@@ -66,7 +66,7 @@ fuzz: $(STAMP)  ## Damage 200,000 messages of every telephone dialect at random;
 
 explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders
 	$(BIN)/python -m voiceagent.cli explore --jobs 2
-	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 50 --runtime 10 --jobs 2
+	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 30 --runtime 10 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
 	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
 	EXPLORED_CALLS=400 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
