@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,18 @@ def secret(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:  # noqa: F811
     return shop
 
 
+@pytest.fixture(autouse=True)
+def logs_are_as_an_app_finds_them() -> Iterator[None]:
+    """Nobody has set a level for them: what was served in this process before may have."""
+    logs = [logging.getLogger(name) for name in ("uvicorn.access", "uvicorn.error", "httpx")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.NOTSET)
+    yield
+    for log, level in zip(logs, levels, strict=True):
+        log.setLevel(level)
+
+
 def test_a_signed_call_is_answered_below_the_mount(secret: Shop) -> None:
     script = CallerScript.read(secret.folder / secret.script("wait_for: agent_done", "hang_up"))
 
@@ -168,15 +180,12 @@ def test_an_address_of_ours_is_shortened_before_anybody_has_answered_one(
 
 def test_a_level_that_somebody_has_set_for_httpx_stays() -> None:
     log = logging.getLogger("httpx")
-    level_before = log.level
-    log.setLevel(logging.NOTSET)
     with discreet_web_log():
         assert log.level == logging.WARNING
     assert log.level == logging.NOTSET
     log.setLevel(logging.INFO)
     with discreet_web_log():
         assert log.level == logging.INFO
-    log.setLevel(level_before)
 
 
 def test_a_patient_server_lets_a_call_come_to_its_end_and_takes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
