@@ -26,9 +26,11 @@ class BankService:
 
     def __init__(self) -> None:
         self.url = ""
+        self.writers: set[asyncio.StreamWriter] = set()
         self.asked: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -45,6 +47,7 @@ class BankService:
                 )
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+            self.writers.discard(writer)
 
     def _answer(self, method: str, path: str, body: bytes) -> Any:
         self.asked.append(f"{method} {path}")
@@ -63,3 +66,6 @@ async def bank_service() -> AsyncGenerator[BankService]:
         yield bank
     finally:
         listening.close()
+        for writer in tuple(bank.writers):
+            writer.close()
+        await asyncio.sleep(0)
