@@ -58,7 +58,7 @@ class Chat:
 def chat_by_pipe(folder: Path, agent: str, typed: str | bytes, *options: str) -> Chat:
     """Hold a chat whose lines come from a pipe."""
     given = typed if isinstance(typed, bytes) else typed.encode()
-    run = subprocess.run(  # noqa: S603
+    run = subprocess.run(  # noqa: S603 - our own command
         _command(agent, options),
         input=given,
         capture_output=True,
@@ -75,7 +75,7 @@ def chat_without_a_reader(folder: Path, agent: str, typed: str, *options: str) -
     """Hold a chat that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
-    run = subprocess.run(  # noqa: S603
+    run = subprocess.run(  # noqa: S603 - our own command
         _command(agent, options),
         input=typed.encode(),
         stdout=writing,
@@ -95,7 +95,7 @@ class Terminal:
     def __init__(self, folder: Path, agent: str, *options: str) -> None:
         self._folder = folder
         self._ours, theirs = pty.openpty()
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
             _command(agent, options),
             stdin=theirs,
             stdout=theirs,

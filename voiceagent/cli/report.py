@@ -15,7 +15,7 @@ from voiceagent.errors import OperatorError, PhaseError
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.loader import load_flow
-from voiceagent.runtime.timeline import timeline_of
+from voiceagent.runtime.timeline import Timeline, timeline_of
 from voiceagent.spec.graph import flow_graph
 from voiceagent.spec.graph_svg import as_svg
 
@@ -59,7 +59,7 @@ def write_report(journal: Path, *, recording: Path | None, agent: str | None, ou
         sound, source = read_sound(recording, timeline), source_of(recording, page)
         if recording.stat().st_size > MOST_EMBEDDED_BYTES:
             notices.append(f"The recording is too long to stand in this page: it is played from {source}, beside it.")
-    graph, said = _graph(read, agent)
+    graph, said = _graph(read, agent, timeline)
     made = CallReport(read, inspect_journal(read), timeline, sound, source, graph, [*notices, *said])
     try:
         page.write_text(report_page(made), encoding="utf-8")
@@ -68,7 +68,7 @@ def write_report(journal: Path, *, recording: Path | None, agent: str | None, ou
     return page
 
 
-def _graph(read: Journal, agent: str | None) -> tuple[str, list[str]]:
+def _graph(read: Journal, agent: str | None, timeline: Timeline) -> tuple[str, list[str]]:
     """Return the flow as a picture, with the path of the call; only of one that was named must it be there."""
     try:
         with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is a path
@@ -77,7 +77,7 @@ def _graph(read: Journal, agent: str | None) -> tuple[str, list[str]]:
         if agent is not None:
             raise
         return "", []
-    taken = [span.text for span in timeline_of(read).spans if span.track == "phase"]
+    taken = [span.text for span in timeline.spans if span.track == "phase"]
     changed = flow.sha256 != read.header.flow_sha256
     notice = f"The flow {flow.name!r} has changed since this call: it is drawn as it is now."
     return as_svg(flow_graph(flow), taken=taken), [notice] if changed else []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 
 from pydantic import JsonValue
 
 from voiceagent.core.ids import CallId
+from voiceagent.in_time import within
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.journal_file import Journal
@@ -20,6 +22,8 @@ from voiceagent.spec.flow import Flow
 __all__ = ["Calls"]
 
 _log = logging.getLogger(__name__)
+_LET_GO_WITHIN_MS = 3_000
+"""Of the five seconds for which a caller may hear nothing; to read the record of an hour's call takes one."""
 
 
 class Calls:
@@ -127,7 +131,9 @@ class Calls:
         """Wait until a caller's record is not held here any more: after a restart they are back before it is read."""
         for recorded, looked_at in tuple(self._looked_at.items()):
             if recorded == call or recorded.startswith((f"{call}.", f"{call}-")):
-                await looked_at.wait()
+                with suppress(TimeoutError):  # then they begin anew, rather than hear nothing
+                    async with within(_LET_GO_WITHIN_MS, self._services.clock):
+                        await looked_at.wait()
 
     def _wait_for(self, agent: str, call: CallId, recorded: CallId, flow: Flow) -> None:
         """Close the record of a call that was broken off here, unless it goes on in time."""
