@@ -62,6 +62,14 @@ def test_a_name_that_was_made_to_point_to_this_machine_is_not_its_name() -> None
     assert known.get("/console/agents").status_code == 401
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+def test_whoever_comes_through_a_proxy_does_not_sit_at_this_machine(header: str) -> None:
+    assert visitor().get("/console/agents", headers={header: "203.0.113.7"}).status_code == 403
+    known = visitor(TOKEN)
+    known.post("/console/login", json={"token": TOKEN})
+    assert known.get("/console/agents", headers={header: "203.0.113.7"}).status_code == 200
+
+
 def test_a_token_is_shown_once_and_a_cookie_afterwards() -> None:
     page = visitor(TOKEN, at="https://voice.example.com", public_url="https://voice.example.com")
     assert page.post("/console/calls", json={"agent": "bank"}).status_code == 401

@@ -55,6 +55,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""What proxies say of whom they speak for: that is not whoever sits at this machine."""
+
 _Body = TypeVar("_Body", bound=BaseModel)
 _Answer = Callable[[Request], Awaitable[Response]]
 
@@ -125,6 +128,8 @@ class WebConsole:
             named = urlsplit(f"//{host}").hostname or ""
             if self.access.token is None and not is_this_machine(named):
                 return _refused(request, HTTPStatus.FORBIDDEN, "asked for by a name that is not this machine's")
+            if self.access.token is None and any(name in request.headers for name in _FORWARDED):
+                return _refused(request, HTTPStatus.FORBIDDEN, "came through a proxy: give a --console-token")
             if origin is not None and urlsplit(origin).netloc != host:
                 return _refused(request, HTTPStatus.FORBIDDEN, "asked for by another page")
             return await answer(request)
