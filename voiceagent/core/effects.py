@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from voiceagent.core.ids import Epoch, FetchId, ReplyId, ToolCallId, TurnId, UtteranceId
+from voiceagent.spec.manner import Manner
 
 __all__ = [
     "AskModel",
@@ -39,8 +40,9 @@ __all__ = [
     "TruncateReply",
 ]
 
-SpeechKind = Literal["reply", "filler", "said", "read_back"]
-"""A model's words, a filler, a sentence of the flow's or the framework's own, the read-back of a confirmation."""
+SpeechKind = Literal["reply", "filler", "said", "read_back", "backchannel"]
+"""A model's words, a filler, a sentence of the flow's or the framework's own, the read-back of a confirmation, and what
+only says that the agent listens: it takes no turn, and nobody is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,8 @@ class SwapPhase:
 
     request: ModelRequest
     """What a model is to know from now on: a speech model may reply before it is asked."""
-    voice: str | None
+    manner: Manner
+    """How everything is spoken and heard from here on; what was to be said before is said as it was."""
 
     @property
     def epoch(self) -> Epoch:
@@ -205,7 +208,7 @@ class PrimePhase:
     prompt: str
     """Static part: what is known only then follows with the swap."""
     tools: tuple[str, ...]
-    voice: str | None
+    manner: Manner
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ class RenewVoice:
     """Replace the model session, which is about to end, by another one that knows the same."""
 
     request: ModelRequest
-    voice: str | None
+    manner: Manner
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------
@@ -310,8 +313,9 @@ class HangUp:
 class NoteDecision:
     """For the record: who has the floor was decided, and why."""
 
-    what: Literal["turn over", "barge-in", "no barge-in"]
-    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption."""
+    what: Literal["turn over", "barge-in", "no barge-in", "backchannel"]
+    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption; the agent
+    shows that it listens, and the caller goes on."""
     reason: str
     waited_ms: int
     """Since the last sound of the caller's voice, or since it came on."""

@@ -20,11 +20,13 @@ from voiceagent.core.sealing import (
     handles_in,
 )
 from voiceagent.core.state import CallState, Outbox
+from voiceagent.language import Completeness
 from voiceagent.spec.expects import (
     BETWEEN_KEYS_MS,
     Choice,
     Digits,
     Expects,
+    FreeSpeech,
     SpokenAmount,
     SpokenDate,
     SpokenTime,
@@ -139,6 +141,18 @@ class Hearing:
     def has_paused(self) -> bool:
         """Whether the caller has said something, is silent, and all their words are known; they may go on."""
         return self._turn.open and not (self._turn.unheard or self._turn.over_speech or self._keys)
+
+    def pause_in_a_story(self, least_ms: int) -> int | None:
+        """Return when the caller fell silent who has spoken for so long in this turn, and has not finished.
+
+        None where they have, where their words are not known, or where something short is expected of them.
+        """
+        if not self.has_paused or self._turn.spoken_ms < least_ms:
+            return None
+        if any(not isinstance(expected, FreeSpeech) for expected in self._expected()):
+            return None
+        finished = self._state.language.completeness(self._turn.text) is Completeness.COMPLETE
+        return None if finished or not self._turn.text else self._turn.ended_ms
 
     @property
     def said_so_far(self) -> Mapping[UtteranceId, str]:
@@ -489,7 +503,7 @@ class Hearing:
                 case Choice(options=options):
                     hints += [word for forms in options.values() for word in forms]
                 case YesNo():
-                    hints += ["yes", "no"]
+                    hints += self._state.language.plain_answers
                 case Digits() | SpokenDate() | SpokenTime() | SpokenAmount():
                     hints.append(expected.kind)
                 case _:

@@ -13,6 +13,7 @@ from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
+from voiceagent.language import language_for
 from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import Ask, Phase, Requested, Say, ToolSucceeds, Wait
 from voiceagent.spec.prompt import render
@@ -80,13 +81,14 @@ class Phasing:
         """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
         state = self._state
         state.phase = state.flow.by_name[self._machine.phase]
+        state.language = language_for(state.locale)
         state.epoch = Epoch(state.epoch + 1)
         state.swapping = True
         state.phase_turns = 0
         state.entered_ms = state.now_ms
         self.timed_out = False
         self._hearing.enter_phase(state.phase)
-        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+        self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
 
     def put_in_force_again(self) -> None:
         """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
@@ -94,7 +96,7 @@ class Phasing:
         self._again = not state.swapping
         state.swapping = True
         state.entered_ms = state.now_ms
-        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+        self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
 
     def swapped(self, epoch: Epoch) -> bool:
         """Prompt and tools are in force: begin; False where this is news of another epoch."""
@@ -137,7 +139,7 @@ class Phasing:
                 given = edge.on.tool.grants if isinstance(edge.on, ToolSucceeds) else ()
                 tools = self._offered(phase, given=given)
                 prompt = state.flow.prompt_of(phase).static
-                self._out.emit(PrimePhase(phase.name, prompt, tools, phase.voice or state.flow.voice))
+                self._out.emit(PrimePhase(phase.name, prompt, tools, state.flow.manner_of(phase)))
 
     def lead_back(self) -> bool:
         """The phase could not be put in force: return to the one that is; False where that cannot be done either."""
@@ -175,7 +177,7 @@ class Phasing:
 
     def _say_template(self, text: str) -> None:
         try:
-            self._saying.say(render(text, self._state.facts.known(), locale=self._state.flow.locale))
+            self._saying.say(render(text, self._state.facts.known(), locale=self._state.locale))
         except PhaseError as exc:
             self._out.emit(ReportProblem("template", f"phase {self._state.phase.name}: {exc}"))
 
@@ -187,7 +189,7 @@ class Phasing:
         prompt = state.flow.prompt_of(state.phase)
         known = state.facts.known()
         try:
-            late = prompt.late_facts(known, locale=state.flow.locale)
+            late = prompt.late_facts(known, locale=state.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("prompt", str(exc)))
             late = ""

@@ -10,6 +10,7 @@ from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
 
 __all__ = [
     "CLEAR_SCORE",
+    "LANGUAGES",
     "ClauseSplitter",
     "Completeness",
     "DigitSpan",
@@ -20,6 +21,9 @@ __all__ = [
 ]
 
 _LANGUAGES: dict[str, Language] = {"en": ENGLISH}
+
+LANGUAGES = tuple(_LANGUAGES)
+"""Every language there is a module for, by its subtag."""
 
 
 def language_for(locale: str) -> Language:

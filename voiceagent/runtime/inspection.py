@@ -183,6 +183,8 @@ class _Reading:
         speech = self._spoken.get(utterance)
         if speech is None or speech.at_ms is not None:
             return
+        if speech.kind == "backchannel":
+            return  # it answers nothing, and nobody has waited for it
         speech.at_ms = at_ms
         speech.awaited = self._unanswered or self._waiting_since_ms is not None
         self._turn_answered(at_ms, filler=speech.kind == "filler")
@@ -316,8 +318,9 @@ class _Reading:
 
 
 def _as_heard(spoken: Spoken) -> str:
-    """Return what was heard of an utterance, a filler in round brackets, and in square ones what was not."""
-    heard = f"({spoken.heard_text})" if spoken.kind == "filler" and spoken.heard_text else spoken.heard_text
+    """Return what was heard of an utterance, what fills a pause in round brackets, and in square ones what was not."""
+    aside = spoken.kind in ("filler", "backchannel")
+    heard = f"({spoken.heard_text})" if aside and spoken.heard_text else spoken.heard_text
     if not spoken.stopped:
         return heard
     unheard = f"[not heard: {spoken.unheard_text}]" if spoken.unheard_text else ""

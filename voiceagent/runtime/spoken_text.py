@@ -64,9 +64,10 @@ class PlainVoice:
         self._synthesizer = synthesizer
         self._language = language
 
-    def speak(self, text: str) -> AsyncIterator[bytes]:
+    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
         """Yield the audio of the words."""
-        return self._synthesizer.speak(self._language.speakable(text[:LONGEST_CLAUSE])[:LONGEST_CLAUSE])
+        words = self._language.speakable(text[:LONGEST_CLAUSE])[:LONGEST_CLAUSE]
+        return self._synthesizer.speak(words, softly=softly)
 
     def close(self) -> None:
         """Forget this call."""

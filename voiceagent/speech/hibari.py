@@ -1,4 +1,4 @@
-"""Speaks to the caller, on this machine: Hibari, one American voice, English.
+"""Speaks to the caller, on this machine: Hibari, one American voice, English, half to twice as fast as its own pace.
 
 Code and voice (Apache-2.0) come in `hibari-tts`: 17 to 35 ms to the first audio of a sentence of
 ten words on two shared cores. What was rendered ahead is not rendered again; what is said in a call is not
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from voiceagent.errors import OperatorError, VoiceFailed
 from voiceagent.language import language_for
 from voiceagent.ports import AudioFormat
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 from voiceagent.speech.samples import resample, to_bytes, without_silence
 from voiceagent.speech.weights import WeightsFile, library
 from voiceagent.speech.workers import Workers, outcome
@@ -25,7 +26,7 @@ from voiceagent.speech.workers import Workers, outcome
 if TYPE_CHECKING:
     from voiceagent.speech.samples import Samples
 
-__all__ = ["HibariSynthesizer"]
+__all__ = ["HIBARI_LANGUAGES", "HibariSynthesizer"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ _UNKNOWN_WORDS = WeightsFile(
 )
 
 _VOICE_NAME = "heart"
-_LOCALE = "en-US"
+HIBARI_LANGUAGES = ("en",)
 _RATE_HZ = 24000
 _SEED = 0
 """Of the breath in the voice: the same sentence is the same bytes in every process."""
@@ -59,7 +60,7 @@ _CACHE_BYTES = 32 * 1024 * 1024
 class _Speech(Protocol):
     """What is used of hibari's Hibari."""
 
-    def __call__(self, text: str, *, seed: int) -> Samples: ...
+    def __call__(self, text: str, *, speed: float, seed: int) -> Samples: ...
 
     def split_sentences(self, text: str) -> list[str]: ...
 
@@ -71,6 +72,7 @@ class _Sentence:
     voice: str
     audio: AudioFormat
     text: str
+    speaking_rate: float
 
 
 class HibariSynthesizer:
@@ -96,37 +98,51 @@ class HibariSynthesizer:
 
     def warm_up(self) -> None:
         """Say a short sentence to nobody: the dictionaries are loaded by the first one. Blocks."""
-        self._workers.submit(lambda: self._speech("Hello there.", seed=_SEED)).result()
+        self._workers.submit(lambda: self._speech("Hello there.", speed=1.0, seed=_SEED)).result()
 
     @property
     def healthy(self) -> bool:
         """Whether it speaks is seen by whoever waits for it: it knows of nothing that would keep it from that."""
         return True
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _HibariHandle:
-        """Return a handle for one call. Raises OperatorError for a voice or language it lacks."""
-        if not locale.lower().startswith("en"):
-            raise OperatorError(f"Hibari speaks English, not {locale!r}")
-        return _HibariHandle(self, audio, voice=_known(voice), locale=locale)
+    @property
+    def languages(self) -> Sequence[str]:
+        """English alone."""
+        return HIBARI_LANGUAGES
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> _HibariHandle:
+        """Return a handle for one manner of speaking. Raises OperatorError for a voice or language it lacks."""
+        return _HibariHandle(self, audio, voice=_known(voice, locale), locale=locale, speaking_rate=speaking_rate or 1)
+
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
         """Synthesise `text` whole and keep it. Raises OperatorError, VoiceFailed."""
-        said = self.sentences(language_for(_LOCALE).speakable(text))
-        pieces = {sentence: await self.sentence(sentence, audio, voice=_known(voice)) for sentence in said}
+        named, rate = _known(voice, locale), speaking_rate or 1
+        said = self.sentences(language_for(locale).speakable(text))
+        pieces = {sentence: await self.sentence(sentence, audio, voice=named, speaking_rate=rate) for sentence in said}
         for sentence, piece in pieces.items():
-            self._kept.keep(_Sentence(_known(voice), audio, sentence), piece)
+            self._kept.keep(_Sentence(named, audio, sentence, rate), piece)
         return b"".join(pieces[sentence] for sentence in said)
 
     def sentences(self, text: str) -> list[str]:
         """Cut `text` into what is spoken in one breath."""
         return self._speech.split_sentences(text)
 
-    async def sentence(self, text: str, audio: AudioFormat, *, voice: str) -> bytes:
+    async def sentence(self, text: str, audio: AudioFormat, *, voice: str, speaking_rate: float) -> bytes:
         """Return the audio of one sentence: rendered ahead, from who renders it now, or rendered for this call alone.
 
         A wait that is cancelled cancels the work if nobody else waits for it. Raises VoiceFailed.
         """
-        key = _Sentence(voice, audio, text)
+        key = _Sentence(voice, audio, text, speaking_rate)
         kept = self._kept.get(key)
         if kept is not None:
             return kept
@@ -155,26 +171,33 @@ class HibariSynthesizer:
         return rendering
 
     def _render(self, key: _Sentence) -> bytes:
-        samples = self._speech(key.text, seed=_SEED)
-        said = without_silence(samples, rate_hz=_RATE_HZ, then_silent_ms=_pause_after_ms(key.text))
+        samples = self._speech(key.text, speed=key.speaking_rate, seed=_SEED)
+        pause_ms = round(_pause_after_ms(key.text) / key.speaking_rate)
+        said = without_silence(samples, rate_hz=_RATE_HZ, then_silent_ms=pause_ms)
         narrow = resample(said, from_hz=_RATE_HZ, to_hz=key.audio.rate_hz)
         return to_bytes(narrow, key.audio)
 
 
 class _HibariHandle:
-    def __init__(self, engine: HibariSynthesizer, audio: AudioFormat, *, voice: str, locale: str) -> None:
+    def __init__(
+        self, engine: HibariSynthesizer, audio: AudioFormat, *, voice: str, locale: str, speaking_rate: float
+    ) -> None:
         self._engine = engine
         self._audio = audio
         self._voice = voice
+        self._speaking_rate = speaking_rate
         self._language = language_for(locale)
         self._open = True
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
-        """Yield one piece of audio per sentence; nothing more once the handle is closed."""
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
+        """Yield one piece of audio per sentence; nothing more once the handle is closed. It is as loud as ever."""
+        del softly
         for sentence in self._engine.sentences(self._language.speakable(text)):
             if not self._open:
                 return
-            piece = await self._engine.sentence(sentence, self._audio, voice=self._voice)
+            piece = await self._engine.sentence(
+                sentence, self._audio, voice=self._voice, speaking_rate=self._speaking_rate
+            )
             if piece and self._open:
                 yield piece
 
@@ -227,7 +250,9 @@ def _pause_after_ms(text: str) -> int:
     return _AFTER_SENTENCE_MS if text.rstrip("\"'”’)]").endswith((".", "!", "?", "…")) else _AFTER_CLAUSE_MS
 
 
-def _known(voice: str | None) -> str:
+def _known(voice: str | None, locale: str) -> str:
+    if language_for(locale).locale not in HIBARI_LANGUAGES:
+        raise OperatorError(f"Hibari speaks English, not {locale!r}")
     if voice not in (None, _VOICE_NAME):
         raise OperatorError(f"Hibari has the voice {_VOICE_NAME!r} only, not {voice!r}")
     return _VOICE_NAME

@@ -38,6 +38,7 @@ class English:
     """The functions of English; see `Language` for what each promises."""
 
     locale: str = "en"
+    plain_answers: tuple[str, ...] = ("yes", "no")
 
     digits = staticmethod(digits)
     digit_spans = staticmethod(digit_spans)
