@@ -7,6 +7,7 @@ from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.english import ENGLISH
 from voiceagent.language.protocol import Completeness, DigitSpan, Language, Relation
 from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
+from voiceagent.language.spanish import SPANISH
 
 __all__ = [
     "CLEAR_SCORE",
@@ -20,7 +21,7 @@ __all__ = [
     "language_for",
 ]
 
-_LANGUAGES: dict[str, Language] = {"en": ENGLISH}
+_LANGUAGES: dict[str, Language] = {"en": ENGLISH, "es": SPANISH}
 
 LANGUAGES = tuple(_LANGUAGES)
 """Every language there is a module for, by its subtag."""

@@ -24,11 +24,11 @@ from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.english.spoken import (
     spoken_amount,
     spoken_date,
-    spoken_digits,
     spoken_list,
 )
 from voiceagent.language.english.times import spoken_time, time_of_day
 from voiceagent.language.similarity import PhraseIndex
+from voiceagent.language.spelling import spoken_digits
 
 __all__ = ["ENGLISH", "English"]
 
