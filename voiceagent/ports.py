@@ -260,6 +260,11 @@ class Engines:
         """Whether a new call would be heard and spoken to."""
         return self.recognizer.healthy and self.synthesizer.healthy
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """What is both heard and spoken, as subtags such as "en"."""
+        return tuple(language for language in self.recognizer.languages if language in self.synthesizer.languages)
+
     def close(self) -> None:
         """Close all three, whatever one of them raises."""
         with ExitStack() as closing:

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import JsonValue
 from starlette.types import ASGIApp
 
+from voiceagent.cli.agents import require_spoken
 from voiceagent.cli.probing import Probing
 from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
@@ -219,13 +220,16 @@ async def agent_server(
     observers: Sequence[Observer] = (),
     mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[AgentServer]:
-    """Serve these agents until the block is left. Raises OperatorError, MissingExtra and WeightsError before it serves.
+    """Serve these agents until the block is left. Raises OperatorError, MissingExtra and WeightsError before it serves,
+    and PhaseError for one that has a phase in a language that the engines lack.
 
     `observers` are told everything that happens in every call, on the event loop. With `mount` no port is opened: it
     gets the app by which calls come, for somebody else to serve.
     """
     for chatty in ("transitions", "websockets"):  # at INFO a line for every transition and every connection
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for flow in flows.values():
+        require_spoken(flow, settings.engines)
     clock = SystemClock()
     learned = Learned()
     async with AsyncExitStack() as closing:

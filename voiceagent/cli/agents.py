@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from voiceagent.errors import OperatorError, PhaseError
 from voiceagent.runtime.loader import load_flow
@@ -12,20 +13,25 @@ from voiceagent.spec.egress import SERVICE
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify import verify
+from voiceagent.spec.verify.languages import unspoken_languages
+from voiceagent.speech import languages_of
 
-__all__ = ["agents_to_serve"]
+__all__ = ["agents_to_serve", "require_spoken"]
 
 
-def agents_to_serve(agents: Sequence[str], *, service_url: str) -> dict[str, Flow]:
+def agents_to_serve(
+    agents: Sequence[str], *, service_url: str, engines: Literal["local", "null"] = "local"
+) -> dict[str, Flow]:
     """Return the flows of agents by the names under which they are called.
 
-    Raises PhaseError for an agent that `check` refuses, OperatorError for two of one name and for tools that want a
-    service where none is named.
+    Raises PhaseError for an agent that `check` refuses with these engines, OperatorError for two of one name and for
+    tools that want a service where none is named.
     """
     flows: dict[str, Flow] = {}
     for agent in agents:
         flow = load_flow(agent)
         _require_checked(flow, agent)
+        require_spoken(flow, engines)
         name = Path(agent).resolve().name
         if name in flows:
             raise OperatorError(f"two agents are called {name!r}: only one of them could be reached")
@@ -40,6 +46,13 @@ def _require_checked(flow: Flow, agent: str) -> None:
     if wrong:
         more = f" (and {len(wrong) - 1} more: voiceagent check {agent})" if len(wrong) > 1 else ""
         raise PhaseError(f"{wrong[0]}{more}")
+
+
+def require_spoken(flow: Flow, engines: Literal["local", "null"]) -> None:
+    """Raise PhaseError, with file and line, where a phase is in a language that these engines have not got."""
+    heard, spoken = languages_of(engines)
+    for finding in unspoken_languages(flow, heard=heard, spoken=spoken):
+        raise PhaseError(str(finding))
 
 
 def _require_no_service(flow: Flow, name: str) -> None:

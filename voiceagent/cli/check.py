@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,14 +14,19 @@ from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 from voiceagent.spec.verify import Finding, verify
+from voiceagent.spec.verify.languages import unspoken_languages
 from voiceagent.spec.verify.silence import longest_wait, waits_in
 from voiceagent.spec.verify.tokens import tokens_of
+from voiceagent.speech import languages_of
 
 __all__ = ["check"]
 
 
 def check(
     agent: Annotated[str, typer.Argument(help="Folder of an agent, or the name of one below phases/.")],
+    engines: Annotated[
+        Literal["local", "null"], typer.Option(help="Which engines are to hear and speak it; `null`: every language.")
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Load an agent, print what is wrong with it, with file and line, and the longest silence of every phase.
@@ -38,6 +43,9 @@ def check(
         _print_unloadable(exc, as_json=as_json)
         raise typer.Exit(1) from exc
     findings = verify(flow)
+    if not any(finding.code == "unknown-locale" for finding in findings):
+        heard, spoken = languages_of(engines)
+        findings += unspoken_languages(flow, heard=heard, spoken=spoken)
     if as_json:
         typer.echo(json.dumps(_plain(flow, findings), ensure_ascii=False, indent=2))
     else:

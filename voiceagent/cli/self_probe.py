@@ -172,10 +172,15 @@ def _problem(agent: str, journals: list[Path]) -> str | None:
 
 async def _spoken_and_heard(engines: Engines, flow: Flow) -> None:
     """Have a sentence spoken that is kept nowhere, and heard. Raises VoiceFailed."""
-    voice = engines.synthesizer.open(MULAW_8K, voice=flow.voice, locale=flow.locale)
-    ears = engines.recognizer.open(MULAW_8K, locale=flow.locale)
+    first = flow.phase(flow.initial)
+    manner = flow.manner_of(first)
+    voice = engines.synthesizer.open(
+        MULAW_8K, voice=manner.voice, locale=manner.language, speaking_rate=manner.speaking_rate
+    )
+    ears = engines.recognizer.open(MULAW_8K, locale=manner.language)
     try:
-        sentence = f"1, {flow.phrases.apology}"  # in the flow's language, and not as it was rendered ahead
+        apology = flow.wording_of(first).phrases.apology
+        sentence = f"1, {apology}"  # in the phase's language, and not as it was rendered ahead
         await ears.transcribe(b"".join([piece async for piece in voice.speak(sentence)]))
     finally:
         voice.close()

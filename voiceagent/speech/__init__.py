@@ -9,13 +9,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Literal
 
+from voiceagent.language import LANGUAGES
 from voiceagent.ports import Clock, Engines, RecognizerEngine, SynthesizerEngine
 from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.speech.energy import EnergyVad
 from voiceagent.speech.null import NULL_HEARS, NullRecognizer, NullSynthesizer
 
-__all__ = ["EnergyVad", "Engines", "NullRecognizer", "NullSynthesizer", "open_engines", "with_fallbacks"]
+__all__ = [
+    "EnergyVad",
+    "Engines",
+    "NullRecognizer",
+    "NullSynthesizer",
+    "languages_of",
+    "open_engines",
+    "with_fallbacks",
+]
 
 
 def open_engines(
@@ -30,6 +39,16 @@ def open_engines(
     if kind == "null":
         return Engines(EnergyVad(pause_ms=pause_ms), NullRecognizer(heard), NullSynthesizer())
     return _open_local(pause_ms)
+
+
+def languages_of(kind: Literal["local", "null"]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return what these engines understand and what they speak, as subtags such as "en"; no model is loaded."""
+    if kind == "null":
+        return LANGUAGES, LANGUAGES
+    from voiceagent.speech.hibari import HIBARI_LANGUAGES
+    from voiceagent.speech.moonshine import MOONSHINE_LANGUAGES
+
+    return MOONSHINE_LANGUAGES, HIBARI_LANGUAGES
 
 
 def with_fallbacks(

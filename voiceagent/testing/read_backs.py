@@ -48,7 +48,9 @@ class ReadBacks:
     def __init__(self, flow: Flow) -> None:
         self._locale = flow.locale
         self._language = language_for(flow.locale)
-        self._reprompts = frozenset(phrase for phase in flow.phases for phrase in phase.no_input.phrases)
+        self._reprompts = frozenset(
+            phrase for phase in flow.phases for phrase in flow.wording_of(phase).no_input.phrases
+        )
         self._asked: _ReadBack | None = None
         self._early_yes_ms: int | None = None
         """When the caller began to say yes to what they had not heard to its end."""

@@ -17,7 +17,8 @@ _MAJOR = r"(?:euros?|eur|dolar(?:es)?|usd|pesos?|mxn|libras?|gbp|pavos?)\b"
 _MINOR = r"(?:centimos?|centavos?|peniques?)\b"
 _AMOUNT = re.compile(
     rf"(?P<major>{_NUMBER}) ?(?:de )?{_MAJOR}"
-    rf"(?:,? (?P<half>y medio)\b|,? (?:y |con )?(?P<cents>\d\d?)(?: {_MINOR}|(?=\s*(?:por favor\b|[.;!?]|$))))?"
+    r"(?:,? (?P<half>y medio)\b"
+    rf"|,? (?:y |con )?(?P<cents>\d\d?)(?: (?P<minor>{_MINOR})|(?=\s*(?:por favor\b|[.;!?]|$))))?"
     rf"|(?P<units>{_NUMBER}) con (?P<fraction>\d\d?)(?: {_MAJOR})?"
     rf"|(?P<only_cents>{_NUMBER}) ?{_MINOR}"
 )
@@ -102,7 +103,9 @@ def _value_of(match: re.Match[str]) -> Decimal | None:
             return units + Decimal("0.5")
     if cents is None:
         return _money(units)
-    return units + Decimal(cents) / 100 if units == units.to_integral_value() and len(cents) == 2 else None
+    if len(cents) == 1 and not match["minor"]:
+        return None  # "doce euros con cinco": five what?
+    return units + Decimal(cents) / 100 if units == units.to_integral_value() else None
 
 
 def _decimal(written: str) -> Decimal:
