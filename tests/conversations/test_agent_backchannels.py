@@ -39,7 +39,7 @@ def _flow(**phase: Any) -> Flow:
 
 
 def _model() -> ScriptedModel:
-    return ScriptedModel([say("I am sorry to hear that."), say("I see what you mean.")])
+    return ScriptedModel({"complaint": [say("I am sorry to hear that.")]})
 
 
 def on_the_core(flow: Flow) -> ScriptedCall:
@@ -119,9 +119,7 @@ def test_the_next_one_comes_when_the_caller_has_told_a_good_deal_more_and_is_ano
 
 def test_in_a_spanish_phase_they_are_spanish() -> None:
     call = on_the_core(_flow(backchannels="usual", language="es"))
-    call.says(
-        "Pues todo empezó el martes pasado cuando llegué a casa del trabajo y vi que el paquete no estaba y… eso."
-    )
+    call.says("Pues todo empezó el martes pasado cuando llegué a casa y vi que el paquete no estaba allí y… eso.")
     assert asides(call) == ["Ajá."]
 
 

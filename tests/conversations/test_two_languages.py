@@ -89,7 +89,7 @@ def on_the_core(flow: Flow) -> ScriptedCall:
     return ScriptedCall(
         flow,
         model=GuidedModels().open(flow, locale=flow.locale, time_zone="UTC"),
-        tools={"send_money": After(3_000, {"ok": True})},
+        tools={"send_money": After(3_000, {"sent": True})},
         inherited=Inherited(CallId("c1")),
     )
 
@@ -98,7 +98,7 @@ def through_the_runtime(flow: Flow) -> RuntimeCall:
     return RuntimeCall(
         flow,
         model=GuidedModels().open(flow, locale=flow.locale, time_zone="UTC"),
-        tools={"send_money": After(3_000, {"ok": True})},
+        tools={"send_money": After(3_000, {"sent": True})},
     )
 
 
@@ -131,7 +131,7 @@ def test_numbers_read_backs_fillers_and_a_yes_are_spanish(call: Call) -> None:
     call.says("Sí, claro.")
     assert call.tool_runs[-1][1]["amount"] == 250
     assert call.record.fillers == ["Un momento."]
-    assert call.heard[-1] == "Hecho. He enviado 250 euros."
+    assert call.heard[-1] == "Hecho. He enviado 250 euros. ¿Cuánto quiere enviar?"
 
 
 def test_a_no_is_spanish(call: Call) -> None:
