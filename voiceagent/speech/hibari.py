@@ -251,7 +251,7 @@ def _pause_after_ms(text: str) -> int:
 
 
 def _known(voice: str | None, locale: str) -> str:
-    if language_for(locale).locale not in HIBARI_LANGUAGES:
+    if locale.lower().partition("-")[0] not in HIBARI_LANGUAGES:
         raise OperatorError(f"Hibari speaks English, not {locale!r}")
     if voice not in (None, _VOICE_NAME):
         raise OperatorError(f"Hibari has the voice {_VOICE_NAME!r} only, not {voice!r}")

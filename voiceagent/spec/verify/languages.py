@@ -22,7 +22,7 @@ def unspoken_languages(flow: Flow, *, heard: Sequence[str], spoken: Sequence[str
         locale = flow.language_of(phase)
         language = language_for(locale).locale
         lacking = [
-            f"the {engine} has {', '.join(known) or 'none'}{nearest(language, known)}"
+            f"the {engine} has only {', '.join(known)}{nearest(language, known)}"
             for engine, known in (("recognizer", heard), ("synthesizer", spoken))
             if language not in known
         ]
