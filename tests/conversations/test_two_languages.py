@@ -26,7 +26,9 @@ from voiceagent import (
 from voiceagent.core import effects as fx
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
+from voiceagent.errors import OperatorError
 from voiceagent.models.guided import GuidedModels
+from voiceagent.ports import AudioFormat
 from voiceagent.spec.manner import Manner
 from voiceagent.spec.wording import Phrases
 from voiceagent.testing import After, RuntimeCall, ScriptedCall
@@ -175,5 +177,31 @@ def test_the_runtime_opens_ears_and_mouth_in_the_manner_of_each_phase() -> None:
     slow, usual = spoken["¿Cuánto quiere enviar?"], spoken["Hello, how can I help you?"]
     assert slow.length_ms / len(slow.text) == pytest.approx(65 / 0.8, rel=0.03)
     assert usual.length_ms / len(usual.text) == pytest.approx(65, rel=0.03)
+    placed.hangs_up()
+    placed.assert_replays()
+
+
+def test_the_recognizer_is_told_to_listen_for_a_spanish_yes() -> None:
+    asks = Phase(name="asks", language="es", on_enter=Say(text="¿Sigue ahí?"), expects=(YesNo(),))
+    placed = on_the_core(Flow(name="asks", initial="asks", phases=(asks,))).start()
+    placed.says("Sí")
+    assert placed.record.effects(fx.Transcribe)[-1].hints == ("sí", "no")
+
+
+def test_where_an_engine_has_not_got_the_language_nothing_has_changed_and_the_call_is_led_back() -> None:
+    placed = through_the_runtime(FLOW)
+    ears = placed.server.engines.recognizer
+    opened = ears.open
+
+    def only_english(audio: AudioFormat, *, locale: str) -> object:
+        if locale != "en-US":
+            raise OperatorError("English only")
+        return opened(audio, locale=locale)
+
+    ears.open = only_english
+    in_spanish(placed)
+    assert placed.conversation.phase == "greeting"
+    assert "I am sorry, something went wrong on my side." in placed.heard
+    assert [problem.what for problem in placed.record.effects(fx.ReportProblem)] == ["swap failed"]
     placed.hangs_up()
     placed.assert_replays()
