@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
+from voiceagent.runtime.inspection import inspect_journal
+from voiceagent.runtime.journal_file import read_journal
 from voiceagent.testing import RuntimeCall, ScriptedCall, ScriptedModel, say
 
 STORY = (
@@ -130,3 +133,16 @@ def test_a_caller_who_goes_on_meanwhile_interrupts_nobody() -> None:
     spoke_over = [event for _, event, _ in call.record.entries if isinstance(event, ev.PlayoutStopped)]
     assert spoke_over == []
     assert not any(note.what == "barge-in" for note in call.record.effects(fx.NoteDecision))
+
+
+def test_who_inspects_the_call_sees_it_in_brackets_and_as_a_decision_and_not_as_the_answer(tmp_path: Path) -> None:
+    with RuntimeCall(_flow(backchannels=("Mm-hm.",)), model=_model(), journals=tmp_path) as call:
+        call.start().says(STORY)
+        call.hangs_up()
+    (journal,) = tmp_path.glob("*.jsonl")
+    seen = inspect_journal(read_journal(journal))
+    assert ("agent", "(Mm-hm.)") in seen.transcript
+    assert [note.what for note in seen.floor] == ["backchannel", "turn over"]
+    (turn,) = seen.turns
+    assert turn.said.endswith("then I called the shop.")
+    assert turn.answer_after_ms > 0

@@ -148,7 +148,13 @@ class _Agents:
         services = self._services
         for flow in flows.values():
             for audio in self._settings.telephony.spoken:
-                await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
+                await render_ahead(
+                    flow,
+                    services.engines.synthesizer,
+                    services.learned,
+                    audio,
+                    with_model=services.speech_model is not None,
+                )
         self.flows.update(flows)
         self.calls.serve(flows)
 

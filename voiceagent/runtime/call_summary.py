@@ -89,7 +89,7 @@ class FloorSeen:
 
     at_ms: int
     what: str
-    """`turn over`, `barge-in` or `no barge-in`."""
+    """`turn over`, `barge-in`, `no barge-in` or `backchannel`."""
     reason: str
     waited_ms: int
     """Since the caller's last sound, or since their voice came on."""

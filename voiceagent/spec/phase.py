@@ -262,7 +262,8 @@ class Phase(Declared):
     """The language that is spoken and heard here, a locale such as `es-MX`; None: the flow's. It is in force from the
     moment at which a transition into this phase is decided, so a `say` on the way is in it already."""
     voice: str | None = None
-    """Voice override of the synthesizer or the speech model."""
+    """Voice override of the synthesizer or, where one speaks, of the speech model: the engines behind it have their
+    own."""
     speaking_rate: float | None = Field(default=None, ge=0.5, le=2.0)
     """Times as fast as the voice speaks by itself; None: as it does."""
     ends: HangUpAfter | TransferTo | None = None
