@@ -68,11 +68,11 @@ def test_another_voice_is_another_session() -> None:
         call.hangs_up()
 
 
-def test_what_the_flow_says_itself_is_said_in_that_manner_too_by_a_voice_of_the_engines_own() -> None:
+def test_what_the_flow_says_itself_is_said_in_that_manner_too() -> None:
     call, _ = _called(_flow("cedar"), "in_place")
     with call:
         assert "Un momento." in call.heard
-        assert call.server.engines.synthesizer.manners[-1] == Manner("es-MX", None, 0.8)
+        assert call.server.engines.synthesizer.manners[-1] == Manner("es-MX", "cedar", 0.8)
         call.run_ms(8_000)
         assert call.heard[-1] == "¿Sigue ahí?"
         call.hangs_up()

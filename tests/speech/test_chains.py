@@ -267,3 +267,15 @@ def test_a_chain_has_the_languages_of_all_its_engines():
     first, second = Tongue(), Tongue()
     first.languages, second.languages = ("en",), ("es", "en")
     assert SynthesizerChain(first, second, clock=ManualClock()).languages == ("en", "es")
+
+
+def test_beside_a_speech_model_nobody_asks_an_engine_for_that_models_voice():
+    tongue = Tongue()
+    given = Engines(EnergyVad(), NullRecognizer(), tongue)
+    engines = with_fallbacks(given, clock=ManualClock(), beside_model=True)
+    run(engines.synthesizer.render("Hello.", MULAW_8K, voice="marin", locale="en-US"))
+    handle = engines.synthesizer.open(MULAW_8K, voice="cedar", locale="en-US")
+    run(audio_of(handle, "Hello."))
+    run(audio_of(handle, "Goodbye."))
+    assert tongue.voices == [None]
+    assert tongue.asked == ["Goodbye."]

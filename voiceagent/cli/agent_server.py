@@ -148,13 +148,7 @@ class _Agents:
         services = self._services
         for flow in flows.values():
             for audio in self._settings.telephony.spoken:
-                await render_ahead(
-                    flow,
-                    services.engines.synthesizer,
-                    services.learned,
-                    audio,
-                    with_model=services.speech_model is not None,
-                )
+                await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
         self.flows.update(flows)
         self.calls.serve(flows)
 
@@ -252,7 +246,8 @@ async def agent_server(
         pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
-        engines = with_fallbacks(await asyncio.to_thread(open_engines, settings.engines), clock=clock)
+        opened = await asyncio.to_thread(open_engines, settings.engines)
+        engines = with_fallbacks(opened, clock=clock, beside_model=speech_model is not None)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
         journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)

@@ -174,7 +174,9 @@ async def _spoken_and_heard(engines: Engines, flow: Flow) -> None:
     """Have a sentence spoken that is kept nowhere, and heard. Raises VoiceFailed."""
     first = flow.phase(flow.initial)
     manner = flow.manner_of(first)
-    voice = engines.synthesizer.open(MULAW_8K, voice=None, locale=manner.language, speaking_rate=manner.speaking_rate)
+    voice = engines.synthesizer.open(
+        MULAW_8K, voice=manner.voice, locale=manner.language, speaking_rate=manner.speaking_rate
+    )
     ears = engines.recognizer.open(MULAW_8K, locale=manner.language)
     try:
         apology = flow.wording_of(first).phrases.apology

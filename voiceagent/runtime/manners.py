@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 from voiceagent.language import language_for
 from voiceagent.ports import AudioFormat, Engines, RecognizerHandle
@@ -16,21 +15,9 @@ __all__ = ["Manners"]
 class Manners:
     """The handles of one call, one for each manner that it has had: what was to be said in one of them still is."""
 
-    def __init__(
-        self,
-        engines: Engines,
-        manner: Manner,
-        *,
-        audio_in: AudioFormat,
-        audio_out: AudioFormat,
-        with_model: bool = False,
-    ) -> None:
-        """The call begins in this manner. Raises whatever an engine does that has it not.
-
-        `with_model`: voices are those of a speech model, which no engine has: the engines speak with their own.
-        """
+    def __init__(self, engines: Engines, manner: Manner, *, audio_in: AudioFormat, audio_out: AudioFormat) -> None:
+        """The call begins in this manner. Raises whatever an engine does that has it not."""
         self._engines = engines
-        self._with_model = with_model
         self._audio_in = audio_in
         self._audio_out = audio_out
         self._voices: dict[Manner, PlainVoice] = {}
@@ -53,7 +40,6 @@ class Manners:
                 closing.callback(handle.close)
 
     def _voice_in(self, manner: Manner) -> PlainVoice:
-        manner = replace(manner, voice=None) if self._with_model else manner
         if manner not in self._voices:
             handle = self._engines.synthesizer.open(
                 self._audio_out, voice=manner.voice, locale=manner.language, speaking_rate=manner.speaking_rate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from voiceagent.language import language_for
 from voiceagent.ports import AudioFormat, SynthesizerEngine
@@ -15,15 +14,12 @@ from voiceagent.spec.phase import Phase, Say
 __all__ = ["render_ahead"]
 
 
-async def render_ahead(
-    flow: Flow, synthesizer: SynthesizerEngine, learned: Learned, audio: AudioFormat, *, with_model: bool = False
-) -> None:
+async def render_ahead(flow: Flow, synthesizer: SynthesizerEngine, learned: Learned, audio: AudioFormat) -> None:
     """Synthesise fillers and fixed sentences into the process-wide cache, and learn how long the fillers are.
 
-    Each in every manner in which a phase may say it; `with_model`: voices are a speech model's, and not the engine's.
+    Each in every manner in which a phase may say it.
     """
-    manners = ((phase, flow.manner_of(phase)) for phase in flow.phases)
-    phases = [(phase, replace(manner, voice=None) if with_model else manner) for phase, manner in manners]
+    phases = [(phase, flow.manner_of(phase)) for phase in flow.phases]
     for manner, text in dict.fromkeys((manner, text) for phase, manner in phases for text in _sentences(flow, phase)):
         await _render(text, manner, synthesizer, audio)
     for manner, text in dict.fromkeys((manner, text) for phase, manner in phases for text in _fillers(flow, phase)):

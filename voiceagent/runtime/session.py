@@ -277,13 +277,7 @@ class Session:
         manner = flow.manner_of(self._conversation.state.phase)
         return CascadeVoice(
             ears=ears,
-            manners=Manners(
-                engines,
-                manner,
-                audio_in=leg.audio_in,
-                audio_out=leg.audio_out,
-                with_model=self._services.speech_model is not None,
-            ),
+            manners=Manners(engines, manner, audio_in=leg.audio_in, audio_out=leg.audio_out),
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
             leg=leg,
             clock=self._services.clock,

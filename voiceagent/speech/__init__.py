@@ -15,6 +15,7 @@ from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.speech.energy import EnergyVad
 from voiceagent.speech.null import NULL_HEARS, NullRecognizer, NullSynthesizer
+from voiceagent.speech.own_voice import OwnVoice
 
 __all__ = [
     "EnergyVad",
@@ -57,15 +58,18 @@ def with_fallbacks(
     clock: Clock,
     recognizers: Sequence[RecognizerEngine] = (),
     synthesizers: Sequence[SynthesizerEngine] = (),
+    beside_model: bool = False,
 ) -> Engines:
     """Return the engines under deadlines and breakers, with these behind them in the order in which they are asked.
 
+    `beside_model`: voices that flows name are a speech model's, and the synthesizers speak with their own.
     Behind the last synthesizer stands what was rendered ahead. All of them are taken over: closing closes them.
     """
+    canned = CannedPhrases(SynthesizerChain(engines.synthesizer, *synthesizers, clock=clock))
     return Engines(
         engines.vad,
         RecognizerChain(engines.recognizer, *recognizers, clock=clock),
-        CannedPhrases(SynthesizerChain(engines.synthesizer, *synthesizers, clock=clock)),
+        OwnVoice(canned) if beside_model else canned,
     )
 
 
