@@ -21,6 +21,7 @@ from proof import Evidence, prove
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
 from voiceagent.cli.folders import require_writable
+from voiceagent.cli.report import write_report
 from voiceagent.errors import OperatorError, VoiceAgentError
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import read_journal
@@ -42,11 +43,20 @@ ACCOUNT_NUMBERS = {"daniel": "4519227", "maria": "8306114"}
 """Whose account each script's caller names."""
 
 
-async def call_the_bank(flow: Flow, bank: BankApi, script: CallerScript, journals: Path, recording: Path) -> CallReport:
+async def call_the_bank(
+    flow: Flow,
+    bank: BankApi,
+    script: CallerScript,
+    journals: Path,
+    recording: Path,
+    *,
+    end_of_turn: Path | None = None,
+) -> CallReport:
     """Serve the agent on a free port, place the call, return what the carrier saw."""
     settings = ServerSettings(
         telephony=TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0),
         journals=journals,
+        end_of_turn=end_of_turn,
         service=ServiceSettings(
             url=bank.url,
             token_url=f"{bank.url}/oauth/token",
@@ -62,13 +72,14 @@ async def call_the_bank(flow: Flow, bank: BankApi, script: CallerScript, journal
     return report
 
 
-def place(flow: Flow, script: CallerScript, output: Path) -> Evidence:
+def place(flow: Flow, script: CallerScript, output: Path, *, end_of_turn: Path | None = None) -> Evidence:
     """Open a bank, place the call, keep what it leaves behind in a folder of its own below `output`."""
     with tempfile.TemporaryDirectory() as folder, BankApi(BankSettings(latencies=LATENCIES)) as bank:
         account_number = ACCOUNT_NUMBERS.get(script.name, ACCOUNT_NUMBERS["daniel"])
         balances = {kind: bank.balance_of(account_number, kind) for kind in ("checking", "savings")}
         recording = Path(folder) / "call.wav"
-        report = asyncio.run(call_the_bank(flow, bank, script, Path(folder) / "journals", recording))
+        call = call_the_bank(flow, bank, script, Path(folder) / "journals", recording, end_of_turn=end_of_turn)
+        report = asyncio.run(call)
         requests = bank.requests()
         journal_file = next((Path(folder) / "journals").glob("*.jsonl"), None)
         if journal_file is None:
@@ -81,6 +92,7 @@ def place(flow: Flow, script: CallerScript, output: Path) -> Evidence:
         shutil.move(recording, kept / "call.wav")
     (kept / "transcript.txt").write_text(summary.to_text(), encoding="utf-8")
     (kept / "summary.json").write_text(summary.to_json(), encoding="utf-8")
+    write_report(kept / "journal.jsonl", recording=kept / "call.wav", agent=str(AGENT), output=None)
     return Evidence(
         report=report,
         summary=summary,
@@ -98,12 +110,15 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--script", type=Path, default=HERE / "calls" / "daniel.yaml", help="what the caller does")
     arguments.add_argument("--output", type=Path, default=Path("demo-output"), help="where the recording goes")
+    arguments.add_argument("--end-of-turn", type=Path, help="a Smart Turn v3 (ONNX) that hears who has finished")
     chosen = arguments.parse_args()
     logging.basicConfig(level=logging.WARNING)
     kept = "nothing was kept"
     try:
         require_writable(chosen.output)  # a call takes a minute and a half: too long to be lost in the end
-        evidence = place(load_flow(AGENT), CallerScript.read(chosen.script), chosen.output)
+        evidence = place(
+            load_flow(AGENT), CallerScript.read(chosen.script), chosen.output, end_of_turn=chosen.end_of_turn
+        )
         kept = f"the call is kept in {evidence.folder}/"
         return 0 if prove(evidence) else 1
     except VoiceAgentError as exc:

@@ -62,6 +62,11 @@ class Evidence:
         """The call's journal."""
         return self.folder / "journal.jsonl"
 
+    @property
+    def page(self) -> Path:
+        """The call's report."""
+        return self.folder / "report.html"
+
     def patience_ms(self, filler: FillerSeen) -> int:
         """Return the patience of the phase in which a filler was said."""
         phase = [seen.phase for seen in self.summary.phases if seen.at_ms <= filler.at_ms][-1]
@@ -94,6 +99,7 @@ def prove(evidence: Evidence) -> bool:
     console.print(f"longest dead air while they waited: {evidence.summary.longest_dead_air_ms} ms")
     console.print(f"\nlisten to      {evidence.recording}   (caller left, agent right)", soft_wrap=True)
     console.print(f"look into it   {_voiceagent()} inspect {evidence.journal_file}", soft_wrap=True)
+    console.print(f"look at it     {evidence.page}   (in a browser)", soft_wrap=True)
     return all(claim.kept for claim in claims)
 
 

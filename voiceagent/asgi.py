@@ -18,6 +18,7 @@ from starlette.websockets import WebSocketClose
 
 from voiceagent.cli.agent_server import AgentServer, ServerSettings, ServiceSettings, agent_server
 from voiceagent.cli.agents import agents_to_serve
+from voiceagent.console.web_log import WebLog, discreet_web_log
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.session import Observer
 from voiceagent.spec.flow import Flow
@@ -66,6 +67,7 @@ class TelephoneApp:
         self._observers = observers
         self._drain_s = drain_s
         self._app: ASGIApp | None = None
+        self._web_log: WebLog | None = None
         self._server: AgentServer | None = None
 
     @asynccontextmanager
@@ -75,16 +77,18 @@ class TelephoneApp:
         Raises OperatorError, MissingExtra and WeightsError before it does.
         """
         del app  # whoever it is mounted in: as Starlette and FastAPI call a lifespan
-        try:
-            async with agent_server(
-                self._settings, self._agents, observers=self._observers, mount=self._mount
-            ) as self._server:
-                try:
-                    yield
-                finally:
-                    await self.drain()
-        finally:
-            self._app = self._server = None
+        with discreet_web_log() as web_log:
+            self._web_log = web_log
+            try:
+                async with agent_server(
+                    self._settings, self._agents, observers=self._observers, mount=self._mount
+                ) as self._server:
+                    try:
+                        yield
+                    finally:
+                        await self.drain()
+            finally:
+                self._app = self._server = self._web_log = None
 
     def _mount(self, app: ASGIApp) -> None:
         self._app = app
@@ -107,7 +111,8 @@ class TelephoneApp:
         """Answer one request, or carry one call."""
         if scope["type"] == "lifespan":
             await Starlette(lifespan=self.lifespan)(scope, receive, send)
-        elif self._app is not None:
+        elif self._app is not None and self._web_log is not None:
+            self._web_log.is_ours(scope.get("root_path", ""))
             await self._app(scope, receive, send)
         else:
             _log.error("nobody can call: the lifespan of TelephoneApp is not that of the app it is mounted in")

@@ -30,6 +30,7 @@ __all__ = [
     "CallerTranscribed",
     "Clock",
     "CredentialBroker",
+    "EndOfTurn",
     "Engines",
     "IncomingCall",
     "Leg",
@@ -72,6 +73,7 @@ __all__ = [
     "VadEngine",
     "VadHandle",
     "Voice",
+    "WordsSpoken",
 ]
 
 
@@ -159,7 +161,8 @@ class RecognizerHandle(Protocol):
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
         """Return the words in one whole utterance, given in the handle's format.
 
-        `hints` are words the phase expects. Raises VoiceFailed where the engine failed.
+        `hints` are words and names that the caller may say; not every engine can use them. Raises VoiceFailed where
+        the engine failed.
         """
         ...
 
@@ -190,14 +193,24 @@ class RecognizerEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WordsSpoken:
+    """When each word of the audio that was yielded last ends, where a synthesizer knows."""
+
+    words: tuple[str, ...]
+    ends_ms: tuple[int, ...]
+    """When the last sound of each is over, from the beginning of the whole text."""
+
+
 class SynthesizerHandle(Protocol):
     """The synthesizer as one call hears it."""
 
-    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
-        """Yield the audio of `text` in the handle's format, piece by piece, as soon as it is there.
+    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield the audio of `text` in the handle's format, piece by piece, as soon as it is there, and its words.
 
         `softly`: half as loud, so that it does not take the floor; an engine that cannot is made so by who is before
-        it. Raises VoiceFailed where the engine failed. Abandoning the iterator abandons the synthesis.
+        it. Words follow their audio; who does not know when they end yields none. Raises VoiceFailed where the engine
+        failed. Abandoning the iterator abandons the synthesis.
         """
         ...
 
@@ -247,6 +260,21 @@ class SynthesizerEngine(Protocol):
         ...
 
 
+class EndOfTurn(Protocol):
+    """Hears whether a caller who pauses has finished; the same engine serves every call of the process."""
+
+    async def done(self, audio: bytes, audio_format: AudioFormat) -> float:
+        """Return how likely that is, 0..1, by what was said up to the pause; the last 8 s of it count.
+
+        Raises VoiceFailed. An answer that comes late is of no use: nobody waits for one longer than a pause lasts.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """What a process hears and speaks with."""
@@ -254,6 +282,8 @@ class Engines:
     vad: VadEngine
     recognizer: RecognizerEngine
     synthesizer: SynthesizerEngine
+    end_of_turn: EndOfTurn | None = None
+    """None: words and silence decide alone."""
 
     @property
     def healthy(self) -> bool:
@@ -266,8 +296,10 @@ class Engines:
         return tuple(language for language in self.recognizer.languages if language in self.synthesizer.languages)
 
     def close(self) -> None:
-        """Close all three, whatever one of them raises."""
+        """Close all of them, whatever one of them raises."""
         with ExitStack() as closing:
+            if self.end_of_turn is not None:
+                closing.callback(self.end_of_turn.close)
             closing.callback(self.vad.close)
             closing.callback(self.recognizer.close)
             closing.callback(self.synthesizer.close)
@@ -353,6 +385,8 @@ class SpeechCapabilities:
     """After this a provider ends the session; it is renewed before."""
     idle_limit_ms: int | None = None
     """Without speech for so long a provider ends the session."""
+    turn_ends_after_ms: int | None = None
+    """Silence after which it takes the caller's words for said, by itself; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -634,9 +668,18 @@ class LegFeatures:
     marks_return_on_clear: bool
     """Whether a clear sends pending marks back: then an echo alone does not mean heard."""
     digits_out: Literal["in_band", "rest", "no"]
+    """Keys pressed by the agent."""
     transfer: Literal["in_band", "rest", "redirect", "no"]
     """`redirect`: the provider asks what next once the connection is closed."""
     hang_up: Literal["in_band", "rest", "close"]
+    digits_in: Literal["in_band", "no"]
+    """Keys pressed by the caller."""
+    position: Literal["marks", "clock"]
+    """By what the agent knows how much of its speech was heard."""
+    stop_reason: bool
+    """Whether the far side says why its caller has gone."""
+    key_ms: int = 0
+    """How long the far side presses a key for the agent, the pause after it included. It says nothing when it has."""
     record: Literal["rest", "no"] = "no"
     """Whether the provider records the call when it is asked to."""
     announce: Literal["redirect", "rest", "no"] = "no"
@@ -742,6 +785,10 @@ class IncomingCall:
     parameters: Mapping[str, str]
     again: bool = False
     """The carrier was told to connect this call once more: whoever else may still have it has lost the caller."""
+    names_itself: bool = False
+    """Nobody but the connection says which call it is: it may be anybody's, and goes on with none."""
+    outbound: bool = False
+    """We have placed it."""
 
 
 class CallHandler(Protocol):

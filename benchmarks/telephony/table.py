@@ -15,6 +15,8 @@ from benchmarks.figures import machine, percentile
 
 __all__ = ["Row", "row_of", "show", "write"]
 
+_ENOUGH = 100
+"""Values of which the 99th percentile is one that was measured and not simply the worst."""
 _COLUMNS = ("what", "where", "p50", "p99", "max", "n", "p99 at most")
 
 
@@ -30,6 +32,11 @@ class Row:
     n: int
     goal: float | None
     """For the p99; None: reported, not held against anything."""
+
+    @property
+    def misses_its_goal(self) -> bool:
+        """Whether its p99 is beyond its goal, where there are enough values to speak of a p99."""
+        return self.goal is not None and self.n >= _ENOUGH and self.p99 > self.goal
 
     @property
     def cells(self) -> tuple[str, ...]:

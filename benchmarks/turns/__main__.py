@@ -15,7 +15,7 @@ from benchmarks.figures import machine, percentile
 from benchmarks.turns.floor import Outcome, outcomes, sounds, spoken_by_agent
 from benchmarks.turns.line import CLEAN, CONDITIONS, Condition, Noises
 from benchmarks.turns.material import Clip, Maker, clips
-from benchmarks.turns.others import SmartTurn
+from benchmarks.turns.others import KeptSmartTurn
 from benchmarks.turns.recogniser import KeptRecogniser
 from benchmarks.turns.rows import Point, Taken, curve, takes
 from benchmarks.turns.sound import RATE_HZ
@@ -53,7 +53,7 @@ def main() -> int:
     with ExitStack() as closing:
         vad, recogniser = SileroVad(), KeptRecogniser(CACHE / "turns")
         closing.callback(recogniser.close)
-        model = SmartTurn(packaged, CACHE / "turns") if packaged is not None else None
+        model = KeptSmartTurn(packaged, CACHE / "turns") if packaged is not None else None
         taken: list[Taken] = []
         for condition in _conditions(noises, quick=quick):
             print(f"listening: {condition.name} ({perf_counter() - began:.0f} s)", file=sys.stderr)
@@ -97,7 +97,7 @@ def _conditions(noises: Noises, *, quick: bool) -> list[Condition]:
 
 
 def _curves(
-    taken: Sequence[Taken], recogniser: KeptRecogniser, model: SmartTurn | None
+    taken: Sequence[Taken], recogniser: KeptRecogniser, model: KeptSmartTurn | None
 ) -> list[tuple[str, list[Point]]]:
     """Return the trade-off of each half on a clean line, and in babble at 15 dB."""
     drawn: list[tuple[str, list[Point]]] = []

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter, process_time
-from types import ModuleType
-from typing import TYPE_CHECKING, cast
 
 from benchmarks.turns.listening import Voice
 from voiceagent.audio import FRAME_MS
 from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn
-from voiceagent.speech.samples import from_bytes, resample
-from voiceagent.speech.weights import library
+from voiceagent.speech.smart_turn import SmartTurn
 
-if TYPE_CHECKING:
-    from voiceagent.speech.samples import Samples
-
-__all__ = ["SmartTurn", "after_silence", "by_model"]
+__all__ = ["KeptSmartTurn", "after_silence", "by_model"]
 
 _COMPLETE = 0.5
 _GIVES_UP_MS = 3_000
 """The package's own values: above this it is the end; after this much silence it is, whatever the model says."""
 _BEFORE_MS = 500
-_MODEL_HZ = 16_000
-_HEARS_S = 8
 
 Judge = Callable[[bytes], tuple[float, int]]
 """Returns how complete the audio of a turn sounds, from 0 to 1, and how long it took to say so."""
@@ -66,17 +57,13 @@ def _again_ms(voice: Voice, at: int) -> float:
     return min((on.at_ms for _, on in voice[at + 1 :] if isinstance(on, SpeechOn)), default=float("inf"))
 
 
-class SmartTurn:
-    """Smart Turn v3.2 out of the wheel of `pipecat-ai`, with that package's own features; answers are kept on disk."""
+class KeptSmartTurn:
+    """Smart Turn v3.2 out of the wheel of `pipecat-ai`; its answers are kept on disk."""
 
     def __init__(self, folder: Path, kept_in: Path) -> None:
-        """`folder` holds the model and the module that computes what it hears."""
-        runtime = library("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        """`folder` holds the model."""
         model = folder / "data" / "smart-turn-v3.2-cpu.onnx"
-        self._session = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self._features = _module(folder / "_whisper_features.py").compute_whisper_log_mel_features
+        self._model = SmartTurn(model)
         self._path = kept_in / f"{model.stem}.json"
         self._kept: dict[str, list[float]] = json.loads(self._path.read_text()) if self._path.exists() else {}
 
@@ -85,30 +72,12 @@ class SmartTurn:
         key = hashlib.sha256(audio).hexdigest()[:24]
         if key not in self._kept:
             began_s, computed_s = perf_counter(), process_time()
-            complete = self._complete(from_bytes(audio, MULAW_8K))
+            complete = self._model.judge(audio, MULAW_8K)
             took_s = min(perf_counter() - began_s, process_time() - computed_s)
             self._kept[key] = [complete, round(took_s * 1_000)]
         complete, took_ms = self._kept[key]
         return complete, int(took_ms)
 
-    def _complete(self, samples: Samples) -> float:
-        import numpy as np
-
-        heard = resample(samples, from_hz=MULAW_8K.rate_hz, to_hz=_MODEL_HZ)[-_HEARS_S * _MODEL_HZ :]
-        padded = np.pad(heard, (_HEARS_S * _MODEL_HZ - len(heard), 0))
-        features = self._features(padded)[None]
-        (output,) = cast("list[Samples]", self._session.run(None, {"input_features": features}))
-        return float(output[0].item())
-
     def save(self) -> None:
         """Write the answers down."""
         self._path.write_text(json.dumps(self._kept))
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -12,7 +12,7 @@ from benchmarks.turns.arithmetic import TurnEnd, Turns, word_errors
 from benchmarks.turns.line import LEAD_MS, Condition, Noises, frames_of, on_the_line
 from benchmarks.turns.listening import EXPECTS, Listened, Voice, listen, utterances, voice_in
 from benchmarks.turns.material import Clip
-from benchmarks.turns.others import SmartTurn, after_silence, by_model
+from benchmarks.turns.others import KeptSmartTurn, after_silence, by_model
 from benchmarks.turns.recogniser import Heard, KeptRecogniser
 from voiceagent.core.endpointing import Patience, patience_after
 from voiceagent.language import Language, language_for
@@ -169,7 +169,7 @@ class Point:
     turns: Turns
 
 
-def curve(taken: Sequence[Taken], recogniser: KeptRecogniser, model: SmartTurn | None) -> Iterator[Point]:
+def curve(taken: Sequence[Taken], recogniser: KeptRecogniser, model: KeptSmartTurn | None) -> Iterator[Point]:
     """Yield cut-offs against delay: the product, its patience scaled; a fixed silence; the packaged model."""
     for scale in SCALES:
         ends = [one.ended(_scaled(one, recogniser.hear, scale)) for one in taken]

@@ -57,7 +57,7 @@ SMART_TURN = Source(
     "pipecat/audio/turn/smart_turn",
     "BSD-2, Daily",
     "pypi",
-    files=("_whisper_features.py", "data/smart-turn-v3.2-cpu.onnx"),
+    files=("data/smart-turn-v3.2-cpu.onnx",),
 )
 
 

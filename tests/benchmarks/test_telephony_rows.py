@@ -28,6 +28,8 @@ def test_a_row_says_whether_its_goal_was_reached(tmp_path: Path) -> None:
     rows = [row_of("clear", where, delays_ms, goal=goal) for where, goal in (("here", 60), ("there", 40))]
     assert rows[0].cells == ("clear", "here", "1.00", "50", "50", "100", "60 reached")
     assert rows[1].cells[-1] == "40 MISSED"
+    assert [row.misses_its_goal for row in rows] == [False, True]
+    assert not row_of("clear", "there", delays_ms[-12:], goal=40).misses_its_goal, "the worst of a dozen is no p99"
     write(rows, {"clear": "with a watch"}, tmp_path)
     assert "| clear | there | 1.00 | 50 | 50 | 100 | 40 MISSED |" in (tmp_path / "telephony.md").read_text()
     assert json.loads((tmp_path / "telephony.json").read_text())["methods"] == {"clear": "with a watch"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import fields
 
 import pytest
@@ -42,20 +43,22 @@ def environment(monkeypatch):
 def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     providers()
     printed = capsys.readouterr().out
-    rows = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in printed.splitlines() if "│" in line}
-    assert set(rows) == set(DIALECTS) - {"auto"} | {"audiosocket"}
-    assert [cell.strip() for cell in rows["telnyx"][3:9]] == ["rest"] * 6
-    assert [cell.strip() for cell in rows["signalwire"][3:9]] == [
-        "in_band",
-        "redirect",
-        "redirect",
-        "close",
-        "rest",
-        "rest",
+    heads, *rows = [
+        [cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in printed.splitlines() if line[0] in "│┃"
     ]
-    assert [cell.strip() for cell in rows["fonoster"][5:9]] == ["no", "close", "no", "no"]
-    assert [cell.strip() for cell in rows["asterisk"][3:9]] == ["rest", "rest", "no", "in_band", "no", "rest"]
-    assert rows["browser"][2].strip() == "dropped"
+    can = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
+    assert set(can) == set(DIALECTS) - {"auto"} | {"audiosocket"}
+    by_rest = {name for name, how in can["telnyx"].items() if how == "rest"}
+    assert by_rest == {"digits out", "transfer", "announce", "hang up", "recording", "dial out", "machine detection"}
+    assert (can["signalwire"]["digits out"], can["signalwire"]["transfer"]) == ("in_band", "redirect")
+    assert (can["fonoster"]["transfer"], can["fonoster"]["announce"]) == ("redirect", "no")
+    assert (can["asterisk"]["dial out"], can["asterisk"]["machine detection"]) == ("rest", "no")
+    assert can["browser"]["marks on clear"] == "dropped"
+    assert {name: row["position"] for name, row in can.items() if row["position"] != "marks"} == {
+        "audiosocket": "clock"
+    }
+    assert {name for name, row in can.items() if row["end told by"] == "closing"} == {"asterisk", "audiosocket"}
+    assert {row["digits in"] for row in can.values()} == {"in_band"}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,13 @@ def test_what_is_missing_or_wrong_is_said(changed, message):
     given = dict(zip(("agent", "to", "caller", "public_url"), CALL, strict=True)) | changed
     with pytest.raises(OperatorError, match=message):
         dial(**given)
+
+
+def test_an_asterisk_is_not_asked_who_has_answered(environment):
+    for name, value in ENVIRONMENT.items():
+        environment.setenv(name, value)
+    with pytest.raises(OperatorError, match="--detect-machine: asterisk does not find out who answers"):
+        dial(*CALL, carrier="asterisk", detect_machine=True, api="http://127.0.0.1:9")
 
 
 def test_an_asterisk_places_a_call_and_asks_no_webhook(environment, capsys):
@@ -176,7 +186,7 @@ def test_a_server_starts_with_any_key_that_verifies_a_webhook(key):
         ({}, {"asterisk_password": "x"}, [MULAW_8K, AudioFormat("pcm16", 16_000)]),
         (
             {},
-            {"audiosockets": (AudioSocketLine("bank", port=9092),)},
+            {"audiosockets": (AudioSocketLine("bank", port=9092),), "insecure": True},
             [MULAW_8K, AudioFormat("pcm16", 16_000), AudioFormat("pcm16", 8_000)],
         ),
     ],

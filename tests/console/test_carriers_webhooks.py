@@ -15,14 +15,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from voiceagent.console.app import control_plane
-from voiceagent.errors import CallLost
+from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.dialects import DIALECTS
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.signature import sign
-from voiceagent.telephony.telnyx_calls import DETECTING, PLACED
+from voiceagent.telephony.telnyx_calls import PLACED
 from voiceagent.telephony.transfers import Transfers
 from voiceagent.testing.manual_clock import ManualClock
 
@@ -89,12 +90,15 @@ class Desk:
         self.broken_off = set()
         self.transfers = Transfers({}, self.clock, MemoryStore(self.clock))
         self.limits = CallLimits(settings, state=MemoryStore(self.clock), clock=self.clock)
+        self.noted = MemoryStore(self.clock)
+        self.detections = Detections(self.noted, self.clock)
         self.app = control_plane(
             settings,
             clock=self.clock,
             tokens=self.tokens,
             transfers=self.transfers,
             limits=self.limits,
+            detections=self.detections,
             ready=lambda: ready,
             takes=lambda _: True,
             may_go_on=self._may_go_on,
@@ -104,6 +108,18 @@ class Desk:
 
     async def _may_go_on(self, agent, call):
         return (agent, call) in self.broken_off
+
+    def words_about(self, call):
+        """What the call would be told that has just begun to look."""
+        words = []
+
+        async def look():
+            async with self.detections.following(call, words.append):
+                for _ in range(5):
+                    await asyncio.sleep(0)
+
+        asyncio.run(look())
+        return words
 
     def post(self, target, body, headers):
         async def asked():
@@ -133,6 +149,10 @@ class Desk:
         head, token = url.rsplit("/", 1)
         assert head == f"wss://voice.example.com/media/{dialect}/bank"
         return asyncio.run(self.tokens.redeem(token, agent="bank", dialect=dialect))
+
+
+async def unavailable(*_, **__):
+    raise StateUnavailable("the store is gone")
 
 
 def basic(secret=SECRET):
@@ -188,8 +208,23 @@ def test_of_a_call_that_we_have_placed_the_caller_is_who_was_called_and_who_answ
     desk = Desk()
     stream = stream_of(desk.form("twilio", FORM | {"Direction": "outbound-api", "AnsweredBy": "machine_start"}))
     grant = desk.grant(stream.get("url"), "twilio")
-    assert (grant.caller, grant.called) == ("+4940", "+4930")
+    assert (grant.caller, grant.called, grant.outbound) == ("+4940", "+4930", True)
     assert {part.get("name"): part.get("value") for part in stream} == {"answered_by": "machine_start"}
+
+
+@pytest.mark.parametrize("name", ["twilio", "signalwire"])
+def test_who_has_answered_is_told_by_a_callback_that_has_proved_itself(name):
+    desk, target, form = Desk(), f"/{name}/bank/machine", FORM | {"AnsweredBy": "machine_end_beep"}
+    assert desk.post(target, urlencode(form), {}).status_code == 403
+    assert desk.words_about("CA0") == []
+    assert desk.post(target, urlencode(form), proof_of(name, target, form)).status_code == 204
+    assert desk.words_about("CA0") == ["machine_end_beep"]
+
+
+def test_a_callback_that_nobody_can_note_is_not_taken_for_told():
+    desk, target, form = Desk(), "/twilio/bank/machine", FORM | {"AnsweredBy": "human"}
+    desk.noted.note = unavailable
+    assert desk.post(target, urlencode(form), proof_of("twilio", target, form)).status_code == 503
 
 
 # --- Telnyx ----------------------------------------------------------------------------------------------------------
@@ -205,25 +240,36 @@ def test_a_call_that_rings_is_answered_and_streamed_once_it_is():
     assert desk.grant(url, "telnyx") == CallGrant("bank", "v3:c0", "telnyx", "+4930", "+4940")
 
 
-def test_a_call_that_we_have_placed_is_streamed_when_it_is_known_who_has_answered():
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [
+        ("call.machine.detection.ended", "machine"),
+        ("call.machine.greeting.ended", "beep_detected"),
+        ("call.machine.premium.detection.ended", "human_residence"),
+        ("call.machine.premium.greeting.ended", "no_beep_detected"),
+    ],
+)
+def test_who_has_answered_is_told_to_a_call_that_goes_on_meanwhile(event, word):
     desk = Desk()
-    placed = {"client_state": DETECTING}
-    desk.told("call.initiated", direction="outgoing", **placed)
-    desk.told("call.answered", **placed)
-    assert desk.telnyx.commands == []
-    desk.told("call.machine.detection.ended", result="machine", **placed)
-    ((_, _, url, parameters, _),) = desk.telnyx.commands
-    assert parameters == {"answered_by": "machine"}
-    assert desk.grant(url, "telnyx").caller == "+4940"
+    desk.told("call.answered", client_state=PLACED)
+    assert desk.told(event, result=word, client_state=PLACED).status_code == 200
+    assert desk.words_about("v3:c0") == [word]
+    assert len(desk.telnyx.commands) == 1
 
 
-def test_without_detection_a_call_that_we_have_placed_is_streamed_when_it_is_answered():
+def test_where_nobody_can_note_it_telnyx_is_asked_to_say_it_again():
+    desk = Desk()
+    desk.noted.note = unavailable
+    assert desk.told("call.machine.detection.ended", result="machine", client_state=PLACED).status_code == 503
+
+
+def test_a_call_that_we_have_placed_is_streamed_when_it_is_answered():
     desk = Desk()
     desk.told("call.initiated", direction="outgoing", client_state=PLACED)
     desk.told("call.answered", client_state=PLACED)
     ((_, _, url, parameters, _),) = desk.telnyx.commands
     grant = desk.grant(url, "telnyx")
-    assert (grant.caller, grant.called, parameters) == ("+4940", "+4930", {})
+    assert (grant.caller, grant.called, grant.outbound, parameters) == ("+4940", "+4930", True, {})
 
 
 @pytest.mark.parametrize("event", ["streaming.stopped", "streaming.failed"])
@@ -379,11 +425,25 @@ def test_a_page_gets_an_address_for_one_call_and_the_calls_name():
     assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("name", ["browser", "auto"])
+def test_who_calls_is_said_by_whoever_knows_the_secret(name):
+    desk = Desk()
+    answer = desk.post(f"/{name}/bank/answer", urlencode({"caller": "+4930123456"}), basic())
+    assert desk.grant(answer.json()["url"], name).caller == "+4930123456"
+
+
 def test_an_address_for_any_dialect_names_no_call():
     desk = Desk()
     answer = desk.post("/auto/bank/answer", "", basic())
     assert set(answer.json()) == {"url"}
     assert desk.grant(answer.json()["url"], "auto") == CallGrant("bank", None, "auto")
+
+
+def test_an_address_for_any_dialect_may_be_for_a_carriers_call_that_is_known():
+    desk = Desk()
+    answer = desk.post("/auto/bank/answer", urlencode({"call": "CA1"}), basic())
+    assert desk.grant(answer.json()["url"], "auto") == CallGrant("bank", "CA1", "auto")
+    assert desk.post("/auto/bank/answer", urlencode({"call": "../CA1"}), basic()).status_code == 400
 
 
 @pytest.mark.parametrize("name", DIALECTS)

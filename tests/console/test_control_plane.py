@@ -17,6 +17,7 @@ from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign
@@ -44,6 +45,7 @@ class Desk:
             tokens=self.tokens,
             transfers=self.transfers,
             limits=self.limits,
+            detections=Detections(self.state, self.clock),
             ready=lambda: ready,
             takes=lambda agent: agent not in full,
             may_go_on=self._may_go_on,

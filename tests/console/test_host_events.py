@@ -16,6 +16,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.transfers import Transfers
@@ -38,6 +39,7 @@ class Door:
             tokens=CallTokens(state),
             transfers=Transfers({}, clock, state),
             limits=CallLimits(settings, state=state, clock=clock),
+            detections=Detections(state, clock),
             ready=lambda: True,
             takes=lambda _: True,
             may_go_on=self._never,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from voiceagent.core.agent_speech import AgentSpeech, Spoken
 from voiceagent.core.effects import Speak
 from voiceagent.core.ids import UtteranceId
+from voiceagent.language import language_for
 
 _words = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=12)
 _clauses = st.lists(
@@ -29,7 +30,7 @@ def saying(speech: AgentSpeech, *clauses: str, lasting_ms: int | None = 1_000) -
 
 
 def test_utterances_and_clauses_are_numbered() -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     first = speech.begin("said", interruptible=False)
     assert speech.add(first, "Hello.", last=False) == Speak(UtteranceId("a1"), 0, "Hello.", "said", last=False)
     assert speech.add(first, "", last=True) == Speak(UtteranceId("a1"), 1, "", "said", last=True)
@@ -38,7 +39,7 @@ def test_utterances_and_clauses_are_numbered() -> None:
 
 
 def test_the_agent_is_busy_until_an_utterance_was_heard() -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = saying(speech, "Hello there.")
     assert speech.busy
     assert speech.started(spoken.id, 100) is spoken
@@ -50,7 +51,7 @@ def test_the_agent_is_busy_until_an_utterance_was_heard() -> None:
 
 
 def test_what_is_over_stays_over() -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = saying(speech, "Hello there.")
     assert speech.stopped(spoken.id, 0) is spoken
     assert speech.reached(spoken.id, 0, 1_000, finished=True) is None
@@ -60,7 +61,7 @@ def test_what_is_over_stays_over() -> None:
 
 
 def test_an_unknown_utterance_is_nothing() -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     stranger = UtteranceId("a99")
     assert speech.get(stranger) is None
     assert speech.started(stranger, 0) is None
@@ -71,7 +72,7 @@ def test_an_unknown_utterance_is_nothing() -> None:
 
 @pytest.mark.parametrize("clause", [-1, 1, 99])
 def test_a_length_of_a_clause_that_is_not_there_changes_nothing(clause: int) -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = saying(speech, "Hello.", lasting_ms=700)
     speech.queued(spoken.id, clause, 5)
     assert spoken.clauses[0].duration_ms == 700
@@ -84,30 +85,66 @@ def test_a_length_of_a_clause_that_is_not_there_changes_nothing(clause: int) -> 
         (100, ""),
         (999, "one two"),
         (1_000, "one two three"),
-        (1_700, "one two three four five"),
+        (1_800, "one two three four five"),
         (2_000, "one two three four five six"),
         (9_000, "one two three four five six"),
     ],
 )
 def test_a_sentence_is_cut_where_it_was_heard_to(heard_ms: int, heard: str) -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = saying(speech, "one two three", "four five six")
     speech.stopped(spoken.id, heard_ms)
     assert spoken.heard_text == heard
 
 
-def test_a_clause_whose_audio_is_not_known_is_estimated_by_its_letters() -> None:
-    speech = AgentSpeech()
+def test_a_clause_whose_audio_is_not_known_is_estimated_by_its_words() -> None:
+    speech = AgentSpeech(language_for("en"))
     spoken = saying(speech, "one two three four", lasting_ms=None)
-    speech.stopped(spoken.id, 65 * len("one two"))
+    two_words_ms = sum(sum(length) for length in language_for("en").word_lengths("one two"))
+    speech.stopped(spoken.id, two_words_ms)
     assert (spoken.heard_text, spoken.unheard_text) == ("one two", "three four")
+
+
+def test_a_sentence_is_cut_at_the_word_that_the_synthesizer_has_told() -> None:
+    for heard_ms, heard in ((999, ""), (1_000, "one"), (1_099, "one"), (1_100, "one two"), (1_200, "one two three")):
+        speech = AgentSpeech(language_for("en"))
+        spoken = speech.begin("reply", interruptible=True)
+        speech.add(spoken, "one two three", last=True)
+        speech.queued(spoken.id, 0, 1_500, (1_000, 1_100, 1_200))
+        speech.stopped(spoken.id, heard_ms)
+        assert spoken.heard_text == heard
+
+
+def test_what_is_told_of_other_words_is_not_believed() -> None:
+    speech = AgentSpeech(language_for("en"))
+    spoken = speech.begin("reply", interruptible=True)
+    speech.add(spoken, "one two three", last=True)
+    speech.queued(spoken.id, 0, 1_500, (1_000, 1_100))
+    speech.stopped(spoken.id, 700)
+    assert spoken.heard_text == "one"
+
+
+def test_an_amount_takes_as_long_as_it_is_spoken_and_not_as_it_is_written() -> None:
+    speech = AgentSpeech(language_for("en"))
+    spoken = saying(speech, "You owe us $1,250.50 today.", lasting_ms=3_600)
+    speech.stopped(spoken.id, 1_800)
+    assert spoken.heard_text == "You owe us"
+    by_letters = 3_600 * len("You owe us $1,250.50") // len("You owe us $1,250.50 today.")
+    assert by_letters > 1_800 + 800
+
+
+def test_a_word_before_a_pause_is_heard_before_the_pause_is_over() -> None:
+    speech = AgentSpeech(language_for("en"))
+    spoken = saying(speech, "No.", lasting_ms=600)
+    speech.stopped(spoken.id, 400)
+    assert spoken.heard_text == "No."
 
 
 @given(_clauses, st.integers(0, 20_000))
 def test_what_was_heard_and_what_was_not_is_the_whole_sentence(
     clauses: list[tuple[str, int | None]], heard_ms: int
 ) -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = speech.begin("reply", interruptible=True)
     for number, (text, duration_ms) in enumerate(clauses):
         speech.add(spoken, text, last=False)
@@ -124,7 +161,7 @@ def test_who_listens_longer_hears_at_least_as_much(
 ) -> None:
     heard: list[str] = []
     for cut_ms in (heard_ms, heard_ms + longer_ms):
-        speech = AgentSpeech()
+        speech = AgentSpeech(language_for("en"))
         spoken = saying(speech, *(text for text, _ in clauses))
         speech.stopped(spoken.id, cut_ms)
         heard.append(spoken.heard_text)
@@ -132,7 +169,7 @@ def test_who_listens_longer_hears_at_least_as_much(
 
 
 def test_only_the_last_finished_utterances_are_remembered_and_no_unfinished_one_is_forgotten() -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     waiting = saying(speech, "Still here.")
     for number in range(30):
         spoken = saying(speech, f"Sentence {number}.")

@@ -15,7 +15,7 @@ ONE, TWO = UtteranceId("c1"), UtteranceId("c2")
 def turn() -> CallerTurn:
     """A turn in which a number is waited for longer than anything else."""
     return CallerTurn(
-        lambda text: Patience(1_100 if text.endswith("five") else 500, "a test"),
+        lambda text, done: Patience(1_100 if text.endswith("five") else 500, "a test"),
         recognizer_timeout_ms=4_000,
         longest_ms=45_000,
     )

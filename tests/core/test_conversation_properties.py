@@ -19,6 +19,7 @@ from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import CallId, Epoch, FetchId, LegId, ReplyId, ToolCallId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.phase import BeepHeard, HangUpAfter, MachineAnswers, PersonAnswers, Phase, Say, Transition, Wait
 from voiceagent.testing.invariants import Invariants
 
 # --- what may happen -------------------------------------------------------------------------------------------------
@@ -104,7 +105,10 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.CallerPaused: st.builds(ev.CallerPaused, _caller, _instants),
     ev.TranscriptPartial: st.builds(ev.TranscriptPartial, _caller, _texts),
     ev.TranscriptFinal: st.builds(ev.TranscriptFinal, _caller, _texts, st.none(), st.booleans()),
+    ev.TurnJudged: st.builds(ev.TurnJudged, _caller, st.floats(0, 1)),
     ev.TranscriptFailed: st.builds(ev.TranscriptFailed, _caller, st.just("no words")),
+    ev.ToneHeard: st.builds(ev.ToneHeard, st.sampled_from([1_000, 1_100, 2_100]), _lengths, _instants),
+    ev.CarrierDetected: st.builds(ev.CarrierDetected, st.sampled_from(["human", "machine_end_beep", "fax", "what"])),
     ev.DigitsPressed: st.builds(ev.DigitsPressed, _keys, _handles),
     ev.ReplyStarted: st.builds(ev.ReplyStarted, _replies, _epochs),
     ev.ReplyText: st.builds(ev.ReplyText, _replies, _words),
@@ -450,6 +454,35 @@ def test_whatever_has_happened_the_caller_is_never_left_in_silence(
     for step in steps:
         call.take(step)
     call.is_never_silent_for_long()
+
+
+def _asking_who_answers(flow: Flow) -> Flow:
+    first, *others = flow.phases
+    edges = (Transition(on=MachineAnswers(), to="await_beep"), *first.transitions)
+    beep = (Transition(on=BeepHeard(), to="message"), Transition(on=PersonAnswers(), to=first.name))
+    phases = (
+        first.model_copy(update={"transitions": edges}),
+        *others,
+        Phase(name="await_beep", on_enter=Wait(), transitions=beep),
+        Phase(name="message", on_enter=Say(text="Please call us back."), ends=HangUpAfter()),
+    )
+    return flow.model_copy(update={"phases": phases})
+
+
+@given(steps=_steps, voice=st.sampled_from(sorted(_VOICES)))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_is_said_before_it_is_known_who_has_answered(clinic_flow: Flow, steps: list[Step], voice: str) -> None:
+    call = Call(_asking_who_answers(clinic_flow), _VOICES[voice])
+    call.happens(ev.CallStarted("en-US", "UTC", 1_700_000_000_000, outbound=True))
+    call.happens(ev.LegAttached(LegId("leg1"), "script"))
+    call.happens(ev.PhaseSwapped(Epoch(1)), 5)
+    for step in steps:
+        call.take(step)
+        if call.conversation.state.answered_by == "nobody knows" and not call.conversation.state.closing:
+            assert not [asked for asked in call.asked if isinstance(asked, fx.Speak | fx.AskModel)]
+    call.time_goes_on()
+    assert call.conversation.state.answered_by != "nobody knows" or call.letting_go or call.over
+    call.replays()
 
 
 def test_a_yes_to_a_read_back_that_was_heard_is_the_way_to_do_it(clinic_flow: Flow) -> None:

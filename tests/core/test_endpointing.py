@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceagent.core.endpointing import patience_after
+from voiceagent.core.endpointing import by_sound, patience_after
 from voiceagent.language import language_for
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
@@ -121,3 +121,64 @@ def test_patience_has_bounds_whatever_was_said(text: str, expects: list[Expects]
     patience = patience_after(text, expects=expects, language=ENGLISH, digits_missing=missing)
     assert 300 <= patience.ms <= 1_100
     assert patience.reason
+
+
+LOOKING = ["It's, uh…", "um", "My account number is", "Let me get my card.", "Okay, let's see.", "I need to find it"]
+
+
+@pytest.mark.parametrize("words", LOOKING)
+def test_who_looks_for_digits_that_were_asked_for_keeps_the_floor(words: str) -> None:
+    held = patience_after(words, expects=[NUMBER], language=ENGLISH)
+    assert (held.holds, held.reason) == (True, "the number is still to come")
+    assert not patience_after(words, expects=[FreeSpeech()], language=ENGLISH).holds
+    assert not patience_after(words, expects=[NUMBER], language=ENGLISH, digits_missing=0).holds
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "one moment please",  # a request, which somebody may answer
+        "I don't know what that is.",
+        "What is it for?",
+        "Leave it as it is.",
+        "Yes, it is.",
+        "I don't have it with me.",
+        "let me check my balance",
+        "let me talk to a person",
+        "it's four five, uh",
+        "⟨number#1: 4 digits⟩ uh",
+    ],
+)
+def test_nobody_keeps_the_floor_who_has_said_something_else_or_some_of_the_digits(words: str) -> None:
+    assert not patience_after(words, expects=[NUMBER], language=ENGLISH).holds
+
+
+def test_free_speech_that_sounds_finished_is_answered_sooner_and_what_sounds_unfinished_later() -> None:
+    said = patience_after("I would like a new card", expects=[FreeSpeech()], language=ENGLISH)
+    sooner, later = by_sound(said, 0.97), by_sound(said, 0.04)
+    assert (said.ms, sooner.ms, later.ms) == (800, 400, 1_100)
+    assert sooner.reason == "nothing in the words decides it; it sounds finished (0.97)"
+    assert later.reason == "nothing in the words decides it; it sounds unfinished (0.04)"
+    assert by_sound(said, 0.5) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("yes", YesNo()),
+        ("four five one nine", NUMBER),
+        ("four five one nine two two seven eight", NUMBER),
+        ("March fourteenth", SpokenDate()),
+        ("It's, uh", NUMBER),
+    ],
+)
+@pytest.mark.parametrize("done", [0.0, 1.0])
+def test_how_the_answer_to_a_question_sounds_does_not_count(words: str, expected: Expects, done: float) -> None:
+    judged = patience_after(words, expects=[expected], language=ENGLISH)
+    assert by_sound(judged, done) == judged
+
+
+def test_a_sentence_that_breaks_off_is_waited_for_however_it_sounds() -> None:
+    broken = patience_after("I would like to", expects=[], language=ENGLISH)
+    assert by_sound(broken, 1.0) == broken

@@ -279,3 +279,18 @@ def test_after_the_call_everything_is_forgotten() -> None:
     plan.close()
     assert plan.finished(under_way.fetch, {}, READER, 1_500) == ([], [])
     assert plan.look_up(CALL, list_loans, {"reader": "r1"}, 1_600) is None
+
+
+def test_what_was_answered_is_told_as_long_as_it_is_fresh_true_and_of_the_same_caller() -> None:
+    plan = recognised()
+    assert plan.answers_of(list_loans, 1_000) == []
+    fetched(plan, ["Emma"])
+    assert plan.answers_of(list_loans, 1_300) == [["Emma"]]
+    assert plan.answers_of(read_loan, 1_300) == []
+    assert plan.answers_of(list_loans, 61_300) == []
+    fetched(plan, ["Persuasion"], at_ms=70_000)
+    plan.written(renew_all)
+    assert plan.answers_of(list_loans, 70_000) == []
+    fetched(plan, ["Sanditon"], at_ms=71_000)
+    plan.identity_established()
+    assert plan.answers_of(list_loans, 71_000) == []

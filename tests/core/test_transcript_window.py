@@ -9,11 +9,12 @@ from voiceagent.core.agent_speech import AgentSpeech
 from voiceagent.core.effects import Message
 from voiceagent.core.ids import Epoch, UtteranceId
 from voiceagent.core.transcript import Transcript
+from voiceagent.language import language_for
 from voiceagent.spec.phase import Carry, LastMessages
 
 
 def agent_says(transcript: Transcript, text: str, epoch: int, *, heard: bool = True) -> None:
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = speech.begin("said", interruptible=True)
     speech.add(spoken, text, last=True)
     transcript.agent(spoken, Epoch(epoch))
@@ -66,7 +67,7 @@ def test_what_nobody_has_heard_was_not_said() -> None:
 
 def test_a_sentence_that_is_cut_off_later_is_cut_in_the_transcript_too() -> None:
     transcript = Transcript()
-    speech = AgentSpeech()
+    speech = AgentSpeech(language_for("en"))
     spoken = speech.begin("reply", interruptible=True)
     speech.add(spoken, "one two three four", last=True)
     speech.queued(spoken.id, 0, 1_000)

@@ -24,7 +24,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_call(
 def test_ctrl_c_in_the_call_is_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    async def interrupted(*_: object) -> None:
+    async def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(phone_call, "call_the_bank", interrupted)

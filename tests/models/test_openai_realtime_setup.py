@@ -37,19 +37,22 @@ from tests.models.realtime_frames import (
     session_updated,
     setup,
 )
-from voiceagent.models.openai_realtime.setup import SemanticTurns, capabilities_of
+from voiceagent.models.openai_realtime.setup import SemanticTurns, ServerTurns, capabilities_of
 
 # --- what it can do --------------------------------------------------------------------------------------------------
 
 
 def test_r1_the_row_says_what_the_provider_can_do():
-    row = capabilities_of("openai_realtime", transcribes=True)
+    row = capabilities_of("openai_realtime", transcribes=True, turns=ServerTurns(silence_ms=700))
 
     assert row.swap == "in_place"
     assert set(row.audio_in) == set(row.audio_out) == {MULAW_8K, ALAW_8K, PCM_24K}
     assert row.transcribes
     assert (row.session_limit_ms, row.idle_limit_ms) == (3_600_000, None)
-    assert not capabilities_of("azure_realtime", transcribes=False).transcribes
+    assert row.turn_ends_after_ms == 700
+    semantic = capabilities_of("azure_realtime", transcribes=False, turns=SemanticTurns())
+    assert not semantic.transcribes
+    assert semantic.turn_ends_after_ms is None  # nobody knows when it takes a sentence for complete
 
 
 # --- setting up ------------------------------------------------------------------------------------------------------

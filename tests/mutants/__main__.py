@@ -2,8 +2,8 @@
 
     python -m tests.mutants [NAME…]
 
-Prints for each defect which call caught it, and by which invariant. Exit code 1: one survived, or its patch does not
-apply any more.
+Prints for each defect which call caught it, and by which invariant; a call that breaks without the defect too has
+caught nothing. Exit code 1: one survived, or its patch does not apply any more.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ _HERE = Path(__file__).parent
 _PACKAGE = _HERE.parents[1] / "voiceagent"
 _AT_A_TIME = 2
 _CALLS = {"core": ("--calls", "5000", "--runtime", "0"), "runtime": ("--calls", "0", "--runtime", "400")}
+_ONE_CALL = {"core": ("--calls", "1", "--runtime", "0"), "runtime": ("--calls", "0", "--runtime", "1")}
 _WITHIN_S = 600
 """All of them together: on two idle cores it takes a fifth of that."""
 _LEVEL = re.compile(r"^Level: (core|runtime)$", re.MULTILINE)
 """Where a patch says that its defect is to be looked for: what only a runtime has, a core cannot show."""
-_CAUGHT = re.compile(r"^((?:core|runtime) seed \d+): (.*)$", re.MULTILINE)
+_CAUGHT = re.compile(r"^(core|runtime) seed (\d+): (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,31 @@ def _tried(patch: Path, until_s: float) -> _Outcome:
             return _Outcome(
                 patch.stem, caught=False, told="the patch does not say where to look: Level: core, or runtime"
             )
-        command = [sys.executable, "-m", "voiceagent.cli", "explore", *_CALLS[level[1]], "--until-broken"]
         try:
-            explored = subprocess.run(
-                command,
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": folder},
-                capture_output=True,
-                text=True,
-                timeout=max(1.0, until_s - monotonic()),
-                check=False,
-            )
+            explored = _explored(Path(folder), [*_CALLS[level[1]], "--until-broken"], until_s)
+            caught = _CAUGHT.search(explored.stdout)
+            if caught is None:
+                return _Outcome(patch.stem, caught=False, told=explored.stderr.strip()[-400:] or "it survived")
+            told = f"{caught[1]} seed {caught[2]} → {caught[3][:160]}"
+            alone = _explored(_PACKAGE.parent, [*_ONE_CALL[level[1]], "--seed", caught[2]], until_s)
         except subprocess.TimeoutExpired:
             return _Outcome(patch.stem, caught=False, told="it was not caught in time")
-    caught = _CAUGHT.search(explored.stdout)
-    if caught is not None:
-        return _Outcome(patch.stem, caught=True, told=f"{caught[1]} → {caught[2][:160]}")
-    return _Outcome(patch.stem, caught=False, told=explored.stderr.strip()[-400:] or "it survived")
+    if alone.returncode:
+        return _Outcome(patch.stem, caught=False, told=f"broken without it too: {told}")
+    return _Outcome(patch.stem, caught=True, told=told)
+
+
+def _explored(folder: Path, arguments: Sequence[str], until_s: float) -> subprocess.CompletedProcess[str]:
+    """Explore the package in a folder. Raises TimeoutExpired."""
+    return subprocess.run(
+        [sys.executable, "-m", "voiceagent.cli", "explore", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=max(1.0, until_s - monotonic()),
+        check=False,
+    )
 
 
 def _is_slow(patch: Path) -> bool:

@@ -11,12 +11,19 @@ from tests.peers.playout import EAR
 
 
 @pytest.fixture(scope="module")
-def exchange() -> Generator[Exchange]:
+def running() -> Generator[Exchange]:
     root = peers_root()
     if root is None:
         pytest.skip("there is no Asterisk here: make peers")
     with running_exchange(root) as exchange:
         yield exchange
+
+
+@pytest.fixture
+def exchange(running: Exchange) -> Generator[Exchange]:
+    """Asterisk without a call: one whose telephone was switched off would look for the agent of the next test."""
+    yield running
+    running.hang_up_all()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from tests.peers.phone import now_ms, tone
 from voiceagent.console.lines import open_lines
-from voiceagent.core.events import Event, PlayoutReached, PlayoutStopped
+from voiceagent.core.events import Event, LegLost, PlayoutReached, PlayoutStopped
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.speech.samples import encoded
@@ -83,16 +83,20 @@ class Desk:
 
     def __init__(self) -> None:
         self.calls: asyncio.Queue[DeskCall] = asyncio.Queue()
-        self.latest = ""
-        self.taken = 0
+        self._latest: DeskCall | None = None
+        self._taken = 0
 
     async def may_go_on(self, agent: str, call: str) -> bool:
-        """A call goes on once."""
-        return (agent, call) == ("desk", self.latest) and self.taken == 1
+        """A call goes on once, unless somebody has hung up."""
+        latest = self._latest
+        if latest is None or (agent, call) != ("desk", latest.incoming.call) or self._taken > 1:
+            return False
+        lost = [event for _, event in latest.told if isinstance(event, LegLost)]
+        return lost[0].may_return if lost else not latest.leg._state.hanging_up
 
     async def __call__(self, incoming: IncomingCall) -> None:
         call = DeskCall(incoming)
-        self.latest, self.taken = incoming.call, self.taken + 1
+        self._latest, self._taken = call, self._taken + 1
         self.calls.put_nowait(call)
         await call.until(lambda: any(type(event).__name__ == "LegLost" for _, event in call.told), within_s=180)
 

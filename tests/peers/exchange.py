@@ -93,6 +93,15 @@ class Exchange:
         asked = subprocess.run(self.asterisk("-rx", command), capture_output=True, text=True, timeout=20, check=False)
         return asked.stdout
 
+    def hang_up_all(self) -> None:
+        """End every call; returns when there is none."""
+        for _ in range(50):
+            if "0 active channels" in self.says("core show channels count"):
+                return
+            self.says("channel request hangup all")
+            time.sleep(0.1)
+        raise RuntimeError(f"there are calls that do not end:\n{self.says('core show channels')}")
+
     @property
     def log(self) -> str:
         return (self.home / "log" / "messages").read_text(errors="replace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -45,20 +45,56 @@ async def test_keys_are_pressed_towards_the_caller_who_is_then_handed_over(excha
         calling(exchange, "ws-json-ulaw", tmp_path) as phone,
     ):
         call = await asyncio.wait_for(desk.calls.get(), 10)
-        call.leg.send_digits("42#")
-        await until(lambda: len(phone.told) == 3)
-        assert phone.told == ["4", "2", "#"]
-        await asyncio.sleep(0.5)  # the last key is still down
         call.say("a1", 600, 300)
+        await call.until(lambda: call.reached("a1"))
+        call.leg.send_digits("42#")
         assert await call.leg.transfer("support") is False
         await until(lambda: len(phone.heard_of(SOMEBODY_ELSE)) >= 25)
         assert len(phone.heard_of(600)) >= 14, "the last words were heard before"
+        assert phone.told == ["4", "2", "#"]
         assert not phone.hung_up_on.is_set()
         await control.hang_up(call.incoming.call)
         await asyncio.wait_for(phone.hung_up_on.wait(), 5)
         await control.hang_up(call.incoming.call)
         with pytest.raises(CallLost, match="Channel not found"):
             await control.send_digits(call.incoming.call, "1")
+
+
+async def test_keys_arrive_in_their_order_and_all_of_them_before_the_agent_hangs_up(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    async with (
+        asked(exchange) as control,
+        open_desk(exchange.agent_port, controls={"asterisk": control}) as desk,
+        calling(exchange, "ws-json-ulaw", tmp_path) as phone,
+    ):
+        call = await asyncio.wait_for(desk.calls.get(), 10)
+        call.leg.send_digits("123")
+        call.leg.send_digits("456#")
+        await call.leg.hang_up(drain=True)
+        await asyncio.wait_for(phone.hung_up_on.wait(), 5)
+        assert "".join(phone.told) == "123456#"
+
+
+async def test_a_caller_who_hangs_up_while_they_are_handed_over_has_gone(exchange: Exchange, tmp_path: Path) -> None:
+    async with (
+        asked(exchange) as control,
+        open_desk(
+            exchange.agent_port, controls={"asterisk": control}, transfer_targets={"support": "+15551234567"}
+        ) as desk,
+        calling(exchange, "ws-json-ulaw", tmp_path),
+    ):
+        call = await asyncio.wait_for(desk.calls.get(), 10)
+        transfer = control.transfer
+
+        async def hangs_up_first(channel: str, number: str) -> None:
+            await control.hang_up(channel)
+            with suppress(CallLost):
+                await transfer(channel, number)
+
+        control.transfer = hangs_up_first
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await call.leg.transfer("support")
 
 
 async def test_a_call_that_is_placed_reaches_the_agent(exchange: Exchange, tmp_path: Path) -> None:

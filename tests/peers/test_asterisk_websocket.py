@@ -200,11 +200,32 @@ async def test_the_agent_connects_to_an_asterisk_that_waits_for_it(exchange: Exc
         calling(exchange, f"wait-{codec}", tmp_path) as phone,
     ):
         call = await asyncio.wait_for(desk.calls.get(), 10)
+        assert call.incoming.caller_number == "+493012345678"
         assert call.incoming.called_number == f"wait-{codec}"
         call.say("a1", HIGH, 1_000)
         await call.leg.hang_up(drain=True)
         await asyncio.wait_for(phone.hung_up_on.wait(), 5)
         assert 49 <= len(phone.heard_of(HIGH)) <= 52
+
+
+async def test_the_agent_connects_again_to_an_asterisk_whose_connection_has_broken(exchange: Exchange, tmp_path: Path):
+    port = free_port()
+    relay = Relay(exchange.http_port)
+    async with (
+        open_desk(exchange.agent_port, asterisk_url=f"ws://127.0.0.1:{port}/media") as desk,
+        relay.between(port),
+        calling(exchange, "wait-ulaw", tmp_path) as phone,
+    ):
+        first = await asyncio.wait_for(desk.calls.get(), 10)
+        first.say("a1", LOW, 5_000)
+        await first.until(lambda: first.times_of(PlayoutStarted))
+        relay.cut()
+        second = await asyncio.wait_for(desk.calls.get(), 10)
+        assert (second.incoming.call, second.incoming.again) == (first.incoming.call, True)
+        assert second.incoming.caller_number == first.incoming.caller_number == "+493012345678"
+        second.say("a2", HIGH, 600)
+        await second.until(lambda: second.reached("a2"))
+        assert len(phone.heard_of(HIGH)) >= 29
 
 
 async def test_a_phone_rings_until_the_agent_takes_the_call(exchange: Exchange, tmp_path: Path):

@@ -150,6 +150,9 @@ class TelephoneDialect:
         digits_out="no",
         transfer="no",
         hang_up="close",
+        digits_in="no",
+        position="marks",
+        stop_reason=False,
     )
     buffer_ms = 60_000
 

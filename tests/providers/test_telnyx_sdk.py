@@ -31,7 +31,7 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import telnyx_has_signed
-from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
+from voiceagent.telephony.telnyx_calls import PLACED, TelnyxCalls
 
 pytestmark = pytest.mark.providers
 
@@ -138,7 +138,19 @@ EXAMPLES: Mapping[str, tuple[type[BaseModel], Mapping[str, str]]] = {
     "call.answered": (said.CallAnsweredWebhookEvent, {"client_state": PLACED}),
     "call.machine.detection.ended": (
         said.CallMachineDetectionEndedWebhookEvent,
-        {"result": "machine", "client_state": DETECTING},
+        {"result": "machine", "client_state": PLACED},
+    ),
+    "call.machine.greeting.ended": (
+        said.CallMachineGreetingEndedWebhookEvent,
+        {"result": "beep_detected", "client_state": PLACED},
+    ),
+    "call.machine.premium.detection.ended": (
+        said.CallMachinePremiumDetectionEndedWebhookEvent,
+        {"result": "human_residence", "client_state": PLACED},
+    ),
+    "call.machine.premium.greeting.ended": (
+        said.CallMachinePremiumGreetingEndedWebhookEvent,
+        {"result": "beep_detected", "client_state": PLACED},
     ),
     "call.hangup": (said.CallHangupWebhookEvent, {}),
     "call.dtmf.received": (said.CallDtmfReceivedWebhookEvent, {}),
@@ -176,12 +188,15 @@ def test_an_example_is_a_webhook_that_the_sdk_knows(event: str) -> None:
     assert unknown_fields(kind.model_validate_json(desk.body)) == []
 
 
-def test_what_may_be_found_on_the_other_end_is_what_we_pass_on() -> None:
-    results = said.call_machine_detection_ended.Payload.model_fields["result"].annotation
+@pytest.mark.parametrize("event", [name for name in EXAMPLES if name.startswith("call.machine")])
+def test_what_may_be_found_on_the_other_end_is_what_the_call_is_told(event: str) -> None:
+    kind, _ = EXAMPLES[event]
+    payload = get_args(kind.model_fields["data"].annotation)[0].model_fields["payload"].annotation
+    results = get_args(payload)[0].model_fields["result"].annotation
     for result in get_args(get_args(results)[0]):
         desk = Desk()
-        desk.told("call.machine.detection.ended", result=result, client_state=DETECTING)
-        assert desk.telnyx.commands[-1][3] == {"answered_by": result}
+        desk.told(event, result=result, client_state=PLACED)
+        assert desk.words_about("v3:c0") == [result]
 
 
 # --- signatures ------------------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ from voiceagent.tools.service import ConnectionPool
 FRAME_MS = 20
 SILENCE = bytes([MULAW_SILENCE]) * FRAME_MS * MULAW_8K.bytes_per_ms
 VOICE = bytes([0x90] * 20 + [0x10] * 20) * 4
+FAR_VOICE = bytes([0xC0] * 20 + [0x40] * 20) * 4
+"""The same 18 dB softer: three segments of µ-law."""
 """A loud square wave of 200 Hz, 20 ms of it."""
 SECONDS_TO_SPARE = 20
 """Nothing here takes that long; a test that would hang fails instead."""
@@ -71,6 +73,9 @@ class HandMadeLeg:
             digits_out="no",
             transfer="no",
             hang_up="close",
+            digits_in="no",
+            position="marks",
+            stop_reason=False,
         )
         self.audio_in = self.audio_out = MULAW_8K
         self.events: LegEvents | None = None
@@ -82,6 +87,8 @@ class HandMadeLeg:
         self.announced: Announcement | None = None
         self.recorded: list[tuple[int, bool]] = []
         """When the provider was asked to record, and when to stop."""
+        self.pressed = ""
+        """Keys towards the far side."""
         self.clears = 0
         self.hang_ups: list[str] = []
         self._free_ms = 0
@@ -122,7 +129,7 @@ class HandMadeLeg:
                 self.tell(PlayoutStopped(utterance, max(0, now_ms - begins_ms), exact=True))
 
     def send_digits(self, digits: str) -> None:
-        raise AssertionError(f"nobody asked for {digits}")
+        self.pressed += digits
 
     def record(self, *, on: bool) -> None:
         self.recorded.append((self.clock.now_ms(), on))
@@ -227,9 +234,9 @@ class Line:
         await self._frames(VOICE, ms)
         await self.waits(400)
 
-    async def speaks(self, ms: int) -> None:
+    async def speaks(self, ms: int, *, from_afar: bool = False) -> None:
         """Speak for so long and be in the middle of it."""
-        await self._frames(VOICE, ms)
+        await self._frames(FAR_VOICE if from_afar else VOICE, ms)
 
     async def waits(self, ms: int) -> None:
         """Be silent while time passes."""

@@ -28,7 +28,7 @@ from voiceagent.spec.phase import (
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, tool
 from voiceagent.testing import After, Faults, ProviderFaults, RuntimeCall, SimulatedProvider
-from voiceagent.testing.scripted_model import ModelRule, RuledModel, ask_for, say
+from voiceagent.testing.scripted_model import ModelOfScript, ModelRule, RuledModel, ask_for, say
 from voiceagent.testing.simulated_provider import SimulatedSession
 
 Swapping = Literal["in_place", "new_session"]
@@ -216,7 +216,7 @@ def call_to(
     flow: Flow,
     swap: Swapping = "in_place",
     *,
-    model: RuledModel | None = None,
+    model: ModelOfScript | None = None,
     tools_take_ms: int = 100,
     faults: ProviderFaults | None = None,
     recognizer_fails: Sequence[int] = (),

@@ -150,6 +150,9 @@ class TapeDialect:
             digits_out="no",
             transfer="no",
             hang_up="close",
+            digits_in="no",
+            position="marks" if marks else "clock",
+            stop_reason=False,
         )
 
     def receive(self, message: str | bytes) -> Sequence[WireEvent]:

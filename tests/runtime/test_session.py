@@ -10,6 +10,7 @@ from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
 from voiceagent import (
     Flow,
     Phase,
+    Press,
     Say,
     TransferTo,
     tool,
@@ -102,6 +103,18 @@ def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exch
     assert line.spoken[-1] == line.flow.phrases.not_available
     assert "call call-1: transfer failed" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_keys_that_a_phase_begins_with_are_pressed_on_the_line(exchange: Any) -> None:
+    flow = desk()
+    menu = Phase(name="end", prompt="desk/talk.md", on_enter=Press(digits="12#"))
+    (line,) = exchange.serve(
+        asks,
+        flow.model_copy(update={"phases": (flow.phases[0], menu)}),
+        lines=lines(ask_for("finish"), say("Yes?")),
+        heard=["press one two for the office"],
+    )
+    assert line.leg.pressed == "12#"
 
 
 def test_a_caller_who_cuts_in_silences_the_agent(exchange: Any) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.runtime.desk_agent import BOTH, Swapping, call_to, desk, moments, rules, told, words_of
 from voiceagent.core import effects as fx
+from voiceagent.ports import ReplyPiece
 from voiceagent.testing import ProviderTiming
 from voiceagent.testing.scripted_model import ModelRule, say
 
@@ -52,9 +55,35 @@ def test_a_yes_that_our_recognizer_did_not_understand_is_none_and_a_key_is_one(s
     with call:
         call.start().says("I have a visit").says("Please cancel it").says("Yes.")
         assert call.ran("cancel_visit") == 0
-        call.says("Please cancel it").presses("1")
+        call.presses("1")
         assert call.ran("cancel_visit") == 1
         assert call.really_heard.endswith("It is cancelled.")
+
+
+@pytest.mark.parametrize("swap", BOTH)
+@pytest.mark.parametrize("turn_ends_after_ms", [200, 500, 800, 1_100])
+def test_a_model_is_asked_once_it_has_heard_the_caller_out_however_patient_it_is(
+    swap: Swapping, turn_ends_after_ms: int
+) -> None:
+    shown: list[list[str]] = []
+    answers = rules(ModelRule(tuple(say("Then it stays.")), after_tool="cancel_visit"))
+
+    def model(request: fx.ModelRequest) -> Sequence[ReplyPiece]:
+        shown.append([f"{message.role}: {message.text}" for message in request.history])
+        return answers(request)
+
+    timing = ProviderTiming(turn_ends_after_ms=turn_ends_after_ms)
+    call, _ = call_to(desk(), swap, transcribes=False, model=model, timing=timing)
+    with call:
+        call.start().says("I have a visit").says("Please cancel it")
+        assert call.really_heard.endswith(READ_BACK)
+        replies = len(shown)
+        call.says("No.")
+        assert call.really_heard.endswith("Then it stays.")
+        assert call.really_heard.count("Then it stays.") == 1
+    asked = [history for history in shown[replies:] if any("the caller said no" in line for line in history)]
+    assert asked
+    assert all("caller: No." in history for history in asked)
 
 
 def test_a_model_that_takes_the_yes_for_itself_does_not_get_past_the_question() -> None:

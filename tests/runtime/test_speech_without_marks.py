@@ -53,8 +53,8 @@ def test_the_history_has_what_was_heard_and_no_more(swap: Swapping) -> None:
         call.start().says("What counters are there?", then_wait=False).until_heard("The second is")
         call.says("When are you open?")
         cut = next(text for text in call.heard if text.startswith("There are many"))
-        assert call.really_heard.startswith(f"Reception, hello. {cut}")
-        assert cut in call.really_heard
+        # A speech model does not say when its words end: the last one may be half heard.
+        assert call.really_heard.startswith(f"Reception, hello. {cut.rpartition(' ')[0]}")
         assert len(call.heard) == 3
 
 

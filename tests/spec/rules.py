@@ -9,7 +9,7 @@ from voiceagent.spec import verify
 
 __all__ = ["ONLY_WARNINGS", "told_rules"]
 
-ONLY_WARNINGS = {"fact-missing", "unknown-guard", "not-decided"}
+ONLY_WARNINGS = {"fact-missing", "unknown-guard", "not-decided", "no-way-back"}
 
 
 def told_rules() -> set[str]:

@@ -160,6 +160,13 @@ def test_the_picture_has_a_box_for_every_phase_and_the_words_on_every_way() -> N
     assert svg.count('class="unbounded"') == 2
 
 
+def test_the_way_of_a_call_is_drawn_thicker_where_it_went() -> None:
+    svg = as_svg(flow_graph(library()), taken=["door", "hall", "room", "desk"])
+    assert svg.count('class="taken"') == 3  # the last one leads from every phase
+    assert svg.count('stroke-width="3"/>') == 4
+    assert 'class="taken"' not in as_svg(flow_graph(library()))
+
+
 @st.composite
 def some_flows(draw: st.DrawFn) -> Flow:
     count = draw(st.integers(1, 7))

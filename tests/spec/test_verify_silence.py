@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voiceagent.core import agent_speech, fillers
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
+from voiceagent.core import fillers
 from voiceagent.core.conversation import Conversation
 from voiceagent.core.ids import CallId, LegId, UtteranceId
 from voiceagent.core.state import Inherited
@@ -230,4 +230,3 @@ def test_the_tool_that_is_too_slow_is_named_with_its_line() -> None:
 
 def test_what_is_assumed_of_the_conversation_is_true_of_it() -> None:
     assert silence._PHRASE_MS == fillers._USUAL_PHRASE_MS
-    assert silence._MS_PER_CHARACTER == agent_speech._MS_PER_CHARACTER

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 import yaml
 
+from voiceagent import FromAnswer, FromFact
 from voiceagent.errors import Source
 from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.declared import Declared
@@ -33,6 +34,17 @@ def test_a_flow_in_yaml_and_its_twin_in_python_are_the_same(library: Library) ->
     assert in_yaml.sha256 == in_python.sha256
     assert in_yaml.prompt_hashes == in_python.prompt_hashes
     assert in_yaml.tool_hashes == in_python.tool_hashes
+
+
+def test_names_to_listen_for_are_written_like_any_of_several(library: Library) -> None:
+    hints = "hints: [Dostoyevsky, {from_fact: reader_id}, {from_answer: {tool: tools:loans, field: author}}]"
+    listed = '\n\n\n@tool\nasync def loans() -> list[str]:\n    """The books on loan."""\n    return []\n\n\n@tool'
+    folder = library(flow={"max_turns: 20": f"max_turns: 20\n    {hints}"}, tools={"\n\n\n@tool": listed})
+    name, fact, answer = load_flow(folder).phase("loans").hints
+    assert isinstance(fact, FromFact)
+    assert isinstance(answer, FromAnswer)
+    assert (name, fact.fact) == ("Dostoyevsky", "reader_id")
+    assert (answer.tool.name, answer.for_each, answer.field) == ("loans", None, "author")
 
 
 def test_a_flow_in_yaml_is_found_by_its_name(library: Library) -> None:

@@ -55,6 +55,10 @@ MISTAKES = {
         {"flow": {'{pressed: "0"}': "{pressed: 0}"}},
         "flow.yaml:35: digits: Input should be a valid string",
     ),
+    "a key that no telephone has": (
+        {"flow": {"{say: Goodbye.}": "{press: 12x}"}},
+        "flow.yaml:30: digits: String should match pattern '^([0-9*#A-D]{1,32}|.*\\{\\{.+)$'",
+    ),
     "a word that is neither true nor false": (
         {"card": {"sensitive: true": "sensitive: yes"}},
         "card.yaml:4: sensitive: Input should be a valid boolean",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.engines import Ear, Tongue
 from voiceagent.audio import alaw_to_pcm16, level_dbfs, mulaw_to_pcm16
 from voiceagent.errors import VoiceFailed
-from voiceagent.ports import MULAW_8K, AudioFormat, Engines
+from voiceagent.ports import MULAW_8K, AudioFormat, Engines, WordsSpoken
 from voiceagent.speech import EnergyVad, NullRecognizer, NullSynthesizer, with_fallbacks
 from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
@@ -279,3 +279,36 @@ def test_beside_a_speech_model_nobody_asks_an_engine_for_that_models_voice():
     run(audio_of(handle, "Goodbye."))
     assert tongue.voices == [None]
     assert tongue.asked == ["Goodbye."]
+
+
+# --- when words end --------------------------------------------------------------------------------------------------
+
+
+class Knows:
+    """A synthesizer that knows when what it says is over; fulfils engine and handle."""
+
+    healthy = True
+
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Knows:
+        del audio, voice, locale
+        return self
+
+    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+        yield b"\x20" * 640
+        yield WordsSpoken((text,), (70,))
+
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+        raise AssertionError("nothing is rendered ahead")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_when_words_end_is_counted_from_where_the_first_engine_began() -> None:
+    dies = Tongue(lambda _: True, dies_after_ms=100)
+
+    async def words() -> list[WordsSpoken]:
+        handle = SynthesizerChain(dies, Knows(), clock=ManualClock()).open(MULAW_8K, voice=None, locale="en-US")
+        return [piece async for piece in handle.speak("one two three") if isinstance(piece, WordsSpoken)]
+
+    assert run(words()) == [WordsSpoken(("one two three",), (170,))]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from voiceagent.audio import mulaw_to_pcm16
+from voiceagent.audio import mulaw_energy, mulaw_to_pcm16
 from voiceagent.errors import OperatorError, VoiceFailed, WeightsError
 from voiceagent.language import language_for
-from voiceagent.ports import MULAW_8K, AudioFormat, SynthesizerEngine
+from voiceagent.ports import MULAW_8K, AudioFormat, SynthesizerEngine, WordsSpoken
 
 pytestmark = pytest.mark.engines
 
@@ -20,9 +20,21 @@ pytestmark = pytest.mark.engines
 def spoken(engine: SynthesizerEngine, text: str, audio_format: AudioFormat = MULAW_8K) -> list[bytes]:
     async def call() -> list[bytes]:
         handle = engine.open(audio_format, voice=None, locale="en-US")
-        pieces = [piece async for piece in handle.speak(text)]
+        pieces = [piece async for piece in handle.speak(text) if isinstance(piece, bytes)]
         handle.close()
         return pieces
+
+    return asyncio.run(call())
+
+
+def words_of(engine: SynthesizerEngine, text: str) -> list[tuple[str, int]]:
+    """Each word of a text and when it ends."""
+
+    async def call() -> list[tuple[str, int]]:
+        handle = engine.open(MULAW_8K, voice=None, locale="en-US")
+        told = [piece async for piece in handle.speak(text) if isinstance(piece, WordsSpoken)]
+        handle.close()
+        return [word for piece in told for word in zip(piece.words, piece.ends_ms, strict=True)]
 
     return asyncio.run(call())
 
@@ -259,3 +271,49 @@ def pitch_hz(audio: bytes) -> float:
         if same[lag] > 0.5 * same[0]:
             found.append(8_000 / lag)
     return float(numpy.median(found))
+
+
+# --- when words end --------------------------------------------------------------------------------------------------
+
+
+def loud_ms(audio: bytes) -> list[bool]:
+    """Whether each 10 ms of µ-law is heard."""
+    return [mulaw_energy(audio[at : at + 80]) > 60 for at in range(0, len(audio) - 79, 80)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello there, your balance is twenty-five dollars.",
+        "Your appointment, Mister Miller, is on Thursday. Please bring your card, and your letter.",
+        "There are 1,250 people in room 12B, and 37 of them wait since 3:30 pm.",
+    ],
+)
+def test_every_word_is_told_and_ends_in_order(text: str, hibari):
+    words = words_of(hibari, text)
+    assert [word for word, _ in words] == text.split()
+    ends_ms = [end_ms for _, end_ms in words]
+    assert ends_ms == sorted(ends_ms)
+    assert ends_ms[0] > 0
+
+
+def test_a_word_before_a_pause_ends_where_the_pause_begins(hibari):
+    text = "I found your account; it is ready."
+    loud = loud_ms(b"".join(spoken(hibari, text)))
+    ends = dict(words_of(hibari, text))
+    pauses = [at for at in range(5, len(loud) - 4) if loud[at - 1] and not any(loud[at : at + 4])]
+    assert min(abs(ends["account;"] - at * 10) for at in pauses) <= 60
+    assert min(abs(ends["ready."] - at * 10) for at in pauses) <= 60
+
+
+def test_audio_up_to_a_word_s_end_has_this_word_and_not_the_next(hibari, moonshine):
+    text = "Your appointment with the doctor is on Thursday morning at the hospital."
+    audio, ends = b"".join(spoken(hibari, text)), dict(words_of(hibari, text))
+    heard = understood(moonshine, audio[: ends["doctor"] * MULAW_8K.bytes_per_ms] + b"\xff" * 4_000).lower()
+    assert "doctor" in heard
+    assert "thursday" not in heard
+
+
+def test_what_was_rendered_ahead_has_its_words_as_well(hibari):
+    asyncio.run(hibari.render("We are looking it up.", MULAW_8K, voice=None))
+    assert [word for word, _ in words_of(hibari, "We are looking it up.")] == ["We", "are", "looking", "it", "up."]

@@ -12,7 +12,7 @@ from voiceagent.errors import MissingExtra
 from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.speech import NullRecognizer, NullSynthesizer, open_engines
 
-ENGINE_MODULES = ["silero", "moonshine", "hibari"]
+ENGINE_MODULES = ["silero", "moonshine", "hibari", "smart_turn"]
 
 
 def test_importing_the_engines_loads_no_model_library():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from voiceagent.ports import Clock
 from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import OnePort
 
-__all__ = ["ProviderApi"]
+__all__ = ["ProviderApi", "leg_b_webhooks"]
 
 _OVER = {
     "twilio": (HTTPStatus.NOT_FOUND, {"code": 20404, "message": "The requested resource was not found", "status": 404}),
@@ -29,6 +29,36 @@ _OVER = {
 }
 
 
+def leg_b_webhooks(
+    command: Mapping[str, Any], *, caller: str, came_of_it: Literal["answered", "busy", "no answer", "not connected"]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the webhooks about the leg that Telnyx' `transfer` calls, and of the two being connected.
+
+    Facts from its document: a transfer that fails is a `call.hangup` of that leg, and the caller's goes on; what was
+    given as `target_leg_client_state` comes back with every webhook of that leg, and with no other; `call.bridged` may
+    come before `call.answered`. What they say of numbers is about that leg.
+    """
+    leg: dict[str, Any] = {"call_control_id": "v3:leg-b", "from": "+4940", "to": command["to"]}
+    leg["client_state"] = command.get("target_leg_client_state")
+    said = [("call.initiated", {**leg, "direction": "outgoing"})]
+    match came_of_it:
+        case "answered":
+            bridged = [("call.bridged", {"call_control_id": caller}), ("call.bridged", leg)]
+            return [
+                *said,
+                *bridged,
+                ("call.answered", leg),
+                ("call.hangup", {**leg, "hangup_cause": "normal_clearing"}),
+            ]
+        case "not connected":
+            return [*said, ("call.answered", leg), ("call.hangup", {**leg, "hangup_cause": "normal_clearing"})]
+        case "busy":
+            return [*said, ("call.hangup", {**leg, "hangup_cause": "user_busy"})]
+        case "no answer":
+            early_media = ("call.bridged", leg)
+            return [*said, early_media, ("call.hangup", {**leg, "hangup_cause": "timeout"})]
+
+
 class ProviderApi:
     """Twilio's, SignalWire's, Telnyx' and Asterisk's interface; `asked` is what it was asked, in order."""
 
@@ -38,6 +68,8 @@ class ProviderApi:
         self.over: set[str] = set()
         """Calls that have ended."""
         self.broken = False
+        self.dialplan = {"context": "callers", "exten": "1000", "priority": 3, "app_name": "Dial", "app_data": ""}
+        """Where an Asterisk's channels are."""
         self._app = Starlette(
             routes=[
                 Route("/2010-04-01/Accounts/{account}/Calls.json", self._twilio, methods=["POST"]),
@@ -79,7 +111,8 @@ class ProviderApi:
     async def _ari(self, request: Request) -> Response:
         body = await request.json() if request.method == "POST" else {"": request.method}
         refusal = self._note(request, "asterisk", body)
-        return refusal or JSONResponse({"id": request.path_params.get("call", "1700000000.9")})
+        channel = {"id": request.path_params.get("call", "1700000000.9"), "dialplan": self.dialplan}
+        return refusal or JSONResponse(channel)
 
     async def _telnyx(self, request: Request) -> Response:
         refusal = self._note(request, "telnyx", await request.json())

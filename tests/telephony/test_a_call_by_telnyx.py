@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -13,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.telephony.provider_api import ProviderApi
+from tests.telephony.provider_api import ProviderApi, leg_b_webhooks
 from tests.telephony.wire_examples import telnyx_start
 from voiceagent.console.lines import open_lines
 from voiceagent.ports import Announcement
+from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.telnyx_calls import LEAVING, TelnyxCalls
@@ -56,10 +58,30 @@ async def nothing(_):
     pass
 
 
-def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True):
+@dataclass
+class Telling:
+    """Sends more of Telnyx' webhooks, and knows what it was asked."""
+
+    api: ProviderApi
+    side: httpx.AsyncClient
+    webhook: str
+    clock: SystemClock
+
+    @property
+    def media(self):
+        """Where its sockets reach us."""
+        return "ws" + self.webhook.removeprefix("http").removesuffix("/telnyx/bank/answer")
+
+    async def __call__(self, event, **said):
+        answer = await self.side.post(self.webhook, **announced(self.clock, event, **said))
+        assert answer.status_code == 200
+
+
+def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True, start=None, closed_with=1000):
     """Have Telnyx call us and `ending` end it; return what Telnyx was asked, and the calls that were taken.
 
-    `afterwards` is given what sends more of its webhooks.
+    `start` is what its stream begins with, `closed_with` how we close it. `afterwards` is given what sends more of its
+    webhooks.
     """
     api, taken = ProviderApi(), []
 
@@ -91,16 +113,13 @@ def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True):
                     await connect(f"ws://127.0.0.1:{port}/media/telnyx/bank")
                 async with connect(url, compression=None) as socket:
                     await socket.send('{"event":"connected","version":"1.0.0"}')
-                    await socket.send(telnyx_start())
+                    await socket.send(start or telnyx_start())
                     await socket.wait_closed()
-                    assert socket.close_code == 1000
+                    assert socket.close_code == closed_with
                 with pytest.raises(InvalidStatus, match="403"):
                     await connect(url)
 
-                async def tell(event, **said):
-                    assert (await telnyx_side.post(webhook, **announced(clock, event, **said))).status_code == 200
-
-                await afterwards(tell)
+                await afterwards(Telling(api, telnyx_side, webhook, clock))
             await calls.close()
 
     asyncio.run(scenario())
@@ -122,12 +141,71 @@ def test_a_call_is_answered_streamed_let_in_once_and_ended_by_request(running_cl
     assert taken == [("v3:c", "+4930", "+4940")]
 
 
-def test_a_caller_who_is_handed_over_is_not_hung_up_on(running_clock):
-    async def ending(leg):
-        await leg.transfer("support")
+def test_a_caller_whose_audio_is_not_spoken_here_is_hung_up_on(running_clock, caplog):
+    asked, taken = called(
+        running_clock, nothing, start=telnyx_start("G722", call_control_id="v3:other"), closed_with=1008
+    )
+    assert [(call, command) for call, command, _ in asked] == [
+        ("v3:c", "answer"),
+        ("v3:c", "streaming_start"),
+        ("v3:c", "hangup"),  # the call that was announced, whatever the stream says
+    ]
+    assert taken == []
+    assert "its connection is of no use (audio format not agreed)" in caplog.text
 
-    asked, _ = called(running_clock, ending)
-    assert commands_of(asked) == ["answer", "streaming_start", "transfer"]
+
+def handed_over(clock, came_of_it, *, afterwards=nothing, **given):
+    """Have a caller handed over without a word to whoever picks up; return what Telnyx was asked after that command."""
+
+    async def ending(leg):
+        assert await leg.transfer("support") is True, "they may come back"
+
+    async def leg_b(tell):
+        await tell("streaming.stopped")  # ours, and no reason to connect the caller again
+        (command,) = [body for path, body in tell.api.asked if path.endswith("transfer")]
+        for event, said in leg_b_webhooks(command, caller="v3:c", came_of_it=came_of_it):
+            await tell(event, **said)
+        await afterwards(tell)
+
+    asked, _ = called(clock, ending, leg_b, **given)
+    assert asked[2][:2] == ("v3:c", "transfer")
+    return asked[3:]
+
+
+@pytest.mark.parametrize("connection", ["", "c0nn"])
+def test_a_caller_whom_somebody_takes_is_theirs_and_the_agent_is_on_no_line(running_clock, connection):
+    async def afterwards(tell):
+        await tell("call.hangup")
+
+    assert handed_over(running_clock, "answered", afterwards=afterwards, connection=connection) == []
+
+
+@pytest.mark.parametrize("came_of_it", ["busy", "no answer", "not connected"])
+def test_a_caller_whom_nobody_took_unannounced_is_streamed_to_us_again(running_clock, came_of_it):
+    ((call, command, body),) = handed_over(running_clock, came_of_it)
+    assert (call, command) == ("v3:c", "streaming_start")
+    assert body["stream_url"].startswith("wss://voice.example.com/media/telnyx/bank/")
+
+
+def test_a_caller_whom_nobody_took_unannounced_too_late_is_told_so_and_hung_up_on(running_clock):
+    async def afterwards(tell):
+        await tell("call.speak.ended", client_state=LEAVING)
+
+    said, hung_up = handed_over(running_clock, "busy", afterwards=afterwards, may_go_on=False)
+    assert said[:2] == ("v3:c", "speak")
+    assert hung_up[:2] == ("v3:c", "hangup")
+
+
+def test_a_caller_who_could_not_be_connected_again_is_tried_for_once_more(running_clock):
+    async def afterwards(tell):
+        tell.api.broken = True
+        with pytest.raises(AssertionError):
+            await tell("call.hangup", **PEER)
+        tell.api.broken = False
+        await tell("call.hangup", **PEER)
+
+    asked = consulted(running_clock, afterwards)
+    assert commands_of(asked[1:]) == ["streaming_start", "streaming_start"]
 
 
 async def announcing(leg):
@@ -190,6 +268,18 @@ def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answe
     assert [(call, command) for call, command, _ in asked[1 + answered :]] == [("v3:c", "streaming_start")]
 
 
+def test_a_caller_who_comes_back_keeps_their_number(running_clock):
+    async def afterwards(tell):
+        await tell("call.hangup", **PEER, **{"from": "+4940", "to": "+4911"})
+        url = tell.api.asked[-1][1]["stream_url"].replace("wss://voice.example.com", tell.media)
+        async with connect(url, compression=None) as socket:
+            await socket.send(telnyx_start(**{"from": "+4930", "to": "+4940"}))
+            await socket.wait_closed()
+
+    _, taken = called(running_clock, announcing, afterwards, connection="c0nn")
+    assert taken == [("v3:c", "+4930", "+4940")] * 2
+
+
 def test_a_caller_whose_time_with_us_is_over_is_told_so_and_hung_up_on(running_clock):
     async def afterwards(tell):
         await tell("call.hangup", **PEER)
@@ -213,3 +303,24 @@ def test_without_an_application_that_places_calls_the_caller_goes_unannounced(ru
     asked, _ = called(running_clock, announcing)
     assert commands_of(asked) == ["answer", "streaming_start", "transfer"]
     assert "telnyx cannot announce" in caplog.text
+
+
+@pytest.mark.parametrize("event", ["call.initiated", "call.answered", "call.speak.ended"])
+def test_somebody_called_by_a_request_that_was_given_up_is_not_put_through(running_clock, event):
+    async def afterwards(tell):
+        await tell(event, **(PEER | {"call_control_id": "v3:given-up"}))
+        await tell("call.hangup", **(PEER | {"call_control_id": "v3:given-up"}))
+
+    asked = consulted(running_clock, afterwards)
+    assert [(call, command) for call, command, _ in asked[1:]] == [("v3:given-up", "hangup")]
+
+
+def test_nobody_is_announced_for_a_caller_who_stays(running_clock):
+    async def ending(leg):
+        del leg
+
+    async def afterwards(tell):
+        await tell("call.speak.ended", **PEER)
+
+    asked, _ = called(running_clock, ending, afterwards)
+    assert asked[-1][:2] == ("v3:new", "hangup")

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from voiceagent.core.events import PlayoutReached, PlayoutStopped
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -60,6 +61,7 @@ def test_an_interrupted_sentence_stops_and_a_goodbye_is_heard_to_its_last_sample
             tokens=CallTokens(MemoryStore(running_clock)),
             transfers=Transfers({}, running_clock, MemoryStore(running_clock)),
             limits=CallLimits(settings, state=MemoryStore(running_clock), clock=running_clock),
+            detections=Detections(MemoryStore(running_clock), running_clock),
         )
         async with server.serving(Starlette()) as port:
             carrier = TwilioCarrier(f"ws://127.0.0.1:{port}/media/twilio/bank", caller=SilentCaller())

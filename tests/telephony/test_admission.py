@@ -35,6 +35,7 @@ class Door:
     def __init__(self, clock, settings=SECURE):
         self.settings = settings
         self.tokens = CallTokens(MemoryStore(clock))
+        self.full = False
 
     def path(self, name, *, agent="bank", minted_for=None):
         grant = CallGrant(agent, "CA0", minted_for or name)
@@ -47,7 +48,10 @@ class Door:
             value = given.get(name)
             return value if isinstance(value, list) else [value] if value is not None else []
 
-        return asyncio.run(admit(path, header, settings=self.settings, tokens=self.tokens))
+        def no_room(agent):
+            return f"{agent} has all its calls" if self.full else None
+
+        return asyncio.run(admit(path, header, settings=self.settings, tokens=self.tokens, no_room=no_room))
 
     def status(self, path, **headers):
         answer = self.knock(path, **headers)
@@ -73,6 +77,26 @@ def test_whoever_has_the_proof_and_the_token_is_let_in_once(clock, name):
     admitted = door.knock(path, **proof(name, path))
     assert (admitted.agent, admitted.dialect.features.dialect, admitted.grant.call) == ("bank", name, "CA0")
     assert door.status(path, **proof(name, path)) == 403
+
+
+@every_dialect
+def test_whoever_comes_when_there_is_no_room_may_try_again_with_the_same_token(clock, name):
+    door = Door(clock)
+    path = door.path(name)
+    door.full = True
+    assert door.status(path, **proof(name, path)) == 503
+    door.full = False
+    assert door.status(path, **proof(name, path)) == 101
+
+
+def test_a_call_that_is_connected_again_may_be_so_once_there_is_room(clock):
+    door = Door(clock)
+    asyncio.run(door.tokens.expect_again("17.2", agent="bank", dialect="asterisk"))
+    path = "/media/asterisk/bank?call=17.2"
+    door.full = True
+    assert door.status(path, **proof("asterisk", path)) == 503
+    door.full = False
+    assert door.knock(path, **proof("asterisk", path)).grant.again
 
 
 @pytest.mark.parametrize("name", WITH_TOKENS)

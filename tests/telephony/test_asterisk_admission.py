@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from voiceagent.console.asterisk import asterisk_routes
+from voiceagent.console.asterisk import AsteriskQuestions
 from voiceagent.console.lines import open_lines
 from voiceagent.core.events import LegLost
 from voiceagent.errors import CallLost, OperatorError
@@ -45,7 +45,9 @@ def asked(clock, path, authorization, *, password=SECRET):
     settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=password)
     tokens = CallTokens(MemoryStore(clock))
     shown = {"Authorization": [authorization]} if authorization is not None else {}
-    return asyncio.run(admit(path, lambda name: shown.get(name, []), settings=settings, tokens=tokens))
+    return asyncio.run(
+        admit(path, lambda name: shown.get(name, []), settings=settings, tokens=tokens, no_room=lambda _: None)
+    )
 
 
 def test_who_shows_the_password_is_let_in_and_says_who_calls(clock):
@@ -79,18 +81,27 @@ def test_the_password_of_an_asterisk_opens_no_other_door(clock):
 
 
 def test_a_query_of_any_size_does_no_harm(clock):
-    admitted = asked(clock, PATH + "?" + "&".join(f"a{n}=1" for n in range(500)), RIGHT)
-    (start,) = admitted.dialect.receive(START)
-    assert start.parameters == {}
+    refused = asked(clock, PATH + "?" + "&".join(f"a{n}=1" for n in range(500)), RIGHT)
+    assert isinstance(refused, Refusal)
+    assert refused.status == HTTPStatus.BAD_REQUEST
     admitted = asked(clock, PATH + "?caller=" + "9" * 5_000, RIGHT)
     (start,) = admitted.dialect.receive(START)
     assert start.caller is None
+
+
+@pytest.mark.parametrize("twice", ["call=17.9&caller=1&call=17.2", "call=&call=17.2", "call=17.9&c%61ll=17.2"])
+def test_what_is_said_twice_is_not_heard_at_all(clock, twice):
+    """`&` and `=` may stand in who a SIP telephone says it is, and the last word would be its."""
+    refused = asked(clock, f"{PATH}?{twice}", RIGHT)
+    assert isinstance(refused, Refusal)
+    assert refused.status == HTTPStatus.BAD_REQUEST
 
 
 @pytest.mark.parametrize(
     ("path", "authorization", "status", "answer"),
     [
         ("/asterisk/bank/after?call=17.2", RIGHT, 200, "again"),
+        ("/asterisk/bank/after?call=17.9&caller=1&call=17.2", RIGHT, 400, "Bad Request\n"),
         ("/asterisk/bank/after?call=17.3", RIGHT, 200, "over"),
         ("/asterisk/bank/after?call=17.2", basic("asterisk:wrong"), 401, "Unauthorized\n"),
         ("/asterisk/shop/after?call=17.2", RIGHT, 404, "Not Found\n"),
@@ -111,23 +122,25 @@ def test_it_asks_whether_a_call_goes_on(running_clock, path, authorization, stat
     asyncio.run(run())
 
 
-def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
-    async def never(*_):
-        return False
+@pytest.mark.parametrize("moves", [True, False])
+def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock, moves):
+    async def goes_on(_, call):
+        return call == "17.2" and not moves
 
     async def run():
         settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET)
         state = MemoryStore(clock)
         transfers = Transfers({}, clock, state)
-        routes = asterisk_routes(
-            settings,
+        questions = AsteriskQuestions(
+            settings=settings,
             clock=clock,
             tokens=CallTokens(state),
-            may_go_on=never,
-            has_left=transfers.has_left,
+            may_go_on=goes_on,
+            is_leaving=transfers.is_leaving,
             connect=lambda _url, _admitted: False,
+            why_not=lambda _agent: None,
         )
-        transport = httpx.ASGITransport(app=Starlette(routes=routes))
+        transport = httpx.ASGITransport(app=Starlette(routes=questions.routes()))
         headers = {"Authorization": RIGHT}
         async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1", headers=headers) as client:
             await transfers.leaves("17.2")
@@ -135,9 +148,14 @@ def test_it_is_not_told_to_hang_up_while_the_caller_is_being_handed_over(clock):
             for _ in range(20):
                 await asyncio.sleep(0)
             assert (await client.get("/asterisk/bank/after?call=17.3")).text == "over"
-            assert not asking.done()
-            clock.advance(2_000)
-            assert (await asking).text == "over"
+            for _ in range(60):
+                clock.advance(100)
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            assert not asking.done(), "six seconds later nobody knows yet"
+            await (transfers.moved("17.2") if moves else transfers.stays("17.2"))
+            clock.advance(100)
+            assert (await asking).text == ("over" if moves else "again")
 
     asyncio.run(run())
 

@@ -9,17 +9,22 @@ import struct
 from contextlib import suppress
 from uuid import UUID
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.asyncio.server import serve
 
 from voiceagent.cli.audiosocket_option import audiosocket_ids, audiosocket_lines
 from voiceagent.console.lines import open_lines
 from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached
 from voiceagent.errors import OperatorError
 from voiceagent.ports import AudioFormat
+from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.audiosocket import AudioSocketDialect, id_of
 from voiceagent.telephony.audiosocket_port import MAX_UNDECIDED, admit_audiosocket
+from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Answer, ClearAudio, Digit, HangUp, Media, PlayAudio, Refused, SetMark, Started
 from voiceagent.telephony.codec import Stopped as StoppedEvent
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS
@@ -105,28 +110,60 @@ def test_only_an_id_is_an_id():
 
 
 def settings(**changes):
-    return TelephonySettings(agents=AGENTS, **changes)
+    return TelephonySettings(**{"agents": AGENTS, **changes})
 
 
-def test_on_this_machine_the_id_names_the_call():
-    admitted = admit_audiosocket(CALL, "127.0.0.1", agent="bank", settings=settings())
+def asked_with(clock, identity, *, grant=None, shown_to="bank", **changes):
+    """Who is let in with an id; `grant` is what another id was given for, which is shown where none is said."""
+
+    async def run():
+        tokens = CallTokens(MemoryStore(clock))
+        shown = identity or UUID(await tokens.mint_id(grant))
+        return [
+            await admit_audiosocket(shown, agent=shown_to, settings=settings(**changes), tokens=tokens) for _ in "12"
+        ]
+
+    return asyncio.run(run())
+
+
+def name_of(admitted):
     (start, _) = admitted.dialect.receive(packet(0x10, bytes(320)))
-    assert start.call == str(CALL)
+    return start.call
 
 
-def test_from_elsewhere_nobody_is_let_in_without_an_id_that_was_given_out():
-    assert admit_audiosocket(CALL, "10.0.0.9", agent="bank", settings=settings()) is None
-    given_out = settings(audiosocket_ids=frozenset({SECRET}))
-    assert admit_audiosocket(CALL, "127.0.0.1", agent="bank", settings=given_out) is None
-    admitted = admit_audiosocket(SECRET, "10.0.0.9", agent="bank", settings=given_out)
-    (start, _) = admitted.dialect.receive(packet(0x10, bytes(320)))
-    assert start.call != str(SECRET), "a secret names no call: names are written down"
+def test_an_id_that_was_asked_for_lets_one_call_in_once(clock):
+    given_for = CallGrant("bank", "17.2", "audiosocket", caller="+4930")
+    first, again = asked_with(clock, None, grant=given_for, asterisk_password="s3cret")
+    assert (name_of(first), first.grant, again) == ("17.2", given_for, None)
+    assert asked_with(clock, None, grant=given_for, shown_to="clinic", asterisk_password="s3cret") == [None, None]
+    assert asked_with(clock, None, grant=CallGrant("bank", "17.2", "twilio")) == [None, None]
 
 
-def test_a_port_that_others_reach_needs_ids():
-    with pytest.raises(OperatorError, match="--audiosocket-id"):
-        settings(audiosockets=(AudioSocketLine("bank", 9092, "0.0.0.0"),))  # noqa: S104
-    settings(audiosockets=(AudioSocketLine("bank", 9092, "0.0.0.0"),), audiosocket_ids=frozenset({SECRET}))  # noqa: S104
+def test_an_id_that_was_given_out_lets_calls_in_and_names_none(clock):
+    for admitted in asked_with(clock, SECRET, audiosocket_ids=frozenset({SECRET})):
+        assert name_of(admitted) != str(SECRET), "a secret names no call: names are written down"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"audiosocket_ids": frozenset({SECRET})}, {"audiosocket_ids": frozenset({SECRET}), "insecure": True}],
+)
+def test_no_other_id_lets_anybody_in(clock, changes):
+    assert asked_with(clock, CALL, **changes) == [None, None]
+
+
+def test_to_try_things_out_any_id_will_do_and_names_the_call(clock):
+    assert [name_of(admitted) for admitted in asked_with(clock, CALL, insecure=True)] == [str(CALL)] * 2
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104
+def test_a_port_needs_what_lets_somebody_in(host):
+    lines = (AudioSocketLine("bank", 9092, host),)
+    with pytest.raises(OperatorError, match=r"set VOICEAGENT_ASTERISK_PASSWORD, .* or give --audiosocket-id"):
+        settings(audiosockets=lines)
+    settings(audiosockets=lines, audiosocket_ids=frozenset({SECRET}))
+    settings(audiosockets=lines, asterisk_password="s3cret")
+    settings(audiosockets=lines, insecure=True)
 
 
 @pytest.mark.parametrize("port", [0, 65_536])
@@ -214,8 +251,10 @@ class Exchange:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        chosen = settings(port=0, audiosockets=(AudioSocketLine("bank", port=self.port),), **self.changes)
-        async with open_lines(chosen, handler=self.take, healthy=lambda: True, clock=self.clock) as (self.media, _):
+        given = {"insecure": True, **self.changes}
+        chosen = settings(port=0, audiosockets=(AudioSocketLine("bank", port=self.port),), **given)
+        lines = open_lines(chosen, handler=self.take, healthy=lambda: True, clock=self.clock)
+        async with lines as (self.media, self.http_port):
             await scenario(self)
 
     async def connect(self, *packets):
@@ -312,7 +351,56 @@ def test_who_does_not_begin_with_an_id_that_lets_in_is_cut_off(running_clock, fi
         assert exchange.calls.empty()
         assert exchange.media.live_calls == 0
 
-    on_a_connection(running_clock, scenario, audiosocket_ids=frozenset({SECRET}))
+    on_a_connection(running_clock, scenario, audiosocket_ids=frozenset({SECRET}), insecure=False)
+
+
+PASSWORD = {"asterisk_password": "s3cret", "insecure": False}
+ASKING = "/asterisk/bank/audiosocket?call=17.2&caller=+4930123456&called=1000"
+
+
+def asking(exchange, **how):
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{exchange.http_port}", trust_env=False, **how)
+
+
+def test_the_dial_plan_asks_for_an_id_and_says_who_calls(running_clock):
+    async def scenario(exchange):
+        async with asking(exchange, auth=("asterisk", "s3cret")) as client:
+            identity = UUID((await client.get(ASKING)).text)
+        _, writer = await exchange.connect(packet(0x01, identity.bytes), HELLO[1])
+        incoming = (await exchange.calls.get()).incoming
+        assert (incoming.call, incoming.caller_number, incoming.called_number) == ("17.2", "+4930123456", "1000")
+        reader, second = await exchange.connect(packet(0x01, identity.bytes), HELLO[1])
+        assert await everything(reader) == b"", "it was good once"
+        writer.close()
+        second.close()
+
+    on_a_connection(running_clock, scenario, **PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("path", "password", "status"),
+    [
+        (ASKING, "wrong", 401),
+        (ASKING.replace("bank", "shop"), "s3cret", 404),
+        (ASKING.replace("bank", "clinic"), "s3cret", 400),
+        ("/asterisk/bank/audiosocket", "s3cret", 400),
+    ],
+)
+def test_an_id_is_given_to_nobody_else_and_for_nothing_else(running_clock, path, password, status):
+    async def scenario(exchange):
+        async with asking(exchange, auth=("asterisk", password)) as client:
+            assert (await client.get(path)).status_code == status
+
+    on_a_connection(running_clock, scenario, agents=frozenset({"bank", "clinic"}), **PASSWORD)
+
+
+def test_no_id_is_given_where_no_call_is_taken(running_clock):
+    async def scenario(exchange):
+        exchange.media.drain()
+        async with asking(exchange, auth=("asterisk", "s3cret")) as client:
+            assert (await client.get(ASKING)).status_code == 503
+
+    on_a_connection(running_clock, scenario, **PASSWORD)
 
 
 def test_whoever_never_says_an_id_locks_nobody_out_and_is_cut_off_in_time(clock):
@@ -346,6 +434,36 @@ def test_a_flood_of_packets_is_dropped_and_counted_and_the_call_goes_on(running_
     on_a_connection(running_clock, scenario)
 
 
+async def broken(*_):
+    raise ValueError("+4930123456")
+
+
+def test_a_connection_that_fails_says_where_and_not_what(running_clock, caplog):
+    async def scenario(exchange):
+        exchange.media.carry = broken
+        reader, writer = await exchange.connect(*HELLO)
+        assert await everything(reader) == b""
+        writer.close()
+        assert "an AudioSocket connection failed: ValueError at " in caplog.text
+
+    on_a_connection(running_clock, scenario)
+    assert "30123456" not in caplog.text
+
+
+def test_a_connection_made_from_here_that_fails_says_where_and_not_what(running_clock, caplog):
+    async def scenario(exchange):
+        exchange.media.carry = broken
+        async with serve(lambda ws: ws.wait_closed(), "127.0.0.1", 0, subprotocols=["media"]) as asterisk:
+            address = f"ws://127.0.0.1:{asterisk.sockets[0].getsockname()[1]}"
+            assert exchange.media.connect(address, Admission("bank", AudioSocketDialect("c1"), None))
+            async with asyncio.timeout(5):
+                while "a media connection failed: ValueError at " not in caplog.text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    on_a_connection(running_clock, scenario)
+    assert "30123456" not in caplog.text
+
+
 def test_its_calls_count_and_the_next_one_is_refused(running_clock):
     async def scenario(exchange):
         _, writer = await exchange.connect(*HELLO)
@@ -358,6 +476,26 @@ def test_its_calls_count_and_the_next_one_is_refused(running_clock):
         second.close()
 
     on_a_connection(running_clock, scenario, max_calls=1)
+
+
+def test_an_id_is_good_for_another_try_once_there_is_room(running_clock):
+    async def scenario(exchange):
+        async with asking(exchange, auth=("asterisk", "s3cret")) as client:
+            first, second = [UUID((await client.get(ASKING.replace("17.2", call))).text) for call in ("17.2", "17.3")]
+        _, writer = await exchange.connect(packet(0x01, first.bytes), HELLO[1])
+        await exchange.calls.get()
+        reader, refused = await exchange.connect(packet(0x01, second.bytes), HELLO[1])
+        assert await everything(reader) == b""
+        writer.close()
+        refused.close()
+        async with asyncio.timeout(5):
+            await exchange.media.live.none_left()
+        _, again = await exchange.connect(packet(0x01, second.bytes), HELLO[1])
+        async with asyncio.timeout(5):
+            assert (await exchange.calls.get()).incoming.call == "17.3"
+        again.close()
+
+    on_a_connection(running_clock, scenario, insecure=False, asterisk_password="s3cret", max_calls=1)
 
 
 def test_when_the_server_goes_so_do_its_calls(running_clock):

@@ -11,8 +11,9 @@ from websockets.exceptions import InvalidStatus
 from tests.telephony.doors import opened
 from tests.telephony.wire_examples import twilio_start
 from voiceagent.stores.memory import MemoryStore
-from voiceagent.telephony.asgi import MAX_WAITING_BYTES, AsgiSocket, target_of
+from voiceagent.telephony.asgi import AsgiSocket, target_of
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.port import MAX_MESSAGE_BYTES
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import sign

@@ -11,8 +11,9 @@ from tests.telephony.provider_api import ProviderApi
 from voiceagent.errors import CallLost
 from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
+from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.telnyx_calls import DETECTING, PLACED, TelnyxCalls
+from voiceagent.telephony.telnyx_calls import PLACED, TelnyxCalls
 from voiceagent.telephony.twilio_calls import TwilioCalls, signalwire_calls
 
 TWILIO = "/2010-04-01/Accounts/AC0/Calls"
@@ -72,7 +73,15 @@ def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
     ("ask", "action", "body"),
     [
         (do("hang_up", "v3:c0"), "hangup", {}),
-        (do("transfer", "v3:c0", "+4930"), "transfer", {"to": "+4930"}),
+        (
+            do("transfer", "v3:c0", "+4930"),
+            "transfer",
+            {
+                "to": "+4930",
+                "target_leg_client_state": base64.b64encode(b"consulted for v3:c0").decode(),
+                "timeout_secs": RING_S,
+            },
+        ),
         (do("send_digits", "v3:c0", "12#"), "send_dtmf", {"digits": "12#"}),
         (do("start_recording", "v3:c0"), "record_start", {"channels": "dual", "format": "wav"}),
         (do("pause_recording", "v3:c0", ""), "record_pause", {}),
@@ -167,6 +176,24 @@ def test_an_asterisk_is_asked_for_channels_of_its_dial_plan(running_clock, ask, 
     assert api.authorizations == {"Basic " + base64.b64encode(b"agent:s3cret").decode()}
 
 
+def test_an_asterisk_says_where_its_callers_are_and_who_has_hung_up(running_clock):
+    api = ProviderApi()
+
+    async def ask(control):
+        assert await control.place_of(CHANNEL) == "1000@callers"
+        api.dialplan = {"context": "voiceagent-numbers", "exten": "+4930", "priority": 1}
+        assert await control.place_of(CHANNEL) == "+4930@voiceagent-numbers"
+        api.dialplan = {"context": "callers", "exten": "h", "priority": 1}
+        assert await control.place_of(CHANNEL) is None, "the dial plan has not done with them"
+        api.over.add(CHANNEL)
+        assert await control.place_of(CHANNEL) is None
+        api.broken = True
+        with pytest.raises(CallLost, match="HTTP 502"):
+            await control.place_of(CHANNEL)
+
+    asking(running_clock, ask, provider="asterisk", api=api)
+
+
 def test_an_asterisk_that_has_no_such_channel_is_asked_for_nothing_more(running_clock):
     api = ProviderApi()
     api.over.add(CHANNEL)
@@ -189,6 +216,7 @@ def test_an_asterisk_that_has_no_such_channel_is_asked_for_nothing_more(running_
         do("resume_recording", CHANNEL, ""),
         do("stop_recording", CHANNEL, ""),
         do("consult", CHANNEL, Dialled("+4930", "+4940", HOOK, detect_machine=False, agent="bank")),
+        do("dial", Dialled("+4930", "+4940", HOOK, detect_machine=True, agent="bank")),
     ],
 )
 def test_what_an_asterisk_is_not_asked_for_is_refused_here(running_clock, ask):
@@ -211,6 +239,7 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
         "command_id": "stream",
         "stream_url": "wss://x/media",
         "stream_track": "inbound_track",
+        "stream_codec": "L16",
         "stream_bidirectional_mode": "rtp",
         "stream_bidirectional_codec": "L16",
         "stream_bidirectional_sampling_rate": 16_000,
@@ -227,7 +256,15 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
             "twilio",
             True,
             f"{TWILIO}.json",
-            {"To": "+4930", "From": "+4940", "Url": HOOK, "MachineDetection": "Enable"},
+            {
+                "To": "+4930",
+                "From": "+4940",
+                "Url": HOOK,
+                "MachineDetection": "DetectMessageEnd",
+                "AsyncAmd": "true",
+                "AsyncAmdStatusCallback": HOOK.removesuffix("answer") + "machine",
+                "AsyncAmdStatusCallbackMethod": "POST",
+            },
             "CA-new",
         ),
         (
@@ -246,8 +283,8 @@ def test_telnyx_streams_both_ways_in_the_codec_that_is_set(running_clock):
                 "to": "+4930",
                 "from": "+4940",
                 "webhook_url": HOOK,
-                "answering_machine_detection": "detect",
-                "client_state": DETECTING,
+                "answering_machine_detection": "premium",
+                "client_state": PLACED,
             },
             "v3:new",
         ),

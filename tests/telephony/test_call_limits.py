@@ -51,6 +51,48 @@ def test_a_call_that_is_asked_about_again_is_one_call(limits):
     asyncio.run(scenario())
 
 
+def test_word_of_a_live_call_that_comes_once_more_much_later_costs_it_nothing(limits, clock):
+    async def scenario():
+        assert await limits.caller_is_over("CA0", CALLER) is None
+        async with limits.going_on("CA0", CALLER):
+            await asyncio.sleep(0)
+            clock.advance(CALLS_WITHIN_MS)
+            for number in range(1, 4):
+                assert await limits.caller_is_over(f"CA{number}", CALLER) is None
+                async with limits.going_on(f"CA{number}", CALLER):
+                    pass
+            assert await limits.caller_is_over("CA0", CALLER) is None
+            assert await limits.caller_is_over("CA4", CALLER) is not None
+            async with limits.going_on("CA5", CALLER):
+                await asyncio.sleep(0)
+                clock.advance(CALLS_WITHIN_MS)
+                await asyncio.sleep(0)
+                assert await limits.caller_is_over("CA6", CALLER) == "its caller has 2 calls already"
+
+    asyncio.run(scenario())
+
+
+class _Interleaved(MemoryStore):
+    """One that answers as one does that is elsewhere: others are served meanwhile."""
+
+    async def noted(self, key):
+        found = await super().noted(key)
+        await asyncio.sleep(0)
+        return found
+
+
+def test_two_words_of_one_call_at_once_are_of_one_call(clock):
+    async def scenario():
+        limits = CallLimits(SETTINGS, state=_Interleaved(clock), clock=clock)
+        for number in range(3):
+            call = f"CA{number}"
+            assert await asyncio.gather(*(limits.caller_is_over(call, CALLER) for _ in "12")) == [None, None]
+            async with limits.going_on(call, CALLER):
+                pass
+
+    asyncio.run(scenario())
+
+
 def test_a_caller_has_so_many_calls_at_a_time_and_one_of_them_may_connect_again(limits, clock):
     async def scenario():
         async with limits.going_on("CA0", CALLER), limits.going_on("CA1", CALLER), limits.going_on("CA1", CALLER):

@@ -78,6 +78,28 @@ def test_what_a_row_says_can_be_done_in_band_has_messages_and_nothing_else_has(n
     assert bool(dialect.send(SetMark("0.1"))) == features.marks
     assert bool(dialect.send(HangUp())) == (features.hang_up == "in_band")
     assert len(dialect.send(SendDigits("12"))) == (2 if features.digits_out == "in_band" else 0)
+    assert (features.position == "marks") == bool(dialect.send(SetMark("0.2")))
+    hears_keys = any(isinstance(event, Digit) for event in all_events(dialect, EXAMPLES[name].during))
+    assert (features.digits_in == "in_band") == hears_keys
+
+
+def with_a_reason(message, reason):
+    """Return a message as it would be if its carrier said why, wherever others do."""
+    if isinstance(message, bytes) or not message.startswith("{"):
+        return message
+    said = {"reason": reason, "cause": reason, "hangup_cause": reason}
+    fields = json.loads(message)
+    return json.dumps(fields | said | {key: each | said for key, each in fields.items() if isinstance(each, dict)})
+
+
+@every_dialect
+def test_whether_it_is_said_why_a_caller_has_gone_stands_in_the_row(name):
+    ends = set()
+    for reason in ("busy", "caller left"):
+        dialect = EXAMPLES[name].started()
+        events = all_events(dialect, [with_a_reason(message, reason) for message in EXAMPLES[name].during])
+        ends |= {event.reason for event in events if isinstance(event, Stopped)}
+    assert (len(ends) > 1) == EXAMPLES[name].started().features.stop_reason
 
 
 @every_dialect

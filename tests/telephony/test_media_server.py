@@ -14,12 +14,23 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from voiceagent.core.events import DigitsPressed, LegLost, PlayoutReached, PlayoutStarted, PlayoutStopped
+from tests.telephony.wire_examples import telnyx_start
+from tests.threats.served import frame
+from voiceagent.core.events import (
+    CarrierDetected,
+    DigitsPressed,
+    LegLost,
+    PlayoutReached,
+    PlayoutStarted,
+    PlayoutStopped,
+)
 from voiceagent.errors import OperatorError
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.driver import START_DEADLINE_MS
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
@@ -30,6 +41,9 @@ SECRET = "12345"
 PUBLIC = "https://voice.example.com"
 SECURE = TelephonySettings(agents=frozenset({"bank", "clinic"}), public_url=PUBLIC, twilio_auth_token=SECRET, port=0)
 INSECURE = TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0)
+
+
+PING = frame(bytes(125), opcode=9)
 
 
 def start(call="CA0", **changes):
@@ -99,8 +113,8 @@ class SpentTooMuch:
 
 
 @asynccontextmanager
-async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=None):
-    state = MemoryStore(clock)
+async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=None, state=None):
+    state = state or MemoryStore(clock)
     calls, tokens = calls or Calls(), CallTokens(state)
     transfers = Transfers(settings.transfer_targets, clock, state)
     limits = CallLimits(settings, state=state, clock=clock, spent=spent)
@@ -111,6 +125,7 @@ async def serving(clock, settings=SECURE, *, calls=None, spent=None, controls=No
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=Detections(state, clock),
         controls=controls,
     )
     async with server.serving(Starlette()) as port:
@@ -157,6 +172,21 @@ def test_a_signed_call_with_its_token_is_let_in(running_clock):
                 assert (incoming.caller_number, incoming.called_number) == ("+4930", "+4940")
                 assert incoming.parameters == {"order": "17"}
                 assert incoming.leg.features.dialect == "twilio"
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_we_have_placed_is_told_who_has_answered(running_clock):
+    async def scenario():
+        state = MemoryStore(running_clock)
+        async with serving(running_clock, state=state) as (calls, tokens, _, address):
+            path = media_path("twilio", "bank", await tokens.mint(CallGrant("bank", "CA0", outbound=True)))
+            async with calling(address, path, signed(path)) as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                assert session.incoming.outbound
+                await Detections(state, running_clock).told("CA0", "machine_end_beep")
+                assert await session.next(CarrierDetected) == CarrierDetected("machine_end_beep")
 
     asyncio.run(scenario())
 
@@ -228,6 +258,44 @@ def test_a_token_connects_only_the_call_that_it_was_given_for(running_clock):
             assert calls.incoming == []
 
     asyncio.run(scenario())
+
+
+PAGE_KEYS = CarrierKeys(browser_secret=SECRET, auto_secret=SECRET)
+"""Whose holders give addresses to pages."""
+
+
+async def numbers_of_a_call(clock, settings, dialect, message, *, caller=None):
+    """Who calls whom, as the call knows it, where the connection says so in its start."""
+    async with serving(clock, settings) as (calls, tokens, _, address):
+        token = await tokens.mint(CallGrant("bank", "CA0", dialect, caller=caller))
+        async with calling(address, media_path(dialect, "bank", token)) as ws:
+            await ws.send(message)
+            incoming = (await calls.sessions.get()).incoming
+            return incoming.caller_number, incoming.called_number
+
+
+@pytest.mark.parametrize("dialect", ["browser", "auto"])
+@pytest.mark.parametrize(("insecure", "known"), [(False, (None, None)), (True, ("+4930", "+4940"))])
+def test_a_page_does_not_say_who_calls(running_clock, dialect, insecure, known):
+    numbers = {"caller": "+4930", "called": "+4940"}
+    page = {"type": "start", "call": "CA0", "rate_hz": 8_000, "parameters": numbers}
+    settings = replace(SECURE, insecure=insecure, keys=PAGE_KEYS)
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, dialect, json.dumps(page))) == known
+    as_a_field = json.dumps(page | {"caller": "+4930", "parameters": {}})
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, dialect, as_a_field))[0] == known[0]
+
+
+def test_a_page_posing_as_a_carrier_does_not_say_who_calls_either(running_clock):
+    settings = replace(SECURE, keys=PAGE_KEYS)
+    message = start(customParameters={"caller": "+4930"})
+    assert asyncio.run(numbers_of_a_call(running_clock, settings, "auto", message)) == (None, None)
+
+
+def test_whoever_gave_the_page_its_address_has_said_who_calls(running_clock):
+    settings = replace(SECURE, keys=PAGE_KEYS)
+    page = json.dumps({"type": "start", "call": "CA0", "rate_hz": 8_000, "caller": "+4940"})
+    numbers = asyncio.run(numbers_of_a_call(running_clock, settings, "browser", page, caller="+4930"))
+    assert numbers == ("+4930", None)
 
 
 @pytest.mark.parametrize(
@@ -364,6 +432,27 @@ def test_a_carrier_that_stops_reading_is_given_up_within_seconds(clock):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_who_pings_and_does_not_read_the_answers_is_cut_off_before_they_fill_the_memory(running_clock, begun):
+    async def scenario():
+        async with serving(running_clock, INSECURE) as (_, _, server, address):
+            ws = await connect(address + "/media/twilio/bank", compression=None)
+            if begun:
+                await ws.send(start())
+            ws.transport.pause_reading()
+            sent_bytes = 0
+            async with asyncio.timeout(5):  # long before anything is overdue
+                while server.live_calls:
+                    ws.transport.write(PING * 100)
+                    sent_bytes += 100 * len(PING)
+                    await asyncio.sleep(0.001)
+            assert sent_bytes > MAX_WAITING_BYTES
+            ws.transport.abort()
+            await ws.wait_closed()
+
+    asyncio.run(scenario())
+
+
 def test_when_the_call_is_over_its_socket_is_closed(running_clock):
     async def scenario():
         async with (
@@ -444,6 +533,39 @@ def test_a_call_that_the_carrier_was_told_to_connect_again_takes_the_place_of_a_
     asyncio.run(scenario())
 
 
+class HangingUp:
+    """A provider that is asked to hang up."""
+
+    def __init__(self):
+        self.calls = []
+
+    async def hang_up(self, call):
+        self.calls.append(call)
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_connection_that_says_nothing_ends_no_call_that_is_heard_by_another(running_clock, lives):
+    provider = HangingUp()
+
+    async def scenario():
+        async with serving(running_clock, controls={"telnyx": provider}) as (calls, tokens, server, address):
+            first, second = [
+                media_path("telnyx", "bank", await tokens.mint(CallGrant("bank", "v3:c", "telnyx", again=True)))
+                for _ in range(2)
+            ]
+            async with calling(address, first) as ws:
+                if lives:
+                    await ws.send(telnyx_start())
+                    await calls.sessions.get()
+                async with calling(address, second) as silent:
+                    await silent.send(telnyx_start("G722"))
+                    await silent.wait_closed()
+            await server.drained()
+            assert provider.calls == ([] if lives else ["v3:c"])
+
+    asyncio.run(scenario())
+
+
 def test_a_call_that_goes_on_is_let_in_though_its_agent_has_spent_too_much_and_a_new_one_is_not(running_clock):
     async def scenario():
         async with serving(running_clock, spent=SpentTooMuch("bank")) as (calls, tokens, _, address):
@@ -507,6 +629,24 @@ def test_a_call_is_live_until_nothing_is_left_of_it(running_clock):
     asyncio.run(scenario())
 
 
+def test_who_is_refused_for_want_of_room_gets_in_by_the_same_token_once_there_is_some(running_clock):
+    async def scenario():
+        settings = replace(SECURE, max_calls_per_agent=1, keys=PAGE_KEYS)
+        async with serving(running_clock, settings) as (calls, tokens, server, address):
+            first, second = [
+                f"/media/browser/bank/{await tokens.mint(CallGrant('bank', None, 'browser'))}" for _ in "12"
+            ]
+            async with calling(address, first):
+                assert await status_of(address, second) == 503
+            async with asyncio.timeout(5):
+                await server.live.none_left()
+            async with calling(address, second):
+                assert server.live_calls == 1
+            del calls
+
+    asyncio.run(scenario())
+
+
 def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(running_clock):
     class SlowRest:
         def __init__(self):
@@ -518,8 +658,9 @@ def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(runnin
 
     async def scenario():
         rest = SlowRest()
-        async with serving(running_clock, INSECURE, controls={"twilio": rest}) as (calls, _, server, address):
-            async with calling(address, "/media/twilio/bank") as ws:
+        async with serving(running_clock, INSECURE, controls={"twilio": rest}) as (calls, tokens, server, address):
+            token = await tokens.mint(CallGrant("bank", "CA0"))
+            async with calling(address, media_path("twilio", "bank", token)) as ws:
                 await ws.send(start())
                 session = await calls.sessions.get()
                 session.leg.record(on=True)
@@ -531,6 +672,42 @@ def test_a_call_is_live_until_its_provider_has_answered_what_it_was_asked(runnin
             rest.answered.set()
             async with asyncio.timeout(5):
                 await drained
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("dialect", "insecure"), [("auto", False), ("auto", True), ("twilio", True)])
+@pytest.mark.parametrize(("named", "recorded"), [(None, 0), ("CA0", 1)])
+def test_a_provider_is_asked_nothing_for_a_call_that_only_its_connection_has_named(
+    running_clock, dialect, insecure, named, recorded
+):
+    class Rest:
+        def __init__(self):
+            self.asked = []
+
+        async def start_recording(self, call):
+            self.asked.append(call)
+            return "RE1"
+
+    async def scenario():
+        rest = Rest()
+        async with serving(
+            running_clock, replace(SECURE, keys=PAGE_KEYS, insecure=insecure), controls={"twilio": rest}
+        ) as (
+            calls,
+            tokens,
+            _,
+            address,
+        ):
+            token = await tokens.mint(CallGrant("bank", named, dialect))
+            async with calling(address, media_path(dialect, "bank", token)) as ws:
+                await ws.send(start())
+                session = await calls.sessions.get()
+                session.leg.record(on=True)
+            await session.next(LegLost)
+            await session.leg.settled()
+            assert rest.asked == ["CA0"] * recorded
+            assert session.leg.counts["not recorded at the provider"] == 1 - recorded
 
     asyncio.run(scenario())
 

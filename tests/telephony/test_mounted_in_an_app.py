@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,17 @@ import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from tests.cli.conftest import Shop, shop  # noqa: F401 - the fixture
 from tests.telephony.doors import web_server
 from tests.telephony.wire_examples import twilio_start
 from voiceagent.asgi import ServerSettings, TelephoneApp, TelephonySettings, agents_to_serve
+from voiceagent.console.web_log import discreet_web_log
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.loader import load_flow
 from voiceagent.testing import CallerScript, place_call
@@ -96,6 +103,80 @@ def test_a_signed_call_is_answered_below_the_mount(secret: Shop) -> None:
 
     served(scenario)
     assert list((secret.folder / "journals").glob("*.jsonl"))
+
+
+async def passing_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """A middleware of somebody's own, behind which an app runs in a task of its own."""
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("behind_middleware", [False, True])
+@pytest.mark.parametrize("way", ["websockets-sansio", "wsproto"])
+def test_the_web_servers_log_has_neither_numbers_nor_call_tokens(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, way: str, behind_middleware: bool
+) -> None:
+    insecurely(monkeypatch)
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    names = as_in_the_guide(port)
+    app = names["app"]
+    app.add_route("/others", lambda _: PlainTextResponse("hello"))
+    if behind_middleware:
+        app.add_middleware(BaseHTTPMiddleware, dispatch=passing_on)
+
+    async def run() -> None:
+        async with (
+            web_server(app, way=way, lifespan="on", port=port, access_log=True),
+            httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{port}") as client,
+        ):
+            form = {"CallSid": "CA0", "From": "+4930123456", "To": "+4940123456"}
+            document = (await client.get("/phone/twilio/shop/answer", params=form)).text
+            address = re.search(r'url="([^"]+)"', document)
+            assert address is not None
+            token = address[1].rpartition("/")[2]
+            for path in (f"/phone/media/twilio/shop/{token}", "/phone/media/twilio/nobody/t0ken?From=%2B4930123456"):
+                with suppress(InvalidStatus):
+                    (await connect(f"ws://127.0.0.1:{port}{path}")).transport.abort()
+            await client.get("/phone/twilio?From=+4930123456")
+            await client.get("/others?page=7")
+            assert token not in caplog.text
+
+    asyncio.run(run())
+    assert not re.search("30123456|40123456|t0ken", caplog.text)
+    for shown in ("/phone/twilio/shop/answer…", "/phone/media/twilio/shop…", "/phone/media/twilio/nobody…"):
+        assert shown in caplog.text
+    assert "/others?page=7" in caplog.text, "other people's addresses are none of our business"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("/phone/asterisk/bank/audiosocket?call=1.1&caller=%2B4930", "/phone/asterisk/bank/audiosocket…"),
+        ("/media/twilio/bank/t0ken", "/media/twilio/bank…"),
+        ("/media/2026/summer/beach.png?size=9", "/media/2026/summer/beach.png?size=9"),
+        ("/twilio?page=7", "/twilio?page=7"),
+    ],
+)
+def test_an_address_of_ours_is_shortened_before_anybody_has_answered_one(
+    caplog: pytest.LogCaptureFixture, address: str, shown: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    with discreet_web_log():
+        logging.getLogger("uvicorn.access").info('"%s %s"', "GET", address)
+    assert f'"GET {shown}"' in caplog.text
+
+
+def test_a_level_that_somebody_has_set_for_httpx_stays() -> None:
+    log = logging.getLogger("httpx")
+    level_before = log.level
+    log.setLevel(logging.NOTSET)
+    with discreet_web_log():
+        assert log.level == logging.WARNING
+    assert log.level == logging.NOTSET
+    log.setLevel(logging.INFO)
+    with discreet_web_log():
+        assert log.level == logging.INFO
+    log.setLevel(level_before)
 
 
 def test_a_patient_server_lets_a_call_come_to_its_end_and_takes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

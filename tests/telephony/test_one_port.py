@@ -19,6 +19,7 @@ from voiceagent.errors import OperatorError
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, UNREAD_MS
 from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import REQUEST_DEADLINE_MS, OnePort
+from voiceagent.telephony.settings import TelephonySettings
 
 
 async def _hello(request):
@@ -53,9 +54,17 @@ async def admit(request):
 
 
 @asynccontextmanager
-async def listening(clock, *, serve=echo, sockets=10, others=10, admit=admit):
+async def listening(clock, *, serve=echo, sockets=10, others=10, admit=admit, proxy=None):
     live = LiveLines(most=sockets)
-    port = OnePort(admit=admit, serve=serve, app=APP, clock=clock, live=live, max_http_connections=others)
+    port = OnePort(
+        admit=admit,
+        serve=serve,
+        app=APP,
+        clock=clock,
+        live=live,
+        max_http_connections=others,
+        is_proxy=lambda address: address == proxy,
+    )
     number = await port.open("127.0.0.1", 0)
     try:
         yield port, number
@@ -305,6 +314,118 @@ def test_one_web_request_too_many_is_told_503_and_media_sockets_are_taken(runnin
                 await ws.send("one")
                 assert await ws.recv() == "/media:one"
             for _, writer in (held, other):
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+REQUEST = b"GET /hello/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def kept_open(number, count, *, clock, address="127.0.0.1"):
+    """Make so many requests, each on a connection that is kept, a second apart."""
+    opened = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", number, local_addr=(address, 0))
+        writer.write(REQUEST)
+        await reader.readuntil(b"hello /hello/1\n")
+        clock.advance(1_000)
+        opened.append((reader, writer))
+    return opened
+
+
+async def still_answers(connection):
+    reader, writer = connection
+    writer.write(REQUEST)
+    return b"hello" in await reader.read(1_000)
+
+
+def test_connections_that_are_kept_open_do_not_keep_others_out(clock):
+    async def scenario():
+        async with listening(clock, others=4) as (_, number):
+            kept = await kept_open(number, 2, clock=clock)
+            kept += await kept_open(number, 2, clock=clock, address="127.0.0.2")
+            assert await still_answers(kept[0]), "the second is the one that has been idle for longest now"
+            clock.advance(1_000)
+            kept += await kept_open(number, 1, clock=clock, address="127.0.0.3")
+            assert await read_all(kept[1][0]) == b""
+            assert all([await still_answers(kept[number]) for number in (0, 2, 3, 4)])
+            for _, writer in kept:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_half_of_what_comes_by_a_proxy_is_not_half_of_everything(clock):
+    async def scenario():
+        async with listening(clock, sockets=10, others=4, proxy="127.0.0.1") as (port, number):
+            kept = await kept_open(number, 4, clock=clock)
+            assert all([await still_answers(each) for each in kept])
+            unread = []
+            for _ in range(12):
+                clock.advance(UNREAD_MS // 8)
+                unread.append(await asyncio.open_connection("127.0.0.1", number))
+            await letting_the_server_run(lambda: waiting_of(port, "127.0.0.1") == 12)
+            for _, writer in (*kept, *unread):
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("public_url", "address", "is_one"),
+    [
+        ("https://voice.example.com", "127.0.0.1", True),
+        ("https://voice.example.com", "172.18.0.2", True),
+        ("https://voice.example.com", "", True),
+        ("https://voice.example.com", "8.8.8.8", False),
+        ("http://127.0.0.1:8080", "127.0.0.1", False),
+        (None, "127.0.0.1", False),
+    ],
+)
+def test_everybody_comes_from_an_address_of_ours_where_somebody_else_speaks_tls(public_url, address, is_one):
+    settings = TelephonySettings(agents=frozenset({"bank"}), public_url=public_url, insecure=True)
+    assert settings.is_proxy(address) == is_one
+
+
+def test_who_keeps_too_many_open_closes_their_own(clock):
+    async def scenario():
+        async with listening(clock, others=4) as (_, number):
+            theirs = await kept_open(number, 1, clock=clock, address="127.0.0.2")
+            kept = await kept_open(number, 3, clock=clock)
+            assert await read_all(kept[0][0]) == b""
+            assert all([await still_answers(each) for each in (*theirs, *kept[1:])])
+            for _, writer in (*theirs, *kept):
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_begins_another_request_and_leaves_it_at_that_makes_room_too(clock):
+    async def scenario():
+        async with listening(clock, others=2) as (port, number):
+            kept = await kept_open(number, 1, clock=clock)
+            kept[0][1].write(b"GET")
+            await letting_the_server_run(lambda: all(one._cancel_deadline for one in port._http_state.connections))
+            kept += await kept_open(number, 1, clock=clock)
+            assert await read_all(kept[0][0]) == b""
+            for _, writer in kept:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_nobody_makes_room_who_is_being_answered(clock):
+    async def scenario():
+        async with listening(clock, others=2) as (port, number):
+            held, other = await kept_open(number, 1, clock=clock), await raw(number)
+            held[0][1].write(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            await letting_the_server_run(lambda: port._http_state.tasks)
+            other[1].write(REQUEST)
+            assert (await read_all(other[0])).startswith(b"HTTP/1.1 503")
+            held[0][1].write(b"123456789")
+            await held[0][0].readuntil(b"\r\n\r\n9")
+            for _, writer in (*held, other):
                 writer.close()
 
     asyncio.run(scenario())

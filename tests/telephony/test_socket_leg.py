@@ -18,6 +18,7 @@ from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
 from voiceagent.telephony.detecting import DetectingDialect
 from voiceagent.telephony.driver import (
+    MAX_DROPPED,
     MAX_EARLY_MS,
     MAX_REFUSED,
     SEND_DEADLINE_MS,
@@ -25,7 +26,8 @@ from voiceagent.telephony.driver import (
     START_DEADLINE_MS,
     SocketLeg,
 )
-from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS
+from voiceagent.telephony.leg_ending import ANSWERED_WITHIN_MS, LEAVES_WITHIN_MS
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.pacing import CATCH_UP_MS, MARK_GRACE_MS
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import ASKED_WITHIN_MS, Handover, Transfers
@@ -514,6 +516,41 @@ def test_a_flood_of_messages_is_dropped_unread_and_counted(clock):
     driven(clock, scenario)
 
 
+def test_a_flood_that_does_not_end_ends_its_connection(clock):
+    async def scenario(rig):
+        await rig.hear(*[mark("x")] * (2_000 + MAX_DROPPED - 1))
+        assert rig.socket.closed_with is None
+        assert rig.leg.counts["message faster than any call"] == MAX_DROPPED
+        await rig.hear(mark("x"))
+        assert rig.socket.closed_with == (1008, "too many messages")
+
+    driven(clock, scenario)
+
+
+def test_floods_long_ago_are_forgiven(clock):
+    async def scenario(rig):
+        for _ in range(2):
+            await rig.hear(*[mark("x")] * (2_000 + MAX_DROPPED - 1))
+            clock.stall(MAX_DROPPED * 10)
+        assert rig.socket.closed_with is None
+
+    driven(clock, scenario)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_far_side_for_which_too_much_waits_is_given_up_at_once_also_before_it_has_started(clock, start):
+    async def scenario(rig):
+        await settle()
+        rig.socket.unsent_bytes = MAX_WAITING_BYTES
+        clock.advance(40)
+        assert rig.socket.closed_with is None
+        rig.socket.unsent_bytes += 1
+        clock.advance(20)
+        assert rig.socket.closed_with == "aborted"
+
+    driven(clock, scenario, start=start)
+
+
 def test_a_flood_of_digits_is_dropped_and_counted(clock):
     async def scenario(rig):
         await rig.hear(*[digit("1")] * 500)
@@ -568,9 +605,10 @@ def test_digits_go_out_where_the_dialect_has_a_message_for_them(clock):
     driven(clock, scenario, dialect=_DialectWithKeys())
 
 
-def test_digits_are_not_pretended(clock):
+def test_digits_are_not_pretended(clock, caplog):
     async def scenario(rig):
         rig.leg.send_digits("12")
+        assert "2 keys are not pressed: twilio has no way" in caplog.text
         assert rig.socket.written == []
         assert rig.leg.counts["digits not sent"] == 2
 
@@ -763,6 +801,75 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
+class RestThatKnowsWhere(RestCalls):
+    """An exchange: it accepts to move a caller, and does so when `place` is another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = "1000@callers"
+
+    async def place_of(self, call):
+        return self.place
+
+
+def test_a_caller_is_handed_over_once_they_are_elsewhere_and_the_connection_has_ended(clock):
+    rest = RestThatKnowsWhere()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await settle()
+        assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        rest.place = "+4930@numbers"
+        await rig.pass_ms(200)
+        assert rig.socket.closed_with is None, "its caller would be hung up on"
+        assert not handing_over.done()
+        await rig.hear(STOP)
+        assert await handing_over is False
+        assert not await rig.transfers.is_leaving("CA0")
+        assert await rig.transfers.has_left("CA0")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+def test_a_caller_who_hangs_up_meanwhile_has_not_been_handed_over(clock):
+    rest = RestThatKnowsWhere()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await settle()
+        rest.place = None
+        await rig.hear(STOP)
+        clock.advance(100)
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await handing_over
+        assert not await rig.transfers.has_left("CA0")
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_caller_who_stays_where_they_were_has_not_been_handed_over(clock, breaks):
+    rest = RestThatKnowsWhere()
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await settle()
+        if breaks:
+            await rig.hear(None)
+        assert await rig.transfers.is_leaving("CA0")
+        for _ in range(LEAVES_WITHIN_MS // 100 + 1):
+            clock.advance(100)
+            await settle()
+        with pytest.raises(CallLost, match="not handed over within 5000 ms"):
+            await handing_over
+        assert not await rig.transfers.is_leaving("CA0")
+        if not breaks:
+            rig.leg.play("a2", b"x" * 800)
+            assert rig.kinds == ["media"], "the agent is heard again"
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
 ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")
 
 
@@ -811,14 +918,56 @@ def test_a_caller_goes_unannounced_where_it_cannot_be_done_and_that_is_said_once
     rest = RestCalls()
 
     async def scenario(rig):
-        assert await rig.leg.transfer("support", announcement) is False
+        comes_back = dialect is _DialectThatConsults
+        assert await rig.leg.transfer("support", announcement) is comes_back
         assert rest.asked == [("transfer", "CA0", "+4930", None)]
+        assert (await rig.transfers.consultations.of("CA0") is not None) is comes_back
         rig.transfers.cannot_announce("another")
         rig.transfers.cannot_announce("another")
 
     driven(clock, scenario, dialect=dialect(), controls={"rest": rest}, dialled_for=_dialled_for)
     assert caplog.text.count("rest cannot announce") == (announcement is not None)
     assert caplog.text.count("another cannot announce") == 1
+
+
+@pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
+def test_a_transfer_that_failed_leaves_nobody_who_is_put_through_later(clock, announcement):
+    rest = RestCalls(refuses=True, consults=True)
+
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="it refused"):
+            await rig.leg.transfer("support", announcement)
+        assert await rig.transfers.consultations.of("CA0") is None
+        assert await rig.transfers.has_left("CA0") is False
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+class _RestThatDials(RestCalls):
+    """It calls somebody, and its webhook says so long before it has answered us."""
+
+    transfers = None
+
+    async def consult(self, call, dialled):
+        self._note("consult", call, dialled.to, dialled.caller)
+        await self.transfers.consultations.placed(call, "peer")
+        await asyncio.Event().wait()
+
+
+def test_somebody_who_was_called_after_all_is_hung_up_on_when_the_transfer_is_given_up(clock):
+    rest = _RestThatDials(consults=True)
+
+    async def scenario(rig):
+        rest.transfers = rig.transfers
+        handing_over = asyncio.create_task(rig.leg.transfer("support", ANNOUNCEMENT))
+        await settle()
+        handing_over.cancel()
+        await asyncio.wait([handing_over])
+        await settle()
+        assert [asked[:2] for asked in rest.asked] == [("consult", "CA0"), ("hang up", "peer")]
+        assert await rig.transfers.consultations.of("CA0") is None
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
 
 
 def test_the_document_that_dials_announces_and_brings_back(clock):
@@ -966,6 +1115,149 @@ def test_a_request_that_fails_as_nobody_expects_is_said_without_its_own_words(cl
     assert "leg l1: a request to its provider failed: RuntimeError" in caplog.text
     assert "the recording of call CA0 at its provider is in doubt: RuntimeError" in caplog.text
     assert "12#" not in caplog.text
+
+
+class SlowKeys(RestCalls):
+    def __init__(self):
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def send_digits(self, call, digits):
+        await super().send_digits(call, digits)
+        await self.answers.wait()
+
+
+def test_a_call_whose_keys_are_being_pressed_is_ended_after_them(clock):
+    rest = SlowKeys()
+
+    async def scenario(rig):
+        rig.leg.send_digits("1")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await settle()
+        assert [what for what, *_ in rest.asked] == ["digits"]
+        rest.answers.set()
+        await settle()
+        clock.advance(SETTLE_MS)
+        await ending
+        assert [what for what, *_ in rest.asked] == ["digits", "hang up"]
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
+KEY_MS = 350
+
+
+class _DialectThatPresses(TwilioDialect):
+    features = replace(_DialectByRest.features, key_ms=KEY_MS)
+
+
+class _DialectThatPressesInBand(TwilioDialect):
+    features = replace(TWILIO_FEATURES, dialect="keys", digits_out="in_band", key_ms=KEY_MS)
+
+
+def test_a_provider_that_has_answered_has_not_pressed_yet_and_is_asked_for_more_when_it_has(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        rig.leg.send_digits("3")
+        await settle()
+        await rig.pass_ms(2 * KEY_MS - 20)
+        assert [digits for _, _, digits, _ in rest.asked] == ["12"]
+        await rig.pass_ms(20)
+        assert [digits for _, _, digits, _ in rest.asked] == ["12", "3"]
+        await rig.pass_ms(KEY_MS + 20)
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_nobody_waits_for_keys_that_a_provider_has_refused(clock):
+    rest = RestCalls(refuses=True)
+
+    async def scenario(rig):
+        rig.leg.send_digits("12")
+        rig.leg.send_digits("3")
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["12", "3"]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+@pytest.mark.parametrize("end", ["hang up", "transfer"])
+def test_a_call_ends_when_the_last_key_has_been_pressed_and_not_when_it_was_asked_for(clock, end):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("12#")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True) if end == "hang up" else rig.leg.transfer("support"))
+        await settle()
+        await rig.pass_ms(3 * KEY_MS + SETTLE_MS - 50)
+        assert [what for what, *_ in rest.asked] == ["digits"]
+        await rig.pass_ms(60)
+        await ending
+        assert [what for what, *_ in rest.asked] == ["digits", end]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_keys_that_go_out_in_the_connection_are_pressed_before_it_is_closed(clock):
+    async def scenario(rig):
+        rig.leg.send_digits("1")
+        rig.leg.send_digits("2")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(2 * KEY_MS + SETTLE_MS - 20)
+        assert rig.socket.closed_with is None
+        await rig.pass_ms(40)
+        await ending
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectThatPressesInBand())
+
+
+def test_an_agent_who_hangs_up_when_keys_are_pressed_has_hung_up_though_the_connection_breaks_before(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("123")
+        ending = asyncio.create_task(rig.leg.hang_up(drain=True))
+        await rig.pass_ms(100)
+        await rig.hear(None)
+        assert rig.call.events[-1] == LegLost("l1", rig.socket.end, may_return=False)
+        await rig.pass_ms(3 * KEY_MS)
+        await ending
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_when_the_caller_has_left_no_more_keys_are_pressed_and_nobody_waits_for_any(clock):
+    rest = RestCalls()
+
+    async def scenario(rig):
+        rig.leg.send_digits("123")
+        rig.leg.send_digits("4")
+        await rig.pass_ms(100)
+        await rig.hear(STOP)
+        await rig.leg.settled()
+        assert [digits for _, _, digits, _ in rest.asked] == ["123"]
+
+    driven(clock, scenario, dialect=_DialectThatPresses(), controls={"rest": rest})
+
+
+def test_keys_are_pressed_one_request_after_the_other(clock):
+    rest = SlowKeys()
+
+    async def scenario(rig):
+        for digits in "123":
+            rig.leg.send_digits(digits)
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["1"]
+        rest.answers.set()
+        await settle()
+        rig.leg.send_digits("4")
+        await settle()
+        assert [digits for _, _, digits, _ in rest.asked] == ["1", "2", "3", "4"]
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
 def test_without_an_interface_nothing_is_pretended(clock):

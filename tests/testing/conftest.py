@@ -16,7 +16,7 @@ from voiceagent.testing import CallFile, CallFiles, CallOutcome, CallPlayer
 AGENT = '''
 from voiceagent import (
     Facts, Filler, Flow, Digits, GuidedDialogue, HangUpAfter, HostSignals, Intent, Phase, Prefetch,
-    Requested, Say, Sealed, Silent, TransferTo, Transition, VoiceFails, tool,
+    Press, Requested, Say, Sealed, Silent, TransferTo, Transition, VoiceFails, tool,
 )
 
 
@@ -79,11 +79,13 @@ FLOW = Flow(
                 not_understood="I can tell you when we are open.",
             ),
         ),
+        Phase(name="menu", on_enter=Press(digits="12#"), prompt="desk/desk.md"),
         Phase(name="closed", on_enter=Say(text="We are closing now. Goodbye."), ends=HangUpAfter()),
         Phase(name="person", on_enter=Say(text="A colleague will help."), ends=TransferTo(target="office")),
     ),
     transitions=(
         Transition(on=HostSignals(name="closing_time"), to="closed"),
+        Transition(on=HostSignals(name="a_machine_answers"), to="menu"),
         Transition(on=Requested(name="person", description="They want a person."), to="person"),
         Transition(on=Silent(), to="closed"),
         Transition(on=VoiceFails(), to="person"),

@@ -91,6 +91,7 @@ conversations:
           history_not: secret
           offered: [book, person]
           offered_not: check_member
+          presses: 12#
           ended: yes
           transferred_to: office
     in_the_end: {phase: desk}

@@ -75,6 +75,7 @@ MISSED = {
     ("first", "hears_matching: ^desk"): ("hears_matching", "^desk", "'Hello, this is the desk. What is your code?'"),
     ("first", "ended: yes"): ("ended", "the call is over", "the call goes on, in phase hello"),
     ("first", "transferred_to: office"): ("transferred_to", "office", "no transfer"),
+    ("first", "presses: 12#"): ("presses", "12#", "no keys"),
     ("first", "calls: book"): ("calls", "book()", "no calls"),
     ("first", "fillers: 1..2"): ("fillers", "1..2", "0"),
     ("first", "filler_after_ms: 0..9000"): ("filler_after_ms", "0..9000 ms", "no filler"),
@@ -129,6 +130,14 @@ def test_an_expectation_is_missed(play: Play, where: tuple[str, str], told: tupl
     assert failure.turn == {"first": 1, "second": 2, "third": 3, "end": 0}[where[0]]
     assert missed.source is not None
     assert missed.source.line == {"first": 20, "second": 22, "third": 24, "end": 25}[where[0]]
+
+
+@pytest.mark.parametrize(("expected", "met"), [("12#", True), ("12", False)])
+def test_keys_are_expected_of_the_agent(play: Play, expected: str, met: bool) -> None:
+    pressed = play(
+        f"call:\n  - waits\n  - host_event: a_machine_answers\n    expect: {{presses: '{expected}', phase: menu}}"
+    )
+    assert (pressed.failure is None) == met, pressed.failure
 
 
 def test_numbers_are_the_same_number_however_they_are_written(play: Play) -> None:

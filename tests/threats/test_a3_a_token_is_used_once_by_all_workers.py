@@ -17,6 +17,7 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.stores import open_store
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import TOKEN_LIFETIME_MS, CallGrant, CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -54,6 +55,7 @@ class Worker:
             tokens=self.tokens,
             transfers=Transfers({}, clock, state),
             limits=CallLimits(_SETTINGS, state=state, clock=clock),
+            detections=Detections(state, clock),
         )
 
     async def _take(self, _: IncomingCall) -> None:

@@ -14,6 +14,7 @@ from voiceagent.ports import IncomingCall
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
@@ -75,6 +76,7 @@ def test_another_calls_stream_is_heard_by_neither(name: str) -> None:
             tokens=CallTokens(MemoryStore(clock)),
             transfers=Transfers({}, clock, MemoryStore(clock)),
             limits=CallLimits(settings, state=MemoryStore(clock), clock=clock),
+            detections=Detections(MemoryStore(clock), clock),
         )
         async with server.serving(Starlette()) as port:
             attacker, victim = await calls_in(port, "CAattacker"), await calls_in(port, "CAvictim")

@@ -56,7 +56,7 @@ def test_an_audiosocket_that_says_its_id_and_nothing_more(said: bytes) -> None:
     clock, line = StandingClock(), audiosocket_line()
 
     async def scenario() -> None:
-        settings = TelephonySettings(agents=frozenset({"desk"}), port=0, audiosockets=(line,))
+        settings = TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0, audiosockets=(line,))
         async with open_lines(settings, handler=never, healthy=lambda: True, clock=clock) as (media, _):
             carrier = await PacketCarrier.connects(line.port)
             carrier.sends(packet(0x01, bytes(16)) + said)

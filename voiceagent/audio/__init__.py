@@ -21,6 +21,7 @@ from voiceagent.audio.pcm import (
     pad_to_multiple,
     split_channels,
 )
+from voiceagent.audio.tones import Tone, ToneFinder
 from voiceagent.audio.wav import read_stereo_wav, read_wav, write_stereo_wav, write_wav
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "FRAME_MS",
     "MULAW_SILENCE",
     "SILENCE_DBFS",
+    "Tone",
+    "ToneFinder",
     "alaw_to_pcm16",
     "cut_frames",
     "duration_ms",

@@ -1,4 +1,4 @@
-"""The command line: `voiceagent serve`, `call`, `check`, `inspect`, `replay`, `test`."""
+"""The command line: `voiceagent new`, `chat`, `serve`, `call`, `check`, `inspect`, `replay`, `test`."""
 
 from __future__ import annotations
 

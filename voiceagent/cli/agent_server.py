@@ -24,7 +24,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
-from voiceagent.ports import CredentialBroker, IncomingCall, SpeechModelEngine
+from voiceagent.ports import Clock, CredentialBroker, IncomingCall, SpeechModelEngine
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -37,7 +37,7 @@ from voiceagent.runtime.session import Observer, Services
 from voiceagent.runtime.spending import Prices, Spending, SpendLimits
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import TransferTo
-from voiceagent.speech import open_engines, with_fallbacks
+from voiceagent.speech import Engines, open_engines, with_fallbacks
 from voiceagent.stores import open_store
 from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.controls import controls_of
@@ -51,7 +51,7 @@ from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
 from voiceagent.zones import read_zone
 
-__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server"]
+__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server", "broker_of"]
 
 _log = logging.getLogger(__name__)
 _GOODBYE_S = 20
@@ -105,6 +105,9 @@ class ServerSettings:
     retention: Retention | None = None
     """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
+    end_of_turn: Path | None = None
+    """File of the model that hears whether callers have finished; None: there is none."""
+    end_of_turn_sha256: str | None = None
     model: str | None = None
     """Names as `model_from` takes them, or None for the guided model alone."""
     speech_model: str | None = None
@@ -114,6 +117,8 @@ class ServerSettings:
     time_zone: str = "UTC"
     host_token: str | None = field(default=None, repr=False)
     """What lets the host application tell calls something over HTTP; None: nobody may."""
+    console_token: str | None = field(default=None, repr=False)
+    """What lets people see the pages at `/`; None: only from this machine, if at all."""
     probe_every_s: float = 0
     """How often the server calls itself; 0: never."""
     probe_providers: bool = False
@@ -245,8 +250,8 @@ async def agent_server(
             closing.push_async_callback(speech_model.close)
         pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
-        broker = await asyncio.to_thread(_broker, settings.service, pool, clock)
-        opened = await asyncio.to_thread(open_engines, settings.engines)
+        broker = await asyncio.to_thread(broker_of, settings.service, pool, clock)
+        opened = await asyncio.to_thread(_engines, settings)
         engines = with_fallbacks(opened, clock=clock, beside_model=speech_model is not None)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
@@ -302,6 +307,7 @@ async def agent_server(
             controls=controls,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
+            console_token=settings.console_token,
             spent=spending,
             mount=mount,
         )
@@ -321,6 +327,12 @@ def _left_alone_by_the_collector() -> Generator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _engines(settings: ServerSettings) -> Engines:
+    return open_engines(
+        settings.engines, end_of_turn=settings.end_of_turn, end_of_turn_sha256=settings.end_of_turn_sha256
+    )
 
 
 def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:
@@ -359,7 +371,8 @@ def _secrets(settings: ServerSettings) -> Iterator[str | None]:
     yield from (access.openai_api_key, access.anthropic_api_key, access.azure_openai_api_key, access.gemini_api_key)
 
 
-def _broker(service: ServiceSettings, pool: ConnectionPool, clock: SystemClock) -> CredentialBroker:
+def broker_of(service: ServiceSettings, pool: ConnectionPool, clock: Clock) -> CredentialBroker:
+    """Return what lets the agents' tools into their service. Raises OperatorError, MissingExtra."""
     if service.token_url is not None:
         return OAuthClientCredentials(
             pool,

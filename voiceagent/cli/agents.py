@@ -16,7 +16,7 @@ from voiceagent.spec.verify import verify
 from voiceagent.spec.verify.languages import unspoken_languages
 from voiceagent.speech import languages_of
 
-__all__ = ["agents_to_serve", "require_spoken"]
+__all__ = ["agents_to_serve", "checked_flow", "require_spoken", "tools_that_want_a_service"]
 
 
 def agents_to_serve(
@@ -29,8 +29,7 @@ def agents_to_serve(
     """
     flows: dict[str, Flow] = {}
     for agent in agents:
-        flow = load_flow(agent)
-        _require_checked(flow, agent)
+        flow = checked_flow(agent)
         require_spoken(flow, engines)
         name = Path(agent).resolve().name
         if name in flows:
@@ -41,11 +40,19 @@ def agents_to_serve(
     return flows
 
 
-def _require_checked(flow: Flow, agent: str) -> None:
+def checked_flow(agent: str) -> Flow:
+    """Return the flow of an agent. Raises PhaseError for one that `check` refuses."""
+    flow = load_flow(agent)
     wrong = [finding for finding in verify(flow) if finding.severity == "error"]
     if wrong:
         more = f" (and {len(wrong) - 1} more: voiceagent check {agent})" if len(wrong) > 1 else ""
         raise PhaseError(f"{wrong[0]}{more}")
+    return flow
+
+
+def tools_that_want_a_service(flow: Flow) -> tuple[str, ...]:
+    """Return the names of the tools that fail where no service is named."""
+    return tuple(dict.fromkeys(tool.name for tool in _tools_of(flow) if _wants_service(tool)))
 
 
 def require_spoken(flow: Flow, engines: Literal["local", "null"]) -> None:
@@ -56,7 +63,7 @@ def require_spoken(flow: Flow, engines: Literal["local", "null"]) -> None:
 
 
 def _require_no_service(flow: Flow, name: str) -> None:
-    wanting = dict.fromkeys(tool.name for tool in _tools_of(flow) if _wants_service(tool))
+    wanting = tools_that_want_a_service(flow)
     if wanting:
         raise OperatorError(f"the tools of {name} call a service ({', '.join(wanting)}): name it with --service-url")
 

@@ -11,17 +11,21 @@ import typer
 
 from voiceagent import __version__
 from voiceagent.cli.call import call
+from voiceagent.cli.chat import chat
 from voiceagent.cli.check import check
 from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
+from voiceagent.cli.doctor import doctor
 from voiceagent.cli.explore import explore
 from voiceagent.cli.graph import graph
 from voiceagent.cli.inspect import inspect
+from voiceagent.cli.new import new
 from voiceagent.cli.probe import probe
 from voiceagent.cli.promote import promote
 from voiceagent.cli.providers import providers
 from voiceagent.cli.purge import purge_records
 from voiceagent.cli.replay import replay
+from voiceagent.cli.report import report
 from voiceagent.cli.schema import schema
 from voiceagent.cli.serve import serve
 from voiceagent.cli.test import play
@@ -35,15 +39,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(new)
+app.command()(doctor)
 app.command()(serve)
 app.command()(call)
 app.command()(dial)
 app.command()(probe)
 app.command()(providers)
+app.command()(chat)
 app.command()(check)
 app.command()(graph)
 app.command()(diff)
 app.command()(inspect)
+app.command()(report)
 app.command()(replay)
 app.command()(promote)
 app.command("purge")(purge_records)

@@ -33,7 +33,7 @@ def dial(
     ] = "twilio",
     detect_machine: Annotated[  # noqa: FBT002 - how Typer declares a flag
         bool,
-        typer.Option("--detect-machine", help="Tell the agent whether a person answered, as parameter `answered_by`."),
+        typer.Option("--detect-machine", help="Have the provider say, too, whether a person or a machine answers."),
     ] = False,
     api: Annotated[
         str | None, typer.Option(envvar="VOICEAGENT_CARRIER_API", help="Another address of its REST interface.")
@@ -51,6 +51,8 @@ def dial(
             raise OperatorError(f"{number!r} is no telephone number: write it like +15551234567")
     if public_url is None and carrier != "asterisk":
         raise OperatorError("--public-url is missing: the provider asks there how the call goes on")
+    if detect_machine and not CONTROLS[carrier].detects_machines:
+        raise OperatorError(f"--detect-machine: {carrier} does not find out who answers; leave it out")
     settings = TelephonySettings(
         agents=frozenset({agent}),
         public_url=public_url,

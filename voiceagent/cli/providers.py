@@ -19,7 +19,9 @@ def providers() -> None:
     """Print what each dialect does in the connection itself (in_band), by REST, or not at all.
 
     `redirect`: the carrier asks our answer document what comes next once the connection is closed. `announce`: whoever
-    takes a caller is told about them first, and a caller whom nobody takes comes back.
+    takes a caller is told about them first, and a caller whom nobody takes comes back. `position`: by what the agent
+    knows how much of its speech was heard. `end told by`: a message says that the caller has hung up, or closing the
+    connection is enough. `stop reason`: whether it is said why they have.
 
     Example: voiceagent providers
     """
@@ -28,12 +30,17 @@ def providers() -> None:
         "clear",
         "marks",
         "marks on clear",
+        "position",
+        "digits in",
         "digits out",
         "transfer",
         "announce",
         "hang up",
+        "end told by",
+        "stop reason",
         "recording",
         "dial out",
+        "machine detection",
         "socket let in by",
         "webhook proved by",
     )
@@ -41,10 +48,11 @@ def providers() -> None:
         if row.name != _DETECTED:
             table.add_row(*_cells(row.features), row.socket_proof.replace("_", " "), row.webhook_proof or "no webhook")
     table.add_row(*_cells(AUDIOSOCKET_FEATURES), "id", "no webhook")
-    Console(width=None if Console().is_terminal else 200).print(table)
+    Console(width=None if Console().is_terminal else 240).print(table)
 
 
 def _cells(features: LegFeatures) -> tuple[str, ...]:
+    control = CONTROLS.get(features.dialect)
     dropped = "dropped" if features.marks else "no"
     returned = "sent back" if features.marks_return_on_clear else dropped
     return (
@@ -52,10 +60,15 @@ def _cells(features: LegFeatures) -> tuple[str, ...]:
         "yes" if features.clear else "no",
         "yes" if features.marks else "no",
         returned,
+        features.position,
+        features.digits_in,
         features.digits_out,
         features.transfer,
         features.announce,
         features.hang_up,
+        "closing" if features.close_is_hang_up else "message",
+        "yes" if features.stop_reason else "no",
         features.record,
-        "rest" if features.dialect in CONTROLS else "no",
+        "rest" if control is not None else "no",
+        "rest" if control is not None and control.detects_machines else "no",
     )

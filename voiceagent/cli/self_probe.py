@@ -115,7 +115,7 @@ class SelfProbe:
     async def _wrong(self, door: _Door) -> list[str]:
         """Try the engines and every agent, once; return what is wrong."""
         try:
-            voices = {flow.voice: flow for flow in self._flows().values()}
+            voices = {flow.manner_of(flow.phase(flow.initial)): flow for flow in self._flows().values()}
             async with within(_ENGINES_MS * len(voices), self._services.clock):
                 for flow in voices.values():
                     await _spoken_and_heard(self._services.engines, flow)
@@ -181,7 +181,7 @@ async def _spoken_and_heard(engines: Engines, flow: Flow) -> None:
     try:
         apology = flow.wording_of(first).phrases.apology
         sentence = f"1, {apology}"  # in the phase's language, and not as it was rendered ahead
-        await ears.transcribe(b"".join([piece async for piece in voice.speak(sentence)]))
+        await ears.transcribe(b"".join([piece async for piece in voice.speak(sentence) if isinstance(piece, bytes)]))
     finally:
         voice.close()
         ears.close()

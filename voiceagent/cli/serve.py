@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
 import logging
 import os
@@ -23,6 +22,7 @@ from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
 from voiceagent.cli.spend_options import max_spend_from, prices_from
 from voiceagent.cli.workers import Inherited, Supervisor, inherited, listening_socket
+from voiceagent.console.web import console_access
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
@@ -33,7 +33,7 @@ from voiceagent.runtime.retention import DEFAULT_DAYS, Retention, days_from
 from voiceagent.spec.flow import Flow
 from voiceagent.telephony.byte_order import L16Order
 from voiceagent.telephony.certificate import Certificate
-from voiceagent.telephony.settings import CarrierKeys, SignalWireCodec, TelephonySettings
+from voiceagent.telephony.settings import CarrierKeys, SignalWireCodec, TelephonySettings, is_this_machine
 from voiceagent.telephony.telnyx import TelnyxCodec
 
 __all__ = ["serve"]
@@ -110,13 +110,16 @@ def serve(
     audiosocket: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[AGENT=][HOST:]PORT", help="Take Asterisk's AudioSocket calls there as well. Repeatable."
+            metavar="[AGENT=][HOST:]PORT",
+            help="Take Asterisk's AudioSocket calls there as well, with an id that lets them in. Repeatable.",
         ),
     ] = None,
     audiosocket_id: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="VOICEAGENT_AUDIOSOCKET_IDS", metavar="UUID", help="Let in only who sends this id. Repeatable."
+            envvar="VOICEAGENT_AUDIOSOCKET_IDS",
+            metavar="UUID",
+            help="Let in who sends this id, besides those asked for with the Asterisk's password. Repeatable.",
         ),
     ] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="Calls at a time; the next one is refused.")] = 100,
@@ -164,6 +167,14 @@ def serve(
     drain_s: Annotated[
         int, typer.Option(min=0, help="How long calls may go on after SIGTERM; then they are told goodbye.")
     ] = 120,
+    console_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VOICEAGENT_CONSOLE_TOKEN",
+            help="Lets people see the pages at / and call agents from there. Without it only this machine's do, and "
+            "nobody's where there is a --public-url or another --host.",
+        ),
+    ] = None,
     host_token: Annotated[
         str | None,
         typer.Option(envvar="VOICEAGENT_HOST_TOKEN", help="Secret of the application that may tell calls something."),
@@ -226,6 +237,7 @@ def serve(
         transfer_targets=_targets(transfer or ()),
     )
     _require_somebody_gets_in(telephony)
+    console_access(telephony, console_token)  # a token that could be guessed is refused before anything is loaded
     if tls_cert is not None and tls_key is not None:
         Certificate(tls_cert, tls_key)  # before anything is loaded, and by a supervisor in place of its workers
     require_writable(serving.journals)
@@ -236,6 +248,7 @@ def serve(
         recordings=record,
         record_at_provider=record_at_provider,
         host_token=host_token,
+        console_token=console_token,
         probe_every_s=probe_every_s,
         probe_providers=probe_providers,
         prices=prices_from(prices, max_spend=max_spend),
@@ -290,7 +303,7 @@ def _targets(given: Sequence[str]) -> dict[str, str]:
 
 def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
     if telephony.insecure:
-        if not _is_this_machine(telephony.host):
+        if not is_this_machine(telephony.host):
             _log.warning("--insecure on %s: whoever reaches this machine may call", telephony.host)
         return
     missing = {
@@ -300,13 +313,6 @@ def _require_somebody_gets_in(telephony: TelephonySettings) -> None:
     unset = " and ".join(name for name, value in missing.items() if not value)
     if unset and not (telephony.audiosockets or telephony.asterisk_password):
         raise OperatorError(f"every call would be refused: set {unset}, or try --insecure")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _run(serving: Coroutine[None, None, None]) -> None:
@@ -423,4 +429,6 @@ def _print_addresses(settings: ServerSettings, port: int) -> None:
             typer.echo(f"serving {agent}: asterisk ws{here}/media/asterisk/{agent}")
     for line in telephony.audiosockets:
         typer.echo(f"serving {line.agent}: audiosocket {line.host}:{line.port}")
+    if console_access(telephony, settings.console_token) is not None:
+        typer.echo(f"call from a browser: http{here}/")
     typer.echo(f"journals in {settings.journals}/; health http{here}/healthz")

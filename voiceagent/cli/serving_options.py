@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +29,18 @@ class ServingOptions:
     engines: Annotated[
         Literal["local", "null"], typer.Option(help="Speech engines: `local`, or `null` for load tests.")
     ] = "local"
+    end_of_turn: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VOICEAGENT_END_OF_TURN",
+            metavar="FILE",
+            help="A Smart Turn v3 (ONNX): it hears whether callers have finished, where they say anything.",
+        ),
+    ] = None
+    end_of_turn_sha256: Annotated[
+        str | None,
+        typer.Option(envvar="VOICEAGENT_END_OF_TURN_SHA256", metavar="HEX", help="What that file has to be."),
+    ] = None
     model: Annotated[
         str | None,
         typer.Option(
@@ -122,6 +134,8 @@ class ServingOptions:
             journals=self.journals,
             state=self.state,
             engines=self.engines,
+            end_of_turn=self.end_of_turn,
+            end_of_turn_sha256=self.end_of_turn_sha256,
             model=self.model,
             speech_model=self.speech_model,
             access=ProviderAccess(
@@ -166,14 +180,18 @@ def _is_address(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def with_serving_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ServingOptions; it takes them as its parameter `serving`."""
+def with_serving_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Give a command the options of ServingOptions; it takes them as its parameter `serving`.
+
+    Those that it has no use for, `without`, are left at their defaults and not offered.
+    """
     hints = typing.get_type_hints(ServingOptions, include_extras=True)
     shared = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
         for field in fields(ServingOptions)
+        if field.name not in without
     ]
 
     @functools.wraps(command)

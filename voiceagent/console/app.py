@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from voiceagent.console.asterisk import asterisk_routes
+from voiceagent.console.asterisk import AsteriskQuestions
 from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.console.telnyx import TelnyxDesk
 from voiceagent.console.twiml import connect, dial, dial_and_ask, say, twiml
+from voiceagent.console.web import ConsoleAccess, WebConsole
 from voiceagent.console.webhooks import MAX_FORM_BYTES, pairs, read_webhook, refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
@@ -27,6 +28,7 @@ from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.consultations import NOBODY_THERE
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import TelephonySettings
@@ -50,6 +52,7 @@ def control_plane(
     tokens: CallTokens,
     transfers: Transfers,
     limits: CallLimits,
+    detections: Detections,
     ready: Callable[[], bool],
     takes: Callable[[str], bool],
     may_go_on: MayGoOn,
@@ -57,14 +60,16 @@ def control_plane(
     telnyx: TelnyxCalls | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
+    console: ConsoleAccess | None = None,
 ) -> Starlette:
     """Return the ASGI app.
 
     `ready` says whether a new call would be taken, `takes` whether one for this agent would; `tokens` is what the
     media server redeems, `transfers` where its legs note whom the carrier is to dial; `limits` say whether this caller
-    may begin another call; `telnyx` is what answers calls there; `connect` has the media server connect to an exchange
-    that waits for it. Where the last synthetic call was not answered nothing is `proven`: whoever spreads calls is to
-    send them elsewhere, but one that comes all the same is taken. Without `host` nobody can tell a call anything.
+    may begin another call; `detections` are told who has answered those that we have placed; `telnyx` is what answers
+    calls there; `connect` has the media server connect to an exchange that waits for it. Where the last synthetic call
+    was not answered nothing is `proven`: whoever spreads calls is to send them elsewhere, but one that comes all the
+    same is taken. Without `host` nobody can tell a call anything, and without `console` there are no pages.
     """
 
     def why_not(agent: str) -> str | None:
@@ -78,6 +83,7 @@ def control_plane(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=detections,
         why_not=why_not,
         may_go_on=may_go_on,
         telnyx=telnyx,
@@ -101,9 +107,17 @@ def control_plane(
     ]
     for row in DIALECTS.values():
         routes += lines.routes_of(row)
-    routes += asterisk_routes(
-        settings, clock=clock, tokens=tokens, may_go_on=may_go_on, has_left=transfers.has_left, connect=connect
-    )
+    routes += AsteriskQuestions(
+        settings=settings,
+        clock=clock,
+        tokens=tokens,
+        may_go_on=may_go_on,
+        is_leaving=transfers.is_leaving,
+        connect=connect,
+        why_not=why_not,
+    ).routes()
+    if console is not None:
+        routes += WebConsole(settings=settings, tokens=tokens, why_not=why_not, access=console).routes()
     return Starlette(routes=routes)
 
 
@@ -134,15 +148,16 @@ class _Asked:
     @property
     def caller(self) -> str | None:
         """Who is on the other end, whoever has dialled."""
-        return self.form.get("To" if self._outgoing else "From")
+        return self.form.get("To" if self.outbound else "From")
 
     @property
     def called(self) -> str | None:
         """Our own number."""
-        return self.form.get("From" if self._outgoing else "To")
+        return self.form.get("From" if self.outbound else "To")
 
     @property
-    def _outgoing(self) -> bool:
+    def outbound(self) -> bool:
+        """Whether we have placed the call."""
         return self.form.get("Direction", "").startswith("outbound")
 
 
@@ -155,6 +170,7 @@ class _Lines:
     tokens: CallTokens
     transfers: Transfers
     limits: CallLimits
+    detections: Detections
     why_not: Callable[[str], str | None]
     """Why no new call is taken for this agent."""
     may_go_on: MayGoOn
@@ -169,6 +185,7 @@ class _Lines:
                     self._route(row, "answer", self._answer_document, methods),
                     self._route(row, "after", self._after, methods),
                     self._route(row, "announce", self._announce, methods),
+                    self._route(row, "machine", self._detected, ["POST"]),
                 ]
             case "telnyx":
                 return [self._route(row, "answer", self._answer_commands, ["POST"])]
@@ -249,12 +266,32 @@ class _Lines:
         except StateUnavailable as exc:
             _log.error("somebody is connected to a caller unannounced: %s", exc)
             consultation = None
-        return twiml(say(consultation.announcement) if consultation is not None else "")
+        announcement = consultation.announcement if consultation is not None else None
+        return twiml(say(announcement) if announcement is not None else "")
+
+    async def _detected(self, request: Request, row: DialectRow) -> Response:
+        """Learn who has answered a call that goes on meanwhile."""
+        asked = await self._asked(request, row)
+        if isinstance(asked, Response):
+            return asked
+        try:
+            await self.detections.told(asked.call, asked.form.get("AnsweredBy", ""))
+        except StateUnavailable as exc:
+            return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody can note who has answered: {exc}")
+        return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _connected(self, request: Request, asked: _Asked, *, again: bool = False) -> Response:
         """Have the carrier connect the call to us, and ask us afterwards what comes next."""
         name = asked.row.name
-        grant = CallGrant(asked.agent, asked.call, name, caller=asked.caller, called=asked.called, again=again)
+        grant = CallGrant(
+            asked.agent,
+            asked.call,
+            name,
+            caller=asked.caller,
+            called=asked.called,
+            again=again,
+            outbound=asked.outbound,
+        )
         try:
             token = await self.tokens.mint(grant)
         except StateUnavailable as exc:
@@ -312,6 +349,7 @@ class _Lines:
             calls=self.telnyx,
             tokens=self.tokens,
             consultations=self.transfers.consultations,
+            detections=self.detections,
             why_not=self.why_not,
             over=self.limits.caller_is_over,
             has_left=self.transfers.has_left,
@@ -320,7 +358,10 @@ class _Lines:
         return await desk.answer(request, _agent(request), body, _parameters(pairs(request.url.query)))
 
     async def _answer_address(self, request: Request, row: DialectRow) -> Response:
-        """Give an address that one connection may use, once; a page has to name the call that comes with it."""
+        """Give an address that one connection may use, once; a page has to name the call that comes with it.
+
+        Who calls is said here, by whoever knows the secret, and not by the page, and which of a carrier's calls it is.
+        """
         body = await self._read(request, row)
         if isinstance(body, Response):
             return body
@@ -329,9 +370,13 @@ class _Lines:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no public URL is configured")
         if (why := self.why_not(agent)) is not None:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, why)
-        call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else None
+        form = dict(pairs(body.decode("utf-8", "replace")))
+        call = f"web-{secrets.token_hex(16)}" if row.name == "browser" else form.get("call") or None
+        if call is not None and not is_id(call):
+            return refused(request, HTTPStatus.BAD_REQUEST, "it names no call")
+        caller = form.get("caller") or None
         try:
-            token = await self.tokens.mint(CallGrant(agent, call, row.name))
+            token = await self.tokens.mint(CallGrant(agent, call, row.name, caller=caller))
         except StateUnavailable as exc:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
         address = {"url": base + media_path(row.name, agent, token)} | ({"call": call} if call else {})

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from voiceagent.console.request_body import read_body
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.runtime.recording import STOPPED
@@ -63,7 +64,7 @@ async def host_event(request: Request, access: HostAccess | None) -> Response:
     if not access.admits(request):
         _log.warning("refused a host event: no token, or a wrong one")
         return _answer(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-    body = await _body(request)
+    body = await read_body(request, at_most_bytes=MAX_EVENT_BYTES)
     if body is None:
         return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
@@ -75,19 +76,6 @@ async def host_event(request: Request, access: HostAccess | None) -> Response:
         return PlainTextResponse(f"{event.name} is said by the server alone\n", status_code=HTTPStatus.BAD_REQUEST)
     told = access.tell(CallId(request.path_params["call"]), event.name, event.payload)
     return _answer(HTTPStatus.ACCEPTED if told else HTTPStatus.NOT_FOUND)
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the whole body; None where it is too long, or does not come to its end."""
-    body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_EVENT_BYTES:
-                return None
-    except ClientDisconnect:
-        return None
-    return bytes(body)
 
 
 def _answer(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from voiceagent.console.app import control_plane
 from voiceagent.console.host import HostAccess
 from voiceagent.console.may_go_on import MayGoOn
+from voiceagent.console.web import console_access
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState, SpentLately
 from voiceagent.stores.memory import MemoryStore
@@ -17,6 +18,7 @@ from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.asgi import media_route
 from voiceagent.telephony.call_control import CallControl
 from voiceagent.telephony.call_tokens import CallTokens
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.settings import TelephonySettings
@@ -43,6 +45,7 @@ async def open_lines(
     controls: Mapping[str, CallControl] | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
+    console_token: str | None = None,
     spent: SpentLately | None = None,
     mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
@@ -50,7 +53,8 @@ async def open_lines(
 
     With `mount` no port is opened, and 0 is given for it: `mount` gets the app that somebody else is to serve.
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
-    unless it is `proven` that calls are answered; `host` may tell calls something. `state` is what this
+    unless it is `proven` that calls are answered; `host` may tell calls something. Whoever shows `console_token` sees
+    the pages, as `console_access` says; who serves the app has pages of their own. `state` is what this
     worker shares with others; without it there are none. A call whose connection broke is connected again where it
     `may_go_on`. `controls` are the providers' REST interfaces, by dialect; Telnyx' answers its calls. None is begun for
     whoever has `spent` too much. Raises OperatorError where the port cannot be opened.
@@ -66,6 +70,7 @@ async def open_lines(
     def connect(url: str, admitted: Admission) -> bool:
         return media.connect(url, admitted)
 
+    detections = Detections(state, clock)
     controls = controls or {}
     telnyx = controls.get("telnyx")
     app = control_plane(
@@ -74,6 +79,7 @@ async def open_lines(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=detections,
         ready=lambda: media.ready and healthy(),
         takes=takes,
         may_go_on=may_go_on,
@@ -81,6 +87,7 @@ async def open_lines(
         telnyx=telnyx if isinstance(telnyx, TelnyxCalls) else None,
         proven=proven,
         host=host,
+        console=console_access(settings, console_token) if mount is None else None,
     )
     media = MediaServer(
         settings,
@@ -89,6 +96,7 @@ async def open_lines(
         tokens=tokens,
         transfers=transfers,
         limits=limits,
+        detections=detections,
         controls=controls,
         shared=state,
     )

@@ -1,15 +1,15 @@
 """Telnyx' webhooks: there is no document to answer with; every step is a command that we send.
 
-A call that rings is answered; one that was answered has its media connected to us, or, where whoever placed it wants to
-know whether a person has answered, once that is known. A stream that broke off is begun anew where the call goes on.
-Whoever is called for a caller is told about them and then connected; if they are not there, the caller comes back.
+A call that rings is answered; one that was answered has its media connected to us; who has answered one that we have
+placed is told to it later, where that was asked for. A stream that broke off is begun anew where the call goes on.
+Whoever is called for a caller may be told about them, and is connected; if they are not there, the caller comes back.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -21,10 +21,11 @@ from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
-from voiceagent.telephony.consultations import NOBODY_THERE, Consultations
+from voiceagent.telephony.consultations import NOBODY_THERE, Consultation, Consultations
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.streams import named_by
-from voiceagent.telephony.telnyx_calls import DETECTING, LEAVING, PLACED, TelnyxCalls, consulted_for
+from voiceagent.telephony.telnyx_calls import LEAVING, PLACED, TelnyxCalls, consulted_for
 from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 
 __all__ = ["TelnyxDesk"]
@@ -41,10 +42,9 @@ class _Asked:
     caller: str | None
     called: str | None
     outgoing: bool
-    detecting: bool
     leaving: bool
     found: str | None
-    """What answered a call that we placed: `human`, `machine` or `not_sure`."""
+    """What answered a call that we placed, or how its greeting has ended, in Telnyx' word."""
     consulted_for: str | None
     """The caller's call, where this one reaches somebody on their behalf."""
     stream: str | None
@@ -59,6 +59,7 @@ class TelnyxDesk:
     calls: TelnyxCalls
     tokens: CallTokens
     consultations: Consultations
+    detections: Detections
     why_not: Callable[[str], str | None]
     """Why no new call is taken for this agent."""
     over: Callable[[str, str | None], Awaitable[str | None]]
@@ -93,21 +94,23 @@ class TelnyxDesk:
                     await self.calls.reject(asked.call)
                 else:
                     await self.calls.answer(asked.call)
-            case "call.answered" if not asked.detecting:
+            case "call.answered":
                 await self._stream(agent, asked.call, asked, parameters)
-            case "call.machine.detection.ended":
-                await self._stream(agent, asked.call, asked, {**parameters, "answered_by": asked.found or "not_sure"})
+            case (
+                "call.machine.detection.ended"
+                | "call.machine.greeting.ended"
+                | "call.machine.premium.detection.ended"
+                | "call.machine.premium.greeting.ended"
+            ):
+                await self.detections.told(asked.call, asked.found or "")
             case "streaming.failed" | "streaming.stopped" if await self._has_newer(asked):
                 pass  # several are sent about one stream, and some of them late
             case "streaming.failed" | "streaming.stopped":
-                # A caller for whom somebody is called waits for them, and not for us.
-                waits = await self.consultations.of(asked.call) is not None or await self.has_left(asked.call)
-                if not waits and await self.may_go_on(agent, CallId(asked.call)):
-                    await self._stream(agent, asked.call, asked, parameters, again=True)
-                elif not waits:  # without a stream nobody would be heard in it, and it would go on
-                    await self.calls.hang_up(asked.call)
+                await self._stream_ended(agent, asked, parameters)
             case "call.speak.ended" if asked.leaving:
                 await self.calls.hang_up(asked.call)
+            case "call.bridged":
+                await self.consultations.bridged(asked.call)
             case "call.hangup":
                 await self._caller_left(asked.call)
             case _:  # many more are sent, and none of them asks for anything
@@ -116,25 +119,31 @@ class TelnyxDesk:
     # --- somebody is called for a caller -----------------------------------------------------------------------------
 
     async def _consult(self, agent: str, asked: _Asked, caller: str) -> None:
+        consultation = await self.consultations.of(caller)
+        if consultation is None or not consultation.is_with(asked.call):
+            # The caller has left, or the agent has gone on with them: nobody is to be put through.
+            if asked.event in ("call.initiated", "call.answered", "call.speak.ended"):
+                await self.calls.hang_up(asked.call)
+            return
         match asked.event:
+            case "call.initiated":
+                await self.consultations.placed(caller, asked.call)
             case "call.answered":
-                consultation = await self.consultations.of(caller)
-                if consultation is None:
-                    await self.calls.hang_up(asked.call)
+                if consultation.announcement is None:
+                    await self.consultations.answered(caller)
                 else:
                     await self.calls.speak(asked.call, consultation.announcement)
+            case "call.bridged":
+                await self.consultations.bridged(caller)
             case "call.speak.ended":
-                await self._connect(caller, asked.call)
-            case "call.hangup":
-                consultation = await self.consultations.of(caller)
-                if consultation is not None and not consultation.connected:
-                    await self._take_back(agent, asked, caller)
+                await self._connect(caller, asked.call, consultation)
+            case "call.hangup" if not await self.consultations.is_taken(caller, consultation):
+                await self._take_back(agent, asked, caller)
             case _:
                 pass
 
-    async def _connect(self, caller: str, peer: str) -> None:
-        consultation = await self.consultations.of(caller)
-        if consultation is None or consultation.connected:
+    async def _connect(self, caller: str, peer: str, consultation: Consultation) -> None:
+        if consultation.connected:
             return
         await self.consultations.connected(caller)
         try:
@@ -146,21 +155,37 @@ class TelnyxDesk:
 
     async def _take_back(self, agent: str, asked: _Asked, caller: str) -> None:
         """Nobody has taken the caller: they are connected to us again, or told why not."""
-        if await self.consultations.end(caller) is None:
+        consultation = await self.consultations.end(caller)
+        if consultation is None:
             return
-        if await self.may_go_on(agent, CallId(caller)):
-            await self._stream(agent, caller, asked, {}, again=True)
-        else:
-            _log.warning("call %s: nobody took the caller, and its time with us is over", caller)
-            await self.calls.speak(caller, NOBODY_THERE, client_state=LEAVING)
+        try:
+            if await self.may_go_on(agent, CallId(caller)):
+                # What the webhook says of numbers is about the call that was placed.
+                await self._stream(agent, caller, replace(asked, caller=None, called=None), {}, again=True)
+            else:
+                _log.warning("call %s: nobody took the caller, and its time with us is over", caller)
+                await self.calls.speak(caller, NOBODY_THERE, client_state=LEAVING)
+        except CallLost:
+            await self.consultations.begin(caller, consultation.announcement)  # so that the next webhook leads back
+            raise
 
     async def _caller_left(self, caller: str) -> None:
         """Nobody waits any more for whoever is being called."""
         consultation = await self.consultations.end(caller)
-        if consultation is not None and consultation.peer is not None and not consultation.connected:
-            await self.calls.hang_up(consultation.peer)
+        if consultation is None or consultation.peer is None or await self.consultations.is_taken(caller, consultation):
+            return
+        await self.calls.hang_up(consultation.peer)
 
     # --- media -------------------------------------------------------------------------------------------------------
+
+    async def _stream_ended(self, agent: str, asked: _Asked, parameters: Mapping[str, str]) -> None:
+        # A caller for whom somebody is called waits for them, and not for us.
+        if await self.consultations.of(asked.call) is not None or await self.has_left(asked.call):
+            return
+        if await self.may_go_on(agent, CallId(asked.call)):
+            await self._stream(agent, asked.call, asked, parameters, again=True)
+        else:  # without a stream nobody would be heard in it, and it would go on
+            await self.calls.hang_up(asked.call)
 
     async def _has_newer(self, asked: _Asked) -> bool:
         return asked.stream is not None and await self.tokens.streams.is_old(asked.call, asked.stream)
@@ -173,7 +198,7 @@ class TelnyxDesk:
             raise CallLost("no public URL is configured for the media to connect to")
         # Who calls is who is on the other end, whoever has dialled.
         caller, called = (asked.called, asked.caller) if asked.outgoing else (asked.caller, asked.called)
-        grant = CallGrant(agent, call, "telnyx", caller=caller, called=called, again=again)
+        grant = CallGrant(agent, call, "telnyx", caller=caller, called=called, again=again, outbound=asked.outgoing)
         url = base + media_path("telnyx", agent, await self.tokens.mint(grant))
         once = _once(asked) if again else "stream"
         before = await self.tokens.streams.begins(call, url, command=once, again=again)
@@ -204,8 +229,7 @@ def _read(body: bytes) -> _Asked | None:
         call,
         caller=as_text(payload.get("from")),
         called=as_text(payload.get("to")),
-        outgoing=payload.get("direction") == "outgoing" or payload.get("client_state") in (PLACED, DETECTING),
-        detecting=payload.get("client_state") == DETECTING,
+        outgoing=payload.get("direction") == "outgoing" or payload.get("client_state") == PLACED,
         leaving=payload.get("client_state") == LEAVING,
         consulted_for=consulted_for(as_text(payload.get("client_state"))),
         found=as_text(payload.get("result")),

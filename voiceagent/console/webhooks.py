@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import assert_never
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from voiceagent.console.request_body import read_body
 from voiceagent.errors import OperatorError
 from voiceagent.telephony.asgi import target_of
 from voiceagent.telephony.dialects import DialectRow
@@ -35,7 +36,7 @@ async def read_webhook(
     """
     if not settings.insecure and not _could_prove(request, row, settings):
         return refused(request, HTTPStatus.FORBIDDEN, "not signed, or nothing is configured to check it by")
-    body = await _body(request)
+    body = await read_body(request, at_most_bytes=MAX_FORM_BYTES)
     if body is None:
         return refused(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long, or was broken off")
     try:
@@ -57,19 +58,6 @@ def refused(request: Request, status: HTTPStatus, why: str) -> Response:
     """Say so in our log; the far side is told the status only."""
     _log.warning("refused %s with %d: %s", request.scope["route"].path, status, why)
     return PlainTextResponse(f"{status.phrase}\n", status_code=status)
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the whole body; None where it is too long or does not come to its end."""
-    body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_FORM_BYTES:
-                return None
-    except ClientDisconnect:
-        return None
-    return bytes(body)
 
 
 # --- proof -----------------------------------------------------------------------------------------------------------

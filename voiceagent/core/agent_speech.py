@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from voiceagent.core.effects import Speak, SpeechKind
 from voiceagent.core.ids import ReplyId, UtteranceId
+from voiceagent.language import Language, WordLength, word_ends
 
 __all__ = ["AgentSpeech", "Clause", "Spoken"]
-
-_MS_PER_CHARACTER = 65
-"""Length of speech whose audio is not known yet: 15 characters a second, a usual speaking rate."""
 
 
 @dataclass(slots=True)
@@ -18,13 +17,41 @@ class Clause:
     """A piece of an utterance that was sent at once."""
 
     text: str
+    language: Language
     duration_ms: int | None = None
     """Known once its audio is complete."""
+    told_ends_ms: tuple[int, ...] | None = None
+    """When each word is over, where the synthesizer has told."""
+    _lengths: Sequence[WordLength] | None = None
 
     @property
     def expected_ms(self) -> int:
         """Its length, or an estimate."""
-        return len(self.text) * _MS_PER_CHARACTER if self.duration_ms is None else self.duration_ms
+        if self.duration_ms is not None:
+            return self.duration_ms
+        return sum(said_ms + pause_ms for said_ms, pause_ms in self._estimated) if self.text else 0
+
+    @property
+    def word_ends_ms(self) -> Sequence[int]:
+        """When each of its words is over; an estimate where nobody has told."""
+        if self.told_ends_ms is not None and len(self.told_ends_ms) == self.text.count(" ") + 1:
+            return self.told_ends_ms
+        return word_ends(self._estimated, self.duration_ms)
+
+    def after(self, heard_ms: int) -> tuple[str, str]:
+        """Return its words of which the last sound was heard within so long, and the others."""
+        words, ends_ms = self.text.split(" "), self.word_ends_ms
+        said = 0
+        # Whatever was told of them, no word is over before the one in front of it is.
+        while said < len(words) and ends_ms[said] <= heard_ms:
+            said += 1
+        return " ".join(words[:said]), " ".join(words[said:])
+
+    @property
+    def _estimated(self) -> Sequence[WordLength]:
+        if self._lengths is None:
+            self._lengths = self.language.word_lengths(self.text)
+        return self._lengths
 
 
 @dataclass(slots=True)
@@ -34,6 +61,8 @@ class Spoken:
     id: UtteranceId
     kind: SpeechKind
     interruptible: bool
+    language: Language
+    """Of the phase that says it: the call may be in another one before it is over."""
     clauses: list[Clause] = field(default_factory=list[Clause])
     complete: bool = False
     """No clause follows."""
@@ -97,18 +126,9 @@ class Spoken:
                 heard.append(clause.text)
                 left_ms -= length_ms
                 continue
-            words = clause.text.split(" ")
-            # Words take time by their letters; a word counts as heard once its last sound was.
-            total = len(clause.text) or 1
-            said = 0
-            characters = 0
-            for word in words:
-                characters += len(word) + 1
-                if length_ms * (characters - 1) > left_ms * total:
-                    break
-                said += 1
-            heard.append(" ".join(words[:said]))
-            rest = [" ".join(words[said:]), *(later.text for later in self.clauses[index + 1 :])]
+            said, unsaid = clause.after(left_ms)
+            heard.append(said)
+            rest = [unsaid, *(later.text for later in self.clauses[index + 1 :])]
             return " ".join(part for part in heard if part), " ".join(part for part in rest if part)
         return " ".join(part for part in heard if part), ""
 
@@ -116,7 +136,9 @@ class Spoken:
 class AgentSpeech:
     """The agent's side of the floor."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        """In which is said what begins from here on."""
         self._utterances: dict[UtteranceId, Spoken] = {}
         self._count = 0
 
@@ -149,21 +171,24 @@ class AgentSpeech:
         if utterance is None:
             self._count += 1
             utterance = UtteranceId(f"a{self._count}")
-        spoken = Spoken(utterance, kind, interruptible)
+        spoken = Spoken(utterance, kind, interruptible, self.language)
         self._utterances[utterance] = spoken
         return spoken
 
     def add(self, spoken: Spoken, text: str, *, last: bool) -> Speak:
         """Append a clause and return the effect that says it."""
-        spoken.clauses.append(Clause(text, duration_ms=None if text else 0))
+        spoken.clauses.append(Clause(text, spoken.language, duration_ms=None if text else 0))
         spoken.complete = last
         return Speak(spoken.id, len(spoken.clauses) - 1, text, spoken.kind, last=last)
 
-    def queued(self, utterance: UtteranceId, clause: int, duration_ms: int) -> None:
-        """The length of a clause is known."""
+    def queued(
+        self, utterance: UtteranceId, clause: int, duration_ms: int, word_ends_ms: tuple[int, ...] | None = None
+    ) -> None:
+        """The length of a clause is known, and perhaps that of its words."""
         spoken = self._utterances.get(utterance)
         if spoken and 0 <= clause < len(spoken.clauses):
             spoken.clauses[clause].duration_ms = duration_ms
+            spoken.clauses[clause].told_ends_ms = word_ends_ms
 
     def failed(self, utterance: UtteranceId, clause: int, said_ms: int) -> Spoken | None:
         """Only so much of a clause could be said, or nothing, and nothing of what follows it in its utterance.
@@ -174,9 +199,10 @@ class AgentSpeech:
         if spoken is None or not 0 <= clause < len(spoken.clauses):
             return None
         hole = spoken.clauses[clause]
-        hole.text, hole.duration_ms = _said(hole.text, said_ms), said_ms
-        for behind in spoken.clauses[clause + 1 :]:
-            behind.text, behind.duration_ms = "", 0
+        text = hole.after(said_ms)[0]
+        spoken.clauses[clause] = Clause(text, spoken.language, duration_ms=said_ms)
+        for behind in range(clause + 1, len(spoken.clauses)):
+            spoken.clauses[behind] = Clause("", spoken.language, duration_ms=0)
         news = not (spoken.broken or spoken.stopped)
         spoken.broken = True
         return spoken if news else None
@@ -216,15 +242,3 @@ class AgentSpeech:
         finished = [key for key, spoken in self._utterances.items() if spoken.over]
         for key in finished[:-keep]:
             del self._utterances[key]
-
-
-def _said(text: str, said_ms: int) -> str:
-    """Return the words of a text that are over after so long."""
-    words = text.split(" ")
-    end = 0
-    for number, word in enumerate(words):
-        end += len(word)
-        if end * _MS_PER_CHARACTER > said_ms:
-            return " ".join(words[:number])
-        end += 1
-    return text

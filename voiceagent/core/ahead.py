@@ -107,6 +107,8 @@ class Ahead:
         state, hearing, saying, doing = self._state, self._hearing, self._saying, self._desks.doing
         if not state.flow.preemptive_replies or state.voice_speaks or state.swapping or state.closing:
             return False
+        if state.only_listens:
+            return False
         busy = saying.reply is not None or doing.confirmation is not None or doing.is_busy
         return state.phase.has_model and hearing.has_paused and not busy
 

@@ -28,14 +28,16 @@ class Utterance:
     """None until the recognizer has answered."""
     in_audio: bool = False
     """The speech model that is there now has heard it."""
+    done: float | None = None
+    """How likely it is that nothing follows it, by its sound; None where nobody has judged it."""
 
 
 @dataclass(slots=True)
 class CallerTurn:
     """Everything the caller has said since the agent last had the floor."""
 
-    patience: Callable[[str], Patience]
-    """How much silence after these words ends the turn, and why."""
+    patience: Callable[[str, float | None], Patience]
+    """How much silence after these words ends the turn, and why; they sound so much like the end of it."""
     recognizer_timeout_ms: int
     longest_ms: int
     """How long one utterance may go on."""
@@ -144,12 +146,27 @@ class CallerTurn:
             return None
         if self.unheard:
             return self.ended_ms + self.recognizer_timeout_ms
-        return self.ended_ms + self.patience(self.text).ms
+        return self.ended_ms + self._patience.ms
+
+    def judged(self, utterance: UtteranceId, done: float) -> None:
+        """It is known how it sounds, unless the caller has gone on since, or the turn is another one."""
+        if utterance in self.utterances and utterance == next(reversed(self.utterances)) and not self.speaking:
+            self.utterances[utterance].done = done
+
+    @property
+    def _patience(self) -> Patience:
+        latest = next(reversed(self.utterances.values()), None)
+        return self.patience(self.text, None if latest is None else latest.done)
 
     @property
     def reason(self) -> str:
         """Why the turn is over at its deadline."""
-        return "the words did not come in time" if self.unheard else self.patience(self.text).reason
+        return "the words did not come in time" if self.unheard else self._patience.reason
+
+    @property
+    def holds(self) -> bool:
+        """Whether what was asked for is still to come, as far as the words are known."""
+        return not self.unheard and bool(self.text) and self._patience.holds
 
     def pauses(self) -> list[tuple[str, int]]:
         """Return what had been said at each pause within the turn, and how long that pause was, in milliseconds."""

@@ -11,6 +11,7 @@ from typing import assert_never
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.ahead import Ahead
+from voiceagent.core.answering import Answering
 from voiceagent.core.authority import Authority
 from voiceagent.core.backchannels import Backchannels
 from voiceagent.core.budget import Budget, Usage
@@ -22,6 +23,7 @@ from voiceagent.core.hearing import OVERLAP_MS
 from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.core.listening import Listening
 from voiceagent.core.phase_machine import Signal
+from voiceagent.core.phasing import Weighed
 from voiceagent.core.renewal import Renewal
 from voiceagent.core.replying import Replying
 from voiceagent.core.resuming import Resuming
@@ -68,14 +70,21 @@ class Conversation:
         self._confirming = Confirming(desks)
         self._replying = Replying(desks, confirming=self._confirming)
         self._listening = Listening(desks, replying=self._replying, confirming=self._confirming)
+        self._answering = Answering(desks, listening=self._listening)
         self._unasked = Unasked(desks, listening=self._listening, replying=self._replying)
         self._backchannels = Backchannels(desks)
         self._ahead = Ahead(desks, replying=self._replying)
         self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
         self._resuming = Resuming(desks, confirming=self._confirming, unasked=self._unasked)
         self._budget = Budget(flow.limits)
+        self._parameters: dict[str, str] = {}
 
     # --- what the outside may know -----------------------------------------------------------------------------------
+
+    @property
+    def agent_is_audible(self) -> bool:
+        """Whether something that the agent says is being played to the caller."""
+        return bool(self._saying.speech.sounding)
 
     @property
     def deadline_ms(self) -> int | None:
@@ -85,6 +94,7 @@ class Conversation:
         due = (
             self._hearing.deadline_ms,
             self._backchannels.deadline_ms(),
+            self._answering.deadline_ms(),
             None if self._saying.speech.sounding else self._saying.fillers.deadline_ms,
             self._silence.deadline_ms(self.state.wording.no_input),
             self._replying.deadline_ms(),
@@ -106,6 +116,7 @@ class Conversation:
             or self._hearing.turn_open
             or self._saying.speech.busy
             or bool(self._doing.calls.outstanding)
+            or self._answering.deadline_ms() is not None
             or (self.state.closing and not self.state.ended)
         )
 
@@ -128,6 +139,11 @@ class Conversation:
     def phase(self) -> str:
         """The current phase."""
         return self.state.phase.name
+
+    @property
+    def weighed(self) -> tuple[Weighed, ...]:
+        """The last decisions about the phase and what they were made of, the newest last."""
+        return tuple(self._phasing.weighed)
 
     # --- the one entrance --------------------------------------------------------------------------------------------
 
@@ -173,12 +189,20 @@ class Conversation:
                 self._call_ended()
             case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
                 self._listening.heard(event)
+                self._answering.heard(event)
+            case ev.ToneHeard():
+                self._answering.tone(event)
+            case ev.CarrierDetected():
+                self._answering.carrier(event)
             case ev.TranscriptFailed(utterance, reason):
                 self._out.emit(ReportProblem("transcript failed", reason))
                 self._hearing.transcribed(utterance, "")
                 self._listening.not_transcribed(utterance)
+            case ev.TurnJudged(utterance, done):
+                self._hearing.judged(utterance, done)
             case ev.DigitsPressed(digits, handle):
-                self._listening.pressed(digits, handle)
+                if not self._answering.pressed():
+                    self._listening.pressed(digits, handle)
             case ev.ReplyStarted(reply):
                 if not self._ahead.makes(reply):
                     self._unasked.begun(event)
@@ -244,6 +268,8 @@ class Conversation:
         self.state.started_ms = self.state.now_ms
         self.state.unix_anchor_ms = event.unix_ms
         self.state.time_zone = event.time_zone
+        self.state.outbound = event.outbound
+        self._parameters = dict(event.parameters or {})
         self._begin_if_ready()
 
     def _leg_attached(self, leg: LegId) -> None:
@@ -251,12 +277,14 @@ class Conversation:
         if self.state.suspended:
             self.state.suspended = False
             self._resuming.connected()
+            self._answering.connected_again()
         self._begin_if_ready()
 
     def _begin_if_ready(self) -> None:
         """The first phase wants somebody to speak to, and to know what day it is."""
         if self.state.known and self.state.legs and not self.state.started:
             self.state.started = True
+            self._answering.begins(self._parameters)
             self._phasing.enter()
 
     def _leg_lost(self, event: ev.LegLost) -> None:
@@ -296,8 +324,8 @@ class Conversation:
 
     def _synthesis(self, event: ev.SpeechQueued | ev.SpeechFailed) -> None:
         match event:
-            case ev.SpeechQueued(utterance, clause, duration_ms):
-                self._saying.speech.queued(utterance, clause, duration_ms)
+            case ev.SpeechQueued(utterance, clause, duration_ms, word_ends_ms):
+                self._saying.speech.queued(utterance, clause, duration_ms, word_ends_ms)
             case ev.SpeechFailed():
                 self._replying.unspeakable(event)
 
@@ -396,6 +424,7 @@ class Conversation:
     def _settle(self) -> None:
         """Draw the consequences: transitions that finished tools ask for, replies owed, fillers, silence, the end."""
         self._unasked.settle()
+        self._answering.settle()
         self._settle_tools()
         self._settle_reply()
         self._ahead.settle()
@@ -441,7 +470,8 @@ class Conversation:
     def _settle_waiting(self) -> None:
         saying = self._saying
         speaking = [spoken for spoken in saying.speech.sounding if spoken.kind != "filler"]
-        if not self._working() or speaking or self._hearing.taking_their_turn or self.state.closing:
+        quiet = self.state.only_listens
+        if not self._working() or speaking or self._hearing.taking_their_turn or self.state.closing or quiet:
             saying.fillers.stop()
             return
         filler = self.state.flow.filler_of(self.state.phase)
@@ -481,6 +511,7 @@ class Conversation:
         idle = not (
             self.state.swapping
             or self.state.closing
+            or self.state.only_listens
             or self.state.phase.ends
             or self._working()
             or self._owes

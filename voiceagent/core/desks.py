@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from voiceagent.core.closing import Closing
 from voiceagent.core.doing import Doing
 from voiceagent.core.hearing import Hearing
+from voiceagent.core.hints import Hints
 from voiceagent.core.phasing import Phasing
 from voiceagent.core.saying import Saying
 from voiceagent.core.silence import SilenceLadder
@@ -37,7 +38,7 @@ class Desks:
         transcript = Transcript()
         saying = Saying(state, out, transcript)
         doing = Doing(state, out, transcript)
-        hearing = Hearing(state, out)
+        hearing = Hearing(state, out, Hints(state, doing.prefetch))
         return cls(
             state=state,
             out=out,

@@ -20,6 +20,7 @@ __all__ = [
     "Fetch",
     "ForgetSealed",
     "HangUp",
+    "ListenForTones",
     "Message",
     "ModelRequest",
     "NoteDecision",
@@ -29,6 +30,7 @@ __all__ = [
     "Reconcile",
     "RenewVoice",
     "ReportProblem",
+    "SendDigits",
     "ServeFromCache",
     "Speak",
     "StartTool",
@@ -125,7 +127,7 @@ class Transcribe:
 
     utterance: UtteranceId
     hints: tuple[str, ...]
-    """Words the phase expects."""
+    """Words and names that the caller may say now: those of the expected answers first, 50 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,13 @@ class TranscribeSoFar:
 
     utterance: UtteranceId
     hints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenForTones:
+    """Tell of every steady tone on the line from now on, by ToneHeard, or no longer."""
+
+    on: bool
 
 
 # --- model -----------------------------------------------------------------------------------------------------------
@@ -290,6 +299,13 @@ class ForgetSealed:
 
 
 @dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press these keys towards the far side, now: whoever was called may be a machine that asks for them."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """Hand the caller over to somebody else, after what is queued has been heard.
 
@@ -311,14 +327,27 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class NoteDecision:
-    """For the record: who has the floor was decided, and why."""
+    """For the record: who has the floor was decided, or who has answered, and why."""
 
-    what: Literal["turn over", "barge-in", "no barge-in", "backchannel"]
-    """The caller's turn is; they have interrupted the agent; what the agent stopped for was no interruption; the agent
-    shows that it listens, and the caller goes on."""
+    what: Literal[
+        "turn over",
+        "turn held",
+        "barge-in",
+        "no barge-in",
+        "backchannel",
+        "a person answers",
+        "a machine answers",
+        "a fax answers",
+        "beep",
+    ]
+    """The caller's turn is; they are silent and have the floor all the same; they have interrupted the agent; what the
+    agent stopped for was no interruption; the agent shows that it listens, and the caller goes on. Of a call that we
+    have placed: who is on the other end, and that a machine takes down a message from now on."""
     reason: str
     waited_ms: int
-    """Since the last sound of the caller's voice, or since it came on."""
+    """Since the last sound of the caller's voice, or since it came on; for who has answered: since they did."""
+    confidence: float | None = None
+    """0..1: how sure it is who has answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +363,7 @@ Effect = (
     | StopPlayout
     | Transcribe
     | TranscribeSoFar
+    | ListenForTones
     | AskModel
     | CancelReply
     | PlayReply
@@ -347,6 +377,7 @@ Effect = (
     | Fetch
     | ServeFromCache
     | ForgetSealed
+    | SendDigits
     | Transfer
     | HangUp
     | NoteDecision

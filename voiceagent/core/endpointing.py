@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from voiceagent.core.sealing import handles_in
 from voiceagent.language import Completeness, Language
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
-__all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "patience_after"]
+__all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "by_sound", "patience_after"]
 
 COMPLETE_SLOT_MS = 300
 """After all that was asked for nobody needs waiting for."""
@@ -26,6 +26,9 @@ _HALF_SAID_MS = 900
 """After an answer that people go on with: "two hundred … and fifty", "March fourteenth … nineteen eighty seven"."""
 INCOMPLETE_MS = 1_100
 """After what cannot be all: everybody may think about how it goes on."""
+_SURELY_DONE, _HARDLY_DONE = 0.8, 0.2
+"""In between a model's word is worth no more than none."""
+_SOUNDS_DONE_MS = 400
 
 
 _ANY_TWO_DAYS = (date(2023, 3, 7), date(2031, 10, 22))
@@ -41,6 +44,10 @@ class Patience:
 
     ms: int
     reason: str
+    free: bool = False
+    """Nothing that was asked for has decided it: how it was said may count too."""
+    holds: bool = False
+    """What was asked for is still to come: the caller keeps the floor, and what they have said is not answered."""
 
 
 _all_digits = Patience(COMPLETE_SLOT_MS, "all digits are there")
@@ -53,17 +60,43 @@ def patience_after(
 
     `digits_missing` is how many digits the slot that is being filled still needs, where digits are sealed.
     """
+    judged = _judged(text, expects, language, digits_missing)
+    awaited = next((expected for expected in expects if isinstance(expected, Digits)), None)
+    if awaited is None or digits_missing == 0 or _has_digits(text, language) or not language.looks_for_it(text):
+        return judged
+    return replace(judged, reason=f"the {awaited.name} is still to come", holds=True)
+
+
+def _judged(text: str, expects: Sequence[Expects], language: Language, digits_missing: int | None) -> Patience:
     for expected in expects:
         judged = _slot(expected, text, language, digits_missing)
         if judged is not None:
             return judged
     match language.completeness(text):
         case Completeness.COMPLETE:
-            return Patience(_COMPLETE_MS, "the sentence is complete")
+            return Patience(_COMPLETE_MS, "the sentence is complete", free=True)
         case Completeness.INCOMPLETE:
-            return Patience(INCOMPLETE_MS, "the sentence is not finished")
+            return Patience(INCOMPLETE_MS, "the sentence is not finished", free=True)
         case Completeness.OPEN:
-            return Patience(_OPEN_MS, "nothing in the words decides it")
+            return Patience(_OPEN_MS, "nothing in the words decides it", free=True)
+
+
+def by_sound(patience: Patience, done: float) -> Patience:
+    """Return the patience with free speech that sounds finished, or not at all.
+
+    A sentence that breaks off is waited for however it sounds: words that are missing are certain.
+    """
+    if not patience.free or patience.holds:
+        return patience
+    if done >= _SURELY_DONE and _SOUNDS_DONE_MS < patience.ms < INCOMPLETE_MS:
+        return replace(patience, ms=_SOUNDS_DONE_MS, reason=f"{patience.reason}; it sounds finished ({done:.2f})")
+    if done <= _HARDLY_DONE and patience.ms < INCOMPLETE_MS:
+        return replace(patience, ms=INCOMPLETE_MS, reason=f"{patience.reason}; it sounds unfinished ({done:.2f})")
+    return patience
+
+
+def _has_digits(text: str, language: Language) -> bool:
+    return bool(handles_in(text)) or any(span.digits for span in language.digit_spans(text))
 
 
 def _slot(expected: Expects, text: str, language: Language, digits_missing: int | None) -> Patience | None:

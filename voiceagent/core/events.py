@@ -20,6 +20,7 @@ __all__ = [
     "CallStarted",
     "CallerPaused",
     "CallerStartedSpeaking",
+    "CarrierDetected",
     "DigitsPressed",
     "Event",
     "HandedOver",
@@ -45,6 +46,7 @@ __all__ = [
     "StandbyClosed",
     "SwapFailed",
     "TimePassed",
+    "ToneHeard",
     "ToolFailed",
     "ToolFinished",
     "ToolRequested",
@@ -52,6 +54,7 @@ __all__ = [
     "TranscriptFinal",
     "TranscriptPartial",
     "TransferFailed",
+    "TurnJudged",
     "VoiceChanged",
     "VoiceExpiring",
 ]
@@ -73,6 +76,8 @@ class CallStarted:
     called_number: str | None = None
     parameters: Mapping[str, str] | None = None
     """What the carrier or the dialling application passed along."""
+    outbound: bool = False
+    """We have placed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +175,37 @@ class TranscriptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """A model has heard the caller pause after one utterance, and says how likely it is that they have finished."""
+
+    utterance: UtteranceId
+    done: float
+    """0..1."""
+
+
+@dataclass(frozen=True, slots=True)
 class DigitsPressed:
     """Keys pressed on the telephone. In a sensitive phase `digits` is a row of `•` and `handle` names the secret."""
 
     digits: str
     handle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToneHeard:
+    """One steady tone came over the line and nothing beside it; it is over, or has gone on for so long already."""
+
+    hz: int
+    lasted_ms: int
+    at_ms: int
+    """When it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierDetected:
+    """The carrier says who has answered a call that we have placed, or that a greeting is over, in its own word."""
+
+    answered_by: str
 
 
 # --- the model -------------------------------------------------------------------------------------------------------
@@ -326,6 +357,8 @@ class SpeechQueued:
     utterance: UtteranceId
     clause: int
     duration_ms: int
+    word_ends_ms: tuple[int, ...] | None = None
+    """When each of its words is over, as they stand between spaces, from its beginning; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,7 +457,10 @@ Event = (
     | TranscriptPartial
     | TranscriptFinal
     | TranscriptFailed
+    | TurnJudged
     | DigitsPressed
+    | ToneHeard
+    | CarrierDetected
     | ReplyStarted
     | ReplyText
     | ToolRequested

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe, TranscribeSoFar
-from voiceagent.core.endpointing import Patience, patience_after
+from voiceagent.core.endpointing import Patience, by_sound, patience_after
+from voiceagent.core.hints import Hints
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.pace import CUT_OFF_WITHIN_MS, Pace
 from voiceagent.core.sealing import (
@@ -21,17 +22,7 @@ from voiceagent.core.sealing import (
 )
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.language import Completeness
-from voiceagent.spec.expects import (
-    BETWEEN_KEYS_MS,
-    Choice,
-    Digits,
-    Expects,
-    FreeSpeech,
-    SpokenAmount,
-    SpokenDate,
-    SpokenTime,
-    YesNo,
-)
+from voiceagent.spec.expects import BETWEEN_KEYS_MS, Digits, Expects, FreeSpeech
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
@@ -77,6 +68,8 @@ class TurnTaken:
     """The last moment of voice."""
     over_because: str
     """Why it was taken to be over."""
+    holds: bool
+    """What was asked for is still to come: the caller only thinks, or looks for it."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -91,9 +84,10 @@ def _unasked(flow: Flow) -> Sealing | None:
 class Hearing:
     """Everything the caller says or presses."""
 
-    def __init__(self, state: CallState, out: Outbox) -> None:
+    def __init__(self, state: CallState, out: Outbox, hints: Hints) -> None:
         self._state = state
         self._out = out
+        self._hints = hints
         limits = state.flow.limits
         self._turn = CallerTurn(self._patience, limits.recognizer_timeout_ms, limits.max_utterance_ms)
         self._pace = Pace()
@@ -139,8 +133,9 @@ class Hearing:
 
     @property
     def has_paused(self) -> bool:
-        """Whether the caller has said something, is silent, and all their words are known; they may go on."""
-        return self._turn.open and not (self._turn.unheard or self._turn.over_speech or self._keys)
+        """Whether the caller has said something that may be all, is silent, and all their words are known."""
+        turn = self._turn
+        return turn.open and not (turn.unheard or turn.over_speech or turn.holds or self._keys)
 
     def pause_in_a_story(self, least_ms: int) -> int | None:
         """Return when the caller fell silent who has spoken for so long in this turn, and has not finished.
@@ -174,7 +169,7 @@ class Hearing:
     @property
     def deadline_ms(self) -> int | None:
         """When a turn, a run of keys or an undecided barge-in is due."""
-        turn = None if self._keys else self._turn.deadline_ms()
+        turn = None if self._keys or self._is_kept_open else self._turn.deadline_ms()
         due = (turn, self._turn.overdue_ms(), self._listen_at_ms, self._barge_in_at_ms, self._keys_deadline_ms())
         return min((at for at in due if at is not None), default=None)
 
@@ -206,7 +201,7 @@ class Hearing:
         at_ms = min(at_ms, self._state.now_ms)
         self._barge_in_at_ms = self._listen_at_ms = None
         if self._turn.paused(utterance, at_ms):
-            self._out.emit(Transcribe(utterance, self._hints()))
+            self._out.emit(Transcribe(utterance, self._hinted()))
 
     def transcribed(self, utterance: UtteranceId, text: str, *, in_audio: bool = False) -> bool:
         """Words came, or none; False where they are late, double or unknown."""
@@ -217,6 +212,15 @@ class Hearing:
             for handle in handles_in(text):
                 self._seal.collected(handle.handle, handle.count)
         return known
+
+    def judged(self, utterance: UtteranceId, done: float) -> None:
+        """A model has heard whether the caller has finished."""
+        self._turn.judged(utterance, done)
+
+    def understood(self, text: str) -> str:
+        """Return what a recognizer has written down, with the names that the phase hints at where it misheard them."""
+        names = self._hints.names()
+        return self._state.language.with_names(text, names) if names else text
 
     def heard_by_nobody(self) -> None:
         """Another session of the speech model goes on, which has not heard what the caller has said so far."""
@@ -244,9 +248,13 @@ class Hearing:
         if self._listen_at_ms is None or self._state.now_ms < self._listen_at_ms:
             return
         self._listen_at_ms = None
+        self.listen_now()
+
+    def listen_now(self) -> None:
+        """Ask for the first words of a voice that is still on."""
         for utterance in self._turn.utterances.values():
             if utterance.ended_ms is None:
-                self._out.emit(TranscribeSoFar(utterance.id, self._hints()))
+                self._out.emit(TranscribeSoFar(utterance.id, self._hinted()))
 
     def _may_cut_in(self, at_ms: int) -> None:
         now_ms, by_model = self._state.now_ms, self._state.voice_hears
@@ -256,7 +264,12 @@ class Hearing:
     def turn_due(self) -> bool:
         """Whether the caller has been silent long enough; keys that are being pressed go on with what was said."""
         due = self._turn.deadline_ms()
-        return due is not None and self._state.now_ms >= due and not self._keys
+        return due is not None and self._state.now_ms >= due and not (self._keys or self._is_kept_open)
+
+    @property
+    def _is_kept_open(self) -> bool:
+        """Whether a pause is no end of a turn: nobody knows yet whose turn it is."""
+        return self._state.answered_by == "nobody knows"
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
@@ -271,8 +284,11 @@ class Hearing:
             said=said,
             ended_ms=self._turn.ended_ms,
             over_because=over_because,
+            holds=self._turn.holds,
         )
-        if said:
+        if turn.holds:
+            self._taken = None  # whoever goes on was not cut off
+        elif said:
             self._pace.turn_over((self._expected_patience(text), ms) for text, ms in self._turn.pauses())
             self._taken = (turn.ended_ms, self._state.now_ms)
         self._turn.take()
@@ -489,23 +505,13 @@ class Hearing:
             return next((e for e in expected if e.name == slot), None)
         return expected[0] if expected else None
 
-    def _patience(self, text: str) -> Patience:
-        return self._pace.fitted(self._expected_patience(text))
+    def _patience(self, text: str, done: float | None) -> Patience:
+        expected = self._expected_patience(text)
+        return self._pace.fitted(expected if done is None else by_sound(expected, done))
 
     def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None
         return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing)
 
-    def _hints(self) -> tuple[str, ...]:
-        hints: list[str] = []
-        for expected in self._expected():
-            match expected:
-                case Choice(options=options):
-                    hints += [word for forms in options.values() for word in forms]
-                case YesNo():
-                    hints += self._state.language.plain_answers
-                case Digits() | SpokenDate() | SpokenTime() | SpokenAmount():
-                    hints.append(expected.kind)
-                case _:
-                    pass
-        return tuple(hints)
+    def _hinted(self) -> tuple[str, ...]:
+        return self._hints.words(self._expected())

@@ -78,6 +78,7 @@ class Listening:
                 return
             if text:
                 self._understood[utterance] = None
+            text = self._hearing.understood(text)
         known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
         self._unheard.pop(utterance, None)
         if known and self._hearing.has_words(text):
@@ -123,9 +124,15 @@ class Listening:
         turned_down, self.answer_is_owed = self.answer_is_owed, False
         reply = self._saying.reply
         busy = reply is not None and reply.in_audio and reply.held
+        if self._state.only_listens:
+            self._machine_has_spoken(turn)
+            return
         if not turn.text or (turn.over_speech and self._state.language.is_backchannel(turn.text)):
             self._nothing_said(turn)
             self._unheard.clear()
+            return
+        if turn.holds and self._doing.confirmation is None:
+            self._keeps_the_floor(turn)
             return
         self._turn_over_because(turn.over_because, turn.ended_ms)
         self._turn_taken()
@@ -139,6 +146,32 @@ class Listening:
         # A model that was speaking all the while has hardly begun to answer.
         within_ms = _SOON_MS if busy else max(_SOON_MS, _BEGINS_WITHIN_MS - waited_ms)
         self._answer_or_ask_again(begins_within_ms=within_ms if by_itself else None)
+
+    def _machine_has_spoken(self, turn: TurnTaken) -> None:
+        """Nobody answers a recording; what it says is worth knowing."""
+        self._unheard.clear()
+        self._saying.forget_cut_off()
+        if turn.text:
+            self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
+
+    def greeted(self) -> None:
+        """Whoever has answered has said hello, and what the agent says next answers that."""
+        if self._hearing.speaking or not self._hearing.turn_open:
+            return
+        turn = self._hearing.take_turn()
+        if turn.text:
+            self._turn_over_because("a person has answered", turn.ended_ms)
+            self._turn_taken()
+            self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
+
+    def _keeps_the_floor(self, turn: TurnTaken) -> None:
+        """The caller looks for what they were asked for: that is not answered, and the silence ladder ends it."""
+        self._out.emit(NoteDecision("turn held", turn.over_because, self._state.now_ms - turn.ended_ms))
+        self._transcript.caller(turn.said, self._state.epoch, in_audio=turn.in_audio)
+        self._asks_to_wait(turn.text)
+        self._saying.forget_cut_off()
+        self._unheard.clear()
+        self._passed_over = ()
 
     def answered_by_voice(self) -> None:
         """A speech model has begun to answer: the caller's turn is over, whether its words are known yet or not."""

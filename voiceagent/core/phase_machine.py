@@ -17,8 +17,11 @@ from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import (
+    BeepHeard,
     HostSignals,
+    MachineAnswers,
     NotUnderstood,
+    PersonAnswers,
     Pressed,
     Requested,
     Silent,
@@ -31,7 +34,7 @@ from voiceagent.spec.phase import (
     VoiceFails,
 )
 
-__all__ = ["PhaseMachine", "Signal"]
+__all__ = ["PhaseMachine", "Signal", "tries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Signal:
     """Tool, request, keys or host event; empty for the others."""
 
 
-def _tries(transition: Transition, signal: Signal) -> bool:
+def tries(transition: Transition, signal: Signal) -> bool:
+    """Whether the signal is what this edge waits for; its guard is another question."""
     on = transition.on
     if not isinstance(on, signal.kind):
         return False
@@ -56,6 +60,8 @@ def _tries(transition: Transition, signal: Signal) -> bool:
         case Pressed():
             return on.digits == signal.name
         case Silent() | NotUnderstood() | TimedOut() | TurnLimitReached() | VoiceFails() | TransferFails():
+            return True
+        case MachineAnswers() | PersonAnswers() | BeepHeard():
             return True
 
 
@@ -88,7 +94,7 @@ def _machine_of(flow: Flow) -> Any:  # the library is untyped: its objects stay 
 def _add(machine: Any, source: str, transition: Transition) -> None:
     def fits(event: EventData) -> bool:
         signals = cast("Sequence[Signal]", event.kwargs["signals"])
-        tried = any(_tries(transition, signal) for signal in signals)
+        tried = any(tries(transition, signal) for signal in signals)
         return tried and holds(transition.when, cast("Facts", event.kwargs["facts"]))
 
     def remember(event: EventData) -> None:

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from voiceagent.core.doing import Doing
-from voiceagent.core.effects import ModelRequest, PrimePhase, ReportProblem, SwapPhase
+from voiceagent.core.effects import ModelRequest, PrimePhase, ReportProblem, SendDigits, SwapPhase
 from voiceagent.core.hearing import Hearing
-from voiceagent.core.ids import Epoch
+from voiceagent.core.ids import Epoch, TurnId
 from voiceagent.core.phase_machine import PhaseMachine, Signal
 from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
 from voiceagent.language import language_for
+from voiceagent.spec.facts import Facts
 from voiceagent.spec.guards import holds
-from voiceagent.spec.phase import Ask, Phase, Requested, Say, ToolSucceeds, Wait
+from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Transition, Wait
 from voiceagent.spec.prompt import render
 
-__all__ = ["Phasing"]
+__all__ = ["Phasing", "Weighed"]
+
+_KEYS = re.compile(r"[0-9*#A-D]{1,32}")
+_REMEMBERED = 16
+"""Decisions about the phase: more than one turn of the caller's brings about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A decision about the phase, with all that it was made of: for whoever asks why a call went where it did."""
+
+    turn: TurnId
+    phase: Phase
+    """As the call stood."""
+    signals: tuple[Signal, ...]
+    """What tried the transitions out of it."""
+    facts: Facts
+    """What their guards were held against."""
+    taken: Transition | None
+    """None: the call has stayed where it was."""
 
 
 class Phasing:
@@ -45,12 +68,16 @@ class Phasing:
         """What tried a transition while another one was under way."""
         self.timed_out = False
         """The phase's time-out has been signalled."""
+        self.waits_for_answerer = False
+        """The phase is in force and begins as soon as it is known who has answered."""
         self._in_force: str | None = None
         """The phase whose prompt and tools the voice has; None before the first."""
         self._not_reached: str | None = None
         """The phase that could not be put in force, while the call is led back from it."""
         self._again = False
         """The phase is being put in force once more: it has begun already."""
+        self.weighed: deque[Weighed] = deque(maxlen=_REMEMBERED)
+        """The last decisions, the newest last."""
 
     # --- leaving and entering ---
 
@@ -65,7 +92,9 @@ class Phasing:
 
     def advance(self, signals: list[Signal]) -> bool:
         """Take the transition that these signals set off, if any: from here on the old phase is over."""
-        transition = self._machine.advance(signals, self._state.facts)
+        state = self._state
+        transition = self._machine.advance(signals, state.facts)
+        self.weighed.append(Weighed(state.turn, state.phase, tuple(signals), state.facts, transition))
         if transition is None:
             return False
         self._doing.leave_phase()
@@ -81,9 +110,10 @@ class Phasing:
         """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
         state = self._state
         state.phase = state.flow.by_name[self._machine.phase]
-        state.language = language_for(state.locale)
+        state.language = self._saying.speech.language = language_for(state.locale)
         state.epoch = Epoch(state.epoch + 1)
         state.swapping = True
+        self.waits_for_answerer = False
         state.phase_turns = 0
         state.entered_ms = state.now_ms
         self.timed_out = False
@@ -93,7 +123,8 @@ class Phasing:
     def put_in_force_again(self) -> None:
         """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
         state = self._state
-        self._again = not state.swapping
+        self._again = not (state.swapping or self.waits_for_answerer)
+        self.waits_for_answerer = False
         state.swapping = True
         state.entered_ms = state.now_ms
         self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
@@ -117,16 +148,25 @@ class Phasing:
         if not state.phase.has_model:
             self._saying.owed = self._saying.words_unanswered = False
         again, self._again = self._again, False
-        if again:
-            return True
+        if not again and state.answered_by == "nobody knows":
+            self.waits_for_answerer = True
+        elif not again:
+            self.begin()
+        return True
+
+    def begin(self) -> None:
+        """Do what the phase does first."""
+        state = self._state
+        self.waits_for_answerer = False
         match state.phase.on_enter:
             case Say(text=text):
                 self._say_template(text)
             case Ask():
                 self._saying.owed = state.phase.has_model
+            case Press(digits=digits):
+                self._press(digits)
             case Wait():
                 pass
-        return True
 
     def _prime(self) -> None:
         """Have what is likely to come next made ready, where the flow says that it is worth its price."""
@@ -176,10 +216,24 @@ class Phasing:
         self._machine.close()
 
     def _say_template(self, text: str) -> None:
+        if (words := self._filled_in(text)) is not None:
+            self._saying.say(words)
+
+    def _press(self, template: str) -> None:
+        digits = self._filled_in(template)
+        if digits is None:
+            return
+        if _KEYS.fullmatch(digits):
+            self._out.emit(SendDigits(digits))
+        else:
+            self._out.emit(ReportProblem("keys", f"phase {self._state.phase.name}: a fact in `press` is no keys"))
+
+    def _filled_in(self, template: str) -> str | None:
         try:
-            self._saying.say(render(text, self._state.facts.known(), locale=self._state.locale))
+            return render(template, self._state.facts.known(), locale=self._state.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("template", f"phase {self._state.phase.name}: {exc}"))
+            return None
 
     # --- what the model is shown ---
 

@@ -182,6 +182,12 @@ class PrefetchPlan:
         self._queue = [queued for queued in self._queue if queued.key != key]
         return None
 
+    def answers_of(self, tool: Tool, now_ms: int) -> list[JsonValue]:
+        """Return the answers of a tool that are still fresh, the oldest first."""
+        self._now_ms = now_ms
+        stored = [self._answers.get(key) for key in list(self._answers) if key[:2] == (self._generation, tool.name)]
+        return [answer.result for answer in stored if answer is not None]
+
     def leave(self, call: ToolCallId) -> None:
         """A tool call no longer waits."""
         for flight in self._in_flight.values():

@@ -56,7 +56,7 @@ class Saying:
     """Everything the agent says or is about to say."""
 
     def __init__(self, state: CallState, out: Outbox, transcript: Transcript) -> None:
-        self.speech = AgentSpeech()
+        self.speech = AgentSpeech(state.language)
         self.fillers = FillerPolicy(phrase_ms=state.inherited.phrase_ms)
         self.reply: Reply | None = None
         """The reply that is being made or whose tools are running."""
@@ -81,8 +81,8 @@ class Saying:
 
     @property
     def _may_interrupt(self) -> bool:
-        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off."""
-        return self._state.phase.interruptible and not self._state.phase.ends
+        """Last words are heard to their end: whoever talks into a goodbye does not want it cut off. Nor does a tape."""
+        return self._state.phase.interruptible and not self._state.phase.ends and not self._state.only_listens
 
     @property
     def reply_is_unheard(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from voiceagent.core.authority import Authority
 from voiceagent.core.effects import Effect, Outgoing
@@ -11,7 +12,7 @@ from voiceagent.core.ids import CallId, Epoch, LegId, TurnId
 from voiceagent.language import Language
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
-from voiceagent.spec.phase import Phase
+from voiceagent.spec.phase import BeepHeard, Phase
 from voiceagent.spec.wording import Phrases, Wording
 
 __all__ = ["CallState", "Inherited", "Outbox"]
@@ -72,6 +73,10 @@ class CallState:
     """The caller's turns in this entry of the phase."""
     tool_calls: int = 0
     ended: bool = False
+    outbound: bool = False
+    """We have placed the call."""
+    answered_by: Literal["nobody knows", "person", "machine"] | None = None
+    """Who is on the other end of a call that we have placed, where the flow wants to know; None where it does not."""
     handed_over: str | None = None
     """Whom the carrier tries to reach for the caller: if they are connected again, nobody was there."""
     closing: bool = False
@@ -106,6 +111,14 @@ class CallState:
         return self.wording.phrases
 
     @property
+    def only_listens(self) -> bool:
+        """Whether nobody waits for an answer: who talks is not known yet, or is a machine that takes down messages."""
+        if self.answered_by != "machine":
+            return self.answered_by == "nobody knows"
+        edges = self.flow.transitions_of(self.phase)
+        return self.phase.ends is not None or any(isinstance(edge.on, BeepHeard) for edge in edges)
+
+    @property
     def voice_hears(self) -> bool:
         """Whether a speech model hears the caller now: where nobody wants its replies it does not."""
         return self.voice_speaks and self.phase.heard_by_model
@@ -113,7 +126,7 @@ class CallState:
     @property
     def replies_unasked(self) -> bool:
         """Whether a reply to the caller's words begins without being asked for."""
-        return self.voice_takes_turns and self.phase.heard_by_model
+        return self.voice_takes_turns and self.phase.heard_by_model and not self.only_listens
 
     @property
     def unix_ms(self) -> int:

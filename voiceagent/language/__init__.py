@@ -5,9 +5,10 @@ from __future__ import annotations
 from voiceagent.errors import PhaseError, nearest
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.english import ENGLISH
-from voiceagent.language.protocol import Completeness, DigitSpan, Language, Relation
+from voiceagent.language.protocol import Completeness, DigitSpan, Greeting, Language, Relation
 from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
 from voiceagent.language.spanish import SPANISH
+from voiceagent.language.word_lengths import WordLength, spoken_as, word_ends
 
 __all__ = [
     "CLEAR_SCORE",
@@ -15,10 +16,14 @@ __all__ = [
     "ClauseSplitter",
     "Completeness",
     "DigitSpan",
+    "Greeting",
     "Language",
     "PhraseIndex",
     "Relation",
+    "WordLength",
     "language_for",
+    "spoken_as",
+    "word_ends",
 ]
 
 _LANGUAGES: dict[str, Language] = {"en": ENGLISH, "es": SPANISH}

@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol
 
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.similarity import PhraseIndex
+from voiceagent.language.word_lengths import WordLength
 
-__all__ = ["Completeness", "DigitSpan", "Language", "Relation"]
+__all__ = ["Completeness", "DigitSpan", "Greeting", "Language", "Relation"]
 
 
 class Completeness(Enum):
@@ -23,6 +24,17 @@ class Completeness(Enum):
     """Nothing in the text decides it."""
     COMPLETE = "complete"
     """A finished sentence or a finished answer."""
+
+
+class Greeting(Enum):
+    """Who has answered the telephone, as far as the words tell."""
+
+    LIVE = "live"
+    """A person: "Hello?", "who is this?"."""
+    RECORDED = "recorded"
+    """A recording: "leave a message after the tone"."""
+    OPEN = "open"
+    """Nothing in the text decides it."""
 
 
 class Relation(Enum):
@@ -124,6 +136,18 @@ class Language(Protocol):
         """Return whether the caller needs a moment: "hold on", "let me find it"."""
         ...
 
+    def greeting(self, text: str) -> Greeting:
+        """Return who is likely to have answered the telephone with `text`."""
+        ...
+
+    def with_names(self, text: str, names: Sequence[str]) -> str:
+        """Return `text` with those of `names` that some of its words sound like; everyday words stay as they are."""
+        ...
+
+    def looks_for_it(self, text: str) -> bool:
+        """Return whether the caller has begun an answer and looks for the rest: "it's, uh", "let me get my card"."""
+        ...
+
     def completeness(self, text: str) -> Completeness:
         """Return whether a pause after `text` is likely to be the end of the turn."""
         ...
@@ -141,6 +165,10 @@ class Language(Protocol):
 
     def speakable(self, text: str) -> str:
         """Return `text` as plain words for a synthesizer: no markup, no symbols, no bare codes."""
+        ...
+
+    def word_lengths(self, text: str) -> Sequence[WordLength]:
+        """Return how long each word of `text` takes to say, as `text.split(" ")` has them, at a usual pace."""
         ...
 
     def spoken_amount(self, amount: Decimal, currency: str) -> str:

@@ -85,14 +85,16 @@ class BargeInSeen:
 
 @dataclass(frozen=True, slots=True)
 class FloorSeen:
-    """A decision about who has the floor."""
+    """A decision about who has the floor, or about who has answered."""
 
     at_ms: int
     what: str
-    """`turn over`, `barge-in`, `no barge-in` or `backchannel`."""
+    """As in `NoteDecision`: `turn over`, `a machine answers`…"""
     reason: str
     waited_ms: int
-    """Since the caller's last sound, or since their voice came on."""
+    """Since the caller's last sound, since their voice came on, or since they have answered."""
+    confidence: float | None = None
+    """0..1: how sure it is who has answered."""
 
 
 @dataclass(frozen=True, slots=True)

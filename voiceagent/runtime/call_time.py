@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from voiceagent.core.effects import Fetch, Outgoing
-from voiceagent.core.events import CallerPaused, CallerStartedSpeaking, Event, PlayoutStarted
+from voiceagent.core.events import CallerPaused, CallerStartedSpeaking, Event, PlayoutStarted, ToneHeard
 from voiceagent.ports import Clock
 
 __all__ = ["CallTime"]
@@ -34,7 +34,12 @@ class CallTime:
     def dated(self, event: Event) -> Event:
         """Return what the leg and the ears have dated by the clock, dated by the call's time."""
         match event:
-            case CallerStartedSpeaking(at_ms=at_ms) | CallerPaused(at_ms=at_ms) | PlayoutStarted(at_ms=at_ms):
+            case (
+                CallerStartedSpeaking(at_ms=at_ms)
+                | CallerPaused(at_ms=at_ms)
+                | PlayoutStarted(at_ms=at_ms)
+                | ToneHeard(at_ms=at_ms)
+            ):
                 return replace(event, at_ms=at_ms + self._ahead_ms) if self._ahead_ms else event
             case _:
                 return event

@@ -78,6 +78,11 @@ class CallerAudio:
             self._words.withhold_latest()
         return not self._withheld
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether a model may hear what the caller says."""
+        return not (self._withheld or self._left_to_cascade)
+
     def phase_begins(self, *, heard_by_model: bool) -> None:
         """Withhold what the caller says from now on, or let it be heard once they have ended what they are saying."""
         if heard_by_model:

@@ -51,7 +51,7 @@ class Calls:
                 del self._live[call]
             if call not in self._live:
                 if session.suspended:
-                    self._wait_for(agent, call, flow)
+                    self._wait_for(agent, call, session.recorded, flow)
                 else:
                     self._begun_on.pop((agent, call), None)
 
@@ -109,12 +109,12 @@ class Calls:
         await journal.close()
         self._wait(call, left_ms, lambda: self._in_background(self._sweep_one(call)))
 
-    def _wait_for(self, agent: str, call: CallId, flow: Flow) -> None:
+    def _wait_for(self, agent: str, call: CallId, recorded: CallId, flow: Flow) -> None:
         """Close the record of a call that was broken off here, unless it goes on in time."""
 
         def give_up() -> None:
             self._begun_on.pop((agent, call), None)
-            self._in_background(self._close_record(call, flow))
+            self._in_background(self._close_record(recorded, flow))
 
         self._wait(call, flow.limits.resume_within_ms, give_up)
 
@@ -137,7 +137,7 @@ class Calls:
         task.add_done_callback(self._closing.discard)
 
     async def _close_record(self, call: CallId, flow: Flow) -> None:
-        found = await self._resumed(call, newest=True)
+        found = await self._resumed(call, newest=False)
         if found is not None:
             journal, read = found
             await self._end(journal, read, await self._folded(read, flow))

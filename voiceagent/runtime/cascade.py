@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
@@ -10,9 +11,11 @@ from voiceagent.core import events as ev
 from voiceagent.core.arguments import parsed_arguments
 from voiceagent.core.effects import ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.ids import ReplyId, UtteranceId
+from voiceagent.in_time import within
 from voiceagent.language import Language
 from voiceagent.ports import (
     Clock,
+    EndOfTurn,
     Leg,
     ReplyDone,
     ReplyModel,
@@ -28,6 +31,9 @@ from voiceagent.runtime.spoken_text import ReplyText, between_words
 
 __all__ = ["CascadeVoice"]
 
+_log = logging.getLogger(__name__)
+_JUDGED_WITHIN_MS = 1_000
+"""Later the caller's turn is over anyway."""
 _LONGEST_TRANSCRIPT = 1_000
 """In characters, a minute of fast speech. What understands words takes its time over long and repetitive ones."""
 
@@ -40,6 +46,7 @@ class CascadeVoice:
         *,
         ears: Ears,
         manners: Manners,
+        end_of_turn: EndOfTurn | None = None,
         model: ReplyModel,
         leg: Leg,
         clock: Clock,
@@ -47,6 +54,9 @@ class CascadeVoice:
         post: Callable[[ev.Event], None],
     ) -> None:
         self._manners = manners
+        self._end_of_turn = end_of_turn
+        self._audio_in = leg.audio_in
+        self._clock = clock
         self._model = model
         self._tasks = tasks
         self._post = post
@@ -100,7 +110,19 @@ class CascadeVoice:
         `counts` is told them first, or that there are none, and returns what counts of them.
         """
         audio = self._ears.take(utterance)
+        if self._end_of_turn is not None and audio and not in_audio:
+            self._tasks.start(self._judge(self._end_of_turn, utterance, audio))
         self._tasks.start(self._transcribe(utterance, audio, tuple(hints), in_audio=in_audio, counts=counts))
+
+    async def _judge(self, end_of_turn: EndOfTurn, utterance: UtteranceId, audio: bytes) -> None:
+        """Have a model say whether the caller has finished; without its word the conversation decides as without it."""
+        try:
+            async with within(_JUDGED_WITHIN_MS, self._clock):
+                done = await end_of_turn.done(audio, self._audio_in)
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+            _log.info("nobody knows whether the caller has finished (%s)", type(exc).__name__)
+        else:
+            self._post(ev.TurnJudged(utterance, round(done, 3)))
 
     def transcribe_so_far(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
         """Have the words of an utterance that goes on."""

@@ -10,6 +10,7 @@ from typing import Any
 from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import AgentSpeech, Spoken
 from voiceagent.core.ids import UtteranceId
+from voiceagent.language import Language, language_for
 from voiceagent.runtime.call_summary import (
     BargeInSeen,
     CallSummary,
@@ -30,7 +31,8 @@ __all__ = ["CallSummary", "inspect_journal"]
 
 def inspect_journal(journal: Journal) -> CallSummary:
     """Return what the journal tells."""
-    reading = _Reading(journal.entries[0].at_ms if journal.entries else 0)
+    language = language_for(journal.header.locale)
+    reading = _Reading(journal.entries[0].at_ms if journal.entries else 0, language)
     for entry in journal.entries:
         reading.event(entry)
         for line in entry.effects:
@@ -59,7 +61,7 @@ class _Voice:
 class _Reading:
     """Goes through a journal once, from front to back."""
 
-    def __init__(self, zero_ms: int) -> None:
+    def __init__(self, zero_ms: int, language: Language) -> None:
         self._zero_ms = zero_ms
         self._phases: list[PhaseSeen] = []
         self._turns: list[TurnSeen] = []
@@ -70,7 +72,7 @@ class _Reading:
         self._floor: list[FloorSeen] = []
         self._problems: list[str] = []
         self._transcript: list[tuple[str, str | UtteranceId]] = []
-        self._speech = AgentSpeech()
+        self._speech = AgentSpeech(language)
         self._spoken: dict[UtteranceId, _Speech] = {}
         self._voices: list[_Voice] = []
         self._unanswered = False
@@ -163,8 +165,8 @@ class _Reading:
 
     def _playout(self, entry: Entry) -> None:
         match entry.event:
-            case ev.SpeechQueued(utterance, clause, duration_ms):
-                self._speech.queued(utterance, clause, duration_ms)
+            case ev.SpeechQueued(utterance, clause, duration_ms, word_ends_ms):
+                self._speech.queued(utterance, clause, duration_ms, word_ends_ms)
             case ev.PlayoutStarted(utterance, at_ms):
                 self._heard_first(utterance, at_ms)
             case ev.PlayoutReached(utterance, clause, heard_ms, finished):
@@ -218,11 +220,13 @@ class _Reading:
 
     # --- effects ---
 
-    def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:
+    def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:  # noqa: C901 - a row per effect
         match name:
             case "Speak":
                 self._speak(values)
             case "SwapPhase":
+                if language := values.get("language"):
+                    self._speech.language = language_for(language)
                 self._phases.append(PhaseSeen(values["phase"], self._since(at_ms), list(values["tools"])))
                 self._transcript.append(("phase", values["phase"]))
             case "StartTool":
@@ -233,10 +237,13 @@ class _Reading:
             case "ServeFromCache":
                 self._served.append(ServedSeen(self._since(at_ms), values["how"], values["saved_ms"]))
             case "NoteDecision":
-                decided = FloorSeen(self._since(at_ms), values["what"], values["reason"], values["waited_ms"])
-                self._floor.append(decided)
+                what, reason, waited_ms = values["what"], values["reason"], values["waited_ms"]
+                sure = values.get("confidence")
+                self._floor.append(FloorSeen(self._since(at_ms), what, reason, waited_ms, sure))
             case "ReportProblem":
                 self._problems.append(f"{values['what']}: {values['reason']}")
+            case "SendDigits":
+                self._transcript.append(("agent", f"[{values['digits']}]"))
             case "AskModel":
                 self._phase_of[values["reply"]] = values["phase"]
                 if not values.get("ahead"):

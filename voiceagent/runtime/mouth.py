@@ -13,7 +13,7 @@ from voiceagent.core.ids import ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
 from voiceagent.in_time import within
 from voiceagent.logs import log_failure
-from voiceagent.ports import Clock, Leg, SynthesizerHandle
+from voiceagent.ports import Clock, Leg, SynthesizerHandle, WordsSpoken
 from voiceagent.runtime.call_tasks import CallTasks
 
 __all__ = ["Mouth", "SpokenReply", "recordable"]
@@ -176,28 +176,32 @@ class Mouth:
 
     async def _say(self, clause: _Clause) -> None:
         said_bytes = 0
+        word_ends_ms: tuple[int, ...] | None = None
         try:
             if clause.text:
                 pieces = aiter(self._pieces_of(clause))
-                while (audio := await self._piece(pieces)) is not None:
-                    said_bytes += len(audio)
-                    self._leg.play(clause.utterance, audio)
+                while (piece := await self._piece(pieces)) is not None:
+                    if isinstance(piece, WordsSpoken):
+                        word_ends_ms = piece.ends_ms
+                        continue
+                    said_bytes += len(piece)
+                    self._leg.play(clause.utterance, piece)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._broken = clause.utterance
             said_ms = said_bytes // self._leg.audio_out.bytes_per_ms
             self._post(ev.SpeechFailed(clause.utterance, clause.number, recordable(exc), said_ms))
         else:
             duration_ms = said_bytes // self._leg.audio_out.bytes_per_ms
-            self._post(ev.SpeechQueued(clause.utterance, clause.number, duration_ms))
+            self._post(ev.SpeechQueued(clause.utterance, clause.number, duration_ms, word_ends_ms))
         self._leg.end_clause(clause.utterance, clause.number, last=clause.last)
 
-    def _pieces_of(self, clause: _Clause) -> AsyncIterator[bytes]:
+    def _pieces_of(self, clause: _Clause) -> AsyncIterator[bytes | WordsSpoken]:
         if clause.utterance == self._broken:
             raise VoiceFailed(_NOT_SAID)
         return clause.voice.speak(clause.text, softly=clause.softly)
 
-    async def _piece(self, pieces: AsyncIterator[bytes]) -> bytes | None:
-        """Return the next audio, None after the last. Raises VoiceFailed where it does not come."""
+    async def _piece(self, pieces: AsyncIterator[bytes | WordsSpoken]) -> bytes | WordsSpoken | None:
+        """Return the next audio or its words, None after the last. Raises VoiceFailed where it does not come."""
         try:
             async with within(_STALLED_MS, self._clock):
                 return await anext(pieces, None)

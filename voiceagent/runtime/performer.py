@@ -18,6 +18,7 @@ from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.left_behind import transferred_to
+from voiceagent.runtime.tones import LineTones
 from voiceagent.tools.executor import CallTools
 from voiceagent.tools.vault import Vault
 
@@ -47,6 +48,7 @@ class Performer:
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
         locale: str,
+        tones: LineTones,
     ) -> None:
         self._voice = voice
         self._leg = leg
@@ -58,6 +60,7 @@ class Performer:
         self._tasks = tasks
         self._post = post
         self._locale = locale
+        self._tones = tones
         self._reads: dict[ToolCallId, asyncio.Task[None]] = {}
         self._writes: dict[ToolCallId, asyncio.Task[None]] = {}
         self._no_longer_needed: list[str] = []
@@ -75,6 +78,8 @@ class Performer:
                 self._voice.transcribe(utterance, hints)
             case fx.TranscribeSoFar(utterance, hints):
                 self._voice.transcribe_so_far(utterance, hints)
+            case fx.ListenForTones(on):
+                self._tones.listen(on=on)
             case fx.AskModel(reply, request, _):
                 self._voice.ask(reply, request)
             case fx.CancelReply(reply):
@@ -103,6 +108,8 @@ class Performer:
             case fx.ForgetSealed(handles):
                 self._no_longer_needed += handles
                 self._forget_secrets()
+            case fx.SendDigits(digits):
+                self._leg.send_digits(digits)
             case fx.Transfer():
                 self._tasks.start(self._transfer(effect))
             case fx.HangUp(reason, drain):

@@ -7,13 +7,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.events import CallResumed, CallStarted
+from voiceagent.core.events import CallResumed, CallStarted, LegAttached
 from voiceagent.errors import JournalError
+from voiceagent.ports import IncomingCall
 from voiceagent.runtime.journal_file import Journal
 from voiceagent.runtime.replay import require_same_flow
 from voiceagent.spec.flow import Flow
 
-__all__ = ["Folded", "Folding", "fold"]
+__all__ = ["Folded", "Folding", "fold", "may_go_on_with"]
 
 _EVENTS_AT_A_TIME = 10
 """A few milliseconds."""
@@ -38,6 +39,20 @@ class Folded:
     def left_ms(self, unix_ms: int) -> int:
         """Return for how long the call may still go on, if the wall clock shows this now; 0 or less: no more."""
         return self.conversation.state.flow.limits.resume_within_ms - self.gap_ms(unix_ms)
+
+
+def may_go_on_with(journal: Journal, incoming: IncomingCall) -> bool:
+    """Whether a connection may go on with a call, which may be of somebody who has said their PIN.
+
+    A carrier that was told to connect the call again may. Where one does so by itself it has to be the same call as
+    far as anybody can see: it came the same way, and from the same number. That the agent is the same is for `fold`.
+    """
+    if incoming.again:
+        return True
+    events = [entry.event for entry in journal.entries]
+    numbers = [event.caller_number for event in events if isinstance(event, CallStarted)]
+    ways = [event.dialect for event in events if isinstance(event, LegAttached)]
+    return numbers[:1] == [incoming.caller_number] and ways[-1:] in ([], [incoming.leg.features.dialect])
 
 
 def fold(journal: Journal, flow: Flow) -> Folded:

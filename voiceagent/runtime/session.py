@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from pydantic import JsonValue
 
@@ -28,14 +29,16 @@ from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.manners import Manners
 from voiceagent.runtime.model_session import Setups
+from voiceagent.runtime.own_voice import OwnVoice
 from voiceagent.runtime.performer import Performer
 from voiceagent.runtime.provider_records import ProviderRecords
 from voiceagent.runtime.recorded_leg import RecordedLeg
 from voiceagent.runtime.recording import STOPPED, Recording, Recordings
-from voiceagent.runtime.resume import Folding
+from voiceagent.runtime.resume import Folding, may_go_on_with
 from voiceagent.runtime.sealed_events import sealed
 from voiceagent.runtime.speech_voice import SpeechVoice
 from voiceagent.runtime.spending import Meter, Spending
+from voiceagent.runtime.tones import LineTones
 from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.vault import Vault
@@ -99,6 +102,7 @@ class Session:
         self._observers = list(services.observers)
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
+        self._tones = LineTones(self._leg.audio_in, services.clock, self.post)
         self._recording: Recording | None = None
         self._at_provider: ProviderRecords | None = None
         self._meter: Meter | None = None
@@ -116,6 +120,7 @@ class Session:
         if self._voice is None or not self._listening:
             return
         try:
+            self._tones.hear(audio)
             self._voice.hear(audio)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: a voice activity engine may raise anything
             self._listening = False
@@ -152,6 +157,16 @@ class Session:
         ):
             async with AsyncExitStack() as at_the_end:
                 await self._take_call(at_the_end)
+
+    @property
+    def recorded(self) -> CallId:
+        """The id under which it is recorded, once it has begun."""
+        return self._call
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The call as it stands, for whoever looks on; None before it has begun."""
+        return None if self._voice is None else self._conversation
 
     @property
     def suspended(self) -> bool:
@@ -269,7 +284,8 @@ class Session:
         return voice
 
     def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
-        vad = self._services.engines.vad.open(self._leg.audio_in)
+        engine = self._services.engines.vad.open(self._leg.audio_in)
+        vad = OwnVoice(engine, self._leg.audio_in, agent_speaks=lambda: self._conversation.agent_is_audible)
         return Ears(vad, self._leg.audio_in, self._services.clock, post, suffix=self._suffix)
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
@@ -278,6 +294,7 @@ class Session:
         return CascadeVoice(
             ears=ears,
             manners=Manners(engines, manner, audio_in=leg.audio_in, audio_out=leg.audio_out),
+            end_of_turn=engines.end_of_turn,
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
             leg=leg,
             clock=self._services.clock,
@@ -300,16 +317,29 @@ class Session:
             tasks=tasks,
             post=self.post,
             locale=self._flow.locale,
+            tones=self._tones,
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:
-        """Take a call up where it was broken off; None where there is nothing to be taken up."""
+        """Take a call up where it was broken off; None where there is nothing to be taken up.
+
+        A connection that may not go on with what it names has a record of its own name: whoever the other is of would
+        find this one in its place.
+        """
+        if self._incoming.names_itself:
+            self._call = _of_its_own(self._call)
+            return None
         found = await self._services.journals.resume(
             self._call, on_broken=self._journal_broken, seize=self._incoming.again
         )
         if found is None:
             return None
         journal, read = found
+        if not may_go_on_with(read, self._incoming):
+            _log.warning("call %s does not go on: another caller or another way than before", self._call)
+            await journal.close()
+            self._call = _of_its_own(self._call)
+            return None
         try:
             folded = await self._services.folding.fold(read, self._flow)
         except Exception as exc:  # noqa: BLE001 - whatever another version has left behind, this caller is answered
@@ -361,6 +391,7 @@ class Session:
             caller_number=incoming.caller_number,
             called_number=incoming.called_number,
             parameters=dict(incoming.parameters),
+            outbound=incoming.outbound,
         )
 
     # --- the record ---
@@ -498,6 +529,10 @@ class Session:
         if self._cancel_wake is not None:
             self._cancel_wake()
             self._cancel_wake = None
+
+
+def _of_its_own(call: CallId) -> CallId:
+    return CallId(f"{call}-{uuid4().hex[:12]}")
 
 
 async def _synced(journal: JournalWriter) -> None:

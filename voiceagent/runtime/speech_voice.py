@@ -42,6 +42,7 @@ from voiceagent.runtime.expiry import Expiry
 from voiceagent.runtime.model_replies import ModelReplies, ReplyEvent
 from voiceagent.runtime.model_session import LiveSession, Setups
 from voiceagent.runtime.mouth import recordable
+from voiceagent.runtime.own_turns import OwnTurns
 from voiceagent.runtime.setup_change import SetupChange
 from voiceagent.runtime.standby import Standbys
 from voiceagent.spec.flow import Flow
@@ -109,6 +110,7 @@ class SpeechVoice:
             oldest_ms=_oldest_ms(self._row),
         )
         self._expiry = Expiry(self._row, clock, self._near_its_end)
+        self._own_turns = OwnTurns(self._row, clock, self._ask_if_free)
         self._live: LiveSession | None = None
         """The session that hears the caller and whose replies count."""
         self._lost = False
@@ -134,6 +136,8 @@ class SpeechVoice:
         """Pass on what the ears have noticed."""
         if isinstance(event, ev.CallerStartedSpeaking) and self._caller.began(event.utterance):
             self._expiry.spoke()
+        elif isinstance(event, ev.CallerPaused) and self._caller.is_heard:
+            self._own_turns.paused(event.at_ms)
         self._post(event)
 
     def transcribe(self, utterance: UtteranceId, hints: Sequence[str]) -> None:
@@ -246,7 +250,7 @@ class SpeechVoice:
     def _go_on_with(self, session: LiveSession) -> None:
         """Let the caller be heard again, and ask what could not be asked in the meantime."""
         self._caller.go_on()
-        if self._pending is not None and not self._replies.is_wanted_of(session):
+        if self._pending is not None and not self._replies.is_wanted_of(session) and self._own_turns.may_ask():
             (reply, request), self._pending = self._pending, None
             session.tell(request.history)
             session.asked = reply
@@ -336,7 +340,7 @@ class SpeechVoice:
         """Ask for what is wanted, unless the session makes a reply by itself: the core decides first which it wants."""
         if self._live is None or self._pending is None or self._caller.held:
             return
-        if not self._replies.is_wanted_of(self._live):
+        if not self._replies.is_wanted_of(self._live) and self._own_turns.may_ask():
             self._bring_up_to_date(self._live, self._pending[1])
 
     def _bring_up_to_date(self, live: LiveSession, request: ModelRequest) -> None:
@@ -394,7 +398,10 @@ class SpeechVoice:
             case SetupInForce(epoch):
                 self._sent.in_force(epoch)
             case CallerTranscribed():
+                if event.final:
+                    self._own_turns.over()
                 self._caller.words_came(event)
+                self._ask_if_free()
             case SessionEnding(left_ms):
                 self._near_its_end(left_ms)
             case SessionLost():
@@ -407,6 +414,7 @@ class SpeechVoice:
     def _reply_goes_on(self, session: LiveSession, event: ReplyEvent) -> None:
         self._expiry.spoke()
         if isinstance(event, ModelReplyBegan):
+            self._own_turns.over()
             self._caller.answered()
         elif isinstance(event, ModelToolRequested):
             session.requests[event.request] = None
@@ -418,6 +426,7 @@ class SpeechVoice:
         live, self._live = self._live, None
         self._lost = True
         self._expiry.close()
+        self._own_turns.close()
         self._caller.close()
         self._standbys.close()
         if live is not None:

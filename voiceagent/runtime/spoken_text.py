@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
-from voiceagent.language import Language
-from voiceagent.ports import SynthesizerHandle
+from voiceagent.language import Language, spoken_as
+from voiceagent.ports import SynthesizerHandle, WordsSpoken
 
 __all__ = ["LONGEST_CLAUSE", "LONGEST_REPLY", "PlainVoice", "ReplyText", "between_words"]
 
@@ -58,17 +58,44 @@ def between_words(clause: str, longest: int = LONGEST_CLAUSE) -> Iterator[str]:
 
 
 class PlainVoice:
-    """A synthesizer that is given plain words only, whatever it makes of markup itself."""
+    """A synthesizer that is given plain words only, whatever it makes of markup itself.
+
+    When words end is told of those that were written, and once: after all the audio.
+    """
 
     def __init__(self, synthesizer: SynthesizerHandle, language: Language) -> None:
         self._synthesizer = synthesizer
         self._language = language
 
-    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
-        """Yield the audio of the words."""
-        words = self._language.speakable(text[:LONGEST_CLAUSE])[:LONGEST_CLAUSE]
-        return self._synthesizer.speak(words, softly=softly)
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield the audio of the words, and then the words, where the synthesizer knows when they end."""
+        text = text[:LONGEST_CLAUSE]
+        words: list[str] = []
+        ends_ms: list[int] = []
+        pieces = self._synthesizer.speak(self._language.speakable(text)[:LONGEST_CLAUSE], softly=softly)
+        try:
+            async for piece in pieces:
+                if isinstance(piece, WordsSpoken):
+                    words += piece.words
+                    ends_ms += piece.ends_ms
+                else:
+                    yield piece
+        finally:
+            if isinstance(pieces, AsyncGenerator):  # left to the garbage collector it would go on
+                await pieces.aclose()
+        if words:
+            yield _as_written(text.split(" "), words, ends_ms)
 
     def close(self) -> None:
         """Forget this call."""
         self._synthesizer.close()
+
+
+def _as_written(written: Sequence[str], words: Sequence[str], ends_ms: Sequence[int]) -> WordsSpoken:
+    """Return when the words that were written end, from those that were spoken for them."""
+    ends: list[int] = []
+    at = 0
+    for spoken in spoken_as(written, words):
+        at += len(spoken)
+        ends.append(ends_ms[at - 1] if at else 0)
+    return WordsSpoken(tuple(written), tuple(ends))

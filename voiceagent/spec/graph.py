@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not, guard_text
 from voiceagent.spec.phase import (
+    BeepHeard,
     HangUpAfter,
     HostSignals,
+    MachineAnswers,
     NotUnderstood,
+    PersonAnswers,
     Phase,
     Pressed,
     Requested,
@@ -41,8 +44,10 @@ __all__ = [
     "as_mermaid",
     "every_lines",
     "flow_graph",
+    "guard_words",
     "lines_of",
     "node_lines",
+    "trigger_words",
 ]
 
 EVERY = "*"
@@ -105,8 +110,8 @@ def flow_graph(flow: Flow) -> FlowGraph:
         return Arrow(
             start=start,
             to=edge.to,
-            trigger=_trigger(edge),
-            guard=_guard(edge),
+            trigger=trigger_words(edge),
+            guard=guard_words(edge),
             grants=tuple(sorted(granted(edge))) if isinstance(edge.on, ToolSucceeds) else (),
             prefetch=tuple(dict.fromkeys(prefetch.tool.name for prefetch in edge.prefetch)),
             unbounded=edge.when is None
@@ -135,7 +140,8 @@ def _node(flow: Flow, phase: Phase) -> Node:
     return Node(phase.name, tools, phase.name == flow.initial, phase.sensitive, ends)
 
 
-def _trigger(edge: Transition) -> str:
+def trigger_words(edge: Transition) -> str:  # noqa: C901 - one decision table: a row per trigger
+    """Return what tries an edge, in a word or two."""
     match edge.on:
         case ToolSucceeds(tool=tool):
             return tool.name
@@ -159,9 +165,16 @@ def _trigger(edge: Transition) -> str:
             return "voice fails"
         case TransferFails():
             return "nobody there"
+        case MachineAnswers():
+            return "a machine answers"
+        case PersonAnswers():
+            return "a person after all"
+        case BeepHeard():
+            return "the beep"
 
 
-def _guard(edge: Transition) -> str | None:
+def guard_words(edge: Transition) -> str | None:
+    """Return the guard of an edge; None where nothing guards it."""
     if edge.when is None:
         return None
     if isinstance(edge.when, Compare | AllOf | AnyOf | Not):

@@ -7,8 +7,10 @@ has a lane of its own at the right, so that no line runs through a box and no tw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from voiceagent.spec.graph import EVERY, FlowGraph, Line, Node, every_lines, lines_of, node_lines
 
@@ -28,6 +30,7 @@ class _Box:
     words: list[str]
     fill: str
     dashed: bool
+    taken: bool
     x: float = 0
     y: float = 0
 
@@ -40,12 +43,13 @@ class _Box:
         return len(self.words) * _LINE + 14
 
 
-def as_svg(graph: FlowGraph) -> str:
-    """Return a picture that any browser shows."""
+def as_svg(graph: FlowGraph, *, taken: Sequence[str] = ()) -> str:
+    """Return a picture that any browser shows; `taken` are the phases of a call, whose way is drawn thicker."""
     lines = lines_of(graph)
-    boxes = {node.name: _box(node) for node in graph.nodes}
+    boxes = {node.name: _box(node, taken=node.name in taken) for node in graph.nodes}
+    steps = frozenset(pairwise(taken))
     if any(line.start == EVERY for line in lines):
-        boxes[EVERY] = _Box(EVERY, every_lines(graph), "#ffffff", dashed=True)
+        boxes[EVERY] = _Box(EVERY, every_lines(graph), "#ffffff", dashed=True, taken=False)
     rows = _ordered(_rows(graph, boxes), lines)
     row_of = {name: number for number, row in enumerate(rows) for name in row}
     straight = [line for line in lines if row_of[line.to] == row_of[line.start] + 1]
@@ -53,19 +57,19 @@ def as_svg(graph: FlowGraph) -> str:
     left, right = _sides(boxes, straight)
     drawn: list[str] = []
     for number in range(len(rows)):
-        drawn += _curves([line for line in straight if row_of[line.start] == number], boxes)
+        drawn += _curves([line for line in straight if row_of[line.start] == number], boxes, steps)
     for number, line in enumerate(line for line in lines if line not in straight):
         bottom = max(boxes[name].y + boxes[name].height for name in rows[row_of[line.start]])
         # Lanes side by side, and what leads to them one below the other.
-        drawn += _lane(line, boxes, right, under=bottom + 8 + 5 * (number % 4), over=8 + 5 * (number % 4))
+        drawn += _lane(line, boxes, right, steps, under=bottom + 8 + 5 * (number % 4), over=8 + 5 * (number % 4))
         right += _label_width(line) + _GAP
     height = max(box.y + box.height for box in boxes.values()) + _MARGIN
     return _page(graph.name, (left, right), height, [*drawn, *(part for box in boxes.values() for part in _drawn(box))])
 
 
-def _box(node: Node) -> _Box:
+def _box(node: Node, *, taken: bool) -> _Box:
     fill = "#f3f3f3" if node.ends else "#d9ead3" if node.first else "#eef3fb"
-    return _Box(node.name, node_lines(node), fill, dashed=False)
+    return _Box(node.name, node_lines(node), fill, dashed=False, taken=taken)
 
 
 # --- where everything stands -----------------------------------------------------------------------------------------
@@ -126,7 +130,7 @@ def _sides(boxes: dict[str, _Box], straight: Sequence[Line]) -> tuple[float, flo
 # --- how it is drawn -------------------------------------------------------------------------------------------------
 
 
-def _curves(lines: Sequence[Line], boxes: dict[str, _Box]) -> list[str]:
+def _curves(lines: Sequence[Line], boxes: dict[str, _Box], steps: AbstractSet[tuple[str, str]]) -> list[str]:
     """Draw the steps out of one row; each label has a height of its own, on its curve."""
     drawn: list[str] = []
     leaving: dict[str, int] = {}
@@ -145,12 +149,14 @@ def _curves(lines: Sequence[Line], boxes: dict[str, _Box]) -> list[str]:
         # A point on the curve at about the height of the label.
         share = (label_y - y1) / (y2 - y1)
         x = x1 + (x2 - x1) * share * share * (3 - 2 * share)
-        drawn += [_path(line, path), *_label(line.words, x, label_y, anchor="middle")]
+        drawn += [_path(line, path, steps), *_label(line.words, x, label_y, anchor="middle")]
         label_y += len(line.words) * _LINE
     return drawn
 
 
-def _lane(line: Line, boxes: dict[str, _Box], x: float, *, under: float, over: float) -> list[str]:
+def _lane(
+    line: Line, boxes: dict[str, _Box], x: float, steps: AbstractSet[tuple[str, str]], *, under: float, over: float
+) -> list[str]:
     """Draw a way with a lane of its own: out at the right, below its row at `under`, in by `over` above the target."""
     start, to = boxes[line.start], boxes[line.to]
     y1, y2 = start.y + start.height / 2, to.y + to.height / 2
@@ -162,11 +168,12 @@ def _lane(line: Line, boxes: dict[str, _Box], x: float, *, under: float, over: f
         if line.start != line.to
         else f"M{x1:.0f},{y1:.0f} H{x:.0f} V{y2:.0f} H{x2:.0f}"
     )
-    return [_path(line, path), *_label(line.words, x + 5, (under + to.y) / 2, anchor="start")]
+    return [_path(line, path, steps), *_label(line.words, x + 5, (under + to.y) / 2, anchor="start")]
 
 
-def _path(line: Line, path: str) -> str:
-    style = "unbounded" if line.unbounded else "way"
+def _path(line: Line, path: str, steps: AbstractSet[tuple[str, str]]) -> str:
+    ways = {(line.start, line.to)} if line.start != EVERY else {step for step in steps if step[1] == line.to}
+    style = "taken" if ways & steps else "unbounded" if line.unbounded else "way"
     dashes = ' stroke-dasharray="5 4"' if line.start == EVERY else ""
     return f'<path class="{style}" d="{path}"{dashes} marker-end="url(#{style}-tip)"/>'
 
@@ -186,9 +193,10 @@ def _label_width(line: Line) -> float:
 
 def _drawn(box: _Box) -> list[str]:
     dashes = ' stroke-dasharray="5 4"' if box.dashed else ""
+    thick = ' stroke-width="3"' if box.taken else ""
     rounded = 4 if box.dashed else 8
     place = f'x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="{rounded}"'
-    parts = [f'<rect {place} fill="{box.fill}" stroke="#4a6fa5"{dashes}/>']
+    parts = [f'<rect {place} fill="{box.fill}" stroke="#4a6fa5"{thick}{dashes}/>']
     for number, text in enumerate(box.words):
         weight = ' font-weight="bold"' if number == 0 else ""
         x, y = box.x + box.width / 2, box.y + 19 + number * _LINE
@@ -200,13 +208,14 @@ def _page(name: str, sides: tuple[float, float], height: float, parts: Sequence[
     tips = "".join(
         f'<marker id="{style}-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
         f'markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="{colour}"/></marker>'
-        for style, colour in (("way", "#555555"), ("unbounded", "#c2571a"))
+        for style, colour in (("way", "#555555"), ("unbounded", "#c2571a"), ("taken", "#1f6fb2"))
     )
     style = (
         "text{font:11px monospace;fill:#1c2733}"
         ".edge{stroke:#ffffff;stroke-width:4px}"
         ".way{fill:none;stroke:#555555}"
         ".unbounded{fill:none;stroke:#c2571a;stroke-width:2.5}"
+        ".taken{fill:none;stroke:#1f6fb2;stroke-width:3}"
     )
     left, width = sides[0], sides[1] - sides[0]
     size = f'viewBox="{left:.0f} 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'

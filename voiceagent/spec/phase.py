@@ -13,19 +13,24 @@ from voiceagent.spec.expects import Expects
 from voiceagent.spec.filler import Filler
 from voiceagent.spec.guards import When
 from voiceagent.spec.guided import GuidedDialogue
+from voiceagent.spec.hints import Hint
 from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.tool import Tool
 
 __all__ = [
     "SKILL_FILE",
     "Ask",
+    "BeepHeard",
     "Carry",
     "HangUpAfter",
     "HostSignals",
     "LastMessages",
+    "MachineAnswers",
     "NotUnderstood",
     "OnEnter",
+    "PersonAnswers",
     "Phase",
+    "Press",
     "Pressed",
     "Reprompts",
     "Requested",
@@ -110,6 +115,23 @@ class TransferFails(Declared):
     """Nobody takes the caller whom this phase transfers (`ends`): they are with the agent again."""
 
 
+class MachineAnswers(Declared):
+    """A call that we have placed is answered by a mailbox, a menu or another recording.
+
+    As long as it is not known who has answered, a phase that waits for this says nothing. A fax machine is hung up on.
+    """
+
+
+class PersonAnswers(Declared):
+    """Somebody speaks who was taken for a machine, or has picked up while it was talking."""
+
+
+class BeepHeard(Declared):
+    """The machine takes down a message from now on: its beep was heard, or it has been silent for `silence_ms`."""
+
+    silence_ms: int = Field(default=3_000, ge=1_000, le=30_000)
+
+
 Trigger = (
     ToolSucceeds
     | ToolFails
@@ -122,6 +144,9 @@ Trigger = (
     | HostSignals
     | VoiceFails
     | TransferFails
+    | MachineAnswers
+    | PersonAnswers
+    | BeepHeard
 )
 
 
@@ -178,7 +203,13 @@ class Wait(Declared):
     """Say nothing; the caller has the floor."""
 
 
-OnEnter = Say | Ask | Wait
+class Press(Declared):
+    """Press keys towards the far side, at once, and say nothing; it has the floor. A template over facts."""
+
+    digits: str = Field(pattern=r"^([0-9*#A-D]{1,32}|.*\{\{.+)$")
+
+
+OnEnter = Say | Ask | Wait | Press
 
 
 class HangUpAfter(Declared):
@@ -236,6 +267,8 @@ class Phase(Declared):
     on_enter: OnEnter = Field(default_factory=Ask)
     expects: tuple[Expects, ...] = ()
     """What the caller is about to say, in the order in which it is asked for; empty: free speech."""
+    hints: tuple[Hint, ...] = ()
+    """Names that the caller may say here: payees, products. What sounds like one of them is understood as it."""
     guided: GuidedDialogue | None = None
     filler: Filler | None = None
     """None: the flow's."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from voiceagent.language import LANGUAGES
@@ -15,7 +17,7 @@ from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.speech.energy import EnergyVad
 from voiceagent.speech.null import NULL_HEARS, NullRecognizer, NullSynthesizer
-from voiceagent.speech.own_voice import OwnVoice
+from voiceagent.speech.unnamed_voice import UnnamedVoice
 
 __all__ = [
     "EnergyVad",
@@ -29,17 +31,33 @@ __all__ = [
 
 
 def open_engines(
-    kind: Literal["local", "null"], *, pause_ms: int = 200, heard: str | Sequence[str] = NULL_HEARS
+    kind: Literal["local", "null"],
+    *,
+    pause_ms: int = 200,
+    heard: str | Sequence[str] = NULL_HEARS,
+    end_of_turn: Path | None = None,
+    end_of_turn_sha256: str | None = None,
 ) -> Engines:
     """Open the engines of a process; blocks for about a second where models are loaded.
 
     `local` runs Silero, Moonshine and Hibari on this machine. `null` needs nothing: loudness for
     voice activity, `heard` for what callers say (see `NullRecognizer`), a hum for speech.
-    `pause_ms` without voice end an utterance. Raises MissingExtra, WeightsError.
+    `pause_ms` without voice end an utterance. `end_of_turn` is the file of a Smart Turn v3, which
+    then hears whether callers have finished. Raises MissingExtra, WeightsError.
     """
-    if kind == "null":
-        return Engines(EnergyVad(pause_ms=pause_ms), NullRecognizer(heard), NullSynthesizer())
-    return _open_local(pause_ms)
+    with ExitStack() as opened:
+        judge = None
+        if end_of_turn is not None:
+            from voiceagent.speech.smart_turn import SmartTurn
+
+            judge = SmartTurn(end_of_turn, sha256=end_of_turn_sha256)
+            opened.callback(judge.close)
+        if kind == "null":
+            engines = Engines(EnergyVad(pause_ms=pause_ms), NullRecognizer(heard), NullSynthesizer(), judge)
+        else:
+            engines = replace(_open_local(pause_ms), end_of_turn=judge)
+        opened.pop_all()
+    return engines
 
 
 def languages_of(kind: Literal["local", "null"]) -> tuple[Sequence[str], Sequence[str]]:
@@ -69,7 +87,8 @@ def with_fallbacks(
     return Engines(
         engines.vad,
         RecognizerChain(engines.recognizer, *recognizers, clock=clock),
-        OwnVoice(canned) if beside_model else canned,
+        UnnamedVoice(canned) if beside_model else canned,
+        engines.end_of_turn,
     )
 
 

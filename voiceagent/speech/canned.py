@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from voiceagent.audio import alaw_to_pcm16, half_as_loud, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
 from voiceagent.language import language_for
-from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle
+from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle, WordsSpoken
 from voiceagent.spec.prompt import DEFAULT_LOCALE
 
 __all__ = ["CannedPhrases"]
@@ -83,7 +83,7 @@ class _CannedHandle:
         self._manner = manner
         self._language = language_for(manner.locale)
 
-    async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`, all at once where it is kept; no engine sees its markup. Raises VoiceFailed."""
         kept = self._kept.get(replace(self._manner, text=text))
         if kept is not None:
@@ -95,7 +95,7 @@ class _CannedHandle:
         pieces = self._handle.speak(said)
         try:
             async for piece in pieces:
-                yield _softer(piece, self._manner.audio) if softly else piece
+                yield _softer(piece, self._manner.audio) if softly and isinstance(piece, bytes) else piece
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()

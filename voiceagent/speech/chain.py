@@ -23,6 +23,7 @@ from voiceagent.ports import (
     SynthesizerEngine,
     SynthesizerHandle,
     Transcript,
+    WordsSpoken,
 )
 from voiceagent.spec.prompt import DEFAULT_LOCALE
 
@@ -278,12 +279,13 @@ class _SpeakingChain:
         self._clock = clock
         self._piece_ms = piece_ms
 
-    async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`; where an engine breaks off, the next one goes on with the word it was at.
 
         Raises VoiceFailed where nobody goes on.
         """
         reasons = [*self._unopened]
+        before_ms = 0
         for link in _asked_in_order(self._links):
             attempt = object()
             if not link.breaker.admits(attempt):
@@ -294,8 +296,11 @@ class _SpeakingChain:
             try:
                 while (piece := await self._next(pieces)) is not None:
                     link.breaker.answered()
-                    said_bytes += len(piece)
-                    yield piece
+                    if isinstance(piece, WordsSpoken):
+                        yield WordsSpoken(piece.words, tuple(before_ms + end_ms for end_ms in piece.ends_ms))
+                    else:
+                        said_bytes += len(piece)
+                        yield piece
             except TimeoutError:
                 reasons.append(f"no audio for {self._piece_ms} ms")
             except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
@@ -307,12 +312,14 @@ class _SpeakingChain:
                 if isinstance(pieces, AsyncGenerator):  # left to the garbage collector it would go on
                     await pieces.aclose()
             link.failed(reasons[-1])
-            text = _unsaid(text, said_bytes // self._audio.bytes_per_ms)
+            said_ms = said_bytes // self._audio.bytes_per_ms
+            before_ms += said_ms
+            text = _unsaid(text, said_ms)
             if not text:
                 return
         raise VoiceFailed("; ".join(reasons))
 
-    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+    async def _next(self, pieces: AsyncIterator[bytes | WordsSpoken]) -> bytes | WordsSpoken | None:
         async with within(self._piece_ms, self._clock):
             return await anext(pieces, None)
 

@@ -3,13 +3,16 @@
 Code and voice (Apache-2.0) come in `hibari-tts`: 17 to 35 ms to the first audio of a sentence of
 ten words on two shared cores. What was rendered ahead is not rendered again; what is said in a call is not
 kept: it may be a customer's balance, and the cache is every call's.
+
+When each word ends is known: the network decides how many frames of 25 ms each phoneme takes, and a few bytes behind
+its weights make that one more of its outputs.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +20,16 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from voiceagent.errors import OperatorError, VoiceFailed
 from voiceagent.language import language_for
-from voiceagent.ports import AudioFormat
+from voiceagent.ports import AudioFormat, WordsSpoken
 from voiceagent.spec.prompt import DEFAULT_LOCALE
-from voiceagent.speech.samples import resample, to_bytes, without_silence
+from voiceagent.speech.samples import last_sounds, resample, sound_in, to_bytes
 from voiceagent.speech.weights import WeightsFile, library
 from voiceagent.speech.workers import Workers, outcome
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from voiceagent.speech.samples import Samples
 
 __all__ = ["HIBARI_LANGUAGES", "HibariSynthesizer"]
@@ -45,6 +51,9 @@ _UNKNOWN_WORDS = WeightsFile(
 _VOICE_NAME = "heart"
 HIBARI_LANGUAGES = ("en",)
 _RATE_HZ = 24000
+_FRAME_SAMPLES = 600
+_ENDS_OF_PHONEMES = b"/CumSum_output_0"
+"""Name of the tensor with the frame in which each phoneme is over: in these weights, whose digest is checked."""
 _SEED = 0
 """Of the breath in the voice: the same sentence is the same bytes in every process."""
 
@@ -57,12 +66,31 @@ _CACHE_BYTES = 32 * 1024 * 1024
 """70 minutes of µ-law."""
 
 
+class _Network(Protocol):
+    def run(self, outputs: None, inputs: Mapping[str, object]) -> list[NDArray[np.float32]]: ...
+
+
 class _Speech(Protocol):
     """What is used of hibari's Hibari."""
 
-    def __call__(self, text: str, *, speed: float, seed: int) -> Samples: ...
+    sess: _Network
+
+    def phonemize(self, text: str) -> list[str]: ...
+
+    def g2p(self, text: str) -> str: ...
+
+    def ids(self, phonemes: str) -> list[int]: ...
 
     def split_sentences(self, text: str) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One sentence as it is heard."""
+
+    audio: bytes
+    words: WordsSpoken | None = None
+    """From the beginning of this sentence; None where it is not known which phonemes are which word's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +126,7 @@ class HibariSynthesizer:
 
     def warm_up(self) -> None:
         """Say a short sentence to nobody: the dictionaries are loaded by the first one. Blocks."""
-        self._workers.submit(lambda: self._speech("Hello there.", speed=1.0, seed=_SEED)).result()
+        self._workers.submit(lambda: _made(self._speech, "Hello there.", speed=1.0)).result()
 
     @property
     def healthy(self) -> bool:
@@ -131,14 +159,14 @@ class HibariSynthesizer:
         pieces = {sentence: await self.sentence(sentence, audio, voice=named, speaking_rate=rate) for sentence in said}
         for sentence, piece in pieces.items():
             self._kept.keep(_Sentence(named, audio, sentence, rate), piece)
-        return b"".join(pieces[sentence] for sentence in said)
+        return b"".join(pieces[sentence].audio for sentence in said)
 
     def sentences(self, text: str) -> list[str]:
         """Cut `text` into what is spoken in one breath."""
         return self._speech.split_sentences(text)
 
-    async def sentence(self, text: str, audio: AudioFormat, *, voice: str, speaking_rate: float) -> bytes:
-        """Return the audio of one sentence: rendered ahead, from who renders it now, or rendered for this call alone.
+    async def sentence(self, text: str, audio: AudioFormat, *, voice: str, speaking_rate: float) -> _Said:
+        """Return one sentence: rendered ahead, from who renders it now, or rendered for this call alone.
 
         A wait that is cancelled cancels the work if nobody else waits for it. Raises VoiceFailed.
         """
@@ -170,12 +198,22 @@ class HibariSynthesizer:
         rendering = self._under_way[key] = _Rendering(work)
         return rendering
 
-    def _render(self, key: _Sentence) -> bytes:
-        samples = self._speech(key.text, speed=key.speaking_rate, seed=_SEED)
+    def _render(self, key: _Sentence) -> _Said:
+        import numpy as np
+
+        samples, ends = _made(self._speech, key.text, speed=key.speaking_rate)
+        first, last = sound_in(samples, rate_hz=_RATE_HZ)
         pause_ms = round(_pause_after_ms(key.text) / key.speaking_rate)
-        said = without_silence(samples, rate_hz=_RATE_HZ, then_silent_ms=pause_ms)
-        narrow = resample(said, from_hz=_RATE_HZ, to_hz=key.audio.rate_hz)
-        return to_bytes(narrow, key.audio)
+        pause = np.zeros(_RATE_HZ * pause_ms // 1_000 if last else 0, samples.dtype)
+        said = np.concatenate([samples[first:last], pause])
+        audio = to_bytes(resample(said, from_hz=_RATE_HZ, to_hz=key.audio.rate_hz), key.audio)
+        words = tuple(key.text.split())
+        if ends is None or len(ends) != len(words):
+            return _Said(audio)
+        # The network counts a pause as the end of the sound before it, and so it does the silence after the last one.
+        heard = last_sounds(samples, ends, rate_hz=_RATE_HZ)
+        ends_ms = (max(0, min(end, last) - first) * 1_000 // _RATE_HZ for end in heard)
+        return _Said(audio, WordsSpoken(words, tuple(ends_ms)))
 
 
 class _HibariHandle:
@@ -189,17 +227,21 @@ class _HibariHandle:
         self._language = language_for(locale)
         self._open = True
 
-    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
-        """Yield one piece of audio per sentence; nothing more once the handle is closed. It is as loud as ever."""
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield one piece of audio per sentence, as loud as ever, and its words; nothing more once it is closed."""
         del softly
+        from_ms = 0
         for sentence in self._engine.sentences(self._language.speakable(text)):
             if not self._open:
                 return
-            piece = await self._engine.sentence(
+            said = await self._engine.sentence(
                 sentence, self._audio, voice=self._voice, speaking_rate=self._speaking_rate
             )
-            if piece and self._open:
-                yield piece
+            if said.audio and self._open:
+                yield said.audio
+                if said.words is not None and self._open:
+                    yield WordsSpoken(said.words.words, tuple(from_ms + end_ms for end_ms in said.words.ends_ms))
+            from_ms += len(said.audio) // self._audio.bytes_per_ms
 
     def close(self) -> None:
         """Say nothing more; what other calls wait for is rendered all the same."""
@@ -210,7 +252,7 @@ class _HibariHandle:
 class _Rendering:
     """A sentence on its way, and how many calls wait for it."""
 
-    work: Future[bytes]
+    work: Future[_Said]
     waiting: int = 0
 
 
@@ -220,24 +262,24 @@ class _Renderings:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
-        self._audio: OrderedDict[_Sentence, bytes] = OrderedDict()
+        self._said: OrderedDict[_Sentence, _Said] = OrderedDict()
 
-    def get(self, key: _Sentence) -> bytes | None:
-        """Return the audio, which is now the last to be forgotten."""
-        if key in self._audio:
-            self._audio.move_to_end(key)
-        return self._audio.get(key)
+    def get(self, key: _Sentence) -> _Said | None:
+        """Return what was rendered, which is now the last to be forgotten."""
+        if key in self._said:
+            self._said.move_to_end(key)
+        return self._said.get(key)
 
-    def keep(self, key: _Sentence, audio: bytes) -> None:
-        """Keep the audio and forget the oldest beyond the limit."""
-        self._held_bytes += len(audio) - len(self._audio.pop(key, b""))
-        self._audio[key] = audio
+    def keep(self, key: _Sentence, said: _Said) -> None:
+        """Keep it and forget the oldest beyond the limit."""
+        self._held_bytes += len(said.audio) - len(self._said.pop(key, _Said(b"")).audio)
+        self._said[key] = said
         while self._held_bytes > self._limit_bytes:
-            _, forgotten = self._audio.popitem(last=False)
-            self._held_bytes -= len(forgotten)
+            _, forgotten = self._said.popitem(last=False)
+            self._held_bytes -= len(forgotten.audio)
 
 
-async def _finished(work: Future[bytes]) -> bytes:
+async def _finished(work: Future[_Said]) -> _Said:
     try:
         return await outcome(work)
     except CancelledError as exc:
@@ -262,4 +304,71 @@ def _load(path: Path) -> _Speech:
     library("numpy")
     library("soxr")
     library("onnxruntime")
-    return cast("_Speech", library(_PACKAGE).Hibari(model=str(path), threads=1))
+    # Messages of this format that stand behind each other are one: the graph gets another output.
+    outputs = _message(7, _message(12, _message(1, _ENDS_OF_PHONEMES)))  # ModelProto.graph, .output, .name
+    return cast("_Speech", library(_PACKAGE).Hibari(model=path.read_bytes() + outputs, threads=1))
+
+
+def _message(field: int, body: bytes) -> bytes:
+    """Return a field of a protocol buffer that has less than 128 bytes."""
+    return bytes([field << 3 | 2, len(body)]) + body
+
+
+# --- one sentence ----------------------------------------------------------------------------------------------------
+
+_PADS = 2
+"""Inputs of the network beside the phonemes: a pause before them and one after."""
+_SILENT = frozenset(';:,.!?—…"()“” ')
+"""Of the phonemes' alphabet: pauses, and how a sentence is meant."""
+
+
+def _made(speech: _Speech, text: str, *, speed: float) -> tuple[Samples, list[int] | None]:
+    """Return the sound of a sentence, and the sample at which each of its words is over; None where that is unknown."""
+    import numpy as np
+
+    random = np.random.default_rng(_SEED)
+    sounds: list[Samples] = []
+    ends: list[int] = []
+    told = text.split()
+    parts = speech.phonemize(text)
+    for phonemes in parts:
+        ids = np.asarray([speech.ids(phonemes)], np.int64)
+        *spectra, frames = speech.sess.run(None, {"ids": ids, "speed": np.asarray([speed], np.float32)})
+        before = sum(map(len, sounds))
+        sounds.append(cast("Samples", library(_PACKAGE).dsp.synth(*(one[0] for one in spectra), random)))
+        ends += [before + int(frames.reshape(-1)[at]) * _FRAME_SAMPLES for at in _last_phonemes(speech, phonemes)]
+    sound = np.concatenate(sounds) if sounds else np.zeros(0, np.float32)
+    if len(ends) == len(told):
+        return sound, ends
+    return sound, _of_words(ends, [_count(speech, word) for word in told])
+
+
+def _last_phonemes(speech: _Speech, phonemes: str) -> Iterator[int]:
+    """Yield where each spoken word's last sound stands among the network's inputs, of which the first is a pause."""
+    at, last = 0, None
+    for phoneme in phonemes:
+        at += len(speech.ids(phoneme)) > _PADS  # what is not in its alphabet, the network does not get
+        if phoneme == " " and last is not None:
+            yield last
+            last = None
+        elif phoneme not in _SILENT:
+            last = at
+    if last is not None:
+        yield last
+
+
+def _count(speech: _Speech, word: str) -> int:
+    """Return how many words one that is written is when it is spoken: "1,250" is five."""
+    return sum(1 for part in speech.g2p(word).split(" ") if part.strip("".join(_SILENT)))
+
+
+def _of_words(ends: list[int], counts: list[int]) -> list[int] | None:
+    """Return the ends of written words from those of the spoken ones."""
+    if sum(counts) != len(ends):
+        return None
+    found: list[int] = []
+    at = 0
+    for count in counts:
+        at += count
+        found.append(ends[at - 1] if at else 0)
+    return found

@@ -253,7 +253,7 @@ class _MoonshineHandle:
         self._open = True
 
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
-        """Return the words, empty for noise; the model takes no hints.
+        """Return the words, empty for noise; the model takes no hints, the conversation finds names in them.
 
         Empty as well once the handle is closed. Raises VoiceFailed.
         """

@@ -5,6 +5,7 @@ Samples are float32 between -1 and 1, mono. What takes or gives samples needs nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never, cast
 
 from voiceagent.audio import alaw_to_pcm16, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-__all__ = ["encoded", "from_bytes", "pcm16_of", "resample", "to_bytes", "voiced_ms", "without_silence"]
+__all__ = ["encoded", "from_bytes", "last_sounds", "pcm16_of", "resample", "sound_in", "to_bytes", "voiced_ms"]
 
 _FULL_SCALE = 32768.0
 _VOICED_WINDOW_MS = 10
@@ -87,8 +88,8 @@ def voiced_ms(samples: Samples, *, rate_hz: int) -> int:
     return int(voiced[-1] - voiced[0] + 1) * _VOICED_WINDOW_MS if len(voiced) else 0
 
 
-def without_silence(samples: Samples, *, rate_hz: int, then_silent_ms: int) -> Samples:
-    """Return a rendered sentence from its first sound to its last, with `then_silent_ms` of silence after it.
+def sound_in(samples: Samples, *, rate_hz: int) -> tuple[int, int]:
+    """Return from which sample to which a rendered sentence is heard; twice 0 where nothing is.
 
     Synthesizers wrap what they say in silence that nobody asked for: a caller would wait for it in every answer.
     """
@@ -96,12 +97,25 @@ def without_silence(samples: Samples, *, rate_hz: int, then_silent_ms: int) -> S
 
     sounding = np.flatnonzero(_sounding(samples, rate_hz=rate_hz, below_peak_db=_SOUND_BELOW_PEAK_DB))
     if not len(sounding):
-        return samples[:0]
+        return 0, 0
     window = rate_hz * _VOICED_WINDOW_MS // 1000
     margin = rate_hz * _SOUND_MARGIN_MS // 1000
     first = max(0, int(sounding[0]) * window - margin)
-    last = min(len(samples), (int(sounding[-1]) + 1) * window + margin)
-    return np.concatenate([samples[first:last], np.zeros(rate_hz * then_silent_ms // 1000, samples.dtype)])
+    return first, min(len(samples), (int(sounding[-1]) + 1) * window + margin)
+
+
+def last_sounds(samples: Samples, ends: Sequence[int], *, rate_hz: int) -> list[int]:
+    """Return for each of these ends the sample after the last one that is heard, no earlier than the end before it."""
+    sounding = _sounding(samples, rate_hz=rate_hz, below_peak_db=_SOUND_BELOW_PEAK_DB)
+    window = rate_hz * _VOICED_WINDOW_MS // 1000
+    found: list[int] = []
+    for end in ends:
+        least = found[-1] if found else 0
+        at = min(end // window, len(sounding))
+        while at * window > least and not sounding[at - 1]:
+            at -= 1
+        found.append(max(least, min(end, (at + 1) * window)))
+    return found
 
 
 def _sounding(samples: Samples, *, rate_hz: int, below_peak_db: float) -> NDArray[np.bool_]:

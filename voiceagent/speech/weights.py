@@ -11,7 +11,7 @@ from types import ModuleType
 
 from voiceagent.errors import MissingExtra, WeightsError
 
-__all__ = ["WeightsFile", "library"]
+__all__ = ["WeightsFile", "library", "sha256_of"]
 
 _EXTRA = "local"
 
@@ -22,6 +22,15 @@ def library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as exc:
         raise MissingExtra(f"the library {name!r}", extra=_EXTRA) from exc
+
+
+def sha256_of(path: Path) -> str:
+    """Return what a model file's content is told by. Raises WeightsError where there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise WeightsError(f"no model file at {path}: {exc.strerror}") from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +52,7 @@ class WeightsFile:
         has another sha256.
         """
         path = folder / Path(self.path).name if folder else self._installed()
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as exc:
-            raise WeightsError(f"no model file at {path}: {exc.strerror}") from exc
+        found = sha256_of(path)
         if found != self.sha256:
             raise WeightsError(f"{path} has sha256 {found[:16]}…, expected {self.sha256[:16]}…")
         return path

@@ -31,6 +31,21 @@ class Admission:
     dialect: Dialect
     grant: CallGrant | None
     """What our answer to the webhook knew of the call; None where no token was asked for and none was expected."""
+    may_name_numbers: bool = True
+    """Whether it counts what the far side says of who calls whom. A page could say any number, and be taken for whoever
+    it belongs to."""
+
+    proven: bool = True
+    """Whether it has shown anything at all."""
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether somebody whom we trust says which call it is: an id that anybody says may be of another's.
+
+        Only then may its provider be asked to do anything to the call, and the call go on that was broken off.
+        """
+        named = self.grant is not None and self.grant.call is not None
+        return named or (self.proven and self.may_name_numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +62,17 @@ def media_path(dialect: str, agent: str, token: str) -> str:
 
 
 async def admit(
-    path: str, header: Callable[[str], Sequence[str]], *, settings: TelephonySettings, tokens: CallTokens
+    path: str,
+    header: Callable[[str], Sequence[str]],
+    *,
+    settings: TelephonySettings,
+    tokens: CallTokens,
+    no_room: Callable[[str], str | None],
 ) -> Admission | Refusal:
     """Decide by path and headers; `header` returns all values of one. A token is used up only where the rest is right.
+
+    `no_room` returns why an agent takes no more calls, in words for the log: a carrier that tries again a moment later
+    still has its token then.
 
     Nothing but `insecure` lets in whom nothing proves: where what it is checked by is not configured, nobody gets in.
     """
@@ -66,7 +89,11 @@ async def admit(
         return Refusal(HTTPStatus.NOT_FOUND, "no such agent")
     if token is None and _needs_token(row, settings):
         return Refusal(HTTPStatus.FORBIDDEN, "no call token")
+    if (why := no_room(agent)) is not None:
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
     parameters = query_parameters(query)
+    if parameters is None:
+        return Refusal(HTTPStatus.BAD_REQUEST, "its query says something twice, or too much")
     try:
         if token is not None:
             grant = await tokens.redeem(token, agent=agent, dialect=row.name)
@@ -78,19 +105,24 @@ async def admit(
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"nobody knows whether the call token is good: {exc}")
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
-    return Admission(agent, row.codec(settings, parameters), grant)
+    may_name_numbers = settings.insecure or row.answer != "json"  # else whose address it is may be anybody's page
+    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers, proven=not settings.insecure)
 
 
-def query_parameters(query: str) -> Mapping[str, str]:
-    """Return what a query string says, as far as it can be kept as text.
+def query_parameters(query: str) -> Mapping[str, str] | None:
+    """Return what a query string says, as far as it can be kept as text; None where it says more than a carrier would.
 
-    It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus.
+    It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus. Nothing is said twice: a
+    caller whose number is `1&call=…` would have the last word about which call theirs is.
     """
     try:
-        given = parse_qsl(query.replace("+", "%2B"), max_num_fields=_MAX_PARAMETERS)
+        given = parse_qsl(query.replace("+", "%2B"), max_num_fields=_MAX_PARAMETERS, keep_blank_values=True)
     except ValueError:
-        return {}
-    return {name: value for name, value in given if max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
+        return None
+    said = dict(given)
+    if len(said) < len(given):
+        return None
+    return {name: value for name, value in said.items() if value and max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
 
 
 def _needs_token(row: DialectRow, settings: TelephonySettings) -> bool:

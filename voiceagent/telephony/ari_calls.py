@@ -20,12 +20,14 @@ from voiceagent.telephony.wire_json import as_mapping
 __all__ = ["AriCalls"]
 
 _OVER = "Channel not found"
+_HUNG_UP = "h"
+"""The extension in which a channel is whose caller has hung up, until the dial plan has done with it."""
 _AGENTS, _NUMBERS, _DOINGS = "voiceagent", "voiceagent-numbers", "voiceagent-do"
 """Contexts of the dial plan: an extension for each agent, one for every number, and what is done to a call."""
 
 
 class AriCalls:
-    """Fulfils `CallControl`; a call is the id of the caller's channel."""
+    """Fulfils `CallControl` and `KnowsWhere`; a call is the id of the caller's channel."""
 
     def __init__(self, *, url: str, user: str, password: str) -> None:
         """`url` is where ARI begins: `http://10.0.0.2:8088/ari`."""
@@ -41,6 +43,14 @@ class AriCalls:
     async def transfer(self, call: str, number: str) -> None:
         """Have the caller's channel go on where the dial plan reaches a number; the connection to us ends."""
         await self._do("transfer", call, VOICEAGENT_NUMBER=number)
+
+    async def place_of(self, call: str) -> str | None:
+        """Return where in the dial plan a channel is; it is there from the moment at which it is redirected."""
+        channel = await self._rest.get(f"/channels/{_id(call)}", ended=_OVER)
+        plan = as_mapping(channel.get("dialplan")) or {}
+        if not channel or plan.get("exten") == _HUNG_UP:
+            return None
+        return f"{plan.get('exten')}@{plan.get('context')}"
 
     @property
     def consults(self) -> bool:
@@ -77,6 +87,8 @@ class AriCalls:
 
     async def dial(self, dialled: Dialled) -> str:
         """Have the dial plan reach a number and connect whoever answers to the agent."""
+        if dialled.detect_machine:
+            raise CallLost("Asterisk is not asked to find out who answers")
         return await self._originate(
             f"{dialled.to}@{_NUMBERS}",
             context=_AGENTS,

@@ -17,16 +17,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES
 from voiceagent.telephony.port import MAX_MESSAGE_BYTES
 from voiceagent.telephony.server import MediaServer
 from voiceagent.telephony.websocket import CLOSE_DEADLINE_MS
 
-__all__ = ["MAX_WAITING_BYTES", "AsgiSocket", "media_route", "target_of"]
+__all__ = ["AsgiSocket", "media_route", "target_of"]
 
 _log = logging.getLogger(__name__)
 
-MAX_WAITING_BYTES = 262_144
-"""What may wait to be sent: the driver holds audio back long before that, so whoever gets there is gone."""
 _TOO_BIG = 1009
 _LOST = 1006
 _IN_ORDER = {1000, 1001}

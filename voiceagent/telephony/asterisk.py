@@ -48,8 +48,12 @@ ASTERISK_FEATURES = LegFeatures(
     marks=True,
     marks_return_on_clear=False,
     digits_out="rest",
+    key_ms=350,  # what `SendDTMF` takes if it is not told: a tone of 100 ms, and 250 ms until the next
     transfer="rest",
     hang_up="in_band",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     close_is_hang_up=True,
 )
 

@@ -44,6 +44,9 @@ AUDIOSOCKET_FEATURES = LegFeatures(
     digits_out="no",
     transfer="no",
     hang_up="in_band",
+    digits_in="in_band",
+    position="clock",
+    stop_reason=False,
     close_is_hang_up=True,
 )
 

@@ -1,22 +1,24 @@
 """The door for AudioSocket: each agent has a port, and a connection says by its id which call it is.
 
-The id is all that a connection shows of itself. A port that only this machine reaches takes any; elsewhere it has to be
-one of those that the operator has given out, and is then a secret and no name of the call.
+The id is all that a connection shows of itself. It is one that the dial plan has asked us for, good for one call, or
+one of those that the operator has given out; either is a secret and no name of the call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
+from voiceagent.errors import StateUnavailable
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.audiosocket import ID_PACKET_BYTES, AudioSocketDialect, id_of
+from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, Undecided
 from voiceagent.telephony.packets import PacketSocket
 from voiceagent.telephony.port import port_errors
@@ -32,25 +34,19 @@ others: they make room for it."""
 _SHUTDOWN_S = 5
 
 
-def admit_audiosocket(identity: UUID, peer: str, *, agent: str, settings: TelephonySettings) -> Admission | None:
-    """Decide by id and address; None: not let in."""
+async def admit_audiosocket(
+    identity: UUID, *, agent: str, settings: TelephonySettings, tokens: CallTokens
+) -> Admission | None:
+    """Decide by the id alone; None: not let in. One that was asked for is used up. Raises StateUnavailable."""
     known = settings.audiosocket_ids
-    if known:
-        if sum(hmac.compare_digest(identity.bytes, one.bytes) for one in known) == 0:  # all of them, whatever it is
-            return None
-        call = str(uuid4())
-    elif settings.insecure or _is_this_machine(peer):
-        call = str(identity)
-    else:
-        return None
-    return Admission(agent, AudioSocketDialect(call), None)
-
-
-def _is_this_machine(peer: str) -> bool:
-    try:
-        return ipaddress.ip_address(peer).is_loopback
-    except ValueError:
-        return False
+    if sum(hmac.compare_digest(identity.bytes, one.bytes) for one in known):  # all of them, whatever it is
+        return Admission(agent, AudioSocketDialect(str(uuid4())), None)
+    grant = await tokens.redeem(str(identity), agent=agent, dialect="audiosocket")
+    if grant is not None:
+        return Admission(agent, AudioSocketDialect(grant.call or str(uuid4())), grant)
+    if settings.insecure and not known:
+        return Admission(agent, AudioSocketDialect(str(identity)), None, proven=False)
+    return None
 
 
 class _Knocking:
@@ -64,18 +60,25 @@ class _Knocking:
 
 
 class AudioSocketPort:
-    """Listens for one agent's calls; `serve` owns a connection that was let in."""
+    """Listens for one agent's calls; `serve` owns a connection that was let in.
+
+    `takes` says whether an agent takes a call now: where it does not, an id is good for another try.
+    """
 
     def __init__(
         self,
         line: AudioSocketLine,
         *,
         settings: TelephonySettings,
+        tokens: CallTokens,
+        takes: Callable[[str], bool],
         serve: Callable[[PacketSocket, Admission], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._line = line
         self._settings = settings
+        self._tokens = tokens
+        self._takes = takes
         self._serve = serve
         self._clock = clock
         self._undecided = Undecided(clock=clock, most=MAX_UNDECIDED)
@@ -114,8 +117,8 @@ class AudioSocketPort:
             admitted = await self._admitted(reader, writer)
             if admitted is not None:
                 await self._serve(PacketSocket(reader, writer, clock=self._clock), admitted)
-        except Exception:  # noqa: BLE001 - the outermost frame of a connection
-            _log.exception("an AudioSocket connection failed")
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
+            log_failure(_log, exc, "an AudioSocket connection failed")
         finally:
             writer.transport.abort()
 
@@ -124,19 +127,29 @@ class AudioSocketPort:
         peer = str((writer.get_extra_info("peername") or ("",))[0])
         self._undecided.came(knocking, peer)
         cut_off = self._clock.call_at(self._clock.now_ms() + HEAD_DEADLINE_MS, knocking.cut_off)
-        packet = b""
         try:
             with suppress(asyncio.IncompleteReadError, OSError):
-                packet = await reader.readexactly(ID_PACKET_BYTES)
+                return await self._let_in(await reader.readexactly(ID_PACKET_BYTES))
         finally:
             cut_off()
             self._undecided.decided(knocking)
+        return _refused("no id")
+
+    async def _let_in(self, packet: bytes) -> Admission | None:
         identity = id_of(packet)
-        admitted = (
-            admit_audiosocket(identity, peer, agent=self._line.agent, settings=self._settings)
-            if identity is not None
-            else None
-        )
-        if admitted is None:
-            _log.warning("refused an AudioSocket connection: %s", "unknown id" if identity else "no id")
-        return admitted
+        if identity is None:
+            return _refused("no id")
+        if not self._takes(self._line.agent):
+            return None
+        try:
+            admitted = await admit_audiosocket(
+                identity, agent=self._line.agent, settings=self._settings, tokens=self._tokens
+            )
+        except StateUnavailable as exc:
+            return _refused(f"nobody knows whether its id is good: {exc}")
+        return admitted or _refused("id unknown, used or too old")
+
+
+def _refused(why: str) -> None:
+    """Say so in our log; the far side is told nothing."""
+    _log.warning("refused an AudioSocket connection: %s", why)

@@ -39,6 +39,9 @@ BROWSER_FEATURES = LegFeatures(
     digits_out="no",
     transfer="no",
     hang_up="close",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
 )
 
 BROWSER_RATES_HZ = (8_000, 16_000, 24_000, 48_000)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["CallControl", "Dialled"]
+__all__ = ["CallControl", "Dialled", "KnowsWhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,14 @@ class Dialled:
     webhook: str
     """What is asked how the call goes on once somebody, or something, has answered."""
     detect_machine: bool
-    """Whether the webhook is told if it is a person or an answering machine, a few seconds later."""
+    """Whether the provider, where it can, tells the call if it is a person or a machine, while it goes on."""
     agent: str
     """Who speaks with them, for a provider that asks no webhook."""
+
+    @property
+    def detected_at(self) -> str:
+        """What is told who has answered, by a provider that has an address of its own for it."""
+        return f"{self.webhook.rpartition('/')[0]}/machine"
 
 
 class CallControl(Protocol):
@@ -72,4 +77,16 @@ class CallControl(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class KnowsWhere(Protocol):
+    """An exchange which says where its callers are, since it accepts to move one before it has."""
+
+    async def place_of(self, call: str) -> str | None:
+        """Return where a caller is, in a word that is another one elsewhere; None where they have hung up.
+
+        Raises CallLost where the exchange does not say.
+        """
         ...

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
+from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,6 +37,8 @@ class CallGrant:
     called: str | None = None
     again: bool = False
     """The carrier was told to connect a call once more: a leg that it still has is given up."""
+    outbound: bool = False
+    """We have placed the call."""
 
 
 _grant: TypeAdapter[CallGrant] = TypeAdapter(CallGrant)
@@ -51,7 +54,13 @@ class CallTokens:
 
     async def mint(self, grant: CallGrant) -> str:
         """Return a token for this call; letters, digits, `_` and `-`, fit for a path. Raises StateUnavailable."""
-        token = secrets.token_urlsafe(24)
+        return await self._give_out(secrets.token_urlsafe(24), grant)
+
+    async def mint_id(self, grant: CallGrant) -> str:
+        """Return a token that is a UUID, where nothing else can be shown. Raises StateUnavailable."""
+        return await self._give_out(str(uuid4()), grant)
+
+    async def _give_out(self, token: str, grant: CallGrant) -> str:
         await self._state.note(_key(token), _grant.dump_json(grant).decode(), ttl_ms=TOKEN_LIFETIME_MS)
         return token
 

@@ -26,6 +26,7 @@ __all__ = [
     "Ignored",
     "Mark",
     "Media",
+    "Place",
     "PlayAudio",
     "Refused",
     "SendDigits",
@@ -59,12 +60,28 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece of audio stands: as the carrier has numbered it, or by its time in ms."""
+
+    at: int
+    length: int = 1
+    """From here to where the next one is expected. More than 1 is by time, which is never quite that."""
+
+    @property
+    def slack(self) -> int:
+        """So much later than expected it is still the next one."""
+        return self.length // 2
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
     """A piece of caller audio, in the format that Started announced."""
 
     audio: bytes
     timestamp_ms: int | None
     """The carrier's own time of it, where it gives one; an origin is not promised."""
+    place: Place | None = None
+    """Where it stands among all of them, where the far side may send them in another order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Consultations: somebody is called for a caller who waits, and is told who it is before the two are connected.
+"""Consultations: somebody is called for a caller who waits, and may be told who it is before the two are connected.
 
 The carrier's webhooks about it may come to any worker, so what they need to know is shared.
 """
@@ -27,10 +27,16 @@ _KEPT_MS = 120_000
 class Consultation:
     """Somebody is called on a caller's behalf."""
 
-    announcement: Announcement
+    announcement: Announcement | None
+    """What whoever answers is told; without one the provider connects the two by itself."""
     peer: str | None = None
-    """The provider's id of that call, where we have placed it."""
+    """The provider's id of that call, once anybody has said it."""
     connected: bool = False
+    """Whether we have had the two connected."""
+
+    def is_with(self, peer: str) -> bool:
+        """Whether it is this call that is meant, as far as is known: an earlier one may have been given up."""
+        return self.peer in (None, peer)
 
 
 _consultation: TypeAdapter[Consultation] = TypeAdapter(Consultation)
@@ -42,8 +48,10 @@ class Consultations:
     def __init__(self, state: SharedState) -> None:
         self._state = state
 
-    async def begin(self, call: str, announcement: Announcement) -> None:
+    async def begin(self, call: str, announcement: Announcement | None) -> None:
         """Note what whoever answers is to be told."""
+        for key in _by_provider(call):
+            await self._state.take(key)
         await self._note(call, Consultation(announcement))
 
     async def placed(self, call: str, peer: str) -> None:
@@ -57,6 +65,20 @@ class Consultations:
         consultation = await self.of(call)
         if consultation is not None:
             await self._note(call, replace(consultation, connected=True))
+
+    async def answered(self, call: str) -> None:
+        """Note that somebody has picked up for a caller whom the provider connects by itself."""
+        await self._state.note(_by_provider(call)[0], "", ttl_ms=_KEPT_MS)
+
+    async def bridged(self, call: str) -> None:
+        """Note that the provider has connected them, if only to hear it ring: that may be said before `answered`."""
+        await self._state.note(_by_provider(call)[1], "", ttl_ms=_KEPT_MS)
+
+    async def is_taken(self, call: str, consultation: Consultation) -> bool:
+        """Whether the caller has somebody to talk to."""
+        if consultation.connected:
+            return True
+        return all([await self._state.noted(key) is not None for key in _by_provider(call)])
 
     async def of(self, call: str) -> Consultation | None:
         """Return what is under way for a caller."""
@@ -81,3 +103,8 @@ def _read(noted: str | None) -> Consultation | None:
 
 def _key(call: str) -> str:
     return f"consultation:{call}"
+
+
+def _by_provider(call: str) -> tuple[str, str]:
+    """Two notes, since two workers may be told of the two at the same time."""
+    return f"consultation answered:{call}", f"consultation bridged:{call}"

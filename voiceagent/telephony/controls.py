@@ -19,6 +19,8 @@ class ControlRow:
     """From what is configured and another address of it; None where something is missing."""
     to_dial: tuple[str, ...]
     """What has to stand in the environment for calls to be placed."""
+    detects_machines: bool = True
+    """Whether it finds out if a person or a machine has answered a call that it has placed."""
 
 
 def _twilio(settings: TelephonySettings, api: str | None) -> CallControl | None:
@@ -67,7 +69,9 @@ CONTROLS: Mapping[str, ControlRow] = {
     "twilio": ControlRow(_twilio, ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")),
     "signalwire": ControlRow(_signalwire, ("SIGNALWIRE_SPACE", "SIGNALWIRE_PROJECT_ID", "SIGNALWIRE_API_TOKEN")),
     "telnyx": ControlRow(_telnyx, ("TELNYX_API_KEY", "TELNYX_CONNECTION_ID")),
-    "asterisk": ControlRow(_asterisk, ("VOICEAGENT_ARI_URL", "VOICEAGENT_ARI_USER", "VOICEAGENT_ARI_PASSWORD")),
+    "asterisk": ControlRow(
+        _asterisk, ("VOICEAGENT_ARI_URL", "VOICEAGENT_ARI_USER", "VOICEAGENT_ARI_PASSWORD"), detects_machines=False
+    ),
 }
 """By dialect."""
 

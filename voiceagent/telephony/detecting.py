@@ -21,6 +21,9 @@ DETECTING_FEATURES = LegFeatures(
     digits_out="no",
     transfer="no",
     hang_up="close",
+    digits_in="in_band",
+    position="clock",
+    stop_reason=False,
 )
 """As long as nothing is known."""
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from voiceagent.core.events import DigitsPressed, Event, LegLost
+from voiceagent.core.events import CarrierDetected, DigitsPressed, Event, LegLost
 from voiceagent.core.ids import LegId, UtteranceId
 from voiceagent.ports import Announcement, AudioFormat, Clock, LegEvents, LegFeatures, SharedState
 from voiceagent.telephony.call_control import CallControl, Dialled
@@ -33,13 +33,14 @@ from voiceagent.telephony.codec import (
 from voiceagent.telephony.early import EarlyEvents
 from voiceagent.telephony.inbound import Allowance
 from voiceagent.telephony.leg_ending import NORMAL, SETTLE_MS, LegEnding
-from voiceagent.telephony.leg_socket import LegSocket
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES, LegSocket
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import Pacer
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
 
 __all__ = [
+    "MAX_DROPPED",
     "MAX_EARLY_MS",
     "MAX_REFUSED",
     "SEND_DEADLINE_MS",
@@ -61,6 +62,9 @@ MAX_REFUSED = 100
 """Messages of one connection that may be refused, before the connection is: so many at once, and one more a second."""
 MAX_MESSAGES_PER_SECOND = 1_000
 """Twenty times what a call needs, and twice as many at once where a network was held up; what is more is dropped."""
+MAX_DROPPED = 100_000
+"""Messages of one connection that may be dropped unread, before the connection is: so many at once, and a hundred more
+a second. No network holds so much back."""
 
 _POLICY = 1008
 
@@ -106,6 +110,7 @@ class SocketLeg:
         self._messages = Allowance(
             per_second=MAX_MESSAGES_PER_SECOND, at_once=2 * MAX_MESSAGES_PER_SECOND, now_ms=clock.now_ms()
         )
+        self._dropped = Allowance(per_second=100, at_once=MAX_DROPPED, now_ms=clock.now_ms())
         self._refusals = Allowance(per_second=1, at_once=MAX_REFUSED, now_ms=clock.now_ms())
         self._given_up = False
         """It is the connection that is over, and not the caller who has left."""
@@ -148,6 +153,7 @@ class SocketLeg:
         Returns when the leg is over, LegLost has been posted then: with what code and words to close the socket.
         """
         not_started = self._clock.call_at(self._clock.now_ms() + START_DEADLINE_MS, self._start_overdue)
+        self._ticker.join(self._tick, failed=self._fail)
         try:
             async with asyncio.timeout(None) as self._reading:
                 async for message in self._socket:
@@ -173,6 +179,10 @@ class SocketLeg:
         self._given_up = self._given_up or self._state.end is None
         self.end(reason)
 
+    async def turn_away(self, call: str) -> None:
+        """End a call whose connection we have refused before it began, as `LegEnding.turn_away` does."""
+        await self._ending.turn_away(call)
+
     def leave(self) -> None:
         """The server is about to go: when the agent hangs up from now on, the far side is told so (1001)."""
         self._ending.leave()
@@ -185,6 +195,8 @@ class SocketLeg:
         now_ms = self._clock.now_ms()
         if not self._messages.take(now_ms):
             self._state.count("message faster than any call")  # not even read: that is what would cost the other calls
+            if not self._dropped.take(now_ms):
+                self._state.end = (_POLICY, "too many messages")
             return
         for event in self._dialect.receive(message):
             if isinstance(event, Started):
@@ -196,7 +208,7 @@ class SocketLeg:
             elif self._state.open is None:
                 self._refuse("before start")
             elif isinstance(event, Media):
-                self._hear(self._state.open, event.audio, now_ms)
+                self._hear_in_order(self._state.open, event, now_ms)
             else:
                 self._take(self._state.open, event, now_ms)
 
@@ -248,14 +260,14 @@ class SocketLeg:
         self._events = self._early
         if (refusal := on_start(started)) is not None:
             self._state.end = (_POLICY, refusal)
-        else:
-            self._ticker.join(self._tick, failed=self._fail)
 
     def _finish(self) -> None:
         """The socket has ended, or has to: tell the call, once."""
         self._state.over = True
         self._ticker.leave(self._tick)
         if self._state.open is not None:
+            for audio in self._state.open.order.rest():
+                self._hear(self._state.open, audio, self._clock.now_ms())
             self._state.open.pacer.abandon(self._clock.now_ms())
         if self._state.end is None and self.features.close_is_hang_up and self._socket.closed_in_order:
             self._state.end = (NORMAL, "caller hung up")
@@ -267,6 +279,7 @@ class SocketLeg:
             _log.info("leg %s over (%s): %s", self._id, reason, dict(counts))
         self._post(LegLost(self._id, reason, may_return=may_return))
         self._state.all_heard.set()
+        self._state.ended.set()
 
     def _fail(self) -> None:
         self._lose("internal error")
@@ -283,6 +296,13 @@ class SocketLeg:
         if self._early is not None:
             self._early.hand_over(events)
 
+    def _hear_in_order(self, leg: OpenLeg, media: Media, now_ms: int) -> None:
+        due = [media.audio] if media.place is None else leg.order.take(media.place, media.audio, now_ms)
+        if due is None:
+            self._ignored["audio twice or too late"] += 1
+        for audio in due or ():
+            self._hear(leg, audio, now_ms)
+
     def _hear(self, leg: OpenLeg, audio: bytes, now_ms: int) -> None:
         if self._events is not None and leg.line.accept(audio, now_ms):
             self._events.audio_arrived(audio)
@@ -296,15 +316,23 @@ class SocketLeg:
     # --- time --------------------------------------------------------------------------------------------------------
 
     def _tick(self, now_ms: int) -> bool:
-        """Once per frame, in one beat with all other legs, for as long as this one is open."""
-        leg = self._state.opened
-        due_ms = leg.line.silence_due_ms(now_ms)
+        """Once per frame, in one beat with all other legs, for as long as this one is connected."""
+        if self._socket.unsent_bytes > MAX_WAITING_BYTES:
+            self._lose("the far side reads nothing")
+        elif self._state.open is not None:
+            self._beat(self._state.open, now_ms)
+        return not self._state.over
+
+    def _beat(self, leg: OpenLeg, now_ms: int) -> None:
+        for audio in leg.order.overdue(now_ms):
+            self._hear(leg, audio, now_ms)
+        # While audio waits for what should come before it, there is no silence to be put in its place.
+        due_ms = leg.line.silence_due_ms(now_ms) if not leg.order.waits else 0
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
         if leg.pacer.busy:
             self._state.advance(leg, now_ms)
         self._check_that_it_takes(leg, now_ms)
-        return not self._state.over
 
     def _check_that_it_takes(self, leg: OpenLeg, now_ms: int) -> None:
         if self._socket.unsent_bytes == 0 and not leg.pacer.held:
@@ -315,6 +343,10 @@ class SocketLeg:
             self._lose("the far side takes nothing")
 
     # --- to the caller -----------------------------------------------------------------------------------------------
+
+    def detected(self, answered_by: str) -> None:
+        """The carrier says who has answered, in its own word."""
+        self._post(CarrierDetected(answered_by))
 
     def answer(self) -> None:
         """Take the call: a far side that lets it ring until then answers it."""

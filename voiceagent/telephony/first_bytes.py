@@ -39,7 +39,7 @@ class Knocking(Protocol):
         ...
 
 
-def _nobody(_: bytes) -> None:
+def _nobody(_: bytes, __: str) -> None:
     return None
 
 
@@ -47,17 +47,24 @@ class Undecided:
     """The connections whose first words are being read.
 
     Nobody is turned away for what others leave unsaid: where there are too many, the oldest is closed; where there are
-    too many from one address (half of all), the oldest of them.
+    too many from one address (half of all), the oldest of them. An address behind which everybody is has no share.
     """
 
     def __init__(
-        self, protocol_for: Callable[[bytes], asyncio.Protocol | None] = _nobody, *, clock: Clock, most: int
+        self,
+        protocol_for: Callable[[bytes, str], asyncio.Protocol | None] = _nobody,
+        *,
+        clock: Clock,
+        most: int,
+        is_proxy: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`protocol_for` is given a head and returns who speaks with the connection; None where there are too many."""
+        """`protocol_for` is given a head and the address that it came from, and returns who speaks with the connection;
+        None where there are too many."""
         self.protocol_for = protocol_for
         self.clock = clock
         self._most = most
         self._most_of_one = max(1, most // 2)
+        self._is_proxy = is_proxy
         self._waiting: dict[Knocking, tuple[str, int]] = {}
         """With the address each came from and when, the oldest first."""
 
@@ -67,8 +74,9 @@ class Undecided:
     def came(self, connection: Knocking, address: str) -> None:
         """Take note of a connection, and make room for it."""
         now_ms = self.clock.now_ms()
-        of_one = [other for other, (its, _) in self._waiting.items() if its == address]
-        self._make_room(of_one, most=self._most_of_one, now_ms=now_ms)
+        if not self._is_proxy(address):
+            of_one = [other for other, (its, _) in self._waiting.items() if its == address]
+            self._make_room(of_one, most=self._most_of_one, now_ms=now_ms)
         self._make_room(list(self._waiting), most=self._most, now_ms=now_ms)
         self._waiting[connection] = (address, now_ms)
 
@@ -98,13 +106,15 @@ class FirstBytes(asyncio.Protocol):
         self._certificate = certificate
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._address = ""
         self._is_securing = False
         self._cancel_deadline: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
-        self._undecided.came(self, peer[0] if peer else "")
+        self._address = peer[0] if peer else ""
+        self._undecided.came(self, self._address)
         clock = self._undecided.clock
         self._cancel_deadline = clock.call_at(clock.now_ms() + HEAD_DEADLINE_MS, self._too_slow)
         if self._certificate is not None:
@@ -128,6 +138,11 @@ class FirstBytes(asyncio.Protocol):
         """Go on agreeing, up to where it waits; whoever does not speak TLS is cut off.
 
         No task does so: it would begin a turn of the loop later, and uvloop may have read here by then what is for TLS.
+        To pause reading until then is of no use: uvloop begins to read when `connection_made` has returned, whatever
+        was asked for in there. A task that begins at once (`eager_start`) would be the same thing; Python has it from
+        3.12 on. `create_server(ssl=…)` and `connect_accepted_socket(ssl=…)` show nothing of the transport below, in
+        whose buffer what is not sent would lie uncounted; the first also tells of nobody who has not agreed yet, so
+        that handshakes without end would be nobody's to cut off.
         """
         try:
             waited_for = agreeing.send(None)
@@ -168,7 +183,7 @@ class FirstBytes(asyncio.Protocol):
         self._leave()
 
     def _hand_on(self, head: bytes) -> None:
-        protocol = self._undecided.protocol_for(head)
+        protocol = self._undecided.protocol_for(head, self._address)
         transport = self._transport
         if protocol is None or transport is None:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)

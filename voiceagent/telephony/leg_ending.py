@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Announcement, LegFeatures, SharedState
-from voiceagent.telephony.call_control import CallControl, Dialled
+from voiceagent.telephony.call_control import CallControl, Dialled, KnowsWhere
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import MARK_GRACE_MS
 from voiceagent.telephony.provider_recording import ProviderRecording
 from voiceagent.telephony.transfers import Handover, Transfers
 
-__all__ = ["ANSWERED_WITHIN_MS", "GOING_AWAY", "NORMAL", "SETTLE_MS", "LegEnding"]
+__all__ = ["ANSWERED_WITHIN_MS", "GOING_AWAY", "LEAVES_WITHIN_MS", "NORMAL", "SETTLE_MS", "LegEnding"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +28,10 @@ SETTLE_MS = 200
 """Between the last mark and hanging up: what the carrier has played is still on its way to the ear."""
 ANSWERED_WITHIN_MS = 5_000
 """For what the provider was asked before the end of a leg: nobody waits for it any more but the server that stops."""
+LEAVES_WITHIN_MS = 5_000
+"""A channel that is redirected leaves its bridge within milliseconds; a dial plan that is busy needs longer."""
+
+_ASKED_EVERY_MS = 100
 
 NORMAL, GOING_AWAY = 1000, 1001
 
@@ -56,6 +62,11 @@ class LegEnding:
         self._shared = shared
         self._recording: ProviderRecording | None = None
         self._requests: set[asyncio.Task[None]] = set()
+        self._keys: deque[str] = deque()
+        """Keys that are asked for and not pressed yet: two requests at once would arrive in any order."""
+        self._pressing: asyncio.Task[None] | None = None
+        self._pressed_at_ms = 0
+        """When the far side has pressed all keys that it has been told to."""
         self._goodbye = (NORMAL, "agent hung up")
 
     @property
@@ -67,14 +78,20 @@ class LegEnding:
         self._goodbye = (GOING_AWAY, "server is going away")
 
     def send_digits(self, digits: str) -> None:
-        """Press keys towards the far side; where neither dialect nor provider can, they are only counted."""
+        """Press keys towards the far side, after those before; where nobody can, the log says so."""
         state, control = self._state, self._control(self._features.digits_out)
         if state.open is None or state.over or not (control or self._features.digits_out == "in_band"):
             state.count("digits not sent", len(digits))
+            _log.warning(
+                "leg %s: %d keys are not pressed: %s has no way", self._id, len(digits), self._features.dialect
+            )
         elif control is None:
             state.send(SendDigits(digits))
+            self._pressed_at_ms = max(self._pressed_at_ms, state.clock.now_ms()) + len(digits) * self._features.key_ms
         else:
-            self._request(control.send_digits(state.open.started.call, digits))
+            self._keys.append(digits)
+            if len(self._keys) == 1:  # else they are pressed after those that are under way
+                self._pressing = self._request(self._press(control, state.open.started.call))
 
     def record(self, *, on: bool) -> None:
         """Have the provider record the call from now on, or not; where it cannot, that is only counted."""
@@ -87,16 +104,39 @@ class LegEnding:
             self._recording = ProviderRecording(call, control, self._shared, count=self._state.count)
         self._recording.want(on=on)
 
+    async def _press(self, control: CallControl, call: str) -> None:
+        """Press keys one request after the other: the provider has answered before it has pressed any of them."""
+        while self._keys and not self._state.caller_left:
+            digits = self._keys[0]
+            if await self._ask(control.send_digits(call, digits)):
+                self._pressed_at_ms = self._state.clock.now_ms() + len(digits) * self._features.key_ms
+                await self._all_pressed()
+            self._keys.popleft()
+
+    async def _all_pressed(self) -> None:
+        """Return when the far side has pressed the keys that it knows of, or the caller has left."""
+        state = self._state
+        left_ms = self._pressed_at_ms - state.clock.now_ms()
+        if left_ms <= 0:
+            return
+        with suppress(TimeoutError):
+            async with within(left_ms, state.clock):
+                await state.ended.wait()
+                if state.broken:  # the caller is there, and still hears them
+                    await state.clock.sleep(left_ms)
+
     def _control(self, way: str) -> CallControl | None:
         """Return the provider's REST interface, where a thing is done by that and there is one."""
         return self._controls.get(self._features.dialect) if way == "rest" else None
 
-    def _request(self, request: Awaitable[None]) -> None:
-        asking = asyncio.ensure_future(self._ask(request))
+    def _request(self, request: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        asking = asyncio.create_task(request)
         self._requests.add(asking)
         asking.add_done_callback(self._requests.discard)
+        return asking
 
-    async def _ask(self, request: Awaitable[None]) -> None:
+    async def _ask(self, request: Awaitable[None]) -> bool:
+        """Wait for an answer; False where it was a refusal, or none came."""
         try:
             await request
         except CallLost as exc:
@@ -105,6 +145,9 @@ class LegEnding:
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with a provider's interface, the call goes on
             self._state.count("request refused")
             log_failure(_log, exc, "leg %s: a request to its provider failed", self._id)
+        else:
+            return True
+        return False
 
     async def settled(self) -> None:
         """Return when the provider has answered all that it was asked, or after a bounded time: then it is given up."""
@@ -146,6 +189,13 @@ class LegEnding:
         control = self._control(self._features.hang_up)
         if control is not None:
             await self._ask(control.hang_up(state.open.started.call))
+
+    async def turn_away(self, call: str) -> None:
+        """End a call that we could not begin, where closing the connection leaves its caller waiting in silence."""
+        control = self._control(self._features.hang_up)
+        if control is not None and self._state.open is None and self._state.end is not None:
+            _log.warning("call %s is hung up on: its connection is of no use (%s)", call, self._state.end[1])
+            await self._ask(control.hang_up(call))
 
     async def transfer(self, target: str, announcement: Announcement | None) -> bool:
         """Hand the caller over to one of the server's targets, after draining.
@@ -193,6 +243,7 @@ class LegEnding:
             return await self._hand_over(control, started, handover)
         except BaseException:  # whoever has given up waiting goes on with the call
             await self._transfers.stays(started.call)
+            await self._call_off(control, started.call)
             self._state.speak_again()
             if recorded and not self._state.over:
                 self.record(on=True)
@@ -213,32 +264,75 @@ class LegEnding:
         return recorded
 
     async def _hand_over(self, control: CallControl, started: Started, handover: Handover) -> bool:
-        consulting = self._features.announce == "rest" and control.consults
+        told_by_webhook = self._features.announce == "rest"
+        consulting = told_by_webhook and control.consults
         if handover.announcement is not None and not consulting:
             self._transfers.cannot_announce(self._features.dialect)
         dialled = self._dialled_for(started, handover.number)
-        if not consulting or handover.announcement is None or dialled is None:
+        if consulting and handover.announcement is not None and dialled is not None:
+            await self._consult(control, started.call, dialled, handover.announcement)
+        elif told_by_webhook:
+            await self._begin_consultation(started.call, None)
             await control.transfer(started.call, handover.number)
+        else:
+            await self._move(control, started.call, handover.number)
             return False
-        await self._consult(control, started.call, dialled, handover.announcement)
         await self._transfers.stays(started.call)  # until somebody has taken them: the consultation is noted
         return True
 
-    async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
-        consultations = self._transfers.consultations
+    async def _move(self, control: CallControl, call: str, number: str) -> None:
+        """Hand the caller over; an exchange that says where they are is believed once they are elsewhere.
+
+        The end of the connection alone says nothing: it ends for a caller who hangs up, and breaks, as well.
+        """
+        if not isinstance(control, KnowsWhere):
+            await control.transfer(call, number)
+            return
+        before = await control.place_of(call)
+        await control.transfer(call, number)
         try:
-            await consultations.begin(call, announcement)
-            await consultations.placed(call, await control.consult(call, dialled))
+            async with within(LEAVES_WITHIN_MS, self._state.clock):
+                while (place := await control.place_of(call)) == before:
+                    await self._state.clock.sleep(_ASKED_EVERY_MS)
+                if place is not None:
+                    await self._state.ended.wait()  # if we ended it, they might be hung up on
+        except TimeoutError:
+            raise CallLost(f"the caller was not handed over within {LEAVES_WITHIN_MS} ms") from None
+        if place is None:
+            raise CallLost("the caller has gone")
+        await self._transfers.moved(call)
+
+    async def _consult(self, control: CallControl, call: str, dialled: Dialled, announcement: Announcement) -> None:
+        await self._begin_consultation(call, announcement)
+        peer = await control.consult(call, dialled)
+        try:
+            await self._transfers.consultations.placed(call, peer)
         except StateUnavailable as exc:
             raise CallLost(f"whoever takes the caller could not be told anything: {exc}") from exc
 
+    async def _begin_consultation(self, call: str, announcement: Announcement | None) -> None:
+        try:
+            await self._transfers.consultations.begin(call, announcement)
+        except StateUnavailable as exc:
+            raise CallLost(f"nobody could be told what has come of the transfer: {exc}") from exc
+
+    async def _call_off(self, control: CallControl, call: str) -> None:
+        """Have nobody put through to a caller who stays, though the provider may have called them by now."""
+        with suppress(StateUnavailable):  # it is forgotten by itself, two minutes later
+            consultation = await self._transfers.consultations.end(call)
+            if consultation is not None and consultation.peer is not None:
+                self._request(control.hang_up(consultation.peer))
+
     async def _heard_out(self) -> None:
-        """Wait until all that was queued has been heard: its last mark, or the time it takes and a margin."""
+        """Wait until keys are pressed and all that was queued is heard: its last mark, or its time and a margin."""
         state, clock = self._state, self._state.clock
         leg, asked_before = state.open, state.hanging_up
         state.hanging_up = True
+        pressed = await self._keys_pressed()
         within_ms = self._heard_within_ms(leg) if leg is not None else 0
         if leg is None or not within_ms:
+            if pressed and not state.over:
+                await clock.sleep(SETTLE_MS)
             return
         now_ms = clock.now_ms()
         if not asked_before:
@@ -251,6 +345,15 @@ class LegEnding:
             give_up()
         if not state.over:
             await clock.sleep(SETTLE_MS)
+
+    async def _keys_pressed(self) -> bool:
+        """Wait for keys that are being pressed; return whether there were any."""
+        pressing = self._pressing is not None and not self._pressing.done()
+        if self._pressing is not None:
+            await asyncio.wait({self._pressing})
+        in_band = self._pressed_at_ms > self._state.clock.now_ms()
+        await self._all_pressed()
+        return pressing or in_band
 
     def _heard_within_ms(self, leg: OpenLeg) -> int:
         """Return how long to wait at most until all that was queued has been heard; 0 where all of it was."""

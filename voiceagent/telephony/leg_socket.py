@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-__all__ = ["LegSocket"]
+__all__ = ["MAX_WAITING_BYTES", "LegSocket"]
+
+MAX_WAITING_BYTES = 262_144
+"""What may wait to be sent: the driver holds audio back long before that. Whoever gets there does not read, and has us
+answer something else, as pings are, which no driver sees."""
 
 
 class LegSocket(Protocol):

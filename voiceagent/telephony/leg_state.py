@@ -11,6 +11,7 @@ from voiceagent.telephony.codec import Command, Dialect, Started
 from voiceagent.telephony.inbound import Allowance, InboundLine
 from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.pacing import Pacer, silence_byte
+from voiceagent.telephony.reordering import Reordering
 
 __all__ = ["LegState", "OpenLeg"]
 
@@ -22,11 +23,12 @@ MAX_DIGITS_PER_SECOND = 20
 class OpenLeg:
     """What a leg has once the far side has said which audio it speaks."""
 
-    __slots__ = ("digits", "line", "pacer", "quiet_ms", "started")
+    __slots__ = ("digits", "line", "order", "pacer", "quiet_ms", "started")
 
     def __init__(self, started: Started, *, pacer: Pacer, now_ms: int) -> None:
         self.started = started
         self.pacer = pacer
+        self.order: Reordering[bytes] = Reordering()
         self.line = InboundLine(started.audio_in, now_ms=now_ms)
         self.digits = Allowance(per_second=MAX_DIGITS_PER_SECOND, at_once=3 * MAX_DIGITS_PER_SECOND, now_ms=now_ms)
         self.quiet_ms = silence_byte(started.audio_in) * started.audio_in.bytes_per_ms
@@ -35,7 +37,19 @@ class OpenLeg:
 class LegState:
     """One connection, its dialect, and what has become of both."""
 
-    __slots__ = ("all_heard", "broken", "clock", "counts", "dialect", "end", "hanging_up", "open", "over", "socket")
+    __slots__ = (
+        "all_heard",
+        "broken",
+        "clock",
+        "counts",
+        "dialect",
+        "end",
+        "ended",
+        "hanging_up",
+        "open",
+        "over",
+        "socket",
+    )
 
     def __init__(self, *, socket: LegSocket, dialect: Dialect, clock: Clock) -> None:
         self.socket = socket
@@ -48,6 +62,8 @@ class LegState:
         """With what code and words the socket is closed, once that is decided."""
         self.over = False
         """The socket has ended."""
+        self.ended = asyncio.Event()
+        """The same, for whoever waits for it."""
         self.broken = False
         """It is the connection that is over, and not the caller who has left."""
         self.hanging_up = False
@@ -61,6 +77,11 @@ class LegState:
         if self.open is None:
             raise CallLost("the far side has not started")
         return self.open
+
+    @property
+    def caller_left(self) -> bool:
+        """The socket has ended, and the call with it."""
+        return self.over and not self.broken
 
     def count(self, what: str, times: int = 1) -> None:
         """Note what was refused, ignored or dropped."""

@@ -92,15 +92,15 @@ class CallLimits:
             return None
         if (spent := self.has_spent_too_much(caller=number)) is not None:
             return spent
+        if await self._state.noted(_live_key(call)) is not None:
+            return None  # whoever asks about it now has heard of it before
+        begun, most = f"calls begun by:{_digest(number)}", self._settings.max_caller_calls_per_minute
+        if not await self._state.join(begun, call, most=most, ttl_ms=CALLS_WITHIN_MS):
+            return f"its caller has begun {most} calls within a minute"
         most = self._settings.max_calls_per_caller
         if not await self._state.join(_calls_of(number), call, most=most, ttl_ms=CALLS_WITHIN_MS):
+            await self._state.leave(begun, call)
             return f"its caller has {most} calls already"
-        begun, most = f"call begun:{_digest(call)}", self._settings.max_caller_calls_per_minute
-        if await self._state.noted(begun) is None:
-            if await self._state.count(f"calls begun by:{_digest(number)}", window_ms=CALLS_WITHIN_MS) > most:
-                await self._state.leave(_calls_of(number), call)
-                return f"its caller has begun {most} calls within a minute"
-            await self._state.note(begun, "", ttl_ms=CALLS_WITHIN_MS)
         return None
 
     @asynccontextmanager
@@ -121,6 +121,7 @@ class CallLimits:
             if not self._legs[call]:
                 del self._legs[call]
                 with suppress(VoiceAgentError):  # it is forgotten by itself, a little later
+                    await self._state.take(_live_key(call))
                     await self._state.leave(_calls_of(number), call)
 
     async def _renew(self, calls: str, call: str) -> None:
@@ -128,11 +129,16 @@ class CallLimits:
         while True:
             with suppress(VoiceAgentError):
                 await self._state.join(calls, call, most=_ANY_NUMBER, ttl_ms=_GOES_ON_MS)
+                await self._state.note(_live_key(call), "", ttl_ms=_GOES_ON_MS)
             await self._clock.sleep(_GOES_ON_MS // 3)
 
 
 def _calls_of(number: str) -> str:
     return f"calls of:{_digest(number)}"
+
+
+def _live_key(call: str) -> str:
+    return f"call goes on:{_digest(call)}"
 
 
 def _digest(text: str) -> str:

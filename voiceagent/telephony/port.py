@@ -66,7 +66,9 @@ class OnePort(Generic[Admitted]):
         clock: Clock,
         live: LiveLines[Admitted],
         max_http_connections: int,
+        is_proxy: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`is_proxy` says of an address whether everybody may come from there."""
         self.clock = clock
         self.handler_tasks: set[asyncio.Task[None]] = set()
         """Filled by `ServerConnection`, which takes this object for the library's `Server`; what is live is not counted
@@ -75,8 +77,11 @@ class OnePort(Generic[Admitted]):
         self._serve = serve
         self._live = live
         self._max_http_connections = max_http_connections
+        self._is_proxy = is_proxy
         # As many as all lines at once would need.
-        self._undecided = Undecided(self.protocol_for, clock=clock, most=live.most + max_http_connections)
+        self._undecided = Undecided(
+            self.protocol_for, clock=clock, most=live.most + max_http_connections, is_proxy=is_proxy
+        )
         self._http = Config(
             app,
             ws="none",  # a second request on an HTTP connection cannot become a socket
@@ -139,12 +144,12 @@ class OnePort(Generic[Admitted]):
 
     # --- a connection ------------------------------------------------------------------------------------------------
 
-    def protocol_for(self, head: bytes) -> asyncio.Protocol | None:
+    def protocol_for(self, head: bytes, address: str) -> asyncio.Protocol | None:
         """Return who speaks with a connection that begins so; None where there are too many web requests."""
         if not _is_upgrade(head):
-            if len(self._http_state.connections) >= self._max_http_connections:
+            if not self._has_room(address):
                 return None
-            return _HttpConnection(self._http, self._http_state, clock=self.clock)
+            return _HttpConnection(self._http, self._http_state, address=address, clock=self.clock)
         return ServerConnection(
             ServerProtocol(max_size=MAX_MESSAGE_BYTES, extensions=None),  # no compression: no bombs
             cast("Server", self),
@@ -153,6 +158,30 @@ class OnePort(Generic[Admitted]):
             close_timeout=_CLOSE_S,
             max_queue=_MAX_QUEUED_MESSAGES,
         )
+
+    def _has_room(self, address: str) -> bool:
+        """Whether there may be one more web connection, of all and of those from this address (half of all).
+
+        Half of what comes by a proxy would be half of everything.
+        """
+        most = self._max_http_connections
+        of_one = self._is_proxy(address) or self._make_room(of=address, most=max(1, most // 2))
+        return of_one and self._make_room(of=None, most=most)
+
+    def _make_room(self, *, of: str | None, most: int) -> bool:
+        """Close the one that has been idle for longest where there are too many: it would keep webhooks out."""
+        there = [
+            one
+            for one in cast("set[_HttpConnection]", self._http_state.connections)
+            if of in (None, one.address) and not one.transport.is_closing()
+        ]
+        if len(there) < most:
+            return True
+        idle = [(one.idle_since_ms, one) for one in there if one.idle_since_ms is not None]
+        if not idle:
+            return False
+        min(idle, key=lambda each: each[0])[1].cut_off()
+        return True
 
     async def handler(self, connection: ServerConnection) -> None:
         """Run one WebSocket from its upgrade to its end; called by `ServerConnection` in a task of its own."""
@@ -221,8 +250,11 @@ async def _ended(tasks: set[asyncio.Task[None]]) -> None:
 class _HttpConnection(H11Protocol):
     """uvicorn's HTTP connection, with a deadline for each whole request."""
 
-    def __init__(self, config: Config, state: ServerState, *, clock: Clock) -> None:
+    def __init__(self, config: Config, state: ServerState, *, address: str, clock: Clock) -> None:
         super().__init__(config, state, {})
+        self.address = address
+        self.idle_since_ms: int | None = None
+        """When its last request was answered, where no other has come; None while one is being read or answered."""
         self._clock = clock
         self._cancel_deadline: Callable[[], None] | None = None
 
@@ -239,7 +271,14 @@ class _HttpConnection(H11Protocol):
         self._disarm()
 
     def _watch(self) -> None:
-        """Let the deadline run while a request is incomplete, from its first byte on."""
+        """Let the deadline run while a request is incomplete, from its first byte on; see whether one is awaited.
+
+        One whose head is not complete is still awaited: who begins requests and leaves them at that is not busy.
+        """
+        if self.conn.their_state is not h11.IDLE:
+            self.idle_since_ms = None
+        elif self.idle_since_ms is None:
+            self.idle_since_ms = self._clock.now_ms()
         begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         if not begun and self.conn.their_state is not h11.SEND_BODY:
             self._disarm()

@@ -39,9 +39,9 @@ class Rest:
         """
         return await self._ask("POST", path, ended=ended, data=data, json=json)
 
-    async def get(self, path: str) -> Mapping[str, object]:
-        """Return the fields of what is there."""
-        return await self._ask("GET", path)
+    async def get(self, path: str, *, ended: str = "") -> Mapping[str, object]:
+        """Return the fields of what is there; none where a refusal with the code `ended` says that it is not."""
+        return await self._ask("GET", path, ended=ended)
 
     async def delete(self, path: str, *, ended: str) -> None:
         """Have it there no longer; a refusal with the code `ended` says that it was not."""

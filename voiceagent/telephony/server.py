@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
@@ -23,6 +23,7 @@ from voiceagent.telephony.call_control import CallControl, Dialled
 from voiceagent.telephony.call_tokens import CallTokens
 from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.codec import Started
+from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.driver import SocketLeg
 from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
@@ -60,6 +61,7 @@ class MediaServer:
         tokens: CallTokens,
         transfers: Transfers,
         limits: CallLimits,
+        detections: Detections,
         controls: Mapping[str, CallControl] | None = None,
         shared: SharedState | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class MediaServer:
         self._tokens = tokens
         self._transfers = transfers
         self._limits = limits
+        self._detections = detections
         self._controls = controls
         self._shared = shared
         self._ticker = Ticker(clock, late=limits.lag.beat)
@@ -140,6 +143,7 @@ class MediaServer:
             clock=self._clock,
             live=self.live,
             max_http_connections=settings.max_http_connections,
+            is_proxy=settings.is_proxy,
         )
         async with self.taking_calls(), AsyncExitStack() as closing:
             number = await port.open(
@@ -160,7 +164,14 @@ class MediaServer:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._all_reached)
             for line in self._settings.audiosockets:
-                door = AudioSocketPort(line, settings=self._settings, serve=self._serve_packets, clock=self._clock)
+                door = AudioSocketPort(
+                    line,
+                    settings=self._settings,
+                    tokens=self._tokens,
+                    takes=self._takes_packets,
+                    serve=self._serve_packets,
+                    clock=self._clock,
+                )
                 closing.push_async_callback(door.close)
                 await door.open()
             closing.push_async_callback(self._all_closed)
@@ -180,7 +191,7 @@ class MediaServer:
         """Decide by path and headers of an upgrade; `header` returns all values of one. See `LiveLines.let_in`."""
         if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
-        admitted = await admit(path, header, settings=self._settings, tokens=self._tokens)
+        admitted = await admit(path, header, settings=self._settings, tokens=self._tokens, no_room=self._no_room)
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status
@@ -195,15 +206,22 @@ class MediaServer:
         return not refusing
 
     def _takes_for(self, admitted: Admission) -> bool:
-        agent = admitted.agent
-        if not self.takes(agent):
-            _log.warning("refused a media socket: %s has %d calls", agent, self._settings.max_calls_per_agent)
-            return False
         goes_on = admitted.grant is not None and admitted.grant.again
-        spent = None if goes_on else self._limits.has_spent_too_much(agent=agent)
-        if spent is not None:
-            _log.warning("refused a media socket: %s", spent)
-        return spent is None
+        spent = None if goes_on else self._limits.has_spent_too_much(agent=admitted.agent)
+        why = self._no_room(admitted.agent) or spent
+        if why is not None:
+            _log.warning("refused a media socket: %s", why)
+        return why is None
+
+    def _no_room(self, agent: str) -> str | None:
+        return None if self.takes(agent) else f"{agent} has {self._settings.max_calls_per_agent} calls"
+
+    def _takes_packets(self, agent: str) -> bool:
+        """Whether a call may come by AudioSocket, before its id is used up."""
+        why = f"{len(self.live)} are open" if self.live.full else self._no_room(agent)
+        if why is not None:
+            _log.warning("refused a media socket: %s", why)
+        return why is None and self._takes_any()
 
     async def _admit_request(self, request: Request) -> Admission | HTTPStatus:
         return await self.admit(request.path, request.headers.get_all)
@@ -235,8 +253,8 @@ class MediaServer:
                     await self._serve(connection, admitted)
         except CallLost as exc:
             _log.warning("no call came about: %s", exc)
-        except Exception:  # noqa: BLE001 - the outermost frame of a connection
-            _log.exception("a media connection failed")
+        except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
+            log_failure(_log, exc, "a media connection failed")
 
     async def _all_reached(self) -> None:
         """Wait for the connections that were made from here, in bounded time."""
@@ -247,9 +265,7 @@ class MediaServer:
             await asyncio.gather(*self._reaching, return_exceptions=True)
 
     async def _serve_packets(self, socket: PacketSocket, admitted: Admission) -> None:
-        if self.live.full:
-            _log.warning("refused a media socket: %d are open", len(self.live))
-        elif self._takes_any() and self._takes_for(admitted):
+        if self._takes_packets(admitted.agent) and self._takes_for(admitted):  # it may be otherwise meanwhile
             with self.live.counted(socket, admitted):
                 await self.carry(socket, admitted)
 
@@ -263,7 +279,7 @@ class MediaServer:
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
-            controls=self._controls,
+            controls=self._controls if admitted.is_vouched_for else None,
             shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )
@@ -290,6 +306,9 @@ class MediaServer:
                 del self._legs[leg]
                 self._forget(leg)
             await socket.close(code, reason)
+            named = admitted.grant.call if admitted.grant is not None else None
+            if named is not None and CallId(named) not in self._newest:  # else its caller is heard by another leg
+                await leg.turn_away(named)
 
     def _dialled_for(self, incoming: IncomingCall, number: str) -> Dialled | None:
         """Return the call that reaches somebody for a caller; it shows our own number, which the caller had dialled."""
@@ -304,6 +323,10 @@ class MediaServer:
             return await self._limits.caller_is_over(incoming.call, incoming.caller_number)
         except StateUnavailable as exc:
             return f"nobody knows how often its caller calls: {exc}"
+
+    def _detected(self, incoming: IncomingCall, leg: SocketLeg) -> AbstractAsyncContextManager[None]:
+        """Have what the carrier finds out about who has answered posted to a call that we have placed."""
+        return self._detections.following(incoming.call, leg.detected) if incoming.outbound else nullcontext()
 
     def _claim(self, leg: SocketLeg, started: Started, admitted: Admission) -> str | None:
         """Note that this leg is the call's; return why not, where it may not be.
@@ -337,7 +360,8 @@ class MediaServer:
         try:
             async with self._limits.going_on(incoming.call, incoming.caller_number):
                 leg.answer()
-                await self._handler(incoming)
+                async with self._detected(incoming, leg):
+                    await self._handler(incoming)
         except Exception as exc:  # noqa: BLE001 - the outermost frame of a call: its fault ends this leg and nothing else
             log_failure(_log, exc, "call on leg %s failed", leg.id)
             await socket.close(_INTERNAL_ERROR, "internal error")
@@ -348,12 +372,18 @@ class MediaServer:
 def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> IncomingCall:
     """What the signed webhook said comes first, then the carrier's start message, then its custom parameters."""
     grant = admitted.grant
+    caller = called = None
+    if admitted.may_name_numbers:
+        caller = started.caller or started.parameters.get("caller")
+        called = started.called or started.parameters.get("called")
     return IncomingCall(
         call=CallId(started.call),
         leg=leg,
         agent=admitted.agent,
-        caller_number=(grant and grant.caller) or started.caller or started.parameters.get("caller"),
-        called_number=(grant and grant.called) or started.called or started.parameters.get("called"),
+        caller_number=(grant and grant.caller) or caller,
+        called_number=(grant and grant.called) or called,
         parameters=started.parameters,
         again=grant is not None and grant.again,
+        names_itself=not admitted.is_vouched_for,
+        outbound=(grant is not None and grant.outbound) or started.parameters.get("outbound") == "1",
     )

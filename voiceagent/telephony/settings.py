@@ -16,7 +16,7 @@ from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.telephony.byte_order import L16Order
 from voiceagent.telephony.telnyx import TELNYX_RATES_HZ, TelnyxCodec, telnyx_audio
 
-__all__ = ["AudioSocketLine", "CarrierKeys", "SignalWireCodec", "TelephonySettings"]
+__all__ = ["AudioSocketLine", "CarrierKeys", "SignalWireCodec", "TelephonySettings", "is_this_machine"]
 
 SignalWireCodec = Literal["PCMU@8000h", "L16@16000h", "L16@24000h"]
 
@@ -138,13 +138,14 @@ class TelephonySettings:
     max_lag_ms: int = 50
     """How late the beat of all calls may typically be before no new one is taken, so that none of them stutters."""
     max_http_connections: int = 256
-    """Other connections at a time."""
+    """Other connections at a time, and half as many from one address that is no proxy's. One more takes the place of
+    the one that has been idle for longest, and is told 503 where none is."""
     lead_ms: int = 400
     """How far speech may run ahead of the ear: less stutters on bad lines, more is harder to take back."""
     audiosockets: tuple[AudioSocketLine, ...] = ()
     """Ports for Asterisk's AudioSocket, besides."""
     audiosocket_ids: frozenset[UUID] = field(default=frozenset(), repr=False)
-    """Ids that let an AudioSocket connection in; without any, ports that only this machine reaches take all."""
+    """Ids that let AudioSocket calls in, besides those that an Asterisk with the password asks for, one a call."""
     transfer_targets: Mapping[str, str] = field(default_factory=dict[str, str])
     """What flows call a target of a transfer → the telephone number, `+15551234567`. The carrier dials it because our
     answer document goes on with `<Redirect>`; a document of one's own has to do so too."""
@@ -196,9 +197,10 @@ class TelephonySettings:
             raise OperatorError(f"AudioSocket calls are to go to {line.agent!r}, which is not served")
         if not 1 <= line.port <= _MOST_PORT:
             raise OperatorError(f"AudioSocket's port is {line.port}, but must be 1 to {_MOST_PORT}")
-        if not (self.insecure or self.audiosocket_ids or _is_this_machine(line.host)):
+        if not (self.insecure or self.audiosocket_ids or self.asterisk_password):
             raise OperatorError(
-                f"whoever reaches {line.host} could call by AudioSocket: give --audiosocket-id, or bind 127.0.0.1"
+                "every AudioSocket call would be refused: set VOICEAGENT_ASTERISK_PASSWORD, with which the dial plan "
+                "asks for an id, or give --audiosocket-id, or try --insecure"
             )
 
     def _check_public_url(self, public_url: str) -> None:
@@ -206,7 +208,7 @@ class TelephonySettings:
         if parts is None or not parts.hostname or parts.query or parts.fragment:
             right = False
         else:
-            plain = self.insecure or _is_this_machine(parts.hostname)
+            plain = self.insecure or is_this_machine(parts.hostname)
             right = parts.scheme in ({"https", "http"} if plain else {"https"})
         if not right:
             raise OperatorError(f"public_url is {public_url!r}, but must look like 'https://voice.example.com'")
@@ -217,6 +219,15 @@ class TelephonySettings:
         audio = telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz)
         assert audio is not None, "settings are checked when they are made"  # noqa: S101
         return audio
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether everybody may come from there: the world speaks TLS, we do not, and the address is none of theirs."""
+        if self.public_url is None or not self.public_url.startswith("https:") or self.tls_cert is not None:
+            return False
+        try:
+            return not ipaddress.ip_address(address).is_global
+        except ValueError:  # a socket of this machine
+            return True
 
     @property
     def spoken(self) -> tuple[AudioFormat, ...]:
@@ -257,7 +268,8 @@ def _parts(url: str) -> SplitResult | None:
     return parts
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Return whether a host name or address is the loopback interface's."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -14,7 +14,12 @@ from voiceagent.telephony.twilio import TWILIO_FEATURES, TwilioDialect, TwilioVa
 
 __all__ = ["SIGNALWIRE_FEATURES", "signalwire_dialect"]
 
-SIGNALWIRE_FEATURES = replace(TWILIO_FEATURES, dialect="signalwire", digits_out="in_band")
+SIGNALWIRE_FEATURES = replace(
+    TWILIO_FEATURES,
+    dialect="signalwire",
+    digits_out="in_band",
+    key_ms=350,  # no document says; others take so long
+)
 
 _VARIANT = TwilioVariant(SIGNALWIRE_FEATURES, l16_rates_hz=frozenset({16_000, 24_000}))
 

@@ -49,9 +49,13 @@ class Streams:
                 await self._state.note(_newest_key(call), before, ttl_ms=_KEPT_MS)
 
     async def is_old(self, call: str, address: str) -> bool:
-        """Whether the call has a newer stream than this one; False where nothing is known of it."""
+        """Whether the call has a newer stream than this one; False where nothing is known of either.
+
+        Of a first stream nobody knows whether it has begun where its command was not answered.
+        """
         command = await self._state.noted(_key(call, named_by(address)))
-        return command is not None and command != await self._state.noted(_newest_key(call))
+        newest = await self._state.noted(_newest_key(call))
+        return None not in (command, newest) and command != newest
 
 
 def _key(call: str, stream: str) -> str:

@@ -1,10 +1,10 @@
 """Telnyx media streaming: a telephone call as JSON messages in which the two directions may be coded differently.
 
-Facts from Telnyx's documentation (`media-streaming`) and the types of its SDK: what comes in is what the telephone
-network has chosen and `start.media_format` names; what goes out is what `stream_bidirectional_codec` asked for, raw,
-without RTP headers, in pieces of 20 ms to 30 s. Media may come in any order: `chunk` and `timestamp` put it right.
-Nobody has said whether a clear sends pending marks back; the row takes it that it may. Closing the socket ends the
-stream and not the call.
+Facts from Telnyx's documentation (`media-streaming`, `streaming_start`) and the types of its SDK: what comes in is what
+`stream_codec` asked for, or what the telephone network has chosen, where that cannot be made of it;
+`start.media_format` names it. What goes out is what `stream_bidirectional_codec` asked for, raw, without RTP headers,
+in pieces of 20 ms to 30 s. Media may come in any order: `chunk` and `timestamp` put it right. Nobody has said whether a
+clear sends pending marks back; the row takes it that it may. Closing the socket ends the stream and not the call.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from voiceagent.telephony.codec import (
     Ignored,
     Mark,
     Media,
+    Place,
     PlayAudio,
     Refused,
     SendDigits,
@@ -36,7 +37,6 @@ from voiceagent.telephony.codec import (
     Stopped,
     WireEvent,
 )
-from voiceagent.telephony.reordering import Reordering
 from voiceagent.telephony.wire_json import (
     DIGITS,
     as_mapping,
@@ -57,8 +57,12 @@ TELNYX_FEATURES = LegFeatures(
     marks=True,
     marks_return_on_clear=True,
     digits_out="rest",
+    key_ms=350,  # `duration_millis` of `send_dtmf` is 250 if it is not said; of the pause no document says anything
     transfer="rest",
     hang_up="rest",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     announce="rest",
     record="rest",
 )
@@ -94,15 +98,16 @@ class _Open:
 class TelnyxDialect:
     """The codec of one media stream."""
 
-    __slots__ = ("_audio_out", "_open", "_order", "_silence", "_waiting")
+    __slots__ = ("_audio_out", "_numbered", "_open", "_order", "_silence")
 
     def __init__(self, audio_out: AudioFormat = MULAW_8K, *, l16_order: L16Order = "measured") -> None:
         """`audio_out` is what our answer to the call has asked for."""
         self._audio_out = audio_out
         self._silence = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}[audio_out.encoding]
         self._order = ByteOrder(l16_order)
-        self._waiting: Reordering[Media] = Reordering()
         self._open: _Open | None = None
+        self._numbered: bool | None = None
+        """Whether audio is put in order by its numbers: by them or by its times, whichever the first piece has."""
 
     @property
     def features(self) -> LegFeatures:
@@ -117,7 +122,7 @@ class TelnyxDialect:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, message: str | bytes) -> Sequence[WireEvent]:
-        """Return what a message says; audio that came before its turn is kept for it, briefly."""
+        """Return what a message says; never raises."""
         if isinstance(message, bytes):
             return (Refused("binary message"),)
         fields = read_object(message)
@@ -145,7 +150,7 @@ class TelnyxDialect:
         if event == "media":
             return self._media(as_mapping(fields.get("media")), leg)
         if event == "stop":
-            return (*self._waiting.rest(), Stopped("caller hung up"))
+            return (Stopped("caller hung up"),)
         if event == "mark":
             name = (as_mapping(fields.get("mark")) or {}).get("name")
             return (Mark(name) if isinstance(name, str) else Refused("mark without name"),)
@@ -162,14 +167,15 @@ class TelnyxDialect:
             audio = read_samples(audio, self._order)
         if isinstance(audio, Refused):
             return (audio,)
-        heard = Media(audio, as_number(media.get("timestamp")))
-        number = as_number(media.get("chunk"))
-        if number is None and heard.timestamp_ms is not None:
-            number = heard.timestamp_ms // max(1, len(audio) // leg.audio_in.bytes_per_ms)
-        if number is None:
-            return (heard,)
-        due = self._waiting.take(number, heard)
-        return due if due is not None else (Ignored("audio twice or too late"),)
+        number, timestamp_ms = as_number(media.get("chunk")), as_number(media.get("timestamp"))
+        if self._numbered is None:
+            self._numbered = number is not None
+        if self._numbered:
+            place = Place(number) if number is not None else None
+        else:
+            length_ms = max(1, len(audio) // leg.audio_in.bytes_per_ms)
+            place = Place(timestamp_ms, length_ms) if timestamp_ms is not None else None
+        return (Media(audio, timestamp_ms, place),)
 
     def _start(self, fields: Mapping[str, object]) -> WireEvent:
         if self._open is not None:

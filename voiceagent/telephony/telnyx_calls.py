@@ -21,14 +21,12 @@ from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.wire_json import as_mapping
 
-__all__ = ["DETECTING", "LEAVING", "PLACED", "TelnyxCalls", "consulted_for"]
+__all__ = ["LEAVING", "PLACED", "TelnyxCalls", "consulted_for"]
 
 _API = "https://api.telnyx.com"
 _OVER = "90018"
 PLACED = base64.b64encode(b"placed").decode()
 """What every webhook of a call that we have placed brings back (`client_state`): few of them say who has dialled."""
-DETECTING = base64.b64encode(b"detecting").decode()
-"""The same of one whose stream waits for the detection of a machine."""
 LEAVING = base64.b64encode(b"leaving").decode()
 """The same of a caller who is told goodbye by Telnyx' own voice."""
 _CONSULTED_FOR = "consulted for "
@@ -41,6 +39,10 @@ def consulted_for(client_state: str | None) -> str | None:
     except ValueError:
         return None
     return state.removeprefix(_CONSULTED_FOR) if state.startswith(_CONSULTED_FOR) else None
+
+
+def _state_for(caller: str) -> str:
+    return base64.b64encode(f"{_CONSULTED_FOR}{caller}".encode()).decode()
 
 
 class TelnyxCalls:
@@ -77,6 +79,7 @@ class TelnyxCalls:
             command_id=command_id,
             stream_url=url,
             stream_track="inbound_track",
+            stream_codec=settings.telnyx_codec,  # else it is the call's, which may be one that is not spoken here
             stream_bidirectional_mode="rtp",  # left to itself it is mp3, and what we send is dropped without a word
             stream_bidirectional_codec=settings.telnyx_codec,
             stream_bidirectional_sampling_rate=settings.telnyx_rate_hz,
@@ -91,8 +94,8 @@ class TelnyxCalls:
         await self._command(call, "hangup", ended=_OVER)
 
     async def transfer(self, call: str, number: str) -> None:
-        """Connect the caller to a number."""
-        await self._command(call, "transfer", to=number)
+        """Connect the caller to a number; what comes of it is told by webhooks that name the caller's call."""
+        await self._command(call, "transfer", to=number, target_leg_client_state=_state_for(call), timeout_secs=RING_S)
 
     @property
     def consults(self) -> bool:
@@ -101,8 +104,7 @@ class TelnyxCalls:
 
     async def consult(self, call: str, dialled: Dialled) -> str:
         """Call somebody in the session of a caller who waits; every webhook about it names the caller's call."""
-        state = base64.b64encode(f"{_CONSULTED_FOR}{call}".encode()).decode()
-        return await self._dial(dialled, client_state=state, link_to=call, timeout_secs=RING_S)
+        return await self._dial(dialled, client_state=_state_for(call), link_to=call, timeout_secs=RING_S)
 
     async def speak(self, call: str, said: Announcement, *, client_state: str | None = None) -> None:
         """Say something in Telnyx' own voice; `call.speak.ended` follows."""
@@ -138,10 +140,9 @@ class TelnyxCalls:
         await self._command(call, "record_stop", ended=_OVER)
 
     async def dial(self, dialled: Dialled) -> str:
-        """Place a call; its stream begins when it is answered, with detection once that is known."""
-        if dialled.detect_machine:
-            return await self._dial(dialled, client_state=DETECTING, answering_machine_detection="detect")
-        return await self._dial(dialled, client_state=PLACED)
+        """Place a call; its stream begins when it is answered, and what detection finds follows by the same webhook."""
+        detection = {"answering_machine_detection": "premium"} if dialled.detect_machine else {}
+        return await self._dial(dialled, client_state=PLACED, **detection)
 
     async def _dial(self, dialled: Dialled, **body: object) -> str:
         numbers = {"to": dialled.to, "from": dialled.caller, "webhook_url": dialled.webhook}

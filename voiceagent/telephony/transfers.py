@@ -40,6 +40,7 @@ _handover: TypeAdapter[Handover] = TypeAdapter(Handover)
 
 _LEFT_MS = 60_000
 """The stream of a call that is handed over by a command ends within seconds."""
+_LEAVING, _MOVED = "leaving", "moved"
 
 
 @dataclass(slots=True)
@@ -137,9 +138,14 @@ class Transfers:
     async def leaves(self, call: str) -> None:
         """Note that a caller is handed over by a command. Raises CallLost where that cannot be noted."""
         try:
-            await self._state.note(_left_key(call), "left", ttl_ms=_LEFT_MS)
+            await self._state.note(_left_key(call), _LEAVING, ttl_ms=_LEFT_MS)
         except StateUnavailable as exc:
             raise CallLost(f"nobody could be told that the caller is handed over: {exc}") from exc
+
+    async def moved(self, call: str) -> None:
+        """The caller is elsewhere by now."""
+        with suppress(StateUnavailable):  # whoever waits to hear it waits a bounded time
+            await self._state.note(_left_key(call), _MOVED, ttl_ms=_LEFT_MS)
 
     async def stays(self, call: str) -> None:
         """The command was refused."""
@@ -149,6 +155,13 @@ class Transfers:
     async def has_left(self, call: str) -> bool:
         """Return whether a caller was handed over by a command a moment ago. Raises StateUnavailable."""
         return await self._state.noted(_left_key(call)) is not None
+
+    async def is_leaving(self, call: str) -> bool:
+        """Whether a caller is being handed over by a command, and nobody knows yet what comes of it.
+
+        Raises StateUnavailable.
+        """
+        return await self._state.noted(_left_key(call)) == _LEAVING
 
     async def all_asked(self) -> None:
         """Return when no carrier is still to ask, as far as this worker knows: at the latest when time is up."""

@@ -60,6 +60,9 @@ TWILIO_FEATURES = LegFeatures(
     digits_out="no",
     transfer="redirect",
     hang_up="close",
+    digits_in="in_band",
+    position="marks",
+    stop_reason=False,
     announce="redirect",
     record="rest",
 )

@@ -82,10 +82,15 @@ class TwilioCalls:
         await self._rest.post(path, ended=_OVER, data=form)
 
     async def dial(self, dialled: Dialled) -> str:
-        """Place a call; with detection the webhook is asked with `AnsweredBy`."""
+        """Place a call; detection goes on beside it, and tells of a machine when that takes down a message."""
         form = {"To": dialled.to, "From": dialled.caller, "Url": dialled.webhook}
         if dialled.detect_machine:
-            form["MachineDetection"] = "Enable"
+            form |= {
+                "MachineDetection": "DetectMessageEnd",
+                "AsyncAmd": "true",
+                "AsyncAmdStatusCallback": dialled.detected_at,
+                "AsyncAmdStatusCallbackMethod": "POST",
+            }
         answer = await self._rest.post("/Calls.json", data=form)
         call = answer.get("sid")
         if not isinstance(call, str):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from voiceagent.core.effects import SpeechKind
 from voiceagent.core.ids import UtteranceId
 
-__all__ = ["MS_PER_CHARACTER", "AgentVoice", "SpokenClause", "plain_words"]
+__all__ = ["MS_PER_CHARACTER", "AgentVoice", "SpokenClause", "ends_by_letters", "plain_words"]
 
 _ASIDES = ("filler", "backchannel")
 MS_PER_CHARACTER = 65
@@ -46,13 +46,21 @@ class SpokenClause:
 
     def all_words(self) -> Iterator[tuple[str, int]]:
         """Yield each word and the instant of its last sound, where it had been heard."""
-        at = 0
         whole_ms = len(self.text) * MS_PER_CHARACTER if self.takes_ms is None else self.takes_ms
-        for word in self.text.split(" "):
-            at += len(word)
+        for word, end_ms in zip(self.text.split(" "), ends_by_letters(self.text, whole_ms), strict=True):
             if word:
-                yield word, self.starts_ms + at * whole_ms // len(self.text)
-            at += 1
+                yield word, self.starts_ms + end_ms
+
+
+def ends_by_letters(text: str, whole_ms: int) -> tuple[int, ...]:
+    """Return when each word of a text is over that takes so long, as it stands between spaces."""
+    ends: list[int] = []
+    at = 0
+    for word in text.split(" "):
+        at += len(word)
+        ends.append(at * whole_ms // (len(text) or 1))
+        at += 1
+    return tuple(ends)
 
 
 class AgentVoice:

@@ -85,6 +85,7 @@ _Ms = Annotated[int, Field(ge=0, le=_MOST_MS)]
 _Text = Annotated[str, Field(min_length=1)]
 _Texts = Annotated[tuple[_Text, ...], BeforeValidator(_listed, json_schema_input_type=_Text | tuple[_Text, ...])]
 _Words = Annotated[_Text, AfterValidator(_spoken)]
+_Keys = Annotated[str, Field(pattern=r"^[0-9*#A-D]{1,64}$")]
 _Phrases = Annotated[tuple[_Words, ...], BeforeValidator(_listed, json_schema_input_type=_Words | tuple[_Words, ...])]
 _Pattern = Annotated[_Text, AfterValidator(_pattern)]
 _Patterns = Annotated[tuple[_Pattern, ...], BeforeValidator(_listed, json_schema_input_type=_Text | tuple[_Text, ...])]
@@ -230,7 +231,7 @@ class SaysRow(_ActRow):
 class PressesRow(_ActRow):
     """The caller presses keys."""
 
-    presses: str = Field(pattern=r"^[0-9*#A-D]{1,64}$")
+    presses: _Keys
 
 
 class StaysSilentRow(_ActRow):
@@ -316,5 +317,6 @@ class ExpectRow(_Row):
     history_not: _Phrases = ()
     offered: _Texts = ()
     offered_not: _Texts = ()
+    presses: _Keys | None = None
     ended: bool | None = None
     transferred_to: _Text | None = None

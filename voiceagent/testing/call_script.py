@@ -232,6 +232,8 @@ class Expect:
     offered: tuple[str, ...] = ()
     """Tools and moves among those that the model could ask for when it was last asked."""
     offered_not: tuple[str, ...] = ()
+    presses: str | None = None
+    """Exactly the keys that the agent pressed in the turn, in order."""
     ended: bool | None = None
     transferred_to: str | None = None
     source: Source | None = None

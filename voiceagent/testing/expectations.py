@@ -200,6 +200,9 @@ def _compare_state(expect: Expect, stretch: Stretch, compare: _Compare) -> None:
         got = _ending(call) if call.ended else f"the call goes on, in phase {call.phase}"
         wanted = "the call is over" if expect.ended else "the call goes on"
         compare("ended", wanted, got, met=call.ended == expect.ended)
+    if expect.presses is not None:
+        keys = "".join(pressed.digits for pressed in stretch.effects(fx.SendDigits))
+        compare("presses", expect.presses, keys or "no keys", met=keys == expect.presses)
     if expect.transferred_to is not None:
         targets = [transfer.target for transfer in stretch.effects(fx.Transfer)]
         got = ", ".join(targets) or "no transfer"

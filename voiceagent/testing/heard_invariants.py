@@ -20,8 +20,8 @@ _LONGEST_SILENCE_MS = 5_000
 """Of a caller who waits for something."""
 _NOTICED_WITHIN_MS = 200
 """What a voice detector, a carrier's marks and a schedule may be late together."""
-_GIVES_WAY_WITHIN_MS = 500 + 2 * _NOTICED_WITHIN_MS
-"""From the first sound of somebody who cuts in: half a second decides that it is no cough."""
+_GIVES_WAY_WITHIN_MS = 900 + 2 * _NOTICED_WITHIN_MS
+"""From the first sound of somebody who cuts in: without words of theirs, so long decides that it is no "uh-huh"."""
 _FLOOR_TAKEN_MS = 1_000
 """Of a voice for which an agent has to give way."""
 _NEVER_MS = 1_000_000_000

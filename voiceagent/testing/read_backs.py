@@ -48,6 +48,9 @@ class ReadBacks:
     def __init__(self, flow: Flow) -> None:
         self._locales = tuple(dict.fromkeys(flow.language_of(phase) for phase in flow.phases))
         """A question is asked, and answered, in the language of its phase."""
+        self._flow = flow
+        self._language = language_for(flow.locale)
+        """Of the phase that the call is in."""
         wordings = [flow.wording_of(phase) for phase in flow.phases]
         self._reprompts = frozenset(phrase for wording in wordings for phrase in wording.no_input.phrases)
         self._asked: _ReadBack | None = None
@@ -109,13 +112,17 @@ class ReadBacks:
         early_ms = self._early_yes_ms
         asked.yes = asked.yes or (early_ms is not None and early_ms >= now_ms - OVERLAP_MS)
 
+    def enters(self, phase: str) -> None:
+        """The call is in this phase from here on."""
+        self._language = language_for(self._flow.language_of(self._flow.phase(phase)))
+
     # --- what is asked for -------------------------------------------------------------------------------------------
 
     def said(self, speak: fx.Speak | fx.PlayReply, epoch: Epoch) -> None:
         """Something is going to be said: a question, or what may take a question's yes."""
         match speak:
             case fx.Speak(kind="read_back", utterance=utterance, text=text):
-                self._asked = _ReadBack(utterance, text, epoch, Clause(text))
+                self._asked = _ReadBack(utterance, text, epoch, Clause(text, self._language))
             case fx.Speak(kind="reply", text=text) if not text:
                 pass
             case fx.Speak(kind="filler" | "said", text=text) if text not in self._reprompts:

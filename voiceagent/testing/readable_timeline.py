@@ -48,6 +48,8 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return f"caller   {text or '(no words)'} ({utterance})"
         case ev.TranscriptFailed(utterance, reason):
             return f"ear      fails: {reason} ({utterance})"
+        case ev.TurnJudged(utterance, done):
+            return f"ear      takes them to have finished with {done:.0%} ({utterance})"
         case ev.DigitsPressed(digits):
             return f"caller   presses {digits}"
         case ev.ToolRequested(name=name):
@@ -62,6 +64,10 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return f"fetch    {fetch} is there"
         case ev.PrefetchFailed(fetch, reason):
             return f"fetch    {fetch} failed: {reason}"
+        case ev.ToneHeard(hz, lasted_ms):
+            return f"line     a tone of {hz} Hz for {lasted_ms} ms"
+        case ev.CarrierDetected(answered_by):
+            return f"line     answered by {answered_by}"
         case ev.PlayoutStopped():
             return "agent    is silent"
         case ev.HostEvent(name):
@@ -96,6 +102,8 @@ def _effect(effect: fx.Effect) -> str | None:
             return f"floor    {what} after {waited_ms} ms: {reason}"
         case fx.ReportProblem(what, reason):
             return f"problem  {what}: {reason}"
+        case fx.SendDigits(digits):
+            return f"line     presses {digits}"
         case fx.Transfer(target):
             return f"line     transfer to {target}"
         case _:

@@ -189,13 +189,15 @@ def _first_of_each(near: Sequence[tuple[int, int, ev.Event]]) -> list[tuple[int,
     return list(first.values())
 
 
-def source_of(event: ev.Event) -> str:
+def source_of(event: ev.Event) -> str:  # noqa: C901 - a table: a row per source
     """Return where an event comes from: what comes from one source keeps its order."""
     match event:
         case ev.CallerStartedSpeaking() | ev.CallerPaused():
             return "voice"
         case ev.TranscriptPartial(utterance) | ev.TranscriptFinal(utterance) | ev.TranscriptFailed(utterance):
             return f"words {utterance}"
+        case ev.TurnJudged(utterance):
+            return f"judgement {utterance}"
         case ev.DigitsPressed():
             return "keys"
         case ev.ReplyStarted(reply) | ev.ReplyText(reply) | ev.ToolRequested(reply):
@@ -226,7 +228,7 @@ def label_of(event: ev.Event) -> str:
             return f"{kind} {id}.{clause}"
         case ev.CallerStartedSpeaking(id) | ev.CallerPaused(id) | ev.TranscriptPartial(id) | ev.TranscriptFinal(id):
             return f"{kind} {id}"
-        case ev.TranscriptFailed(id) | ev.PlayoutStarted(id) | ev.PlayoutStopped(id):
+        case ev.TranscriptFailed(id) | ev.TurnJudged(id) | ev.PlayoutStarted(id) | ev.PlayoutStopped(id):
             return f"{kind} {id}"
         case ev.ReplyStarted(id) | ev.ReplyText(id) | ev.ToolRequested(id) | ev.ReplyFinished(id) | ev.ReplyFailed(id):
             return f"{kind} {id}"

@@ -123,12 +123,19 @@ class ScriptedCall:
         caller_number: str = "+15550100",
         time_zone: str = "UTC",
         unix_ms: int = STARTS_UNIX_MS,
+        outbound: bool = False,
         then_wait: bool = True,
     ) -> ScriptedCall:
-        """The call comes in; returns when the agent has said its first words, or waits."""
+        """The call comes in, or is answered that we have placed; returns when the agent has said its first words."""
         self._post(
             0,
-            ev.CallStarted(locale=self.flow.locale, time_zone=time_zone, unix_ms=unix_ms, caller_number=caller_number),
+            ev.CallStarted(
+                locale=self.flow.locale,
+                time_zone=time_zone,
+                unix_ms=unix_ms,
+                caller_number=caller_number,
+                outbound=outbound,
+            ),
         )
         self._post(0, ev.LegAttached(self._leg, "script"))
         return self.until_quiet() if then_wait else self

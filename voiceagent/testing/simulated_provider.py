@@ -185,6 +185,7 @@ class SimulatedProvider:
             transcribes=self.transcribes,
             session_limit_ms=self.session_limit_ms,
             idle_limit_ms=self.idle_limit_ms,
+            turn_ends_after_ms=self.timing.turn_ends_after_ms,
         )
 
     async def connect(self, setup: SessionSetup, post: Callable[[SpeechModelEvent], None]) -> SimulatedSession:

@@ -15,11 +15,11 @@ from itertools import groupby
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE
 from voiceagent.errors import ScriptError, VoiceFailed
 from voiceagent.language import LANGUAGES
-from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, SynthesizerHandle, Transcript
+from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, SynthesizerHandle, Transcript, WordsSpoken
 from voiceagent.spec.manner import Manner
 from voiceagent.spec.prompt import DEFAULT_LOCALE
 from voiceagent.speech.gate import Audible, VoiceGate
-from voiceagent.testing.agent_voice import MS_PER_CHARACTER
+from voiceagent.testing.agent_voice import MS_PER_CHARACTER, ends_by_letters
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS
 from voiceagent.testing.simulated_world import LATE_MS, Faults
 from voiceagent.testing.stalls import Stalls
@@ -235,8 +235,8 @@ class SimulatedSynthesizer:
         self.manners.append(Manner(locale, voice, speaking_rate))
         return _SimulatedVoice(self, speaking_rate)
 
-    async def speak(self, text: str, *, speaking_rate: float | None = None) -> AsyncIterator[bytes]:
-        """Yield the audio of `text`. Raises VoiceFailed where a fault says so."""
+    async def speak(self, text: str, *, speaking_rate: float | None = None) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield the audio of `text`, and when its words end. Raises VoiceFailed where a fault says so."""
         if self._begins(text, self._speech.sayings) in self._faults.synthesis_fails:
             await asyncio.sleep(self._synthesis_ms / 1_000)
             raise VoiceFailed("simulated fault")
@@ -246,6 +246,7 @@ class SimulatedSynthesizer:
             if (text, speaking_rate) not in self._rendered:
                 await asyncio.sleep(self._synthesis_ms / 1_000)
             yield audio[begin : begin + piece_bytes]
+        yield WordsSpoken(tuple(text.split(" ")), ends_by_letters(text, _length_ms(text, speaking_rate)))
 
     async def render(
         self,
@@ -273,7 +274,7 @@ class _SimulatedVoice:
         self._engine = engine
         self._speaking_rate = speaking_rate
 
-    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
+    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
         """Yield the audio, which knows its words and not how loud they are."""
         del softly
         return self._engine.speak(text, speaking_rate=self._speaking_rate)

@@ -23,6 +23,7 @@ from voiceagent.language import Language
 from voiceagent.ports import ReplyDone, ReplyModel, SentText, ToolRequest
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
+from voiceagent.testing.agent_voice import ends_by_letters
 from voiceagent.testing.loudspeaker import Loudspeaker
 from voiceagent.testing.schedule import Pending, Schedule, label_of
 from voiceagent.testing.scripted_model import ModelOfScript, pieces_of
@@ -248,7 +249,9 @@ class SimulatedWorld:
             fault = ev.SpeechFailed(speak.utterance, speak.clause, "simulated fault")
             self._post(self.timing.synthesis_ms, fault)
         elif text:
-            queued = ev.SpeechQueued(speak.utterance, speak.clause, clause.length_ms)
+            queued = ev.SpeechQueued(
+                speak.utterance, speak.clause, clause.length_ms, ends_by_letters(text, clause.length_ms)
+            )
             self._post(min(in_ms, self.timing.synthesis_ms), queued)
             self._post(in_ms, ev.PlayoutStarted(speak.utterance, clause.starts_ms))
         heard_ms = clause.before_ms + clause.length_ms

@@ -11,14 +11,18 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.english.concepts import concepts, synonym_table
 from voiceagent.language.english.dates import date
 from voiceagent.language.english.digits import digit_spans, digits, goes_on
+from voiceagent.language.english.greetings import greeting
 from voiceagent.language.english.hearing import (
     asks_to_wait,
     completeness,
     is_backchannel,
     is_noise,
+    looks_for_it,
     number_may_go_on,
 )
 from voiceagent.language.english.letters import letters
+from voiceagent.language.english.names import with_names
+from voiceagent.language.english.pacing import word_lengths
 from voiceagent.language.english.relations import asks_whether, denied, relation
 from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.english.spoken import (
@@ -56,8 +60,12 @@ class English:
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)
+    greeting = staticmethod(greeting)
+    with_names = staticmethod(with_names)
+    looks_for_it = staticmethod(looks_for_it)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
+    word_lengths = staticmethod(word_lengths)
     spoken_amount = staticmethod(spoken_amount)
     spoken_digits = staticmethod(spoken_digits)
     spoken_date = staticmethod(spoken_date)

@@ -8,7 +8,15 @@ from voiceagent.language.english.answers import yes_no
 from voiceagent.language.protocol import Completeness
 from voiceagent.language.words import word_set
 
-__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise", "number_may_go_on"]
+__all__ = [
+    "ASKING_TO_WAIT",
+    "asks_to_wait",
+    "completeness",
+    "is_backchannel",
+    "is_noise",
+    "looks_for_it",
+    "number_may_go_on",
+]
 
 # Moonshine writes the first three for silence and noise, Whisper the last ones.
 _NOISE = frozenset(
@@ -39,6 +47,24 @@ _ASKING_TO_WAIT = re.compile(
     rf"|\b(?:{'|'.join(sorted(_MAY_ASK_FOR_SOMETHING))})$"
     r"|\blet me (?:just |quickly )?(?:find|fetch|grab|get|look for|look at|go and|ask|check) (?:my|the|it|a|with)\b"
 )
+
+_HESITATION = r"(?:um+|uh+m?|er+m?|hm+)"
+_WHERE_NUMBERS_STAND = (
+    r"(?:it|(?:my|the|that|a) (?:\w+ )?(?:account|bill|book|booklet|card|code|contract|details|document|documents"
+    r"|glasses|invoice|letter|licen[cs]e|number|papers|paperwork|passport|pen|phone|pin|purse|statement|wallet))"
+)
+_LOOKING_FOR_IT = re.compile(
+    rf"(?:.+ )?{_HESITATION}"
+    rf"|(?:(?:okay|ok|yes|yeah|sure|so|well|right|oh|and|i think|let's see|{_HESITATION}) )*"
+    r"(?:(?:it|that|this|here)(?:'s| is| was| should be)"
+    r"|(?:(?:my|the|our|his|her|your) )?(?:\w+ ){0,2}(?:number|code|pin|card|account|one)(?:'s| is| was| should be)"
+    r"|let's see|(?:just )?let me (?:just |quickly )?(?:see|look|check|think)"
+    r"|(?:just let me|let me|i'll|i will|i have to|i need to|i've got to) (?:just |quickly )?"
+    rf"(?:find|fetch|grab|get|look for|look at|check|pull up) {_WHERE_NUMBERS_STAND}(?: here| first| out| quickly)?)"
+)
+"""What an answer is begun with, and what people say to themselves who have to look it up."""
+_ASKING = re.compile(r"\b(?:what|which|who|whose|why|how|when|where|whether|if|speak|talk)\b")
+"""Then it is something else: "I don't know what that is", "let me get a person to talk to"."""
 
 # A sentence that stops here goes on, whatever mark the recognizer put after it.
 _NEVER_LAST = word_set(
@@ -116,6 +142,14 @@ def asks_to_wait(text: str) -> bool:
     """Return whether the caller needs a moment, and does not go on to ask something."""
     said = " ".join(_words(text))
     return _ASKING_TO_WAIT.search(said) is not None and not _QUESTION_END.search(text.strip())
+
+
+def looks_for_it(text: str) -> bool:
+    """Return whether the caller has begun an answer, or looks it up, and asks nobody for anything."""
+    said = " ".join(_words(text))
+    if _ASKING.search(said) or _QUESTION_END.search(text.strip()) or yes_no(text) is not None:
+        return False
+    return _LOOKING_FOR_IT.fullmatch(said) is not None
 
 
 def completeness(text: str) -> Completeness:

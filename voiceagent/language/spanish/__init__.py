@@ -12,13 +12,17 @@ from voiceagent.language.spanish.answers import yes_no
 from voiceagent.language.spanish.concepts import concepts, synonym_table
 from voiceagent.language.spanish.dates import date
 from voiceagent.language.spanish.digits import digit_spans, digits, goes_on
+from voiceagent.language.spanish.greetings import greeting
 from voiceagent.language.spanish.hearing import (
     asks_to_wait,
     completeness,
     is_backchannel,
     is_noise,
+    looks_for_it,
 )
 from voiceagent.language.spanish.letters import letters
+from voiceagent.language.spanish.names import with_names
+from voiceagent.language.spanish.pacing import word_lengths
 from voiceagent.language.spanish.relations import asks_whether, denied, relation
 from voiceagent.language.spanish.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.spanish.spoken import (
@@ -55,8 +59,12 @@ class Spanish:
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)
+    greeting = staticmethod(greeting)
+    with_names = staticmethod(with_names)
+    looks_for_it = staticmethod(looks_for_it)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
+    word_lengths = staticmethod(word_lengths)
     spoken_amount = staticmethod(spoken_amount)
     spoken_digits = staticmethod(spoken_digits)
     spoken_date = staticmethod(spoken_date)

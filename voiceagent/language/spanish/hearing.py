@@ -9,7 +9,7 @@ from voiceagent.language.spanish.answers import yes_no
 from voiceagent.language.spanish.plain import plain, words
 from voiceagent.language.words import word_set
 
-__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise"]
+__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise", "looks_for_it"]
 
 _NOISE = frozenset({
     "", "y", "el", "la", "de", "e", "los", "que", "a", "en", "subtitulos por la comunidad de amara org",
@@ -27,6 +27,38 @@ ASKING_TO_WAIT = (
     "lo estoy buscando", "lo busco", "la busco", "voy a buscarlo", "voy a buscarla", "no cuelgue",
 )  # fmt: skip
 _ASKING = re.compile(rf"\b(?:{'|'.join(ASKING_TO_WAIT)})\b|\b(?:dejeme|dejame|deja que|deje que) (?:lo |la )?busc")
+_HESITATION = r"(?:e+h+|e+m+|m+|a+h+|h+m+)"
+_BEGINNING = (
+    rf"(?:{_HESITATION}|vale|ok|bueno|si|claro|ah|y|pues|este|o sea|mire|mira|a ver|creo que|espere|espera"
+    r"|un (?:momento|segundo))"
+)
+_WHERE_NUMBERS_STAND = (
+    r"(?:mi|el|la|los|las|un|una) (?:\w+ )?(?:boligrafo|bolso|carne|carnet|carta|cartera|celular|cedula|clave|codigo"
+    r"|contrato|cuenta|dni|documentos?|extracto|factura|gafas|lapiz|lentes|libreta|licencia|movil|nomina|numero"
+    r"|papel|papeles|pasaporte|pin|poliza|recibo|tarjeta|telefono|tarjetero)"
+)
+_LET_ME = r"(?:dejeme|dejame|deje que|deja que|permitame|permiteme|voy a|tengo que|tendria que)"
+_FETCH = (
+    r"(?:agarr|alcanz|busc|busqu|coger|coj|comprob|consult|encontr|encuentr|localiz|mir|sac|tom|traer|traig|ver|vea)"
+)
+_LOOKING_FOR_IT = re.compile(
+    rf"(?:.+ )?{_HESITATION}"
+    rf"|(?:{_BEGINNING} )*(?:"
+    r"(?:es|son|seria|era)(?: el| la| los| las)?"
+    r"|(?:(?:mi|el|la|su|nuestro|nuestra) )?(?:\w+ ){0,2}(?:numero|codigo|pin|tarjeta|cuenta|clave|contrasena)"
+    r"(?: de \w+(?: \w+)?)? (?:es|son|seria|era)(?: el| la)?"
+    rf"|a ver|(?:{_LET_ME} (?:que )?|ahora |ya )(?:lo |la |los |las )?{_FETCH}\w*(?: {_WHERE_NUMBERS_STAND})?"
+    r"(?: aqui| primero| un momento| un segundo| ahora mismo)?"
+    r"|(?:lo|la|los|las) (?:estoy )?(?:busc|mir)\w+(?: ahora)?"
+    r"|(?:lo|la|los|las) (?:tengo|tenia) por aqui)"
+)
+"""What an answer is begun with, and what people say to themselves who have to look it up."""
+_ASKING_SOMETHING = re.compile(
+    r"\b(?:cual|cuales|quien|quienes|como|cuando|donde|cuanto|cuanta|por que|para que|hablar|hable"
+    r"|(?:se|sabe|sabes|saber|dime|digame|decirme) (?:que|si))\b"
+)
+"""Then it is something else: "no sé cuál es", "voy a buscar con quién hablar"."""
+
 # A sentence that stops here goes on, whatever mark the recognizer put after it.
 _NEVER_LAST = word_set(
     """
@@ -75,6 +107,14 @@ def is_backchannel(text: str) -> bool:
 def asks_to_wait(text: str) -> bool:
     """Return whether the caller needs a moment, and does not go on to ask something."""
     return _ASKING.search(" ".join(words(text))) is not None and not _QUESTION_END.search(text.strip())
+
+
+def looks_for_it(text: str) -> bool:
+    """Return whether the caller has begun an answer, or looks it up, and asks nobody for anything."""
+    said = " ".join(words(text))
+    if _ASKING_SOMETHING.search(said) or _QUESTION_END.search(text.strip()) or yes_no(text) is not None:
+        return False
+    return _LOOKING_FOR_IT.fullmatch(said) is not None
 
 
 def completeness(text: str) -> Completeness:

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -72,7 +73,7 @@ class GeminiLiveModels:
     @property
     def capabilities(self) -> SpeechCapabilities:
         """The provider's row, as the model's generation has it."""
-        return capabilities_of(self._generation)
+        return replace(capabilities_of(self._generation), turn_ends_after_ms=self._end_of_speech_ms)
 
     async def connect(self, setup: SessionSetup, post: Callable[[SpeechModelEvent], None]) -> GeminiLiveSession:
         """Return a session in which the setup is in force. Raises ModelUnavailable."""

@@ -55,7 +55,7 @@ class OpenAIRealtimeModels:
         self._connect_ms = connect_ms
         self._answer_ms = answer_ms
         self._tls = ssl.create_default_context() if endpoint.url.startswith("wss:") else None
-        self._capabilities = capabilities_of(endpoint.name, transcribes=transcription is not None)
+        self._capabilities = capabilities_of(endpoint.name, transcribes=transcription is not None, turns=self._turns)
 
     @property
     def capabilities(self) -> SpeechCapabilities:

@@ -47,7 +47,7 @@ class SemanticTurns:
 Turns = ServerTurns | SemanticTurns
 
 
-def capabilities_of(name: str, *, transcribes: bool) -> SpeechCapabilities:
+def capabilities_of(name: str, *, transcribes: bool, turns: Turns) -> SpeechCapabilities:
     """Return the row of an endpoint."""
     return SpeechCapabilities(
         name=name,
@@ -56,6 +56,7 @@ def capabilities_of(name: str, *, transcribes: bool) -> SpeechCapabilities:
         audio_out=tuple(_WIRE_FORMATS),
         transcribes=transcribes,
         session_limit_ms=_SESSION_LIMIT_MS,
+        turn_ends_after_ms=turns.silence_ms if isinstance(turns, ServerTurns) else None,
     )
 
 

@@ -6,9 +6,11 @@ tools           no-description, untyped-parameter, no-confirmation, bad-egress, 
 secrets         secret-exposed, secret-misplaced
 guided          unknown-tool, unknown-slot, missing-slot, no-examples
 triggers        dead-trigger, limit-ignored, no-description
+machines        dead-trigger, talks-over-greeting; warning: no-way-back
 ends            unreachable, dead-end, no-end, endless-loop, no-human
 guards          dead-guard, shadowed-guard; warnings: unknown-guard (it is Python), not-decided (it compares too much)
 grants          grant-never, grant-missing, fact-never-set; warning: fact-missing
+hints           unknown-fact, unknown-tool
 prefetches      prefetch-write, prefetch-secret, prefetch-order, prefetch-argument, prefetch-early
 templates       static-placeholder, bad-template, unknown-placeholder, placeholder-never-set, placeholder-missing
 silence         silence-too-long
@@ -26,6 +28,8 @@ from voiceagent.spec.verify.finding import Finding
 from voiceagent.spec.verify.grants import bound_facts, grants
 from voiceagent.spec.verify.guards import guards
 from voiceagent.spec.verify.guided import guided
+from voiceagent.spec.verify.hints import hints
+from voiceagent.spec.verify.machines import machines
 from voiceagent.spec.verify.names import fact_names, references
 from voiceagent.spec.verify.prefetches import prefetches
 from voiceagent.spec.verify.silence import silences
@@ -43,6 +47,7 @@ _RULES = (
     secrets,
     guided,
     triggers,
+    machines,
     reachability,
     ends,
     rounds,
@@ -62,7 +67,7 @@ def verify(flow: Flow) -> list[Finding]:
 
     Later rules assume that names lead somewhere, so they are looked at only if the references hold.
     """
-    findings = [*references(flow), *fact_names(flow)]
+    findings = [*references(flow), *fact_names(flow), *hints(flow)]
     if not findings:
         ways = Ways(flow)
         findings = [finding for rule in _RULES for finding in rule(flow, ways)]

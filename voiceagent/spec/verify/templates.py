@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from voiceagent.errors import PhaseError, Source, nearest
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.guided import GuidedDialogue, Slot
-from voiceagent.spec.phase import Phase, Say, TransferTo
+from voiceagent.spec.phase import Phase, Press, Say, TransferTo
 from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify.certain import certain_facts, ever_known, facts_of, known_from_the_start
 from voiceagent.spec.verify.finding import Finding, error
@@ -100,6 +100,8 @@ def _texts(flow: Flow, ways: Ways, phase: Phase, after: Mapping[str, Tool]) -> I
         yield _Text(prompt.late, where, f"prompt {phase.prompt!r}")
     if isinstance(phase.on_enter, Say):
         yield _Text(phase.on_enter.text, phase.on_enter.source_of("text"), "`on_enter`")
+    if isinstance(phase.on_enter, Press):
+        yield _Text(phase.on_enter.digits, phase.on_enter.source_of("digits"), "`press`")
     if isinstance(phase.ends, TransferTo) and phase.ends.announce:
         yield _Text(phase.ends.announce, phase.ends.source_of("announce"), "`announce`")
     for edge in ways.edges[phase.name]:

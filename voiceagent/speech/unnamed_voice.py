@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle
 from voiceagent.spec.prompt import DEFAULT_LOCALE
 
-__all__ = ["OwnVoice"]
+__all__ = ["UnnamedVoice"]
 
 
-class OwnVoice:
+class UnnamedVoice:
     """A synthesizer that nobody asks for a voice; fulfils `SynthesizerEngine`."""
 
     def __init__(self, engine: SynthesizerEngine) -> None:

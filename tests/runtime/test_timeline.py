@@ -1,0 +1,101 @@
+"""The timeline of a call, read off its journal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.runtime.conftest import FRAME_MS
+from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
+from voiceagent import tool
+from voiceagent.runtime.timeline import Span, Timeline, timeline_of
+from voiceagent.testing import ask_for, say
+
+
+@tool(effect="read")
+async def look_up() -> str:
+    """Look something up."""
+    return "ten"
+
+
+def on(timeline: Timeline, track: str) -> list[Span]:
+    return [span for span in timeline.spans if span.track == track]
+
+
+def test_everybody_is_heard_where_they_spoke(exchange: Any) -> None:
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("It is ten.")), heard=["What time is it?"])
+    timeline = timeline_of(line.journal)
+    (phase,) = on(timeline, "phase")
+    assert (phase.text, phase.from_ms, phase.until_ms) == ("talk", 0, timeline.duration_ms)
+    greeting, answer = on(timeline, "agent")
+    assert greeting.text == GREETING
+    assert abs(greeting.until_ms - greeting.from_ms - len(GREETING) * 65) <= FRAME_MS
+    (said,) = on(timeline, "caller")
+    assert said.text == "What time is it?"
+    assert abs(said.until_ms - said.from_ms - 600) <= 40
+    assert greeting.until_ms <= said.from_ms < said.until_ms < answer.from_ms
+    assert [span.from_ms for span in timeline.spans] == sorted(span.from_ms for span in timeline.spans)
+    assert timeline.spans[0] == phase
+
+
+def test_a_clause_that_has_been_heard_is_marked_where_it_ended(exchange: Any) -> None:
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("It is ten.")), heard=["What time is it?"])
+    timeline = timeline_of(line.journal)
+    marks = [point.at_ms for point in timeline.points if point.kind == "mark"]
+    assert [span.until_ms for span in on(timeline, "agent")] == [marks[-2], marks[-1]]
+
+
+def test_a_turn_is_told_stage_by_stage(exchange: Any) -> None:
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("It is ten.")), heard=["What time is it?"])
+    timeline = timeline_of(line.journal)
+    (turn,) = timeline.turns
+    (said,) = on(timeline, "caller")
+    assert turn.ended_ms == said.until_ms
+    stages = [turn.decided_ms, turn.asked_ms, turn.first_words_ms, turn.answered_ms]
+    assert None not in stages
+    assert stages == sorted(stages, key=lambda at_ms: at_ms or 0)
+    assert turn.answered_ms == on(timeline, "agent")[1].from_ms
+
+
+def test_what_was_not_heard_is_told_apart_from_what_was(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        await line.waits(1_000)
+        await line.speaks(700)
+        await line.waits(1_500)
+
+    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Sure.")), heard=["please", "please stop"])
+    cut, _ = on(timeline_of(line.journal), "agent")
+    assert GREETING.startswith(cut.text)
+    assert cut.note == f"not heard: {GREETING[len(cut.text) :].strip()}"
+    assert cut.until_ms - cut.from_ms < len(GREETING) * 65
+
+
+def test_a_tool_takes_as_long_as_it_ran_and_says_how_it_ended(exchange: Any) -> None:
+    def model(request: Any) -> Any:
+        return say("Ten.") if any(message.role == "tool" for message in request.history) else ask_for("look_up")
+
+    (line,) = exchange.serve(asks, desk(look_up), lines=model, heard="What time is it?")
+    timeline = timeline_of(line.journal)
+    ran, *_ = on(timeline, "tool")
+    assert (ran.text, ran.note) == ("look_up", "finished")
+    assert on(timeline, "caller")[0].until_ms < ran.from_ms <= ran.until_ms < on(timeline, "agent")[1].from_ms
+
+
+def test_keys_and_decisions_stand_at_their_moment(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        await greeted(line)
+        await line.presses("7")
+        await line.waits(3_000)
+
+    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Seven.")))
+    points = timeline_of(line.journal).points
+    assert [point.text for point in points if point.kind == "key"] == ["7"]
+    assert any(point.text.startswith("turn over after") for point in points if point.kind == "decision")
+
+
+def test_a_journal_that_breaks_off_is_drawn_as_far_as_it_goes(exchange: Any) -> None:
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("It is ten.")), heard=["What time is it?"])
+    entries = line.journal.entries
+    for length in range(len(entries)):
+        timeline = timeline_of(replace(line.journal, entries=entries[:length]))
+        assert all(span.from_ms <= span.until_ms <= timeline.duration_ms for span in timeline.spans)

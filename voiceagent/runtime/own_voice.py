@@ -1,0 +1,126 @@
+"""Own voice: how loud this caller is, so that people behind them do not interrupt the agent.
+
+A voice that begins while the agent speaks, and is much quieter than the caller's, is held back. It is heard after all
+as soon as it is loud enough or the agent has finished, and after some seconds anyway: callers move away from phones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from voiceagent.audio import FRAME_MS, alaw_to_pcm16, level_dbfs, mulaw_to_pcm16
+from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn, VadHandle
+
+__all__ = ["OwnVoice"]
+
+_QUIETER_DB = 12.0
+"""A caller's soft sentence is 6 dB below their loud one; people across a room are 15 dB and more below."""
+_MOMENT_MS = 200
+"""A syllable: shorter, a click in the background would be a voice."""
+_KNOWN_AFTER_MS = 1_000
+"""Of the caller's voice; before that nothing is held back."""
+_REMEMBERED = 4
+"""Utterances; of these the second loudest counts: one shout shuts nobody out, and a murmur lets nobody else in."""
+_LOUD_SHARE = 0.8
+"""The level that so much of an utterance stays below: its vowels, whatever pauses are in it."""
+_HELD_BACK_MS = 6_000
+"""Whoever has spoken for so long in vain is the caller, further away than before."""
+_BEFORE_MS = 500
+"""So much of a voice that was held back is heard when the agent has finished: an answer may begin a little early."""
+
+_TO_PCM: Mapping[str, Callable[[bytes], bytes]] = {"mulaw": mulaw_to_pcm16, "alaw": alaw_to_pcm16, "pcm16": bytes}
+
+
+class OwnVoice:
+    """The voice activity of one call, without what is far quieter than the caller. Fulfils `VadHandle`."""
+
+    def __init__(self, vad: VadHandle, audio: AudioFormat, *, agent_speaks: Callable[[], bool]) -> None:
+        """`agent_speaks` says whether the agent can be heard now."""
+        self._vad = vad
+        self._audio = audio
+        self._to_pcm = _TO_PCM[audio.encoding]
+        self._agent_speaks = agent_speaks
+        self._caller = _Loudness()
+        self._levels: list[float] | None = None
+        """Of each frame of the voice that is on; None where none is."""
+        self._held_since_ms: int | None = None
+        """Since when a voice is on that nobody has been told of."""
+        self._in_vain_ms = 0
+        self._now_ms = 0
+
+    def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        """Take the next caller audio, any length, and return what is decided."""
+        size = self._audio.bytes_per_ms * FRAME_MS
+        return [change for at in range(0, len(audio), size) for change in self._frame(audio[at : at + size])]
+
+    @property
+    def audible_since_ms(self) -> int | None:
+        """Audio time from which the line has not been silent."""
+        return self._vad.audible_since_ms
+
+    def _frame(self, audio: bytes) -> list[SpeechOn | SpeechOff]:
+        decided = [told for change in self._vad.feed(audio) for told in self._changed(change)]
+        self._now_ms += len(audio) // self._audio.bytes_per_ms
+        if self._levels is not None:
+            self._levels.append(level_dbfs(self._to_pcm(audio[: len(audio) - len(audio) % self._audio.sample_bytes])))
+        if self._held_since_ms is not None and (heard_from_ms := self._heard_from(self._held_since_ms)) is not None:
+            self._held_since_ms, self._in_vain_ms = None, 0
+            decided.append(SpeechOn(heard_from_ms))
+        return decided
+
+    def _changed(self, change: SpeechOn | SpeechOff) -> list[SpeechOn | SpeechOff]:
+        if isinstance(change, SpeechOn):
+            self._levels = []
+            if self._caller.dbfs is None or not self._agent_speaks():
+                return [change]
+            self._held_since_ms = change.at_ms
+            return []
+        levels, self._levels = self._levels or [], None
+        if self._held_since_ms is not None:
+            self._in_vain_ms += change.at_ms - self._held_since_ms
+            self._held_since_ms = None
+            return []
+        self._caller.spoke(levels)
+        return [change]
+
+    def _heard_from(self, since_ms: int) -> int | None:
+        """Return from when on a voice is to be heard that was held back; None: it still is."""
+        own_dbfs = self._caller.dbfs
+        if own_dbfs is None or _last_moment(self._levels or []) >= own_dbfs - _QUIETER_DB:
+            return since_ms
+        if self._in_vain_ms + self._now_ms - since_ms >= _HELD_BACK_MS:
+            self._caller = _Loudness()
+            return max(since_ms, self._now_ms - _BEFORE_MS)
+        return None if self._agent_speaks() else max(since_ms, self._now_ms - _BEFORE_MS)
+
+
+class _Loudness:
+    """How loud the caller has been, by what they have said."""
+
+    def __init__(self) -> None:
+        self._said: deque[float] = deque(maxlen=_REMEMBERED)
+        self._spoken_ms = 0
+
+    @property
+    def dbfs(self) -> float | None:
+        """Their level; None where they have not said enough."""
+        if self._spoken_ms < _KNOWN_AFTER_MS:
+            return None
+        return sorted(self._said)[-2:][0]
+
+    def spoke(self, levels: Sequence[float]) -> None:
+        """They have finished an utterance, whose frames had these levels."""
+        if not levels:
+            return
+        self._spoken_ms += len(levels) * FRAME_MS
+        self._said.append(sorted(levels)[int(len(levels) * _LOUD_SHARE)])
+
+
+def _last_moment(levels: Sequence[float]) -> float:
+    """Return the level of the last moment: it is asked at every frame, so that none is missed."""
+    moment = levels[-_MOMENT_MS // FRAME_MS :]
+    if not moment:
+        return -math.inf
+    return 10 * math.log10(sum(10 ** (level / 10) for level in moment) / len(moment))
