@@ -288,16 +288,18 @@ class Knows:
     """A synthesizer that knows when what it says is over; fulfils engine and handle."""
 
     healthy = True
+    languages = ("en",)
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Knows:
-        del audio, voice, locale
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Knows:
+        del audio, voice, locale, speaking_rate
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        del softly
         yield b"\x20" * 640
         yield WordsSpoken((text,), (70,))
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, **manner: object) -> bytes:
         raise AssertionError("nothing is rendered ahead")
 
     def close(self) -> None:
