@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from voiceagent import Flow, HangUpAfter, Phase, Prompt, Requested, Say, Transition, YesNo
+from voiceagent import (
+    BeepHeard,
+    Flow,
+    HangUpAfter,
+    MachineAnswers,
+    Phase,
+    Prompt,
+    Requested,
+    Say,
+    Transition,
+    Wait,
+    YesNo,
+)
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId
@@ -146,3 +158,22 @@ def test_who_inspects_the_call_sees_it_in_brackets_and_as_a_decision_and_not_as_
     (turn,) = seen.turns
     assert turn.said.endswith("then I called the shop.")
     assert turn.answer_after_ms > 0
+
+
+def test_nobody_shows_a_machine_that_they_listen() -> None:
+    reach = Phase(
+        name="reach", on_enter=Say(text="Good morning."), transitions=(Transition(on=MachineAnswers(), to="beep"),)
+    )
+    beep = Phase(
+        name="beep",
+        on_enter=Wait(),
+        backchannels="usual",
+        transitions=(Transition(on=BeepHeard(silence_ms=9_000), to="message"),),
+    )
+    message = Phase(name="message", on_enter=Say(text="Call us back."), ends=HangUpAfter())
+    flow = Flow(name="reminder", initial="reach", phases=(reach, beep, message))
+    call = ScriptedCall(flow, model=ScriptedModel({})).start(outbound=True, then_wait=False)
+    call.says("Please leave a message after the tone.", then_wait=False)
+    call.says(STORY, then_wait=False).run_ms(5_000)
+    assert call.phase == "beep"
+    assert asides(call) == []
