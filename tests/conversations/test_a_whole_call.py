@@ -92,7 +92,7 @@ def test_a_filler_that_the_caller_talks_over_stops_and_the_lookup_goes_on(authen
     )
     call.says("My last transactions", then_wait=False).until(ev.PlayoutStarted)
     stops = len(call.record.effects(fx.StopPlayout))
-    call.run_ms(100).says("Take your time, I am in no hurry at all.")
+    call.says("Take your time, I am in no hurry at all.")
     assert len(call.record.effects(fx.StopPlayout)) == stops + 1
     assert call.record.effects(fx.CancelTool) == []
     results = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import example, given
@@ -87,13 +88,14 @@ def test_no_digit_of_any_number_survives(text: str, slots: tuple[Digits, ...]) -
 
 
 @given(_utterances, _slots)
+@example("ten for to oh double", ())  # what stands beside a number may be one of its own once that is taken out
 def test_every_digit_is_kept_in_order_of_the_handles(text: str, slots: tuple[Digits, ...]) -> None:
     caller = Caller(*slots)
     spoken = "".join(span.digits for span in ENGLISH.digit_spans(text))
     handles = {handle.handle: handle.count for handle in handles_in(caller.says(text))}
     kept = {handle: caller.vault.resolve(handle) for handle in handles}
     assert {handle: len(digits) for handle, digits in kept.items()} == handles
-    assert sorted("".join(kept.values())) == sorted(spoken)
+    assert not Counter(spoken) - Counter("".join(kept.values()))
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------

@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.conftest import Exchange, LinesEngine
+from tests.runtime.conftest import Exchange, HandMadeLeg, LinesEngine
 from tests.runtime.desk_calls import desk, greeted
 from voiceagent import Flow, Limits, ToolContext, tool
 from voiceagent.core import events as ev
 from voiceagent.core.ids import CallId
-from voiceagent.ports import Engines
+from voiceagent.ports import Engines, IncomingCall
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.replay import replay
+from voiceagent.runtime.resume import Folded, Folding
 from voiceagent.runtime.session import Services
 from voiceagent.speech import EnergyVad, NullRecognizer, NullSynthesizer
 from voiceagent.stores.memory import MemoryStore
@@ -204,3 +205,61 @@ def test_a_call_that_is_recorded_elsewhere_is_ended_there_as_well(tmp_path: Path
     assert found.ended
     assert any(b'"event":"CallEnded"' in line for line in found.lines)
     assert ended(left)[1][-1] == ev.CallEnded(INTERRUPTED)
+
+
+def test_a_caller_who_is_back_before_their_record_is_read_goes_on_in_it(tmp_path: Path) -> None:
+    bookings = Bookings()
+    flow = desk(bookings.book, limits=Limits(resume_within_ms=100_000_000_000))
+    left = killed_in_mid_write(tmp_path, flow, bookings)
+    pool, clock = ConnectionPool(), SystemClock()
+    folds: list[int] = []
+
+    async def serving() -> None:
+        read = asyncio.Event()
+
+        class Slow(Folding):
+            """Takes longer over the first record than anybody who wants to have it waits."""
+
+            async def fold(self, journal: Journal, flow: Flow) -> Folded:
+                folds.append(len(journal.entries))
+                if len(folds) == 1:
+                    await read.wait()
+                return await super().fold(journal, flow)
+
+        journals = JournalStore(left)
+        services = Services(
+            engines=Engines(EnergyVad(), NullRecognizer(), NullSynthesizer()),
+            models=LinesEngine(lambda _: say("Hello.")),
+            tools=ToolExecutor(clock=clock, broker=NoCredentials(), pool=pool),
+            journals=journals,
+            clock=clock,
+            learned=Learned(),
+            folding=Slow(),
+        )
+        calls = Calls({"desk": flow}, services, time_zone="UTC")
+        calls.sweep()
+        async with asyncio.timeout(20):
+            while not folds:  # noqa: ASYNC110 - what is waited for happens on a thread
+                await asyncio.sleep(0.01)
+        leg = HandMadeLeg(clock, 1)
+        back = asyncio.create_task(
+            calls.take(IncomingCall(CallId("call-1"), leg, "desk", "+15550100", "+15550199", {}, again=True))
+        )
+        await asyncio.sleep(0.7)  # longer than a record that somebody else writes is waited for
+        read.set()
+        async with asyncio.timeout(20):
+            while leg.events is None:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        leg.lose("caller hung up")
+        await back
+        await calls.close()
+        await services.tools.close()
+        await journals.close()
+        await pool.close()
+
+    asyncio.run(serving())
+    assert len(folds) == 2
+    (record,) = left.glob("*.jsonl")
+    events = [type(entry.event) for entry in read_journal(record).entries]
+    assert ev.CallResumed in events
+    assert events.count(ev.CallStarted) == 1

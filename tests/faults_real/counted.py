@@ -50,8 +50,8 @@ def write_down(*_: object) -> None:
 def _count_what_is_opened() -> None:
     open_engines, model_from = served_by.open_engines, served_by.model_from
 
-    def engines(*arguments: Any) -> Engines:
-        made = open_engines(*arguments)
+    def engines(*arguments: Any, **named: Any) -> Engines:
+        made = open_engines(*arguments, **named)
         kinds = (made.vad, "VAD"), (made.recognizer, "STT"), (made.synthesizer, "TTS")
         return Engines(*(Counted(engine, name, _opened) for engine, name in kinds))
 

@@ -288,7 +288,7 @@ def test_e2_no_key_no_token_and_no_pin_is_anywhere_after_a_call_whose_tools_cras
     let_in: Callable[[BankApi], ServiceSettings],
 ) -> None:
     monkeypatch.setattr(null, "_MS_PER_CHARACTER", 12)
-    monkeypatch.setattr(composition, "open_engines", lambda kind: open_engines(kind, heard=HEARD))
+    monkeypatch.setattr(composition, "open_engines", lambda kind, **_: open_engines(kind, heard=HEARD))
     journals = tmp_path / "journals"
     journals.mkdir()
     with everybody() as around:

@@ -33,16 +33,21 @@ from voiceagent.spec.expects import Digits, FreeSpeech, SpokenAmount, SpokenDate
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guards import AllOf, AnyOf, Compare
-from voiceagent.spec.guided import Intent, Slot
+from voiceagent.spec.guided import GuidedDialogue, Intent, Slot
 from voiceagent.spec.phase import (
+    BeepHeard,
+    HangUpAfter,
+    MachineAnswers,
     NotUnderstood,
     Phase,
     Requested,
+    Say,
     Silent,
     TimedOut,
     ToolSucceeds,
     Transition,
     VoiceFails,
+    Wait,
 )
 from voiceagent.spec.prefetch import Prefetch
 from voiceagent.spec.prompt import Prompt
@@ -441,6 +446,32 @@ def nobody_may_wait(data: st.DataObject, flow: Flow) -> Flow:
 @breaks("unknown-locale")
 def nobody_speaks_the_language(data: st.DataObject, flow: Flow) -> Flow:
     return flow.model_copy(update={"locale": data.draw(st.sampled_from(["tlh", "xx-YY", ""]))})
+
+
+def _finds_out_who_answers(flow: Flow, to: str, **more: object) -> Flow:
+    """Have the first phase lead to another one where a machine answers."""
+    first = flow.by_name[flow.initial]
+    edge = Transition.model_validate({"on": MachineAnswers(), "to": to, **more})
+    return with_phase(flow, first, transitions=(*first.transitions, edge))
+
+
+def _beside(flow: Flow, room: Phase) -> Flow:
+    return flow.model_copy(update={"phases": (*flow.phases, room)})
+
+
+@breaks("talks-over-greeting")
+def a_machine_is_talked_to_while_it_speaks(data: st.DataObject, flow: Flow) -> Flow:
+    if data.draw(st.booleans()):
+        return _finds_out_who_answers(flow, "end", say="Hello.")
+    spoken_to = Phase(name="message", on_enter=Say(text="Please call us back."), ends=HangUpAfter())
+    return _finds_out_who_answers(_beside(flow, spoken_to), "message")
+
+
+@breaks("no-way-back")
+def whoever_is_taken_for_a_machine_stays_one(data: st.DataObject, flow: Flow) -> Flow:
+    edge = Transition(on=BeepHeard(silence_ms=data.draw(st.integers(1_000, 10_000))), to="end")
+    waits = Phase(name="await_beep", on_enter=Wait(), guided=GuidedDialogue(), transitions=(edge,))
+    return _finds_out_who_answers(_beside(flow, waits), "await_beep")
 
 
 # --- the properties --------------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_both_kinds_of_calls_have_all_verbs_and_views() -> None:
 def test_a_caller_who_interrupts_has_heard_the_words_up_to_there(desk: Callable[..., RuntimeCall]) -> None:
     call = desk(say("The first thing is this, the second is that, and there is a third one as well."), say("Sorry."))
     call.says("What is there?", then_wait=False).until(ev.PlayoutStarted)
-    call.run_ms(1_500).says("No, stop it")
+    call.run_ms(1_300).says("No, stop it")
     (stopped_ms,) = call.record.at(fx.StopPlayout)
     assert stopped_ms > call.record.at(ev.CallerStartedSpeaking)[-1]
     assert call.heard[1:] == ["The first thing is this, the", "Sorry."]

@@ -36,8 +36,19 @@ SAYS = SayStep(Utterance.from_mulaw("hum", pcm16_to_mulaw((b"\x00\x20" * 20 + b"
 PAUSE = WaitForAgentStep(quiet_ms=400, at_most_ms=15_000)
 ONLY_LISTENS = (WaitStep(2_000), HangUpStep())
 TELLS_A_CARD_NUMBER = (
-    *(WaitStep(300), SAYS, PAUSE, SAYS, PAUSE, PressStep(PIN)),
-    *(WaitStep(2_500), SAYS, WaitStep(3_000), PressStep(CARD), WaitStep(3_500), SAYS, WaitStep(2_500), HangUpStep()),
+    *(PAUSE, SAYS, PAUSE, SAYS, PAUSE, PressStep(PIN)),
+    *(
+        WaitStep(2_500),
+        PAUSE,
+        SAYS,
+        WaitStep(3_000),
+        PressStep(CARD),
+        WaitStep(3_500),
+        PAUSE,
+        SAYS,
+        WaitStep(2_500),
+        HangUpStep(),
+    ),
 )
 HEARD = ("I want to know my balance", SPOKEN_ACCOUNT, f"my card is {SPOKEN_CARD}", "what is my checking balance")
 
@@ -93,7 +104,7 @@ def bank_calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BankCall]:
     folder = tmp_path_factory.mktemp("bank")
     engines = Engines(vad=EnergyVad(), recognizer=NullRecognizer(HEARD), synthesizer=NullSynthesizer())
     with pytest.MonkeyPatch.context() as patched, BankApi(BankSettings()) as bank:
-        patched.setattr(serving, "open_engines", lambda _: engines)
+        patched.setattr(serving, "open_engines", lambda _, **__: engines)
         return {
             "only listens": asyncio.run(_call(bank, folder / "1", ONLY_LISTENS)),
             "tells a card number": asyncio.run(_call(bank, folder / "2", TELLS_A_CARD_NUMBER)),

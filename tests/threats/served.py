@@ -70,8 +70,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     open_engines, model_from = served_by.open_engines, served_by.model_from
 
-    def counted_engines(*arguments: Any) -> Engines:
-        engines = open_engines(*arguments)
+    def counted_engines(*arguments: Any, **options: Any) -> Engines:
+        engines = open_engines(*arguments, **options)
         return Engines(
             Counted(engines.vad, "VAD", counts),
             Counted(engines.recognizer, "STT", counts),

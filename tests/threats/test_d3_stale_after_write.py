@@ -52,7 +52,7 @@ def test_d3_the_second_read_shows_the_new_value(exchange: Any, prefetched: bool)
     async def scenario(line: Any) -> None:
         await asks(line)
         for finished in (1, 2, 3):
-            await line.waits(6_000)
+            await line.waits(4_000)  # nobody has asked them yet whether they are there
             await line.says()
             await line.waits(2_000)
             await line.until(ev.ToolFinished, finished)  # a write waits for a disk, which has a time of its own

@@ -35,12 +35,15 @@ class Calls:
         self._waiting: dict[CallId, Callable[[], None]] = {}
         """Calls that were broken off here; what keeps each from being closed."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._looked_at: dict[CallId, asyncio.Event] = {}
+        """Records of servers that have died, held here to see where their calls stood; set once they are not."""
 
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
         call = incoming.call
         agent = incoming.agent
         flow = self._begun_on.setdefault((agent, call), self._flows[agent])
+        await self._let_go(call)
         self._no_longer_waiting(call)
         session = Session(flow, incoming, self._services, time_zone=self._time_zone)
         self._live[call] = session
@@ -97,17 +100,34 @@ class Calls:
 
     async def _sweep_one(self, call: CallId) -> None:
         """End the record of a call in whose time nobody has gone on with it; else look again when that is over."""
+        looked_at = self._looked_at[call] = asyncio.Event()
+        try:
+            left_ms = await self._ended_or_left_ms(call)
+            if left_ms > 0:
+                self._wait(call, left_ms, lambda: self._in_background(self._sweep_one(call)))
+        finally:
+            del self._looked_at[call]
+            looked_at.set()
+
+    async def _ended_or_left_ms(self, call: CallId) -> int:
+        """Return for how long a call may still go on; the record of one that may not is brought to its end."""
         found = await self._resumed(call, newest=False)
         if found is None:
-            return
+            return 0
         journal, read = found
         folded = await self._folded(read, self._named(read.header.flow))
         left_ms = folded.left_ms(self._services.clock.unix_ms()) if folded is not None else 0
-        if left_ms <= 0:
+        if left_ms > 0:
+            await journal.close()
+        else:
             await self._end(journal, read, folded)
-            return
-        await journal.close()
-        self._wait(call, left_ms, lambda: self._in_background(self._sweep_one(call)))
+        return left_ms
+
+    async def _let_go(self, call: CallId) -> None:
+        """Wait until a caller's record is not held here any more: after a restart they are back before it is read."""
+        for recorded, looked_at in tuple(self._looked_at.items()):
+            if recorded == call or recorded.startswith((f"{call}.", f"{call}-")):
+                await looked_at.wait()
 
     def _wait_for(self, agent: str, call: CallId, recorded: CallId, flow: Flow) -> None:
         """Close the record of a call that was broken off here, unless it goes on in time."""

@@ -102,7 +102,7 @@ class Session:
         self._observers = list(services.observers)
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
-        self._tones = LineTones(self._leg.audio_in, services.clock, self.post)
+        self._tones: LineTones
         self._recording: Recording | None = None
         self._at_provider: ProviderRecords | None = None
         self._meter: Meter | None = None
@@ -199,6 +199,7 @@ class Session:
         tasks = CallTasks(self._services.clock, failed=self._fail)
         at_the_end.push_async_callback(tasks.close)
         try:
+            self._tones = LineTones(self._leg.audio_in, self._services.clock, self.post)
             voice = self._voice_of(tasks)
             at_the_end.push_async_callback(self._close_voice, voice)
             performer = self._performer_of(voice, journal, tasks)

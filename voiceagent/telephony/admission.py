@@ -40,12 +40,21 @@ class Admission:
 
     @property
     def is_vouched_for(self) -> bool:
-        """Whether somebody whom we trust says which call it is: an id that anybody says may be of another's.
+        """Whether somebody whom we trust says which call it is: an id that a page says may be of another's.
 
-        Only then may its provider be asked to do anything to the call, and the call go on that was broken off.
+        Only then may a call go on that was broken off.
         """
-        named = self.grant is not None and self.grant.call is not None
-        return named or (self.proven and self.may_name_numbers)
+        return self.is_named or self.may_name_numbers
+
+    @property
+    def may_be_acted_on(self) -> bool:
+        """Whether its provider may be asked to do anything to the call: an id that anybody says may be of another's."""
+        return self.is_named or (self.proven and self.may_name_numbers)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether our answer to a webhook has named the call."""
+        return self.grant is not None and self.grant.call is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,13 +94,13 @@ class CallLimits:
             return spent
         if await self._state.noted(_live_key(call)) is not None:
             return None  # whoever asks about it now has heard of it before
+        calls, most = _calls_of(number), self._settings.max_calls_per_caller
+        if not await self._state.join(calls, call, most=most, ttl_ms=CALLS_WITHIN_MS):
+            return f"its caller has {most} calls already"
         begun, most = f"calls begun by:{_digest(number)}", self._settings.max_caller_calls_per_minute
         if not await self._state.join(begun, call, most=most, ttl_ms=CALLS_WITHIN_MS):
+            await self._state.leave(calls, call)
             return f"its caller has begun {most} calls within a minute"
-        most = self._settings.max_calls_per_caller
-        if not await self._state.join(_calls_of(number), call, most=most, ttl_ms=CALLS_WITHIN_MS):
-            await self._state.leave(begun, call)
-            return f"its caller has {most} calls already"
         return None
 
     @asynccontextmanager

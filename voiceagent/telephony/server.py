@@ -279,7 +279,7 @@ class MediaServer:
             ticker=self._ticker,
             lead_ms=self._settings.lead_ms,
             transfers=self._transfers,
-            controls=self._controls if admitted.is_vouched_for else None,
+            controls=self._controls if admitted.may_be_acted_on else None,
             shared=self._shared,
             dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
         )

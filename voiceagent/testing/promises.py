@@ -23,12 +23,19 @@ _NEARLY_HEARD_MS = 600
 """Whoever answers over the last syllable knows the question; the core's own measure, and what a schedule is late."""
 
 
+_ESTIMATED_MS = 650
+"""A long word: what an estimate may be off by."""
+
+
 def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0) -> list[Mismatch]:
     """Return where the model's history has other words of the agent than the caller has heard, to the word.
 
     It is looked at where something was cut off since that entry of the journal, and once the agent has finished. A word
-    that ends within so many ms of the cut may be in it or not: a carrier tells no more exactly what was heard.
+    that ends within so many ms of the cut may be in it or not: a carrier tells no more exactly what was heard, and of
+    a speech model nobody tells when its words end.
     """
+    if call.conversation.state.voice_speaks:
+        within_ms += _ESTIMATED_MS
     cut = any(isinstance(event, ev.PlayoutStopped) for _, event, _ in call.journal[from_entry:])
     if not cut or call.ended or call.conversation.is_working:
         return []
