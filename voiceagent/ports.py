@@ -696,6 +696,8 @@ class Announcement:
 
     text: str
     locale: str
+    accept: str | None = None
+    """How they are asked to press 1: whoever does not has refused. None: whoever hears it out takes the caller."""
 
 
 class LegEvents(Protocol):

@@ -51,7 +51,8 @@ def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     by_rest = {name for name, how in can["telnyx"].items() if how == "rest"}
     assert by_rest == {"digits out", "transfer", "announce", "hang up", "recording", "dial out", "machine detection"}
     assert (can["signalwire"]["digits out"], can["signalwire"]["transfer"]) == ("in_band", "redirect")
-    assert (can["fonoster"]["transfer"], can["fonoster"]["announce"]) == ("redirect", "no")
+    assert (can["cloudonix"]["transfer"], can["cloudonix"]["announce"]) == ("redirect", "no")
+    assert (can["fonoster"]["transfer"], can["fonoster"]["socket let in by"]) == ("no", "hmac")
     assert (can["asterisk"]["dial out"], can["asterisk"]["machine detection"]) == ("rest", "no")
     assert can["browser"]["marks on clear"] == "dropped"
     assert {name: row["position"] for name, row in can.items() if row["position"] != "marks"} == {

@@ -38,7 +38,6 @@ KEYS = CarrierKeys(
     signalwire_bearer="b34rer",
     telnyx_public_key=PUBLIC_KEY,
     cloudonix_secret=SECRET,
-    fonoster_secret=SECRET,
     browser_secret=SECRET,
     auto_secret=SECRET,
 )

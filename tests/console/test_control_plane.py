@@ -252,6 +252,7 @@ def test_a_caller_who_is_handed_over_is_dialled_through_and_again_if_the_carrier
     assert verbs(desk.get(f"{AFTER}?CallSid=CA0")) == [("Dial", "+15551234567")]
 
 
+OF_THE_PEER = FORM | {"CallSid": "CA-peer", "Direction": "outbound-dial"}
 ABOUT_THEM = Announcement("A caller from Bath & around.", "en-GB")
 
 
@@ -267,8 +268,10 @@ def test_whoever_picks_up_is_told_about_the_caller_before_they_are_connected():
     (number,) = dial
     assert (number.tag, number.text) == ("Number", "+15551234567")
     url = number.get("url").removeprefix("https://voice.example.com")
-    (said,) = document(desk.post(url, FORM | {"CallSid": "CA-peer", "Direction": "outbound-dial"}))
+    said, then = document(desk.post(url, OF_THE_PEER))
     assert (said.tag, said.text, said.get("language")) == ("Say", ABOUT_THEM.text, "en-GB")
+    assert verbs(desk.post(then.text.removeprefix("https://voice.example.com"), OF_THE_PEER)) == [], "connected"
+    assert asyncio.run(desk.transfers.consultations.of("CA0")).connected
     assert desk.post(url, **{"X-Twilio-Signature": "wrong"}).status_code == 403
     desk.clock.advance(10 * 60_000)
     assert verbs(desk.post(url)) == [], "long after, somebody is connected and told nothing"
@@ -300,6 +303,41 @@ def test_whoever_was_dialled_once_is_not_dialled_again_when_the_agent_has_hung_u
     desk.post(AFTER, FORM | {"DialCallStatus": "busy"})
     desk.broken_off.clear()
     assert verbs(desk.post(AFTER)) == [("Hangup", None)]
+
+
+def asked_about_them(desk):
+    """Have somebody asked whether they take the caller; return what they are told, and where their key is heard of."""
+    handed_over(desk, announcement=replace(ABOUT_THEM, accept="Press 1 & talk."))
+    ((number,),) = document(desk.post(AFTER))
+    gather, hang_up = document(desk.post(number.get("url").removeprefix("https://voice.example.com"), OF_THE_PEER))
+    assert (gather.tag, gather.get("numDigits"), gather.get("timeout"), hang_up.tag) == ("Gather", "1", "10", "Hangup")
+    (said,) = gather
+    return said.text, gather.get("action").removeprefix("https://voice.example.com")
+
+
+def test_somebody_who_is_asked_takes_the_caller_by_a_key():
+    desk = Desk(WITH_SUPPORT)
+    told, key_at = asked_about_them(desk)
+    assert told == "A caller from Bath & around. Press 1 & talk."
+    assert verbs(desk.post(key_at, OF_THE_PEER | {"Digits": "1"})) == []
+    desk.broken_off.add(("bank", "CA0"))
+    assert verbs(desk.post(AFTER, FORM | {"DialCallStatus": "completed"})) == [("Hangup", None)]
+
+
+@pytest.mark.parametrize("pressed", [{"Digits": "2"}, {"Digits": ""}, {}])
+def test_somebody_who_presses_another_key_is_hung_up_on_and_the_caller_comes_back(pressed):
+    desk = Desk(WITH_SUPPORT)
+    _, key_at = asked_about_them(desk)
+    assert verbs(desk.post(key_at, OF_THE_PEER | pressed)) == [("Hangup", None)]
+    desk.broken_off.add(("bank", "CA0"))
+    assert stream_of(desk.post(AFTER, FORM | {"DialCallStatus": "completed"})) is not None
+
+
+def test_a_key_that_nobody_has_signed_connects_nobody():
+    desk = Desk(WITH_SUPPORT)
+    _, key_at = asked_about_them(desk)
+    assert desk.post(key_at, OF_THE_PEER | {"Digits": "1"}, **{"X-Twilio-Signature": "wrong"}).status_code == 403
+    assert not asyncio.run(desk.transfers.consultations.of("CA0")).connected
 
 
 def test_a_caller_whose_time_with_the_agent_is_over_hears_that_nobody_is_there():

@@ -20,7 +20,9 @@ class Town(Facts):
     town: str = "Bath"
 
 
-def flow_of(*transitions: Transition, announce: str | None = "A caller from {{ town }}.") -> Flow:
+def flow_of(
+    *transitions: Transition, announce: str | None = "A caller from {{ town }}.", accept: str | None = None
+) -> Flow:
     return Flow(
         name="line",
         initial="human",
@@ -29,7 +31,7 @@ def flow_of(*transitions: Transition, announce: str | None = "A caller from {{ t
             Phase(
                 name="human",
                 on_enter=Say(text="I put you through."),
-                ends=TransferTo(target="support", announce=announce),
+                ends=TransferTo(target="support", announce=announce, accept=accept),
                 transitions=transitions,
             ),
             Phase(name="nobody", on_enter=Say(text="Nobody is in today. Goodbye."), ends=HangUpAfter()),
@@ -94,6 +96,13 @@ def resumed(call: Call) -> Call:
 def test_whoever_takes_the_caller_is_told_what_the_flow_says_with_what_is_known() -> None:
     assert handing_over(flow_of()).done == [fx.Transfer("support", "A caller from Bath.")]
     assert handing_over(flow_of(announce=None)).done == [fx.Transfer("support", None)]
+    asked = handing_over(flow_of(accept="Press 1 to talk to {{ town }}."))
+    assert asked.done == [fx.Transfer("support", "A caller from Bath.", "Press 1 to talk to Bath.")]
+
+
+def test_nobody_is_asked_about_a_caller_of_whom_they_are_told_nothing():
+    with pytest.raises(ValueError, match="say in `announce` who the caller is"):
+        TransferTo(target="support", accept="Press 1.")
 
 
 @pytest.mark.parametrize("left_first", [False, True])

@@ -19,6 +19,8 @@ from voiceagent.telephony.call_control import Dialled
 pytestmark = [pytest.mark.peers, pytest.mark.anyio, pytest.mark.timeout(60)]
 
 SOMEBODY_ELSE = 1_400
+RINGING = (400, 450)
+"""425 Hz, in steps of 50."""
 
 
 @asynccontextmanager
@@ -58,6 +60,28 @@ async def test_keys_are_pressed_towards_the_caller_who_is_then_handed_over(excha
         await control.hang_up(call.incoming.call)
         with pytest.raises(CallLost, match="Channel not found"):
             await control.send_digits(call.incoming.call, "1")
+
+
+async def test_a_caller_who_is_handed_over_hears_it_ring_until_somebody_answers(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    async with (
+        asked(exchange) as control,
+        open_desk(
+            exchange.agent_port, controls={"asterisk": control}, transfer_targets={"support": "+4930123"}
+        ) as desk,
+        calling(exchange, "ws-json-ulaw", tmp_path) as phone,
+    ):
+        call = await asyncio.wait_for(desk.calls.get(), 10)
+        call.say("a1", 600, 300)
+        await call.until(lambda: call.reached("a1"))
+        await call.leg.transfer("support")
+        await until(lambda: len(phone.heard_of(SOMEBODY_ELSE)) >= 25)
+        told_ms, answered_ms = phone.heard_of(600)[-1].at_ms, phone.heard_of(SOMEBODY_ELSE)[0].at_ms
+        ringing = [packet.at_ms for packet in phone.voice_since(told_ms) if packet.pitch in RINGING]
+        assert ringing[0] - told_ms < 1_500, "soon after the last word"
+        assert 45 <= len(ringing) <= 55, "for a second, and four of silence after it"
+        assert ringing[-1] < answered_ms
 
 
 async def test_keys_arrive_in_their_order_and_all_of_them_before_the_agent_hangs_up(

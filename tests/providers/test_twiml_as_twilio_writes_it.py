@@ -42,7 +42,7 @@ def same(ours: str | bytes | memoryview, theirs: Any) -> bool:
     return ET.canonicalize(text) == ET.canonicalize(str(theirs))
 
 
-@pytest.mark.parametrize("name", ["twilio", "signalwire", "cloudonix", "fonoster"])
+@pytest.mark.parametrize("name", ["twilio", "signalwire", "cloudonix"])
 def test_a_call_is_connected(name: str) -> None:
     answer = Desk().form(name)
     url = stream_of(answer).get("url")

@@ -56,10 +56,12 @@ def test_the_agent_hangs_up_once_its_last_words_were_heard(exchange: Any) -> Non
     assert line.leg.hang_ups[0] == "drained"
 
 
-def _handing_over(announce: str | None = None) -> Flow:
+def _handing_over(announce: str | None = None, accept: str | None = None) -> Flow:
     flow = desk()
     human = Phase(
-        name="end", on_enter=Say(text="I put you through."), ends=TransferTo(target="support", announce=announce)
+        name="end",
+        on_enter=Say(text="I put you through."),
+        ends=TransferTo(target="support", announce=announce, accept=accept),
     )
     return flow.model_copy(update={"phases": (flow.phases[0], human)})
 
@@ -85,10 +87,10 @@ def test_a_caller_who_may_come_back_is_kept_a_place_until_somebody_has_taken_the
         await line.waits(2_000)
         await line.over()
 
-    flow = _handing_over(announce="A caller of the desk.")
+    flow = _handing_over(announce="A caller of the desk.", accept="Press 1.")
     (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard=["a person"], complete=False)
     assert line.all(ev.HandedOver) == [ev.HandedOver("support")]
-    assert line.leg.announced == Announcement("A caller of the desk.", "en-US")
+    assert line.leg.announced == Announcement("A caller of the desk.", "en-US", "Press 1.")
     assert line.all(ev.CallEnded) == [], "the call waits to be gone on with"
 
 

@@ -133,7 +133,14 @@ EDITS = {
     ),
     "how a call ends": (
         {"flow": {"ends: {transfer_to: desk}": "ends: hang_up_after"}},
-        [("phase desk", "ends", {"is": "TransferTo", "target": "desk", "announce": None}, {"is": "HangUpAfter"})],
+        [
+            (
+                "phase desk",
+                "ends",
+                {"is": "TransferTo", "target": "desk", "announce": None, "accept": None},
+                {"is": "HangUpAfter"},
+            )
+        ],
     ),
     "the text of a prompt": (
         {"skill": {"Renew one only": "Renew it only"}},
@@ -193,7 +200,7 @@ def test_a_phase_that_is_new_and_one_that_is_gone_are_told_whole(library: Librar
     assert (added.name, added.before) == ("counter", None)
     assert (removed.name, removed.after) == ("desk", None)
     assert isinstance(added.after, dict)
-    assert added.after["ends"] == {"is": "TransferTo", "target": "desk", "announce": None}
+    assert added.after["ends"] == {"is": "TransferTo", "target": "desk", "announce": None, "accept": None}
 
 
 def test_a_prompt_that_no_phase_has_is_told_of_the_flow(library: Library) -> None:

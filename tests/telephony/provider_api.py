@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.telephony.telnyx_ear import TelnyxEar
 from voiceagent.ports import Clock
 from voiceagent.telephony.live import LiveLines
 from voiceagent.telephony.port import OnePort
@@ -68,6 +69,12 @@ class ProviderApi:
         self.over: set[str] = set()
         """Calls that have ended."""
         self.broken = False
+        self.ear = TelnyxEar("v3:c")
+        """Of the caller whose call has that id."""
+        self.refuses: set[str] = set()
+        """Telnyx' commands that are refused."""
+        self.meanwhile: dict[str, Callable[[], Awaitable[None]]] = {}
+        """What happens before a command of Telnyx' is answered."""
         self.dialplan = {"context": "callers", "exten": "1000", "priority": 3, "app_name": "Dial", "app_data": ""}
         """Where an Asterisk's channels are."""
         self._app = Starlette(
@@ -115,8 +122,17 @@ class ProviderApi:
         return refusal or JSONResponse(channel)
 
     async def _telnyx(self, request: Request) -> Response:
-        refusal = self._note(request, "telnyx", await request.json())
-        dialled = "action" not in request.path_params
+        body, action = await request.json(), request.path_params.get("action")
+        refusal = self._note(request, "telnyx", body)
+        dialled = action is None
+        if (happens := self.meanwhile.get(action or "dial")) is not None:
+            await happens()
+        if refusal is None and (
+            (action or "dial") in self.refuses
+            or not (dialled or self.ear.commanded(request.path_params["call"], action or "", body))
+        ):
+            said = {"errors": [{"code": "90054", "title": "Invalid state for this command"}]}
+            return JSONResponse(said, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
         return refusal or JSONResponse({"data": {"call_control_id": "v3:new"} if dialled else {"result": "ok"}})
 
     def _note(self, request: Request, provider: str, body: dict[str, Any]) -> Response | None:

@@ -2,155 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
-from dataclasses import dataclass
-
-import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
 
-from tests.telephony.provider_api import ProviderApi, leg_b_webhooks
+from tests.telephony.provider_api import leg_b_webhooks
+from tests.telephony.telnyx_line import PEER, announcing, called, commands_of, nothing
 from tests.telephony.wire_examples import telnyx_start
-from voiceagent.console.lines import open_lines
-from voiceagent.ports import Announcement
-from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.consultations import RING_S
-from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
-from voiceagent.telephony.telnyx_calls import LEAVING, TelnyxCalls
-
-PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
-PUBLIC_KEY = base64.b64encode(
-    PRIVATE.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-).decode()
-SETTINGS = TelephonySettings(
-    agents=frozenset({"bank"}),
-    public_url="https://voice.example.com",
-    keys=CarrierKeys(telnyx_public_key=PUBLIC_KEY),
-    transfer_targets={"support": "+4911"},
-    port=0,
-)
-
-
-class Silent:
-    def audio_arrived(self, audio):
-        pass
-
-    def post(self, event):
-        pass
-
-
-def announced(clock, event, **said):
-    payload = {"call_control_id": "v3:c", "from": "+4930", "to": "+4940"}
-    payload |= {"direction": "incoming"} if event == "call.initiated" else {}  # no other webhook says it
-    payload |= said
-    body = json.dumps({"data": {"event_type": event, "payload": payload}}).encode()
-    at = str(clock.unix_ms() // 1_000)
-    signature = base64.b64encode(PRIVATE.sign(at.encode() + b"|" + body)).decode()
-    return {"content": body, "headers": {"telnyx-signature-ed25519": signature, "telnyx-timestamp": at}}
-
-
-async def nothing(_):
-    pass
-
-
-@dataclass
-class Telling:
-    """Sends more of Telnyx' webhooks, and knows what it was asked."""
-
-    api: ProviderApi
-    side: httpx.AsyncClient
-    webhook: str
-    clock: SystemClock
-
-    @property
-    def media(self):
-        """Where its sockets reach us."""
-        return "ws" + self.webhook.removeprefix("http").removesuffix("/telnyx/bank/answer")
-
-    async def __call__(self, event, **said):
-        answer = await self.side.post(self.webhook, **announced(self.clock, event, **said))
-        assert answer.status_code == 200
-
-
-def called(clock, ending, afterwards=nothing, *, connection="", may_go_on=True, start=None, closed_with=1000):
-    """Have Telnyx call us and `ending` end it; return what Telnyx was asked, and the calls that were taken.
-
-    `start` is what its stream begins with, `closed_with` how we close it. `afterwards` is given what sends more of its
-    webhooks.
-    """
-    api, taken = ProviderApi(), []
-
-    async def goes_on(agent, call):
-        return may_go_on
-
-    async def handler(incoming):
-        taken.append((incoming.call, incoming.caller_number, incoming.called_number))
-        incoming.leg.attach(Silent())
-        await ending(incoming.leg)
-
-    async def scenario():
-        async with api.serving(clock) as address, httpx.AsyncClient() as telnyx_side:
-            calls = TelnyxCalls(api_key="k3y", api=address, connection=connection)
-            lines = open_lines(
-                SETTINGS,
-                handler=handler,
-                healthy=lambda: True,
-                clock=clock,
-                controls={"telnyx": calls},
-                may_go_on=goes_on,
-            )
-            async with lines as (_, port):
-                webhook = f"http://127.0.0.1:{port}/telnyx/bank/answer"
-                for event in ("call.initiated", "call.answered"):
-                    assert (await telnyx_side.post(webhook, **announced(clock, event))).status_code == 200
-                url = api.asked[-1][1]["stream_url"].replace("wss://voice.example.com", f"ws://127.0.0.1:{port}")
-                with pytest.raises(InvalidStatus, match="403"):
-                    await connect(f"ws://127.0.0.1:{port}/media/telnyx/bank")
-                async with connect(url, compression=None) as socket:
-                    await socket.send('{"event":"connected","version":"1.0.0"}')
-                    await socket.send(start or telnyx_start())
-                    await socket.wait_closed()
-                    assert socket.close_code == closed_with
-                with pytest.raises(InvalidStatus, match="403"):
-                    await connect(url)
-
-                await afterwards(Telling(api, telnyx_side, webhook, clock))
-            await calls.close()
-
-    asyncio.run(scenario())
-    return [
-        (path.split("/")[-3 if "actions" in path else -1], path.rpartition("/")[2], body) for path, body in api.asked
-    ], taken
-
-
-def commands_of(asked):
-    return [command for _, command, _ in asked]
+from voiceagent.telephony.telnyx_calls import LEAVING
 
 
 def test_a_call_is_answered_streamed_let_in_once_and_ended_by_request(running_clock):
     async def ending(leg):
         await leg.hang_up(drain=True)
 
-    asked, taken = called(running_clock, ending)
-    assert commands_of(asked) == ["answer", "streaming_start", "hangup"]
-    assert taken == [("v3:c", "+4930", "+4940")]
+    carried = called(running_clock, ending)
+    assert commands_of(carried.asked) == ["answer", "streaming_start", "hangup"]
+    assert carried.taken == [("v3:c", "+4930", "+4940")]
 
 
 def test_a_caller_whose_audio_is_not_spoken_here_is_hung_up_on(running_clock, caplog):
-    asked, taken = called(
-        running_clock, nothing, start=telnyx_start("G722", call_control_id="v3:other"), closed_with=1008
-    )
-    assert [(call, command) for call, command, _ in asked] == [
+    carried = called(running_clock, nothing, start=telnyx_start("G722", call_control_id="v3:other"), closed_with=1008)
+    assert [(call, command) for call, command, _ in carried.asked] == [
         ("v3:c", "answer"),
         ("v3:c", "streaming_start"),
         ("v3:c", "hangup"),  # the call that was announced, whatever the stream says
     ]
-    assert taken == []
+    assert carried.taken == []
     assert "its connection is of no use (audio format not agreed)" in caplog.text
 
 
@@ -167,7 +45,7 @@ def handed_over(clock, came_of_it, *, afterwards=nothing, **given):
             await tell(event, **said)
         await afterwards(tell)
 
-    asked, _ = called(clock, ending, leg_b, **given)
+    asked = called(clock, ending, leg_b, **given).asked
     assert asked[2][:2] == ("v3:c", "transfer")
     return asked[3:]
 
@@ -208,10 +86,6 @@ def test_a_caller_who_could_not_be_connected_again_is_tried_for_once_more(runnin
     assert commands_of(asked[1:]) == ["streaming_start", "streaming_start"]
 
 
-async def announcing(leg):
-    await leg.transfer("support", Announcement("A caller from Bath.", "en-GB"))
-
-
 def consulted(clock, afterwards, **given):
     """Have a caller handed over with an announcement; return what Telnyx was asked after their stream had begun."""
 
@@ -219,16 +93,9 @@ def consulted(clock, afterwards, **given):
         await tell("streaming.stopped")  # ours, and no reason to connect the caller again
         await afterwards(tell)
 
-    asked, _ = called(clock, announcing, with_the_stream_over, connection="c0nn", **given)
+    asked = called(clock, announcing, with_the_stream_over, connection="c0nn", **given).asked
     assert commands_of(asked)[:3] == ["answer", "streaming_start", "calls"]
     return asked[2:]
-
-
-PEER = {
-    "call_control_id": "v3:new",
-    "client_state": base64.b64encode(b"consulted for v3:c").decode(),
-    "direction": "outgoing",
-}
 
 
 def test_whoever_picks_up_is_told_about_the_caller_and_then_connected(running_clock):
@@ -271,12 +138,11 @@ def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answe
 def test_a_caller_who_comes_back_keeps_their_number(running_clock):
     async def afterwards(tell):
         await tell("call.hangup", **PEER, **{"from": "+4940", "to": "+4911"})
-        url = tell.api.asked[-1][1]["stream_url"].replace("wss://voice.example.com", tell.media)
-        async with connect(url, compression=None) as socket:
+        async with connect(tell.newest_stream, compression=None) as socket:
             await socket.send(telnyx_start(**{"from": "+4930", "to": "+4940"}))
             await socket.wait_closed()
 
-    _, taken = called(running_clock, announcing, afterwards, connection="c0nn")
+    taken = called(running_clock, announcing, afterwards, connection="c0nn").taken
     assert taken == [("v3:c", "+4930", "+4940")] * 2
 
 
@@ -300,12 +166,12 @@ def test_nobody_is_kept_ringing_for_a_caller_who_has_left(running_clock):
 
 
 def test_without_an_application_that_places_calls_the_caller_goes_unannounced(running_clock, caplog):
-    asked, _ = called(running_clock, announcing)
+    asked = called(running_clock, announcing).asked
     assert commands_of(asked) == ["answer", "streaming_start", "transfer"]
     assert "telnyx cannot announce" in caplog.text
 
 
-@pytest.mark.parametrize("event", ["call.initiated", "call.answered", "call.speak.ended"])
+@pytest.mark.parametrize("event", ["call.initiated", "call.answered", "call.speak.ended", "call.gather.ended"])
 def test_somebody_called_by_a_request_that_was_given_up_is_not_put_through(running_clock, event):
     async def afterwards(tell):
         await tell(event, **(PEER | {"call_control_id": "v3:given-up"}))
@@ -322,5 +188,5 @@ def test_nobody_is_announced_for_a_caller_who_stays(running_clock):
     async def afterwards(tell):
         await tell("call.speak.ended", **PEER)
 
-    asked, _ = called(running_clock, ending, afterwards)
+    asked = called(running_clock, ending, afterwards).asked
     assert asked[-1][:2] == ("v3:new", "hangup")

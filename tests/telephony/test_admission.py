@@ -14,19 +14,21 @@ from voiceagent.telephony.admission import Admission, admit, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.dialects import DIALECTS
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
-from voiceagent.telephony.signature import secret_is_shown, sign
+from voiceagent.telephony.signature import MAX_AGE_S, fonoster_signature, secret_is_shown, sign
 
 SECRET = "s3cret"
+STANDS_AT_MS = 1_700_001_000_000
+"""Unix time of the clock that stands."""
 SECURE = TelephonySettings(
     agents=frozenset({"bank"}),
     public_url="https://voice.example.com",
     twilio_auth_token=SECRET,
     asterisk_password=SECRET,
-    keys=CarrierKeys(signalwire_bearer=SECRET),
+    keys=CarrierKeys(signalwire_bearer=SECRET, fonoster_secret=SECRET),
 )
 NOTHING_CONFIGURED = TelephonySettings(agents=frozenset({"bank"}), public_url="https://voice.example.com")
 every_dialect = pytest.mark.parametrize("name", DIALECTS)
-WITH_TOKENS = [name for name, row in DIALECTS.items() if row.socket_proof != "basic"]
+WITH_TOKENS = [name for name, row in DIALECTS.items() if not row.has_no_token]
 
 
 class Door:
@@ -36,6 +38,7 @@ class Door:
         self.settings = settings
         self.tokens = CallTokens(MemoryStore(clock))
         self.full = False
+        self.clock = clock
 
     def path(self, name, *, agent="bank", minted_for=None):
         grant = CallGrant(agent, "CA0", minted_for or name)
@@ -51,7 +54,10 @@ class Door:
         def no_room(agent):
             return f"{agent} has all its calls" if self.full else None
 
-        return asyncio.run(admit(path, header, settings=self.settings, tokens=self.tokens, no_room=no_room))
+        unix_ms = self.clock.unix_ms()
+        return asyncio.run(
+            admit(path, header, settings=self.settings, tokens=self.tokens, no_room=no_room, unix_ms=unix_ms)
+        )
 
     def status(self, path, **headers):
         answer = self.knock(path, **headers)
@@ -66,8 +72,15 @@ def proof(name, path):
             return {"Authorization": f"Bearer {SECRET}"}
         case "basic":
             return {"Authorization": "Basic " + base64.b64encode(f"asterisk:{SECRET}".encode()).decode()}
+        case "hmac":
+            return signed_by_fonoster(path)
         case "call_token":
             return {}
+
+
+def signed_by_fonoster(path, *, at_ms=STANDS_AT_MS, url="wss://voice.example.com", secret=SECRET):
+    at_s = str(at_ms // 1_000)
+    return {"x_fonoster_timestamp": at_s, "x_fonoster_signature": fonoster_signature(secret, at_s, url + path)}
 
 
 @every_dialect
@@ -105,8 +118,44 @@ def test_nobody_is_let_in_without_a_token(clock, name):
     assert Door(clock).status(path, **proof(name, path)) == 403
 
 
-def test_an_asterisk_needs_no_token_for_no_answer_of_ours_has_given_it_one(clock):
-    assert Door(clock).status("/media/asterisk/bank", **proof("asterisk", "")) == 101
+@pytest.mark.parametrize("name", ["asterisk", "fonoster"])
+def test_whoever_asks_for_no_address_needs_no_token_for_no_answer_of_ours_has_given_it_one(clock, name):
+    path = f"/media/{name}/bank"
+    assert Door(clock).status(path, **proof(name, path)) == 101
+
+
+@pytest.mark.parametrize("url", ["wss://voice.example.com", "wss://voice.example.com:443"])
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize("age_s", [0, MAX_AGE_S, -MAX_AGE_S])
+def test_fonoster_signs_the_address_that_stands_in_its_stream_and_says_when(clock, url, end, age_s):
+    path = "/media/fonoster/bank"
+    headers = signed_by_fonoster(path + end, at_ms=STANDS_AT_MS - 1_000 * age_s, url=url)
+    assert Door(clock).status(path, **headers) == 101
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"at_ms": STANDS_AT_MS - 1_000 * (MAX_AGE_S + 1)}, 403),
+        ({"at_ms": STANDS_AT_MS + 1_000 * (MAX_AGE_S + 1)}, 403),
+        ({"secret": "another"}, 403),
+        ({"url": "wss://attacker.example.com"}, 403),
+        ({"url": "wss://voice.example.com/media/fonoster/clinic"}, 403),
+    ],
+)
+def test_what_fonoster_has_signed_for_something_else_opens_nothing(clock, changed, status):
+    path = "/media/fonoster/bank"
+    assert Door(clock).status(path, **signed_by_fonoster(path, **changed)) == status
+
+
+@pytest.mark.parametrize("missing", ["x_fonoster_timestamp", "x_fonoster_signature"])
+@pytest.mark.parametrize("shown", [None, [], "twice"])
+def test_a_socket_that_fonoster_has_not_signed_is_told_so(clock, missing, shown):
+    path = "/media/fonoster/bank"
+    headers = signed_by_fonoster(path)
+    headers[missing] = [headers[missing]] * 2 if shown == "twice" else shown
+    assert Door(clock).status(path, **headers) == 401
+    assert Door(clock).status(path, **signed_by_fonoster(path) | {"x_fonoster_timestamp": "soon"}) == 403
 
 
 @every_dialect

@@ -46,7 +46,9 @@ def asked(clock, path, authorization, *, password=SECRET):
     tokens = CallTokens(MemoryStore(clock))
     shown = {"Authorization": [authorization]} if authorization is not None else {}
     return asyncio.run(
-        admit(path, lambda name: shown.get(name, []), settings=settings, tokens=tokens, no_room=lambda _: None)
+        admit(
+            path, lambda name: shown.get(name, []), settings=settings, tokens=tokens, no_room=lambda _: None, unix_ms=0
+        )
     )
 
 

@@ -8,6 +8,7 @@ import base64
 import pytest
 
 from tests.telephony.provider_api import ProviderApi
+from tests.telephony.telnyx_ear import cadence_of
 from voiceagent.errors import CallLost
 from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
@@ -49,6 +50,23 @@ def do(name, *arguments):
 
 
 @pytest.mark.parametrize(
+    ("number", "pitches", "cadence_ms"),
+    [
+        ("+15551234567", {440, 480}, [2_000, 4_000]),
+        ("+442071234567", {400, 450}, [400, 200, 400, 2_000]),
+        ("+4930", {425}, [1_000, 4_000]),
+    ],
+)
+def test_telnyx_is_given_the_tone_of_the_country_that_is_called(running_clock, number, pitches, cadence_ms):
+    api = asking(running_clock, do("ring", "v3:c0", number), provider="telnyx")
+    ((path, body),) = api.asked
+    assert path == "/v2/calls/v3:c0/actions/playback_start"
+    assert cadence_of(body["playback_content"]) == (pitches, cadence_ms)
+    assert (body["audio_type"], body["target_legs"]) == ("wav", "self")
+    assert 90_000 <= body["loop"] * sum(cadence_ms) < 100_000
+
+
+@pytest.mark.parametrize(
     ("ask", "path", "form"),
     [
         (do("hang_up", "CA0"), "/CA0.json", {"Status": "completed"}),
@@ -80,8 +98,10 @@ def test_twilio_is_asked_by_forms(running_clock, ask, path, form):
                 "to": "+4930",
                 "target_leg_client_state": base64.b64encode(b"consulted for v3:c0").decode(),
                 "timeout_secs": RING_S,
+                "early_media": False,
             },
         ),
+        (do("stop_ringing", "v3:c0"), "playback_stop", {"stop": "all"}),
         (do("send_digits", "v3:c0", "12#"), "send_dtmf", {"digits": "12#"}),
         (do("start_recording", "v3:c0"), "record_start", {"channels": "dual", "format": "wav"}),
         (do("pause_recording", "v3:c0", ""), "record_pause", {}),

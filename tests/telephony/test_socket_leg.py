@@ -970,6 +970,69 @@ def test_somebody_who_was_called_after_all_is_hung_up_on_when_the_transfer_is_gi
     driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
 
 
+class _RestThatRings(RestCalls):
+    """Its callers hear nothing while it calls somebody, unless it is told to play something."""
+
+    silent = False
+
+    async def ring(self, call, number):
+        if self.silent:
+            raise CallLost("it plays nothing")
+        self._note("ring", call, number)
+
+    async def stop_ringing(self, call):
+        self._note("stop ringing", call)
+
+
+@pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
+def test_a_caller_hears_it_ring_before_anybody_is_called_and_after_our_connection_has_ended(clock, announcement):
+    rest = _RestThatRings(consults=True)
+
+    async def scenario(rig):
+        rest.socket = rig.socket
+        assert await rig.leg.transfer("support", announcement) is True
+        assert rest.asked[0] == ("ring", "CA0", "+4930", None)
+        assert [asked[0] for asked in rest.asked[1:]] == ["consult" if announcement else "transfer"]
+        assert rig.socket.closed_with == (1000, "agent hung up")
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+def test_a_caller_is_handed_over_though_it_cannot_ring(clock):
+    rest = _RestThatRings(consults=True)
+    rest.silent = True
+
+    async def scenario(rig):
+        assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
+        assert [asked[0] for asked in rest.asked] == ["consult"]
+        assert rig.leg.counts["request refused"] == 1
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+class _RestThatRingsAndNeverAnswers(_RestThatRings):
+    async def consult(self, call, dialled):
+        self._note("consult", call, dialled.to, dialled.caller)
+        await asyncio.Event().wait()
+
+
+def test_it_rings_no_more_for_a_caller_who_stays_with_the_agent(clock):
+    rest = _RestThatRingsAndNeverAnswers(consults=True)
+
+    async def scenario(rig):
+        handing_over = asyncio.create_task(rig.leg.transfer("support", ANNOUNCEMENT))
+        await settle()
+        handing_over.cancel()
+        await asyncio.wait([handing_over])
+        await settle()
+        assert [asked[0] for asked in rest.asked] == ["ring", "consult", "stop ringing"]
+        written = len(rig.socket.written)
+        rig.leg.play("a2", b"x" * 800)
+        assert rig.kinds[written:] == ["media"]
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
 def test_the_document_that_dials_announces_and_brings_back(clock):
     async def scenario(rig):
         assert await rig.leg.transfer("support", ANNOUNCEMENT) is True

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tests.telephony.wire_examples import packet
 from tests.threats import served
 from tests.threats.served import PUBLIC, RawCarrier, serving
 from voiceagent.telephony.settings import AudioSocketLine, CarrierKeys
-from voiceagent.telephony.signature import sign
+from voiceagent.telephony.signature import fonoster_signature, sign
 
 __all__ = [
     "BY_WEBSOCKET",
@@ -133,6 +134,10 @@ def proof_of_a_socket(name: str, path: str) -> dict[str, str]:
             return {"X-Twilio-Signature": served.signature(path)}
         case "signalwire":
             return {"Authorization": f"Bearer {PASSWORD}"}
+        case "fonoster":
+            at_s = str(int(time.time()))
+            signature = fonoster_signature(PASSWORD, at_s, PUBLIC.replace("https", "wss") + path)
+            return {"x-fonoster-timestamp": at_s, "x-fonoster-signature": signature}
         case "asterisk":
             return {"Authorization": "Basic " + base64.b64encode(f"asterisk:{PASSWORD}".encode()).decode()}
         case _:

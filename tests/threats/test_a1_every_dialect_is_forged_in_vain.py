@@ -53,6 +53,7 @@ def forged_upgrade(name: str, rng: random.Random) -> tuple[str, dict[str, str]]:
             {"X-Twilio-Signature": guess},
             {"Authorization": f"Bearer {guess}"},
             {"Authorization": basic("asterisk", guess)},
+            {"x-fonoster-timestamp": str(int(time.time())), "x-fonoster-signature": guess},
             {"Authorization": basic("admin", PASSWORD) if name == "asterisk" else basic("x", guess)},
             proof_of_a_socket(other, f"/media/{other}/desk"),
         ]
@@ -76,7 +77,7 @@ def test_forged_upgrades(
                 statuses[carrier.status] += 1
                 carrier.breaks()
             assert not opened
-            if name == "asterisk":  # the others get a token first: below
+            if DIALECTS.get(name) and DIALECTS[name].has_no_token:  # the others get a token first: below
                 path = f"/media/{name}/desk"
                 carrier = await RawCarrier.asks(server.port, path=path, headers=proof_of_a_socket(name, path))
                 assert carrier.status == 101

@@ -21,14 +21,16 @@ from voiceagent.audio.pcm import (
     pad_to_multiple,
     split_channels,
 )
+from voiceagent.audio.ringing import RingingTone, ringing_tone_of
 from voiceagent.audio.tones import Tone, ToneFinder
-from voiceagent.audio.wav import read_stereo_wav, read_wav, write_stereo_wav, write_wav
+from voiceagent.audio.wav import read_stereo_wav, read_wav, wav_bytes, write_stereo_wav, write_wav
 
 __all__ = [
     "ALAW_SILENCE",
     "FRAME_MS",
     "MULAW_SILENCE",
     "SILENCE_DBFS",
+    "RingingTone",
     "Tone",
     "ToneFinder",
     "alaw_to_pcm16",
@@ -44,7 +46,9 @@ __all__ = [
     "pcm16_to_mulaw",
     "read_stereo_wav",
     "read_wav",
+    "ringing_tone_of",
     "split_channels",
+    "wav_bytes",
     "write_stereo_wav",
     "write_wav",
 ]

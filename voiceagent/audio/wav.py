@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import wave
+from io import BytesIO
 from pathlib import Path
 
 from voiceagent.audio.pcm import interleave, split_channels
 from voiceagent.errors import ScriptError, Source
 
-__all__ = ["read_stereo_wav", "read_wav", "write_stereo_wav", "write_wav"]
+__all__ = ["read_stereo_wav", "read_wav", "wav_bytes", "write_stereo_wav", "write_wav"]
 
 
 def read_wav(path: Path) -> tuple[bytes, int]:
@@ -49,13 +50,20 @@ def write_wav(path: Path, pcm: bytes, *, rate_hz: int) -> None:
     _write(path, pcm, rate_hz=rate_hz, channels=1)
 
 
+def wav_bytes(pcm: bytes, *, rate_hz: int) -> bytes:
+    """Return 16-bit little-endian mono samples as the content of a wave file."""
+    content = BytesIO()
+    _write(content, pcm, rate_hz=rate_hz, channels=1)
+    return content.getvalue()
+
+
 def write_stereo_wav(path: Path, left: bytes, right: bytes, *, rate_hz: int) -> None:
     """Write two mono channels as one file; the shorter channel ends in silence. Raises OSError."""
     _write(path, interleave(left, right), rate_hz=rate_hz, channels=2)
 
 
-def _write(path: Path, pcm: bytes, *, rate_hz: int, channels: int) -> None:
-    with wave.open(str(path), "wb") as file:
+def _write(to: Path | BytesIO, pcm: bytes, *, rate_hz: int, channels: int) -> None:
+    with wave.open(str(to) if isinstance(to, Path) else to, "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate_hz)

@@ -19,9 +19,9 @@ def providers() -> None:
     """Print what each dialect does in the connection itself (in_band), by REST, or not at all.
 
     `redirect`: the carrier asks our answer document what comes next once the connection is closed. `announce`: whoever
-    takes a caller is told about them first, and a caller whom nobody takes comes back. `position`: by what the agent
-    knows how much of its speech was heard. `end told by`: a message says that the caller has hung up, or closing the
-    connection is enough. `stop reason`: whether it is said why they have.
+    takes a caller is told about them first and may refuse, and a caller whom nobody takes comes back. `position`: by
+    what the agent knows how much of its speech was heard. `end told by`: a message says that the caller has hung up, or
+    closing the connection is enough. `stop reason`: whether it is said why they have.
 
     Example: voiceagent providers
     """

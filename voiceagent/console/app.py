@@ -19,7 +19,7 @@ from voiceagent.console.asterisk import AsteriskQuestions
 from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.console.telnyx import TelnyxDesk
-from voiceagent.console.twiml import connect, dial, dial_and_ask, say, twiml
+from voiceagent.console.twiml import ask, connect, dial, dial_and_ask, go_on, say, twiml
 from voiceagent.console.web import ConsoleAccess, WebConsole
 from voiceagent.console.webhooks import MAX_FORM_BYTES, pairs, read_webhook, refused
 from voiceagent.core.ids import CallId
@@ -27,7 +27,7 @@ from voiceagent.errors import StateUnavailable
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
-from voiceagent.telephony.consultations import NOBODY_THERE
+from voiceagent.telephony.consultations import ACCEPTED_BY, NOBODY_THERE
 from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.limits import CallLimits
@@ -140,12 +140,6 @@ class _Asked:
         return f"{self.webhook_base}/{self.row.name}/{self.agent}"
 
     @property
-    def was_taken(self) -> bool:
-        """Whether the caller was connected to whoever was dialled; somebody may have answered and not taken them."""
-        bridged = self.form.get("DialBridged")
-        return self.form["DialCallStatus"] in {"completed", "answered"} if bridged is None else bridged == "true"
-
-    @property
     def caller(self) -> str | None:
         """Who is on the other end, whoever has dialled."""
         return self.form.get("To" if self.outbound else "From")
@@ -185,6 +179,7 @@ class _Lines:
                     self._route(row, "answer", self._answer_document, methods),
                     self._route(row, "after", self._after, methods),
                     self._route(row, "announce", self._announce, methods),
+                    self._route(row, "heard", self._heard, methods),
                     self._route(row, "machine", self._detected, ["POST"]),
                 ]
             case "telnyx":
@@ -247,9 +242,10 @@ class _Lines:
         """Say how a call goes on for which somebody was dialled: with us once more, if they have not taken it."""
         try:
             await self.transfers.dialled(asked.call)
+            taken = await self._was_taken(asked)
         except StateUnavailable as exc:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody can note that it was dialled: {exc}")
-        if asked.was_taken:
+        if taken:
             return twiml("<Hangup/>")
         if await self.may_go_on(asked.agent, CallId(asked.call)):
             return await self._connected(request, asked, again=True)
@@ -261,13 +257,45 @@ class _Lines:
         asked = await self._asked(request, row)
         if isinstance(asked, Response):
             return asked
+        call = request.query_params.get("call", "")
         try:
-            consultation = await self.transfers.consultations.of(request.query_params.get("call", ""))
+            consultation = await self.transfers.consultations.of(call)
         except StateUnavailable as exc:
             _log.error("somebody is connected to a caller unannounced: %s", exc)
             consultation = None
         announcement = consultation.announcement if consultation is not None else None
-        return twiml(say(announcement) if announcement is not None else "")
+        if announcement is None:
+            return twiml("")
+        heard_at = f"{asked.address}/heard?call={call}"
+        if announcement.accept is None:
+            return twiml(say(announcement) + go_on(heard_at))
+        return twiml(ask(announcement, announcement.accept, answered_at=f"{heard_at}&asked=yes"))
+
+    async def _heard(self, request: Request, row: DialectRow) -> Response:
+        """Somebody has heard of a caller to the end and takes them: unless they were asked, and press another key."""
+        asked = await self._asked(request, row)
+        if isinstance(asked, Response):
+            return asked
+        if "asked" in request.query_params and asked.form.get("Digits") != ACCEPTED_BY:
+            return twiml("<Hangup/>")
+        try:
+            await self.transfers.consultations.connected(request.query_params.get("call", ""))
+        except StateUnavailable as exc:
+            _log.error("nobody can note that a caller was taken: %s", exc)
+        return twiml("")
+
+    async def _was_taken(self, asked: _Asked) -> bool:
+        """Whether the caller was connected to whoever was dialled; somebody may have answered and not taken them.
+
+        SignalWire does not say; what we were asked meanwhile does, and is forgotten only of those who talk for long.
+        """
+        bridged = asked.form.get("DialBridged")
+        if bridged is not None:
+            return bridged == "true"
+        if asked.form["DialCallStatus"] not in {"completed", "answered"}:
+            return False
+        consultation = await self.transfers.consultations.of(asked.call)
+        return consultation is None or consultation.announcement is None or consultation.connected
 
     async def _detected(self, request: Request, row: DialectRow) -> Response:
         """Learn who has answered a call that goes on meanwhile."""

@@ -18,10 +18,11 @@ from starlette.responses import Response
 from voiceagent.console.webhooks import refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Announcement
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
-from voiceagent.telephony.consultations import NOBODY_THERE, Consultation, Consultations
+from voiceagent.telephony.consultations import ACCEPTED_BY, NOBODY_THERE, Consultation, Consultations
 from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.streams import named_by
@@ -49,6 +50,10 @@ class _Asked:
     """The caller's call, where this one reaches somebody on their behalf."""
     stream: str | None
     """The address of the stream that it is about."""
+    heard_out: bool
+    """What was said has been heard to its end, and nobody has hung up meanwhile."""
+    keys: str | None
+    """What was pressed by somebody who was asked to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,30 +127,48 @@ class TelnyxDesk:
         consultation = await self.consultations.of(caller)
         if consultation is None or not consultation.is_with(asked.call):
             # The caller has left, or the agent has gone on with them: nobody is to be put through.
-            if asked.event in ("call.initiated", "call.answered", "call.speak.ended"):
+            if asked.event in ("call.initiated", "call.answered", "call.speak.ended", "call.gather.ended"):
                 await self.calls.hang_up(asked.call)
             return
         match asked.event:
             case "call.initiated":
                 await self.consultations.placed(caller, asked.call)
             case "call.answered":
-                if consultation.announcement is None:
-                    await self.consultations.answered(caller)
-                else:
-                    await self.calls.speak(asked.call, consultation.announcement)
+                await self._answered(caller, asked.call, consultation.announcement)
             case "call.bridged":
                 await self.consultations.bridged(caller)
-            case "call.speak.ended":
+            case "call.speak.ended" if asked.heard_out and not _asks(consultation.announcement):
                 await self._connect(caller, asked.call, consultation)
+            case "call.gather.ended" if asked.keys == ACCEPTED_BY:
+                await self._connect(caller, asked.call, consultation)
+            case "call.gather.ended":
+                await self.calls.hang_up(asked.call)
             case "call.hangup" if not await self.consultations.is_taken(caller, consultation):
                 await self._take_back(agent, asked, caller)
             case _:
                 pass
 
+    async def _answered(self, caller: str, peer: str, announcement: Announcement | None) -> None:
+        """Somebody has picked up. Their caller hears it ring for as long as there is nobody to be heard instead."""
+        if announcement is None:  # Telnyx connects the two at this moment
+            await self.consultations.answered(caller)
+            await self._stop_ringing(caller)
+        elif announcement.accept is None:
+            await self.calls.speak(peer, announcement)
+        else:
+            await self.calls.ask(peer, announcement, announcement.accept)
+
+    async def _stop_ringing(self, caller: str) -> None:
+        try:
+            await self.calls.stop_ringing(caller)
+        except CallLost as exc:  # where Telnyx has stopped it by itself there is nothing to stop
+            _log.info("call %s: its ringing was not stopped: %s", caller, exc)
+
     async def _connect(self, caller: str, peer: str, consultation: Consultation) -> None:
         if consultation.connected:
             return
         await self.consultations.connected(caller)
+        await self._stop_ringing(caller)
         try:
             await self.calls.bridge(caller, peer)
         except CallLost as exc:
@@ -162,8 +185,10 @@ class TelnyxDesk:
             if await self.may_go_on(agent, CallId(caller)):
                 # What the webhook says of numbers is about the call that was placed.
                 await self._stream(agent, caller, replace(asked, caller=None, called=None), {}, again=True)
+                await self._stop_ringing(caller)
             else:
                 _log.warning("call %s: nobody took the caller, and its time with us is over", caller)
+                await self._stop_ringing(caller)  # what is said waits behind what plays
                 await self.calls.speak(caller, NOBODY_THERE, client_state=LEAVING)
         except CallLost:
             await self.consultations.begin(caller, consultation.announcement)  # so that the next webhook leads back
@@ -209,6 +234,10 @@ class TelnyxDesk:
             raise
 
 
+def _asks(announcement: Announcement | None) -> bool:
+    return announcement is not None and announcement.accept is not None
+
+
 def _once(asked: _Asked) -> str:
     """Return the id of the command that begins a stream anew: one for all webhooks that say the same."""
     return f"after {named_by(asked.stream)}" if asked.stream is not None else asked.id or "again"
@@ -233,5 +262,7 @@ def _read(body: bytes) -> _Asked | None:
         leaving=payload.get("client_state") == LEAVING,
         consulted_for=consulted_for(as_text(payload.get("client_state"))),
         found=as_text(payload.get("result")),
+        heard_out=payload.get("status", "completed") == "completed",
+        keys=as_text(payload.get("digits")),
         stream=as_text(payload.get("stream_url") or (as_mapping(payload.get("stream_params")) or {}).get("stream_url")),
     )

@@ -74,7 +74,6 @@ def _secret_of(row: DialectRow, settings: TelephonySettings) -> str | None:
     keys = settings.keys
     secrets = {
         "cloudonix": keys.cloudonix_secret,
-        "fonoster": keys.fonoster_secret,
         "browser": keys.browser_secret,
         "auto": keys.auto_secret,
     }

@@ -128,16 +128,18 @@ class Closing:
 
     def _leave(self) -> None:
         match self._state.phase.ends:
-            case TransferTo(target=target, announce=announce):
+            case TransferTo(target=target, announce=announce, accept=accept):
                 self.handing_over = True
-                self._out.emit(Transfer(target, self._filled_in(announce) if announce else None))
+                self._out.emit(Transfer(target, self._filled_in(announce), self._filled_in(accept)))
             case _:
                 self._out.emit(HangUp(f"phase {self._state.phase.name}", drain=True))
 
-    def _filled_in(self, announce: str) -> str | None:
+    def _filled_in(self, said: str | None) -> str | None:
         state = self._state
+        if not said:
+            return None
         try:
-            return render(announce, state.facts.known(), locale=state.flow.locale)
+            return render(said, state.facts.known(), locale=state.flow.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("template", f"phase {state.phase.name}: {exc}"))
             return None

@@ -315,6 +315,8 @@ class Transfer:
     target: str
     announce: str | None = None
     """What whoever takes them is told first."""
+    accept: str | None = None
+    """How they are asked after that whether they do; None: it goes without saying."""
 
 
 @dataclass(frozen=True, slots=True)

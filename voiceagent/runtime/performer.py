@@ -192,7 +192,7 @@ class Performer:
     async def _transfer(self, transfer: fx.Transfer) -> None:
         """Hand the caller over, or let the call learn that it has to take its last words back."""
         target = transfer.target
-        announcement = Announcement(transfer.announce, self._locale) if transfer.announce else None
+        announcement = self._announcement(transfer)
         try:
             async with within(_TRANSFER_WITHIN_MS, self._clock):
                 may_return = await self._leg.transfer(target, announcement)
@@ -202,6 +202,11 @@ class Performer:
             self._not_transferred(target, f"not done within {_TRANSFER_WITHIN_MS} ms")
         else:
             self._post(ev.HandedOver(target) if may_return else ev.CallEnded(transferred_to(target)))
+
+    def _announcement(self, transfer: fx.Transfer) -> Announcement | None:
+        if not transfer.announce:
+            return None
+        return Announcement(transfer.announce, self._locale, transfer.accept)
 
     def _not_transferred(self, target: str, reason: str) -> None:
         _log.warning("call %s: transfer failed: %s", self._journal.call, reason)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from voiceagent.spec.declared import Declared
 from voiceagent.spec.expects import Expects
@@ -224,6 +224,15 @@ class TransferTo(Declared):
     announce: str | None = None
     """What whoever takes the call is told before they are connected, where the line can do that; the caller does not
     hear it. A template over facts."""
+    accept: str | None = None
+    """What they are asked after that: to press 1, in words of yours. Whoever presses another key or none, or hangs up,
+    has not taken the caller; a mailbox never does. None: who hears the announcement to its end takes them."""
+
+    @model_validator(mode="after")
+    def _asks_about_what_it_announces(self) -> Self:
+        if self.accept is not None and self.announce is None:
+            raise ValueError("`accept` asks whoever is told something: say in `announce` who the caller is")
+        return self
 
 
 class Reprompts(Declared):

@@ -14,7 +14,12 @@ from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Dialect
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.settings import TelephonySettings
-from voiceagent.telephony.signature import asterisk_is_known, secret_is_shown, upgrade_is_signed
+from voiceagent.telephony.signature import (
+    asterisk_is_known,
+    fonoster_has_signed,
+    secret_is_shown,
+    upgrade_is_signed,
+)
 
 __all__ = ["Admission", "Refusal", "admit", "media_path", "query_parameters"]
 
@@ -77,6 +82,7 @@ async def admit(
     settings: TelephonySettings,
     tokens: CallTokens,
     no_room: Callable[[str], str | None],
+    unix_ms: int,
 ) -> Admission | Refusal:
     """Decide by path and headers; `header` returns all values of one. A token is used up only where the rest is right.
 
@@ -91,7 +97,7 @@ async def admit(
     if named is None or row is None or (has_query and not row.speaks_in_query):
         return Refusal(HTTPStatus.NOT_FOUND, "no such path")
     agent, token = named[2], named[3]
-    refusal = None if settings.insecure else _check_proof(row, path, header, settings)
+    refusal = None if settings.insecure else _check_proof(row, path, header, settings, unix_ms=unix_ms)
     if refusal is not None:
         return refusal
     if agent not in settings.agents:
@@ -135,13 +141,13 @@ def query_parameters(query: str) -> Mapping[str, str] | None:
 
 
 def _needs_token(row: DialectRow, settings: TelephonySettings) -> bool:
-    if settings.insecure or row.socket_proof == "basic":
+    if settings.insecure or row.has_no_token:
         return False
     return settings.require_call_token or row.socket_proof == "call_token"
 
 
 def _check_proof(
-    row: DialectRow, path: str, header: Callable[[str], Sequence[str]], settings: TelephonySettings
+    row: DialectRow, path: str, header: Callable[[str], Sequence[str]], settings: TelephonySettings, *, unix_ms: int
 ) -> Refusal | None:
     match row.socket_proof:
         case "signature":
@@ -150,6 +156,9 @@ def _check_proof(
             return _check_bearer(_only(header("Authorization")), settings.keys.signalwire_bearer)
         case "basic":
             return _check_password(_only(header("Authorization")), settings)
+        case "hmac":
+            shown = _only(header("x-fonoster-timestamp")), _only(header("x-fonoster-signature"))
+            return _check_hmac(path, *shown, settings, unix_ms=unix_ms)
         case "call_token":
             return None
     assert_never(row.socket_proof)
@@ -174,6 +183,21 @@ def _check_signature(path: str, signature: str | None, settings: TelephonySettin
         path, base=settings.media_base, auth_token=settings.twilio_auth_token, signature=signature
     ):
         return Refusal(HTTPStatus.FORBIDDEN, "signature does not match")
+    return None
+
+
+def _check_hmac(
+    path: str, timestamp: str | None, signature: str | None, settings: TelephonySettings, *, unix_ms: int
+) -> Refusal | None:
+    secret, base = settings.keys.fonoster_secret, settings.media_base
+    if not secret or base is None:
+        return Refusal(HTTPStatus.FORBIDDEN, "no signing secret or no public URL is configured")
+    if not timestamp or not signature:
+        return Refusal(HTTPStatus.UNAUTHORIZED, "not signed")
+    if not fonoster_has_signed(
+        path, base=base, secret=secret, timestamp=timestamp, signature=signature, unix_ms=unix_ms
+    ):
+        return Refusal(HTTPStatus.FORBIDDEN, "signature does not match, or is too old")
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["CallControl", "Dialled", "KnowsWhere"]
+__all__ = ["CallControl", "Dialled", "KnowsWhere", "Rings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,19 @@ class CallControl(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class Rings(Protocol):
+    """A provider whose callers hear nothing while it calls somebody for them, unless it is told to play them a tone."""
+
+    async def ring(self, call: str, number: str) -> None:
+        """Have a caller hear this number ring, from now on. Raises CallLost."""
+        ...
+
+    async def stop_ringing(self, call: str) -> None:
+        """Have them hear it no longer. Raises CallLost, also where they heard nothing."""
         ...
 
 

@@ -12,11 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 from voiceagent.json_reader import JsonReader
 from voiceagent.ports import Announcement, SharedState
 
-__all__ = ["NOBODY_THERE", "RING_S", "Consultation", "Consultations"]
+__all__ = ["ACCEPTED_BY", "ACCEPT_WITHIN_S", "NOBODY_THERE", "RING_S", "Consultation", "Consultations"]
 
 RING_S = 25
-"""How long somebody's telephone rings. With the announcement after it, a caller is back within the minute in which a
-call that was broken off may go on."""
+"""How long somebody's telephone rings. With the announcement and the question after it, a caller is back within the
+minute in which a call that was broken off may go on."""
+ACCEPTED_BY = "1"
+"""The key by which somebody takes a caller where they are asked to: another one refuses, as hanging up does."""
+ACCEPT_WITHIN_S = 10
+"""After the question; an answering machine presses nothing, and takes nobody."""
 NOBODY_THERE = Announcement(
     "I am sorry, nobody can be reached at the moment. Please call again later. Goodbye.", "en-US"
 )

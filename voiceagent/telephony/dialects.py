@@ -29,9 +29,10 @@ class DialectRow:
     features: LegFeatures
     codec: Callable[[TelephonySettings, Mapping[str, str]], Dialect]
     """Makes the codec of one connection, from what the query string of its path says."""
-    socket_proof: Literal["signature", "bearer", "call_token", "basic"]
+    socket_proof: Literal["signature", "bearer", "call_token", "basic", "hmac"]
     """What lets its media sockets in: `signature` and `bearer` besides a call token, where one is required;
-    `call_token` stands alone and always is. `basic` stands alone as well: no answer of ours has given it a token."""
+    `call_token` stands alone and always is. `basic` and `hmac` stand alone as well: no answer of ours has given them a
+    token."""
     webhook_proof: Literal["signature", "ed25519", "secret"] | None
     """What its webhooks prove themselves by; `signature` is HMAC-SHA1 as Twilio does it, `secret` Basic or Bearer.
     None: it sends none before a call."""
@@ -39,6 +40,11 @@ class DialectRow:
     """How a webhook is answered: by a document, by commands to the carrier, or by the address itself."""
     speaks_in_query: bool = False
     """Whether its carrier says in the query string what it knows of the call. Others have none."""
+
+    @property
+    def has_no_token(self) -> bool:
+        """Whether it connects without having asked us for an address."""
+        return self.socket_proof in ("basic", "hmac")
 
     @property
     def name(self) -> str:
@@ -62,7 +68,7 @@ _ROWS = (
         SIGNALWIRE_FEATURES, lambda settings, _: signalwire_dialect(settings.l16_order), "bearer", "signature", "twiml"
     ),
     DialectRow(CLOUDONIX_FEATURES, lambda _, __: cloudonix_dialect(), "call_token", "secret", "twiml"),
-    DialectRow(FONOSTER_FEATURES, lambda _, __: fonoster_dialect(), "call_token", "secret", "twiml"),
+    DialectRow(FONOSTER_FEATURES, lambda _, __: fonoster_dialect(), "hmac", None, None),
     DialectRow(
         TELNYX_FEATURES,
         lambda settings, _: TelnyxDialect(settings.telnyx_audio_out, l16_order=settings.l16_order),

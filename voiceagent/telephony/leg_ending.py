@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from voiceagent.core.ids import LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Announcement, LegFeatures, SharedState
-from voiceagent.telephony.call_control import CallControl, Dialled, KnowsWhere
+from voiceagent.telephony.call_control import CallControl, Dialled, KnowsWhere, Rings
 from voiceagent.telephony.codec import HangUp, SendDigits, Started
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import MARK_GRACE_MS
@@ -240,7 +240,8 @@ class LegEnding:
         try:
             await self._say_the_last_words()
             recorded = await self._recording_paused()
-            return await self._hand_over(control, started, handover)
+            async with self._ringing(control, started.call, handover.number):
+                return await self._hand_over(control, started, handover)
         except BaseException:  # whoever has given up waiting goes on with the call
             await self._transfers.stays(started.call)
             await self._call_off(control, started.call)
@@ -262,6 +263,22 @@ class LegEnding:
         self._recording.want(on=False)
         await self._recording.settled()
         return recorded
+
+    @asynccontextmanager
+    async def _ringing(self, control: CallControl, call: str, number: str) -> AsyncGenerator[None]:
+        """Have the caller hear it ring, until whoever sees to what comes next has somebody for them, or we fail."""
+        if not isinstance(control, Rings):
+            yield
+            return
+        try:
+            await self._ask(control.ring(call, number))
+            yield
+        except BaseException:  # the agent speaks again
+            self._request(self._told(control.stop_ringing(call)))
+            raise
+
+    async def _told(self, request: Awaitable[None]) -> None:
+        await self._ask(request)
 
     async def _hand_over(self, control: CallControl, started: Started, handover: Handover) -> bool:
         told_by_webhook = self._features.announce == "rest"
@@ -321,7 +338,7 @@ class LegEnding:
         with suppress(StateUnavailable):  # it is forgotten by itself, two minutes later
             consultation = await self._transfers.consultations.end(call)
             if consultation is not None and consultation.peer is not None:
-                self._request(control.hang_up(consultation.peer))
+                self._request(self._told(control.hang_up(consultation.peer)))
 
     async def _heard_out(self) -> None:
         """Wait until keys are pressed and all that was queued is heard: its last mark, or its time and a margin."""

@@ -191,7 +191,14 @@ class MediaServer:
         """Decide by path and headers of an upgrade; `header` returns all values of one. See `LiveLines.let_in`."""
         if not self._takes_any():
             return HTTPStatus.SERVICE_UNAVAILABLE
-        admitted = await admit(path, header, settings=self._settings, tokens=self._tokens, no_room=self._no_room)
+        admitted = await admit(
+            path,
+            header,
+            settings=self._settings,
+            tokens=self._tokens,
+            no_room=self._no_room,
+            unix_ms=self._clock.unix_ms(),
+        )
         if isinstance(admitted, Refusal):
             _log.warning("refused a media socket with %d: %s", admitted.status, admitted.why)
             return admitted.status

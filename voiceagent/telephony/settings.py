@@ -59,9 +59,9 @@ class CarrierKeys:
     cloudonix_secret: str | None = None
     """Password or Bearer token of Cloudonix' webhooks: it stands in the address they are sent to."""
     fonoster_secret: str | None = None
-    """The same of Fonoster's."""
+    """Signs the sockets of Fonoster's stream (its "signing secret")."""
     browser_secret: str | None = None
-    """The same of whoever asks for the address of a softphone's socket."""
+    """Password or Bearer token of whoever asks for the address of a softphone's socket."""
     auto_secret: str | None = None
     """The same of whoever asks for an address that takes any dialect."""
 

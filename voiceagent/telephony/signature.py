@@ -5,6 +5,9 @@ media stream (there the URL begins with `wss://` and no parameters follow). Sour
 URL checked is the configured public one; what a request says of its own host or scheme plays no part. Twilio may or
 may not have written out the port (over TLS it leaves out any; its own libraries try both), and a proxy may add or take
 a slash at the end of a socket's path: both spellings count.
+
+Fonoster signs the upgrade only, with hex(HMAC-SHA256(signing secret, time + `.` + URL as it stands in its stream)), and
+says the time beside it. Source: Fonoster, "Verify request signatures".
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ from urllib.parse import urlsplit, urlunsplit
 from voiceagent.errors import MissingExtra, OperatorError
 
 __all__ = [
-    "TELNYX_MAX_AGE_S",
+    "MAX_AGE_S",
     "asterisk_is_known",
+    "fonoster_has_signed",
+    "fonoster_signature",
     "secret_is_shown",
     "sign",
     "telnyx_has_signed",
@@ -27,8 +32,8 @@ __all__ = [
     "webhook_is_signed",
 ]
 
-TELNYX_MAX_AGE_S = 300
-"""How far the time of a webhook may be from ours (Telnyx's own libraries: five minutes)."""
+MAX_AGE_S = 300
+"""How far the time of a signature may be from ours (Telnyx's own libraries and Fonoster's: five minutes)."""
 
 _MOST_TIMESTAMP_CHARS = 12
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
@@ -49,9 +54,25 @@ def upgrade_is_signed(path: str, *, base: str | None, auth_token: str | None, si
     """
     if not auth_token or not base:
         return False
-    bare = path.rstrip("/")
-    urls = [spelling for end in ("", "/") for spelling in _spellings(base + bare + end)]
-    return _any_matches(signature, [sign(auth_token, url) for url in urls])
+    return _any_matches(signature, [sign(auth_token, url) for url in _sockets(base, path)])
+
+
+def fonoster_signature(secret: str, timestamp: str, url: str) -> str:
+    """Return the value of `x-fonoster-signature` for a stream's URL, at a time in Unix seconds."""
+    signed = f"{timestamp}.{url}".encode("utf-8", "surrogatepass")
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def fonoster_has_signed(
+    path: str, *, base: str | None, secret: str | None, timestamp: str, signature: str, unix_ms: int
+) -> bool:
+    """Return whether Fonoster has signed a media upgrade, just now; `path` and `base` as above.
+
+    False where no secret or no public URL is configured.
+    """
+    if not secret or not base or not _is_recent(timestamp, unix_ms=unix_ms):
+        return False
+    return _any_matches(signature, [fonoster_signature(secret, timestamp, url) for url in _sockets(base, path)])
 
 
 def webhook_is_signed(
@@ -71,9 +92,7 @@ def telnyx_has_signed(body: bytes, *, timestamp: str, signature: str, public_key
 
     Raises OperatorError where the public key is none, or the library that verifies it is not installed.
     """
-    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= _MOST_TIMESTAMP_CHARS):
-        return False
-    if abs(int(timestamp) - unix_ms // 1_000) > TELNYX_MAX_AGE_S:
+    if not _is_recent(timestamp, unix_ms=unix_ms):
         return False
     try:
         from cryptography.exceptions import InvalidSignature
@@ -110,6 +129,18 @@ def asterisk_is_known(authorization: str | None, password: str | None) -> bool:
         return False
     wanted = "Basic " + base64.b64encode(f"asterisk:{password}".encode()).decode("ascii")
     return hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), wanted.encode("ascii"))
+
+
+def _is_recent(timestamp: str, *, unix_ms: int) -> bool:
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= _MOST_TIMESTAMP_CHARS):
+        return False
+    return abs(int(timestamp) - unix_ms // 1_000) <= MAX_AGE_S
+
+
+def _sockets(base: str, path: str) -> list[str]:
+    """Return how whoever signed may have written the URL of a media socket."""
+    bare = path.rstrip("/")
+    return [spelling for end in ("", "/") for spelling in _spellings(base + bare + end)]
 
 
 def _spellings(url: str) -> Iterator[str]:

@@ -1,22 +1,26 @@
 """Telnyx' call control: every step of a call is a command, and the media stream is one of them.
 
 Facts from the types and paths of Telnyx' SDK: Bearer authentication, bodies are JSON; a command with a `command_id`
-that was seen before is passed over; 422 with code 90018 is a call that is over.
+that was seen before is passed over; 422 with code 90018 is a call that is over. What `playback_start` is given waits in
+a queue behind what plays already; `early_media` passes the sound of a call that rings on to the caller, if its network
+makes one.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import cache
 from typing import cast
 from urllib.parse import quote
 
 import httpx
 
+from voiceagent.audio import RingingTone, ringing_tone_of, wav_bytes
 from voiceagent.errors import CallLost
 from voiceagent.ports import Announcement
 from voiceagent.telephony.call_control import Dialled
-from voiceagent.telephony.consultations import RING_S
+from voiceagent.telephony.consultations import ACCEPT_WITHIN_S, RING_S
 from voiceagent.telephony.rest import REST_DEADLINE_S, Rest
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.wire_json import as_mapping
@@ -30,6 +34,9 @@ PLACED = base64.b64encode(b"placed").decode()
 LEAVING = base64.b64encode(b"leaving").decode()
 """The same of a caller who is told goodbye by Telnyx' own voice."""
 _CONSULTED_FOR = "consulted for "
+_RINGS_FOR_MS = 90_000
+"""Longer than anybody is called and told something; a server that is lost meanwhile leaves no tone that never ends."""
+_RINGING_HZ = 8_000
 
 
 def consulted_for(client_state: str | None) -> str | None:
@@ -46,7 +53,7 @@ def _state_for(caller: str) -> str:
 
 
 class TelnyxCalls:
-    """Fulfils `CallControl`, and answers calls."""
+    """Fulfils `CallControl` and `Rings`, and answers calls."""
 
     def __init__(self, *, api_key: str, connection: str = "", api: str = _API) -> None:
         """`connection` is the Call Control application that places calls; answering and transfers need none."""
@@ -95,7 +102,30 @@ class TelnyxCalls:
 
     async def transfer(self, call: str, number: str) -> None:
         """Connect the caller to a number; what comes of it is told by webhooks that name the caller's call."""
-        await self._command(call, "transfer", to=number, target_leg_client_state=_state_for(call), timeout_secs=RING_S)
+        await self._command(
+            call,
+            "transfer",
+            to=number,
+            target_leg_client_state=_state_for(call),
+            timeout_secs=RING_S,
+            early_media=False,  # some networks make a sound and some do not: ours would be mixed with it
+        )
+
+    async def ring(self, call: str, number: str) -> None:
+        """Play the tone in Telnyx itself: it goes on without us, whatever becomes of the connection."""
+        tone = ringing_tone_of(number)
+        await self._command(
+            call,
+            "playback_start",
+            playback_content=_content_of(tone),
+            audio_type="wav",
+            loop=-(-_RINGS_FOR_MS // tone.lasts_ms),
+            target_legs="self",
+        )
+
+    async def stop_ringing(self, call: str) -> None:
+        """Stop whatever plays."""
+        await self._command(call, "playback_stop", stop="all")
 
     @property
     def consults(self) -> bool:
@@ -110,6 +140,20 @@ class TelnyxCalls:
         """Say something in Telnyx' own voice; `call.speak.ended` follows."""
         state = {} if client_state is None else {"client_state": client_state}
         await self._command(call, "speak", payload=said.text, language=said.locale, voice="female", **state)
+
+    async def ask(self, call: str, said: Announcement, question: str) -> None:
+        """Say something, and wait for one key; `call.gather.ended` follows."""
+        await self._command(
+            call,
+            "gather_using_speak",
+            payload=f"{said.text} {question}",
+            language=said.locale,
+            voice="female",
+            minimum_digits=1,
+            maximum_digits=1,
+            maximum_tries=1,
+            timeout_millis=ACCEPT_WITHIN_S * 1_000,
+        )
 
     async def bridge(self, call: str, peer: str) -> None:
         """Connect two calls to each other."""
@@ -158,6 +202,11 @@ class TelnyxCalls:
 
     async def _command(self, call: str, action: str, *, ended: str = "", **body: object) -> None:
         await self._rest.post(f"/calls/{quote(call, safe=':')}/actions/{action}", ended=ended, json=body)
+
+
+@cache
+def _content_of(tone: RingingTone) -> str:
+    return base64.b64encode(wav_bytes(tone.once(_RINGING_HZ), rate_hz=_RINGING_HZ)).decode()
 
 
 def _code(fields: object) -> str:

@@ -198,7 +198,8 @@ def _other(told: Told) -> tuple[str, str]:
             return "presses", str(about["keys"])
         case "transfer":
             announced = f", who is told: {about['announce']}" if about["announce"] else ""
-            return "transfer", f"the caller is handed over to {about['target']}{announced}"
+            asked = f", and asked: {about['accept']}" if about["accept"] else ""
+            return "transfer", f"the caller is handed over to {about['target']}{announced}{asked}"
         case "ended":
             return "ended", str(about["reason"])
         case _:

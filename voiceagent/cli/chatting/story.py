@@ -112,8 +112,8 @@ class Story:
                 yield "served", {"tool": tool, "id": call, "how": how, "saved_ms": saved_ms}
             case fx.SendDigits(digits):
                 yield "keys out", {"keys": digits}
-            case fx.Transfer(target, announce):
-                yield "transfer", {"target": target, "announce": announce}
+            case fx.Transfer(target, announce, accept):
+                yield "transfer", {"target": target, "announce": announce, "accept": accept}
             case fx.ReportProblem(what, reason):
                 yield "problem", {"problem": what, "reason": reason}
             case _:

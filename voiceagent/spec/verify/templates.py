@@ -104,6 +104,8 @@ def _texts(flow: Flow, ways: Ways, phase: Phase, after: Mapping[str, Tool]) -> I
         yield _Text(phase.on_enter.digits, phase.on_enter.source_of("digits"), "`press`")
     if isinstance(phase.ends, TransferTo) and phase.ends.announce:
         yield _Text(phase.ends.announce, phase.ends.source_of("announce"), "`announce`")
+    if isinstance(phase.ends, TransferTo) and phase.ends.accept:
+        yield _Text(phase.ends.accept, phase.ends.source_of("accept"), "`accept`")
     for edge in ways.edges[phase.name]:
         if edge.say:
             yield _Text(edge.say, edge.source_of("say"), f"`say` on the way to {edge.to!r}", facts=facts_of(edge))
