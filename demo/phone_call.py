@@ -16,10 +16,11 @@ from pathlib import Path
 
 from bank_api import BankApi, BankSettings, LatencyRange
 from bank_api.settings import Endpoint
-from live_view import LiveView
 from proof import Evidence, prove
+from rich.console import Console
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
+from voiceagent.cli.call_lines import CallLines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.report import write_report
 from voiceagent.errors import OperatorError, VoiceAgentError
@@ -64,11 +65,13 @@ async def call_the_bank(
             client_secret=bank.settings.client_secret,
         ),
     )
-    with LiveView() as view:
-        async with agent_server(settings, {"bank": flow}, observers=[view.observe]) as server:
-            url = f"ws://127.0.0.1:{server.port}/media/twilio/bank"
-            report = await place_call(url, script, record_to=recording)
-            await server.drain(at_most_s=20)
+    console = Console()
+    console.rule("[bold]a call to Harbour Bank")
+    async with agent_server(settings, {"bank": flow}, observers=[CallLines(console).observe]) as server:
+        url = f"ws://127.0.0.1:{server.port}/media/twilio/bank"
+        report = await place_call(url, script, record_to=recording)
+        await server.drain(at_most_s=20)
+    console.rule()
     return report
 
 
