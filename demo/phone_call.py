@@ -44,6 +44,16 @@ ACCOUNT_NUMBERS = {"daniel": "4519227", "maria": "8306114"}
 """Whose account each script's caller names."""
 
 
+def service_of(bank: BankApi) -> ServiceSettings:
+    """Return what lets an agent's tools into the bank."""
+    return ServiceSettings(
+        url=bank.url,
+        token_url=f"{bank.url}/oauth/token",
+        client_id=bank.settings.client_id,
+        client_secret=bank.settings.client_secret,
+    )
+
+
 async def call_the_bank(
     flow: Flow,
     bank: BankApi,
@@ -58,12 +68,7 @@ async def call_the_bank(
         telephony=TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0),
         journals=journals,
         end_of_turn=end_of_turn,
-        service=ServiceSettings(
-            url=bank.url,
-            token_url=f"{bank.url}/oauth/token",
-            client_id=bank.settings.client_id,
-            client_secret=bank.settings.client_secret,
-        ),
+        service=service_of(bank),
     )
     console = Console()
     console.rule("[bold]a call to Harbour Bank")
