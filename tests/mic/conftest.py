@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,23 +37,27 @@ def room(no_room: Room) -> Iterator[Room]:
         no_room.close()
 
 
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent that `voiceagent new` writes."""
+    folder = tmp_path_factory.mktemp("agents")
+    command = [sys.executable, "-m", "voiceagent.cli", "new", "workshop"]
+    subprocess.run(
+        command, cwd=folder, capture_output=True, timeout=60, check=True, env={**os.environ, "PYTHONPATH": str(PROJECT)}
+    )
+    return folder / "workshop"
+
+
 @pytest.fixture
-def begin(no_room: Room, tmp_path: Path) -> Iterator[Callable[..., Talk]]:
+def begin(no_room: Room, workshop: Path, tmp_path: Path) -> Iterator[Callable[..., Talk]]:
     """Start `voiceagent` with these arguments, where an agent of the name `workshop` is."""
     talks: list[Talk] = []
+    shutil.copytree(workshop, tmp_path / "workshop")
 
     def begun(*arguments: str) -> Talk:
         talks.append(Talk(sys.executable, no_room, ["-m", "voiceagent.cli", *arguments], tmp_path))
         return talks[-1]
 
-    subprocess.run(
-        [sys.executable, "-m", "voiceagent.cli", "new", "workshop"],
-        cwd=tmp_path,
-        env={**no_room.environment, "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
     yield begun
     for talk in talks:
         talk.stop()

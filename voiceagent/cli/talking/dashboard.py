@@ -57,6 +57,9 @@ class Dashboard:
     _phases: list[str] = field(default_factory=list[str])
     _tools: tuple[str, ...] = ()
     _running: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    """What is looked up, and since when."""
+    _asked: dict[str, None] = field(default_factory=dict[str, None])
+    """Of these what somebody waits for."""
     _kinds: dict[str, str] = field(default_factory=dict[str, str])
     """Utterance → whether it is a filler."""
     _audible: dict[str, None] = field(default_factory=dict[str, None])
@@ -81,12 +84,14 @@ class Dashboard:
                 self._caller_speaks = False
             case ev.PlayoutStarted(utterance):
                 self._audible[utterance] = None
-                self._thinking = False
-                self._fillers += self._kinds.get(utterance) == "filler"
+                filler = self._kinds.get(utterance) == "filler"
+                self._thinking = self._thinking and filler
+                self._fillers += filler
             case ev.PlayoutReached(utterance, finished=True) | ev.PlayoutStopped(utterance):
                 self._audible.pop(utterance, None)
             case ev.ToolFinished(key) | ev.ToolFailed(key) | ev.PrefetchFinished(key) | ev.PrefetchFailed(key):
                 self._running.pop(key, None)
+                self._asked.pop(key, None)
             case _:
                 pass
         for out in outgoing:
@@ -101,7 +106,10 @@ class Dashboard:
                 self._kinds[utterance] = kind
             case fx.AskModel(ahead=False):
                 self._thinking = True
-            case fx.StartTool(call=key, tool=tool) | fx.Fetch(fetch=key, tool=tool):
+            case fx.StartTool(call=key, tool=tool):
+                self._running[key] = (tool, now_ms)
+                self._asked[key] = None
+            case fx.Fetch(fetch=key, tool=tool):
                 self._running[key] = (tool, now_ms)
             case _:
                 pass
@@ -110,16 +118,17 @@ class Dashboard:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it, as wide as the terminal."""
-        rows = Table.grid(padding=(0, 1))
+        rows = Table.grid(padding=(0, 1), expand=True)
         rows.add_column(width=_LABEL_CELLS, style="dim", no_wrap=True)
-        rows.add_column(overflow="ellipsis", no_wrap=True)
+        rows.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
         rows.add_row("phase", self._phase())
-        rows.add_row("tools", Text(", ".join(self._tools) or "none", style="" if self._tools else "dim"))
+        rows.add_row("tools", Text(", ".join(self._tools) or "none", no_wrap=False, overflow="fold"))
         rows.add_row("now", self._now())
         rows.add_row("you", meter(self.levels.heard_dbfs))
         rows.add_row("agent", meter(self.levels.said_dbfs))
         rows.add_row("answers", self._answers())
-        end = "saying goodbye; Ctrl-C once more hangs up at once" if self.ending else "Ctrl-C ends the call"
+        rows.add_row("sound", Text(self.echo, style="dim"))
+        end = "saying goodbye; Ctrl-C again hangs up" if self.ending else "Ctrl-C ends the call"
         yield Panel(
             rows,
             title=Text.assemble((self.agent, "bold"), f"  {self._lasted()}"),
@@ -144,25 +153,24 @@ class Dashboard:
     def _now(self) -> Text:
         if self._caller_speaks:
             return Text(f"you: {self._words}…" if self._words else "you are speaking", style="bold cyan")
-        waits = [
+        running = ", ".join(
             f"{tool} {(self.now_ms() - since_ms) / 1_000:.1f} s" for tool, since_ms in tuple(self._running.values())
-        ]
-        fetching = f"  (under way: {', '.join(waits)})" if waits else ""
+        )
+        meanwhile = (f"  (under way: {running})" if running else "", "yellow")
         if self._audible:
             filler = any(self._kinds.get(utterance) == "filler" for utterance in tuple(self._audible))
-            return Text.assemble(("a filler is heard" if filler else "the agent speaks", "green"), (fetching, "yellow"))
-        if waits:
-            return Text(f"waiting for {', '.join(waits)}", style="yellow")
+            return Text.assemble(("a filler is heard" if filler else "the agent speaks", "green"), meanwhile)
+        if running and (self._asked or self._thinking):
+            return Text(f"waiting for {running}", style="yellow")
         if self._thinking:
             return Text("thinking", style="yellow")
-        return Text("it is your turn: speak" if self._phases else "connecting", style="dim")
+        return Text.assemble(("your turn: speak" if self._phases else "connecting", "dim"), meanwhile)
 
     def _answers(self) -> Text:
         if not self.answered_ms:
-            return Text(f"none yet; {self.echo}", style="dim")
+            return Text("none yet", style="dim")
         fillers = f", {self._fillers} filler{'s' * (self._fillers != 1)}" if self._fillers else ""
-        last = f"after {self.answered_ms[-1]} ms, median {median(self.answered_ms):.0f} ms{fillers}"
-        return Text.assemble(last, (f"; {self.echo}", "dim"))
+        return Text(f"after {self.answered_ms[-1]} ms, median {median(self.answered_ms):.0f} ms{fillers}")
 
 
 def meter(dbfs: float) -> Text:

@@ -60,7 +60,7 @@ class Sound:
 
     def _take_turns(self, tail_ms: int) -> str:
         self.streams.echo = HalfDuplex(tail_ms=tail_ms, bytes_per_ms=self.streams.audio.bytes_per_ms)
-        return "half duplex, the agent cannot be interrupted"
+        return "half duplex, you cannot interrupt"
 
 
 @asynccontextmanager
