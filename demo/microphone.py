@@ -32,6 +32,8 @@ def main() -> int:
             problems = talk_to(load_flow(AGENT), "bank", settings, Devices())
     except VoiceAgentError as exc:
         problems = [str(exc)]
+    except KeyboardInterrupt:
+        return 130
     for problem in problems:
         print(f"demo: {problem}", file=sys.stderr)
     return 1 if problems else 0

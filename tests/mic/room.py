@@ -16,6 +16,8 @@ PROJECT = Path(__file__).parents[2]
 SPEECH = PROJECT / "demo" / "speech"
 RATE_HZ = 8_000
 _LOUD = 300
+_PAUSE_MS = 400
+"""A sentence of the agent's has none of this length."""
 _LOOK_EVERY_S = 0.05
 
 
@@ -78,7 +80,7 @@ class Room:
 
     def echoes(self) -> None:
         """Let the microphone hear the loudspeaker, a moment later."""
-        self.load("module-loopback", "source=agent.monitor", "sink=caller", "latency_msec=40")
+        self.load("module-loopback", "source=agent.monitor", "sink=caller", "latency_msec=40", "adjust_time=0")
 
     def unplug(self) -> None:
         """Pull both devices out."""
@@ -121,6 +123,19 @@ class Room:
     def until_the_agent_speaks(self, seconds: float = 30) -> None:
         from_here = len(self.heard)
         within(seconds, lambda: self._last_loud > from_here, "nothing is heard of the agent")
+
+    def sounded_ms(self, from_byte: int) -> int:
+        """Return how long the agent was heard, from there to when it was silent for a while."""
+        frame_ms = 10
+        size = RATE_HZ // 1_000 * frame_ms
+        samples = array("h", bytes(self.heard[from_byte // 2 * 2 :]))
+        loud = [at for at in range(0, len(samples), size) if max(map(abs, samples[at : at + size])) > _LOUD]
+        last = loud[0]
+        for at in loud:
+            if at - last > size * _PAUSE_MS // frame_ms:
+                break
+            last = at
+        return (last - loud[0]) // size * frame_ms + frame_ms
 
     def _listen(self, ear: subprocess.Popen[bytes]) -> None:
         assert ear.stdout is not None

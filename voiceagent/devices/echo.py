@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float64]
 
-__all__ = ["Echo", "EchoHeard", "HalfDuplex", "Untouched", "echo_heard", "probe_sound"]
+__all__ = ["ROOM_MS", "Echo", "EchoHeard", "HalfDuplex", "Untouched", "echo_heard", "probe_sound"]
 
+ROOM_MS = 200
+"""How long a room rings."""
 _FROM_HZ, _TO_HZ, _SOUND_MS = 400.0, 3_000.0, 400
 _AMPLITUDE = 0.2
 """17 dB below full scale: about as loud as the agent speaks."""

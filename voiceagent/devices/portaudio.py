@@ -161,6 +161,8 @@ class Streams:
         self._room = speaking.get_write_available()
         """Samples that the sound card holds at most."""
         self._user: SoundUser | None = None
+        self._gone: str | None = None
+        """Which device was lost, and why."""
         self._over = threading.Event()
         self._told = threading.Lock()
         now_s = time.monotonic()
@@ -175,20 +177,29 @@ class Streams:
 
     def use(self, user: SoundUser | None) -> None:
         """Let somebody speak and hear from now on; nobody: there is silence."""
-        self._user = user
+        with self._told:
+            self._user = user
+            gone = self._gone
+        if user is not None and gone is not None:
+            user.lost(gone)
 
-    def close(self) -> None:
-        """Stop, and let the devices go. Returns in bounded time, whatever has become of them."""
+    def close(self) -> bool:
+        """Stop, and let the devices go, in bounded time; False where one of them does not come back.
+
+        Then the sound system has to be left as it is: closed under a thread that is in it, it takes the process along.
+        """
         self._over.set()
         letting_go = threading.Thread(target=self._let_go, daemon=True)
         letting_go.start()
         letting_go.join(2 * _LET_GO_S)
+        return not letting_go.is_alive() and not any(thread.is_alive() for thread in self._threads)
 
     def _let_go(self) -> None:
+        until_s = time.monotonic() + _LET_GO_S
         for thread in self._threads:
-            thread.join(_LET_GO_S)
+            thread.join(max(0, until_s - time.monotonic()))
         for stream, thread in ((self._hearing, self._threads[0]), (self._speaking, self._threads[1])):
-            if not thread.is_alive():  # closed under a thread that is in it, PortAudio takes the process with it
+            if not thread.is_alive():
                 with suppress(OSError):
                     stream.close()
 
@@ -237,8 +248,10 @@ class Streams:
             if self._over.is_set():
                 return
             self._over.set()
-        if (user := self._user) is not None:
-            user.lost(f"the {what} is gone ({reason})")
+            self._gone = f"the {what} is gone ({reason})"
+            user = self._user
+        if user is not None:
+            user.lost(self._gone)
 
 
 @contextmanager

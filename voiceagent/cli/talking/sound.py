@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import typer
 
-from voiceagent.devices.echo import HalfDuplex
+from voiceagent.devices.echo import ROOM_MS, HalfDuplex
 from voiceagent.devices.echo_cancelling import EchoCanceller
 from voiceagent.devices.portaudio import PortAudio, SoundDevice, Streams
 from voiceagent.devices.sound_check import look_for_echo
@@ -23,8 +23,6 @@ OUTPUT = typer.Option("--output", metavar="NUMBER|NAME", help="Loudspeaker, like
 
 _TAIL_MS = 500
 """How long an agent is heard after its last sound was handed over, where nobody has measured it."""
-_ROOM_MS = 200
-"""How long a room rings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Sound:
             # In a thread: the library takes a third of a second to import.
             self.streams.echo = await asyncio.to_thread(EchoCanceller, self.streams.audio, after_ms=echo.after_ms)
         except MissingExtra:
-            return f"{self._take_turns(echo.after_ms + _ROOM_MS)}: {heard}"
+            return f"{self._take_turns(echo.after_ms + ROOM_MS)}: {heard}"
         return f"{heard} is taken out"
 
     def _take_turns(self, tail_ms: int) -> str:
@@ -71,10 +69,8 @@ async def opened_sound(microphone: str | None, loudspeaker: str | None, *, agent
             sound = await asyncio.to_thread(_opened, microphone, loudspeaker)
         except OperatorError as exc:
             raise OperatorError(f"{exc}\n{without_sound(agent)}") from exc
-        audio, opened = sound
-        closing.push_async_callback(asyncio.to_thread, audio.close)
-        closing.push_async_callback(asyncio.to_thread, opened.streams.close)
-        yield opened
+        closing.push_async_callback(asyncio.to_thread, _close, *sound)
+        yield sound[1]
 
 
 def without_sound(agent: str) -> str:
@@ -83,6 +79,11 @@ def without_sound(agent: str) -> str:
         f"without sound here: voiceagent chat {agent} takes what you type, and voiceagent serve {agent} --insecure "
         "lets you talk to it in a browser, at http://127.0.0.1:8080/"
     )
+
+
+def _close(audio: PortAudio, sound: Sound) -> None:
+    if sound.streams.close():
+        audio.close()
 
 
 def _opened(microphone: str | None, loudspeaker: str | None) -> tuple[PortAudio, Sound]:
