@@ -27,6 +27,8 @@ __all__ = ["BLOCK_MS", "PortAudio", "SoundDevice", "SoundUser", "Streams", "quie
 BLOCK_MS = 20
 _RATES_HZ = (16_000, 48_000, 24_000, 8_000)
 """In the order in which they are tried: all of them can be heard and spoken by the engines."""
+_AHEAD_BLOCKS = 2
+"""PortAudio holds three times as much: 120 ms, so that a thread that comes late does not make the agent stutter."""
 _STUCK_S = 5.0
 """A sound server that wakes up a device needs up to 2 s; one that takes longer has lost it."""
 _LET_GO_S = 2.0
@@ -105,12 +107,24 @@ class PortAudio:
         """Begin to hear and to speak. Raises OperatorError where a device does not let itself be opened."""
         rate_hz = self._rate_hz(microphone, loudspeaker)
         frames = rate_hz * BLOCK_MS // 1_000
-        common = {"rate": rate_hz, "channels": 1, "format": self._module.paInt16, "frames_per_buffer": frames}
+        common = {"rate": rate_hz, "channels": 1, "format": self._module.paInt16}
         speaking = self._opened(
-            loudspeaker, "loudspeaker", output=True, output_device_index=loudspeaker.number, **common
+            loudspeaker,
+            "loudspeaker",
+            output=True,
+            output_device_index=loudspeaker.number,
+            frames_per_buffer=frames * _AHEAD_BLOCKS,
+            **common,
         )
         try:
-            hearing = self._opened(microphone, "microphone", input=True, input_device_index=microphone.number, **common)
+            hearing = self._opened(
+                microphone,
+                "microphone",
+                input=True,
+                input_device_index=microphone.number,
+                frames_per_buffer=frames,
+                **common,
+            )
         except OperatorError:
             speaking.close()
             raise
@@ -118,7 +132,7 @@ class PortAudio:
 
     def _default(self, way: str) -> int | None:
         try:
-            return self._system.__getattribute__(f"get_default_{way}_device_info")()["index"]
+            return getattr(self._system, f"get_default_{way}_device_info")()["index"]
         except OSError:
             return None
 
