@@ -16,8 +16,8 @@ PROJECT = Path(__file__).parents[2]
 SPEECH = PROJECT / "demo" / "speech"
 RATE_HZ = 8_000
 _LOUD = 300
-_PAUSE_MS = 400
-"""A sentence of the agent's has none of this length."""
+_PAUSE_MS = 900
+"""The agent makes none of this length, between two sentences either."""
 _LOOK_EVERY_S = 0.05
 
 

@@ -95,21 +95,16 @@ def test_an_agent_does_not_hear_itself(
     room.echoes()
     talk = begin("talk", "workshop", *option)
     talk.until(says)
-    room.until_the_agent_is_done()
-    assert talk.found("agent .*number on your ticket")
-    assert not talk.found(_CALLER)
-    room.says("02_name")
     from_byte = len(room.heard)
-    talk.until("caller .*Daniel")
     room.until_the_agent_speaks()
+    time.sleep(2.6)  # into its second sentence; it has learned by now how the room sounds
+    assert not talk.found(_CALLER)
     room.says("13_repeat")
     room.until_the_agent_is_done()
     cuts = [int(ms) for line in talk.lines for ms in re.findall(r"falls silent, exactly (\d+) ms", line)]
-    assert bool(cuts) == may_cut_in
+    assert len(talk.found(_CALLER)) == len(cuts) == may_cut_in
     if may_cut_in:
-        assert cuts[0] == pytest.approx(room.sounded_ms(from_byte), abs=150)
-    else:
-        assert len(talk.found(_CALLER)) == 1
+        assert -50 <= cuts[0] - room.sounded_ms(from_byte) <= 300  # a sentence has some silence before it, too
     room.says("20_goodbye")
     talk.until("caller .*[Gg]oodbye")
     assert talk.until_it_ends() == 0, talk.errors

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from voiceagent.cli.agent_server import ServerSettings, call_services
-from voiceagent.cli.agents import checked_flow, tools_that_want_a_service
+from voiceagent.cli.agents import checked_flow, require_spoken, tools_that_want_a_service
 from voiceagent.cli.call_lines import CallLines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.interrupts import on_interrupts
@@ -98,7 +98,8 @@ def talk(
 
 
 def talk_to(flow: Flow, name: str, settings: ServerSettings, devices: Devices) -> list[str]:
-    """Hold a call with whoever sits here, and return what of it went wrong. Raises OperatorError, MissingExtra."""
+    """Hold a call with whoever sits here, and return what of it went wrong. Raises OperatorError, PhaseError."""
+    require_spoken(flow, settings.engines)
     require_writable(settings.journals)
     read_zone(settings.time_zone)
     console = Console()
