@@ -62,7 +62,8 @@ class Room:
         self.pactl("set-default-source", "caller.monitor")
         listening = ("parec", "--device=agent.monitor", "--raw", "--format=s16le", f"--rate={RATE_HZ}", "--channels=1")
         self._ear = subprocess.Popen([*listening, "--latency-msec=20"], env=self.environment, stdout=subprocess.PIPE)
-        threading.Thread(target=self._listen, args=(self._ear,), daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, args=(self._ear,), daemon=True)
+        self._listening.start()
 
     def close(self) -> None:
         """Stop what was started."""
@@ -71,6 +72,7 @@ class Room:
                 process.terminate()
                 process.wait(10)
         if self._ear is not None and self._ear.stdout is not None:
+            self._listening.join(5)
             self._ear.stdout.close()
 
     # --- devices ---

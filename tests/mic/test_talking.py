@@ -97,7 +97,7 @@ def test_an_agent_does_not_hear_itself(
     talk.until(says)
     from_byte = len(room.heard)
     room.until_the_agent_speaks()
-    time.sleep(2.6)  # into its second sentence; it has learned by now how the room sounds
+    time.sleep(1.9)  # into what it says; it has learned by now how the room sounds
     assert not talk.found(_CALLER)
     room.says("13_repeat")
     room.until_the_agent_is_done()
