@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser fuzz explore explore-mutants lint check bench bench-guided bench-swap bench-telephony bench-turns lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-guided bench-swap bench-telephony bench-turns lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ test-peers: $(STAMP)  ## Run the tests against Asterisk, sipp and baresip
 test-browser: $(STAMP)  ## Look at the pages in a real Chromium (its own .venv-browser; Debian's chromium, got as root)
 	@tests/browser/run
 
+test-mic: $(STAMP)  ## Call from sound devices without a card (its own .venv-mic; PulseAudio, got as root from Debian)
+	@tests/mic/run
+
 fuzz: $(STAMP)  ## Damage 200,000 messages of every telephone dialect at random; MUTATIONS=… SEED=… for more or the same
 	timeout --kill-after=10 900 $(BIN)/python -m tests.telephony.fuzz $(or $(MUTATIONS),200000) $(SEED)
 
@@ -103,4 +106,4 @@ lock:  ## Resolve requirements.lock anew (needs uv)
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) .venv-providers .venv-browser demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-providers .venv-browser .venv-mic demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache

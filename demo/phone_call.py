@@ -16,10 +16,11 @@ from pathlib import Path
 
 from bank_api import BankApi, BankSettings, LatencyRange
 from bank_api.settings import Endpoint
-from live_view import LiveView
 from proof import Evidence, prove
+from rich.console import Console
 
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings, agent_server
+from voiceagent.cli.call_lines import CallLines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.report import write_report
 from voiceagent.errors import OperatorError, VoiceAgentError
@@ -43,6 +44,16 @@ ACCOUNT_NUMBERS = {"daniel": "4519227", "maria": "8306114"}
 """Whose account each script's caller names."""
 
 
+def service_of(bank: BankApi) -> ServiceSettings:
+    """Return what lets an agent's tools into the bank."""
+    return ServiceSettings(
+        url=bank.url,
+        token_url=f"{bank.url}/oauth/token",
+        client_id=bank.settings.client_id,
+        client_secret=bank.settings.client_secret,
+    )
+
+
 async def call_the_bank(
     flow: Flow,
     bank: BankApi,
@@ -57,18 +68,15 @@ async def call_the_bank(
         telephony=TelephonySettings(agents=frozenset({"bank"}), insecure=True, port=0),
         journals=journals,
         end_of_turn=end_of_turn,
-        service=ServiceSettings(
-            url=bank.url,
-            token_url=f"{bank.url}/oauth/token",
-            client_id=bank.settings.client_id,
-            client_secret=bank.settings.client_secret,
-        ),
+        service=service_of(bank),
     )
-    with LiveView() as view:
-        async with agent_server(settings, {"bank": flow}, observers=[view.observe]) as server:
-            url = f"ws://127.0.0.1:{server.port}/media/twilio/bank"
-            report = await place_call(url, script, record_to=recording)
-            await server.drain(at_most_s=20)
+    console = Console()
+    console.rule("[bold]a call to Harbour Bank")
+    async with agent_server(settings, {"bank": flow}, observers=[CallLines(console).observe]) as server:
+        url = f"ws://127.0.0.1:{server.port}/media/twilio/bank"
+        report = await place_call(url, script, record_to=recording)
+        await server.drain(at_most_s=20)
+    console.rule()
     return report
 
 

@@ -24,7 +24,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, model_from
 from voiceagent.models.choose_speech import speech_model_from
-from voiceagent.ports import Clock, CredentialBroker, IncomingCall, SpeechModelEngine
+from voiceagent.ports import Clock, CredentialBroker, IncomingCall, SharedStore, SpeechModelEngine
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
@@ -51,7 +51,7 @@ from voiceagent.tools.executor import ToolExecutor
 from voiceagent.tools.service import ConnectionPool
 from voiceagent.zones import read_zone
 
-__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server", "broker_of"]
+__all__ = ["AgentServer", "ServerSettings", "ServiceSettings", "agent_server", "broker_of", "call_services"]
 
 _log = logging.getLogger(__name__)
 _GOODBYE_S = 20
@@ -236,51 +236,18 @@ async def agent_server(
     for flow in flows.values():
         require_spoken(flow, settings.engines)
     clock = SystemClock()
-    learned = Learned()
     async with AsyncExitStack() as closing:
         await asyncio.to_thread(read_zone, settings.time_zone)
         keep_days = settings.retention.journals_days if settings.retention is not None else None
         store = await open_store(settings.state, clock=clock, keep_days=keep_days)
         closing.push_async_callback(store.close)
-        # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
-        models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
-        closing.push_async_callback(models.close)
-        speech_model = await asyncio.to_thread(_speech_model, settings, clock)
-        if speech_model is not None:
-            closing.push_async_callback(speech_model.close)
-        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
-        closing.push_async_callback(pool.close)
-        broker = await asyncio.to_thread(broker_of, settings.service, pool, clock)
-        opened = await asyncio.to_thread(_engines, settings)
-        engines = with_fallbacks(opened, clock=clock, beside_model=speech_model is not None)
-        closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
-        # What dies with the process is no better a place for a journal than its file.
-        journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
-        closing.push_async_callback(journals.close)
-        recordings = Recordings(settings.recordings) if settings.recordings is not None else None
-        if recordings is not None:
-            closing.push_async_callback(recordings.close)
+        services = await closing.enter_async_context(
+            call_services(settings, store=store, clock=clock, observers=observers)
+        )
         if settings.retention is not None:
             await closing.enter_async_context(purged_daily(settings.retention))
-        attempts = AttemptGate(store, secret=_counting_secret(settings))
-        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url, attempts=attempts)
-        closing.push_async_callback(tools.close)
         closing.enter_context(_left_alone_by_the_collector())
         watch = closing.enter_context(LoopWatch(flows.values()))
-        spending = Spending(settings.prices, settings.max_spend, clock=clock) if settings.prices is not None else None
-        services = Services(
-            engines=engines,
-            models=models,
-            tools=tools,
-            journals=journals,
-            clock=clock,
-            learned=learned,
-            observers=tuple(observers),
-            speech_model=speech_model,
-            recordings=recordings,
-            record_at_provider=settings.record_at_provider,
-            spending=spending,
-        )
         agents = _Agents(flows, settings, services)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
@@ -301,18 +268,61 @@ async def agent_server(
             settings.telephony,
             handler=agents.take,
             may_go_on=agents.calls.may_go_on,
-            healthy=lambda: engines.healthy,
+            healthy=lambda: services.engines.healthy,
             clock=clock,
             state=store,
             controls=controls,
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             console_token=settings.console_token,
-            spent=spending,
+            spent=services.spending,
             mount=mount,
         )
         async with lines as (media, port):
             yield AgentServer(media, port, agents, watch, probing)
+
+
+@asynccontextmanager
+async def call_services(
+    settings: ServerSettings, *, store: SharedStore, clock: Clock, observers: Sequence[Observer]
+) -> AsyncGenerator[Services]:
+    """Open what calls need, whatever way they come, until the block is left. Raises as `agent_server`."""
+    async with AsyncExitStack() as closing:
+        # In a thread: a provider's SDK takes half a second to import. Before the engines, which take longer to load.
+        models = await asyncio.to_thread(model_from, settings.model, clock=clock, access=settings.access)
+        closing.push_async_callback(models.close)
+        speech_model = await asyncio.to_thread(_speech_model, settings, clock)
+        if speech_model is not None:
+            closing.push_async_callback(speech_model.close)
+        pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
+        closing.push_async_callback(pool.close)
+        broker = await asyncio.to_thread(broker_of, settings.service, pool, clock)
+        opened = await asyncio.to_thread(_engines, settings)
+        engines = with_fallbacks(opened, clock=clock, beside_model=speech_model is not None)
+        closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
+        # What dies with the process is no better a place for a journal than its file.
+        journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)
+        closing.push_async_callback(journals.close)
+        recordings = Recordings(settings.recordings) if settings.recordings is not None else None
+        if recordings is not None:
+            closing.push_async_callback(recordings.close)
+        attempts = AttemptGate(store, secret=_counting_secret(settings))
+        tools = ToolExecutor(clock=clock, broker=broker, pool=pool, service_url=settings.service.url, attempts=attempts)
+        closing.push_async_callback(tools.close)
+        spending = Spending(settings.prices, settings.max_spend, clock=clock) if settings.prices is not None else None
+        yield Services(
+            engines=engines,
+            models=models,
+            tools=tools,
+            journals=journals,
+            clock=clock,
+            learned=Learned(),
+            observers=tuple(observers),
+            speech_model=speech_model,
+            recordings=recordings,
+            record_at_provider=settings.record_at_provider,
+            spending=spending,
+        )
 
 
 @contextmanager
@@ -335,7 +345,7 @@ def _engines(settings: ServerSettings) -> Engines:
     )
 
 
-def _speech_model(settings: ServerSettings, clock: SystemClock) -> SpeechModelEngine | None:
+def _speech_model(settings: ServerSettings, clock: Clock) -> SpeechModelEngine | None:
     if settings.speech_model is None:
         return None
     return speech_model_from(settings.speech_model, clock=clock, access=settings.access)

@@ -6,10 +6,9 @@ import asyncio
 import functools
 import logging
 import secrets
-import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 import typer
@@ -23,6 +22,7 @@ from voiceagent.cli.chatting.story import Story
 from voiceagent.cli.chatting.typed_call import TypedCall
 from voiceagent.cli.chatting.typed_lines import TypedLines
 from voiceagent.cli.folders import require_writable
+from voiceagent.cli.interrupts import on_interrupts
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
 from voiceagent.cli.synthetic_call import problems_of
 from voiceagent.core import events as ev
@@ -51,7 +51,6 @@ from voiceagent.zones import read_zone
 __all__ = ["chat"]
 
 _NOT_FOR_TYPING = ("engines", "speech_model", "state")
-_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 @functools.partial(with_serving_options, without=_NOT_FOR_TYPING)
@@ -123,7 +122,7 @@ async def _held(call: TypedCall, desk: Desk, paper: Paper) -> None:
         enough.set()
         call.end()
 
-    with _on_signals(signalled):
+    with on_interrupts(signalled):
         try:
             await _conversed(call, desk, paper, lines=lines, enough=enough)
         finally:
@@ -153,18 +152,6 @@ async def _next(lines: TypedLines, enough: asyncio.Event) -> str | None:
         return reading.result()
     reading.cancel()
     return None
-
-
-@contextmanager
-def _on_signals(signalled: Callable[[], None]) -> Generator[None]:
-    loop = asyncio.get_running_loop()
-    for wanted in _ENDS:
-        loop.add_signal_handler(wanted, signalled)
-    try:
-        yield
-    finally:
-        for wanted in _ENDS:
-            loop.remove_signal_handler(wanted)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from voiceagent import __version__
 from voiceagent.cli.call import call
 from voiceagent.cli.chat import chat
 from voiceagent.cli.check import check
+from voiceagent.cli.devices import devices
 from voiceagent.cli.dial import dial
 from voiceagent.cli.diff import diff
 from voiceagent.cli.doctor import doctor
@@ -28,6 +29,7 @@ from voiceagent.cli.replay import replay
 from voiceagent.cli.report import report
 from voiceagent.cli.schema import schema
 from voiceagent.cli.serve import serve
+from voiceagent.cli.talk import talk
 from voiceagent.cli.test import play
 from voiceagent.errors import VoiceAgentError
 
@@ -47,6 +49,8 @@ app.command()(dial)
 app.command()(probe)
 app.command()(providers)
 app.command()(chat)
+app.command()(talk)
+app.command()(devices)
 app.command()(check)
 app.command()(graph)
 app.command()(diff)

@@ -30,6 +30,7 @@ _REQUIREMENT = re.compile(r"(?P<package>[A-Za-z0-9._-]+).*extra == ['\"](?P<extr
 _USED_FOR = {
     "anthropic": "models of Anthropic's",
     "biscuit": "services that read biscuits",
+    "echo": "a microphone that hears the loudspeaker",
     "local": "hearing and speaking on this machine",
     "mic": "a microphone, after apt install portaudio19-dev",
     "nova": "Amazon Nova, with Python 3.12 or newer",
@@ -163,7 +164,7 @@ def _audio(*, missing: tuple[str, ...]) -> Found:
     cards = Path("/proc/asound/cards")
     if platform.system() == "Linux" and not (_has_cards(cards) or os.environ.get("PULSE_SERVER") or _has_pulse()):
         return Found("audio", ok=False, needed=False, says="there is no sound card and no sound server", mend=mend)
-    return Found("audio", ok=True, needed=False, says="there may be a device", mend=mend)
+    return Found("audio", ok=True, needed=False, says="there may be a device: voiceagent devices --check", mend=mend)
 
 
 def _has_cards(listed: Path) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from live_view import LiveView
+from rich.console import Console
 
+from voiceagent.cli.call_lines import CallLines
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Effect, ModelRequest, Outgoing, SpeechKind
@@ -19,7 +20,7 @@ class Terminal:
     """A terminal of 80 columns on which a call is shown."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._view = LiveView()
+        self._view = CallLines(Console())
         self._capsys = capsys
 
     def sees(self, at_ms: int, event: ev.Event, *effects: Effect) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +14,7 @@ from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
 
-__all__ = ["LiveView"]
+__all__ = ["CallLines"]
 
 
 @dataclass(slots=True)
@@ -30,26 +28,19 @@ class _Utterance:
     shown: int = 0
 
 
-class LiveView:
+class CallLines:
     """Listens to a call as an observer and prints it, a line per thing that a person would want to know."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    def __init__(self, console: Console) -> None:
+        self.answered_ms: list[int] = []
+        """How long the caller waited for each answer."""
+        self._console = console
         self._zero_ms: int | None = None
         self._caller_ended_ms: int | None = None
         self._waiting_since_ms: int | None = None
         self._tools: dict[str, tuple[str, int]] = {}
         self._said: dict[str, _Utterance] = {}
         self._hung_up = False
-
-    def __enter__(self) -> Self:
-        self._console.rule("[bold]a call to Harbour Bank")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._console.rule()
 
     def observe(self, call: CallId, now_ms: int, event: ev.Event, outgoing: tuple[Outgoing, ...]) -> None:
         """Print what this event and its effects mean."""
@@ -94,7 +85,8 @@ class LiveView:
         if said is not None and said.kind == "filler" and self._waiting_since_ms is not None:
             self._line(at_ms, "", f"a filler, {at_ms - self._waiting_since_ms} ms into the wait", "yellow")
         elif self._caller_ended_ms is not None:
-            self._line(at_ms, "", f"the answer, {at_ms - self._caller_ended_ms} ms after the caller", "dim")
+            self.answered_ms.append(at_ms - self._caller_ended_ms)
+            self._line(at_ms, "", f"the answer, {self.answered_ms[-1]} ms after the caller", "dim")
             self._caller_ended_ms = self._waiting_since_ms = None
         self._begin(at_ms, utterance, 0)
 
@@ -159,7 +151,7 @@ class LiveView:
         line.add_column(width=6, justify="right", style="dim")
         line.add_column(style=style, overflow="fold")
         line.add_row(f"{since_ms / 1_000:.2f}", who, Text(what))
-        self._console.print(line)
+        self._console.print(line, highlight=False)
 
 
 def _shown(arguments: Mapping[str, object]) -> str:

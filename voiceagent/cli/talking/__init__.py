@@ -1,0 +1,1 @@
+"""What `voiceagent talk` shows of a call while it goes on."""
