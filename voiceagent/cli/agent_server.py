@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from starlette.types import ASGIApp
 
 from voiceagent.cli.probing import Probing
+from voiceagent.console.call_records import CallRecords
 from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
 from voiceagent.core.ids import CallId
@@ -303,6 +304,7 @@ async def agent_server(
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             console_token=settings.console_token,
+            records=CallRecords(settings.journals, settings.recordings, lambda: agents.flows, clock),
             spent=spending,
             mount=mount,
         )

@@ -136,7 +136,9 @@ class Drawing:
             case ev.CallerPaused(utterance, ended_ms) if utterance in self.callers:
                 self.callers[utterance].until_ms = ended_ms - self.zero_ms
                 self._turn_begins(ended_ms - self.zero_ms)
-            case ev.TranscriptPartial(utterance, text) | ev.TranscriptFinal(utterance, text) if utterance in self.callers:
+            case ev.TranscriptPartial(utterance, text) | ev.TranscriptFinal(utterance, text) if (
+                utterance in self.callers
+            ):
                 self.callers[utterance].text = text
             case ev.DigitsPressed(digits):
                 self.points.append(Point("key", at_ms, digits))
