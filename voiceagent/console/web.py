@@ -174,14 +174,14 @@ class WebConsole:
 
     async def _sound(self, request: Request) -> Response:
         """Play the recording of a call; whoever hears it knows who called."""
-        path = self._recording(request)
+        path = await self._recording(request)
         if path is None:
             return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
         return FileResponse(path, media_type="audio/wav", headers={"Cache-Control": "no-store"})
 
     async def _waves(self, request: Request) -> Response:
         """Say how loud each side was when, and where the call begins in its recording."""
-        records, path, record = self.console.records, self._recording(request), _record(request)
+        records, path, record = self.console.records, await self._recording(request), _record(request)
         if records is None or path is None:
             return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
         at = request.client.host if request.client is not None else "unknown"
@@ -199,9 +199,9 @@ class WebConsole:
             return PlainTextResponse("The recording cannot be read.\n", status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
         return _json(shown_sound(sound, f"console/calls/{record}/sound"))
 
-    def _recording(self, request: Request) -> Path | None:
+    async def _recording(self, request: Request) -> Path | None:
         records = self.console.records
-        return records.recording(_record(request)) if records is not None else None
+        return await asyncio.to_thread(records.recording, _record(request)) if records is not None else None
 
 
 def _record(request: Request) -> str:

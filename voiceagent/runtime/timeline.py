@@ -282,9 +282,13 @@ class Drawing:
             spoken = self.speech.get(utterance)
             if spoken is None or heard.from_ms is None:
                 continue
-            how = "to be heard" if heard.until_ms is None and not self.over else "not heard"
-            unheard = f"{how}: {spoken.unheard_text}" if spoken.unheard_text else ""
-            spans.append(Span(heard.track, heard.from_ms, self._until(heard.until_ms), spoken.heard_text, unheard))
+            if heard.until_ms is None and not self.over:  # it is being said: so much of it has been heard by now
+                text, rest = spoken.heard_by(max(spoken.heard_ms, self.last_ms - heard.from_ms))
+                note = f"to be heard: {rest}" if rest else ""
+            else:
+                text, rest = spoken.heard_text, spoken.unheard_text
+                note = f"not heard: {rest}" if rest else ""
+            spans.append(Span(heard.track, heard.from_ms, self._until(heard.until_ms), text, note))
         spans.sort(key=lambda span: (span.from_ms, span.track != "phase", span.until_ms))
         turns = [*self.turns, *([self.turn] if self.turn is not None else ())]
         return Timeline(self.last_ms, tuple(spans), tuple(self.points), tuple(turns))
