@@ -111,7 +111,7 @@ const zoom = (factor) => {
     element.style.left = `${fromMs * pxPerMs}px`;
     if (untilMs !== null) element.style.width = `${Math.max(3, (untilMs - fromMs) * pxPerMs - 1)}px`;
   }
-  strip.scrollLeft = middleMs * pxPerMs - strip.clientWidth / 2;
+  strip.scrollLeft = whole ? 0 : middleMs * pxPerMs - strip.clientWidth / 2;
   draw();
   if (call.sound) showCursor(nowMs());
 };
