@@ -293,6 +293,8 @@ async def agent_server(
             time_zone=settings.time_zone,
         )
         closing.push_async_callback(probing.stop)
+        records = CallRecords(settings.journals, settings.recordings, lambda: agents.flows, clock)
+        closing.callback(records.close)
         lines = open_lines(
             settings.telephony,
             handler=agents.take,
@@ -304,7 +306,7 @@ async def agent_server(
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             console_token=settings.console_token,
-            records=CallRecords(settings.journals, settings.recordings, lambda: agents.flows, clock),
+            records=records,
             spent=spending,
             mount=mount,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -26,6 +27,8 @@ from voiceagent.spec.graph_svg import as_svg
 __all__ = ["CallFile", "Resting"]
 
 _AT_ONCE_BYTES = 1_000_000
+_AT_ONCE_LINES = 3_000
+"""A third of a second: then others have their turn."""
 _WORKS_S = 0.004
 
 
@@ -59,6 +62,8 @@ class CallFile:
         self.path = path
         self.over = False
         """The call has come to its end."""
+        self.behind = False
+        """There was more to be read than was read the last time."""
         self.wrong: str | None = None
         """Why nothing more is read of it."""
         self._flows = flows
@@ -80,32 +85,37 @@ class CallFile:
         """How far it was read."""
         return self._reading.read_bytes
 
-    def read_on(self) -> bool:
-        """Read what was written since; whether there was anything. Raises OSError."""
-        rest, before = Resting(), (self._reading.read_bytes, self.wrong)
+    def read_on(self) -> None:
+        """Read what was written since, or as much of it as takes a moment: then it is `behind`. Raises OSError."""
+        rest, lines = Resting(), 0
         with self.path.open("rb") as journal:
             if journal.seek(0, 2) < self._reading.read_bytes:
                 self.wrong = "The journal has become shorter: somebody else has written it anew."
-            journal.seek(self._reading.read_bytes)
-            while self.wrong is None and (written := self._piece(journal.read)):
-                self._take(written, rest)
-        return before != (self._reading.read_bytes, self.wrong)
+            while self.wrong is None and lines < _AT_ONCE_LINES and (written := self._piece(journal)):
+                lines += self._take(written, _AT_ONCE_LINES - lines, rest)
+            self.behind = lines >= _AT_ONCE_LINES
 
-    @staticmethod
-    def _piece(read: Callable[[int], bytes]) -> bytes:
-        """Return whole lines; nothing where the last one is not complete."""
-        piece = read(_AT_ONCE_BYTES)
-        while piece and b"\n" not in piece and (more := read(_AT_ONCE_BYTES)):
+    def _piece(self, journal: BufferedReader) -> bytes:
+        """Return whole lines that have not been read; nothing where the last one is not complete."""
+        journal.seek(self._reading.read_bytes)
+        piece = journal.read(_AT_ONCE_BYTES)
+        while piece and b"\n" not in piece and (more := journal.read(_AT_ONCE_BYTES)):
             piece += more
         return piece[: piece.rfind(b"\n") + 1]
 
-    def _take(self, written: bytes, rest: Callable[[], None]) -> None:
+    def _take(self, written: bytes, at_most: int, rest: Callable[[], None]) -> int:
+        """Take in so many lines at most; return how many."""
+        lines = 0
         try:
             for entry in self._reading.read_on(written):
                 self._note(entry)
                 rest()
+                lines += 1
+                if lines >= at_most:
+                    break
         except (JournalError, PhaseError) as exc:
             self.wrong = f"The journal cannot be read any further: {exc}"
+        return lines
 
     def _note(self, entry: Entry) -> None:
         began = self._began or self._begin(entry)
@@ -217,7 +227,9 @@ class CallFile:
 
     def _notices(self, *, live: bool) -> list[str]:
         notices = [self.wrong] if self.wrong is not None else []
-        if not (live or self.over or notices):
+        if self.behind:
+            notices.append("The record is long: it is still being read.")
+        elif not (live or self.over or notices):
             notices.append("The journal breaks off: the call is shown as far as it goes.")
         return notices
 

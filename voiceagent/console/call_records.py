@@ -86,6 +86,10 @@ class CallRecords:
     )
     """The one thread in which `rows`, `opened` and what it returns may be used; it begins when it is needed first."""
 
+    def close(self) -> None:
+        """Read nothing more."""
+        self.reader.shutdown(wait=False, cancel_futures=True)
+
     @property
     def where(self) -> str:
         """Whose calls these are, for whoever wonders where another one is."""
@@ -103,13 +107,13 @@ class CallRecords:
         for name in [name for name in self._rows if name not in there]:
             del self._rows[name]
         for name, entry in there.items():
+            rest()
             with suppress(OSError):  # it may be purged meanwhile
                 status = entry.stat(follow_symlinks=False)
                 stamp = (status.st_mtime_ns, status.st_size)
                 known = self._rows.get(name)
                 if known is None or known[0] != stamp:
                     known = self._rows[name] = (stamp, _row(name, Path(entry.path)))
-                    rest()
                 row = known[1]
                 if row.state == "live" and now_s - status.st_mtime > _LEFT_AFTER_S:
                     row = replace(row, state="broken off")
@@ -132,7 +136,7 @@ class CallRecords:
         return next((row for row in self.rows() if row.id == record), None)
 
     def opened(self, record: str) -> CallFile | None:
-        """Return a call, read as far as it is written; None where there is no such one."""
+        """Return a call, read on; None where there is no such one. A long one is `behind` and to be asked for again."""
         if not _IS_RECORD.fullmatch(record):
             return None
         file = self._open.pop(record, None) or CallFile(
@@ -186,6 +190,8 @@ class CallRecords:
                 return None
             file = CallFile(path, lambda name: self._copy(name, copies))
             file.read_on()
+            while file.behind:
+                file.read_on()
         except OSError:
             return None
         told = [span for span in file.timeline(shown=shown).spans if span.track != "phase"]

@@ -121,7 +121,6 @@ class CallWatch:
         """Close all of them: the server is about to stop."""
         closing = [connection.close(1001, "server is going away") for connection in self._viewers.values()]
         await asyncio.gather(*closing, return_exceptions=True)
-        self._records.reader.shutdown(wait=False, cancel_futures=True)
 
     async def serve(self, connection: ServerConnection) -> None:
         """Tell a page what it asks for until it goes."""
@@ -229,7 +228,7 @@ class CallWatch:
         if seen == told.seen:
             return None
         view = file.view(shown=told.shown, live=row.state == "live")
-        view["recorded"] = row.state != "live" and self._records.recording(told.record) is not None
+        view["recorded"] = not file.behind and row.state != "live" and self._records.recording(told.record) is not None
         rows = {name: cast("list[object]", view.pop(name, [])) for name in _LISTS}
         head = {name: value for name, value in view.items() if told.head.get(name) != value}
         told.head = view

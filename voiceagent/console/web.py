@@ -188,7 +188,8 @@ class WebConsole:
         _log.warning("personal data of call %s is shown to a viewer at %s: its sound", record, at)
 
         def timeline() -> Timeline:
-            file = records.opened(record)
+            while (file := records.opened(record)) is not None and file.behind:
+                continue
             return file.timeline(shown=False) if file is not None else Timeline(0, (), (), ())
 
         drawn = await asyncio.get_running_loop().run_in_executor(records.reader, timeline)

@@ -169,13 +169,15 @@ class JournalReading:
         *lines, _ = written.split(b"\n")
         for line in lines:
             self._lines += 1
+            entry = None
             if self.header is None:
                 self.header = _header(line, self._path)
             else:
                 with _at_line(self._path, self._lines):
-                    self._last = _read_line(self._lines, line, self._last)
-                yield self._last
+                    entry = self._last = _read_line(self._lines, line, self._last)
             self.read_bytes += len(line) + 1
+            if entry is not None:  # whoever reads may stop here, and go on another time
+                yield entry
 
 
 @contextmanager

@@ -103,6 +103,7 @@ const connect = (here, path, call) => {
 const began = (here, call) => {
   here.beganAt = performance.now();
   say(`Connected to ${byId("agent").value}. The call is ${call}.`);
+  byId("keypad").open = true;
   byId("look").hidden = false;
   byId("look").dataset.call = call;
   byId("call").hidden = true;
