@@ -15,7 +15,7 @@ DESK = desk()
     [
         ("my account number is one two three four", "my account number is •••"),
         ("you have 2,540 dollars and 75 cents", "you have ••• dollars and ••• cents"),
-        ("I am maria", "I am •••"),
+        ("I am maria walker", "I am •••"),
         ("Thank you, Rose.", "Thank you, •••."),
         ("write to joe.smith@example.com", "write to •••.•••@example.•••"),
         ("it is ⟨pin#1: 4 digits⟩", "it is ⟨pin#1: 4 digits⟩"),
@@ -44,3 +44,11 @@ def test_of_an_agent_that_is_not_at_hand_and_a_language_that_is_not_nothing_is_s
 
 def test_where_a_secret_was_asked_for_numbers_alone_are_hidden() -> None:
     assert Mask.of(DESK, "en-US").numbers("Maria, it is four seven") == "Maria, it is •••"
+
+
+def test_a_call_that_goes_on_in_another_language_is_hidden_in_both() -> None:
+    mask = Mask.of(DESK, "en-US")
+    said = "Mi cuenta, soy maría, cuatro siete, please"
+    assert mask.text(said) == "•••, •••, •••, please"
+    mask.speak("es-MX")
+    assert mask.text(said) == "Mi cuenta, soy •••, •••, please"

@@ -69,7 +69,7 @@ class CallFile:
         self._flows = flows
         self._reading = JournalReading(path)
         self._began: _Began | None = None
-        self._mask = Mask("")
+        self._mask = Mask()
         self._flow: Flow | None = None
         self._conversation: Conversation | None = None
         self._no_facts = ""
@@ -123,6 +123,8 @@ class CallFile:
             name, values = decode_effect(entry.effects[-1])
             began.drawing.effect(entry.at_ms, name, values)
             began.inspection.effect(entry.at_ms, name, values)
+            if language := values.get("language"):
+                self._mask.speak(language)
             return
         began.drawing.event(entry)
         began.inspection.event(entry)

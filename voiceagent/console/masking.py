@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
 from voiceagent.core.sealing import with_words_changed
 from voiceagent.errors import PhaseError
-from voiceagent.language import language_for
-from voiceagent.language.english.common_words import is_common
+from voiceagent.language import Language, language_for
 from voiceagent.spec.described import described
 from voiceagent.spec.flow import Flow
 
@@ -33,11 +33,12 @@ _MOST_PERSONAL = 20_000
 class Mask:
     """What hides the words of one call."""
 
-    locale: str
     own_words: frozenset[str] = frozenset()
     """The flow's, in small letters."""
     phrases: frozenset[str] = frozenset()
     """What it says word for word."""
+    languages: dict[str, Language] = field(default_factory=dict[str, Language])
+    """What is spoken in the call; in a language that this version does not have no word is everybody's."""
     personal: dict[str, None] = field(default_factory=dict[str, None])
     """What tools have told, in small letters."""
     _masked: dict[str, str] = field(default_factory=dict[str, str])
@@ -45,10 +46,18 @@ class Mask:
     @classmethod
     def of(cls, flow: Flow | None, locale: str) -> Mask:
         """Return the mask of a call on this flow; without one only everyday words are shown."""
-        if flow is None:
-            return cls(locale)
-        texts = [*_texts(described(flow)), *(prompt.static for prompt in flow.prompts.values())]
-        return cls(locale, frozenset(word for text in texts for word in words_in(text)), frozenset(texts))
+        texts = [*_texts(described(flow)), *(prompt.static for prompt in flow.prompts.values())] if flow else []
+        mask = cls(frozenset(word for text in texts for word in words_in(text)), frozenset(texts))
+        mask.speak(locale)
+        return mask
+
+    def speak(self, locale: str) -> None:
+        """Know the words of another language, which is spoken from now on."""
+        with suppress(PhaseError):
+            language = language_for(locale)
+            if language.locale not in self.languages:
+                self.languages[language.locale] = language
+                self._masked.clear()
 
     def learn(self, told: JsonValue) -> None:
         """Hide from now on what a tool has told; the flow's own words tell nothing."""
@@ -77,10 +86,8 @@ class Mask:
 
     def _numbers(self, text: str) -> Iterator[tuple[int, int]]:
         yield from (found.span() for found in _DIGITS.finditer(text))
-        try:
-            yield from ((span.start, span.end) for span in language_for(self.locale).digit_spans(text))
-        except PhaseError:  # a language that this version does not have: its number words are no common words either
-            return
+        for language in self.languages.values():
+            yield from ((span.start, span.end) for span in language.digit_spans(text))
 
     def _names(self, text: str) -> Iterator[tuple[int, int]]:
         for found in _WORD.finditer(text):
@@ -94,7 +101,7 @@ class Mask:
         if small in self.own_words:
             return True
         looks_like_a_name = word[0].isupper() and len(word) > 1 and not begins  # Rose, Mark and Bill are words as well
-        return self.locale.startswith("en") and is_common(small) and not looks_like_a_name
+        return not looks_like_a_name and any(language.is_everyday(small) for language in self.languages.values())
 
 
 def words_in(text: str) -> Iterator[str]:
@@ -117,7 +124,7 @@ def _texts(value: JsonValue) -> Iterator[str]:
 
 
 def _begins_a_sentence(text: str, at: int) -> bool:
-    before = text[:at].rstrip(" \"'“‘(")
+    before = text[:at].rstrip(" \"'“‘(¿¡")
     return not before or before[-1] in _SENTENCE_ENDS
 
 
