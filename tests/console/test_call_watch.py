@@ -248,18 +248,42 @@ def test_a_call_of_four_hours_comes_in_pieces(journals: Path) -> None:
 
     async def scenario() -> None:
         async with server(journals) as (_, port), viewer(port) as socket:
-            message, pieces, spans = await watching(socket, "long", shown=True), 0, {}
+            message, pieces, spans, head = await watching(socket, "long", shown=True), 0, {}, {}
             while True:
                 pieces += 1
                 rows = message["rows"]
                 assert sum(len(rows[name]["at"]) for name in rows) <= 400
                 spans |= rows["spans"]["at"]
-                if not message["more"]:
+                head |= message["head"]
+                if not (message["more"] or head["behind"]):
                     break
                 message = await told(socket, lambda message: message.get("call") == "long")
             assert pieces > turns // 400
             said = [span["text"] for span in spans.values() if span["track"] == "caller"]
             assert (len(said), said[-1]) == (turns, f"hello again {turns - 1}")
+
+    run(scenario)
+
+
+def test_every_worker_shows_the_calls_of_all_of_them(journals: Path) -> None:
+    written = (journals / "call-1.jsonl").read_bytes().splitlines(keepends=True)
+    heard = next(n for n, line in enumerate(written) if b'"TranscriptFinal"' in line)
+
+    async def scenario() -> None:
+        async with (
+            server(journals) as (_, one),
+            server(journals) as (_, other),
+            viewer(one) as here,
+            viewer(other) as there,
+        ):
+            (journals / "elsewhere.jsonl").write_bytes(b"".join(written[:heard]))
+            for socket in (here, there):
+                await told(socket, lambda message: [row["id"] for row in message.get("live", ())] == ["elsewhere"])
+                assert (await watching(socket, "elsewhere"))["head"]["live"]
+            (journals / "elsewhere.jsonl").write_bytes(b"".join(written))
+            for socket in (here, there):
+                more = await told(socket, lambda message: message.get("call") == "elsewhere")
+                assert spoken(more)[-1] == "Thank you, •••."
 
     run(scenario)
 

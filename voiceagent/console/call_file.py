@@ -222,6 +222,7 @@ class CallFile:
             "notices": list(self._notices(live=live)),
             "shown": shown,
             "live": live,
+            "behind": self.behind,
             "caller": (self._caller if shown else HIDDEN) if self._caller else "not told",
             "known": self._known(shown=shown),
             "graph": self._graph(timeline, live=live),

@@ -36,6 +36,8 @@ _MOST_LISTED = 200
 _MOST_AT_ONCE = 400
 """Rows of a call in one message: the next ones follow when it is taken."""
 _LOOKED_AT_EVERY_S = 0.25
+_RESTS = 4
+"""Times as long as it took to look: a call of hours is looked at less often."""
 _GONE_AFTER_S = 30
 """A viewer who has not taken a message by then looks at nothing."""
 _LISTS = ("spans", "points", "turns", "silences")
@@ -70,6 +72,8 @@ class _Told:
     number: int
     head: dict[str, object] = field(default_factory=dict[str, object])
     rows: dict[str, list[object]] = field(default_factory=dict[str, list[object]])
+    left: bool = True
+    """There is more to be told at once."""
     seen: tuple[object, ...] = ()
     """What the call looked like when all of it was told."""
 
@@ -159,17 +163,20 @@ class CallWatch:
     # --- what it is told ---------------------------------------------------------------------------------------------
 
     async def _tell(self, viewer: _Viewer, connection: ServerConnection) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 viewer.asked.clear()
+                began_s = loop.time()
                 told = [await self._list(viewer), await self._search(viewer), await self._call(viewer)]
+                looked_s = loop.time() - began_s
                 for message in told:
                     if message is not None:
                         async with asyncio.timeout(_GONE_AFTER_S):
                             await connection.send(message)
-                if told[-1] is None:
+                if viewer.watching is None or not viewer.watching.left:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOKED_AT_EVERY_S):
+                        async with asyncio.timeout(max(_LOOKED_AT_EVERY_S, _RESTS * looked_s)):
                             await viewer.asked.wait()
         except TimeoutError:
             _log.warning("a viewer at %s takes nothing any more", viewer.address)
@@ -222,10 +229,11 @@ class CallWatch:
         if file is None or row is None:
             seen: tuple[object, ...] = ("gone",)
             gone = _json({"call": told.record, "number": told.number, "gone": True}) if told.seen != seen else None
-            told.seen = seen
+            told.seen, told.left = seen, False
             return gone
         seen = (file.read_bytes, file.wrong, row.state)
         if seen == told.seen:
+            told.left = file.behind
             return None
         view = file.view(shown=told.shown, live=row.state == "live")
         view["recorded"] = not file.behind and row.state != "live" and self._records.recording(told.record) is not None
@@ -233,6 +241,7 @@ class CallWatch:
         head = {name: value for name, value in view.items() if told.head.get(name) != value}
         told.head = view
         lists, left = _changed_rows(told.rows, rows)
+        told.left = left or file.behind
         if not left:
             told.seen = seen
         return _json({"call": told.record, "number": told.number, "head": head, "rows": lists, "more": left})
