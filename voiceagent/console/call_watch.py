@@ -75,7 +75,9 @@ class _Told:
     left: bool = True
     """There is more to be told at once."""
     seen: tuple[object, ...] = ()
-    """What the call looked like when all of it was told."""
+    """What the call looked like when it was looked at last."""
+    waiting: Mapping[str, list[object]] | None = None
+    """What did not fit into the last message."""
 
 
 @dataclass(slots=True, eq=False)
@@ -225,26 +227,33 @@ class CallWatch:
 
     def _changes(self, told: _Told) -> str | None:
         """Return what is to be told of a call; None where all has been."""
+        if told.waiting is None:
+            return self._looked_at(told)
+        return self._piece(told, {}, told.waiting)
+
+    def _looked_at(self, told: _Told) -> str | None:
         file, row = self._records.opened(told.record), self._records.row(told.record)
-        if file is None or row is None:
-            seen: tuple[object, ...] = ("gone",)
-            gone = _json({"call": told.record, "number": told.number, "gone": True}) if told.seen != seen else None
-            told.seen, told.left = seen, False
-            return gone
-        seen = (file.read_bytes, file.wrong, row.state)
+        seen = (file.read_bytes, file.wrong, row.state) if file is not None and row is not None else ("gone",)
+        told.left = file is not None and file.behind
         if seen == told.seen:
-            told.left = file.behind
             return None
+        told.seen = seen
+        if file is None or row is None:
+            return _json({"call": told.record, "number": told.number, "gone": True})
         view = file.view(shown=told.shown, live=row.state == "live")
         view["recorded"] = not file.behind and row.state != "live" and self._records.recording(told.record) is not None
         rows = {name: cast("list[object]", view.pop(name, [])) for name in _LISTS}
         head = {name: value for name, value in view.items() if told.head.get(name) != value}
         told.head = view
-        lists, left = _changed_rows(told.rows, rows)
-        told.left = left or file.behind
-        if not left:
-            told.seen = seen
-        return _json({"call": told.record, "number": told.number, "head": head, "rows": lists, "more": left})
+        return self._piece(told, head, rows)
+
+    @staticmethod
+    def _piece(told: _Told, head: Mapping[str, object], rows: Mapping[str, list[object]]) -> str:
+        """Return as much as fits into a message; what does not waits for the next one."""
+        changed, more = _changed_rows(told.rows, rows)
+        told.waiting = rows if more else None
+        told.left = told.left or more
+        return _json({"call": told.record, "number": told.number, "head": head, "rows": changed, "more": more})
 
 
 def _changed_rows(told: dict[str, list[object]], now: Mapping[str, list[object]]) -> tuple[dict[str, object], bool]:

@@ -28,15 +28,17 @@ const nowMs = () => player.currentTime * 1000 - offsetMs;
 
 /* Have these things in a list, in their order; what is there already stays, and what is focused stays so. */
 const keep = (parent, things, built) => {
+  const present = [...parent.children], more = document.createDocumentFragment();
   things.forEach((thing, n) => {
-    const key = JSON.stringify(thing), there = parent.children[n];
+    const key = JSON.stringify(thing), there = present[n];
     if (there && there.key === key) return;
     const element = built(thing), focused = there && there.contains(document.activeElement);
     element.key = key;
-    if (there) there.replaceWith(element); else parent.append(element);
+    if (there) there.replaceWith(element); else more.append(element);
     if (focused) (element.matches("button") ? element : element.querySelector("button") || strip).focus({ preventScroll: true });
   });
-  while (parent.children.length > things.length) parent.lastElementChild.remove();
+  parent.append(more);
+  for (const left of present.slice(things.length)) left.remove();
 };
 const inside = (id) => document.getElementById(id);
 const empty = (text) => make("p", "empty", text);
@@ -106,7 +108,7 @@ const zoom = (factor) => {
   const middleMs = (strip.scrollLeft + strip.clientWidth / 2) / (pxPerMs || 1);
   pxPerMs = Math.min(Math.max(fit(), factor ? pxPerMs * factor : 0), Math.max(1, fit()));
   lanes.style.width = `${Math.floor(call.duration_ms * pxPerMs)}px`;
-  for (const element of marks.children) {
+  for (const element of [...marks.children]) {
     const [fromMs, untilMs] = element.place;
     element.style.left = `${fromMs * pxPerMs}px`;
     if (untilMs !== null) element.style.width = `${Math.max(3, (untilMs - fromMs) * pxPerMs - 1)}px`;

@@ -103,7 +103,7 @@ byId("search").addEventListener("submit", (event) => { event.preventDefault(); c
 
 /* --- one call --- */
 
-const nothing = (id, shown) => ({ id, shown, number: (asked += 1), head: {}, rows: { spans: [], points: [], turns: [], silences: [] }, sound: null, says: "" });
+const nothing = (id, shown) => ({ id, shown, number: (asked += 1), head: {}, rows: { spans: [], points: [], turns: [], silences: [] }, sound: null, says: "", drawnAt: -2000 });
 const look = (id, shown) => {
   const before = looking;
   looking = nothing(id, shown);
@@ -148,8 +148,9 @@ const take = (told) => {
     for (const [n, row] of Object.entries(changed)) list[Number(n)] = row;
     list.length = length;
   }
-  if (!told.more) showOne();
-  return undefined;
+  /* One that is still being read is drawn now and then: thousands of sentences take a second. */
+  if (told.more || (looking.head.behind && performance.now() - looking.drawnAt < 2000)) return undefined;
+  return showOne();
 };
 const showOne = () => {
   const { head, rows: lists, shown } = looking;
@@ -162,6 +163,7 @@ const showOne = () => {
   byId("personal-says").textContent = looking.says || (shown ? `Personal data is shown, which the server has logged. Secrets are never shown.${head.recorded ? "" : sound}` : `Names, numbers and what tools have told are hidden. Showing them is logged.${sound}`);
   showCall({ figures: [], notices: [], tokens: [], graph: "", duration_ms: 0, ...head, ...lists, no_graph: "The agent of this call is not served here, so its flow is not at hand.", sound: shown ? looking.sound : null });
   if (shown && head.recorded && !looking.sound && !looking.asked) listen(looking);
+  looking.drawnAt = performance.now();
   if (lookFor !== null) showWhere();
 };
 const listen = async (here) => {
