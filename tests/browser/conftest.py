@@ -68,7 +68,7 @@ def shown_at_every_width(page: Any, name: str) -> None:
     SHOTS.mkdir(exist_ok=True)
     for device, width in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(200)
         page.screenshot(path=str(SHOTS / f"{name}-{device}.png"), full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, f"too wide on a {device}"
 

@@ -11,7 +11,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from voiceagent.console.web import ConsoleAccess, WebConsole, console_access
+from voiceagent.console.access import ConsoleAccess, console_access
+from voiceagent.console.web import Console, WebConsole
 from voiceagent.errors import OperatorError
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallTokens
@@ -33,7 +34,7 @@ def visitor(
         settings=TelephonySettings(agents=frozenset({"bank", "shop"}), **settings),
         tokens=CallTokens(MemoryStore(ManualClock())),
         why_not=why_not,
-        access=ConsoleAccess(token),
+        console=Console(ConsoleAccess(token)),
     )
     return TestClient(Starlette(routes=console.routes()), base_url=at)
 
@@ -120,7 +121,8 @@ def test_a_full_server_says_that_it_takes_no_call() -> None:
 
 def test_the_pages_ask_nobody_else_for_anything() -> None:
     page = visitor()
-    for path in ("/", "/console/console.css", "/console/softphone.js", "/console/audio.js"):
+    parts = ("call_view.css", "console.css", "call_view.js", "console.js", "login.js", "softphone.js", "audio.js")
+    for path in ("/", *(f"/console/{part}" for part in parts)):
         shown = page.get(path)
         assert shown.status_code == 200
         assert "default-src 'none'" in shown.headers["content-security-policy"]
@@ -134,8 +136,13 @@ def test_every_part_of_a_page_is_in_the_package() -> None:
     assert {
         "console.html",
         "console.css",
+        "console.js",
+        "login.js",
         "softphone.js",
         "audio.js",
+        "call_view.html",
+        "call_view.css",
+        "call_view.js",
         "report.html",
         "report.css",
         "report.js",

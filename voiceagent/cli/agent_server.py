@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from voiceagent.cli.agents import require_spoken
 from voiceagent.cli.probing import Probing
+from voiceagent.console.call_records import CallRecords
 from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
 from voiceagent.core.ids import CallId
@@ -264,6 +265,8 @@ async def agent_server(
             time_zone=settings.time_zone,
         )
         closing.push_async_callback(probing.stop)
+        records = CallRecords(settings.journals, settings.recordings, lambda: agents.flows, clock)
+        closing.callback(records.close)
         lines = open_lines(
             settings.telephony,
             handler=agents.take,
@@ -275,6 +278,7 @@ async def agent_server(
             proven=lambda: probing.proven,
             host=HostAccess(settings.host_token, agents.calls.tell) if settings.host_token else None,
             console_token=settings.console_token,
+            records=records,
             spent=services.spending,
             mount=mount,
         )

@@ -22,7 +22,7 @@ from voiceagent.cli.folders import require_writable
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
 from voiceagent.cli.spend_options import max_spend_from, prices_from
 from voiceagent.cli.workers import Inherited, Supervisor, inherited, listening_socket
-from voiceagent.console.web import console_access
+from voiceagent.console.access import console_access
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId

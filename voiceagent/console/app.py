@@ -20,7 +20,7 @@ from voiceagent.console.host import HostAccess, host_event
 from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.console.telnyx import TelnyxDesk
 from voiceagent.console.twiml import ask, connect, dial, dial_and_ask, go_on, say, twiml
-from voiceagent.console.web import ConsoleAccess, WebConsole
+from voiceagent.console.web import Console, WebConsole
 from voiceagent.console.webhooks import MAX_FORM_BYTES, pairs, read_webhook, refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
@@ -60,7 +60,7 @@ def control_plane(
     telnyx: TelnyxCalls | None = None,
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
-    console: ConsoleAccess | None = None,
+    console: Console | None = None,
 ) -> Starlette:
     """Return the ASGI app.
 
@@ -117,7 +117,7 @@ def control_plane(
         why_not=why_not,
     ).routes()
     if console is not None:
-        routes += WebConsole(settings=settings, tokens=tokens, why_not=why_not, access=console).routes()
+        routes += WebConsole(settings=settings, tokens=tokens, why_not=why_not, console=console).routes()
     return Starlette(routes=routes)
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 
 from voiceagent.console.call_sound import CallSound
 from voiceagent.runtime.call_summary import CallSummary
-from voiceagent.runtime.journal_file import Journal
-from voiceagent.runtime.timeline import Span, Timeline
+from voiceagent.runtime.journal_file import Journal, JournalHeader
+from voiceagent.runtime.timeline import Point, Span, Stages, Timeline
 
-__all__ = ["CallReport", "report_page"]
+__all__ = ["CallReport", "page_part", "report_page", "shown_call", "shown_sound"]
 
+_SPAN, _POINT, _TURN = (tuple(each.name for each in fields(row)) for row in (Span, Point, Stages))
 _SILENCE_MS = 1_000
 """A shorter one is a breath."""
 
@@ -41,18 +42,28 @@ class CallReport:
 
 def report_page(report: CallReport) -> str:
     """Return the page. Whatever a caller has said stands in it as text and is never taken for markup."""
-    script = _part("report.js")
+    script = page_part("call_view.js") + page_part("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    parts = {
-        "title": escape(f"{report.summary.flow}: {report.summary.call}"),
-        "style": _part("report.css"),
-        "script": script,
-        "script_hash": f"'sha256-{digest}'",
-        "graph": report.graph or '<p class="empty">The flow is not at hand: --agent names it.</p>',
-        # "<" is all that could end the element: in JSON it may be written otherwise.
-        "data": json.dumps(_data(report), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-    }
-    page = _part("report.html")
+    return _filled(
+        page_part("report.html"),
+        {
+            "title": escape(f"{report.summary.flow}: {report.summary.call}"),
+            "style": page_part("call_view.css") + page_part("report.css"),
+            "script": script,
+            "script_hash": f"'sha256-{digest}'",
+            # "<" is all that could end the element: in JSON it may be written otherwise.
+            "data": json.dumps(_data(report), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        },
+    )
+
+
+def page_part(name: str) -> str:
+    """Return a part of the pages. A call looks the same on all of them: `{{call_view}}` is what stands around it."""
+    text = files("voiceagent.console").joinpath("static", name).read_text(encoding="utf-8")
+    return text.replace("{{call_view}}", page_part("call_view.html")) if "{{call_view}}" in text else text
+
+
+def _filled(page: str, parts: Mapping[str, str]) -> str:
     pieces: list[str] = []
     while "{{" in page:  # from front to back: what has been put in is not looked at again
         before, _, rest = page.partition("{{")
@@ -61,33 +72,46 @@ def report_page(report: CallReport) -> str:
     return "".join([*pieces, page])
 
 
-def _part(name: str) -> str:
-    return files("voiceagent.console").joinpath("static", name).read_text(encoding="utf-8")
-
-
 def _data(report: CallReport) -> dict[str, object]:
-    summary, timeline, sound = report.summary, report.timeline, report.sound
-    began = datetime.fromtimestamp(report.journal.header.unix_ms / 1_000, UTC)
-    about = f"call {summary.call}, {began:%Y-%m-%d %H:%M:%S} UTC, ended: {summary.ended or 'not told'}"
+    shown = shown_call(report.journal.header, report.summary, report.timeline)
+    return {
+        **shown,
+        "notices": list(report.notices),
+        "graph": report.graph,
+        "sound": report.sound and shown_sound(report.sound, report.sound_source),
+    }
+
+
+def shown_call(header: JournalHeader, summary: CallSummary, timeline: Timeline) -> dict[str, object]:
+    """Return what `call_view.js` draws of a call."""
+    began = datetime.fromtimestamp(header.unix_ms / 1_000, UTC)
     return {
         "flow": summary.flow,
-        "about": about,
-        "notices": list(report.notices),
+        "about": f"call {summary.call}, {began:%Y-%m-%d %H:%M:%S} UTC, ended: {summary.ended or 'not told'}",
         "figures": list(_figures(summary)),
         "duration_ms": timeline.duration_ms,
-        "spans": [asdict(span) for span in timeline.spans],
-        "points": [asdict(point) for point in timeline.points],
-        "turns": [asdict(turn) for turn in timeline.turns],
+        "spans": [_plain(span, _SPAN) for span in timeline.spans],
+        "points": [_plain(point, _POINT) for point in timeline.points],
+        "turns": [_plain(turn, _TURN) for turn in timeline.turns],
         "silences": list(_silences(timeline)),
-        "sound": sound
-        and {
-            "src": report.sound_source,
-            "caller": list(sound.caller),
-            "agent": list(sound.agent),
-            "peaks_per_s": sound.peaks_per_s,
-            "offset_ms": sound.offset_ms,
-        },
+        "tokens": [asdict(each) for each in summary.tokens],
     }
+
+
+def shown_sound(sound: CallSound, source: str) -> dict[str, object]:
+    """Return what `call_view.js` plays, from `source`, and draws of it."""
+    return {
+        "src": source,
+        "caller": list(sound.caller),
+        "agent": list(sound.agent),
+        "peaks_per_s": sound.peaks_per_s,
+        "offset_ms": sound.offset_ms,
+    }
+
+
+def _plain(of: object, names: Sequence[str]) -> dict[str, object]:
+    """Return the fields of a row: there are thousands of them in a long call."""
+    return {name: getattr(of, name) for name in names}
 
 
 def _figures(summary: CallSummary) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import base64
 import os
 import wave
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -43,8 +43,10 @@ class CallSound:
     duration_ms: int
 
 
-def read_sound(path: Path, timeline: Timeline) -> CallSound:
+def read_sound(path: Path, timeline: Timeline, *, rest: Callable[[], None] = lambda: None) -> CallSound:
     """Return what is drawn of a recording with the caller on the left and the agent on the right.
+
+    `rest` is called after every second of it, by whoever reads while calls go on.
 
     Raises JournalError, naming the file, where it is missing or is no 16-bit stereo wave file.
     """
@@ -60,6 +62,7 @@ def read_sound(path: Path, timeline: Timeline) -> CallSound:
                 samples = array("h", chunk)
                 caller.extend(_loudest(samples[::2], step))
                 agent.extend(_loudest(samples[1::2], step))
+                rest()
     except OSError as exc:
         raise JournalError(f"{path} cannot be read: {exc.strerror}") from exc
     except (wave.Error, EOFError) as exc:

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
+from voiceagent.console.access import console_access
 from voiceagent.console.app import control_plane
+from voiceagent.console.call_records import CallRecords
+from voiceagent.console.call_watch import CallWatch
 from voiceagent.console.host import HostAccess
 from voiceagent.console.may_go_on import MayGoOn
-from voiceagent.console.web import console_access
+from voiceagent.console.web import Console
 from voiceagent.core.ids import CallId
 from voiceagent.ports import CallHandler, Clock, SharedState, SpentLately
 from voiceagent.stores.memory import MemoryStore
@@ -46,6 +49,7 @@ async def open_lines(
     proven: Callable[[], bool] = lambda: True,
     host: HostAccess | None = None,
     console_token: str | None = None,
+    records: CallRecords | None = None,
     spent: SpentLately | None = None,
     mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[tuple[MediaServer, int]]:
@@ -54,10 +58,10 @@ async def open_lines(
     With `mount` no port is opened, and 0 is given for it: `mount` gets the app that somebody else is to serve.
     `handler` is awaited for every call; no new one is taken unless the engines are `healthy`, and none is asked for
     unless it is `proven` that calls are answered; `host` may tell calls something. Whoever shows `console_token` sees
-    the pages, as `console_access` says; who serves the app has pages of their own. `state` is what this
-    worker shares with others; without it there are none. A call whose connection broke is connected again where it
-    `may_go_on`. `controls` are the providers' REST interfaces, by dialect; Telnyx' answers its calls. None is begun for
-    whoever has `spent` too much. Raises OperatorError where the port cannot be opened.
+    the pages, as `console_access` says, with the calls of `records` on them; who serves the app has pages of their
+    own. `state` is what this worker shares with others; without it there are none. A call whose connection broke is
+    connected again where it `may_go_on`. `controls` are the providers' REST interfaces, by dialect; Telnyx' answers
+    its calls. None is begun for whoever has `spent` too much. Raises OperatorError where the port cannot be opened.
     """
     state = state or MemoryStore(clock)
     tokens = CallTokens(state)
@@ -70,6 +74,8 @@ async def open_lines(
     def connect(url: str, admitted: Admission) -> bool:
         return media.connect(url, admitted)
 
+    access = console_access(settings, console_token) if mount is None else None
+    console = Console(access, records) if access is not None else None
     detections = Detections(state, clock)
     controls = controls or {}
     telnyx = controls.get("telnyx")
@@ -87,7 +93,7 @@ async def open_lines(
         telnyx=telnyx if isinstance(telnyx, TelnyxCalls) else None,
         proven=proven,
         host=host,
-        console=console_access(settings, console_token) if mount is None else None,
+        console=console,
     )
     media = MediaServer(
         settings,
@@ -101,7 +107,8 @@ async def open_lines(
         shared=state,
     )
     if mount is None:
-        async with media.serving(app) as port:
+        pages = CallWatch(records, access) if records is not None and access is not None else None
+        async with media.serving(app, pages) as port:
             yield media, port
     else:
         app.router.routes.append(media_route(media, clock=clock))

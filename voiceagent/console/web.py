@@ -1,4 +1,4 @@
-"""The pages at `/`: a softphone, by which any agent of the server can be called from a browser.
+"""The pages at `/`: the calls of the server as they go on and as they were, and a softphone that calls its agents.
 
 Whoever may see them shows the console's token once and gets a cookie for it; where the server can be reached from this
 machine alone there is none to be shown. Nothing on the pages comes from anywhere else.
@@ -6,82 +6,63 @@ machine alone there is none to be shown. Nothing on the pages comes from anywher
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from importlib.resources import files
+from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from voiceagent.console.access import COOKIE, ConsoleAccess
+from voiceagent.console.call_file import Resting
+from voiceagent.console.call_records import CallRecords
+from voiceagent.console.call_report import page_part, shown_sound
+from voiceagent.console.call_sound import read_sound
 from voiceagent.console.request_body import read_body
-from voiceagent.errors import OperatorError, StateUnavailable
+from voiceagent.errors import JournalError, StateUnavailable
 from voiceagent.json_reader import JsonReader
+from voiceagent.runtime.timeline import Timeline
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
-from voiceagent.telephony.settings import TelephonySettings, is_this_machine
+from voiceagent.telephony.settings import TelephonySettings
 
-__all__ = ["ConsoleAccess", "WebConsole", "console_access"]
+__all__ = ["Console", "WebConsole"]
 
 _log = logging.getLogger(__name__)
 
-_COOKIE = "voiceagent_console"
 _COOKIE_S = 12 * 3_600
 _MAX_BODY_BYTES = 1_024
-_LEAST_TOKEN_CHARACTERS = 16
-_STATIC = files("voiceagent.console").joinpath("static")
 _PARTS = {  # read when this is imported: nobody reads a disk while calls go on
-    path: (_STATIC.joinpath(name).read_bytes(), kind)
+    path: (page_part(name).encode(), kind)
     for path, name, kind in (
         ("/", "console.html", "text/html; charset=utf-8"),
+        ("/console/call_view.css", "call_view.css", "text/css; charset=utf-8"),
         ("/console/console.css", "console.css", "text/css; charset=utf-8"),
+        ("/console/call_view.js", "call_view.js", "text/javascript; charset=utf-8"),
+        ("/console/console.js", "console.js", "text/javascript; charset=utf-8"),
+        ("/console/login.js", "login.js", "text/javascript; charset=utf-8"),
         ("/console/softphone.js", "softphone.js", "text/javascript; charset=utf-8"),
         ("/console/audio.js", "audio.js", "text/javascript; charset=utf-8"),
     )
 }
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
     "Permissions-Policy": "microphone=(self)",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-"""What proxies say of whom they speak for: that is not whoever sits at this machine."""
-
 _Body = TypeVar("_Body", bound=BaseModel)
 _Answer = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class ConsoleAccess:
-    """Who may see the pages."""
-
-    token: str | None = field(default=None, repr=False)
-    """What they are known by; None: whoever comes from this machine."""
-
-
-def console_access(settings: TelephonySettings, token: str | None) -> ConsoleAccess | None:
-    """Return who may see the pages; None where nobody may.
-
-    Without a token there are pages only where nothing but this machine reaches the server, as far as its settings tell.
-    Raises OperatorError for a token that could be guessed.
-    """
-    if token is None:
-        return ConsoleAccess() if settings.public_url is None and is_this_machine(settings.host) else None
-    if len(token) < _LEAST_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
-        raise OperatorError(f"--console-token must have {_LEAST_TOKEN_CHARACTERS} printable ASCII characters or more")
-    return ConsoleAccess(token)
 
 
 class _Login(BaseModel):
@@ -103,6 +84,15 @@ _new_call = JsonReader(_NewCall)
 
 
 @dataclass(frozen=True, slots=True)
+class Console:
+    """Who may see the pages, and what is on them beside the softphone."""
+
+    access: ConsoleAccess
+    records: CallRecords | None = None
+    """None where there are no calls to be seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class WebConsole:
     """The pages and what they ask for."""
 
@@ -110,7 +100,12 @@ class WebConsole:
     tokens: CallTokens
     why_not: Callable[[str], str | None]
     """Says why an agent takes no new call."""
-    access: ConsoleAccess
+    console: Console
+
+    @property
+    def access(self) -> ConsoleAccess:
+        """Who may see the pages."""
+        return self.console.access
 
     def routes(self) -> list[Route]:
         """Return the routes of the pages."""
@@ -120,37 +115,23 @@ class WebConsole:
             Route("/console/login", self._asked_here(self._log_in), methods=["POST"]),
             Route("/console/agents", self._asked_here(self._known(self._agents)), methods=["GET"]),
             Route("/console/calls", self._asked_here(self._known(self._call)), methods=["POST"]),
+            Route("/console/calls/{record}/sound", self._asked_here(self._known(self._sound)), methods=["GET"]),
+            Route("/console/calls/{record}/waves", self._asked_here(self._known(self._waves)), methods=["GET"]),
         ]
 
     # --- who asks ----------------------------------------------------------------------------------------------------
 
     def _asked_here(self, answer: _Answer) -> _Answer:
-        """Refuse what another page has sent, and what came by a name that is not the server's.
-
-        A page of somebody else's may send requests to any address, and have its own name point to this machine.
-        """
-
         async def endpoint(request: Request) -> Response:
-            host, origin = request.headers.get("host", ""), request.headers.get("origin")
-            named = urlsplit(f"//{host}").hostname or ""
-            if self.access.token is None and not is_this_machine(named):
-                return _refused(request, HTTPStatus.FORBIDDEN, "asked for by a name that is not this machine's")
-            if self.access.token is None and any(name in request.headers for name in _FORWARDED):
-                return _refused(request, HTTPStatus.FORBIDDEN, "came through a proxy: give a --console-token")
-            if origin is not None and urlsplit(origin).netloc != host:
-                return _refused(request, HTTPStatus.FORBIDDEN, "asked for by another page")
-            return await answer(request)
+            no = self.access.why_not_asked_here(request.headers)
+            return await answer(request) if no is None else _refused(request, *no)
 
         return endpoint
 
     def _known(self, answer: _Answer) -> _Answer:
         async def endpoint(request: Request) -> Response:
-            shown = request.cookies.get(_COOKIE, "")
-            if self.access.token is not None and not hmac.compare_digest(
-                shown.encode(), _pass_of(self.access.token).encode()
-            ):
-                return _refused(request, HTTPStatus.UNAUTHORIZED, "no login")
-            return await answer(request)
+            no = self.access.why_not_known(request.cookies)
+            return await answer(request) if no is None else _refused(request, *no)
 
         return endpoint
 
@@ -158,12 +139,12 @@ class WebConsole:
         given = _read(_login, await read_body(request, at_most_bytes=_MAX_BODY_BYTES))
         if self.access.token is None:
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        if given is None or not hmac.compare_digest(given.token.encode(), self.access.token.encode()):
+        if given is None or not self.access.is_token(given.token):
             return _refused(request, HTTPStatus.UNAUTHORIZED, "a wrong token")
         answer = Response(status_code=HTTPStatus.NO_CONTENT)
         secure = self.settings.tls_cert is not None or (self.settings.public_url or "").startswith("https:")
         answer.set_cookie(
-            _COOKIE, _pass_of(self.access.token), max_age=_COOKIE_S, httponly=True, samesite="strict", secure=secure
+            COOKIE, self.access.cookie, max_age=_COOKIE_S, httponly=True, samesite="strict", secure=secure
         )
         return answer
 
@@ -196,10 +177,43 @@ class WebConsole:
             return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"no call token can be given: {exc}")
         return _json({"path": media_path("browser", wanted.agent, token), "call": call})
 
+    # --- the sound of a call -----------------------------------------------------------------------------------------
 
-def _pass_of(token: str) -> str:
-    """Return what a cookie shows for a token: the same in every worker, and no way back from it."""
-    return hmac.new(token.encode(), b"voiceagent console", hashlib.sha256).hexdigest()
+    async def _sound(self, request: Request) -> Response:
+        """Play the recording of a call; whoever hears it knows who called."""
+        path = await self._recording(request)
+        if path is None:
+            return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
+        return FileResponse(path, media_type="audio/wav", headers={"Cache-Control": "no-store"})
+
+    async def _waves(self, request: Request) -> Response:
+        """Say how loud each side was when, and where the call begins in its recording."""
+        records, path, record = self.console.records, await self._recording(request), _record(request)
+        if records is None or path is None:
+            return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
+        at = request.client.host if request.client is not None else "unknown"
+        _log.warning("personal data of call %s is shown to a viewer at %s: its sound", record, at)
+
+        def timeline() -> Timeline:
+            while (file := records.opened(record)) is not None and file.behind:
+                continue
+            return file.timeline(shown=False) if file is not None else Timeline(0, (), (), ())
+
+        drawn = await asyncio.get_running_loop().run_in_executor(records.reader, timeline)
+        try:
+            sound = await asyncio.to_thread(read_sound, path, drawn, rest=Resting())
+        except JournalError as exc:
+            _log.error("a recording cannot be shown: %s", exc)
+            return PlainTextResponse("The recording cannot be read.\n", status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
+        return _json(shown_sound(sound, f"console/calls/{record}/sound"))
+
+    async def _recording(self, request: Request) -> Path | None:
+        records = self.console.records
+        return await asyncio.to_thread(records.recording, _record(request)) if records is not None else None
+
+
+def _record(request: Request) -> str:
+    return str(request.path_params["record"])
 
 
 def _read(reader: JsonReader[_Body], body: bytes | None) -> _Body | None:

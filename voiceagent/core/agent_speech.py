@@ -110,15 +110,16 @@ class Spoken:
     @property
     def heard_text(self) -> str:
         """What the caller has heard of it, to the word."""
-        return self.text if not self.stopped else self._cut()[0]
+        return self.text if not self.stopped else self.heard_by(self.heard_ms)[0]
 
     @property
     def unheard_text(self) -> str:
         """What they have not, from the next whole word on."""
-        return "" if not self.stopped else self._cut()[1]
+        return "" if not self.stopped else self.heard_by(self.heard_ms)[1]
 
-    def _cut(self) -> tuple[str, str]:
-        left_ms = self.heard_ms
+    def heard_by(self, heard_ms: int) -> tuple[str, str]:
+        """Return what has been heard of it after so long, to the word, and what has not."""
+        left_ms = heard_ms
         heard: list[str] = []
         for index, clause in enumerate(self.clauses):
             length_ms = clause.expected_ms

@@ -7,7 +7,7 @@ the digits themselves go to the call's vault. The plan is made here, without the
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from voiceagent.language import DigitSpan, Language
@@ -27,6 +27,7 @@ __all__ = [
     "handle_text",
     "handles_in",
     "with_each_handle_once",
+    "with_words_changed",
     "without_handles",
 ]
 
@@ -76,6 +77,16 @@ def _without(text: str, handles: Collection[str]) -> str:
 def without_handles(text: str) -> str:
     """Return the words alone."""
     return _HANDLE.sub(" ", text)
+
+
+def with_words_changed(text: str, change: Callable[[str], str]) -> str:
+    """Return a text in which `change` was made to all that stands around handles; they stay as they are."""
+    parts: list[str] = []
+    at = 0
+    for match in _HANDLE.finditer(text):
+        parts += [change(text[at : match.start()]), match[0]]
+        at = match.end()
+    return "".join([*parts, change(text[at:])])
 
 
 def handles_in(text: str) -> tuple[Handle, ...]:

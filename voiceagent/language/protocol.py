@@ -124,6 +124,10 @@ class Language(Protocol):
         """Return the letters spelled in `text`, in capitals."""
         ...
 
+    def is_everyday(self, word: str) -> bool:
+        """Return whether `word`, in small letters, is one that everybody says and no name, as far as letters tell."""
+        ...
+
     def is_noise(self, text: str) -> bool:
         """Return whether `text` is what a recognizer makes of silence and noise."""
         ...

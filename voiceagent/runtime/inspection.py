@@ -23,22 +23,21 @@ from voiceagent.runtime.call_summary import (
     ToolSeen,
     TurnSeen,
 )
-from voiceagent.runtime.journal_file import Entry, Journal, decode_effect
+from voiceagent.runtime.journal_file import Entry, Journal, JournalHeader, decode_effect
 from voiceagent.runtime.recording import STOPPED
 
-__all__ = ["CallSummary", "inspect_journal"]
+__all__ = ["CallSummary", "Inspection", "inspect_journal"]
 
 
 def inspect_journal(journal: Journal) -> CallSummary:
     """Return what the journal tells."""
-    language = language_for(journal.header.locale)
-    reading = _Reading(journal.entries[0].at_ms if journal.entries else 0, language)
+    reading = Inspection(journal.entries[0].at_ms if journal.entries else 0, language_for(journal.header.locale))
     for entry in journal.entries:
         reading.event(entry)
         for line in entry.effects:
             name, values = decode_effect(line)
             reading.effect(entry.at_ms, name, values)
-    return reading.summary(journal)
+    return reading.summary(journal.header)
 
 
 @dataclass(slots=True)
@@ -58,8 +57,8 @@ class _Voice:
     awaited: bool
 
 
-class _Reading:
-    """Goes through a journal once, from front to back."""
+class Inspection:
+    """Goes through a journal once, from front to back; `summary` may be asked for at any moment."""
 
     def __init__(self, zero_ms: int, language: Language) -> None:
         self._zero_ms = zero_ms
@@ -95,6 +94,7 @@ class _Reading:
     # --- events ---
 
     def event(self, entry: Entry) -> None:
+        """Take note of what has happened, before its effects."""
         if self._ended is None:  # what a write that outlived the call came to is no part of its length
             self._last_ms = entry.at_ms
         match entry.event:
@@ -221,6 +221,7 @@ class _Reading:
     # --- effects ---
 
     def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:  # noqa: C901 - a row per effect
+        """Take note of what the last event made necessary."""
         match name:
             case "Speak":
                 self._speak(values)
@@ -291,12 +292,13 @@ class _Reading:
 
     # --- the whole ---
 
-    def summary(self, journal: Journal) -> CallSummary:
+    def summary(self, header: JournalHeader) -> CallSummary:
+        """Return what there is so far; it may go on afterwards."""
         first_sounds = [turn.first_sound_after_ms for turn in self._turns if turn.first_sound_after_ms is not None]
         return CallSummary(
-            call=str(journal.header.call),
-            flow=journal.header.flow,
-            flow_sha256=journal.header.flow_sha256,
+            call=str(header.call),
+            flow=header.flow,
+            flow_sha256=header.flow_sha256,
             duration_ms=self._since(self._last_ms),
             ended=self._ended,
             phases=self._phases,

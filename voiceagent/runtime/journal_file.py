@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "Entry",
     "Journal",
     "JournalHeader",
+    "JournalReading",
     "decode_effect",
     "encode_header",
     "header_of",
@@ -138,34 +140,69 @@ def read_journal(path: Path) -> Journal:
 
 def parse_journal(written: bytes, path: Path) -> Journal:
     """Read what stands in a journal, as `read_journal` does; `path` is what errors name."""
-    *lines, rest = written.split(b"\n")
-    if not lines:
-        raise JournalError(f"{path}: there is no header")
-    header = _header(lines[0], path)
+    reading = JournalReading(path)
     entries: list[Entry] = []
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            _read_line(number, line, entries)
-        except JournalError as exc:
-            raise JournalError(f"{path}:{number}: {exc}") from exc
-        except UnicodeDecodeError as exc:
-            raise JournalError(f"{path}:{number}: not UTF-8") from exc
-        except RecursionError as exc:
-            raise JournalError(f"{path}:{number}: nested too deeply") from exc
-    return Journal(header, tuple(entries), torn=bool(rest))
+    for entry in reading.read_on(written):
+        entries[-1 if entry.effects else len(entries) :] = [entry]
+    if reading.header is None:
+        raise JournalError(f"{path}: there is no header")
+    return Journal(reading.header, tuple(entries), torn=bool(written) and not written.endswith(b"\n"))
 
 
-def _read_line(number: int, line: bytes, entries: list[Entry]) -> None:
+class JournalReading:
+    """Reads a journal piece by piece, for as long as somebody writes it; `path` is what errors name."""
+
+    def __init__(self, path: Path) -> None:
+        self.header: JournalHeader | None = None
+        """None until its line is there."""
+        self.read_bytes = 0
+        """How far it was read: to the end of a line."""
+        self._path = path
+        self._lines = 0
+        self._last: Entry | None = None
+
+    def read_on(self, written: bytes) -> Iterator[Entry]:
+        """Yield what stands in the whole lines of `written`, which follows on what was read before.
+
+        An event is yielded as soon as its line is read, and once more for each of its effects, which is then the last
+        of its `effects`. Raises JournalError, with the line, for what is not a journal, and for one of another schema.
+        """
+        *lines, _ = written.split(b"\n")
+        for line in lines:
+            self._lines += 1
+            entry = None
+            if self.header is None:
+                self.header = _header(line, self._path)
+            else:
+                with _at_line(self._path, self._lines):
+                    entry = self._last = _read_line(self._lines, line, self._last)
+            self.read_bytes += len(line) + 1
+            if entry is not None:  # whoever reads may stop here, and go on another time
+                yield entry
+
+
+@contextmanager
+def _at_line(path: Path, number: int) -> Generator[None]:
+    try:
+        yield
+    except JournalError as exc:
+        raise JournalError(f"{path}:{number}: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise JournalError(f"{path}:{number}: not UTF-8") from exc
+    except RecursionError as exc:
+        raise JournalError(f"{path}:{number}: nested too deeply") from exc
+
+
+def _read_line(number: int, line: bytes, last: Entry | None) -> Entry:
+    """Return the event of a line, or the last one with the effect of this line."""
     line.decode("utf-8")  # JSON may come in other encodings; a journal never does
     if not line.startswith(b'{"seq":'):
         at_ms, event = decode_event(line)
-        entries.append(Entry(number, at_ms, event, line, ()))
-        return
-    if not entries:
+        return Entry(number, at_ms, event, line, ())
+    if last is None:
         raise JournalError("an effect before the first event")
     decode_effect(line)
-    last = entries[-1]
-    entries[-1] = Entry(last.line, last.at_ms, last.event, last.written, (*last.effects, line))
+    return Entry(last.line, last.at_ms, last.event, last.written, (*last.effects, line))
 
 
 # --- effects ---------------------------------------------------------------------------------------------------------

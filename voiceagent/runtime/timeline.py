@@ -10,9 +10,9 @@ from voiceagent.core import events as ev
 from voiceagent.core.agent_speech import AgentSpeech
 from voiceagent.core.ids import UtteranceId
 from voiceagent.language import language_for
-from voiceagent.runtime.journal_file import Entry, Journal, decode_effect
+from voiceagent.runtime.journal_file import Entry, Journal, JournalHeader, decode_effect
 
-__all__ = ["Point", "Span", "Stages", "Timeline", "timeline_of"]
+__all__ = ["Drawing", "Point", "Span", "Stages", "Timeline", "drawing_of", "timeline_of"]
 
 Track = Literal["phase", "caller", "agent", "filler", "tool", "prefetch"]
 PointKind = Literal["mark", "key", "decision", "cache", "problem"]
@@ -70,14 +70,18 @@ class Timeline:
 
 def timeline_of(journal: Journal) -> Timeline:
     """Return what a journal tells; one that breaks off is drawn as far as it goes."""
-    speech = AgentSpeech(language_for(journal.header.locale))
-    drawing = _Drawing(journal.entries[0].at_ms if journal.entries else 0, speech)
+    drawing = drawing_of(journal.header, journal.entries[0].at_ms if journal.entries else 0)
     for entry in journal.entries:
         drawing.event(entry)
         for line in entry.effects:
             name, values = decode_effect(line)
             drawing.effect(entry.at_ms, name, values)
     return drawing.timeline()
+
+
+def drawing_of(header: JournalHeader, zero_ms: int) -> Drawing:
+    """Return a drawing with nothing on it, of a call whose first event was at `zero_ms`."""
+    return Drawing(zero_ms, AgentSpeech(language_for(header.locale)))
 
 
 @dataclass(slots=True)
@@ -101,8 +105,8 @@ class _Said:
 
 
 @dataclass(slots=True)
-class _Drawing:
-    """Goes through a journal once, from front to back."""
+class Drawing:
+    """Goes through a journal once, from front to back; `timeline` may be asked for at any moment."""
 
     zero_ms: int
     speech: AgentSpeech
@@ -124,6 +128,7 @@ class _Drawing:
     # --- events ---
 
     def event(self, entry: Entry) -> None:
+        """Take note of what has happened, before its effects."""
         at_ms = entry.at_ms - self.zero_ms
         if not self.over:  # what a write that outlived the call came to is no part of its length
             self.last_ms = at_ms
@@ -133,7 +138,9 @@ class _Drawing:
             case ev.CallerPaused(utterance, ended_ms) if utterance in self.callers:
                 self.callers[utterance].until_ms = ended_ms - self.zero_ms
                 self._turn_begins(ended_ms - self.zero_ms)
-            case ev.TranscriptFinal(utterance, text) if utterance in self.callers:
+            case ev.TranscriptPartial(utterance, text) | ev.TranscriptFinal(utterance, text) if (
+                utterance in self.callers
+            ):
                 self.callers[utterance].text = text
             case ev.DigitsPressed(digits):
                 self.points.append(Point("key", at_ms, digits))
@@ -204,6 +211,7 @@ class _Drawing:
     # --- effects ---
 
     def effect(self, at_ms: int, name: str, values: Mapping[str, Any]) -> None:
+        """Take note of what the last event made necessary."""
         at_ms -= self.zero_ms
         match name:
             case "Speak":
@@ -271,8 +279,10 @@ class _Drawing:
     # --- the whole ---
 
     def timeline(self) -> Timeline:
-        self._leave_phase(self.last_ms)
+        """Return what there is so far; it may go on afterwards."""
         spans = [*self.done]
+        if self.phase is not None:
+            spans.append(replace(self.phase, until_ms=self.last_ms))
         spans += [replace(span, until_ms=self.last_ms, note="open") for span in self.running.values()]
         for said in self.callers.values():
             spans.append(Span("caller", said.from_ms, self._until(said.until_ms), said.text))
@@ -280,8 +290,13 @@ class _Drawing:
             spoken = self.speech.get(utterance)
             if spoken is None or heard.from_ms is None:
                 continue
-            unheard = f"not heard: {spoken.unheard_text}" if spoken.unheard_text else ""
-            spans.append(Span(heard.track, heard.from_ms, self._until(heard.until_ms), spoken.heard_text, unheard))
+            if heard.until_ms is None and not self.over:  # it is being said: so much of it has been heard by now
+                text, rest = spoken.heard_by(max(spoken.heard_ms, self.last_ms - heard.from_ms))
+                note = f"to be heard: {rest}" if rest else ""
+            else:
+                text, rest = spoken.heard_text, spoken.unheard_text
+                note = f"not heard: {rest}" if rest else ""
+            spans.append(Span(heard.track, heard.from_ms, self._until(heard.until_ms), text, note))
         spans.sort(key=lambda span: (span.from_ms, span.track != "phase", span.until_ms))
         turns = [*self.turns, *([self.turn] if self.turn is not None else ())]
         return Timeline(self.last_ms, tuple(spans), tuple(self.points), tuple(turns))

@@ -31,6 +31,7 @@ class _Box:
     fill: str
     dashed: bool
     taken: bool
+    now: bool = False
     x: float = 0
     y: float = 0
 
@@ -43,10 +44,13 @@ class _Box:
         return len(self.words) * _LINE + 14
 
 
-def as_svg(graph: FlowGraph, *, taken: Sequence[str] = ()) -> str:
-    """Return a picture that any browser shows; `taken` are the phases of a call, whose way is drawn thicker."""
+def as_svg(graph: FlowGraph, *, taken: Sequence[str] = (), now: str | None = None) -> str:
+    """Return a picture that any browser shows.
+
+    `taken` are the phases of a call, whose way is drawn thicker; of one that goes on, `now` is the one that is lit.
+    """
     lines = lines_of(graph)
-    boxes = {node.name: _box(node, taken=node.name in taken) for node in graph.nodes}
+    boxes = {node.name: _box(node, taken=node.name in taken, now=node.name == now) for node in graph.nodes}
     steps = frozenset(pairwise(taken))
     if any(line.start == EVERY for line in lines):
         boxes[EVERY] = _Box(EVERY, every_lines(graph), "#ffffff", dashed=True, taken=False)
@@ -67,9 +71,9 @@ def as_svg(graph: FlowGraph, *, taken: Sequence[str] = ()) -> str:
     return _page(graph.name, (left, right), height, [*drawn, *(part for box in boxes.values() for part in _drawn(box))])
 
 
-def _box(node: Node, *, taken: bool) -> _Box:
-    fill = "#f3f3f3" if node.ends else "#d9ead3" if node.first else "#eef3fb"
-    return _Box(node.name, node_lines(node), fill, dashed=False, taken=taken)
+def _box(node: Node, *, taken: bool, now: bool) -> _Box:
+    fill = "#ffd966" if now else "#f3f3f3" if node.ends else "#d9ead3" if node.first else "#eef3fb"
+    return _Box(node.name, node_lines(node), fill, dashed=False, taken=taken, now=now)
 
 
 # --- where everything stands -----------------------------------------------------------------------------------------
@@ -196,7 +200,8 @@ def _drawn(box: _Box) -> list[str]:
     thick = ' stroke-width="3"' if box.taken else ""
     rounded = 4 if box.dashed else 8
     place = f'x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="{rounded}"'
-    parts = [f'<rect {place} fill="{box.fill}" stroke="#4a6fa5"{thick}{dashes}/>']
+    lit = f'class="now" data-phase="{escape(box.name)}" ' if box.now else ""
+    parts = [f'<rect {lit}{place} fill="{box.fill}" stroke="#4a6fa5"{thick}{dashes}/>']
     for number, text in enumerate(box.words):
         weight = ' font-weight="bold"' if number == 0 else ""
         x, y = box.x + box.width / 2, box.y + 19 + number * _LINE

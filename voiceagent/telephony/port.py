@@ -13,7 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import h11
 from starlette.types import ASGIApp
@@ -33,7 +33,7 @@ from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
 from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 
-__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort", "port_errors"]
+__all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort", "PageSockets", "port_errors"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +48,27 @@ _PONG_S = 20
 _CLOSE_S = 2
 
 Admitted = TypeVar("Admitted")
+
+
+class PageSockets(Protocol):
+    """The sockets of the server's own pages: they carry no calls, and are none of those that are live."""
+
+    @property
+    def path(self) -> str:
+        """Where they come in."""
+        ...
+
+    def admit(self, request: Request) -> HTTPStatus | None:
+        """Return the status of a refusal, or None."""
+        ...
+
+    async def serve(self, connection: ServerConnection) -> None:
+        """Own a connection that was let in."""
+        ...
+
+    async def close(self) -> None:
+        """Close all of them, in bounded time."""
+        ...
 
 
 class OnePort(Generic[Admitted]):
@@ -67,8 +88,9 @@ class OnePort(Generic[Admitted]):
         live: LiveLines[Admitted],
         max_http_connections: int,
         is_proxy: Callable[[str], bool] = lambda _: False,
+        pages: PageSockets | None = None,
     ) -> None:
-        """`is_proxy` says of an address whether everybody may come from there."""
+        """`is_proxy` says of an address whether everybody may come from there; `pages` has sockets of its own."""
         self.clock = clock
         self.handler_tasks: set[asyncio.Task[None]] = set()
         """Filled by `ServerConnection`, which takes this object for the library's `Server`; what is live is not counted
@@ -78,6 +100,7 @@ class OnePort(Generic[Admitted]):
         self._live = live
         self._max_http_connections = max_http_connections
         self._is_proxy = is_proxy
+        self._pages = pages
         # As many as all lines at once would need.
         self._undecided = Undecided(
             self.protocol_for, clock=clock, most=live.most + max_http_connections, is_proxy=is_proxy
@@ -130,6 +153,8 @@ class OnePort(Generic[Admitted]):
         listener.close()
         self._undecided.cut_off()
         await self._close_http()
+        if self._pages is not None:
+            await self._pages.close()
         await self._live.close(1001, "server is going away")
         await _ended(self.handler_tasks)
         async with asyncio.timeout(SHUTDOWN_S):
@@ -187,11 +212,11 @@ class OnePort(Generic[Admitted]):
         """Run one WebSocket from its upgrade to its end; called by `ServerConnection` in a task of its own."""
         cut_off = self.clock.call_at(self.clock.now_ms() + HEAD_DEADLINE_MS, connection.transport.abort)
         try:
-            admitted = await self._upgrade(connection)
+            serve = await self._upgrade(connection)
             cut_off()
-            if admitted is not None:
+            if serve is not None:
                 connection.start_keepalive()
-                await self._serve(connection, admitted)
+                await serve()
         except Exception as exc:  # noqa: BLE001 - the outermost frame of a connection
             log_failure(_log, exc, "a media connection failed")
         finally:
@@ -205,14 +230,20 @@ class OnePort(Generic[Admitted]):
         if task is not None:
             self.handler_tasks.discard(task)
 
-    async def _upgrade(self, connection: ServerConnection) -> Admitted | None:
-        verdict: list[Admitted] = []
+    async def _upgrade(self, connection: ServerConnection) -> Callable[[], Awaitable[None]] | None:
+        """Grant an upgrade, or refuse it; return what owns the connection from then on."""
+        verdict: list[Callable[[], Awaitable[None]]] = []
 
         async def process_request(_: ServerConnection, request: Request) -> Response | None:
+            pages = self._pages
+            if pages is not None and request.path == pages.path:
+                refused = pages.admit(request)
+                verdict.append(lambda: pages.serve(connection))
+                return _refusal(connection, refused) if refused is not None else None
             admitted = await self._live.let_in(connection, lambda: self._admit(request))
             if isinstance(admitted, HTTPStatus):
                 return _refusal(connection, admitted)
-            verdict.append(admitted)
+            verdict.append(lambda: self._serve(connection, admitted))
             return None
 
         with suppress(ConnectionClosed):  # whoever asks and does not wait for the answer is no fault of ours

@@ -29,7 +29,7 @@ from voiceagent.telephony.leg_socket import LegSocket
 from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 from voiceagent.telephony.packets import PacketSocket
-from voiceagent.telephony.port import OnePort
+from voiceagent.telephony.port import OnePort, PageSockets
 from voiceagent.telephony.reach import ReachingLine
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.ticker import Ticker
@@ -127,8 +127,10 @@ class MediaServer:
             _log.info("new connections are met with the certificate in %s", self._settings.tls_cert)
 
     @asynccontextmanager
-    async def serving(self, app: ASGIApp) -> AsyncGenerator[int]:
+    async def serving(self, app: ASGIApp, pages: PageSockets | None = None) -> AsyncGenerator[int]:
         """Listen for media sockets and requests to the app for as long as the context lasts; gives the port bound.
+
+        The app's `pages` may have sockets of their own.
 
         Raises OperatorError where the port cannot be opened. On leaving, connections still open are closed with
         1001 and everything is waited for, in bounded time.
@@ -144,6 +146,7 @@ class MediaServer:
             live=self.live,
             max_http_connections=settings.max_http_connections,
             is_proxy=settings.is_proxy,
+            pages=pages,
         )
         async with self.taking_calls(), AsyncExitStack() as closing:
             number = await port.open(

@@ -1,4 +1,6 @@
 /* The softphone: one call at a time, in the browser's protocol of docs/telephony.md. */
+import { show, whenKnown } from "./login.js";
+
 const RATE_HZ = 24000;
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const byId = (id) => document.getElementById(id);
@@ -11,26 +13,10 @@ const say = (text, wrong = false) => {
   byId("says").classList.toggle("wrong", wrong);
 };
 
-/* --- who may call --- */
-
-const show = async () => {
-  const answer = await fetch(at("console/agents")).catch(() => null);
-  byId("login").hidden = !answer || answer.status !== 401;
-  byId("phone").hidden = !byId("login").hidden;
-  if (!answer) return say("The server does not answer. Is it still running?", true);
-  if (answer.status === 401) return byId("token").focus();
-  if (!answer.ok) return say(answer.status === 403 ? "This page may only be opened by the server's own address." : `The server answers ${answer.status}.`, true);
-  const { agents } = await answer.json();
+whenKnown((agents) => {
+  if (line) return;
   byId("agent").replaceChildren(...agents.map((name) => new Option(name, name)));
   say("Nobody is being called. Choose an agent and press Call; the browser asks for the microphone.");
-};
-
-byId("login").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const answer = await fetch(at("console/login"), { method: "POST", body: JSON.stringify({ token: byId("token").value }) }).catch(() => null);
-  byId("token").value = "";
-  byId("login-says").textContent = !answer ? "The server does not answer." : answer.ok ? "" : "This is not the token.";
-  if (answer && answer.ok) await show();
 });
 
 /* --- a call --- */
@@ -117,6 +103,9 @@ const connect = (here, path, call) => {
 const began = (here, call) => {
   here.beganAt = performance.now();
   say(`Connected to ${byId("agent").value}. The call is ${call}.`);
+  byId("keypad").open = true;
+  byId("look").hidden = false;
+  byId("look").dataset.call = call;
   byId("call").hidden = true;
   byId("hang-up").hidden = false;
   byId("hang-up").focus();
@@ -179,7 +168,6 @@ byId("mute").addEventListener("click", () => {
   line.microphone.port.postMessage({ muted });
 });
 document.addEventListener("keydown", (event) => {
-  if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS.includes(event.key)) press(event.key);
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && event.target.tagName !== "INPUT" && KEYS.includes(event.key)) press(event.key);
 });
 window.addEventListener("pagehide", () => line && line.socket && line.socket.close(1000));
-await show();

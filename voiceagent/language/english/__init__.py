@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.english.amounts import amount, number
 from voiceagent.language.english.answers import yes_no
+from voiceagent.language.english.common_words import is_everyday
 from voiceagent.language.english.concepts import concepts, synonym_table
 from voiceagent.language.english.dates import date
 from voiceagent.language.english.digits import digit_spans, digits, goes_on
@@ -57,6 +58,7 @@ class English:
     denied = staticmethod(denied)
     asks_whether = staticmethod(asks_whether)
     letters = staticmethod(letters)
+    is_everyday = staticmethod(is_everyday)
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)

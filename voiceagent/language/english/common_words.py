@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voiceagent.language.words import word_set
 
-__all__ = ["is_common"]
+__all__ = ["is_common", "is_everyday"]
 
 _COMMON = word_set(
     """
@@ -91,3 +91,12 @@ def is_common(word: str) -> bool:
         return True
     stems = (plain.removesuffix(ending) for ending in _ENDINGS if plain.endswith(ending))
     return any({stem, f"{stem}e", stem[:-1]} & _COMMON for stem in stems if len(stem) > 2)  # "stopping", "making"
+
+
+def is_everyday(word: str) -> bool:
+    """Return whether `word`, in small letters, is an everyday word as it stands, shortened or one of several.
+
+    Other endings make names of everyday words: walker, fisher.
+    """
+    plain = word.replace("’", "'").partition("'")[0]
+    return plain in _COMMON or plain.removesuffix("s") in _COMMON

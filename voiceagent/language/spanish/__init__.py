@@ -9,6 +9,7 @@ from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.similarity import PhraseIndex
 from voiceagent.language.spanish.amounts import amount, number, number_may_go_on
 from voiceagent.language.spanish.answers import yes_no
+from voiceagent.language.spanish.common_words import is_everyday
 from voiceagent.language.spanish.concepts import concepts, synonym_table
 from voiceagent.language.spanish.dates import date
 from voiceagent.language.spanish.digits import digit_spans, digits, goes_on
@@ -56,6 +57,7 @@ class Spanish:
     denied = staticmethod(denied)
     asks_whether = staticmethod(asks_whether)
     letters = staticmethod(letters)
+    is_everyday = staticmethod(is_everyday)
     is_noise = staticmethod(is_noise)
     is_backchannel = staticmethod(is_backchannel)
     asks_to_wait = staticmethod(asks_to_wait)

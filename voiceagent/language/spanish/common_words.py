@@ -5,7 +5,7 @@ from __future__ import annotations
 from voiceagent.language.spanish.plain import plain
 from voiceagent.language.words import word_set
 
-__all__ = ["is_common"]
+__all__ = ["is_common", "is_everyday"]
 
 _COMMON = word_set(
     """
@@ -87,3 +87,12 @@ def is_common(word: str) -> bool:
         return True
     stems = (said.removesuffix(ending) for ending in _ENDINGS if said.endswith(ending))
     return any(stem + ending in _COMMON for stem in stems if len(stem) > 2 for ending in _AS_LISTED)
+
+
+def is_everyday(word: str) -> bool:
+    """Return whether `word`, in small letters, is an everyday word as it stands, or one of several.
+
+    Other endings make names of everyday words: maría looks like a form of mar.
+    """
+    said = plain(word)
+    return bool({said, said.removesuffix("s"), said.removesuffix("es")} & _COMMON)
