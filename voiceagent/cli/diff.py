@@ -24,7 +24,7 @@ from voiceagent.runtime.loader import agent_folder, load_flow
 from voiceagent.spec.difference import Change, differences
 from voiceagent.spec.flow import Flow
 
-__all__ = ["diff"]
+__all__ = ["diff", "lines_of"]
 
 _GIT = "git:"
 _TITLED = ("tool", "transition")
@@ -48,7 +48,7 @@ def diff(
     if as_json:
         typer.echo(json.dumps([asdict(change) for change in changes], ensure_ascii=False, indent=2))
     else:
-        for line in _lines(changes):
+        for line in lines_of(changes):
             typer.echo(line)
     if changes:
         raise typer.Exit(1)
@@ -110,7 +110,8 @@ def _git(folder: Path, *arguments: str) -> bytes:
 # --- for people ------------------------------------------------------------------------------------------------------
 
 
-def _lines(changes: Sequence[Change]) -> Iterator[str]:
+def lines_of(changes: Sequence[Change]) -> Iterator[str]:
+    """Return what has changed for people to read, phase by phase."""
     for (of, name), group in groupby(changes, key=lambda change: (change.of, change.name)):
         parts = list(group)
         if not parts[0].what:

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from voiceagent.core.conversation import Conversation
+from voiceagent.runtime.agent_versions import KeptVersions
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import load_flow
+from voiceagent.runtime.replay import changes_of_agent
 from voiceagent.runtime.replay import replay as replay_journal
 
 __all__ = ["replay"]
@@ -27,10 +29,18 @@ def replay(
 ) -> None:
     """Replay a call, byte for byte; exit code 1 and the first difference where the effects are not the same.
 
+    A call in which the agent was changed (`chat --reload`) is replayed by the versions that were kept beside its
+    journal.
+
     Example, after `make demo`: voiceagent replay demo-output/<call>/journal.jsonl --agent bank --until 40
     """
     recorded = read_journal(journal)
-    result = replay_journal(recorded, load_flow(agent), other_flow=other_flow, until=until)
+    changed = [event for _, event in changes_of_agent(recorded)]
+    kept = KeptVersions(journal.parent)
+    begun_with = changed[0].before if changed and not other_flow else ""
+    flow = kept.flow(begun_with) if kept.has(begun_with) else load_flow(agent)
+    versions = {event.version: kept.flow(event.version) for event in changed if kept.has(event.version)}
+    result = replay_journal(recorded, flow, other_flow=other_flow, until=until, versions=versions)
     if result.difference is not None:
         typer.echo(str(result.difference))
         raise typer.Exit(1)

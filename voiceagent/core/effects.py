@@ -39,6 +39,7 @@ __all__ = [
     "TranscribeSoFar",
     "Transfer",
     "TruncateReply",
+    "UseVersion",
 ]
 
 SpeechKind = Literal["reply", "filler", "said", "read_back"]
@@ -323,6 +324,15 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class UseVersion:
+    """Show and do from here on what this version of the agent declares; what is being made already is finished."""
+
+    version: str
+    forgotten: tuple[str, ...] = ()
+    """Facts and grants that the call had and this version does not know."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoteDecision:
     """For the record: who has the floor was decided, or who has answered, and why."""
 
@@ -376,6 +386,7 @@ Effect = (
     | SendDigits
     | Transfer
     | HangUp
+    | UseVersion
     | NoteDecision
     | ReportProblem
 )

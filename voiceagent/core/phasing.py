@@ -15,6 +15,7 @@ from voiceagent.core.phase_machine import PhaseMachine, Signal
 from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
+from voiceagent.core.versions import Versions
 from voiceagent.errors import PhaseError
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.guards import holds
@@ -57,6 +58,7 @@ class Phasing:
         hearing: Hearing,
     ) -> None:
         self._machine = PhaseMachine(state.flow)
+        self.versions = Versions(state, out)
         self._state = state
         self._out = out
         self._transcript = transcript
@@ -108,6 +110,8 @@ class Phasing:
     def enter(self) -> None:
         """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
         state = self._state
+        if self.versions.take(self._machine.phase):
+            self._go_by(self._machine.phase)
         state.phase = state.flow.by_name[self._machine.phase]
         state.epoch = Epoch(state.epoch + 1)
         state.swapping = True
@@ -117,6 +121,14 @@ class Phasing:
         self.timed_out = False
         self._hearing.enter_phase(state.phase)
         self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+
+    def _go_by(self, phase: str) -> None:
+        """Another version of the agent holds from here on, in which the call is in this phase."""
+        self._machine.close()
+        self._machine = PhaseMachine(self._state.flow)
+        self._machine.set_phase(phase)
+        self._hearing.agent_changed()
+        self._doing.agent_changed()
 
     def put_in_force_again(self) -> None:
         """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
@@ -187,6 +199,8 @@ class Phasing:
             return False
         self._not_reached = state.phase.name
         self._hearing.leave_phase()
+        if self.versions.lead_back(self._in_force):
+            self._go_by(self._in_force)
         self._machine.set_phase(self._in_force)
         self.enter()
         return True

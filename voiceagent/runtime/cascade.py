@@ -29,6 +29,7 @@ from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.mouth import Mouth, recordable
 from voiceagent.runtime.spoken_text import PlainVoice, ReplyText, between_words
+from voiceagent.spec.flow import Flow
 
 __all__ = ["CascadeVoice"]
 
@@ -49,7 +50,8 @@ class CascadeVoice:
         recognizer: RecognizerHandle,
         end_of_turn: EndOfTurn | None = None,
         synthesizer: SynthesizerHandle,
-        model: ReplyModel,
+        model: Callable[[Flow], ReplyModel],
+        flow: Flow,
         leg: Leg,
         language: Language,
         clock: Clock,
@@ -60,7 +62,10 @@ class CascadeVoice:
         self._end_of_turn = end_of_turn
         self._audio_in = leg.audio_in
         self._clock = clock
-        self._model = model
+        self._open_model = model
+        self._model = model(flow)
+        self._left: list[ReplyModel] = []
+        """Handles for the agent as it was: replies may still be made by them."""
         self._language = language
         self._tasks = tasks
         self._post = post
@@ -76,6 +81,11 @@ class CascadeVoice:
     def swap(self, swap: SwapPhase) -> None:
         """The next request carries the new prompt and tools by itself."""
         self._post(ev.PhaseSwapped(swap.epoch))
+
+    def use(self, flow: Flow) -> None:
+        """Think with this flow from the next request on."""
+        self._left.append(self._model)
+        self._model = self._open_model(flow)
 
     def prime(self, prime: PrimePhase) -> None:
         """Nothing has to be made ready: the next request carries it all."""
@@ -203,7 +213,8 @@ class CascadeVoice:
         for task in self._replies.values():
             task.cancel()
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._model.close)
+            for model in (*self._left, self._model):
+                closing.push_async_callback(model.close)
             closing.callback(self.mouth.close)
             closing.callback(self._recognizer.close)
 

@@ -19,6 +19,7 @@ from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.left_behind import transferred_to
 from voiceagent.runtime.tones import LineTones
+from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import CallTools
 from voiceagent.tools.vault import Vault
 
@@ -47,9 +48,10 @@ class Performer:
         clock: Clock,
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
-        locale: str,
+        flow: Callable[[], Flow],
         tones: LineTones,
     ) -> None:
+        """`flow` says what the call goes by at that moment."""
         self._voice = voice
         self._leg = leg
         self._tools = tools
@@ -59,7 +61,7 @@ class Performer:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._locale = locale
+        self._flow = flow
         self._tones = tones
         self._reads: dict[ToolCallId, asyncio.Task[None]] = {}
         self._writes: dict[ToolCallId, asyncio.Task[None]] = {}
@@ -114,6 +116,8 @@ class Performer:
                 self._tasks.start(self._transfer(effect))
             case fx.HangUp(reason, drain):
                 self._tasks.start(self._hang_up(reason, drain=drain))
+            case fx.UseVersion():
+                self._voice.use(self._flow())
             case fx.ReportProblem("limit reached", limit):
                 _log.warning("call %s: the %s is reached", self._journal.call, limit)
             case fx.ServeFromCache() | fx.NoteDecision() | fx.ReportProblem():
@@ -192,7 +196,7 @@ class Performer:
     async def _transfer(self, transfer: fx.Transfer) -> None:
         """Hand the caller over, or let the call learn that it has to take its last words back."""
         target = transfer.target
-        announcement = Announcement(transfer.announce, self._locale) if transfer.announce else None
+        announcement = Announcement(transfer.announce, self._flow().locale) if transfer.announce else None
         try:
             async with within(_TRANSFER_WITHIN_MS, self._clock):
                 may_return = await self._leg.transfer(target, announcement)

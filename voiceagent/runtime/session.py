@@ -19,7 +19,7 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.in_time import within
 from voiceagent.logs import LoggedCall, log_failure, logged_call
-from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModelEngine, SpeechModelEngine, Voice
+from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModel, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
@@ -139,6 +139,14 @@ class Session:
         self.post(ev.HostEvent(name, payload))
         return True
 
+    def take(self, flow: Flow, changed: ev.AgentChanged) -> bool:
+        """Let the call go on with another version of its agent; False before it has begun."""
+        if self._voice is None:
+            return False
+        self._conversation.prepare(changed.version, flow)
+        self.post(changed)
+        return True
+
     def stop(self) -> None:
         """The server is about to stop: have the call brought to its end, with a goodbye."""
         self.post(ev.ServerStops())
@@ -215,11 +223,11 @@ class Session:
         except CallLost as exc:
             _log.warning("call %s: %s", self._call, exc)
             self._end(journal, str(exc))
-            await self._apologise(journal, self._flow.phrases.not_available)
+            await self._apologise(journal, self._conversation.state.flow.phrases.not_available)
         except Exception as exc:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
             log_failure(_log, exc, "call %s failed", self._call)
             self._end(journal, "internal error")
-            await self._apologise(journal, self._flow.phrases.apology)
+            await self._apologise(journal, self._conversation.state.flow.phrases.apology)
         finally:
             self._listening = False
             self._stop_waking()
@@ -296,13 +304,17 @@ class Session:
             recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
             end_of_turn=engines.end_of_turn,
             synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
-            model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
+            model=self._model_for,
+            flow=flow,
             leg=leg,
             language=self._conversation.state.language,
             clock=self._services.clock,
             tasks=tasks,
             post=self.post,
         )
+
+    def _model_for(self, flow: Flow) -> ReplyModel:
+        return self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone)
 
     def _performer_of(self, voice: Voice, journal: JournalWriter, tasks: CallTasks) -> Performer:
         services = self._services
@@ -318,7 +330,7 @@ class Session:
             clock=services.clock,
             tasks=tasks,
             post=self.post,
-            locale=self._flow.locale,
+            flow=lambda: self._conversation.state.flow,
             tones=self._tones,
         )
 
