@@ -48,6 +48,10 @@ def inspect(
         typer.echo(f"standby for {standby.phase}: {standby.open_ms} ms, {'used' if standby.used else 'not needed'}")
     if summary.renewals:
         typer.echo(f"sessions renewed: {summary.renewals}")
+    for version in summary.versions:
+        used = "not used any more" if version.used_ms is None else f"used from {version.used_ms} ms on"
+        forgotten = f", forgotten: {', '.join(version.forgotten)}" if version.forgotten else ""
+        typer.echo(f"agent changed at {version.at_ms} ms, {used}{forgotten}: {'; '.join(version.changes)}")
     latencies = ", ".join(f"{name} {ms} ms" for name, ms in summary.response_ms.items())
     typer.echo(f"first sound after the caller: {latencies or 'no turns'}")
     ended = ", ".join(part for part in (summary.ended, None if recorded.complete else "the journal breaks off") if part)

@@ -19,8 +19,8 @@ __all__ = ["AgentFiles", "KeptVersions", "files_of", "read_files"]
 
 _FOLDER = "agents"
 _IGNORED = ("__pycache__",)
-_ENDINGS_IGNORED = (".pyc", "~", ".swp", ".tmp")
-"""What editors and Python leave behind."""
+_ENDINGS_IGNORED = (".pyc", "~", ".swp", ".tmp", ".call.yaml")
+"""What editors and Python leave behind, and scripted conversations, which are about the agent and no part of it."""
 _DIGITS = 16
 
 

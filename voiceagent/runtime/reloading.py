@@ -75,17 +75,19 @@ class Reloading:
             tell(saved)
 
     async def next(self) -> Saved:
-        """Return what comes of the next change that makes a difference."""
+        """Return what comes of the next change that makes a difference.
+
+        All in a thread: an author's modules and disks may take their time, and somebody may be speaking.
+        """
         while True:
             await self._clock.sleep(_LOOKS_EVERY_MS)
-            stamps = self._now()
+            stamps = await asyncio.to_thread(self._now)
             if stamps == self._stamps:
                 continue
             await self._clock.sleep(_WRITTEN_WITHIN_MS)
-            if self._now() != stamps:
+            if await asyncio.to_thread(self._now) != stamps:
                 continue
             self._stamps = stamps
-            # In a thread: an author's modules may take their time, and somebody may be speaking.
             saved = await asyncio.to_thread(self._saved)
             if saved is not None:
                 return saved
