@@ -37,7 +37,9 @@ def diff(
 ) -> None:
     """Print what has changed between two versions of an agent, phase by phase.
 
-    Exit code 0: nothing. 1: something. 2: a version that cannot be read. Example: voiceagent diff git:HEAD bank
+    Exit code 0: nothing. 1: something. 2: a version that cannot be read.
+
+    Example: voiceagent diff git:HEAD bank
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is read by machines

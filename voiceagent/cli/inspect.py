@@ -19,6 +19,8 @@ def inspect(
 ) -> None:
     """Print phases, turns, tools, fillers, prefetches and latencies of a recorded call.
 
+    Exit code 0: it is printed. 1: that is no journal that can be read.
+
     Example, after `make demo`: voiceagent inspect demo-output/<call>/journal.jsonl
     """
     recorded = read_journal(journal)

@@ -26,6 +26,8 @@ def new(
 
     It passes `check` and `test`, and can be called by typing or by telephone without any key. Nothing is overwritten.
 
+    Exit code 0: it is written. 1: it cannot be, or there is something of that name already.
+
     Example: voiceagent new my_agent
     """
     if not _NAME.fullmatch(name):

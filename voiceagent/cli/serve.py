@@ -196,6 +196,11 @@ def serve(
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
 
+    On SIGTERM it takes no new calls and waits for those there are; on SIGHUP it loads the agents anew, for the calls
+    that begin then.
+
+    Exit code 0: it was stopped. 1: it could not begin.
+
     Keys of other carriers stand in the environment (docs/telephony.md): TELNYX_PUBLIC_KEY, SIGNALWIRE_SIGNING_KEY …
 
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
