@@ -37,7 +37,8 @@ def new(
     written = _written(name)
     for file in written:
         typer.echo(f"wrote {file}")
-    typer.echo(f"next: voiceagent check {name}; voiceagent test {name}; voiceagent chat {name}")
+    typer.echo(f"next: voiceagent check {name}; voiceagent test {name}; voiceagent chat {name} --reload")
+    typer.echo(f"with a voice: voiceagent serve {name} --insecure, and call it from a browser ({name}/README.md)")
 
 
 def _written(name: str) -> list[Path]:
