@@ -17,7 +17,7 @@ LINT = Path(sys.executable).with_name("lint-imports")
 ONLY_IMPORTERS = {
     "transitions": "core/phase_machine.py",
     "cachetools": "core/prefetch.py",
-    "jellyfish": "language/english/names.py",
+    "jellyfish": "language/names.py",
     "pyaudio": "devices/",
 }
 DECIDES = ("core", "spec", "language", "audio")

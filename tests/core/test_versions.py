@@ -174,6 +174,14 @@ def test_a_call_keeps_the_limits_that_it_began_with() -> None:
     assert call.conversation.state.flow.limits.max_turns == Limits().max_turns
 
 
+def test_why_a_phase_was_left_is_told_by_the_version_that_was_left() -> None:
+    call = Call(agent()).changes("v2", agent(names=("welcome",))).moves("goodbye")
+    weighed = call.conversation.weighed[-1]
+    assert weighed.taken is not None
+    assert any(edge is weighed.taken for edge in weighed.flow.transitions_of(weighed.phase))
+    assert weighed.flow is not call.conversation.state.flow
+
+
 def test_a_version_that_nobody_has_at_hand_changes_nothing() -> None:
     call = Call(agent()).happens(ev.AgentChanged("v9", "v1", "", {})).moves("repair")
     assert call.said[-1] == "Anything else?"

@@ -17,7 +17,9 @@ from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.core.versions import Versions
 from voiceagent.errors import PhaseError
+from voiceagent.language import language_for
 from voiceagent.spec.facts import Facts
+from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Transition, Wait
 from voiceagent.spec.prompt import render
@@ -34,6 +36,7 @@ class Weighed:
     """A decision about the phase, with all that it was made of: for whoever asks why a call went where it did."""
 
     turn: TurnId
+    flow: Flow
     phase: Phase
     """As the call stood."""
     signals: tuple[Signal, ...]
@@ -95,7 +98,7 @@ class Phasing:
         """Take the transition that these signals set off, if any: from here on the old phase is over."""
         state = self._state
         transition = self._machine.advance(signals, state.facts)
-        self.weighed.append(Weighed(state.turn, state.phase, tuple(signals), state.facts, transition))
+        self.weighed.append(Weighed(state.turn, state.flow, state.phase, tuple(signals), state.facts, transition))
         if transition is None:
             return False
         self._doing.leave_phase()
@@ -113,6 +116,7 @@ class Phasing:
         if self.versions.take(self._machine.phase):
             self._go_by(self._machine.phase)
         state.phase = state.flow.by_name[self._machine.phase]
+        state.language = self._saying.speech.language = language_for(state.locale)
         state.epoch = Epoch(state.epoch + 1)
         state.swapping = True
         self.waits_for_answerer = False
@@ -120,7 +124,7 @@ class Phasing:
         state.entered_ms = state.now_ms
         self.timed_out = False
         self._hearing.enter_phase(state.phase)
-        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+        self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
 
     def _go_by(self, phase: str) -> None:
         """Another version of the agent holds from here on, in which the call is in this phase."""
@@ -137,7 +141,7 @@ class Phasing:
         self.waits_for_answerer = False
         state.swapping = True
         state.entered_ms = state.now_ms
-        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+        self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
 
     def swapped(self, epoch: Epoch) -> bool:
         """Prompt and tools are in force: begin; False where this is news of another epoch."""
@@ -189,7 +193,7 @@ class Phasing:
                 given = edge.on.tool.grants if isinstance(edge.on, ToolSucceeds) else ()
                 tools = self._offered(phase, given=given)
                 prompt = state.flow.prompt_of(phase).static
-                self._out.emit(PrimePhase(phase.name, prompt, tools, phase.voice or state.flow.voice))
+                self._out.emit(PrimePhase(phase.name, prompt, tools, state.flow.manner_of(phase)))
 
     def lead_back(self) -> bool:
         """The phase could not be put in force: return to the one that is; False where that cannot be done either."""
@@ -242,7 +246,7 @@ class Phasing:
 
     def _filled_in(self, template: str) -> str | None:
         try:
-            return render(template, self._state.facts.known(), locale=self._state.flow.locale)
+            return render(template, self._state.facts.known(), locale=self._state.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("template", f"phase {self._state.phase.name}: {exc}"))
             return None
@@ -255,7 +259,7 @@ class Phasing:
         prompt = state.flow.prompt_of(state.phase)
         known = state.facts.known()
         try:
-            late = prompt.late_facts(known, locale=state.flow.locale)
+            late = prompt.late_facts(known, locale=state.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("prompt", str(exc)))
             late = ""

@@ -217,6 +217,8 @@ class _Asked(_Shown):
 @dataclass(frozen=True, slots=True)
 class _Swapped(_Shown):
     voice: str | None
+    language: str = ""
+    speaking_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,8 @@ class _Primed:
     phase: str
     tools: tuple[str, ...]
     voice: str | None
+    language: str = ""
+    speaking_rate: float | None = None
 
 
 _IN_DIGESTS: dict[type[Effect], type[_Shown | _Primed]] = {
