@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
+from tests.cli.conftest import Run
 from voiceagent.cli.commands import app
 
 COMMANDS = get_group(app).commands
@@ -81,3 +83,13 @@ def test_a_shell_is_given_what_completes_it(shell: str) -> None:
     )
     assert "voiceagent" in run.stdout
     assert f"complete_{shell}" in run.stdout
+
+
+def test_what_exploring_has_found_can_be_read_by_machines(voiceagent: Run) -> None:
+    code, said, _ = voiceagent("explore", "--calls", "3", "--runtime", "0", "--json")
+    told = json.loads(said)
+    assert (code, told["test"]) == (0, None)
+    assert [(level["level"], level["calls"], level["broken"]) for level in told["levels"]] == [
+        ("core", 3, []),
+        ("runtime", 0, []),
+    ]
