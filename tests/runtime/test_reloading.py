@@ -5,24 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.runtime.desk_agent import BOTH, Swapping, desk, placed, rules
 from voiceagent.core.codec import decode_event, encode_event, encode_outgoing
 from voiceagent.core.conversation import Conversation
+from voiceagent.core.effects import ModelRequest
 from voiceagent.core.events import AgentChanged, CallEnded, CallStarted, Event, HostEvent, LegAttached, PhaseSwapped
 from voiceagent.core.ids import CallId, Epoch, LegId
 from voiceagent.core.state import Inherited
+from voiceagent.devices.keyboard import KeyboardLeg, TypedRecognizer, TypedVoiceActivity
 from voiceagent.errors import JournalError
+from voiceagent.ports import Engines, ReplyModel, ReplyPiece
 from voiceagent.runtime.agent_versions import KeptVersions
+from voiceagent.runtime.call_tasks import CallTasks
+from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.clock import SystemClock
+from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import Journal, encode_header, header_of, parse_journal
 from voiceagent.runtime.loader import load_flow
+from voiceagent.runtime.manners import Manners
 from voiceagent.runtime.reloading import NewVersion, NotTaken, Reloading, Saved
 from voiceagent.runtime.replay import replay
 from voiceagent.runtime.resume import fold
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.prompt import Prompt
+from voiceagent.speech.null import NullSynthesizer
+from voiceagent.testing import SimulatedProvider
 from voiceagent.testing.promotion import promoted
 
 FLOW = """
@@ -220,3 +233,82 @@ def test_what_is_kept_is_for_its_owner_alone(author: Author) -> None:
     assert {path.stat().st_mode & 0o077 for path in kept} == {0}
     with pytest.raises(JournalError, match="version 0123 of the agent is not kept in"):
         author.kept.flow("0123")
+
+
+# --- what is told to whoever speaks and does ---
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_a_speech_model_has_the_changed_prompt_and_tools_from_the_next_phase_on(swap: Swapping) -> None:
+    flow = desk()
+    visits = flow.by_name["visits"].model_copy(update={"tools": flow.by_name["reception"].tools})
+    phases = tuple(visits if phase.name == "visits" else phase for phase in flow.phases)
+    changed = flow.model_copy(
+        update={"phases": phases, "prompts": {**flow.prompts, "desk/visits.md": Prompt("Visits only.")}}
+    )
+    provider = SimulatedProvider(changed, rules(), swap=swap)
+    call = placed(flow, provider)
+    call.start()
+    call.conversation.prepare("v2", changed)
+    call.happens(AgentChanged("v2", "v1", changed.sha256, changed.prompt_hashes)).says("I have a visit")
+    setup = provider.sessions[-1].setup
+    assert setup.prompt == "Visits only."
+    assert [offered.name for offered in setup.tools] == ["opening_hours", "bye"]
+    assert "You are at the right counter." in call.really_heard
+    assert call.end(replay=False) is None
+
+
+class Listed:
+    """Reply models that tell which flows they were opened for, and which of them are closed."""
+
+    def __init__(self) -> None:
+        self.opened: list[Flow] = []
+        self.closed = 0
+
+    def open(self, flow: Flow) -> ReplyModel:
+        self.opened.append(flow)
+        return _Handle(self)
+
+
+class _Handle:
+    def __init__(self, models: Listed) -> None:
+        self._models = models
+
+    def reply(self, request: ModelRequest) -> AsyncIterator[ReplyPiece]:
+        raise AssertionError("nobody asks")
+
+    async def close(self) -> None:
+        self._models.closed += 1
+
+
+def test_a_cascade_thinks_with_the_changed_flow_and_gives_every_handle_back(author: Author) -> None:
+    models, leg = Listed(), KeyboardLeg(LegId("keyboard"), AtOnce())
+    engines = Engines(TypedVoiceActivity(), TypedRecognizer(), NullSynthesizer())
+    author.prompt.write_text("Be brief.")
+    changed = author.taken().flow
+
+    async def main() -> None:
+        clock = AtOnce()
+        tasks = CallTasks(clock, failed=lambda _: None)
+        voice = CascadeVoice(
+            ears=Ears(engines.vad.open(leg.audio_in), leg.audio_in, clock, lambda _: None),
+            manners=Manners(
+                engines,
+                author.flow.manner_of(author.flow.phases[0]),
+                audio_in=leg.audio_in,
+                audio_out=leg.audio_out,
+            ),
+            model=models.open,
+            flow=author.flow,
+            leg=leg,
+            clock=clock,
+            tasks=tasks,
+            post=lambda _: None,
+        )
+        voice.use(changed)
+        await voice.close()
+        await tasks.close()
+
+    asyncio.run(main())
+    assert models.opened == [author.flow, changed]
+    assert models.closed == 2
