@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
@@ -28,7 +27,7 @@ class FreshSource(SourceFileLoader):
 
 
 class _Finder:
-    """Finds the modules below an agent's package; everything else is found as always."""
+    """Finds the modules below an agent's package, looking into its folder every time; all else is found as always."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -43,7 +42,6 @@ _finder = _Finder()
 
 
 def from_source_only() -> None:
-    """From now on the modules of agents are what their files say, and files that are new are found."""
+    """From now on the modules of agents are what their files say."""
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
-    importlib.invalidate_caches()
