@@ -612,6 +612,10 @@ class Voice(Protocol):
         """Make ready for a phase that may come next."""
         ...
 
+    def use(self, flow: Flow) -> None:
+        """The agent has been changed: from the next swap on, phases and tools are those of this flow."""
+        ...
+
     def renew(self, renew: RenewVoice) -> None:
         """Replace the model session, which VoiceExpiring was posted for."""
         ...

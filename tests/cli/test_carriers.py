@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from dataclasses import fields
 
@@ -62,6 +63,14 @@ def test_every_dialect_is_listed_with_what_it_can_do(capsys):
     assert {row["digits in"] for row in can.values()} == {"in_band"}
 
 
+def test_machines_get_the_same_table(capsys):
+    providers(as_json=True)
+    rows = {row["dialect"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == set(DIALECTS) - {"auto"} | {"audiosocket"}
+    assert rows["asterisk"]["dial out"] == "rest"
+    assert all(set(row) == set(rows["twilio"]) for row in rows.values())
+
+
 @pytest.mark.parametrize(
     ("carrier", "webhook", "placed"),
     [
@@ -77,13 +86,13 @@ def test_a_call_is_placed_and_its_webhook_is_ours(environment, capsys, monkeypat
 
     async def scenario():
         async with api.serving(SystemClock()) as address:
-            await asyncio.to_thread(dial, *CALL, carrier=carrier, detect_machine=True, api=address)
+            await asyncio.to_thread(dial, *CALL, carrier=carrier, detect_machine=True, api=address, as_json=True)
 
     asyncio.run(scenario())
     ((_, body),) = api.asked
     assert (webhook[0], body[webhook[0]]) == webhook
     assert {"MachineDetection", "answering_machine_detection"} & set(body)
-    assert placed in capsys.readouterr().out
+    assert json.loads(capsys.readouterr().out) == {"carrier": carrier, "call": placed}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_a_journal_that_breaks_off_is_said_to(journal: Path, voiceagent: Run, ke
     code, said, _ = voiceagent("inspect", str(journal))
     assert code == 0
     assert said.endswith("ended: the journal breaks off\n")
+
+
+def test_machines_are_told_whether_it_was_the_same(shop: Shop, journal: Path, voiceagent: Run) -> None:
+    code, said, _ = replayed(voiceagent, journal, "--json")
+    told = json.loads(said)
+    assert (code, told["same"], told["difference"], told["phase"]) == (0, True, None, "help")
+    shop.write(then="help")
+    code, said, _ = replayed(voiceagent, journal, "--other-flow", "--until", "2", "--json")
+    assert (code, json.loads(said)["events"]) == (0, 2)
+    page = shop.folder / "phases" / "shop" / "__init__.py"
+    page.write_text(page.read_text().replace('Say(text="Hello.")', 'Say(text="Good day.")'))
+    code, said, _ = replayed(voiceagent, journal, "--other-flow", "--json")
+    told = json.loads(said)
+    assert (code, told["same"]) == (1, False)
+    assert "Hello." in told["difference"]["recorded"]
+    assert "Good day." in told["difference"]["replayed"]
 
 
 def test_after_a_prompt_was_edited_a_replay_says_how_it_goes_all_the_same(

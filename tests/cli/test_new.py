@@ -26,8 +26,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_has_nothing_wrong_and_is_called_what_it_is_called(here: Path, voiceagent: Run):
     code, said, _ = voiceagent("new", "front_desk2")
     assert code == 0
-    assert said.splitlines()[-1] == (
-        "next: voiceagent check front_desk2; voiceagent test front_desk2; voiceagent chat front_desk2"
+    assert said.splitlines()[-2] == (
+        "next: voiceagent check front_desk2; voiceagent test front_desk2; voiceagent chat front_desk2 --reload"
     )
     flow = load_flow(here / "front_desk2")
     assert flow.name == "front_desk2"

@@ -134,6 +134,7 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.PhaseSwapped: st.builds(ev.PhaseSwapped, _epochs),
     ev.SwapFailed: st.builds(ev.SwapFailed, _epochs, st.just("no session")),
     ev.HostEvent: st.builds(ev.HostEvent, st.sampled_from(["closing_time", "unheard_of"])),
+    ev.AgentChanged: st.builds(ev.AgentChanged, st.sampled_from(["v2", "v9"]), st.just("v1"), st.just(""), st.just({})),
     ev.ServerStops: st.just(ev.ServerStops()),
     ev.LimitReached: st.just(ev.LimitReached("spend limit of the call")),
     ev.TimePassed: st.just(ev.TimePassed()),
@@ -244,6 +245,13 @@ def _ask(reply: ReplyId, name: str) -> ev.ToolRequested:
     return ev.ToolRequested(reply, f"{reply}-{name}", name, arguments.get(name, {}))
 
 
+def _prepared(flow: Flow, inherited: Inherited) -> Conversation:
+    """Return a conversation with another version of its agent at hand, which says the same."""
+    conversation = Conversation(flow, inherited)
+    conversation.prepare("v2", flow.model_copy())
+    return conversation
+
+
 @dataclass
 class Call:
     """A conversation, everything that has happened in it, and the promises that are looked at after every event."""
@@ -255,7 +263,7 @@ class Call:
     _utterances: int = 100
 
     def __post_init__(self) -> None:
-        self.conversation = Conversation(self.flow, self.inherited)
+        self.conversation = _prepared(self.flow, self.inherited)
         self.invariants = Invariants(self.flow, self.conversation)
         self.asked: list[fx.Effect] = []
         self.over = False
@@ -355,7 +363,7 @@ class Call:
 
     def replays(self) -> None:
         """The same events at the same instants give the same bytes."""
-        again = Conversation(self.flow, self.inherited)
+        again = _prepared(self.flow, self.inherited)
         for now_ms, event, outgoing in self.journal:
             assert [encode_outgoing(out) for out in again.handle(event, now_ms)] == [
                 encode_outgoing(out) for out in outgoing

@@ -37,6 +37,8 @@ _of_annotation: Mapping[str, st.SearchStrategy[object]] = {
     "JsonValue": _json,
     "Mapping[str, JsonValue]": _objects,
     "Mapping[str, JsonValue] | None": st.none() | _objects,
+    "Mapping[str, str]": st.dictionaries(_words, _words, max_size=3),
+    "tuple[str, ...]": st.lists(_words, max_size=3).map(tuple),
     "Mapping[str, str] | None": st.none() | st.dictionaries(_words, _words, max_size=3),
     "Epoch": _numbers,
     "tuple[int, ...] | None": st.none() | st.lists(_numbers, max_size=3).map(tuple),

@@ -69,7 +69,7 @@ class Desk:
         tools = CallTools(
             self.executor,
             call=CallId(f"call-{number}"),
-            flow=self.flow,
+            flow=lambda: self.flow,
             vault=vault,
             authority=lambda: now,
             facts=dict,

@@ -143,7 +143,7 @@ async def tools_at(bank: BankApi, flow: Flow, *, phase: str, **held: Any) -> Asy
     yield CallTools(
         executor,
         call=CallId("call-1"),
-        flow=flow,
+        flow=lambda: flow,
         vault=held.pop("vault", None) or Vault(),
         authority=lambda: replace(authority, **held),
         facts=lambda: facts,

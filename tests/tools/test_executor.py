@@ -41,6 +41,25 @@ def test_it_is_asked_again_at_the_last_moment_whether_a_tool_may_run() -> None:
     asyncio.run(main())
 
 
+@tool(requires="account", binds=("customer_id",))
+async def limit(customer_id: str) -> dict[str, str]:
+    """The limit."""
+    return {"of": customer_id}
+
+
+def test_what_a_phase_offers_is_asked_of_the_agent_as_it_is_now() -> None:
+    async def main() -> None:
+        call, changed = Call(balance), Call(limit)
+        failed(await call.run(limit, {"customer_id": "c1"}), "refused")
+        call.flow = changed.flow
+        assert isinstance(await call.run(limit, {"customer_id": "c1"}), ToolFinished)
+        failed(await call.run(balance, {"customer_id": "c1"}), "refused")
+        fetched = await call.tools.fetch(Fetch(FetchId("f1"), "limit", {"customer_id": "c1"}, 9_000))
+        assert isinstance(fetched, PrefetchFinished)
+
+    asyncio.run(main())
+
+
 def test_the_last_permitted_call_is_permitted_and_the_next_is_not() -> None:
     async def main() -> None:
         call = Call(balance, limits=Limits(max_tool_calls=3))

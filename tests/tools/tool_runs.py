@@ -80,7 +80,7 @@ class Call:
         self.tools = CallTools(
             self.executor,
             call=CallId("call-1"),
-            flow=self.flow,
+            flow=lambda: self.flow,
             vault=self.vault,
             authority=lambda: self.authority,
             facts=lambda: self.facts,

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from voiceagent.cli.agents import require_spoken
 from voiceagent.cli.probing import Probing
+from voiceagent.cli.progress import progress
 from voiceagent.console.call_records import CallRecords
 from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
@@ -152,9 +153,12 @@ class _Agents:
         """Let the next calls run on these flows."""
         _warn_of_targets_without_number(flows, self._settings.telephony)
         services = self._services
-        for flow in flows.values():
-            for audio in self._settings.telephony.spoken:
-                await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
+        spoken = self._settings.telephony.spoken
+        with progress("rendering what agents say", of=len(flows) * len(spoken), shown=_watched(self._settings)) as done:
+            for flow in flows.values():
+                for audio in spoken:
+                    await render_ahead(flow, services.engines.synthesizer, services.learned, audio)
+                    done(1)
         self.flows.update(flows)
         self.calls.serve(flows)
 
@@ -301,7 +305,8 @@ async def call_services(
         pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(broker_of, settings.service, pool, clock)
-        opened = await asyncio.to_thread(_engines, settings)
+        with progress("loading the speech engines", shown=_watched(settings)):
+            opened = await asyncio.to_thread(_engines, settings)
         engines = with_fallbacks(opened, clock=clock, beside_model=speech_model is not None)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
@@ -341,6 +346,11 @@ def _left_alone_by_the_collector() -> Generator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _watched(settings: ServerSettings) -> bool:
+    """Whether this process has the terminal for itself: workers share one."""
+    return settings.telephony.listening_fd is None
 
 
 def _engines(settings: ServerSettings) -> Engines:

@@ -65,7 +65,8 @@ def call(
 ) -> None:
     """Call an agent as a telephone company would: real time, real audio, a script instead of a person.
 
-    Exit code 0 if the script was followed to its end and, where the agent is served for this call, nothing of it broke.
+    Exit code 0: the script was followed to its end and, where the agent is served for this call, nothing of it broke.
+    1: it was not, or something did.
 
     Example, beside a server: voiceagent call ws://127.0.0.1:8080/media/twilio/shop --script caller.yaml
 

@@ -33,6 +33,7 @@ from voiceagent.devices.typing_clock import TypingClock
 from voiceagent.logs import set_up_logging
 from voiceagent.models.choose import model_from
 from voiceagent.ports import Engines
+from voiceagent.runtime.agent_versions import KeptVersions
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal import JournalStore
@@ -40,6 +41,7 @@ from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loader import agent_folder
+from voiceagent.runtime.reloading import Reloading
 from voiceagent.runtime.session import Observer, Services
 from voiceagent.spec.flow import Flow
 from voiceagent.speech.null import NullSynthesizer
@@ -57,11 +59,17 @@ _NOT_FOR_TYPING = ("engines", "speech_model", "state")
 def chat(
     agent: Annotated[str, typer.Argument(help="Folder of an agent, or the name of one below phases/.")],
     serving: ServingOptions,
+    reload: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--reload", help="Go on with the agent as it is saved, from the next phase on.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what happens for machines, an object a line.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Call an agent by typing: what serves callers, without the sound. /help tells what may be asked meanwhile.
 
     Time stands still while it is your turn, so that nobody asks whether you are still there; /wait 10 lets it pass.
+    With --reload phases, prompts and tools that you save are checked and shown, and hold from the next entry into a
+    phase; what does not pass is shown with file and line, and the agent is as it was.
+
     Ctrl-D and Ctrl-C end the call, with a goodbye; a second Ctrl-C breaks it off.
 
     Exit code 0: the call came to its end. 1: it could not be begun, or something of it broke.
@@ -79,7 +87,8 @@ def chat(
     require_writable(settings.journals)
     read_zone(settings.time_zone)
     call = CallId(f"chat-{secrets.token_hex(6)}")
-    asyncio.run(_chat(flow, call, name=name, settings=settings, paper=paper))
+    reloading = _reloading(agent, flow, settings) if reload else None
+    asyncio.run(_chat(flow, call, name=name, settings=settings, paper=paper, reloading=reloading))
     journal = settings.journals / journal_name(call)
     problems = problems_of(inspect_journal(read_journal(journal)))
     paper.recorded(journal, problems)
@@ -89,7 +98,13 @@ def chat(
         raise typer.Exit(1)
 
 
-async def _chat(flow: Flow, call: CallId, *, name: str, settings: ServerSettings, paper: Paper) -> None:
+def _reloading(agent: str, flow: Flow, settings: ServerSettings) -> Reloading:
+    return Reloading(agent, flow, kept=KeptVersions(settings.journals), clock=SystemClock())
+
+
+async def _chat(
+    flow: Flow, call: CallId, *, name: str, settings: ServerSettings, paper: Paper, reloading: Reloading | None
+) -> None:
     """Hold a call."""
     clock = TypingClock(SystemClock())
     story, last = Story(), LastTurn()
@@ -107,7 +122,22 @@ async def _chat(flow: Flow, call: CallId, *, name: str, settings: ServerSettings
         if wanting:
             paper.note(f"no service is named (--service-url): {', '.join(wanting)} will fail")
         typed = TypedCall(flow, services, clock, agent=name, call=call, time_zone=settings.time_zone)
-        await _held(typed, Desk(typed, last, paper), paper)
+        async with _following(reloading, typed, paper):
+            await _held(typed, Desk(typed, last, paper), paper)
+
+
+@asynccontextmanager
+async def _following(reloading: Reloading | None, call: TypedCall, paper: Paper) -> AsyncGenerator[None]:
+    """Have what is saved of the agent meanwhile taken and told."""
+    if reloading is None:
+        yield
+        return
+    following = asyncio.create_task(reloading.follow(call.take, paper.saved))
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait((following,))
 
 
 async def _held(call: TypedCall, desk: Desk, paper: Paper) -> None:

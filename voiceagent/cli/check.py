@@ -32,7 +32,9 @@ def check(
 ) -> None:
     """Load an agent, print what is wrong with it, with file and line, and the longest silence of every phase.
 
-    Exit code 0: it may be called. 1: there are errors. 2: there is no such agent. Example: voiceagent check bank
+    Exit code 0: it may be called. 1: there are errors. 2: there is no such agent.
+
+    Example: voiceagent check bank
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is read by machines

@@ -37,6 +37,9 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     help="Phone agents made of phases.",
+    epilog="Exit code 0: done. 1: it went wrong, or there is a mistake in what was given. 2: there is no such command "
+    "or option. 130: Ctrl-C. Each command says in its --help what it means by them. Shells complete commands and "
+    "options after `voiceagent --install-completion` (bash, zsh, fish).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -38,11 +39,14 @@ def dial(
     api: Annotated[
         str | None, typer.Option(envvar="VOICEAGENT_CARRIER_API", help="Another address of its REST interface.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the id of the call for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Place a call by Twilio, SignalWire, Telnyx or an Asterisk; their keys stand in the environment.
 
     The agent has to be served at the public address meanwhile: the provider asks there how the call goes on. See
     docs/telephony.md.
+
+    Exit code 0: the provider has taken the call on. 1: it has not, or a key or an address is missing.
 
     Example: voiceagent dial bank +15551234567 --from +15557654321 --detect-machine
     """
@@ -64,7 +68,8 @@ def dial(
     )
     dialled = Dialled(to, caller, f"{settings.webhook_base}/{carrier}/{agent}/answer", detect_machine, agent)
     control = _control(carrier, settings, os.environ, api)
-    typer.echo(f"placed: {asyncio.run(_place(control, dialled))}")
+    placed = asyncio.run(_place(control, dialled))
+    typer.echo(json.dumps({"carrier": carrier, "call": placed}) if as_json else f"placed: {placed}")
 
 
 async def _place(control: CallControl, dialled: Dialled) -> str:

@@ -24,7 +24,7 @@ from voiceagent.runtime.loader import agent_folder, load_flow
 from voiceagent.spec.difference import Change, differences
 from voiceagent.spec.flow import Flow
 
-__all__ = ["diff"]
+__all__ = ["diff", "lines_of"]
 
 _GIT = "git:"
 _TITLED = ("tool", "transition")
@@ -37,7 +37,9 @@ def diff(
 ) -> None:
     """Print what has changed between two versions of an agent, phase by phase.
 
-    Exit code 0: nothing. 1: something. 2: a version that cannot be read. Example: voiceagent diff git:HEAD bank
+    Exit code 0: nothing. 1: something. 2: a version that cannot be read.
+
+    Example: voiceagent diff git:HEAD bank
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is read by machines
@@ -48,7 +50,7 @@ def diff(
     if as_json:
         typer.echo(json.dumps([asdict(change) for change in changes], ensure_ascii=False, indent=2))
     else:
-        for line in _lines(changes):
+        for line in lines_of(changes):
             typer.echo(line)
     if changes:
         raise typer.Exit(1)
@@ -110,7 +112,8 @@ def _git(folder: Path, *arguments: str) -> bytes:
 # --- for people ------------------------------------------------------------------------------------------------------
 
 
-def _lines(changes: Sequence[Change]) -> Iterator[str]:
+def lines_of(changes: Sequence[Change]) -> Iterator[str]:
+    """Return what has changed for people to read, phase by phase."""
     for (of, name), group in groupby(changes, key=lambda change: (change.of, change.name)):
         parts = list(group)
         if not parts[0].what:

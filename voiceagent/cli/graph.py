@@ -27,7 +27,9 @@ def graph(
 ) -> None:
     """Print an agent's phases, with grants and prefetches on the ways; loops without a bound are marked.
 
-    Exit code 1: a name leads nowhere, so it cannot be drawn. Example: voiceagent graph bank --format svg > bank.svg
+    Exit code 0: it is drawn. 1: a name leads nowhere, so it cannot be. 2: there is no such agent.
+
+    Example: voiceagent graph bank --format svg > bank.svg
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # an author's module may print; our output is a picture

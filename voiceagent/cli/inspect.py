@@ -19,6 +19,8 @@ def inspect(
 ) -> None:
     """Print phases, turns, tools, fillers, prefetches and latencies of a recorded call.
 
+    Exit code 0: it is printed. 1: that is no journal that can be read.
+
     Example, after `make demo`: voiceagent inspect demo-output/<call>/journal.jsonl
     """
     recorded = read_journal(journal)
@@ -48,6 +50,10 @@ def inspect(
         typer.echo(f"standby for {standby.phase}: {standby.open_ms} ms, {'used' if standby.used else 'not needed'}")
     if summary.renewals:
         typer.echo(f"sessions renewed: {summary.renewals}")
+    for version in summary.versions:
+        used = "not used any more" if version.used_ms is None else f"used from {version.used_ms} ms on"
+        forgotten = f", forgotten: {', '.join(version.forgotten)}" if version.forgotten else ""
+        typer.echo(f"agent changed at {version.at_ms} ms, {used}{forgotten}: {'; '.join(version.changes)}")
     latencies = ", ".join(f"{name} {ms} ms" for name, ms in summary.response_ms.items())
     typer.echo(f"first sound after the caller: {latencies or 'no turns'}")
     ended = ", ".join(part for part in (summary.ended, None if recorded.complete else "the journal breaks off") if part)

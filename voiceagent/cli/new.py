@@ -26,6 +26,8 @@ def new(
 
     It passes `check` and `test`, and can be called by typing or by telephone without any key. Nothing is overwritten.
 
+    Exit code 0: it is written. 1: it cannot be, or there is something of that name already.
+
     Example: voiceagent new my_agent
     """
     if not _NAME.fullmatch(name):
@@ -35,7 +37,8 @@ def new(
     written = _written(name)
     for file in written:
         typer.echo(f"wrote {file}")
-    typer.echo(f"next: voiceagent check {name}; voiceagent test {name}; voiceagent chat {name}")
+    typer.echo(f"next: voiceagent check {name}; voiceagent test {name}; voiceagent chat {name} --reload")
+    typer.echo(f"with a voice: voiceagent serve {name} --insecure, and call it from a browser ({name}/README.md)")
 
 
 def _written(name: str) -> list[Path]:

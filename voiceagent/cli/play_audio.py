@@ -11,6 +11,7 @@ from pathlib import Path
 
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.less_logged import less_logged
+from voiceagent.cli.progress import progress
 from voiceagent.speech import open_engines
 from voiceagent.testing.audio_player import AudioOutcome, AudioPlayer
 from voiceagent.testing.audio_results import READING_NOTES, audio_result
@@ -38,7 +39,8 @@ async def play_in_audio(
         closing.enter_context(less_logged())
         folder = await asyncio.to_thread(tempfile.TemporaryDirectory)
         closing.push_async_callback(asyncio.to_thread, folder.cleanup)
-        engines = await asyncio.to_thread(open_engines, "local")
+        with progress("loading the speech engines"):
+            engines = await asyncio.to_thread(open_engines, "local")
         closing.push_async_callback(asyncio.to_thread, engines.close)
         players = {id(file.flow): AudioPlayer(file.flow, engines, Path(folder.name)) for file in files}
         await _play(files, players, jobs=jobs, record=record, tell=tell)

@@ -50,7 +50,7 @@ def probe(
 ) -> None:
     """Place a synthetic call: connect, hear the greeting, hang up.
 
-    Exit code 0 if the agent was heard and the call ended well, 1 if not; what is wrong is on standard error.
+    Exit code 0: the agent was heard and the call ended well. 1: not; what is wrong is on standard error.
 
     Example, beside a server: voiceagent probe ws://127.0.0.1:8080/media/twilio/shop
 

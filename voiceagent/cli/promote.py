@@ -21,6 +21,9 @@ def promote(
     """Print a call as a scripted conversation, with the caller's data replaced: a production call becomes a test.
 
     Read it before you commit it: what callers say of themselves in their own words stays.
+
+    Exit code 0: it is printed. 1: the journal or the agent cannot be read, or the agent was changed in the call.
+
     Example, after `make demo`: voiceagent promote demo-output/<call>/journal.jsonl --agent bank > new.call.yaml
     """
     typer.echo(promoted(read_journal(journal), load_flow(agent), agent=agent), nl=False)

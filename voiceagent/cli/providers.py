@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from typing import Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +19,30 @@ __all__ = ["providers"]
 _DETECTED = "auto"
 
 
-def providers() -> None:
+_COLUMNS = (
+    "dialect",
+    "clear",
+    "marks",
+    "marks on clear",
+    "position",
+    "digits in",
+    "digits out",
+    "transfer",
+    "announce",
+    "hang up",
+    "end told by",
+    "stop reason",
+    "recording",
+    "dial out",
+    "machine detection",
+    "socket let in by",
+    "webhook proved by",
+)
+
+
+def providers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
+) -> None:
     """Print what each dialect does in the connection itself (in_band), by REST, or not at all.
 
     `redirect`: the carrier asks our answer document what comes next once the connection is closed. `announce`: whoever
@@ -23,31 +50,22 @@ def providers() -> None:
     what the agent knows how much of its speech was heard. `end told by`: a message says that the caller has hung up, or
     closing the connection is enough. `stop reason`: whether it is said why they have.
 
+    Exit code 0, always.
+
     Example: voiceagent providers
     """
-    table = Table(
-        "dialect",
-        "clear",
-        "marks",
-        "marks on clear",
-        "position",
-        "digits in",
-        "digits out",
-        "transfer",
-        "announce",
-        "hang up",
-        "end told by",
-        "stop reason",
-        "recording",
-        "dial out",
-        "machine detection",
-        "socket let in by",
-        "webhook proved by",
-    )
-    for row in DIALECTS.values():
-        if row.name != _DETECTED:
-            table.add_row(*_cells(row.features), row.socket_proof.replace("_", " "), row.webhook_proof or "no webhook")
-    table.add_row(*_cells(AUDIOSOCKET_FEATURES), "id", "no webhook")
+    rows = [
+        (*_cells(row.features), row.socket_proof.replace("_", " "), row.webhook_proof or "no webhook")
+        for row in DIALECTS.values()
+        if row.name != _DETECTED
+    ]
+    rows.append((*_cells(AUDIOSOCKET_FEATURES), "id", "no webhook"))
+    if as_json:
+        typer.echo(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows], indent=2))
+        return
+    table = Table(*_COLUMNS)
+    for row in rows:
+        table.add_row(*row)
     Console(width=None if Console().is_terminal else 240).print(table)
 
 

@@ -58,7 +58,7 @@ def purge_records(
 ) -> None:
     """Delete journals and recordings: those kept long enough, those of one call, or those of one caller.
 
-    Exit code 1 if any of them could not be deleted.
+    Exit code 0: they are deleted. 1: one of them could not be, or there is no such folder.
 
     Example: voiceagent purge --journals journals --caller +15550100 --dry-run
     """

@@ -37,6 +37,8 @@ def report(
 
     The page needs no network. What was said stands in it: it is as confidential as the journal.
 
+    Exit code 0: the page is written, and its path printed. 1: it cannot be, or there is no journal.
+
     Example, after `make demo`: voiceagent report demo-output/<call>/journal.jsonl
     """
     typer.echo(write_report(journal, recording=recording, agent=agent, output=output))

@@ -28,6 +28,8 @@ def schema(
 
     Scripted conversations (*.call.yaml) have one too: voiceagent schema script > script.schema.json
 
+    Exit code 0: it is printed. 2: there is none of that name.
+
     Example: voiceagent schema flow > flow.schema.json
     """
     if of not in _SCHEMAS:

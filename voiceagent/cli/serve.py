@@ -192,13 +192,24 @@ def serve(
             min=1, help="Processes that take calls from the same port; only how often callers call is limited for all."
         ),
     ] = 1,
+    reload: Annotated[bool, typer.Option("--reload", hidden=True)] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Take calls over media WebSockets; webhooks and health checks are on the same port.
+
+    On SIGTERM it takes no new calls and waits for those there are; on SIGHUP it loads the agents anew, for the calls
+    that begin then.
+
+    Exit code 0: it was stopped. 1: it could not begin.
 
     Keys of other carriers stand in the environment (docs/telephony.md): TELNYX_PUBLIC_KEY, SIGNALWIRE_SIGNING_KEY …
 
     Example: voiceagent serve bank --insecure --service-url http://127.0.0.1:9000
     """
+    if reload:
+        raise OperatorError(
+            "a caller keeps the agent that answered them: --reload is for trying an agent out (voiceagent chat AGENT "
+            "--reload); send this server SIGHUP, and the next calls are taken by the agents as they are then"
+        )
     set_up_logging(log_format)
     worker = inherited()
     if worker is not None:

@@ -16,6 +16,7 @@ import typer
 from voiceagent.cli.less_logged import less_logged
 from voiceagent.cli.live_model import LiveModel, live_model
 from voiceagent.cli.play_audio import audio_notes, play_in_audio
+from voiceagent.cli.progress import progress
 from voiceagent.errors import AuthorError, OperatorError, ScriptError
 from voiceagent.models.choose import ProviderAccess
 from voiceagent.testing.call_file import SUFFIX, CallFile, CallFiles
@@ -100,7 +101,9 @@ def play(
     With --model the agent's words come from a live model, which is sent what the scripts say. Conversations in which a
     persona calls need one and are skipped otherwise.
 
-    Exit code 0: all went as expected. 1: some did not. 2: something could not be read. Example: voiceagent test tests
+    Exit code 0: all went as expected. 1: some did not. 2: something could not be read.
+
+    Example: voiceagent test tests
     """
     if recordings is not None and not audio:
         raise typer.BadParameter("only a call in audio can be kept: add --audio", param_hint="--recordings")
@@ -126,10 +129,11 @@ def play(
 
     def tell(result: CallResult) -> None:
         results.append(result)
+        done(1)
         if not as_json:
             _print(result, first_of_file=len(results) < 2 or results[-2].file != result.file)
 
-    with speaking as live:
+    with speaking as live, progress("conversations", of=sum(len(file.scripts) for file in files)) as done:
         how = _How(seed, schedules or (1 if live else _SCHEDULES), runtime, voice)
         if audio:
             asyncio.run(play_in_audio(files, jobs=jobs, record=recordings, tell=tell))

@@ -145,6 +145,10 @@ class Conversation:
         """The last decisions about the phase and what they were made of, the newest last."""
         return tuple(self._phasing.weighed)
 
+    def prepare(self, version: str, flow: Flow) -> None:
+        """Have a version of the agent at hand, for when AgentChanged names it."""
+        self._phasing.versions.prepare(version, flow)
+
     # --- the one entrance --------------------------------------------------------------------------------------------
 
     def handle(self, event: Event, now_ms: int) -> tuple[Outgoing, ...]:
@@ -250,6 +254,8 @@ class Conversation:
                     self._replying.swap_failed(reason)
             case ev.HostEvent(name):
                 self._phasing.signal(Signal(HostSignals, name))
+            case ev.AgentChanged():
+                self._phasing.versions.changed(event)
             case ev.ServerStops():
                 self._closing.server_stops()
             case ev.LimitReached(limit):

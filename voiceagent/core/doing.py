@@ -265,6 +265,10 @@ class Doing:
         """Whether nothing that belongs to this reply is still being worked on."""
         return not any(call.reply == reply or reply is None for call in self.calls.unanswered)
 
+    def agent_changed(self) -> None:
+        """The tools are others: what those before have found out is as stale as if it were about somebody else."""
+        self.prefetch.identity_established()
+
     def leave_phase(self) -> None:
         """A transition is decided: reads of the old phase are dropped, a pending yes is void, writes go on."""
         self.signals.clear()

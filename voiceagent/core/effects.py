@@ -40,6 +40,7 @@ __all__ = [
     "TranscribeSoFar",
     "Transfer",
     "TruncateReply",
+    "UseVersion",
 ]
 
 SpeechKind = Literal["reply", "filler", "said", "read_back", "backchannel"]
@@ -328,6 +329,15 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class UseVersion:
+    """Show and do from here on what this version of the agent declares; what is being made already is finished."""
+
+    version: str
+    forgotten: tuple[str, ...] = ()
+    """Facts and grants that the call had and this version does not know."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoteDecision:
     """For the record: who has the floor was decided, or who has answered, and why."""
 
@@ -382,6 +392,7 @@ Effect = (
     | SendDigits
     | Transfer
     | HangUp
+    | UseVersion
     | NoteDecision
     | ReportProblem
 )

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from voiceagent.core.ids import Epoch, FetchId, LegId, ReplyId, ToolCallId, UtteranceId
 
 __all__ = [
+    "AgentChanged",
     "CallEnded",
     "CallResumed",
     "CallStarted",
@@ -428,6 +429,24 @@ class HostEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """The agent's author has changed its files: the call goes on with this version from the next entry into a phase.
+
+    Only where an agent is tried by whoever writes it: on the telephone a call keeps the version that it began with.
+    """
+
+    version: str
+    """Digest of the files, under which they are kept."""
+    before: str
+    """The same of those that the call had until now."""
+    flow_sha256: str
+    prompts: Mapping[str, str]
+    """Prompt file → hash of its text."""
+    changes: tuple[str, ...] = ()
+    """What is different, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStops:
     """The server is about to stop: a call that still goes on is to be brought to its end in good order."""
 
@@ -483,6 +502,7 @@ Event = (
     | PhaseSwapped
     | SwapFailed
     | HostEvent
+    | AgentChanged
     | ServerStops
     | LimitReached
     | TimePassed

@@ -446,6 +446,10 @@ class Hearing:
     def _unexpected_so_far(self) -> int:
         return self._unexpected_keys if self._state.now_ms - self._key_at_ms <= _SAME_NUMBER_MS else 0
 
+    def agent_changed(self) -> None:
+        """The phases are others, and so is what is a secret wherever it is said."""
+        self._unasked = _unasked(self._state.flow)
+
     def enter_phase(self, phase: Phase) -> None:
         """A phase has come into force: know what it expects."""
         self.asks = None

@@ -15,9 +15,11 @@ from voiceagent.core.phase_machine import PhaseMachine, Signal
 from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
+from voiceagent.core.versions import Versions
 from voiceagent.errors import PhaseError
 from voiceagent.language import language_for
 from voiceagent.spec.facts import Facts
+from voiceagent.spec.flow import Flow
 from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Transition, Wait
 from voiceagent.spec.prompt import render
@@ -34,6 +36,7 @@ class Weighed:
     """A decision about the phase, with all that it was made of: for whoever asks why a call went where it did."""
 
     turn: TurnId
+    flow: Flow
     phase: Phase
     """As the call stood."""
     signals: tuple[Signal, ...]
@@ -58,6 +61,7 @@ class Phasing:
         hearing: Hearing,
     ) -> None:
         self._machine = PhaseMachine(state.flow)
+        self.versions = Versions(state, out)
         self._state = state
         self._out = out
         self._transcript = transcript
@@ -94,7 +98,7 @@ class Phasing:
         """Take the transition that these signals set off, if any: from here on the old phase is over."""
         state = self._state
         transition = self._machine.advance(signals, state.facts)
-        self.weighed.append(Weighed(state.turn, state.phase, tuple(signals), state.facts, transition))
+        self.weighed.append(Weighed(state.turn, state.flow, state.phase, tuple(signals), state.facts, transition))
         if transition is None:
             return False
         self._doing.leave_phase()
@@ -109,6 +113,8 @@ class Phasing:
     def enter(self) -> None:
         """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
         state = self._state
+        if self.versions.take(self._machine.phase):
+            self._go_by(self._machine.phase)
         state.phase = state.flow.by_name[self._machine.phase]
         state.language = self._saying.speech.language = language_for(state.locale)
         state.epoch = Epoch(state.epoch + 1)
@@ -119,6 +125,14 @@ class Phasing:
         self.timed_out = False
         self._hearing.enter_phase(state.phase)
         self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
+
+    def _go_by(self, phase: str) -> None:
+        """Another version of the agent holds from here on, in which the call is in this phase."""
+        self._machine.close()
+        self._machine = PhaseMachine(self._state.flow)
+        self._machine.set_phase(phase)
+        self._hearing.agent_changed()
+        self._doing.agent_changed()
 
     def put_in_force_again(self) -> None:
         """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
@@ -189,6 +203,8 @@ class Phasing:
             return False
         self._not_reached = state.phase.name
         self._hearing.leave_phase()
+        if self.versions.lead_back(self._in_force):
+            self._go_by(self._in_force)
         self._machine.set_phase(self._in_force)
         self.enter()
         return True

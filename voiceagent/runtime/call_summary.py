@@ -16,6 +16,7 @@ __all__ = [
     "StandbySeen",
     "ToolSeen",
     "TurnSeen",
+    "VersionSeen",
 ]
 
 
@@ -119,6 +120,19 @@ class StandbySeen:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """A version of the agent to which its author has changed it in mid-call."""
+
+    version: str
+    at_ms: int
+    changes: list[str]
+    used_ms: int | None
+    """When the call entered a phase with it; None where it never did."""
+    forgotten: list[str]
+    """Facts and grants that the version did not know."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallSummary:
     """A call in figures. Everything can be read off the journal."""
 
@@ -146,6 +160,7 @@ class CallSummary:
     standbys: list[StandbySeen] = field(default_factory=list[StandbySeen])
     renewals: int = 0
     """How often a model session was replaced by another one in the middle of a phase."""
+    versions: list[VersionSeen] = field(default_factory=list[VersionSeen])
     transcript: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(who, what was heard), in order; fillers in round brackets."""
 

@@ -28,6 +28,7 @@ from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.manners import Manners
 from voiceagent.runtime.mouth import Mouth, recordable
 from voiceagent.runtime.spoken_text import ReplyText, between_words
+from voiceagent.spec.flow import Flow
 
 __all__ = ["CascadeVoice"]
 
@@ -47,7 +48,8 @@ class CascadeVoice:
         ears: Ears,
         manners: Manners,
         end_of_turn: EndOfTurn | None = None,
-        model: ReplyModel,
+        model: Callable[[Flow], ReplyModel],
+        flow: Flow,
         leg: Leg,
         clock: Clock,
         tasks: CallTasks,
@@ -57,7 +59,10 @@ class CascadeVoice:
         self._end_of_turn = end_of_turn
         self._audio_in = leg.audio_in
         self._clock = clock
-        self._model = model
+        self._open_model = model
+        self._model = model(flow)
+        self._left: list[ReplyModel] = []
+        """Handles for the agent as it was: replies may still be made by them."""
         self._tasks = tasks
         self._post = post
         self._ears = ears
@@ -88,6 +93,11 @@ class CascadeVoice:
     def language(self) -> Language:
         """What is spoken now."""
         return self._manners.language
+
+    def use(self, flow: Flow) -> None:
+        """Think with this flow from the next request on."""
+        self._left.append(self._model)
+        self._model = self._open_model(flow)
 
     def prime(self, prime: PrimePhase) -> None:
         """Nothing has to be made ready: the next request carries it all."""
@@ -215,7 +225,8 @@ class CascadeVoice:
         for task in self._replies.values():
             task.cancel()
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._model.close)
+            for model in (*self._left, self._model):
+                closing.push_async_callback(model.close)
             closing.callback(self.mouth.close)
             closing.callback(self._manners.close)
 

@@ -22,6 +22,7 @@ from voiceagent.runtime.call_summary import (
     StandbySeen,
     ToolSeen,
     TurnSeen,
+    VersionSeen,
 )
 from voiceagent.runtime.journal_file import Entry, Journal, JournalHeader, decode_effect
 from voiceagent.runtime.recording import STOPPED
@@ -84,6 +85,7 @@ class Inspection:
         self._tokens: dict[str, PhaseTokens] = {}
         self._standbys: list[StandbySeen] = []
         self._renewals = 0
+        self._versions: list[VersionSeen] = []
         self._own_words: dict[str, list[str]] = {}
         """Reply → its words so far, for those that a speech model may turn out to say itself."""
         self._said_by_itself: dict[str, UtteranceId] = {}
@@ -121,6 +123,8 @@ class Inspection:
                 self._reply_goes_on(entry.event)
             case ev.ToolFinished() | ev.ToolFailed() | ev.PrefetchFinished() | ev.PrefetchFailed():
                 self._tool_ended(entry.at_ms, entry.event)
+            case ev.AgentChanged(version, changes=changes):
+                self._versions.append(VersionSeen(version, self._since(entry.at_ms), list(changes), None, []))
             case ev.HostEvent(name, payload) if name == STOPPED:
                 self._problems.append(f"recording stopped: {(payload or {}).get('reason')}")
             case _:
@@ -253,8 +257,15 @@ class Inspection:
                 self._play(values["reply"], UtteranceId(values["utterance"]))
             case "RenewVoice":
                 self._renewals += 1
+            case "UseVersion":
+                self._use(values["version"], at_ms, list(values["forgotten"]))
             case _:
                 pass
+
+    def _use(self, version: str, at_ms: int, forgotten: list[str]) -> None:
+        for number, seen in enumerate(self._versions):
+            if seen.version == version and seen.used_ms is None:
+                self._versions[number] = replace(seen, used_ms=self._since(at_ms), forgotten=forgotten)
 
     def _begin_tool(self, key: str, tool: str, at_ms: int, *, prefetch: bool) -> None:
         self._tools[key] = ToolSeen(tool, self._since(at_ms), None, "open", None, prefetch)
@@ -314,6 +325,7 @@ class Inspection:
             tokens=list(self._tokens.values()),
             standbys=self._standbys,
             renewals=self._renewals,
+            versions=self._versions,
             transcript=list(self._words_heard()),
         )
 

@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from voiceagent.errors import PhaseError, Source, nearest
+from voiceagent.runtime.fresh_modules import PREFIX, FreshSource, from_source_only
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Tool
 
-__all__ = ["agent_folder", "is_agent", "load_flow"]
+__all__ = ["agent_folder", "is_agent", "load_flow", "prompt_folder"]
 
 _MOST_PROMPT_BYTES = 64 * 1024
 _PACKAGE_FILE = "__init__.py"
@@ -40,11 +41,11 @@ def load_flow(agent: str | Path) -> Flow:
     """
     with _readable(Path(agent)):
         folder = agent_folder(agent)
-        package = f"voiceagent_agent_{re.sub(r'[^a-zA-Z0-9_]', '_', folder.name)}_{_digest(folder)}_{next(_loads)}"
+        package = f"{PREFIX}{re.sub(r'[^a-zA-Z0-9_]', '_', folder.name)}_{_digest(folder)}_{next(_loads)}"
         with _in_the_authors_words(folder, package):
             flow = _flow_in(folder, package)
             flow.facts.try_to_begin()
-        prompts = _prompts(folder.parent.parent / "prompts", folder.name)
+        prompts = _prompts(prompt_folder(folder))
         return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
 
 
@@ -82,6 +83,11 @@ def agent_folder(agent: str | Path) -> Path:
     return folder.resolve()
 
 
+def prompt_folder(folder: Path) -> Path:
+    """Return where the prompts of the agent in this folder are."""
+    return folder.parent.parent / "prompts" / folder.name
+
+
 def _flow_in(folder: Path, package: str) -> Flow:
     module = _imported(folder, package)
     declared = getattr(module, "FLOW", None)
@@ -107,8 +113,10 @@ def _imported(folder: Path, name: str) -> ModuleType:
     """Import the agent's folder; beside a flow in YAML it needs no code of its own."""
     file, inside = folder / _PACKAGE_FILE, [str(folder)]
     spec: ModuleSpec | None
+    from_source_only()
     if file.is_file():
-        spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
+        source = FreshSource(name, str(file))
+        spec = importlib.util.spec_from_file_location(name, file, loader=source, submodule_search_locations=inside)
     else:
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = inside
@@ -190,11 +198,11 @@ def _fields_of(title: str) -> list[str]:
     return list(getattr(declared, "model_fields", ()))
 
 
-def _prompts(root: Path, agent: str) -> dict[str, Prompt]:
+def _prompts(folder: Path) -> dict[str, Prompt]:
     """Read every Markdown file of the agent's prompt folder; a link that leads out of it is refused."""
     prompts: dict[str, Prompt] = {}
-    inside = (root / agent).resolve()
-    for file in sorted((root / agent).rglob("*.md")):
+    inside = folder.resolve()
+    for file in sorted(folder.rglob("*.md")):
         if file.is_dir():
             continue
         if not file.is_file():  # a link that leads nowhere, or round in a circle
@@ -207,7 +215,7 @@ def _prompts(root: Path, agent: str) -> dict[str, Prompt]:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError as exc:
             raise PhaseError("the prompt is not UTF-8", source=Source(str(file))) from exc
-        prompts[file.relative_to(root).as_posix()] = Prompt(text, Source(str(file), 1))
+        prompts[file.relative_to(folder.parent).as_posix()] = Prompt(text, Source(str(file), 1))
     return prompts
 
 

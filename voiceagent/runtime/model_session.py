@@ -51,6 +51,10 @@ class Setups:
         self._audio_out = audio_out if audio_out in capabilities.audio_out else capabilities.audio_out[0]
         self._time_zone = time_zone
 
+    def use(self, flow: Flow) -> None:
+        """The agent has been changed: phases and tools are those of this flow."""
+        self._flow = flow
+
     def of(self, request: ModelRequest, manner: Manner) -> SessionSetup:
         """Return what is to be in force for this request."""
         setup = self._setup(request.phase, request.epoch, request.prompt, self.late(request), request.tools, manner)

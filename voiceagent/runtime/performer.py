@@ -19,6 +19,7 @@ from voiceagent.runtime.journal import JournalWriter
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.left_behind import transferred_to
 from voiceagent.runtime.tones import LineTones
+from voiceagent.spec.flow import Flow
 from voiceagent.tools.executor import CallTools
 from voiceagent.tools.vault import Vault
 
@@ -47,9 +48,10 @@ class Performer:
         clock: Clock,
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
-        locale: str,
+        flow: Callable[[], Flow],
         tones: LineTones,
     ) -> None:
+        """`flow` says what the call goes by at that moment."""
         self._voice = voice
         self._leg = leg
         self._tools = tools
@@ -59,7 +61,7 @@ class Performer:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._locale = locale
+        self._flow = flow
         self._tones = tones
         self._reads: dict[ToolCallId, asyncio.Task[None]] = {}
         self._writes: dict[ToolCallId, asyncio.Task[None]] = {}
@@ -114,6 +116,8 @@ class Performer:
                 self._tasks.start(self._transfer(effect))
             case fx.HangUp(reason, drain):
                 self._tasks.start(self._hang_up(reason, drain=drain))
+            case fx.UseVersion():
+                self._voice.use(self._flow())
             case fx.ReportProblem("limit reached", limit):
                 _log.warning("call %s: the %s is reached", self._journal.call, limit)
             case fx.ServeFromCache() | fx.NoteDecision() | fx.ReportProblem():
@@ -206,7 +210,7 @@ class Performer:
     def _announcement(self, transfer: fx.Transfer) -> Announcement | None:
         if not transfer.announce:
             return None
-        return Announcement(transfer.announce, self._locale, transfer.accept)
+        return Announcement(transfer.announce, self._flow().locale, transfer.accept)
 
     def _not_transferred(self, target: str, reason: str) -> None:
         _log.warning("call %s: transfer failed: %s", self._journal.call, reason)

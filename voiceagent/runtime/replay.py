@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from voiceagent.core.codec import encode_outgoing
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.events import CallResumed
+from voiceagent.core.events import AgentChanged, CallResumed
 from voiceagent.errors import JournalError
 from voiceagent.runtime.journal_file import Entry, Journal, JournalHeader
 from voiceagent.spec.flow import Flow
 
-__all__ = ["Difference", "ReplayResult", "replay", "require_same_flow"]
+__all__ = ["Difference", "ReplayResult", "changes_of_agent", "replay", "require_same_flow"]
 
 _ANYWAY = "; `other_flow` (`--other-flow`) replays it all the same"
 
@@ -56,17 +57,29 @@ class ReplayResult:
         return self.difference is None
 
 
-def replay(journal: Journal, flow: Flow, *, other_flow: bool = False, until: int | None = None) -> ReplayResult:
+def replay(
+    journal: Journal,
+    flow: Flow,
+    *,
+    other_flow: bool = False,
+    until: int | None = None,
+    versions: Mapping[str, Flow] | None = None,
+) -> ReplayResult:
     """Feed a journal's events to a fresh conversation and compare its effects, up to the first that differs.
 
     With `until`, the last event that is replayed, from 1, the conversation is left as it stood after it.
 
-    Raises JournalError for a flow or prompts that are not those of the journal. With `other_flow` they may differ, and
+    `versions` are those that the agent had later in the call, where it was changed meanwhile.
+
+    Raises JournalError for a flow or prompts that are not those of the journal, and for a change of the agent to a
+    version that is not there. With `other_flow` they may differ, and
     so may the hashes of what a model was shown: they only say that a text has changed, not that a decision has.
     """
     if not other_flow:
         require_same_flow(journal.header, flow)
     conversation = Conversation(flow, journal.header.inherited)
+    for number, changed in changes_of_agent(journal, until=until):
+        conversation.prepare(changed.version, _version(number, changed, versions or {}))
     entries = journal.entries[:until]
     for number, entry in enumerate(entries, start=1):
         replayed = [encode_outgoing(outgoing) for outgoing in conversation.handle(entry.event, entry.at_ms)]
@@ -77,6 +90,24 @@ def replay(journal: Journal, flow: Flow, *, other_flow: bool = False, until: int
         if difference is not None:
             return ReplayResult(conversation, number, difference)
     return ReplayResult(conversation, len(entries), None)
+
+
+def changes_of_agent(journal: Journal, *, until: int | None = None) -> list[tuple[int, AgentChanged]]:
+    """Return where the agent was changed in mid-call, as the number of the event, from 1, and the event."""
+    numbered = enumerate(journal.entries[:until], start=1)
+    return [(number, entry.event) for number, entry in numbered if isinstance(entry.event, AgentChanged)]
+
+
+def _version(number: int, changed: AgentChanged, versions: Mapping[str, Flow]) -> Flow:
+    flow = versions.get(changed.version)
+    if flow is None:
+        raise JournalError(
+            f"the agent was changed in this call, by event {number}, to version {changed.version}, which is not there: "
+            f"what came before it can be replayed (`--until {number - 1}`)"
+        )
+    if (flow.sha256, flow.prompt_hashes) != (changed.flow_sha256, dict(changed.prompts)):
+        raise JournalError(f"what is kept as version {changed.version} of the agent is not what event {number} says")
+    return flow
 
 
 def _was_stopped_after(journal: Journal, number: int) -> bool:

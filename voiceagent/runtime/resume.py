@@ -11,7 +11,7 @@ from voiceagent.core.events import CallResumed, CallStarted, LegAttached
 from voiceagent.errors import JournalError
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.journal_file import Journal
-from voiceagent.runtime.replay import require_same_flow
+from voiceagent.runtime.replay import changes_of_agent, require_same_flow
 from voiceagent.spec.flow import Flow
 
 __all__ = ["Folded", "Folding", "fold", "may_go_on_with"]
@@ -58,7 +58,7 @@ def may_go_on_with(journal: Journal, incoming: IncomingCall) -> bool:
 def fold(journal: Journal, flow: Flow) -> Folded:
     """Feed a journal's events to a fresh conversation; what they caused has been done.
 
-    Raises JournalError where flow or prompts are not those of the call, or it had not begun.
+    Raises JournalError where flow or prompts are not those of the call, they were changed in it, or it had not begun.
     """
     steps = _steps(journal, flow)
     while True:
@@ -90,6 +90,8 @@ class Folding:
 
 
 def _steps(journal: Journal, flow: Flow) -> Generator[None, None, Folded]:
+    if changes_of_agent(journal):
+        raise JournalError("its agent was changed while it went on: only calls that keep one version are gone on with")
     require_same_flow(journal.header, flow)
     started = next((entry for entry in journal.entries if isinstance(entry.event, CallStarted)), None)
     if started is None or not isinstance(started.event, CallStarted):

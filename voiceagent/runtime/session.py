@@ -19,7 +19,7 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.in_time import within
 from voiceagent.logs import LoggedCall, log_failure, logged_call
-from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModelEngine, SpeechModelEngine, Voice
+from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModel, ReplyModelEngine, SpeechModelEngine, Voice
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
@@ -138,6 +138,14 @@ class Session:
         if self._voice is None:
             return False
         self.post(ev.HostEvent(name, payload))
+        return True
+
+    def take(self, flow: Flow, changed: ev.AgentChanged) -> bool:
+        """Let the call go on with another version of its agent; False before it has begun."""
+        if self._voice is None:
+            return False
+        self._conversation.prepare(changed.version, flow)
+        self.post(changed)
         return True
 
     def stop(self) -> None:
@@ -296,12 +304,16 @@ class Session:
             ears=ears,
             manners=Manners(engines, manner, audio_in=leg.audio_in, audio_out=leg.audio_out),
             end_of_turn=engines.end_of_turn,
-            model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
+            model=self._model_for,
+            flow=flow,
             leg=leg,
             clock=self._services.clock,
             tasks=tasks,
             post=self.post,
         )
+
+    def _model_for(self, flow: Flow) -> ReplyModel:
+        return self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone)
 
     def _performer_of(self, voice: Voice, journal: JournalWriter, tasks: CallTasks) -> Performer:
         services = self._services
@@ -317,7 +329,7 @@ class Session:
             clock=services.clock,
             tasks=tasks,
             post=self.post,
-            locale=self._flow.locale,
+            flow=lambda: self._conversation.state.flow,
             tones=self._tones,
         )
 

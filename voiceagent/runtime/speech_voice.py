@@ -148,6 +148,13 @@ class SpeechVoice:
         """Have the words of what goes on, where no model hears it."""
         self._cascade.transcribe_so_far(utterance, hints)
 
+    def use(self, flow: Flow) -> None:
+        """Give sessions what this flow says; what was made ready is of the one before."""
+        self._flow = flow
+        self._setups.use(flow)
+        self._cascade.use(flow)
+        self._standbys.close()
+
     # --- phases ------------------------------------------------------------------------------------------------------
 
     def swap(self, swap: SwapPhase) -> None:

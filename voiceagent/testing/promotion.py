@@ -16,7 +16,9 @@ import yaml
 from voiceagent.core import events as ev
 from voiceagent.core.ids import FetchId, ToolCallId, UtteranceId
 from voiceagent.core.sealing import Handle, handle_text, handles_in
+from voiceagent.errors import JournalError
 from voiceagent.runtime.journal_file import Entry, Journal, decode_effect
+from voiceagent.runtime.replay import changes_of_agent
 from voiceagent.spec.expects import Choice
 from voiceagent.spec.flow import Flow
 from voiceagent.testing.pseudonyms import Pseudonyms
@@ -36,7 +38,14 @@ def promoted(journal: Journal, flow: Flow, *, agent: str) -> str:
 
     `agent` is how the file names the flow. Caller's names, dates, amounts and numbers that tools have told are
     replaced, secrets are made up, the caller's number is left out; what callers say of themselves in other words stays.
+
+    Raises JournalError for a call whose agent was changed in it: a scripted conversation has one.
     """
+    for number, changed in changes_of_agent(journal):
+        raise JournalError(
+            f"the agent was changed in this call, by event {number}, to version {changed.version}: "
+            "a scripted conversation is one with an agent that stays as it is"
+        )
     reading = _Reading(Pseudonyms(seed=str(journal.header.call), kept=_words_of(flow)))
     for entry in journal.entries:
         reading.take(entry)

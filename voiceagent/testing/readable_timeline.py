@@ -72,6 +72,8 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return "agent    is silent"
         case ev.HostEvent(name):
             return f"host     {name}"
+        case ev.AgentChanged(version):
+            return f"host     the agent is changed to {version}"
         case ev.ServerStops():
             return "host     the server stops"
         case ev.LimitReached(limit):
@@ -98,6 +100,8 @@ def _effect(effect: fx.Effect) -> str | None:
             return f"fetch    {fetch} serves {call} ({how})"
         case fx.CancelTool(call):
             return f"tool     {call} is called off"
+        case fx.UseVersion(version):
+            return f"phase    of {version} from here on"
         case fx.NoteDecision(what, reason, waited_ms):
             return f"floor    {what} after {waited_ms} ms: {reason}"
         case fx.ReportProblem(what, reason):

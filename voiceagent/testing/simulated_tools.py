@@ -67,7 +67,7 @@ class SimulatedTools:
         return CallTools(
             self._executor,
             call=call,
-            flow=self._flow,
+            flow=lambda: self._flow,
             vault=vault,
             authority=lambda: conversation.authority,
             facts=lambda: cast("Mapping[str, JsonValue]", conversation.state.facts.known()),

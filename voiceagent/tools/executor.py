@@ -72,7 +72,7 @@ class ToolExecutor:
         return CallTools(
             self,
             call=call,
-            flow=conversation.state.flow,
+            flow=lambda: conversation.state.flow,
             vault=vault,
             authority=lambda: conversation.authority,
             facts=known_facts,
@@ -81,14 +81,14 @@ class ToolExecutor:
 
 
 class CallTools:
-    """Runs the tools of one call; `authority` and `facts` are what holds in it at the moment they are called."""
+    """Runs the tools of one call; `flow`, `authority` and `facts` are what holds in it when they are called."""
 
     def __init__(
         self,
         executor: ToolExecutor,
         *,
         call: CallId,
-        flow: Flow,
+        flow: Callable[[], Flow],
         vault: Vault,
         authority: Callable[[], Authority],
         facts: Callable[[], Mapping[str, JsonValue]],
@@ -103,13 +103,8 @@ class CallTools:
         self._facts = facts
         self._caller_number = caller_number
         self._runner = ToolRunner(
-            executor, call=call, vault=vault, facts=facts, most_bytes=flow.limits.max_result_bytes
+            executor, call=call, vault=vault, facts=facts, most_bytes=flow().limits.max_result_bytes
         )
-        self._prefetched = {
-            prefetch.tool.name: prefetch.tool
-            for edge in (*flow.transitions, *(edge for phase in flow.phases for edge in phase.transitions))
-            for prefetch in edge.prefetch
-        }
 
     async def run(self, start: StartTool, epoch: Epoch) -> ToolFinished | ToolCallFailed:
         """Run a tool that was asked for in this phase epoch, and return what came of it.
@@ -178,7 +173,7 @@ class CallTools:
         authority = self._authority()
         # The conversation has counted this call already when it decided to start it.
         without_this = replace(authority, tool_calls=authority.tool_calls - 1)
-        return decide(self._flow, without_this, name=start.tool, epoch=epoch)
+        return decide(self._flow(), without_this, name=start.tool, epoch=epoch)
 
     def _forbidden(self, start: StartTool, epoch: Epoch) -> str | None:
         tool = self._decided(start, epoch)
@@ -186,7 +181,7 @@ class CallTools:
 
     def _permitted_fetch(self, fetch: Fetch) -> Run | Failed:
         """A fetch runs between phases, so no phase has to offer its tool: a transition of the flow has to name it."""
-        tool = self._prefetched.get(fetch.tool)
+        tool = self._prefetched(fetch.tool)
         if tool is None or tool.effect != "read" or tool.sealed or tool.attempts:
             return Failed("refused", f"{fetch.tool} is nothing that can be fetched ahead")
         if (forbidden := self._forbidden_fetch(tool)) is not None:
@@ -233,8 +228,15 @@ class CallTools:
             idempotency_key=key,
         )
 
+    def _prefetched(self, name: str) -> Tool | None:
+        flow = self._flow()
+        edges = (*flow.transitions, *(edge for phase in flow.phases for edge in phase.transitions))
+        named = (prefetch.tool for edge in edges for prefetch in edge.prefetch)
+        return next((tool for tool in named if tool.name == name), None)
+
     def _declared(self, name: str) -> Tool | None:
-        tools = (*self._flow.tools, *(tool for phase in self._flow.phases for tool in phase.tools))
+        flow = self._flow()
+        tools = (*flow.tools, *(tool for phase in flow.phases for tool in phase.tools))
         return next((tool for tool in tools if tool.name == name), None)
 
     # --- who are they ------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from pydantic import JsonValue
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.text import Text
 
 from voiceagent.cli.chatting.questions import Answer
 from voiceagent.cli.chatting.story import Told
+from voiceagent.cli.diff import lines_of
+from voiceagent.runtime.reloading import NotTaken, Saved
 
 __all__ = ["JsonPaper", "Paper", "PersonPaper"]
 
@@ -24,6 +27,7 @@ _COLOURS = {
     "filler": "italic yellow",
     "you": "bold cyan",
     "phase": "bold magenta",
+    "changed": "bold magenta",
     "problem": "bold red",
     "failed": "red",
 }
@@ -45,6 +49,10 @@ class Paper(Protocol):
 
     def note(self, text: str) -> None:
         """Something is to be known that is no part of the call."""
+        ...
+
+    def saved(self, saved: Saved) -> None:
+        """The agent's files have been changed."""
         ...
 
     def invite(self) -> None:
@@ -74,6 +82,14 @@ class JsonPaper:
     def note(self, text: str) -> None:
         """Write what is no part of the call."""
         _write({"what": "note", "text": text})
+
+    def saved(self, saved: Saved) -> None:
+        """Write what has changed, or why it is not taken."""
+        if isinstance(saved, NotTaken):
+            _write({"what": "not taken", "reasons": list(saved.reasons)})
+        else:
+            changes: list[JsonValue] = [asdict(change) for change in saved.changes]
+            _write({"what": "changed", "version": saved.event.version, "files": list(saved.files), "changes": changes})
 
     def invite(self) -> None:
         """Nothing has happened."""
@@ -134,6 +150,21 @@ class PersonPaper:
     def note(self, text: str) -> None:
         """Write what is no part of the call."""
         self._line("", text)
+
+    def saved(self, saved: Saved) -> None:
+        """Write what has changed, or why it is not taken; it may come while somebody types."""
+        invited = self._invited
+        if isinstance(saved, NotTaken):
+            for reason in saved.reasons:
+                self._line("failed", reason)
+            self._line("", "not taken: the agent is as it was")
+        else:
+            self._line("changed", ", ".join(saved.files))
+            for line in lines_of(saved.changes):
+                self._line("", line)
+            self._line("", "taken when the call enters a phase")
+        if invited:
+            self.invite()
 
     def invite(self) -> None:
         """Write the prompt, where somebody is there to see it."""
@@ -200,6 +231,9 @@ def _other(told: Told) -> tuple[str, str]:
             announced = f", who is told: {about['announce']}" if about["announce"] else ""
             asked = f", and asked: {about['accept']}" if about["accept"] else ""
             return "transfer", f"the caller is handed over to {about['target']}{announced}{asked}"
+        case "version":
+            forgotten = ", ".join(map(str, cast("list[JsonValue]", about["forgotten"])))
+            return "changed", f"the agent from here on{f'; forgotten: {forgotten}' if forgotten else ''}"
         case "ended":
             return "ended", str(about["reason"])
         case _:

@@ -145,7 +145,7 @@ def why(conversation: Conversation, last: LastTurn) -> Answer:
     lines = [f"turn {state.turn}"]
     lines += [f"in {request.phase} the model was offered: {', '.join(request.tools) or 'nothing'}" for request in shown]
     lines.append(f"it asked for: {', '.join(asked) or 'nothing'}" if shown else "no model was asked")
-    told = [_verdicts(state.flow, weighed) for weighed in decided] or [_untried(state.flow, state.phase, state.facts)]
+    told = [_verdicts(weighed) for weighed in decided] or [_untried(state.flow, state.phase, state.facts)]
     lines += [line for verdicts in told for line in _verdict_lines(verdicts)]
     about: dict[str, JsonValue] = {
         "turn": state.turn,
@@ -189,7 +189,9 @@ class _Verdicts:
     of: tuple[_Verdict, ...]
 
 
-def _verdicts(flow: Flow, weighed: Weighed) -> _Verdicts:
+def _verdicts(weighed: Weighed) -> _Verdicts:
+    flow = weighed.flow
+
     def verdict(edge: Transition) -> str:
         if edge is weighed.taken:
             return "taken"

@@ -28,6 +28,7 @@ What = Literal[
     "served",
     "keys out",
     "transfer",
+    "version",
     "problem",
     "ended",
 ]
@@ -114,6 +115,8 @@ class Story:
                 yield "keys out", {"keys": digits}
             case fx.Transfer(target, announce, accept):
                 yield "transfer", {"target": target, "announce": announce, "accept": accept}
+            case fx.UseVersion(version, forgotten):
+                yield "version", {"version": version, "forgotten": list(forgotten)}
             case fx.ReportProblem(what, reason):
                 yield "problem", {"problem": what, "reason": reason}
             case _:

@@ -71,6 +71,10 @@ class TypedCall:
             self._over = True
             self._news.set()
 
+    def take(self, flow: Flow, changed: ev.AgentChanged) -> bool:
+        """Go on with another version of the agent; False before the call has begun."""
+        return self._session.take(flow, changed)
+
     # --- what the caller does ---
 
     async def says(self, line: str) -> None:

@@ -1,0 +1,143 @@
+"""Reloading: whoever writes an agent saves a file, and the call that they are in goes on with what it says now.
+
+For development only, whatever the caller's device is: on the telephone a call keeps the agent that answered it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from voiceagent.core.events import AgentChanged
+from voiceagent.errors import OperatorError, PhaseError
+from voiceagent.ports import Clock
+from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of, read_files
+from voiceagent.runtime.loader import agent_folder, load_flow
+from voiceagent.spec.difference import Change, differences
+from voiceagent.spec.flow import Flow
+from voiceagent.spec.verify import verify
+
+__all__ = ["NewVersion", "NotTaken", "Reloading", "Saved"]
+
+_LOOKS_EVERY_MS = 300
+_WRITTEN_WITHIN_MS = 100
+"""Editors write a file in several steps, and several files one after the other."""
+_FOR_THE_NEXT_CALL = "it holds for the next call; this one goes on as it was"
+
+_Stamps = dict[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What was saved is taken: the call goes on with it from the next entry into a phase."""
+
+    flow: Flow
+    event: AgentChanged
+    files: tuple[str, ...]
+    """Those that have changed."""
+    changes: tuple[Change, ...]
+    """What they say otherwise; none where only code did change, of which a flow says the names."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """What was saved is not taken: the agent is as it was."""
+
+    reasons: tuple[str, ...]
+    """Each with its file and line."""
+
+
+Saved = NewVersion | NotTaken
+
+
+class Reloading:
+    """Follows the files of one agent during one call."""
+
+    def __init__(self, agent: str | Path, flow: Flow, *, kept: KeptVersions, clock: Clock) -> None:
+        """The call begins with `flow`. Raises OperatorError where that version cannot be kept."""
+        self._folder = agent_folder(agent)
+        self._flow = flow
+        self._kept = kept
+        self._clock = clock
+        self._stamps = self._now()
+        self._files = read_files(self._folder)
+        kept.keep(self._files)
+
+    async def follow(self, take: Callable[[Flow, AgentChanged], bool], tell: Callable[[Saved], None]) -> None:
+        """Have every change taken and told, until this is cancelled; `take` says whether the call has begun."""
+        while True:
+            saved = await self.next()
+            if isinstance(saved, NewVersion):
+                while not take(saved.flow, saved.event):
+                    await self._clock.sleep(_LOOKS_EVERY_MS)
+            tell(saved)
+
+    async def next(self) -> Saved:
+        """Return what comes of the next change that makes a difference.
+
+        All in a thread: an author's modules and disks may take their time, and somebody may be speaking.
+        """
+        while True:
+            await self._clock.sleep(_LOOKS_EVERY_MS)
+            stamps = await asyncio.to_thread(self._now)
+            if stamps == self._stamps:
+                continue
+            await self._clock.sleep(_WRITTEN_WITHIN_MS)
+            if await asyncio.to_thread(self._now) != stamps:
+                continue
+            self._stamps = stamps
+            saved = await asyncio.to_thread(self._saved)
+            if saved is not None:
+                return saved
+
+    def _saved(self) -> Saved | None:
+        try:
+            files = read_files(self._folder)
+            if files.version == self._files.version:
+                return None
+            flow = load_flow(self._folder)
+            if read_files(self._folder).version != files.version:
+                return None  # it goes on being written: that is seen with the next look
+        except PhaseError as exc:
+            return NotTaken((str(exc),))
+        except OSError:
+            return None  # gone in between, as editors do it
+        reasons = (*(str(found) for found in verify(flow) if found.severity == "error"), *self._for_good(flow))
+        if reasons:
+            return NotTaken(reasons)
+        try:
+            self._kept.keep(files)
+        except OperatorError as exc:
+            return NotTaken((str(exc),))
+        return self._taken(flow, files)
+
+    def _taken(self, flow: Flow, files: AgentFiles) -> NewVersion:
+        changes = tuple(differences(self._flow, flow))
+        changed = files.changed_since(self._files)
+        said = tuple(dict.fromkeys(f"{change.of} {change.name}: {change.what or 'as a whole'}" for change in changes))
+        event = AgentChanged(
+            files.version, self._files.version, flow.sha256, flow.prompt_hashes, said or tuple(changed)
+        )
+        self._flow, self._files = flow, files
+        return NewVersion(flow, event, changed, changes)
+
+    def _for_good(self, flow: Flow) -> list[str]:
+        """Return what cannot be otherwise in a call that has begun."""
+        now = (("name", self._flow.name, flow.name), ("locale", self._flow.locale, flow.locale))
+        return [
+            f"{flow.source}: the flow's {what} was {before!r} and is {after!r}: {_FOR_THE_NEXT_CALL}"
+            for what, before, after in now
+            if before != after
+        ]
+
+    def _now(self) -> _Stamps:
+        stamps: _Stamps = {}
+        for name, file in files_of(self._folder):
+            try:
+                found = file.stat()
+            except OSError:
+                continue
+            stamps[name] = (found.st_mtime_ns, found.st_size, found.st_ino)
+        return stamps
