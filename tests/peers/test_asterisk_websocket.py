@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,24 @@ async def test_the_last_word_is_heard_before_the_agent_hangs_up(exchange: Exchan
             assert said in b"".join(packet.mulaw for packet in phone.heard)
         else:
             assert len(phone.heard_of(LOW)) >= 50
+
+
+async def test_a_call_of_which_the_dial_plan_says_nothing_is_not_taken_for_the_one_before(
+    exchange: Exchange, tmp_path: Path
+):
+    """Asterisk keeps what was said of that one, and connects with it once more."""
+    async with open_desk(exchange.agent_port) as desk, AsyncExitStack() as lines:
+        await lines.enter_async_context(calling(exchange, "ws-json-ulaw", tmp_path))
+        first = await asyncio.wait_for(desk.calls.get(), 10)
+        assert first.incoming.caller_number == "+493012345678"
+        bare = await lines.enter_async_context(calling(exchange, "bare", tmp_path))
+        second = await asyncio.wait_for(desk.calls.get(), 10)
+        assert second.incoming.call != first.incoming.call
+        assert (second.incoming.caller_number, second.incoming.parameters) == (None, {})
+        assert second.leg.counts["query of another call"] == 1
+        second.say("a1", HIGH, 600)
+        await second.until(lambda: second.reached("a1"))
+        assert len(bare.heard_of(HIGH)) >= 29
 
 
 async def test_a_caller_who_hangs_up_is_gone_and_does_not_come_back(exchange: Exchange, tmp_path: Path):
