@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from tests.peers.phone import now_ms, tone
@@ -121,7 +121,7 @@ async def open_desk(
 class Relay:
     """Stands between two ends of a connection: cuts it, or notes when what came through."""
 
-    def __init__(self, to_port: int, *, withholds: bytes = b"") -> None:
+    def __init__(self, to_port: int, *, withholds: Sequence[bytes] = ()) -> None:
         """`withholds`: what is kept from the near end where the far end sends it."""
         self._to_port = to_port
         self._withheld = withholds
@@ -141,15 +141,18 @@ class Relay:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
         self._writers |= {writer, far_writer}
-        with suppress(ConnectionError):
-            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer, noted=True))
+        await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer, noted=True))
+        self._writers -= {writer, far_writer}
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, noted: bool = False) -> None:
-        while data := await reader.read(65_536):
-            if noted:
-                self.passed.append((now_ms(), data))
-                data = data.replace(self._withheld, b"") if self._withheld else data
-            writer.write(data)
+        """Pass on what one end sends. Whichever way that ends, the other end is told: a reset is an end, too."""
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if noted:
+                    self.passed.append((now_ms(), data))
+                    for withheld in self._withheld:
+                        data = data.replace(withheld, b"")
+                writer.write(data)
         writer.close()
 
     def cut(self) -> None:

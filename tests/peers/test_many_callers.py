@@ -33,8 +33,8 @@ SENTENCE_MS, GOODBYE_MS = 70 * 65, 10 * 65
 STAY = ["ws-json-ulaw", "ws-plain-ulaw", "ws-json-slin16", "ws-plain-slin16", "as8", "as16"]
 LEAVE = ["ws-json-ulaw", "as8"]
 GIVE_UP = ["late-json-ulaw", "late-plain-slin16"]
-ANSWERS = b'\x81\x15{"command": "ANSWER"}'
-"""The frame that ends the ringing: whose answer gets lost rings on."""
+ANSWERS = [b'\x81\x15{"command": "ANSWER"}', b"\x81\x06ANSWER"]
+"""The frames that end the ringing: whose answer gets lost rings on."""
 
 
 async def hears_everything(phone: Phone) -> None:
