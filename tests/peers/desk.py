@@ -121,10 +121,11 @@ async def open_desk(
 class Relay:
     """Stands between two ends of a connection: cuts it, or notes when what came through."""
 
-    def __init__(self, to_port: int, *, withholds: Sequence[bytes] = ()) -> None:
-        """`withholds`: what is kept from the near end where the far end sends it."""
+    def __init__(self, to_port: int, *, withholds: Sequence[bytes] = (), away_ms: int = 0) -> None:
+        """`withholds`: what is kept from the near end where the far end sends it; `away_ms`: how far that end is."""
         self._to_port = to_port
         self._withheld = withholds
+        self._away_ms = away_ms
         self._writers: set[asyncio.StreamWriter] = set()
         self.passed: list[tuple[float, bytes]] = []
         """What came back from the far end, and when."""
@@ -139,6 +140,7 @@ class Relay:
             self.cut()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(self._away_ms / 1000)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
         self._writers |= {writer, far_writer}
         await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer, noted=True))

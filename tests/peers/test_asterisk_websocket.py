@@ -228,8 +228,9 @@ async def test_the_agent_connects_to_an_asterisk_that_waits_for_it(exchange: Exc
 
 
 async def test_the_agent_connects_again_to_an_asterisk_whose_connection_has_broken(exchange: Exchange, tmp_path: Path):
+    """The agent is so far away that the caller, who goes on talking, is heard by nobody for a while."""
     port = free_port()
-    relay = Relay(exchange.http_port)
+    relay = Relay(exchange.http_port, away_ms=300)
     async with (
         open_desk(exchange.agent_port, asterisk_url=f"ws://127.0.0.1:{port}/media") as desk,
         relay.between(port),
