@@ -17,9 +17,9 @@ from tests.peers.recordings import understood
 pytestmark = [pytest.mark.peers, pytest.mark.engines, pytest.mark.anyio, pytest.mark.timeout(150)]
 
 SAYS = [(5_000, "01_greeting_balance"), (4_500, "03_account_number"), (4_500, "04_pin"), (12_000, "20_goodbye")]
-WAYS_IN = ["ws-json-ulaw", "ws-plain-slin16", "as8"]
+WAYS_IN = ["ws-json-ulaw", "ws-json-slin16", "ws-plain-ulaw", "ws-plain-slin16", "as8", "as16"]
 APART_S = 3
-"""Between two callers: so that the agent has not three to understand at the same moment."""
+"""Between two callers: so that the agent has not all of them to understand at the same moment."""
 
 
 def decoded(recording: Path) -> bytes:
