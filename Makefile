@@ -64,12 +64,12 @@ test-browser: $(STAMP)  ## Look at the pages in a real Chromium (its own .venv-b
 fuzz: $(STAMP)  ## Damage 200,000 messages of every telephone dialect at random; MUTATIONS=… SEED=… for more or the same
 	timeout --kill-after=10 900 $(BIN)/python -m tests.telephony.fuzz $(or $(MUTATIONS),200000) $(SEED)
 
-explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders
+explore: $(STAMP)  ## Play calls with faults of every kind, and every scripted conversation, in many orders; QUICK=1 in fewer
 	$(BIN)/python -m voiceagent.cli explore --jobs 2
-	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules 30 --runtime 10 --jobs 2
-	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime 3 --jobs 2
-	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime 3 --jobs 2
-	EXPLORED_CALLS=400 $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
+	$(BIN)/python -m voiceagent.cli test tests/conversations --schedules $(if $(QUICK),15,30) --runtime $(if $(QUICK),4,10) --jobs 2
+	$(BIN)/python -m voiceagent.cli test tests/conversations --voice in_place --runtime $(if $(QUICK),2,3) --jobs 2
+	$(BIN)/python -m voiceagent.cli test tests/conversations --voice new_session --runtime $(if $(QUICK),2,3) --jobs 2
+	EXPLORED_CALLS=$(if $(QUICK),200,400) $(BIN)/python -m pytest -q -n 2 tests/runtime/test_speech_calls_explored.py
 
 explore-mutants: $(STAMP)  ## Plant defects in copies of the package, and see that exploring catches each of them
 	$(BIN)/python -m tests.mutants

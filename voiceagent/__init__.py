@@ -5,7 +5,7 @@ from voiceagent.spec.attempts import Attempts
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
-from voiceagent.spec.flow import Flow, Limits, Phrases
+from voiceagent.spec.flow import Flow, Limits
 from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not
 from voiceagent.spec.guided import Form, GuidedDialogue, Intent, Slot
 from voiceagent.spec.hints import FromAnswer
@@ -38,6 +38,7 @@ from voiceagent.spec.phase import (
 from voiceagent.spec.prefetch import FromFact, FromItem, Prefetch
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Sealed, Tool, tool
+from voiceagent.spec.wording import Phrases, Wording
 from voiceagent.tools.context import ToolContext
 
 __version__ = "0.1.0"
@@ -101,6 +102,7 @@ __all__ = [
     "VoiceAgentError",
     "VoiceFails",
     "Wait",
+    "Wording",
     "YesNo",
     "tool",
 ]

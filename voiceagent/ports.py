@@ -17,6 +17,7 @@ from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoic
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 
 __all__ = [
     "CALL_LEASE_MS",
@@ -178,6 +179,11 @@ class RecognizerEngine(Protocol):
         """Whether utterances come out as words at the moment; where not, no new calls are taken."""
         ...
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """What it understands, as subtags such as "en"."""
+        ...
+
     def open(self, audio: AudioFormat, *, locale: str) -> RecognizerHandle:
         """Return a handle for one call."""
         ...
@@ -199,10 +205,11 @@ class WordsSpoken:
 class SynthesizerHandle(Protocol):
     """The synthesizer as one call hears it."""
 
-    def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
         """Yield the audio of `text` in the handle's format, piece by piece, as soon as it is there, and its words.
 
-        Words follow their audio; who does not know when they end yields none. Raises VoiceFailed where the engine
+        `softly`: half as loud, so that it does not take the floor; an engine that cannot is made so by who is before
+        it. Words follow their audio; who does not know when they end yields none. Raises VoiceFailed where the engine
         failed. Abandoning the iterator abandons the synthesis.
         """
         ...
@@ -221,11 +228,30 @@ class SynthesizerEngine(Protocol):
         """Whether texts come out as speech at the moment; where not, no new calls are taken."""
         ...
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SynthesizerHandle:
-        """Return a handle for one call. `voice` None is the engine's default."""
+    @property
+    def languages(self) -> Sequence[str]:
+        """What it speaks, as subtags such as "en"."""
         ...
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> SynthesizerHandle:
+        """Return a handle for one manner of speaking in one call; a call that changes it has several.
+
+        `voice` None is the engine's default; `speaking_rate` is 0.5 to 2 times as fast as the voice's own, None as it
+        is. Raises OperatorError for what the engine has not got.
+        """
+        ...
+
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
         """Synthesise `text` whole and keep it in the cache: fillers and greetings, ahead of their use."""
         ...
 
@@ -263,6 +289,11 @@ class Engines:
     def healthy(self) -> bool:
         """Whether a new call would be heard and spoken to."""
         return self.recognizer.healthy and self.synthesizer.healthy
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """What is both heard and spoken, as subtags such as "en"."""
+        return tuple(language for language in self.recognizer.languages if language in self.synthesizer.languages)
 
     def close(self) -> None:
         """Close all of them, whatever one of them raises."""
@@ -384,6 +415,10 @@ class SessionSetup:
     audio_out: AudioFormat
     known: str = ""
     """What tools have found out about the call, as a note: it is told, and is no part of the prompt."""
+    language: str | None = None
+    """The locale that is spoken; None where nobody has said."""
+    speaking_rate: float | None = None
+    """Times as fast as the voice speaks by itself; None: as it does. A model that cannot do that speaks as it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -605,7 +640,7 @@ class Voice(Protocol):
         """Transcribe what has been said of an utterance that goes on; nothing comes of it where that cannot be."""
         ...
 
-    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
+    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool, softly: bool = False) -> None:
         """Synthesise a clause and hand its audio to the leg, after everything before it."""
         ...
 

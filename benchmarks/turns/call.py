@@ -278,6 +278,7 @@ class _Recogniser:
     """The local recogniser on virtual time: it takes as long as it took; fulfils `RecognizerEngine`."""
 
     healthy = True
+    languages = ("en",)
 
     def __init__(self, kept: KeptRecogniser) -> None:
         self._kept = kept
@@ -300,19 +301,23 @@ class _Synthesizer:
     """Says what was recorded; fulfils `SynthesizerEngine`."""
 
     healthy = True
+    languages = ("en",)
 
     def __init__(self, spoken: Spoken) -> None:
         self._spoken = spoken
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _Synthesizer:
-        del audio, voice, locale
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> _Synthesizer:
+        del audio, voice, locale, speaking_rate
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
+        del softly
         yield self._spoken.say(text) or bytes([MULAW_SILENCE]) * MULAW_8K.bytes_per_ms * FRAME_MS
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
-        del text, audio, voice
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None, **manner: object) -> bytes:
+        del text, audio, voice, manner
         return b""
 
     def close(self) -> None:

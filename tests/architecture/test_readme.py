@@ -17,7 +17,9 @@ from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.verify import verify
 from voiceagent.testing import CallerScript
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("**/*.md")))
 
 
 def blocks(language: str) -> list[str]:
@@ -74,8 +76,8 @@ def test_the_steps_that_are_named_beside_it_are_steps(caller: Path) -> None:
 
 
 def commands() -> list[list[str]]:
-    """Return every command line of `voiceagent` in the README."""
-    lines = README.read_text().replace("\\\n", " ").splitlines()
+    """Return every command line of `voiceagent` in the README and the pages behind it."""
+    lines = [line for page in PAGES for line in page.read_text().replace("\\\n", " ").splitlines()]
     return [shlex.split(line, comments=True)[1:] for line in lines if re.match(r"voiceagent [a-z]+ ", line)]
 
 
@@ -90,3 +92,14 @@ def test_every_command_has_the_options_that_it_is_shown_with() -> None:
 def test_the_agent_is_thirty_lines() -> None:
     agent, _ = blocks("python")
     assert len(agent.splitlines()) <= 30
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        path, _, part = target.partition("#")
+        beside = page.parent / path if path else page
+        assert beside.exists(), target
+        if part:
+            headings = re.findall(r"^#+ (.*)$", beside.read_text(), flags=re.MULTILINE)
+            assert part in [re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings], target

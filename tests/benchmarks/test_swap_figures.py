@@ -12,6 +12,7 @@ from benchmarks.swap.rows import Spread, gap_of, lost_and_twice, waited_ms
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.ids import Epoch, TurnId, UtteranceId
+from voiceagent.spec.manner import Manner
 from voiceagent.testing.call_record import RecordEntry
 
 MS = 1_000_000
@@ -90,7 +91,7 @@ OLD, NEW = UtteranceId("u1"), UtteranceId("r1")
 
 def swap() -> tuple[fx.Outgoing, ...]:
     request = fx.ModelRequest("visits", Epoch(2), "", "", (), (), {}, 0)
-    return (fx.Outgoing(1, Epoch(2), TurnId(1), fx.SwapPhase(request, None)),)
+    return (fx.Outgoing(1, Epoch(2), TurnId(1), fx.SwapPhase(request, Manner("en-US"))),)
 
 
 def change(*events: tuple[int, ev.Event]) -> list[RecordEntry]:

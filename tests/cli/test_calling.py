@@ -142,6 +142,7 @@ def test_ctrl_c_while_the_command_is_still_loading_is_no_traceback(module: str) 
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Watch())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells have it ignored in the background
         "from voiceagent.cli import main\n"
         "main()\n"
     )

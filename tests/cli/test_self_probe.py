@@ -99,7 +99,8 @@ def test_a_server_whose_own_call_breaks_is_not_ready_until_one_is_answered_again
 def test_a_dead_voice_is_found_though_the_greeting_was_rendered_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def dead(_: object, text: str) -> AsyncIterator[bytes]:
+    async def dead(_: object, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
+        del softly
         if text:
             raise VoiceFailed("the voice is dead")
         yield b""

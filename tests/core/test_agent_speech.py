@@ -183,3 +183,16 @@ def test_only_the_last_finished_utterances_are_remembered_and_no_unfinished_one_
         True,
         True,
     ]
+
+
+def test_what_is_said_is_measured_in_the_language_of_the_phase_that_says_it() -> None:
+    speech = AgentSpeech(language_for("en"))
+    before = speech.begin("said", interruptible=True)
+    speech.language = language_for("es")
+    after = speech.begin("said", interruptible=True)
+    for spoken in (before, after):
+        speech.add(spoken, "Usted debe 1999 euros.", last=True)
+        speech.queued(spoken.id, 0, 3_000)
+        speech.stopped(spoken.id, 2_200)
+    assert (before.heard_text, before.unheard_text) == ("Usted debe 1999", "euros.")
+    assert (after.heard_text, after.unheard_text) == ("Usted debe", "1999 euros.")

@@ -110,11 +110,11 @@ class Tongue:
         self.rendered: list[str] = []
         self.voices: list[str | None] = []
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Tongue:
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Tongue:
         self.voices.append(voice)
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
         self.asked.append(text)
         if not self.dies_on(text):
             yield self.sound * len(text) * MS_PER_CHARACTER * 8
@@ -125,7 +125,7 @@ class Tongue:
             await asyncio.Event().wait()
         raise VoiceFailed("the voice is dead")
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None, **manner: object) -> bytes:
         self.rendered.append(text)
         return self.sound * len(text) * MS_PER_CHARACTER * 8
 

@@ -88,7 +88,7 @@ def test_without_another_voice_the_apology_is_heard_from_memory_and_a_person_tak
 class Closed(Tongue):
     """Takes no call, though it has rendered what is kept."""
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Tongue:
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Tongue:
         raise VoiceFailed("closed")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.threats.served import DESK, RawCarrier, digit, serving, signature, until
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.events import CallEnded, DigitsPressed
+from voiceagent.core.events import CallEnded, DigitsPressed, LegLost
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.performer import Performer
 from voiceagent.telephony.driver import SocketLeg
@@ -61,7 +61,9 @@ def test_the_others_notice_nothing(tmp_path: Path, broken: list[object]) -> None
     assert asyncio.run(scenario()) == [1000] * 3
     journals = {file.stem: read_journal(file) for file in tmp_path.glob("*.jsonl")}
     assert sorted(journals) == ["CA0", "CA1", "CA2", VICTIM]
-    for journal in journals.values():
+    for call, journal in journals.items():
+        if call == VICTIM and isinstance(last := journal.entries[-1].event, LegLost) and last.may_return:
+            continue  # broken before its "9" was read: its caller may come back
         assert journal.complete, "every record is closed"
         (ended,) = [entry.event for entry in journal.entries if isinstance(entry.event, CallEnded)]
         assert ended.reason

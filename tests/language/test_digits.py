@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from voiceagent.language import language_for
 from voiceagent.language.english.digits import digit_spans, digits
 from voiceagent.language.english.pronouns import PRONOUN_ONE
-from voiceagent.language.english.spoken import spoken_digits
+from voiceagent.language.spelling import spoken_digits
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEENS = (

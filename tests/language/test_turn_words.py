@@ -115,7 +115,7 @@ def test_a_region_falls_back_to_its_language(locale: str):
 def test_an_unknown_locale_is_the_authors_mistake():
     with pytest.raises(PhaseError, match=r"no language for locale 'eng'; did you mean 'en'\?"):
         language_for("eng")
-    with pytest.raises(PhaseError, match=r"'xx-YY' \(known: en\)"):
+    with pytest.raises(PhaseError, match=r"'xx-YY' \(known: en, es\)"):
         language_for("xx-YY")
 
 

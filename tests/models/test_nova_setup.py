@@ -165,3 +165,9 @@ def test_p9_p10_a_new_session_takes_audio_from_its_first_byte() -> None:
     session.sent()
     session.codec.hear(b"\1\0" * (FRAME // 2))
     assert base64.b64decode(session.sent()[-1][1]["content"]) == b"\1\0" * (FRAME // 2)
+
+
+def test_a_voice_that_nobody_has_chosen_speaks_the_phases_language() -> None:
+    for language, voice in (("es-MX", "lupe"), ("en-GB", "matthew"), (None, "matthew")):
+        output = Session(setup(voice=None, language=language)).sent()[1][1]["audioOutputConfiguration"]
+        assert output["voiceId"] == voice

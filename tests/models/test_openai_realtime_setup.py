@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +126,20 @@ def test_an_endpoint_that_does_not_transcribe_is_not_asked_to():
     assert open_wire(transcription=None).sent[0]["session"]["audio"]["input"]["transcription"] is None
 
 
+def test_the_pace_and_the_language_of_a_phase_stand_in_its_first_update():
+    wire = open_wire(replace(setup(), language="es-MX", speaking_rate=1.2), language="de")
+
+    configured = wire.sent[0]["session"]["audio"]
+    assert configured["output"]["speed"] == 1.2
+    assert configured["input"]["transcription"]["language"] == "es"
+
+
+def test_what_the_provider_cannot_speed_up_to_is_as_fast_as_it_can():
+    wire = open_wire(replace(setup(), speaking_rate=2.0))
+
+    assert wire.sent[0]["session"]["audio"]["output"]["speed"] == 1.5
+
+
 # --- swapping in place -----------------------------------------------------------------------------------------------
 
 
@@ -244,3 +259,20 @@ def test_p18_a_reply_of_the_old_phase_does_not_count_as_the_one_asked_for():
     wire.receive(began("resp_old"), session_updated(), error(ACTIVE, about=ask["event_id"]), done("resp_old"))
 
     assert wire.asks == 2
+
+
+def test_a_swap_says_which_pace_and_language_have_changed_and_nothing_else():
+    english = replace(setup(), language="en-US")
+    wire = open_wire(english)
+
+    [spanish] = wire.send(wire.protocol.update(replace(setup(epoch=2), language="es", speaking_rate=0.8)))
+    [same] = wire.send(wire.protocol.update(replace(setup(epoch=3), language="es-MX", speaking_rate=0.8)))
+    [back] = wire.send(wire.protocol.update(replace(english, epoch=4)))
+
+    assert spanish["session"]["audio"] == {
+        "input": {"transcription": {"model": "gpt-realtime-whisper", "language": "es"}},
+        "output": {"speed": 0.8},
+    }
+    assert "audio" not in same["session"]
+    assert back["session"]["audio"]["output"] == {"speed": 1.0}
+    assert back["session"]["audio"]["input"]["transcription"]["language"] == "en"

@@ -58,15 +58,15 @@ class Mouth:
     def __init__(self) -> None:
         self._format: AudioFormat
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Mouth:
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Mouth:
         del voice, locale
         self._format = audio
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
         yield hum(text, self._format)
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None, **manner: object) -> bytes:
         del voice
         return hum(text, audio)
 

@@ -17,6 +17,7 @@ from voiceagent.core.effects import AskModel, Message, ModelRequest, Outgoing, S
 from voiceagent.core.events import CallStarted, Event, TimePassed, ToolFinished
 from voiceagent.core.ids import Epoch, ReplyId, ToolCallId, TurnId, UtteranceId
 from voiceagent.errors import JournalError
+from voiceagent.spec.manner import Manner
 
 _words = st.text(max_size=20)
 _numbers = st.integers(-(2**62), 2**62)
@@ -141,7 +142,7 @@ def test_other_words_give_another_digest() -> None:
 
 
 def test_a_swap_is_written_with_the_hash_of_its_prompt() -> None:
-    line = encode_outgoing(Outgoing(1, Epoch(1), TurnId(0), SwapPhase(_request("yes"), None)))
+    line = encode_outgoing(Outgoing(1, Epoch(1), TurnId(0), SwapPhase(_request("yes"), Manner("en-US"))))
     assert b"Be kind." not in line
     assert b"prompt_sha256" in line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voiceagent.core.codec import encode_event, encode_outgoing
-from voiceagent.core.effects import Effect, NoteDecision, Outgoing, Speak, SpeechKind
+from voiceagent.core.effects import Effect, ModelRequest, NoteDecision, Outgoing, Speak, SpeechKind, SwapPhase
 from voiceagent.core.events import (
     CallerPaused,
     CallerStartedSpeaking,
@@ -22,8 +22,9 @@ from voiceagent.core.ids import CallId, Epoch, TurnId, UtteranceId
 from voiceagent.core.state import Inherited
 from voiceagent.runtime.call_summary import FloorSeen
 from voiceagent.runtime.inspection import CallSummary, inspect_journal
-from voiceagent.runtime.journal_file import encode_header, header_of, read_journal
+from voiceagent.runtime.journal_file import Journal, encode_header, header_of, read_journal
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.manner import Manner
 from voiceagent.spec.phase import HangUpAfter, Phase, Say
 
 _FLOW = Flow(
@@ -67,9 +68,16 @@ class Recorded:
         self.agent_begins(name, from_ms, until_ms - from_ms, words, kind)
         self.happens(until_ms, PlayoutReached(UtteranceId(name), 0, until_ms - from_ms, finished=True))
 
-    def summary(self) -> CallSummary:
+    def enters_spanish_phase(self, at_ms: int) -> None:
+        request = ModelRequest("envios", Epoch(2), "", "", (), (), {}, unix_ms=at_ms)
+        self.happens(at_ms, TimePassed(), SwapPhase(request, Manner("es-ES")))
+
+    def journal(self) -> Journal:
         self._path.write_bytes(b"\n".join([*self._lines, b""]))
-        return inspect_journal(read_journal(self._path))
+        return read_journal(self._path)
+
+    def summary(self) -> CallSummary:
+        return inspect_journal(self.journal())
 
 
 def test_dead_air_is_silence_in_which_the_caller_waits_for_the_agent(tmp_path: Path) -> None:
@@ -121,6 +129,14 @@ def test_a_sentence_that_was_cut_off_before_its_first_word_was_not_heard(tmp_pat
 
 def test_a_sentence_that_was_cut_off_behind_its_last_word_lacks_nothing(tmp_path: Path) -> None:
     assert cut_off(tmp_path, 1_000) == "Good morning. —"
+
+
+def test_what_was_heard_is_measured_in_the_language_of_the_phase(tmp_path: Path) -> None:
+    call = Recorded(tmp_path / "c.jsonl")
+    call.enters_spanish_phase(0)
+    call.agent_begins("a1", 0, 3_000, "Usted debe 1999 euros.")
+    call.happens(2_200, PlayoutStopped(UtteranceId("a1"), 2_200, exact=True))
+    assert call.summary().transcript[-1][1] == "Usted debe — [not heard: 1999 euros.]"
 
 
 def test_why_a_turn_was_taken_to_be_over_is_told(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Synthesizer:
     def __init__(self, speak: Any) -> None:
         self.speak = speak
 
-    def open(self, audio: Any, *, voice: str | None, locale: str) -> Synthesizer:
+    def open(self, audio: Any, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Synthesizer:
         return self
 
     def close(self) -> None:

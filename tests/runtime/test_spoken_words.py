@@ -17,23 +17,27 @@ class EveryWordTakes:
     """A synthesizer whose words take 100 ms each, and which knows it; fulfils engine and handle."""
 
     healthy = True
+    languages = ("en",)
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> EveryWordTakes:
-        del audio, voice, locale
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> EveryWordTakes:
+        del audio, voice, locale, speaking_rate
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        del softly
         self.asked.append(text)
         words = text.split()
         for number, word in enumerate(words):
             yield b"\x20" * 800
             yield WordsSpoken((word,), (100 * (number + 1),))
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
-        del audio, voice
+    async def render(self, text: str, audio: AudioFormat, **manner: object) -> bytes:
+        del audio, manner
         return b"\x20" * 800 * len(text.split())
 
     def close(self) -> None:

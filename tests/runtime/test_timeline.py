@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tests.runtime.conftest import FRAME_MS
 from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
+from tests.runtime.test_inspection import Recorded
 from voiceagent import tool
+from voiceagent.core.events import PlayoutStopped
+from voiceagent.core.ids import UtteranceId
 from voiceagent.runtime.timeline import Span, Timeline, timeline_of
 from voiceagent.testing import ask_for, say
 
@@ -99,3 +103,22 @@ def test_a_journal_that_breaks_off_is_drawn_as_far_as_it_goes(exchange: Any) -> 
     for length in range(len(entries)):
         timeline = timeline_of(replace(line.journal, entries=entries[:length]))
         assert all(span.from_ms <= span.until_ms <= timeline.duration_ms for span in timeline.spans)
+
+
+def test_what_was_heard_is_measured_in_the_language_of_the_phase(tmp_path: Path) -> None:
+    call = Recorded(tmp_path / "c.jsonl")
+    call.enters_spanish_phase(0)
+    call.agent_begins("a1", 0, 3_000, "Usted debe 1999 euros.")
+    call.happens(2_200, PlayoutStopped(UtteranceId("a1"), 2_200, exact=True))
+    (said,) = on(timeline_of(call.journal()), "agent")
+    assert (said.text, said.note) == ("Usted debe", "not heard: 1999 euros.")
+
+
+def test_whoever_is_only_listened_to_waits_for_the_answer_all_the_same(tmp_path: Path) -> None:
+    call = Recorded(tmp_path / "c.jsonl")
+    call.caller_speaks(0, 6_000, "Well, it all began")
+    call.agent_speaks("b1", 6_350, 6_700, "Mm-hm.", "backchannel")
+    call.agent_speaks("a1", 8_000, 9_000, "I see.")
+    timeline = timeline_of(call.journal())
+    assert [turn.answered_ms for turn in timeline.turns] == [8_000]
+    assert [(span.track, span.text) for span in timeline.spans[1:]] == [("filler", "Mm-hm."), ("agent", "I see.")]

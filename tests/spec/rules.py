@@ -7,9 +7,12 @@ from pathlib import Path
 
 from voiceagent.spec import verify
 
-__all__ = ["ONLY_WARNINGS", "told_rules"]
+__all__ = ["ABOUT_ENGINES", "ONLY_WARNINGS", "told_rules"]
 
 ONLY_WARNINGS = {"fact-missing", "unknown-guard", "not-decided", "no-way-back"}
+
+ABOUT_ENGINES = {"language-not-spoken"}
+"""What no flow breaks by itself."""
 
 
 def told_rules() -> set[str]:

@@ -157,7 +157,7 @@ def test_what_is_explained_below_a_field_is_explained_in_the_editor() -> None:
     definitions = cast("dict[str, dict[str, dict[str, Schema]]]", SCHEMA["$defs"])
     phase = definitions["Phase"]["properties"]
     assert phase["carry"].get("description") is None
-    assert phase["voice"]["description"] == "Voice override of the synthesizer or the speech model."
+    assert phase["voice"]["description"].startswith("Voice override of the synthesizer or, where one speaks,")
     assert phase["prompt"]["description"].startswith("File below `prompts/`")
     assert definitions["Transition"]["description"].startswith("An edge of the flow")
 

@@ -163,6 +163,9 @@ def test_the_agent_that_the_documentation_shows_has_nothing_wrong(
     flow = load_flow("shop")
     assert [phase.name for phase in flow.phases] == ["order", "delivery", "goodbye"]
     assert verify(flow) == []
+    clinic = load_flow("clinic")
+    assert [clinic.language_of(phase) for phase in clinic.phases] == ["en-US", "es-ES", "es-ES", "en-US"]
+    assert verify(clinic) == []
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.faults.engines import Ear, Tongue
+from voiceagent.audio import alaw_to_pcm16, level_dbfs, mulaw_to_pcm16
 from voiceagent.errors import VoiceFailed
 from voiceagent.ports import MULAW_8K, AudioFormat, Engines, WordsSpoken
-from voiceagent.speech import EnergyVad, NullRecognizer, with_fallbacks
+from voiceagent.speech import EnergyVad, NullRecognizer, NullSynthesizer, with_fallbacks
 from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.testing.manual_clock import ManualClock
@@ -222,20 +223,83 @@ def test_a_voice_that_rests_keeps_no_call_out_while_another_one_speaks() -> None
     assert not chain.healthy
 
 
+# --- how loud, how fast, in which language ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("audio_format", [MULAW_8K, AudioFormat("alaw", 8_000), AudioFormat("pcm16", 16_000)])
+def test_what_is_said_softly_is_half_as_loud(audio_format: AudioFormat):
+    canned = CannedPhrases(NullSynthesizer())
+    run(canned.render("Mm-hm.", audio_format, voice=None, locale="en-US"))
+    handle = canned.open(audio_format, voice=None, locale="en-US")
+
+    async def said(text: str, *, softly: bool) -> float:
+        audio = b"".join([piece async for piece in handle.speak(text, softly=softly)])
+        as_pcm = {"mulaw": mulaw_to_pcm16, "alaw": alaw_to_pcm16, "pcm16": bytes}[audio_format.encoding]
+        return level_dbfs(as_pcm(audio))
+
+    for text in ("Mm-hm.", "I see."):  # rendered ahead, and not
+        assert run(said(text, softly=False)) - run(said(text, softly=True)) == pytest.approx(6, abs=0.5)
+
+
+def test_what_is_kept_is_kept_for_one_language_voice_and_pace():
+    works = Tongue()
+    canned = CannedPhrases(works)
+    run(canned.render("Un momento.", MULAW_8K, voice="lucia", locale="es", speaking_rate=0.8))
+    for manner in (
+        {"voice": "lucia", "locale": "es", "speaking_rate": None},
+        {"voice": "lucia", "locale": "en", "speaking_rate": 0.8},
+        {"voice": None, "locale": "es", "speaking_rate": 0.8},
+    ):
+        run(audio_of(canned.open(MULAW_8K, **manner), "Un momento."))
+    assert works.asked == ["Un momento."] * 3
+    run(audio_of(canned.open(MULAW_8K, voice="lucia", locale="es", speaking_rate=0.8), "Un momento."))
+    assert works.asked == ["Un momento."] * 3
+
+
+def test_a_hum_is_as_fast_as_it_is_told():
+    usual, fast = (
+        run(NullSynthesizer().render("Hello there.", MULAW_8K, voice=None, speaking_rate=rate)) for rate in (None, 2.0)
+    )
+    assert len(usual) == 2 * len(fast)
+
+
+def test_a_chain_has_the_languages_of_all_its_engines():
+    first, second = Tongue(), Tongue()
+    first.languages, second.languages = ("en",), ("es", "en")
+    assert SynthesizerChain(first, second, clock=ManualClock()).languages == ("en", "es")
+
+
+def test_beside_a_speech_model_nobody_asks_an_engine_for_that_models_voice():
+    tongue = Tongue()
+    given = Engines(EnergyVad(), NullRecognizer(), tongue)
+    engines = with_fallbacks(given, clock=ManualClock(), beside_model=True)
+    run(engines.synthesizer.render("Hello.", MULAW_8K, voice="marin", locale="en-US"))
+    handle = engines.synthesizer.open(MULAW_8K, voice="cedar", locale="en-US")
+    run(audio_of(handle, "Hello."))
+    run(audio_of(handle, "Goodbye."))
+    assert tongue.voices == [None]
+    assert tongue.asked == ["Goodbye."]
+
+
+# --- when words end --------------------------------------------------------------------------------------------------
+
+
 class Knows:
     """A synthesizer that knows when what it says is over; fulfils engine and handle."""
 
     healthy = True
+    languages = ("en",)
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Knows:
-        del audio, voice, locale
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Knows:
+        del audio, voice, locale, speaking_rate
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        del softly
         yield b"\x20" * 640
         yield WordsSpoken((text,), (70,))
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, **manner: object) -> bytes:
         raise AssertionError("nothing is rendered ahead")
 
     def close(self) -> None:

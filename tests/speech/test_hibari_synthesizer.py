@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from voiceagent.audio import mulaw_energy
+from voiceagent.audio import mulaw_energy, mulaw_to_pcm16
 from voiceagent.errors import OperatorError, VoiceFailed, WeightsError
 from voiceagent.language import language_for
 from voiceagent.ports import MULAW_8K, AudioFormat, SynthesizerEngine, WordsSpoken
@@ -223,6 +223,54 @@ def test_a_tampered_voice_is_refused(tmp_path: Path):
         file.write(b"tampered")
     with pytest.raises(WeightsError, match=r"hibari\.onnx has sha256"):
         HibariSynthesizer(weights_dir=tmp_path)
+
+
+# --- how fast it speaks ----------------------------------------------------------------------------------------------
+
+TOLD = "Thank you for waiting, I have found your account."
+
+
+def told_at(engine: SynthesizerEngine, rate: float | None) -> bytes:
+    return asyncio.run(engine.render(TOLD, MULAW_8K, voice=None, speaking_rate=rate))
+
+
+@pytest.mark.parametrize("rate", [0.7, 0.85, 1.25, 1.6])
+def test_it_speaks_as_fast_as_it_is_told(rate: float, hibari):
+    usual = told_at(hibari, None)
+    assert len(usual) / len(told_at(hibari, rate)) == pytest.approx(rate, rel=0.12)
+
+
+@pytest.mark.parametrize("rate", [0.7, 1.5])
+def test_another_pace_is_the_same_voice_at_the_same_pitch(rate: float, hibari):
+    usual, other = (pitch_hz(told_at(hibari, at)) for at in (None, rate))
+    assert other == pytest.approx(usual, rel=0.12)
+
+
+def test_what_it_says_slowly_and_fast_can_be_understood(hibari, moonshine):
+    for rate in (0.7, 1.4):
+        assert "found your account" in understood(moonshine, told_at(hibari, rate)).lower()
+
+
+def test_the_pace_is_part_of_what_is_kept(hibari):
+    slow = told_at(hibari, 0.8)
+    assert told_at(hibari, None) != slow
+    assert told_at(hibari, 0.8) == slow
+
+
+def pitch_hz(audio: bytes) -> float:
+    """Return the median pitch of a voice, by autocorrelation of its loud stretches."""
+    numpy = pytest.importorskip("numpy")
+    samples = numpy.frombuffer(mulaw_to_pcm16(audio), dtype="<i2").astype("float64")
+    found = []
+    for begin in range(0, len(samples) - 400, 200):
+        window = samples[begin : begin + 400]
+        if numpy.abs(window).mean() < 1_500:
+            continue
+        same = numpy.correlate(window - window.mean(), window - window.mean(), "full")[399:]
+        lag = int(numpy.argmax(same[20:114])) + 20  # 70 to 400 Hz
+        if same[lag] > 0.5 * same[0]:
+            found.append(8_000 / lag)
+    return float(numpy.median(found))
 
 
 # --- when words end --------------------------------------------------------------------------------------------------

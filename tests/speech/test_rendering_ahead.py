@@ -21,7 +21,7 @@ class Unable(Tongue):
         super().__init__()
         self.failure = failure
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None, **manner: object) -> bytes:
         del text, audio, voice
         if self.failure is None:
             await asyncio.Event().wait()

@@ -59,7 +59,9 @@ def state(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_of_many_workers_that_begin_one_call_exactly_one_has_it(state: str) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(worker(state, "begin")) for _ in range(3)]
-        assert sorted(one.says() for one in workers) == ["none", "none", "owner"]
+        said = [one.says() for one in workers]
+        assert sorted(said) == ["none", "none", "owner"]
+        assert workers[said.index("owner")].says() == "appended"
     assert recorded_by(state) == (b"line 0", b"line 1", b"line 2")
 
 

@@ -68,7 +68,9 @@ def _of_the_system(request: ModelRequest) -> list[str]:
     told += [{"role": "system", **block} for block in anthropic_messages.system_from(what)]
     told += [dict(message) for message in anthropic_messages.messages_from(what)]
     row = SpeechCapabilities("any", "in_place", (MULAW_8K,), (MULAW_8K,), transcribes=True)
-    setup = Setups(BANK, row, audio_in=MULAW_8K, audio_out=MULAW_8K, time_zone="UTC").of(request, None)
+    setup = Setups(BANK, row, audio_in=MULAW_8K, audio_out=MULAW_8K, time_zone="UTC").of(
+        request, BANK.manner_of(BANK.by_name[request.phase])
+    )
     told += [{"role": "system", "content": setup.prompt}, {"role": "system", "content": setup.late_facts}]
     assert any(message.get("role") != "system" and "Mallory" in json.dumps(message) for message in told)
     return [json.dumps(message) for message in told if message.get("role") in ("system", "developer")]

@@ -150,12 +150,12 @@ class Synthesizers:
     def __init__(self) -> None:
         self.opened: list[Voice] = []
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Voice:
+    def open(self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None) -> Voice:
         del audio, voice, locale
         self.opened.append(Voice())
         return self.opened[-1]
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None, **manner: object) -> bytes:
         return b""
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class Voice:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
         self.said.append(text)
         yield bytes(10 * MULAW_8K.bytes_per_ms)
 

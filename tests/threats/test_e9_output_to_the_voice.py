@@ -27,14 +27,16 @@ class Listener:
     def __init__(self) -> None:
         self.given: list[str] = []
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> Listener:
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> Listener:
         return self
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
         self.given.append(text)
         yield bytes(len(text) * MULAW_8K.bytes_per_ms)
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(self, text: str, audio: AudioFormat, *, voice: str | None, **manner: object) -> bytes:
         return b""
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from voiceagent.audio.g711 import (
 from voiceagent.audio.pcm import (
     SILENCE_DBFS,
     duration_ms,
+    half_as_loud,
     interleave,
     level_dbfs,
     pad_to_multiple,
@@ -33,6 +34,7 @@ __all__ = [
     "alaw_to_pcm16",
     "cut_frames",
     "duration_ms",
+    "half_as_loud",
     "interleave",
     "level_dbfs",
     "mulaw_energy",

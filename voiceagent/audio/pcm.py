@@ -10,6 +10,7 @@ from operator import mul
 __all__ = [
     "SILENCE_DBFS",
     "duration_ms",
+    "half_as_loud",
     "interleave",
     "level_dbfs",
     "pad_to_multiple",
@@ -47,6 +48,15 @@ def pad_to_multiple(audio: bytes, size_bytes: int, *, silence: int = 0) -> bytes
     """Return `audio` filled up with `silence` bytes to a whole multiple of `size_bytes`."""
     missing = -len(audio) % size_bytes
     return audio + bytes([silence]) * missing if missing else audio
+
+
+def half_as_loud(pcm: bytes) -> bytes:
+    """Return 16-bit little-endian audio at half its amplitude, 6 dB softer."""
+    samples = _samples(pcm)
+    softer = array("h", [sample // 2 for sample in samples])
+    if sys.byteorder == "big":
+        softer.byteswap()
+    return softer.tobytes()
 
 
 def interleave(left: bytes, right: bytes) -> bytes:

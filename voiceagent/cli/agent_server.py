@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import JsonValue
 from starlette.types import ASGIApp
 
+from voiceagent.cli.agents import require_spoken
 from voiceagent.cli.probing import Probing
 from voiceagent.console.host import HostAccess, require_host_token
 from voiceagent.console.lines import open_lines
@@ -224,13 +225,16 @@ async def agent_server(
     observers: Sequence[Observer] = (),
     mount: Callable[[ASGIApp], None] | None = None,
 ) -> AsyncGenerator[AgentServer]:
-    """Serve these agents until the block is left. Raises OperatorError, MissingExtra and WeightsError before it serves.
+    """Serve these agents until the block is left. Raises OperatorError, MissingExtra and WeightsError before it serves,
+    and PhaseError for one that has a phase in a language that the engines lack.
 
     `observers` are told everything that happens in every call, on the event loop. With `mount` no port is opened: it
     gets the app by which calls come, for somebody else to serve.
     """
     for chatty in ("transitions", "websockets"):  # at INFO a line for every transition and every connection
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for flow in flows.values():
+        require_spoken(flow, settings.engines)
     clock = SystemClock()
     learned = Learned()
     async with AsyncExitStack() as closing:
@@ -247,7 +251,8 @@ async def agent_server(
         pool = await asyncio.to_thread(ConnectionPool, internal=settings.service.internal, clock=clock)
         closing.push_async_callback(pool.close)
         broker = await asyncio.to_thread(broker_of, settings.service, pool, clock)
-        engines = with_fallbacks(await asyncio.to_thread(_engines, settings), clock=clock)
+        opened = await asyncio.to_thread(_engines, settings)
+        engines = with_fallbacks(opened, clock=clock, beside_model=speech_model is not None)
         closing.push_async_callback(asyncio.to_thread, engines.close)  # it waits for its workers
         # What dies with the process is no better a place for a journal than its file.
         journals = JournalStore(settings.journals, shared=None if settings.state == "memory" else store)

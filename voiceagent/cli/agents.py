@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from voiceagent.errors import OperatorError, PhaseError
 from voiceagent.runtime.loader import load_flow
@@ -12,19 +13,24 @@ from voiceagent.spec.egress import SERVICE
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.tool import Tool
 from voiceagent.spec.verify import verify
+from voiceagent.spec.verify.languages import unspoken_languages
+from voiceagent.speech import languages_of
 
-__all__ = ["agents_to_serve", "checked_flow", "tools_that_want_a_service"]
+__all__ = ["agents_to_serve", "checked_flow", "require_spoken", "tools_that_want_a_service"]
 
 
-def agents_to_serve(agents: Sequence[str], *, service_url: str) -> dict[str, Flow]:
+def agents_to_serve(
+    agents: Sequence[str], *, service_url: str, engines: Literal["local", "null"] = "local"
+) -> dict[str, Flow]:
     """Return the flows of agents by the names under which they are called.
 
-    Raises PhaseError for an agent that `check` refuses, OperatorError for two of one name and for tools that want a
-    service where none is named.
+    Raises PhaseError for an agent that `check` refuses with these engines, OperatorError for two of one name and for
+    tools that want a service where none is named.
     """
     flows: dict[str, Flow] = {}
     for agent in agents:
         flow = checked_flow(agent)
+        require_spoken(flow, engines)
         name = Path(agent).resolve().name
         if name in flows:
             raise OperatorError(f"two agents are called {name!r}: only one of them could be reached")
@@ -47,6 +53,13 @@ def checked_flow(agent: str) -> Flow:
 def tools_that_want_a_service(flow: Flow) -> tuple[str, ...]:
     """Return the names of the tools that fail where no service is named."""
     return tuple(dict.fromkeys(tool.name for tool in _tools_of(flow) if _wants_service(tool)))
+
+
+def require_spoken(flow: Flow, engines: Literal["local", "null"]) -> None:
+    """Raise PhaseError, with file and line, where a phase is in a language that these engines have not got."""
+    heard, spoken = languages_of(engines)
+    for finding in unspoken_languages(flow, heard=heard, spoken=spoken):
+        raise PhaseError(str(finding))
 
 
 def _require_no_service(flow: Flow, name: str) -> None:

@@ -94,7 +94,7 @@ async def call_agent(
     agent: str, plan: CallerScript, record: Path | None, serving: ServingOptions
 ) -> tuple[CallReport, Answered | None]:
     """Serve the agent on a free port of this machine for one call."""
-    flows = await asyncio.to_thread(agents_to_serve, [agent], service_url=serving.service_url)
+    flows = await asyncio.to_thread(agents_to_serve, [agent], service_url=serving.service_url, engines=serving.engines)
     await asyncio.to_thread(require_writable, serving.journals)
     (name,) = flows
     calls: list[CallId] = []

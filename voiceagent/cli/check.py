@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,14 +15,19 @@ from voiceagent.runtime.loader import load_flow
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 from voiceagent.spec.verify import Finding, verify
+from voiceagent.spec.verify.languages import unspoken_languages
 from voiceagent.spec.verify.silence import longest_wait, waits_in
 from voiceagent.spec.verify.tokens import tokens_of
+from voiceagent.speech import languages_of
 
 __all__ = ["check"]
 
 
 def check(
     agent: Annotated[str, typer.Argument(help="Folder of an agent, or the name of one below phases/.")],
+    engines: Annotated[
+        Literal["local", "null"], typer.Option(help="Which engines are to hear and speak it; `null`: every language.")
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Load an agent, print what is wrong with it, with file and line, and the longest silence of every phase.
@@ -37,16 +43,21 @@ def check(
             raise typer.Exit(2) from exc
         _print_unloadable(exc, as_json=as_json)
         raise typer.Exit(1) from exc
-    findings = verify(flow)
-    if as_json:
-        typer.echo(json.dumps(_plain(flow, findings), ensure_ascii=False, indent=2))
+    findings, told = verify(flow), flow.phases
+    if any(finding.code == "unknown-locale" for finding in findings):
+        told = ()  # how long they are silent depends on words that nobody has written
     else:
-        _print(flow, findings)
+        heard, spoken = languages_of(engines)
+        findings += unspoken_languages(flow, heard=heard, spoken=spoken)
+    if as_json:
+        typer.echo(json.dumps(_plain(flow, findings, told), ensure_ascii=False, indent=2))
+    else:
+        _print(flow, findings, told)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
 
 
-def _print(flow: Flow, findings: list[Finding]) -> None:
+def _print(flow: Flow, findings: list[Finding], phases: Sequence[Phase]) -> None:
     for finding in findings:
         typer.echo(str(finding))
     if findings:
@@ -55,8 +66,8 @@ def _print(flow: Flow, findings: list[Finding]) -> None:
     else:
         verdict = f"{sum(len(flow.tools_of(phase)) for phase in flow.phases)} tool offers, nothing wrong"
     typer.echo(f"{flow.name}: {len(flow.phases)} phases, {verdict}")
-    width = max(len(phase.name) for phase in flow.phases)
-    for phase in flow.phases:
+    width = max((len(phase.name) for phase in phases), default=0)
+    for phase in phases:
         wait = longest_wait(flow, phase)
         silence = f"longest silence {wait}" if wait is not None else "no waits"
         typer.echo(f"  {phase.name:<{width}}  about {tokens_of(flow, phase):>5} tokens; {silence}")
@@ -75,11 +86,11 @@ def _print_unloadable(exc: PhaseError, *, as_json: bool) -> None:
         typer.echo(f"{where}error: {exc.message} [{exc.code}]")
 
 
-def _plain(flow: Flow, findings: list[Finding]) -> dict[str, object]:
+def _plain(flow: Flow, findings: list[Finding], phases: Sequence[Phase]) -> dict[str, object]:
     return {
         "flow": flow.name,
         "findings": [_plain_finding(finding) for finding in findings],
-        "phases": [_plain_phase(flow, phase) for phase in flow.phases],
+        "phases": [_plain_phase(flow, phase) for phase in phases],
     }
 
 

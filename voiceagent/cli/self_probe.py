@@ -115,7 +115,7 @@ class SelfProbe:
     async def _wrong(self, door: _Door) -> list[str]:
         """Try the engines and every agent, once; return what is wrong."""
         try:
-            voices = {flow.voice: flow for flow in self._flows().values()}
+            voices = {flow.manner_of(flow.phase(flow.initial)): flow for flow in self._flows().values()}
             async with within(_ENGINES_MS * len(voices), self._services.clock):
                 for flow in voices.values():
                     await _spoken_and_heard(self._services.engines, flow)
@@ -172,10 +172,15 @@ def _problem(agent: str, journals: list[Path]) -> str | None:
 
 async def _spoken_and_heard(engines: Engines, flow: Flow) -> None:
     """Have a sentence spoken that is kept nowhere, and heard. Raises VoiceFailed."""
-    voice = engines.synthesizer.open(MULAW_8K, voice=flow.voice, locale=flow.locale)
-    ears = engines.recognizer.open(MULAW_8K, locale=flow.locale)
+    first = flow.phase(flow.initial)
+    manner = flow.manner_of(first)
+    voice = engines.synthesizer.open(
+        MULAW_8K, voice=manner.voice, locale=manner.language, speaking_rate=manner.speaking_rate
+    )
+    ears = engines.recognizer.open(MULAW_8K, locale=manner.language)
     try:
-        sentence = f"1, {flow.phrases.apology}"  # in the flow's language, and not as it was rendered ahead
+        apology = flow.wording_of(first).phrases.apology
+        sentence = f"1, {apology}"  # in the phase's language, and not as it was rendered ahead
         await ears.transcribe(b"".join([piece async for piece in voice.speak(sentence) if isinstance(piece, bytes)]))
     finally:
         voice.close()

@@ -204,7 +204,9 @@ def serve(
     if worker is not None:
         worker.heeds_the_supervisor_alone()
     served = _Served(
-        lambda: agents_to_serve(agents, service_url=serving.service_url), drain_s=float(drain_s), worker=worker
+        lambda: agents_to_serve(agents, service_url=serving.service_url, engines=serving.engines),
+        drain_s=float(drain_s),
+        worker=worker,
     )
     telephony = TelephonySettings(
         agents=frozenset(flows := served.load()),

@@ -61,6 +61,8 @@ class Spoken:
     id: UtteranceId
     kind: SpeechKind
     interruptible: bool
+    language: Language
+    """Of the phase that says it: the call may be in another one before it is over."""
     clauses: list[Clause] = field(default_factory=list[Clause])
     complete: bool = False
     """No clause follows."""
@@ -135,7 +137,8 @@ class AgentSpeech:
     """The agent's side of the floor."""
 
     def __init__(self, language: Language) -> None:
-        self._language = language
+        self.language = language
+        """In which is said what begins from here on."""
         self._utterances: dict[UtteranceId, Spoken] = {}
         self._count = 0
 
@@ -168,13 +171,13 @@ class AgentSpeech:
         if utterance is None:
             self._count += 1
             utterance = UtteranceId(f"a{self._count}")
-        spoken = Spoken(utterance, kind, interruptible)
+        spoken = Spoken(utterance, kind, interruptible, self.language)
         self._utterances[utterance] = spoken
         return spoken
 
     def add(self, spoken: Spoken, text: str, *, last: bool) -> Speak:
         """Append a clause and return the effect that says it."""
-        spoken.clauses.append(Clause(text, self._language, duration_ms=None if text else 0))
+        spoken.clauses.append(Clause(text, spoken.language, duration_ms=None if text else 0))
         spoken.complete = last
         return Speak(spoken.id, len(spoken.clauses) - 1, text, spoken.kind, last=last)
 
@@ -197,9 +200,9 @@ class AgentSpeech:
             return None
         hole = spoken.clauses[clause]
         text = hole.after(said_ms)[0]
-        spoken.clauses[clause] = Clause(text, self._language, duration_ms=said_ms)
+        spoken.clauses[clause] = Clause(text, spoken.language, duration_ms=said_ms)
         for behind in range(clause + 1, len(spoken.clauses)):
-            spoken.clauses[behind] = Clause("", self._language, duration_ms=0)
+            spoken.clauses[behind] = Clause("", spoken.language, duration_ms=0)
         news = not (spoken.broken or spoken.stopped)
         spoken.broken = True
         return spoken if news else None

@@ -50,7 +50,7 @@ class Closing:
         """The call has used up something that it has only so much of: say so, here and to the caller."""
         if not self._state.closing:
             self._out.emit(ReportProblem("limit reached", limit))
-            self.politely(limit, self._state.flow.phrases.too_long)
+            self.politely(limit, self._state.phrases.too_long)
 
     def told_of_limit(self, limit: str) -> None:
         """The server says that a limit of its own is reached: a call that is saying goodbye already is left to that."""
@@ -62,7 +62,7 @@ class Closing:
     def server_stops(self) -> None:
         """The process ends soon: say goodbye, unless that is being done already."""
         if not self.saying_goodbye:
-            self.politely("server stops", self._state.flow.phrases.server_stops)
+            self.politely("server stops", self._state.phrases.server_stops)
 
     def phase_entered(self) -> None:
         """If this phase ends the call, its words are the last."""
@@ -97,7 +97,7 @@ class Closing:
 
     def nobody_took_them(self, reason: str) -> None:
         """The flow does not say how a call goes on whose caller nobody takes: in words, to its end."""
-        self.politely(f"transfer failed: {reason}", self._state.flow.phrases.not_available)
+        self.politely(f"transfer failed: {reason}", self._state.phrases.not_available)
 
     def deadline_ms(self) -> int | None:
         """When the last words have had long enough, or the call has lasted too long."""

@@ -15,11 +15,13 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, cast, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from voiceagent.core.effects import AskModel, Effect, Message, ModelRequest, Outgoing, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.events import Event
 from voiceagent.errors import JournalError, nearest
+from voiceagent.json_reader import JsonReader
+from voiceagent.spec.manner import Manner
 
 __all__ = ["decode_event", "encode_event", "encode_outgoing", "to_line"]
 
@@ -77,15 +79,15 @@ def _event(kind: type[Event], values: dict[str, Any]) -> Event:
             raise JournalError(f"{kind.__name__} has no {name!r}{nearest(name, known)}")
     try:
         # From JSON, not from a dict: only there does "strict" take an object for a dataclass.
-        return _adapter(kind).validate_json(to_line(values), strict=True)
+        return _reader(kind).read(to_line(values), strict=True)
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         raise JournalError(f"{kind.__name__}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
 
 
 @cache
-def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
-    return TypeAdapter(kind)
+def _reader(kind: type[Event]) -> JsonReader[Event]:
+    return JsonReader(kind)
 
 
 @cache
@@ -101,15 +103,18 @@ def _parts_of(effect: Effect) -> dict[str, object]:
     match effect:
         case AskModel(reply=reply, request=request, ahead=ahead):
             return {"reply": reply, **_shown(request), **({"ahead": True} if ahead else {})}
-        case SwapPhase(request=request, voice=voice) | RenewVoice(request=request, voice=voice):
+        case SwapPhase(request=request, manner=manner) | RenewVoice(request=request, manner=manner):
             prompt_sha256 = _sha256(request.prompt.encode("utf-8", "replace"))
-            return {**_shown(request), "prompt_sha256": prompt_sha256, "voice": voice}
-        case PrimePhase():
-            parts = _fields_of(effect)
-            del parts["prompt"]
-            return {**parts, "prompt_sha256": _sha256(effect.prompt.encode("utf-8", "replace"))}
+            return {**_shown(request), "prompt_sha256": prompt_sha256, **_manner(manner)}
+        case PrimePhase(phase=phase, prompt=prompt, tools=tools, manner=manner):
+            prompt_sha256 = _sha256(prompt.encode("utf-8", "replace"))
+            return {"phase": phase, "tools": tools, **_manner(manner), "prompt_sha256": prompt_sha256}
         case _:
             return _fields_of(effect)
+
+
+def _manner(manner: Manner) -> dict[str, object]:
+    return {"voice": manner.voice, "language": manner.language, "speaking_rate": manner.speaking_rate}
 
 
 def _shown(request: ModelRequest) -> dict[str, object]:

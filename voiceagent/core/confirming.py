@@ -94,7 +94,7 @@ class Confirming:
 
     def expired(self) -> None:
         """Nobody has said yes in time."""
-        self._saying.say(self._state.flow.phrases.confirm_expired)
+        self._saying.say(self._state.phrases.confirm_expired)
         self._doing.confirmed(yes=False, reason="the caller gave no answer in time")
 
     def answered_by_key(self, digits: str) -> bool:

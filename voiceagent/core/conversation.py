@@ -13,6 +13,7 @@ from voiceagent.core.agent_speech import Spoken
 from voiceagent.core.ahead import Ahead
 from voiceagent.core.answering import Answering
 from voiceagent.core.authority import Authority
+from voiceagent.core.backchannels import Backchannels
 from voiceagent.core.budget import Budget, Usage
 from voiceagent.core.confirming import Confirming
 from voiceagent.core.desks import Desks
@@ -51,7 +52,7 @@ class Conversation:
         self.state = CallState(
             flow,
             inherited,
-            language_for(flow.locale),
+            language_for(flow.language_of(phase)),
             flow.facts(),
             phase,
             voice_speaks=inherited.voice_speaks,
@@ -71,6 +72,7 @@ class Conversation:
         self._listening = Listening(desks, replying=self._replying, confirming=self._confirming)
         self._answering = Answering(desks, listening=self._listening)
         self._unasked = Unasked(desks, listening=self._listening, replying=self._replying)
+        self._backchannels = Backchannels(desks)
         self._ahead = Ahead(desks, replying=self._replying)
         self._renewal = Renewal(self.state, self._out, phasing=self._phasing)
         self._resuming = Resuming(desks, confirming=self._confirming, unasked=self._unasked)
@@ -91,9 +93,10 @@ class Conversation:
             return None
         due = (
             self._hearing.deadline_ms,
+            self._backchannels.deadline_ms(),
             self._answering.deadline_ms(),
             None if self._saying.speech.sounding else self._saying.fillers.deadline_ms,
-            self._silence.deadline_ms(self.state.phase.no_input),
+            self._silence.deadline_ms(self.state.wording.no_input),
             self._replying.deadline_ms(),
             self._unasked.deadline_ms(),
             self._renewal.deadline_ms(),
@@ -378,6 +381,8 @@ class Conversation:
                 self._listening.barge_in("voice")
             if self._hearing.turn_due():
                 self._listening.turn_over()
+            if _due(self._backchannels.deadline_ms(), now_ms):
+                self._backchannels.decide()
         if self._hearing.keys_due():  # by their number too, not only by the time
             self._listening.keys_complete()
         if due:
@@ -397,16 +402,16 @@ class Conversation:
             self._phasing.signal(Signal(TimedOut))
         if _due(self._closing.deadline_ms(), now_ms):
             self._call_over_time()
-        if _due(self._silence.deadline_ms(self.state.phase.no_input), now_ms):
+        if _due(self._silence.deadline_ms(self.state.wording.no_input), now_ms):
             self._caller_silent()
 
     def _caller_silent(self) -> None:
-        phrase = self._silence.step(self.state.phase.no_input.phrases)
+        phrase = self._silence.step(self.state.wording.no_input.phrases)
         if phrase is not None:
             self._saying.say(phrase)
             self._confirming.ask_again()  # a yes answers what was heard last
         elif not self._phasing.signal(Signal(Silent)):
-            self._closing.politely("caller silent", self.state.flow.phrases.goodbye_silent)
+            self._closing.politely("caller silent", self.state.phrases.goodbye_silent)
 
     def _call_over_time(self) -> None:
         if self._closing.saying_goodbye:
@@ -472,7 +477,7 @@ class Conversation:
         filler = self.state.flow.filler_of(self.state.phase)
         expected: list[int] = []
         for call in self._doing.calls.outstanding:
-            filler = call.tool.filler or filler
+            filler = self.state.flow.filler_of(self.state.phase, call.tool)
             latency_ms = self.state.inherited.tool_latency_ms.get(call.tool.name)
             if latency_ms is not None:
                 expected.append(call.started_ms + latency_ms)

@@ -175,7 +175,7 @@ class Doing:
             call.tool.confirm or "",
             {**self._state.facts.known(), **call.arguments},
             source=call.tool.source,
-            locale=self._state.flow.locale,
+            locale=self._state.locale,
         )
 
     def next_confirmation(self) -> int:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from voiceagent.core.ids import Epoch, FetchId, ReplyId, ToolCallId, TurnId, UtteranceId
+from voiceagent.spec.manner import Manner
 
 __all__ = [
     "AskModel",
@@ -41,8 +42,9 @@ __all__ = [
     "TruncateReply",
 ]
 
-SpeechKind = Literal["reply", "filler", "said", "read_back"]
-"""A model's words, a filler, a sentence of the flow's or the framework's own, the read-back of a confirmation."""
+SpeechKind = Literal["reply", "filler", "said", "read_back", "backchannel"]
+"""A model's words, a filler, a sentence of the flow's or the framework's own, the read-back of a confirmation, and what
+only says that the agent listens: it takes no turn, and nobody is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,8 @@ class SwapPhase:
 
     request: ModelRequest
     """What a model is to know from now on: a speech model may reply before it is asked."""
-    voice: str | None
+    manner: Manner
+    """How everything is spoken and heard from here on; what was to be said before is said as it was."""
 
     @property
     def epoch(self) -> Epoch:
@@ -214,7 +217,7 @@ class PrimePhase:
     prompt: str
     """Static part: what is known only then follows with the swap."""
     tools: tuple[str, ...]
-    voice: str | None
+    manner: Manner
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +225,7 @@ class RenewVoice:
     """Replace the model session, which is about to end, by another one that knows the same."""
 
     request: ModelRequest
-    voice: str | None
+    manner: Manner
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------
@@ -331,14 +334,15 @@ class NoteDecision:
         "turn held",
         "barge-in",
         "no barge-in",
+        "backchannel",
         "a person answers",
         "a machine answers",
         "a fax answers",
         "beep",
     ]
     """The caller's turn is; they are silent and have the floor all the same; they have interrupted the agent; what the
-    agent stopped for was no interruption. Of a call that we have placed: who is on the other end, and that a machine
-    takes down a message from now on."""
+    agent stopped for was no interruption; the agent shows that it listens, and the caller goes on. Of a call that we
+    have placed: who is on the other end, and that a machine takes down a message from now on."""
     reason: str
     waited_ms: int
     """Since the last sound of the caller's voice, or since it came on; for who has answered: since they did."""

@@ -21,7 +21,8 @@ from voiceagent.core.sealing import (
     handles_in,
 )
 from voiceagent.core.state import CallState, Outbox
-from voiceagent.spec.expects import BETWEEN_KEYS_MS, Digits, Expects
+from voiceagent.language import Completeness
+from voiceagent.spec.expects import BETWEEN_KEYS_MS, Digits, Expects, FreeSpeech
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase
 
@@ -135,6 +136,18 @@ class Hearing:
         """Whether the caller has said something that may be all, is silent, and all their words are known."""
         turn = self._turn
         return turn.open and not (turn.unheard or turn.over_speech or turn.holds or self._keys)
+
+    def pause_in_a_story(self, least_ms: int) -> int | None:
+        """Return when the caller fell silent who has spoken for so long in this turn, and has not finished.
+
+        None where they have, where their words are not known, or where something short is expected of them.
+        """
+        if not self.has_paused or self._turn.spoken_ms < least_ms:
+            return None
+        if any(not isinstance(expected, FreeSpeech) for expected in self._expected()):
+            return None
+        finished = self._state.language.completeness(self._turn.text) is Completeness.COMPLETE
+        return None if finished or not self._turn.text else self._turn.ended_ms
 
     @property
     def said_so_far(self) -> Mapping[UtteranceId, str]:

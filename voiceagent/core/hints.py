@@ -29,11 +29,21 @@ class Hints:
 
     def words(self, expects: Sequence[Expects]) -> tuple[str, ...]:
         """Return all of them: of what is expected first."""
-        return _bounded([*_of(expects), *self.names()])
+        return _bounded([*self._expected(expects), *self.names()])
 
     def names(self) -> tuple[str, ...]:
         """Return those that the phase declares, a fact's and a tool's answer's as they are now."""
         return _bounded(name for hint in self._state.phase.hints for name in self._names_of(hint))
+
+    def _expected(self, expects: Sequence[Expects]) -> Iterator[str]:
+        for expected in expects:
+            match expected:
+                case Choice(options=options):
+                    yield from (word for forms in options.values() for word in forms)
+                case YesNo():
+                    yield from self._state.language.plain_answers
+                case _:
+                    pass
 
     def _names_of(self, hint: str | FromFact | FromAnswer) -> Iterator[str]:
         match hint:
@@ -44,17 +54,6 @@ class Hints:
                     yield from _names_in(answer, hint)
             case _:
                 yield hint
-
-
-def _of(expects: Sequence[Expects]) -> Iterator[str]:
-    for expected in expects:
-        match expected:
-            case Choice(options=options):
-                yield from (word for forms in options.values() for word in forms)
-            case YesNo():
-                yield from ("yes", "no")
-            case _:
-                pass
 
 
 def _names_in(answer: JsonValue, hint: FromAnswer) -> Iterator[str]:

@@ -221,11 +221,11 @@ class Listening:
         """The recognizer has failed: the caller is asked once to say it again, then another way is taken."""
         if self._state.phase.ends:
             return
-        phrase = self._silence.not_heard(self._state.phase.no_match.phrases)
+        phrase = self._silence.not_heard(self._state.wording.no_match.phrases)
         if phrase is not None:
             self._saying.say(phrase)
         elif self._silence.is_deaf or not self._another_way():
-            self._closing.politely("the caller cannot be heard", self._state.flow.phrases.not_available)
+            self._closing.politely("the caller cannot be heard", self._state.phrases.not_available)
 
     def _another_way(self) -> bool:
         """Go on with keys or with a person, as the flow has it; False where it has nothing of that kind."""
@@ -234,12 +234,12 @@ class Listening:
     def _not_understood(self) -> None:
         if self._state.phase.ends:
             return  # the last words are being said: there is nothing to ask any more
-        phrases = self._state.phase.no_match.phrases
+        phrases = self._state.wording.no_match.phrases
         phrase = self._silence.not_understood(phrases)
         if phrase is not None:
             self._saying.say(phrase)
         elif not self._phasing.signal(Signal(NotUnderstood)):
-            self._closing.politely("not understood", self._state.flow.phrases.not_available)
+            self._closing.politely("not understood", self._state.phrases.not_available)
 
     def _count_turns(self) -> None:
         limit = self._state.phase.max_turns

@@ -16,6 +16,7 @@ from voiceagent.core.saying import Saying
 from voiceagent.core.state import CallState, Outbox
 from voiceagent.core.transcript import Transcript
 from voiceagent.errors import PhaseError
+from voiceagent.language import language_for
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.guards import holds
 from voiceagent.spec.phase import Ask, Phase, Press, Requested, Say, ToolSucceeds, Transition, Wait
@@ -109,6 +110,7 @@ class Phasing:
         """A phase is decided: ask for its prompt and tools; nothing of it happens before they are in force."""
         state = self._state
         state.phase = state.flow.by_name[self._machine.phase]
+        state.language = self._saying.speech.language = language_for(state.locale)
         state.epoch = Epoch(state.epoch + 1)
         state.swapping = True
         self.waits_for_answerer = False
@@ -116,7 +118,7 @@ class Phasing:
         state.entered_ms = state.now_ms
         self.timed_out = False
         self._hearing.enter_phase(state.phase)
-        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+        self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
 
     def put_in_force_again(self) -> None:
         """Another voice goes on where the call stands; a phase that was only being entered is entered now."""
@@ -125,7 +127,7 @@ class Phasing:
         self.waits_for_answerer = False
         state.swapping = True
         state.entered_ms = state.now_ms
-        self._out.emit(SwapPhase(self.model_request(), state.phase.voice or state.flow.voice))
+        self._out.emit(SwapPhase(self.model_request(), state.flow.manner_of(state.phase)))
 
     def swapped(self, epoch: Epoch) -> bool:
         """Prompt and tools are in force: begin; False where this is news of another epoch."""
@@ -177,7 +179,7 @@ class Phasing:
                 given = edge.on.tool.grants if isinstance(edge.on, ToolSucceeds) else ()
                 tools = self._offered(phase, given=given)
                 prompt = state.flow.prompt_of(phase).static
-                self._out.emit(PrimePhase(phase.name, prompt, tools, phase.voice or state.flow.voice))
+                self._out.emit(PrimePhase(phase.name, prompt, tools, state.flow.manner_of(phase)))
 
     def lead_back(self) -> bool:
         """The phase could not be put in force: return to the one that is; False where that cannot be done either."""
@@ -228,7 +230,7 @@ class Phasing:
 
     def _filled_in(self, template: str) -> str | None:
         try:
-            return render(template, self._state.facts.known(), locale=self._state.flow.locale)
+            return render(template, self._state.facts.known(), locale=self._state.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("template", f"phase {self._state.phase.name}: {exc}"))
             return None
@@ -241,7 +243,7 @@ class Phasing:
         prompt = state.flow.prompt_of(state.phase)
         known = state.facts.known()
         try:
-            late = prompt.late_facts(known, locale=state.flow.locale)
+            late = prompt.late_facts(known, locale=state.locale)
         except PhaseError as exc:
             self._out.emit(ReportProblem("prompt", str(exc)))
             late = ""

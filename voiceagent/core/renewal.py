@@ -37,8 +37,8 @@ class Renewal:
         # Where the last words are being said the call is sooner over than the session, but for the last moment.
         if (quiet and not self._state.phase.ends) or self._state.now_ms >= due_ms:
             self._at_latest_ms = None
-            voice = self._state.phase.voice or self._state.flow.voice
-            self._out.emit(RenewVoice(self._phasing.model_request(), voice))
+            manner = self._state.flow.manner_of(self._state.phase)
+            self._out.emit(RenewVoice(self._phasing.model_request(), manner))
 
     @property
     def _needless(self) -> bool:

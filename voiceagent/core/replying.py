@@ -86,7 +86,7 @@ class Replying:
         self._hearing.reply_asks(event.asks)
         if event.understood:
             self._silence.understood()
-        elif self._silence.not_understood(self._state.phase.no_match.phrases) is None:
+        elif self._silence.not_understood(self._state.wording.no_match.phrases) is None:
             # The reply has said so, again and again: it is time for another way.
             self._phasing.signal(Signal(NotUnderstood))
 
@@ -112,7 +112,7 @@ class Replying:
             return  # nobody is left to hear an apology
         self._voice_failures += 1
         if self._voice_failures == 1:
-            self._saying.say(self._state.flow.phrases.apology)
+            self._saying.say(self._state.phrases.apology)
             self._saying.owed = True
         else:
             self._give_up_voice(reason)
@@ -120,7 +120,7 @@ class Replying:
     def _give_up_voice(self, reason: str) -> None:
         self._voice_failures = 0
         if not self._phasing.signal(Signal(VoiceFails)):
-            self._closing.politely(f"voice failed: {reason}", self._state.flow.phrases.not_available)
+            self._closing.politely(f"voice failed: {reason}", self._state.phrases.not_available)
 
     # --- what cannot be said ---
 
@@ -144,7 +144,7 @@ class Replying:
 
     def _say_otherwise(self) -> None:
         """Apologise and try once more; then go where the flow says, or end the call in words that are kept."""
-        phase, phrases = self._state.phase, self._state.flow.phrases
+        phase, phrases = self._state.phase, self._state.phrases
         if self._state.closing:
             self._closing.at_once("speech failed")
         elif self._unspoken == 1:
@@ -167,9 +167,9 @@ class Replying:
         if self._state.closing:
             self._state.swapping = False
         elif self._phasing.lead_back():
-            self._saying.say(self._state.flow.phrases.apology)
+            self._saying.say(self._state.phrases.apology)
         else:
-            self._closing.politely(f"swap failed: {reason}", self._state.flow.phrases.not_available)
+            self._closing.politely(f"swap failed: {reason}", self._state.phrases.not_available)
 
     def voice_changed(self, event: ev.VoiceChanged) -> None:
         """Another voice has taken over: what the old one had begun to say, or should have begun, the new one says."""

@@ -64,7 +64,7 @@ class Resuming:
             self._last_said = None  # the phase that is being entered begins with words of its own
         self._phasing.put_in_force_again()
         self._doing.fetch_again()
-        self._saying.say(self._state.flow.phrases.resumed)
+        self._saying.say(self._state.phrases.resumed)
 
     def _not_taken(self, reason: str) -> None:
         """The caller comes back from somebody who was not there: nothing was broken off that could be taken up."""

@@ -13,6 +13,7 @@ from voiceagent.language import Language
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import BeepHeard, Phase
+from voiceagent.spec.wording import Phrases, Wording
 
 __all__ = ["CallState", "Inherited", "Outbox"]
 
@@ -43,6 +44,7 @@ class CallState:
     flow: Flow
     inherited: Inherited
     language: Language
+    """Of the current phase."""
     facts: Facts
     phase: Phase
     voice_speaks: bool = False
@@ -92,6 +94,21 @@ class CallState:
             tool_calls=self.tool_calls,
             ended=self.ended,
         )
+
+    @property
+    def locale(self) -> str:
+        """That of the current phase: in it values are said."""
+        return self.flow.language_of(self.phase)
+
+    @property
+    def wording(self) -> Wording:
+        """What the framework itself says in the current phase."""
+        return self.flow.wording_of(self.phase)
+
+    @property
+    def phrases(self) -> Phrases:
+        """Its apologies and goodbyes."""
+        return self.wording.phrases
 
     @property
     def only_listens(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from voiceagent.audio import MULAW_SILENCE
 from voiceagent.core import events as ev
 from voiceagent.core.ids import LegId, UtteranceId
+from voiceagent.language import LANGUAGES
 from voiceagent.ports import (
     MULAW_8K,
     Announcement,
@@ -182,6 +183,8 @@ class TypedRecognizer:
     """Finds the letters in what was heard; fulfils `RecognizerEngine`."""
 
     healthy = True
+    languages = LANGUAGES
+    """Letters are the same in all."""
 
     def open(self, audio: AudioFormat, *, locale: str) -> TypedRecognizer:
         """Return what hears every call."""

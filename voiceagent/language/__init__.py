@@ -7,10 +7,12 @@ from voiceagent.language.clauses import ClauseSplitter
 from voiceagent.language.english import ENGLISH
 from voiceagent.language.protocol import Completeness, DigitSpan, Greeting, Language, Relation
 from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
+from voiceagent.language.spanish import SPANISH
 from voiceagent.language.word_lengths import WordLength, spoken_as, word_ends
 
 __all__ = [
     "CLEAR_SCORE",
+    "LANGUAGES",
     "ClauseSplitter",
     "Completeness",
     "DigitSpan",
@@ -24,7 +26,10 @@ __all__ = [
     "word_ends",
 ]
 
-_LANGUAGES: dict[str, Language] = {"en": ENGLISH}
+_LANGUAGES: dict[str, Language] = {"en": ENGLISH, "es": SPANISH}
+
+LANGUAGES = tuple(_LANGUAGES)
+"""Every language there is a module for, by its subtag."""
 
 
 def language_for(locale: str) -> Language:

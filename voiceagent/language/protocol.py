@@ -65,6 +65,11 @@ class Language(Protocol):
         """The language's subtag, such as "en"."""
         ...
 
+    @property
+    def plain_answers(self) -> Sequence[str]:
+        """The words that callers most often say for yes and no, for a recognizer to listen for."""
+        ...
+
     # --- what the caller said ---
 
     def digits(self, text: str) -> str:

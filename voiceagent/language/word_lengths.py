@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-__all__ = ["WordLength", "spoken_as", "word_ends"]
+__all__ = ["WordLength", "lengths_of", "spoken_as", "word_ends"]
+
+_PAUSES_MS = {".": 300, "!": 300, "?": 300, "…": 300, ",": 100, ";": 100, ":": 100, "-": 80}
 
 
 class WordLength(NamedTuple):
@@ -15,6 +17,26 @@ class WordLength(NamedTuple):
     said_ms: int
     pause_ms: int
     """What follows it of silence: punctuation."""
+
+
+def lengths_of(written: str, spoken: str, said_ms: Callable[[str], int]) -> list[WordLength]:
+    """Return how long each word takes of what is written, as it stands between its spaces, with the pause after it.
+
+    `spoken` is the same in plain words; `said_ms` tells how long one of them takes, without what follows it.
+    """
+    words = written.split(" ")
+    return [_length(parts, said_ms) for parts in spoken_as(words, spoken.split())]
+
+
+def _length(spoken: Sequence[str], said_ms: Callable[[str], int]) -> WordLength:
+    if not spoken:
+        return WordLength(0, 0)
+    within_ms = sum(said_ms(word) + _pause_ms(word) for word in spoken[:-1])
+    return WordLength(within_ms + said_ms(spoken[-1]), _pause_ms(spoken[-1]))
+
+
+def _pause_ms(word: str) -> int:
+    return _PAUSES_MS.get(word.rstrip("\"'”’)]")[-1:], 0)
 
 
 def spoken_as(written: Sequence[str], spoken: Sequence[str]) -> list[list[str]]:

@@ -17,18 +17,17 @@ from voiceagent.ports import (
     Clock,
     EndOfTurn,
     Leg,
-    RecognizerHandle,
     ReplyDone,
     ReplyModel,
     SentText,
-    SynthesizerHandle,
     ToolRequest,
     Transcript,
 )
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
+from voiceagent.runtime.manners import Manners
 from voiceagent.runtime.mouth import Mouth, recordable
-from voiceagent.runtime.spoken_text import PlainVoice, ReplyText, between_words
+from voiceagent.runtime.spoken_text import ReplyText, between_words
 
 __all__ = ["CascadeVoice"]
 
@@ -46,26 +45,23 @@ class CascadeVoice:
         self,
         *,
         ears: Ears,
-        recognizer: RecognizerHandle,
+        manners: Manners,
         end_of_turn: EndOfTurn | None = None,
-        synthesizer: SynthesizerHandle,
         model: ReplyModel,
         leg: Leg,
-        language: Language,
         clock: Clock,
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
     ) -> None:
-        self._recognizer = recognizer
+        self._manners = manners
         self._end_of_turn = end_of_turn
         self._audio_in = leg.audio_in
         self._clock = clock
         self._model = model
-        self._language = language
         self._tasks = tasks
         self._post = post
         self._ears = ears
-        self.mouth = Mouth(PlainVoice(synthesizer, language), leg, clock=clock, tasks=tasks, post=post)
+        self.mouth = Mouth(manners.voice, leg, clock=clock, tasks=tasks, post=post)
         """What says things for whatever thinks of them."""
         self._replies: dict[ReplyId, asyncio.Task[None]] = {}
 
@@ -74,8 +70,24 @@ class CascadeVoice:
         self._ears.hear(audio)
 
     def swap(self, swap: SwapPhase) -> None:
-        """The next request carries the new prompt and tools by itself."""
-        self._post(ev.PhaseSwapped(swap.epoch))
+        """The next request carries the new prompt and tools by itself; language, voice and pace change here."""
+        if self.changes_manner(swap):
+            self._post(ev.PhaseSwapped(swap.epoch))
+
+    def changes_manner(self, swap: SwapPhase) -> bool:
+        """Speak and hear as the phase wants it from here on; False, and the swap has failed, where no engine can."""
+        try:
+            self._manners.change(swap.manner)
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
+            self._post(ev.SwapFailed(swap.epoch, recordable(exc)))
+            return False
+        self.mouth.speak_with(self._manners.voice)
+        return True
+
+    @property
+    def language(self) -> Language:
+        """What is spoken now."""
+        return self._manners.language
 
     def prime(self, prime: PrimePhase) -> None:
         """Nothing has to be made ready: the next request carries it all."""
@@ -119,7 +131,7 @@ class CascadeVoice:
 
     async def _transcribe_so_far(self, utterance: UtteranceId, audio: bytes, hints: tuple[str, ...]) -> None:
         try:
-            heard = await self._recognizer.transcribe(audio, hints=hints)
+            heard = await self._manners.recognizer.transcribe(audio, hints=hints)
         except Exception:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             return  # the whole of it is transcribed soon, and if that fails too it is told
         if self._ears.so_far(utterance):  # else its end is known, and all of its words come
@@ -135,7 +147,7 @@ class CascadeVoice:
         counts: Callable[[str], str],
     ) -> None:
         try:
-            heard = await self._recognizer.transcribe(audio, hints=hints) if audio else Transcript("")
+            heard = await self._manners.recognizer.transcribe(audio, hints=hints) if audio else Transcript("")
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.TranscriptFailed(utterance, recordable(exc)))
             counts("")
@@ -159,7 +171,7 @@ class CascadeVoice:
 
     async def _reply(self, reply: ReplyId, request: ModelRequest) -> None:
         self._post(ev.ReplyStarted(reply, request.epoch))
-        splitter, words = self._language.clause_splitter(), ReplyText()
+        splitter, words = self.language.clause_splitter(), ReplyText()
         try:
             async for piece in self._model.reply(request):  # how long it may take is for the core to say
                 match piece:
@@ -184,9 +196,9 @@ class CascadeVoice:
 
     # --- speaking ---
 
-    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
+    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool, softly: bool = False) -> None:
         """Say a clause after those before it; the next is synthesised while this one is heard."""
-        self.mouth.say(utterance, clause, text, last=last)
+        self.mouth.say(utterance, clause, text, last=last, softly=softly)
 
     def silence(self) -> tuple[UtteranceId, ...]:
         """Drop everything that has not been handed to the leg; returns whose it was."""
@@ -205,7 +217,7 @@ class CascadeVoice:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._model.close)
             closing.callback(self.mouth.close)
-            closing.callback(self._recognizer.close)
+            closing.callback(self._manners.close)
 
 
 def _cut(text: str) -> str:

@@ -185,6 +185,8 @@ class _Reading:
         speech = self._spoken.get(utterance)
         if speech is None or speech.at_ms is not None:
             return
+        if speech.kind == "backchannel":
+            return  # it answers nothing, and nobody has waited for it
         speech.at_ms = at_ms
         speech.awaited = self._unanswered or self._waiting_since_ms is not None
         self._turn_answered(at_ms, filler=speech.kind == "filler")
@@ -223,6 +225,8 @@ class _Reading:
             case "Speak":
                 self._speak(values)
             case "SwapPhase":
+                if language := values.get("language"):
+                    self._speech.language = language_for(language)
                 self._phases.append(PhaseSeen(values["phase"], self._since(at_ms), list(values["tools"])))
                 self._transcript.append(("phase", values["phase"]))
             case "StartTool":
@@ -321,8 +325,9 @@ class _Reading:
 
 
 def _as_heard(spoken: Spoken) -> str:
-    """Return what was heard of an utterance, a filler in round brackets, and in square ones what was not."""
-    heard = f"({spoken.heard_text})" if spoken.kind == "filler" and spoken.heard_text else spoken.heard_text
+    """Return what was heard of an utterance, what fills a pause in round brackets, and in square ones what was not."""
+    aside = spoken.kind in ("filler", "backchannel")
+    heard = f"({spoken.heard_text})" if aside and spoken.heard_text else spoken.heard_text
     if not spoken.stopped:
         return heard
     unheard = f"[not heard: {spoken.unheard_text}]" if spoken.unheard_text else ""

@@ -21,6 +21,7 @@ from voiceagent.ports import (
 )
 from voiceagent.runtime.conversion import Converter
 from voiceagent.spec.flow import Flow
+from voiceagent.spec.manner import Manner
 from voiceagent.spec.phase import Requested
 from voiceagent.spec.tool import Tool
 from voiceagent.zones import date_at
@@ -50,14 +51,14 @@ class Setups:
         self._audio_out = audio_out if audio_out in capabilities.audio_out else capabilities.audio_out[0]
         self._time_zone = time_zone
 
-    def of(self, request: ModelRequest, voice: str | None) -> SessionSetup:
+    def of(self, request: ModelRequest, manner: Manner) -> SessionSetup:
         """Return what is to be in force for this request."""
-        setup = self._setup(request.phase, request.epoch, request.prompt, self.late(request), request.tools, voice)
+        setup = self._setup(request.phase, request.epoch, request.prompt, self.late(request), request.tools, manner)
         return replace(setup, known=request.known)
 
     def ahead_of(self, prime: PrimePhase) -> SessionSetup:
         """Return what a session can be given before anybody knows more: no late facts, and an epoch that is none."""
-        return self._setup(prime.phase, Epoch(0), prime.prompt, "", prime.tools, prime.voice)
+        return self._setup(prime.phase, Epoch(0), prime.prompt, "", prime.tools, prime.manner)
 
     def late(self, request: ModelRequest) -> str:
         """Return what day it is, which was not known when the prompt was written."""
@@ -65,7 +66,7 @@ class Setups:
         return f"Today is {today:%A}, {today.isoformat()}."
 
     def _setup(
-        self, phase: str, epoch: Epoch, prompt: str, late_facts: str, tools: Sequence[str], voice: str | None
+        self, phase: str, epoch: Epoch, prompt: str, late_facts: str, tools: Sequence[str], manner: Manner
     ) -> SessionSetup:
         declared = self._flow.by_name[phase]
         offered: dict[str, Tool | Requested] = {
@@ -77,7 +78,9 @@ class Setups:
             prompt=prompt,
             late_facts=late_facts,
             tools=tuple(_offered(offered[name]) for name in tools),
-            voice=voice,
+            voice=manner.voice,
+            language=manner.language,
+            speaking_rate=manner.speaking_rate,
             audio_in=self._audio_in,
             audio_out=self._audio_out,
         )

@@ -95,6 +95,9 @@ class _Clause:
     number: int
     text: str
     last: bool
+    softly: bool
+    voice: SynthesizerHandle
+    """Of the phase that says it: the call may be in another one when it is its turn."""
 
 
 class Mouth:
@@ -124,9 +127,13 @@ class Mouth:
         self._ms_per_letter: float | None = None
         """How fast the speech model speaks, as its last complete reply has shown."""
 
-    def say(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
+    def speak_with(self, synthesizer: SynthesizerHandle) -> None:
+        """What is to be said from here on is said by this."""
+        self._synthesizer = synthesizer
+
+    def say(self, utterance: UtteranceId, clause: int, text: str, *, last: bool, softly: bool = False) -> None:
         """Say a clause after everything before it."""
-        self._enqueue(_Clause(utterance, clause, text, last))
+        self._enqueue(_Clause(utterance, clause, text, last, softly, self._synthesizer))
 
     def play(self, reply: SpokenReply) -> None:
         """Play a speech model's reply after everything before it, as it comes."""
@@ -145,7 +152,6 @@ class Mouth:
     def close(self) -> None:
         """Be silent for good."""
         self.silence()
-        self._synthesizer.close()
 
     def _stop(self) -> None:
         self._now = None
@@ -192,7 +198,7 @@ class Mouth:
     def _pieces_of(self, clause: _Clause) -> AsyncIterator[bytes | WordsSpoken]:
         if clause.utterance == self._broken:
             raise VoiceFailed(_NOT_SAID)
-        return self._synthesizer.speak(clause.text)
+        return clause.voice.speak(clause.text, softly=clause.softly)
 
     async def _piece(self, pieces: AsyncIterator[bytes | WordsSpoken]) -> bytes | WordsSpoken | None:
         """Return the next audio or its words, None after the last. Raises VoiceFailed where it does not come."""

@@ -70,8 +70,8 @@ class Performer:
         """Start what the effect asks for."""
         effect = outgoing.effect
         match effect:
-            case fx.Speak(utterance, clause, text, _, last):
-                self._voice.speak(utterance, clause, text, last=last)
+            case fx.Speak(utterance, clause, text, kind, last):
+                self._voice.speak(utterance, clause, text, last=last, softly=kind == "backchannel")
             case fx.StopPlayout():
                 self._stop_playout()
             case fx.Transcribe(utterance, hints):

@@ -27,6 +27,7 @@ from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.runtime.journal_file import header_of
 from voiceagent.runtime.learned import Learned
+from voiceagent.runtime.manners import Manners
 from voiceagent.runtime.model_session import Setups
 from voiceagent.runtime.own_voice import OwnVoice
 from voiceagent.runtime.performer import Performer
@@ -215,11 +216,11 @@ class Session:
         except CallLost as exc:
             _log.warning("call %s: %s", self._call, exc)
             self._end(journal, str(exc))
-            await self._apologise(journal, self._flow.phrases.not_available)
+            await self._apologise(journal, self._conversation.state.phrases.not_available)
         except Exception as exc:  # noqa: BLE001 - a call's outermost frame: its caller is owed an apology, whatever it was
             log_failure(_log, exc, "call %s failed", self._call)
             self._end(journal, "internal error")
-            await self._apologise(journal, self._flow.phrases.apology)
+            await self._apologise(journal, self._conversation.state.phrases.apology)
         finally:
             self._listening = False
             self._stop_waking()
@@ -276,7 +277,6 @@ class Session:
             setups=setups,
             flow=self._flow,
             leg=self._leg,
-            language=self._conversation.state.language,
             clock=self._services.clock,
             tasks=tasks,
             post=self.post,
@@ -291,14 +291,13 @@ class Session:
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
         engines, flow, leg = self._services.engines, self._flow, self._leg
+        manner = flow.manner_of(self._conversation.state.phase)
         return CascadeVoice(
             ears=ears,
-            recognizer=engines.recognizer.open(leg.audio_in, locale=flow.locale),
+            manners=Manners(engines, manner, audio_in=leg.audio_in, audio_out=leg.audio_out),
             end_of_turn=engines.end_of_turn,
-            synthesizer=engines.synthesizer.open(leg.audio_out, voice=flow.voice, locale=flow.locale),
             model=self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone),
             leg=leg,
-            language=self._conversation.state.language,
             clock=self._services.clock,
             tasks=tasks,
             post=self.post,

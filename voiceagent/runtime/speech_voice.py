@@ -18,7 +18,6 @@ from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoic
 from voiceagent.core.ids import Epoch, ReplyId, UtteranceId
 from voiceagent.errors import VoiceFailed
 from voiceagent.in_time import within
-from voiceagent.language import Language
 from voiceagent.ports import (
     CallerTranscribed,
     Clock,
@@ -67,7 +66,6 @@ class SpeechVoice:
         setups: Setups,
         flow: Flow,
         leg: Leg,
-        language: Language,
         clock: Clock,
         tasks: CallTasks,
         post: Callable[[ev.Event], None],
@@ -84,7 +82,7 @@ class SpeechVoice:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._replies = ModelReplies(leg.audio_out, cascade.mouth, language, post, suffix)
+        self._replies = ModelReplies(leg.audio_out, cascade.mouth, cascade.language, post, suffix)
         self._caller = CallerAudio(
             leg.audio_in,
             cascade=cascade,
@@ -160,13 +158,16 @@ class SpeechVoice:
         if self._lost:
             self._cascade.swap(swap)
             return
+        if not self._cascade.changes_manner(swap):  # in it fillers are said, and what the flow says itself
+            return
+        self._replies.language = self._cascade.language
         if not phase.has_model:
             if self._ends:
                 self._standbys.close()
             # Nobody will ask the model anything, and what it says by itself is refused.
             self._post(ev.PhaseSwapped(swap.epoch))
             return
-        setup = self._setups.of(swap.request, swap.voice)
+        setup = self._setups.of(swap.request, swap.manner)
         self._begin_change()
         if self._live is not None and self._takes(self._live, setup) and not self._replies.being_made(self._live):
             self._sent.send(self._live, setup)  # before anything else that is due now: the caller waits for it
@@ -289,7 +290,7 @@ class SpeechVoice:
         """Go on with another session: where one has been made ready, from one moment to the next."""
         if self._lost or (self._change is not None and not self._change.done()):
             return  # a swap is bringing a session of its own
-        self._changing(self._update(self._setups.of(renew.request, renew.voice), renew.request, in_place=False))
+        self._changing(self._update(self._setups.of(renew.request, renew.manner), renew.request, in_place=False))
 
     def _session_lost(self, event: SessionLost) -> None:
         """The live session is gone: another one is connected, unless that would be of no use."""
@@ -344,7 +345,7 @@ class SpeechVoice:
 
     def _bring_up_to_date(self, live: LiveSession, request: ModelRequest) -> None:
         """Let the model have what is offered and known by now, which may have changed within the phase; then ask."""
-        setup = self._setups.of(request, live.setup.voice)
+        setup = self._setups.of(request, self._flow.manner_of(self._flow.by_name[request.phase]))
         if setup == replace(live.setup, known=setup.known):
             live.setup = setup
             self._go_on_with(live)
@@ -376,9 +377,9 @@ class SpeechVoice:
 
     # --- speaking ----------------------------------------------------------------------------------------------------
 
-    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool) -> None:
+    def speak(self, utterance: UtteranceId, clause: int, text: str, *, last: bool, softly: bool = False) -> None:
         """Say a sentence of the framework's own, after everything before it."""
-        self._cascade.speak(utterance, clause, text, last=last)
+        self._cascade.speak(utterance, clause, text, last=last, softly=softly)
 
     def silence(self) -> tuple[UtteranceId, ...]:
         """Drop everything that has not been handed to the leg; returns whose it was."""

@@ -67,12 +67,12 @@ class PlainVoice:
         self._synthesizer = synthesizer
         self._language = language
 
-    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
         """Yield the audio of the words, and then the words, where the synthesizer knows when they end."""
         text = text[:LONGEST_CLAUSE]
         words: list[str] = []
         ends_ms: list[int] = []
-        pieces = self._synthesizer.speak(self._language.speakable(text)[:LONGEST_CLAUSE])
+        pieces = self._synthesizer.speak(self._language.speakable(text)[:LONGEST_CLAUSE], softly=softly)
         try:
             async for piece in pieces:
                 if isinstance(piece, WordsSpoken):

@@ -85,6 +85,8 @@ class _Heard:
     """An utterance of the agent's that can be heard."""
 
     track: Track
+    answers: bool = True
+    """Whoever has waited for words hears them in it: "mm-hm" answers nothing."""
     from_ms: int | None = None
     until_ms: int | None = None
 
@@ -186,7 +188,7 @@ class _Drawing:
             self.points.append(Point("mark", at_ms, f"{utterance}, clause {clause + 1}"))
 
     def _answered(self, heard: _Heard) -> None:
-        if self.turn is None:
+        if self.turn is None or not heard.answers:
             return
         if heard.track == "filler":
             self.turn = replace(self.turn, filler_ms=heard.from_ms)
@@ -214,8 +216,7 @@ class _Drawing:
                 for text in self.own_words.get(reply, []):
                     self._says_itself(reply, text)
             case "SwapPhase":
-                self._leave_phase(at_ms)
-                self.phase = Span("phase", at_ms, at_ms, values["phase"], ", ".join(values["tools"]))
+                self._enter_phase(at_ms, values)
             case "StartTool" | "Reconcile":
                 self.running[values["call"]] = Span("tool", at_ms, at_ms, values["tool"])
             case "Fetch":
@@ -243,7 +244,8 @@ class _Drawing:
         spoken = self.speech.get(utterance)
         if spoken is None:
             spoken = self.speech.begin(values["kind"], interruptible=True, utterance=utterance)
-            self.heard[utterance] = _Heard("filler" if values["kind"] == "filler" else "agent")
+            track = "filler" if values["kind"] in ("filler", "backchannel") else "agent"
+            self.heard[utterance] = _Heard(track, answers=values["kind"] != "backchannel")
         self.speech.add(spoken, values["text"], last=values["last"])
 
     def _says_itself(self, reply: str, text: str) -> None:
@@ -255,6 +257,12 @@ class _Drawing:
         began = self.running.pop(key, None)
         if began is not None:
             self.done.append(replace(began, until_ms=at_ms, note=how))
+
+    def _enter_phase(self, at_ms: int, values: Mapping[str, Any]) -> None:
+        self._leave_phase(at_ms)
+        self.phase = Span("phase", at_ms, at_ms, values["phase"], ", ".join(values["tools"]))
+        if language := values.get("language"):
+            self.speech.language = language_for(language)
 
     def _leave_phase(self, at_ms: int) -> None:
         if self.phase is not None:

@@ -9,15 +9,18 @@ from typing import Any, Self
 from pydantic import Field, JsonValue
 
 from voiceagent.errors import PhaseError, nearest
+from voiceagent.language import language_for
 from voiceagent.spec.declared import Declared
 from voiceagent.spec.described import described, sha256_of
 from voiceagent.spec.facts import Facts
 from voiceagent.spec.filler import Filler
+from voiceagent.spec.manner import Manner
 from voiceagent.spec.phase import Phase, Requested, Transition
 from voiceagent.spec.prompt import DEFAULT_LOCALE, Prompt
 from voiceagent.spec.tool import Tool
+from voiceagent.spec.wording import Phrases, Wording, with_words_of, wording_in
 
-__all__ = ["Flow", "Limits", "Phrases"]
+__all__ = ["Flow", "Limits"]
 
 _TO_THE_EAR_MS = 200
 """What a phrase takes from when it is asked for to when it is heard, where it is kept as audio."""
@@ -66,18 +69,6 @@ class Limits(Declared):
         return max(0, self.max_silence_ms - _TO_THE_EAR_MS)
 
 
-class Phrases(Declared):
-    """What the framework itself says, in the flow's language."""
-
-    apology: str = "I am sorry, something went wrong on my side."
-    not_available: str = "I am sorry, I cannot continue this call right now. Please call again later. Goodbye."
-    too_long: str = "We have reached the time limit of this call. Please call again. Goodbye."
-    goodbye_silent: str = "I cannot hear you, so I will hang up now. Please call again. Goodbye."
-    confirm_expired: str = "I did not get a clear yes, so I have not done anything."
-    server_stops: str = "I am sorry, I have to end this call now. Please call again in a moment. Goodbye."
-    resumed: str = "Sorry, we were cut off for a moment."
-
-
 class Flow(Declared):
     """An agent, declared: in `phases/<agent>/__init__.py` under the name FLOW, or in `phases/<agent>/flow.yaml`."""
 
@@ -92,6 +83,8 @@ class Flow(Declared):
     filler: Filler = Field(default_factory=Filler)
     limits: Limits = Field(default_factory=Limits)
     phrases: Phrases = Field(default_factory=Phrases)
+    wordings: Mapping[str, Wording] = Field(default_factory=dict)
+    """Language → what the framework itself says in phases of that language, where the shipped words do not fit."""
     locale: str = DEFAULT_LOCALE
     voice: str | None = None
     reaches_human: bool = False
@@ -152,9 +145,60 @@ class Flow(Declared):
             )
         return self.prompts[phase.prompt]
 
-    def filler_of(self, phase: Phase) -> Filler:
-        """Return the phase's filler, or the flow's."""
-        return phase.filler or self.filler
+    def language_of(self, phase: Phase) -> str:
+        """Return the locale in which a phase is spoken and heard."""
+        return phase.language or self.locale
+
+    def manner_of(self, phase: Phase) -> Manner:
+        """Return language, voice and speaking rate of a phase.
+
+        The flow's voice speaks the flow's language: a phase in another one that names no voice has the engine's own.
+        """
+        voice = phase.voice or (self.voice if self._speaks_as_the_flow(phase) else None)
+        return Manner(self.language_of(phase), voice, phase.speaking_rate)
+
+    def wording_of(self, phase: Phase) -> Wording:
+        """Return what the framework itself says in a phase, in its language: all of it."""
+        if phase.name not in self._wordings:
+            self._wordings[phase.name] = self._worded(phase)
+        return self._wordings[phase.name]
+
+    def filler_of(self, phase: Phase, tool: Tool | None = None) -> Filler:
+        """Return the filler of a tool of the phase, where it brings one, or the phase's, or the flow's.
+
+        Its words are those of the phase's language: what a tool says is said in phases of the flow's language only.
+        """
+        filler = self.wording_of(phase).filler
+        if tool is None or tool.filler is None:
+            return filler
+        return with_words_of(tool.filler, filler, all_of_them=not self._speaks_as_the_flow(phase))
+
+    def backchannels_of(self, phase: Phase) -> tuple[str, ...]:
+        """Return what the agent says in a phase to a caller who tells something long; nothing where it is to be silent.
+
+        Secrets and what is about to be typed are told without comment.
+        """
+        if phase.sensitive:
+            return ()
+        return self.wording_of(phase).backchannels if phase.backchannels == "usual" else phase.backchannels
+
+    @cached_property
+    def _wordings(self) -> dict[str, Wording]:
+        return {}
+
+    def _speaks_as_the_flow(self, phase: Phase) -> bool:
+        return language_for(self.language_of(phase)).locale == language_for(self.locale).locale
+
+    def _worded(self, phase: Phase) -> Wording:
+        as_flow = self._speaks_as_the_flow(phase)
+        words = wording_in(self.language_of(phase), self.wordings, self.phrases if as_flow else None)
+        if phase.filler is not None:
+            filler = with_words_of(phase.filler, words.filler)
+        else:
+            filler = with_words_of(self.filler, words.filler, all_of_them=not as_flow)
+        own: dict[str, object] = {"filler": filler}
+        own |= {name: getattr(phase, name) for name in ("no_input", "no_match") if name in phase.model_fields_set}
+        return words.model_copy(update=own)
 
     @cached_property
     def sha256(self) -> str:

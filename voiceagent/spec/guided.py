@@ -67,6 +67,7 @@ class GuidedDialogue(Declared):
     """Tool name → what is said after its success: a template over `result`, `arguments` and facts."""
     failures: Mapping[str, str] = Field(default_factory=dict)
     """Tool name → what is said after its failure: a template over `reason` and facts."""
-    not_understood: str = "I am sorry, I did not understand that."
+    not_understood: str | None = None
+    """None: `not_understood` of the phrases in the phase's language."""
     anything_else: str | None = None
     """Added to an answer, to hand the floor back."""

@@ -46,6 +46,8 @@ __all__ = [
     "TurnLimitReached",
     "VoiceFails",
     "Wait",
+    "no_input",
+    "no_match",
 ]
 
 SKILL_FILE = "SKILL.md"
@@ -161,7 +163,8 @@ class Transition(Declared):
     priority: int = 0
     """Of several transitions that may fire at once the highest wins; among equals the one declared first."""
     say: str | None = None
-    """A sentence said on the way: it hides the swap. A template over facts."""
+    """A sentence said on the way: it hides the swap. A template over facts, in the language and the voice of the phase
+    that it leads to: the phase before is over by then."""
     prefetch: tuple[Prefetch, ...] = ()
     """What is fetched ahead the moment the transition is decided."""
     standby: bool = False
@@ -233,6 +236,16 @@ class Reprompts(Declared):
     phrases: tuple[str, ...] = ()
 
 
+def no_input() -> Reprompts:
+    """Return what is said to a caller who is silent, where nobody says otherwise."""
+    return Reprompts(phrases=("Are you still there?", "I cannot hear you. Are you there?"))
+
+
+def no_match() -> Reprompts:
+    """Return what is said to a caller who was not understood, where nobody says otherwise."""
+    return Reprompts(phrases=("Sorry, could you say that again?", "I did not catch that. Once more, please?"))
+
+
 class LastMessages(Declared):
     """Carry only the last messages of the earlier phases into this one."""
 
@@ -259,14 +272,14 @@ class Phase(Declared):
     guided: GuidedDialogue | None = None
     filler: Filler | None = None
     """None: the flow's."""
-    no_input: Reprompts = Field(
-        default_factory=lambda: Reprompts(phrases=("Are you still there?", "I cannot hear you. Are you there?"))
-    )
-    no_match: Reprompts = Field(
-        default_factory=lambda: Reprompts(
-            phrases=("Sorry, could you say that again?", "I did not catch that. Once more, please?")
-        )
-    )
+    no_input: Reprompts = Field(default_factory=no_input)
+    """Where it is not given, its words are those that are shipped for the phase's language."""
+    no_match: Reprompts = Field(default_factory=no_match)
+    """The same."""
+    backchannels: tuple[str, ...] | Literal["usual"] = ()
+    """What the agent says, softly, to show that it listens while the caller tells something long: short phrases, or
+    `usual` for those of the language. Never where digits, a yes or another short answer is expected, nor where the
+    phase is sensitive, nor where a speech model hears the caller: that one listens in its own way."""
     max_turns: int | None = Field(default=None, ge=1)
     timeout_ms: int | None = Field(default=None, ge=1_000)
     token_budget: int | None = Field(default=None, ge=1)
@@ -278,8 +291,14 @@ class Phase(Declared):
     """Every digit spoken or pressed in this phase is sealed; where calls are recorded, the caller is silent in it."""
     record: bool = True
     """Where calls are recorded: whether anything is heard of this phase."""
+    language: str | None = None
+    """The language that is spoken and heard here, a locale such as `es-MX`; None: the flow's. It is in force from the
+    moment at which a transition into this phase is decided, so a `say` on the way is in it already."""
     voice: str | None = None
-    """Voice override of the synthesizer or the speech model."""
+    """Voice override of the synthesizer or, where one speaks, of the speech model: the engines behind it have their
+    own."""
+    speaking_rate: float | None = Field(default=None, ge=0.5, le=2.0)
+    """Times as fast as the voice speaks by itself; None: as it does."""
     ends: HangUpAfter | TransferTo | None = None
     """How the call ends here; such a phase needs no transitions, but for one where a transfer fails."""
 

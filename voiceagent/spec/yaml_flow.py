@@ -109,6 +109,9 @@ class _Reader:
     def _one_of(self, parts: tuple[object, ...], written: Written, key: str) -> object:
         variants, words = variants_of(parts), words_of(parts)
         known = [*variants, *words]
+        lists = [part for part in parts if items_of(part) is not None]
+        if lists and isinstance(written.value, list):
+            return self._one(lists[0], written, key)
         match written.value:
             case str(word) if word in variants:
                 return self.declared(variants[word], Written({}, written.source))

@@ -11,13 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from voiceagent.language import LANGUAGES
 from voiceagent.ports import Clock, Engines, RecognizerEngine, SynthesizerEngine
 from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.speech.energy import EnergyVad
 from voiceagent.speech.null import NULL_HEARS, NullRecognizer, NullSynthesizer
+from voiceagent.speech.unnamed_voice import UnnamedVoice
 
-__all__ = ["EnergyVad", "Engines", "NullRecognizer", "NullSynthesizer", "open_engines", "with_fallbacks"]
+__all__ = [
+    "EnergyVad",
+    "Engines",
+    "NullRecognizer",
+    "NullSynthesizer",
+    "languages_of",
+    "open_engines",
+    "with_fallbacks",
+]
 
 
 def open_engines(
@@ -50,21 +60,34 @@ def open_engines(
     return engines
 
 
+def languages_of(kind: Literal["local", "null"]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return what these engines understand and what they speak, as subtags such as "en"; no model is loaded."""
+    if kind == "null":
+        return LANGUAGES, LANGUAGES
+    from voiceagent.speech.hibari import HIBARI_LANGUAGES
+    from voiceagent.speech.moonshine import MOONSHINE_LANGUAGES
+
+    return MOONSHINE_LANGUAGES, HIBARI_LANGUAGES
+
+
 def with_fallbacks(
     engines: Engines,
     *,
     clock: Clock,
     recognizers: Sequence[RecognizerEngine] = (),
     synthesizers: Sequence[SynthesizerEngine] = (),
+    beside_model: bool = False,
 ) -> Engines:
     """Return the engines under deadlines and breakers, with these behind them in the order in which they are asked.
 
+    `beside_model`: voices that flows name are a speech model's, and the synthesizers speak with their own.
     Behind the last synthesizer stands what was rendered ahead. All of them are taken over: closing closes them.
     """
+    canned = CannedPhrases(SynthesizerChain(engines.synthesizer, *synthesizers, clock=clock))
     return Engines(
         engines.vad,
         RecognizerChain(engines.recognizer, *recognizers, clock=clock),
-        CannedPhrases(SynthesizerChain(engines.synthesizer, *synthesizers, clock=clock)),
+        UnnamedVoice(canned) if beside_model else canned,
         engines.end_of_turn,
     )
 

@@ -5,11 +5,13 @@ Where every synthesizer is dead, a call still says that it is sorry, and says go
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from voiceagent.language import Language, language_for
+from voiceagent.audio import alaw_to_pcm16, half_as_loud, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
+from voiceagent.language import language_for
 from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle, WordsSpoken
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 
 __all__ = ["CannedPhrases"]
 
@@ -19,6 +21,8 @@ class _Phrase:
     text: str
     audio: AudioFormat
     voice: str | None
+    locale: str
+    speaking_rate: float | None
 
 
 class CannedPhrases:
@@ -37,16 +41,33 @@ class CannedPhrases:
         """Whether the engine is: a call needs more than what is kept."""
         return self._engine.healthy
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _CannedHandle:
-        """Return a handle for one call."""
-        handle = self._engine.open(audio, voice=voice, locale=locale)
-        return _CannedHandle(handle, self._kept, audio=audio, voice=voice, language=language_for(locale))
+    @property
+    def languages(self) -> Sequence[str]:
+        """What the engine speaks."""
+        return self._engine.languages
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> _CannedHandle:
+        """Return a handle for one manner of speaking in one call."""
+        handle = self._engine.open(audio, voice=voice, locale=locale, speaking_rate=speaking_rate)
+        return _CannedHandle(handle, self._kept, _Phrase("", audio, voice, locale, speaking_rate))
+
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
         """Return the audio of `text` and keep it. Raises VoiceFailed."""
-        phrase = _Phrase(text, audio, voice)
+        phrase = _Phrase(text, audio, voice, locale, speaking_rate)
         if phrase not in self._kept:
-            self._kept[phrase] = await self._engine.render(text, audio, voice=voice)
+            self._kept[phrase] = await self._engine.render(
+                text, audio, voice=voice, locale=locale, speaking_rate=speaking_rate
+            )
         return self._kept[phrase]
 
     def close(self) -> None:
@@ -55,26 +76,18 @@ class CannedPhrases:
 
 
 class _CannedHandle:
-    def __init__(
-        self,
-        handle: SynthesizerHandle,
-        kept: Mapping[_Phrase, bytes],
-        *,
-        audio: AudioFormat,
-        voice: str | None,
-        language: Language,
-    ) -> None:
+    def __init__(self, handle: SynthesizerHandle, kept: Mapping[_Phrase, bytes], manner: _Phrase) -> None:
+        """`manner` is how it speaks: a phrase without its words."""
         self._handle = handle
         self._kept = kept
-        self._audio = audio
-        self._voice = voice
-        self._language = language
+        self._manner = manner
+        self._language = language_for(manner.locale)
 
-    async def speak(self, text: str) -> AsyncGenerator[bytes | WordsSpoken]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`, all at once where it is kept; no engine sees its markup. Raises VoiceFailed."""
-        kept = self._kept.get(_Phrase(text, self._audio, self._voice))
+        kept = self._kept.get(replace(self._manner, text=text))
         if kept is not None:
-            yield kept
+            yield _softer(kept, self._manner.audio) if softly else kept
             return
         said = self._language.speakable(text)
         if not said:
@@ -82,7 +95,7 @@ class _CannedHandle:
         pieces = self._handle.speak(said)
         try:
             async for piece in pieces:
-                yield piece
+                yield _softer(piece, self._manner.audio) if softly and isinstance(piece, bytes) else piece
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
@@ -90,3 +103,13 @@ class _CannedHandle:
     def close(self) -> None:
         """Forget this call."""
         self._handle.close()
+
+
+def _softer(audio: bytes, audio_format: AudioFormat) -> bytes:
+    match audio_format.encoding:
+        case "mulaw":
+            return pcm16_to_mulaw(half_as_loud(mulaw_to_pcm16(audio)))
+        case "alaw":
+            return pcm16_to_alaw(half_as_loud(alaw_to_pcm16(audio)))
+        case "pcm16":
+            return half_as_loud(audio)

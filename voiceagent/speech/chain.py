@@ -25,6 +25,7 @@ from voiceagent.ports import (
     Transcript,
     WordsSpoken,
 )
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 
 __all__ = ["RecognizerChain", "SynthesizerChain"]
 
@@ -96,6 +97,15 @@ def _one_is_healthy(engines: Sequence[_Engine], breakers: Sequence[Breaker]) -> 
     return any(engine.healthy and not breaker.rests for engine, breaker in zip(engines, breakers, strict=True))
 
 
+class _Speaks(Protocol):
+    @property
+    def languages(self) -> Sequence[str]: ...
+
+
+def _languages(engines: Sequence[_Speaks]) -> Sequence[str]:
+    return tuple(dict.fromkeys(language for engine in engines for language in engine.languages))
+
+
 def _told(exc: Exception) -> str:
     """Return what may be told of a failure: our own words, of anything else only its kind."""
     return str(exc) if isinstance(exc, VoiceFailed) else type(exc).__name__
@@ -126,6 +136,11 @@ class RecognizerChain:
     def healthy(self) -> bool:
         """Whether one of them is, and does not rest."""
         return _one_is_healthy(self._engines, self._breakers)
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """What one of them understands."""
+        return _languages(self._engines)
 
     def open(self, audio: AudioFormat, *, locale: str) -> _HearingChain:
         """Return a handle for one call, with a handle of every engine that has one to give."""
@@ -201,22 +216,43 @@ class SynthesizerChain:
         """Whether one of them is, and does not rest."""
         return _one_is_healthy(self._engines, self._breakers)
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _SpeakingChain:
-        """Return a handle for one call. `voice` is one of the first engine's; the others speak with their own."""
+    @property
+    def languages(self) -> Sequence[str]:
+        """What one of them speaks."""
+        return _languages(self._engines)
+
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> _SpeakingChain:
+        """Return a handle for one manner of speaking in one call.
+
+        `voice` is one of the first engine's; the others speak with their own.
+        """
         voices = [voice, *(None for _ in self._engines[1:])]
         openings = [
-            lambda engine=engine, named=named: engine.open(audio, voice=named, locale=locale)
+            lambda engine=engine, named=named: engine.open(
+                audio, voice=named, locale=locale, speaking_rate=speaking_rate
+            )
             for engine, named in zip(self._engines, voices, strict=True)
         ]
         return _SpeakingChain(*_links(self._engines, self._breakers, openings), audio, self._clock, self._piece_ms)
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
         """Return `text` said by the first that can. Raises VoiceFailed."""
         reasons: list[str] = []
         for number, engine in enumerate(self._engines):
             try:
                 async with within(self._render_ms, self._clock):
-                    return await engine.render(text, audio, voice=None if number else voice)
+                    named = None if number else voice
+                    return await engine.render(text, audio, voice=named, locale=locale, speaking_rate=speaking_rate)
             except TimeoutError:
                 reasons.append(f"{type(engine).__name__} has not rendered a sentence within {self._render_ms} ms")
             except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
@@ -243,7 +279,7 @@ class _SpeakingChain:
         self._clock = clock
         self._piece_ms = piece_ms
 
-    async def speak(self, text: str) -> AsyncGenerator[bytes | WordsSpoken]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`; where an engine breaks off, the next one goes on with the word it was at.
 
         Raises VoiceFailed where nobody goes on.
@@ -256,7 +292,7 @@ class _SpeakingChain:
                 reasons.append(f"{link.name} rests")
                 continue
             said_bytes = 0
-            pieces = aiter(link.handle.speak(text))
+            pieces = aiter(link.handle.speak(text, softly=softly))
             try:
                 while (piece := await self._next(pieces)) is not None:
                     link.breaker.answered()

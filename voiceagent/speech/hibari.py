@@ -1,4 +1,4 @@
-"""Speaks to the caller, on this machine: Hibari, one American voice, English.
+"""Speaks to the caller, on this machine: Hibari, one American voice, English, half to twice as fast as its own pace.
 
 Code and voice (Apache-2.0) come in `hibari-tts`: 17 to 35 ms to the first audio of a sentence of
 ten words on two shared cores. What was rendered ahead is not rendered again; what is said in a call is not
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from voiceagent.errors import OperatorError, VoiceFailed
 from voiceagent.language import language_for
 from voiceagent.ports import AudioFormat, WordsSpoken
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 from voiceagent.speech.samples import last_sounds, resample, sound_in, to_bytes
 from voiceagent.speech.weights import WeightsFile, library
 from voiceagent.speech.workers import Workers, outcome
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from voiceagent.speech.samples import Samples
 
-__all__ = ["HibariSynthesizer"]
+__all__ = ["HIBARI_LANGUAGES", "HibariSynthesizer"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ _UNKNOWN_WORDS = WeightsFile(
 )
 
 _VOICE_NAME = "heart"
-_LOCALE = "en-US"
+HIBARI_LANGUAGES = ("en",)
 _RATE_HZ = 24000
 _FRAME_SAMPLES = 600
 _ENDS_OF_PHONEMES = b"/CumSum_output_0"
@@ -99,6 +100,7 @@ class _Sentence:
     voice: str
     audio: AudioFormat
     text: str
+    speaking_rate: float
 
 
 class HibariSynthesizer:
@@ -124,37 +126,51 @@ class HibariSynthesizer:
 
     def warm_up(self) -> None:
         """Say a short sentence to nobody: the dictionaries are loaded by the first one. Blocks."""
-        self._workers.submit(lambda: _made(self._speech, "Hello there.")).result()
+        self._workers.submit(lambda: _made(self._speech, "Hello there.", speed=1.0)).result()
 
     @property
     def healthy(self) -> bool:
         """Whether it speaks is seen by whoever waits for it: it knows of nothing that would keep it from that."""
         return True
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _HibariHandle:
-        """Return a handle for one call. Raises OperatorError for a voice or language it lacks."""
-        if not locale.lower().startswith("en"):
-            raise OperatorError(f"Hibari speaks English, not {locale!r}")
-        return _HibariHandle(self, audio, voice=_known(voice), locale=locale)
+    @property
+    def languages(self) -> Sequence[str]:
+        """English alone."""
+        return HIBARI_LANGUAGES
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> _HibariHandle:
+        """Return a handle for one manner of speaking. Raises OperatorError for a voice or language it lacks."""
+        return _HibariHandle(self, audio, voice=_known(voice, locale), locale=locale, speaking_rate=speaking_rate or 1)
+
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
         """Synthesise `text` whole and keep it. Raises OperatorError, VoiceFailed."""
-        said = self.sentences(language_for(_LOCALE).speakable(text))
-        pieces = {sentence: await self.sentence(sentence, audio, voice=_known(voice)) for sentence in said}
+        named, rate = _known(voice, locale), speaking_rate or 1
+        said = self.sentences(language_for(locale).speakable(text))
+        pieces = {sentence: await self.sentence(sentence, audio, voice=named, speaking_rate=rate) for sentence in said}
         for sentence, piece in pieces.items():
-            self._kept.keep(_Sentence(_known(voice), audio, sentence), piece)
+            self._kept.keep(_Sentence(named, audio, sentence, rate), piece)
         return b"".join(pieces[sentence].audio for sentence in said)
 
     def sentences(self, text: str) -> list[str]:
         """Cut `text` into what is spoken in one breath."""
         return self._speech.split_sentences(text)
 
-    async def sentence(self, text: str, audio: AudioFormat, *, voice: str) -> _Said:
+    async def sentence(self, text: str, audio: AudioFormat, *, voice: str, speaking_rate: float) -> _Said:
         """Return one sentence: rendered ahead, from who renders it now, or rendered for this call alone.
 
         A wait that is cancelled cancels the work if nobody else waits for it. Raises VoiceFailed.
         """
-        key = _Sentence(voice, audio, text)
+        key = _Sentence(voice, audio, text, speaking_rate)
         kept = self._kept.get(key)
         if kept is not None:
             return kept
@@ -185,9 +201,10 @@ class HibariSynthesizer:
     def _render(self, key: _Sentence) -> _Said:
         import numpy as np
 
-        samples, ends = _made(self._speech, key.text)
+        samples, ends = _made(self._speech, key.text, speed=key.speaking_rate)
         first, last = sound_in(samples, rate_hz=_RATE_HZ)
-        pause = np.zeros(_RATE_HZ * _pause_after_ms(key.text) // 1_000 if last else 0, samples.dtype)
+        pause_ms = round(_pause_after_ms(key.text) / key.speaking_rate)
+        pause = np.zeros(_RATE_HZ * pause_ms // 1_000 if last else 0, samples.dtype)
         said = np.concatenate([samples[first:last], pause])
         audio = to_bytes(resample(said, from_hz=_RATE_HZ, to_hz=key.audio.rate_hz), key.audio)
         words = tuple(key.text.split())
@@ -200,20 +217,26 @@ class HibariSynthesizer:
 
 
 class _HibariHandle:
-    def __init__(self, engine: HibariSynthesizer, audio: AudioFormat, *, voice: str, locale: str) -> None:
+    def __init__(
+        self, engine: HibariSynthesizer, audio: AudioFormat, *, voice: str, locale: str, speaking_rate: float
+    ) -> None:
         self._engine = engine
         self._audio = audio
         self._voice = voice
+        self._speaking_rate = speaking_rate
         self._language = language_for(locale)
         self._open = True
 
-    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
-        """Yield one piece of audio per sentence, and its words; nothing more once the handle is closed."""
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield one piece of audio per sentence, as loud as ever, and its words; nothing more once it is closed."""
+        del softly
         from_ms = 0
         for sentence in self._engine.sentences(self._language.speakable(text)):
             if not self._open:
                 return
-            said = await self._engine.sentence(sentence, self._audio, voice=self._voice)
+            said = await self._engine.sentence(
+                sentence, self._audio, voice=self._voice, speaking_rate=self._speaking_rate
+            )
             if said.audio and self._open:
                 yield said.audio
                 if said.words is not None and self._open:
@@ -269,7 +292,9 @@ def _pause_after_ms(text: str) -> int:
     return _AFTER_SENTENCE_MS if text.rstrip("\"'”’)]").endswith((".", "!", "?", "…")) else _AFTER_CLAUSE_MS
 
 
-def _known(voice: str | None) -> str:
+def _known(voice: str | None, locale: str) -> str:
+    if locale.lower().partition("-")[0] not in HIBARI_LANGUAGES:
+        raise OperatorError(f"Hibari speaks English, not {locale!r}")
     if voice not in (None, _VOICE_NAME):
         raise OperatorError(f"Hibari has the voice {_VOICE_NAME!r} only, not {voice!r}")
     return _VOICE_NAME
@@ -297,7 +322,7 @@ _SILENT = frozenset(';:,.!?—…"()“” ')
 """Of the phonemes' alphabet: pauses, and how a sentence is meant."""
 
 
-def _made(speech: _Speech, text: str) -> tuple[Samples, list[int] | None]:
+def _made(speech: _Speech, text: str, *, speed: float) -> tuple[Samples, list[int] | None]:
     """Return the sound of a sentence, and the sample at which each of its words is over; None where that is unknown."""
     import numpy as np
 
@@ -308,7 +333,7 @@ def _made(speech: _Speech, text: str) -> tuple[Samples, list[int] | None]:
     parts = speech.phonemize(text)
     for phonemes in parts:
         ids = np.asarray([speech.ids(phonemes)], np.int64)
-        *spectra, frames = speech.sess.run(None, {"ids": ids, "speed": np.asarray([1.0], np.float32)})
+        *spectra, frames = speech.sess.run(None, {"ids": ids, "speed": np.asarray([speed], np.float32)})
         before = sum(map(len, sounds))
         sounds.append(cast("Samples", library(_PACKAGE).dsp.synth(*(one[0] for one in spectra), random)))
         ends += [before + int(frames.reshape(-1)[at]) * _FRAME_SAMPLES for at in _last_phonemes(speech, phonemes)]

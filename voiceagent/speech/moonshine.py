@@ -22,7 +22,7 @@ from voiceagent.speech.samples import from_bytes, resample, voiced_ms
 from voiceagent.speech.weights import WeightsFile, library
 from voiceagent.speech.workers import Workers, outcome
 
-__all__ = ["MoonshineRecognizer"]
+__all__ = ["MOONSHINE_LANGUAGES", "MoonshineRecognizer"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ _WEIGHTS = tuple(
         ),
     )
 )
+
+MOONSHINE_LANGUAGES = ("en",)
+"""What `tiny-en` knows; the package carries no other model."""
 
 _RATE_HZ = 16000
 _SILENCE = [0.0] * _RATE_HZ
@@ -113,9 +116,14 @@ class MoonshineRecognizer:
         """Decode a second of silence, so that the first caller does not pay for it. Blocks."""
         self._decoder.submit(lambda model: _decode(model, _SILENCE)).result()
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """English alone."""
+        return MOONSHINE_LANGUAGES
+
     def open(self, audio: AudioFormat, *, locale: str) -> _MoonshineHandle:
         """Return a handle for one call. Raises OperatorError for a language that is not English."""
-        if not locale.lower().startswith("en"):
+        if locale.lower().partition("-")[0] not in MOONSHINE_LANGUAGES:
             raise OperatorError(f"Moonshine tiny-en hears English, not {locale!r}")
         return _MoonshineHandle(self, audio, locale)
 

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 
+from voiceagent.language import LANGUAGES
 from voiceagent.ports import AudioFormat, Transcript
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 from voiceagent.speech.samples import encoded
 
 __all__ = ["NULL_HEARS", "NullRecognizer", "NullSynthesizer"]
@@ -38,6 +40,11 @@ class NullRecognizer:
     def healthy(self) -> bool:
         """Nothing can be wrong with it."""
         return True
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """All there are."""
+        return LANGUAGES
 
     def open(self, audio: AudioFormat, *, locale: str) -> _NullRecognizerHandle:
         """Return a handle that begins with the first text."""
@@ -71,31 +78,52 @@ class NullSynthesizer:
         """Nothing can be wrong with it."""
         return True
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> _NullSynthesizerHandle:
-        """Return a handle; every voice and locale is the same hum."""
-        del voice, locale
-        return _NullSynthesizerHandle(audio)
+    @property
+    def languages(self) -> Sequence[str]:
+        """All there are."""
+        return LANGUAGES
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
-        """Return the hum for `text`: 65 ms per character."""
-        del voice
-        return _hum(audio, len(text) * _MS_PER_CHARACTER)
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> _NullSynthesizerHandle:
+        """Return a handle; every voice and locale is the same hum, shorter where it is to be fast."""
+        del voice, locale
+        return _NullSynthesizerHandle(audio, speaking_rate)
+
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
+        """Return the hum for `text`: 65 ms per character at the voice's own rate."""
+        del voice, locale
+        return _hum(audio, _length_ms(text, speaking_rate))
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 class _NullSynthesizerHandle:
-    def __init__(self, audio: AudioFormat) -> None:
+    def __init__(self, audio: AudioFormat, speaking_rate: float | None) -> None:
         self._audio = audio
+        self._speaking_rate = speaking_rate
 
-    async def speak(self, text: str) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes]:
         """Yield the hum for `text` in one piece."""
+        del softly
         if text:
-            yield _hum(self._audio, len(text) * _MS_PER_CHARACTER)
+            yield _hum(self._audio, _length_ms(text, self._speaking_rate))
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _length_ms(text: str, speaking_rate: float | None) -> int:
+    return round(len(text) * _MS_PER_CHARACTER / (speaking_rate or 1))
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from voiceagent.core.ids import UtteranceId
 
 __all__ = ["MS_PER_CHARACTER", "AgentVoice", "SpokenClause", "ends_by_letters", "plain_words"]
 
+_ASIDES = ("filler", "backchannel")
 MS_PER_CHARACTER = 65
 """15 characters a second, a usual speaking rate; callers speak as fast."""
 
@@ -82,7 +83,7 @@ class AgentVoice:
         return " ".join(
             word
             for clause in self.said
-            if clause.ends_ms > from_ms and clause.starts_ms < until_ms and (fillers or clause.kind != "filler")
+            if clause.ends_ms > from_ms and clause.starts_ms < until_ms and (fillers or clause.kind not in _ASIDES)
             for word, ends_ms in clause.words()
             if from_ms < ends_ms <= until_ms
         )
@@ -109,7 +110,7 @@ class AgentVoice:
             (
                 clause.starts_ms
                 for clause in self.said
-                if clause.starts_ms >= from_ms and (clause.kind == "filler") == filler
+                if clause.starts_ms >= from_ms and (clause.kind == "filler") == filler and clause.kind != "backchannel"
             ),
             None,
         )

@@ -82,7 +82,9 @@ class AudioPlayer:
         `record_to` is written (stereo, 8 kHz, caller left, agent right), the journal beside it, with the suffix
         `.jsonl`. Whatever breaks the call is a failure, not an error.
         """
-        reason = why_not(script, locale=self.flow.locale)
+        languages = [self.flow.language_of(phase) for phase in self.flow.phases]
+        foreign = [locale for locale in languages if language_for(locale).locale not in self.engines.languages]
+        reason = why_not(script, locale=(*foreign, self.flow.locale)[0])
         if reason is not None:
             return AudioOutcome(script, None, reason)
         began = perf_counter()

@@ -91,6 +91,7 @@ class Stretch:
                 if self.voice_ends_ms <= clause.starts_ms <= self.until_ms
                 and not clause.clause
                 and (clause.kind == "filler") == filler
+                and clause.kind != "backchannel"
             ),
             None,
         )

@@ -170,6 +170,7 @@ class Invariants:
         match out.effect:
             case fx.SwapPhase(epoch=epoch, phase=phase):
                 self._phase_of[epoch] = phase
+                self._read_backs.enters(phase)
                 self._decided, self._in_force = epoch, Epoch(0)
             case fx.Speak() | fx.PlayReply() as speak:
                 self._read_backs.said(speak, out.epoch)

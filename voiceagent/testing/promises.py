@@ -44,6 +44,8 @@ def history_as_heard(call: ObservedCall, *, from_entry: int, within_ms: int = 0)
     # How far it has been followed: where a word may be in it or not there are several ways to go on.
     places: set[int] = {0}
     for clause in call.voice.said:
+        if clause.kind == "backchannel":
+            continue
         if clause.kind == "filler" and not call.conversation.state.voice_speaks:  # a speech model is told of them
             continue
         left_off: set[int] = set()

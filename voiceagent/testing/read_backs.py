@@ -46,9 +46,13 @@ class ReadBacks:
     """Follows the questions of one call that what cannot be undone waits for."""
 
     def __init__(self, flow: Flow) -> None:
-        self._locale = flow.locale
+        self._locales = tuple(dict.fromkeys(flow.language_of(phase) for phase in flow.phases))
+        """A question is asked, and answered, in the language of its phase."""
+        self._flow = flow
         self._language = language_for(flow.locale)
-        self._reprompts = frozenset(phrase for phase in flow.phases for phrase in phase.no_input.phrases)
+        """Of the phase that the call is in."""
+        wordings = [flow.wording_of(phase) for phase in flow.phases]
+        self._reprompts = frozenset(phrase for wording in wordings for phrase in wording.no_input.phrases)
         self._asked: _ReadBack | None = None
         self._early_yes_ms: int | None = None
         """When the caller began to say yes to what they had not heard to its end."""
@@ -71,7 +75,7 @@ class ReadBacks:
                 self._asked = None  # who was to answer may not have heard it
             case ev.CallerStartedSpeaking(utterance, at_ms):
                 self._began_ms[utterance] = at_ms
-            case ev.TranscriptFinal(utterance, text) if self._language.yes_no(text) is True:
+            case ev.TranscriptFinal(utterance, text) if self._is_yes(text):
                 began_ms = self._early_yes_ms = self._began_ms.get(utterance, now_ms)
                 if asked is not None and asked.heard_ms is not None:
                     asked.yes = asked.yes or began_ms >= asked.heard_ms - OVERLAP_MS
@@ -100,10 +104,17 @@ class ReadBacks:
             case _:
                 pass
 
+    def _is_yes(self, text: str) -> bool:
+        return any(language_for(locale).yes_no(text) is True for locale in self._locales)
+
     def _heard(self, asked: _ReadBack, now_ms: int) -> None:
         asked.heard_ms = now_ms
         early_ms = self._early_yes_ms
         asked.yes = asked.yes or (early_ms is not None and early_ms >= now_ms - OVERLAP_MS)
+
+    def enters(self, phase: str) -> None:
+        """The call is in this phase from here on."""
+        self._language = language_for(self._flow.language_of(self._flow.phase(phase)))
 
     # --- what is asked for -------------------------------------------------------------------------------------------
 
@@ -129,9 +140,10 @@ class ReadBacks:
         if asked is None:
             yield f"{tool.name} was not read back"
             return
-        words = render(tool.confirm or "", {**facts, **start.arguments}, source=None, locale=self._locale)
-        if words != asked.text:
-            yield f"{words!r} is done, {asked.text!r} was read back"
+        known = {**facts, **start.arguments}
+        words = [render(tool.confirm or "", known, source=None, locale=locale) for locale in self._locales]
+        if asked.text not in words:
+            yield f"{words[0]!r} is done, {asked.text!r} was read back"
         intent = f"{tool.name} {json.dumps(start.arguments, sort_keys=True)}"
         if start.confirmed is None or self._intents.setdefault(start.confirmed, intent) != intent:
             yield f"{intent} is done under the yes to something else"

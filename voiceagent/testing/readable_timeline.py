@@ -23,7 +23,7 @@ def timeline_of(call: ObservedCall, *, from_ms: int = 0) -> list[str]:
 def _spoken(call: ObservedCall) -> Iterator[tuple[int, str]]:
     for clause in call.voice.said:
         heard = " ".join(word for word, _ in clause.words())
-        who = "filler" if clause.kind == "filler" else "agent"
+        who = {"filler": "filler", "backchannel": "listens"}.get(clause.kind, "agent")
         cut = "" if heard == clause.text else " — cut off"
         if clause.starts_ms <= call.now_ms:
             yield clause.starts_ms, f"{who:8} {heard}{cut}"

@@ -140,6 +140,11 @@ class SimulatedServer:
         return {} if conversation is None else conversation.state.facts.known()
 
     @property
+    def engines(self) -> Engines:
+        """What hears and speaks."""
+        return self._services.engines
+
+    @property
     def words_heard(self) -> str:
         """The agent's words that have come out of the caller's telephone."""
         return self._agent.words_in(b"".join(line.heard for line in (*self._lines, self.line)))

@@ -14,7 +14,10 @@ from itertools import groupby
 
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE
 from voiceagent.errors import ScriptError, VoiceFailed
-from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, Transcript, WordsSpoken
+from voiceagent.language import LANGUAGES
+from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, SynthesizerHandle, Transcript, WordsSpoken
+from voiceagent.spec.manner import Manner
+from voiceagent.spec.prompt import DEFAULT_LOCALE
 from voiceagent.speech.gate import Audible, VoiceGate
 from voiceagent.testing.agent_voice import MS_PER_CHARACTER, ends_by_letters
 from voiceagent.testing.caller_voice import NOTICED_AFTER_MS, OVER_AFTER_MS
@@ -158,14 +161,21 @@ class SimulatedRecognizer:
     ) -> None:
         self._speech = speech
         self._transcript_ms = transcript_ms
+        self.locales: list[str] = []
+        """In which it was asked to hear, in order."""
         self.healthy = True
         self._faults = faults or Faults()
         self._stalls = stalls or Stalls()
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """All there are."""
+        return LANGUAGES
+
     def open(self, audio: AudioFormat, *, locale: str) -> SimulatedRecognizer:
         """Return what hears every call; ScriptError for another format than telephone µ-law."""
-        del locale
         _require_telephone(audio)
+        self.locales.append(locale)
         return self
 
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
@@ -203,41 +213,78 @@ class SimulatedSynthesizer:
         self._synthesis_ms = synthesis_ms
         self._faults = faults or Faults()
         self._begins = begins
-        self._rendered: dict[str, None] = {}
+        self._rendered: dict[tuple[str, float | None], None] = {}
+        self.manners: list[Manner] = []
+        """In which it was asked to speak, in order."""
 
     @property
     def healthy(self) -> bool:
         """Nothing can be wrong with it."""
         return True
 
-    def open(self, audio: AudioFormat, *, voice: str | None, locale: str) -> SimulatedSynthesizer:
-        """Return what speaks in every call; ScriptError for another format than telephone µ-law."""
-        del voice, locale
-        _require_telephone(audio)
-        return self
+    @property
+    def languages(self) -> Sequence[str]:
+        """All there are."""
+        return LANGUAGES
 
-    async def speak(self, text: str) -> AsyncIterator[bytes | WordsSpoken]:
+    def open(
+        self, audio: AudioFormat, *, voice: str | None, locale: str, speaking_rate: float | None = None
+    ) -> SynthesizerHandle:
+        """Return what speaks in every call; ScriptError for another format than telephone µ-law."""
+        _require_telephone(audio)
+        self.manners.append(Manner(locale, voice, speaking_rate))
+        return _SimulatedVoice(self, speaking_rate)
+
+    async def speak(self, text: str, *, speaking_rate: float | None = None) -> AsyncIterator[bytes | WordsSpoken]:
         """Yield the audio of `text`, and when its words end. Raises VoiceFailed where a fault says so."""
         if self._begins(text, self._speech.sayings) in self._faults.synthesis_fails:
             await asyncio.sleep(self._synthesis_ms / 1_000)
             raise VoiceFailed("simulated fault")
-        audio = self._speech.say(text, len(text) * MS_PER_CHARACTER)
+        audio = self._speech.say(text, _length_ms(text, speaking_rate))
         piece_bytes = _PIECE_MS * MULAW_8K.bytes_per_ms
         for begin in range(0, len(audio), piece_bytes):
-            if text not in self._rendered:
+            if (text, speaking_rate) not in self._rendered:
                 await asyncio.sleep(self._synthesis_ms / 1_000)
             yield audio[begin : begin + piece_bytes]
-        yield WordsSpoken(tuple(text.split(" ")), ends_by_letters(text, len(text) * MS_PER_CHARACTER))
+        yield WordsSpoken(tuple(text.split(" ")), ends_by_letters(text, _length_ms(text, speaking_rate)))
 
-    async def render(self, text: str, audio: AudioFormat, *, voice: str | None) -> bytes:
+    async def render(
+        self,
+        text: str,
+        audio: AudioFormat,
+        *,
+        voice: str | None,
+        locale: str = DEFAULT_LOCALE,
+        speaking_rate: float | None = None,
+    ) -> bytes:
         """Speak `text` ahead of its use."""
-        del voice
+        del voice, locale
         _require_telephone(audio)
-        self._rendered[text] = None
-        return self._speech.say(text, len(text) * MS_PER_CHARACTER)
+        self._rendered[text, speaking_rate] = None
+        return self._speech.say(text, _length_ms(text, speaking_rate))
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class _SimulatedVoice:
+    """One manner of speaking."""
+
+    def __init__(self, engine: SimulatedSynthesizer, speaking_rate: float | None) -> None:
+        self._engine = engine
+        self._speaking_rate = speaking_rate
+
+    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        """Yield the audio, which knows its words and not how loud they are."""
+        del softly
+        return self._engine.speak(text, speaking_rate=self._speaking_rate)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _length_ms(text: str, speaking_rate: float | None) -> int:
+    return round(len(text) * MS_PER_CHARACTER / (speaking_rate or 1))
 
 
 def _require_telephone(audio: AudioFormat) -> None:

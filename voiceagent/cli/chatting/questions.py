@@ -66,7 +66,7 @@ def about_phase(conversation: Conversation) -> Answer:
     leads = [_edge(edge) for edge in flow.transitions_of(phase)]
     prompt = flow.prompt_of(phase)
     try:
-        late = prompt.late_facts(state.facts.known(), locale=flow.locale)
+        late = prompt.late_facts(state.facts.known(), locale=state.locale)
     except PhaseError as exc:
         late = f"({exc})"
     turns = f"{state.phase_turns} turn{'' if state.phase_turns == 1 else 's'} of the caller's"

@@ -28,11 +28,11 @@ from voiceagent.language.english.speakable import ABBREVIATIONS, speakable
 from voiceagent.language.english.spoken import (
     spoken_amount,
     spoken_date,
-    spoken_digits,
     spoken_list,
 )
 from voiceagent.language.english.times import spoken_time, time_of_day
 from voiceagent.language.similarity import PhraseIndex
+from voiceagent.language.spelling import spoken_digits
 
 __all__ = ["ENGLISH", "English"]
 
@@ -42,6 +42,7 @@ class English:
     """The functions of English; see `Language` for what each promises."""
 
     locale: str = "en"
+    plain_answers: tuple[str, ...] = ("yes", "no")
 
     digits = staticmethod(digits)
     digit_spans = staticmethod(digit_spans)

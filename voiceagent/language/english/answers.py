@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from voiceagent.language.english.hesitations import without_hesitations
-from voiceagent.language.english.words import word_set
+from voiceagent.language.words import word_set
 
 __all__ = ["yes_no"]
 

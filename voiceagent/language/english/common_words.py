@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voiceagent.language.english.words import word_set
+from voiceagent.language.words import word_set
 
 __all__ = ["is_common"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from voiceagent.language.english.hearing import ASKING_TO_WAIT
-from voiceagent.language.english.words import word_set
 from voiceagent.language.similarity import Concept
+from voiceagent.language.words import word_set
 
 __all__ = ["Synonyms", "concepts", "synonym_table"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from voiceagent.language.english.words import word_set
+from voiceagent.language.words import word_set
 
 __all__ = ["is_correction"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from voiceagent.language.english.answers import yes_no
-from voiceagent.language.english.words import word_set
 from voiceagent.language.protocol import Completeness
+from voiceagent.language.words import word_set
 
 __all__ = [
     "ASKING_TO_WAIT",

@@ -1,127 +1,25 @@
-"""Names by their sound: what a recognizer that has never met a payee or a product has made of one."""
+"""Names by their sound in English: what is spelled "Smythe" and what is spelled "Smit"."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from voiceagent.language.english.common_words import is_common
+from voiceagent.language.names import Names, metaphone_of
 
 __all__ = ["with_names"]
 
-_WORD = re.compile(r"⟨[^⟩]*⟩|[^\W\d_]+(?:['’-](?!s\b)[^\W\d_]+)*")
 _SAME_SOUND = str.maketrans({"0": "T", "X": "S", "Y": None})
 """Over a telephone "th" is "t", and "sh" is "s"."""
-_ALIKE, _ALIKE_ALL = 0.75, 0.85
-"""Jaro-Winkler similarity in letters, of words that sound alike: of each, and of several written as others."""
-_SHORTEST_ALONE = 4
-"""Letters: too many short words sound alike."""
-_SHORTEST = 3
-_CLEARLY = 0.05
-"""So much better than any other name; else nobody knows which was meant."""
-
-
-class _Found(NamedTuple):
-    first: int
-    last: int
-    name: str
-    likeness: float
-
-    def overlaps(self, other: _Found) -> bool:
-        return self.first <= other.last and other.first <= self.last
 
 
 def with_names(text: str, names: Sequence[str]) -> str:
-    """Return `text` with those of `names` that a few of its words sound like, and everything else as it is.
-
-    An everyday word is never taken for a name, and nothing is where two names are as near.
-    """
-    spoken = {name: tuple(_WORD.findall(name.casefold())) for name in dict.fromkeys(names)}
-    spoken = {name: words for name, words in spoken.items() if words}
-    if not spoken:
-        return text
-    words = list(_WORD.finditer(text))
-    said = [word[0].casefold() for word in words]
-    taken = _said_already(said, list(spoken.values()))
-    found = [
-        near
-        for name, parts in spoken.items()
-        for near in _sounds_like(name, parts, said)
-        if not any(at in taken for at in range(near.first, near.last + 1)) and _is_unbroken(text, words, near)
-    ]
-    for near in reversed(_clear(found)):
-        text = text[: words[near.first].start()] + near.name + text[words[near.last].end() :]
-    return text
+    """Return `text` with those of `names` that a few of its words sound like, and everything else as it is."""
+    return _NAMES.in_text(text, names)
 
 
-def _said_already(said: Sequence[str], names: Sequence[tuple[str, ...]]) -> dict[int, None]:
-    """Return which words are part of a name as it is written."""
-    return {
-        at: None
-        for parts in names
-        for first in range(len(said) - len(parts) + 1)
-        if tuple(said[first : first + len(parts)]) == parts
-        for at in range(first, first + len(parts))
-    }
+def _sound(word: str) -> str:
+    return metaphone_of(word).translate(_SAME_SOUND)
 
 
-def _sounds_like(name: str, parts: tuple[str, ...], said: Sequence[str]) -> Iterator[_Found]:
-    for size in (len(parts), len(parts) - 1, len(parts) + 1):
-        for first in range(len(said) - size + 1) if size else ():
-            heard = tuple(said[first : first + size])
-            likeness = _word_by_word(heard, parts) if size == len(parts) else _as_one(heard, parts)
-            if likeness:
-                yield _Found(first, first + size - 1, name, likeness)
-
-
-def _word_by_word(heard: tuple[str, ...], parts: tuple[str, ...]) -> float:
-    shortest = _SHORTEST_ALONE if len(parts) == 1 else _SHORTEST
-    least = 1.0
-    for word, part in zip(heard, parts, strict=True):
-        if word == part:
-            continue
-        if is_common(word) or min(len(word), len(part)) < shortest or _code(word) != _code(part):
-            return 0.0
-        least = min(least, _likeness(word, part))
-    return least if least >= _ALIKE else 0.0
-
-
-def _as_one(heard: tuple[str, ...], parts: tuple[str, ...]) -> float:
-    """Compare a name with what is written in more words, or fewer: "net flicks"."""
-    if any(is_common(word) for word in heard):
-        return 0.0
-    word, part = "".join(heard), "".join(parts)
-    if min(len(word), len(part)) < 2 * _SHORTEST_ALONE - 2 or _code(word) != _code(part):
-        return 0.0
-    likeness = _likeness(word, part)
-    return likeness if likeness >= _ALIKE_ALL else 0.0
-
-
-def _clear(found: Sequence[_Found]) -> list[_Found]:
-    """Return those that no other name comes near to, in order of their place."""
-    clear: list[_Found] = []
-    for near in sorted(found, key=lambda near: (-near.likeness, near.first)):
-        if any(near.overlaps(other) for other in clear):
-            continue
-        rivals = [other for other in found if other.name != near.name and near.overlaps(other)]
-        if all(other.likeness < near.likeness - _CLEARLY for other in rivals):
-            clear.append(near)
-    return sorted(clear)
-
-
-def _is_unbroken(text: str, words: Sequence[re.Match[str]], near: _Found) -> bool:
-    """Whether nothing but spaces is between the words: a name does not go over the end of a sentence."""
-    return all(text[words[at].end() : words[at + 1].start()].isspace() for at in range(near.first, near.last))
-
-
-def _code(word: str) -> str:
-    from jellyfish import metaphone  # names are hinted at in few calls only
-
-    return metaphone(word).translate(_SAME_SOUND)
-
-
-def _likeness(word: str, part: str) -> float:
-    from jellyfish import jaro_winkler_similarity
-
-    return jaro_winkler_similarity(word, part)
+_NAMES = Names(_sound, is_common)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from voiceagent.language.english.speakable import speakable
-from voiceagent.language.word_lengths import WordLength, spoken_as
+from voiceagent.language.word_lengths import WordLength, lengths_of
 
 __all__ = ["word_lengths"]
 
@@ -13,7 +13,6 @@ _WORD_MS, _SYLLABLE_MS, _LETTER_MS, _NUMBER_MS = 40, 47, 50, 55
 _UNSTRESSED_MS = -85
 """Fitted to what Hibari makes of 340 sentences, none of them of the agents here: least squares over its word times."""
 _SHORTEST_MS = 40
-_PAUSES_MS = {".": 300, "!": 300, "?": 300, "…": 300, ",": 100, ";": 100, ":": 100, "-": 80}
 _LETTERS_OF_SYLLABLE = 3
 """Of what is written in digits or capitals."""
 _UNSTRESSED = frozenset(
@@ -33,21 +32,7 @@ _TENS = (0, 0, 2, 2, 2, 2, 2, 3, 2, 2)
 
 def word_lengths(text: str) -> list[WordLength]:
     """Return how long each word of `text` takes, as it stands between its spaces, with the pause after it."""
-    written = text.split(" ")
-    return [
-        _length(word, spoken) for word, spoken in zip(written, spoken_as(written, speakable(text).split()), strict=True)
-    ]
-
-
-def _length(written: str, spoken: list[str]) -> WordLength:
-    said_ms = 0
-    for number, word in enumerate(spoken):
-        said_ms += _said_ms(word) + (_pause_ms(word) if number < len(spoken) - 1 else 0)
-    return WordLength(said_ms, _pause_ms(spoken[-1]) if spoken else 0)
-
-
-def _pause_ms(word: str) -> int:
-    return _PAUSES_MS.get(word.rstrip("\"'”’)]")[-1:], 0)
+    return lengths_of(text, speakable(text), _said_ms)
 
 
 def _said_ms(word: str) -> int:

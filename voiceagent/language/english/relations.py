@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from voiceagent.language.english.words import word_set
 from voiceagent.language.protocol import Relation
+from voiceagent.language.words import word_set
 
 __all__ = ["asks_whether", "denied", "relation"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
-import unicodedata
 from datetime import date
 from decimal import Decimal
 
-from voiceagent.language.english.spoken import spoken_amount, spoken_date, spoken_digits
+from voiceagent.language.english.spoken import spoken_amount, spoken_date
+from voiceagent.language.markup import plain_typography, sentences, speakable_characters, without_markup
+from voiceagent.language.spelling import spoken_digits
 
 __all__ = ["ABBREVIATIONS", "speakable"]
 
@@ -26,21 +26,6 @@ ABBREVIATIONS = frozenset(_EXPANSIONS) | {
 _ABBREVIATION = re.compile(r"(?<![\w.])(?:" + "|".join(map(re.escape, _EXPANSIONS)) + r")(?!\w)", re.IGNORECASE)
 
 _SENTENCE_AFTER = re.compile(r"\s*$|\s+[A-Z]")
-
-# --- markup ----------------------------------------------------------------------------------------
-
-_TAG = re.compile(r"</?[a-zA-Z!?][^<>]*>")
-_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)")
-_RULE = re.compile(r"^[ \t]*(?:[-*_=|:][ \t]*){3,}$", re.MULTILINE)
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
-_LINE_HEAD = re.compile(r"^[ \t]*(?:(?:#{1,6}|>+|[-*+•–])[ \t]+)+", re.MULTILINE)
-_OUTER_WALL = re.compile(r"^[ \t]*\||\|[ \t]*$", re.MULTILINE)
-_TYPOGRAPHY = str.maketrans({
-    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "…": "...", "\u00a0": " ", "\u2011": "-",
-    "*": " ", "`": " ", "~": " ", "_": " ", "^": " ", "\\": " ", "{": " ", "}": " ", "[": " ",
-    "]": " ", "|": " ", "<": " ", ">": " ", "•": " ",
-})  # fmt: skip
-_UNSPEAKABLE = frozenset({"So", "Sk", "Cs", "Co", "Cn", "Cf", "Cc", "Me", "Zl", "Zp"})
 
 # --- addresses -------------------------------------------------------------------------------------
 
@@ -97,21 +82,12 @@ def speakable(text: str) -> str:
     Amounts, dates, addresses and common abbreviations become words. Lines become sentences. Plain
     prose comes back as it was, apart from white space and typographic quotes.
     """
-    plain = _without_markup(text)
+    plain = without_markup(text)
     plain = _URL.sub(_spoken_url, _EMAIL.sub(_spoken_address, plain))
     plain = _numbers(plain)
     plain = _ABBREVIATION.sub(_expanded, plain)
     plain = _symbols(plain)
-    return _sentences(plain)
-
-
-def _without_markup(text: str) -> str:
-    plain = _TAG.sub(" ", html.unescape(text))
-    plain = _FENCE.sub("", plain)
-    plain = _RULE.sub("", plain)
-    plain = _LINK.sub(r"\1", plain)
-    plain = _LINE_HEAD.sub("", _OUTER_WALL.sub("", plain))
-    return plain.replace("|", ", ")
+    return sentences(plain)
 
 
 def _numbers(plain: str) -> str:
@@ -130,30 +106,14 @@ def _numbers(plain: str) -> str:
 
 
 def _symbols(plain: str) -> str:
-    plain = plain.translate(_TYPOGRAPHY).replace("&", " and ")
+    plain = plain_typography(plain).replace("&", " and ")
     plain = re.sub(r"[—–]+", ", ", plain)
     plain = re.sub(r"(?<=\w)/(?=\w)", " ", plain)
     plain = re.sub(r"\s?\+\s?(?=\d)", " plus ", plain)
     plain = re.sub(r"\s=\s", " equals ", plain)
     plain = re.sub(r"[@#=/]+", " ", plain)
     plain = re.sub(r"°\s?([CF])\b", " degrees", plain).replace("°", " degrees ")
-    return "".join(
-        " " if unicodedata.category(char) in _UNSPEAKABLE and char != "\n" else char for char in plain
-    ).replace("\ufe0f", "")
-
-
-def _sentences(plain: str) -> str:
-    """Join lines, each of them a sentence of its own."""
-    lines = [" ".join(line.split()) for line in plain.split("\n")]
-    spoken = [_tidy(line) for line in lines]
-    spoken = [line for line in spoken if any(char.isalnum() for char in line)]
-    ended = [line if line[-1] in ".!?:;,\"')" else f"{line}." for line in spoken[:-1]]
-    return " ".join([*ended, *spoken[-1:]])
-
-
-def _tidy(line: str) -> str:
-    line = re.sub(r" ([.,;:!?])", r"\1", line)
-    return re.sub(r"^(?:[\s,;:]|[-+](?=\s))+|(?<=,),+|\(\s*\)", "", line).strip()
+    return speakable_characters(plain)
 
 
 def _expanded(found: re.Match[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from voiceagent.language.english.dates import MONTHS
 
-__all__ = ["spoken_amount", "spoken_date", "spoken_digits", "spoken_list"]
+__all__ = ["spoken_amount", "spoken_date", "spoken_list"]
 
 # ISO 4217 code: (one unit, units, one subunit, subunits); no subunits where none are said.
 _CURRENCIES: dict[str, tuple[str, str, str, str]] = {
@@ -22,7 +21,6 @@ _CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "JPY": ("yen", "yen", "", ""),
     "KRW": ("won", "won", "", ""),
 }
-_GROUPS = re.compile(r"[^\W_]+")
 
 
 def spoken_amount(amount: Decimal, currency: str) -> str:
@@ -45,13 +43,6 @@ def spoken_amount(amount: Decimal, currency: str) -> str:
         parts.append(f"{subunits} {one_sub if subunits == 1 else many_sub}")
     sign = "minus " if amount < 0 and rounded else ""
     return sign + " and ".join(parts)
-
-
-def spoken_digits(digits: str) -> str:
-    """Return "5 5 5, 0 1 9 8" for "555-0198": each character apart, a pause between groups."""
-    groups: list[str] = _GROUPS.findall(digits)
-    pause = ", " if any(len(group) > 1 for group in groups) else " "
-    return pause.join(" ".join(group) for group in groups)
 
 
 def spoken_date(day: date) -> str:

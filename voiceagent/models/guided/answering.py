@@ -21,9 +21,6 @@ from voiceagent.spec.tool import Tool
 
 __all__ = ["Answering"]
 
-_CANNOT = "I am sorry, I cannot do that right now."
-_FAILED = "I am sorry, that did not work."
-
 
 class Answering:
     """One reply in the making."""
@@ -36,6 +33,8 @@ class Answering:
         self._request = request
         self._understanding = understanding
         self._language = understanding.language
+        self._phase = flow.by_name[request.phase]
+        self._phrases = flow.wording_of(self._phase).phrases
         self._today = today
         self._history = without_covers(request.history, flow)
         """Up to what this reply is to."""
@@ -55,6 +54,10 @@ class Answering:
         if not said:
             return self._enter()
         return self._go_on(said, result)
+
+    @property
+    def _not_understood(self) -> str:
+        return self._dialogue.not_understood or self._phrases.not_understood
 
     # --- after a tool ---
 
@@ -96,11 +99,11 @@ class Answering:
         """Return the words for a result; none for a move, or for a tool that this phase has no words for."""
         tool = result.tool or ""
         if is_move(self._flow, tool):
-            return _CANNOT if result.failed and result.epoch == self._request.epoch else ""
+            return self._phrases.cannot if result.failed and result.epoch == self._request.epoch else ""
         value: JsonValue = json.loads(result.text)
         arguments = arguments_in(request_of(result, self._request.history))
         if result.failed:
-            words = self._dialogue.failures.get(tool, _FAILED)
+            words = self._dialogue.failures.get(tool, self._phrases.failed)
             return self._rendered(words, {"reason": value, "arguments": arguments})
         words = self._dialogue.replies.get(tool, "")
         return self._rendered(words, {"result": value, "arguments": arguments})
@@ -135,7 +138,7 @@ class Answering:
             wanted = self._understanding.wanted([brought], self._today)
             if wanted.intent is not None:
                 return self._do(wanted.intent, wanted.values, wanted.missing)
-        opening = self._dialogue.opening or self._dialogue.not_understood
+        opening = self._dialogue.opening or self._not_understood
         return self._say(self._rendered(opening, {}))
 
     # --- the caller's words ---
@@ -151,7 +154,7 @@ class Answering:
         if wanted.missing is not None:
             return self._ask(wanted.missing, wanted.values, again=True)
         corrected = self._corrected(newest) if wanted.intent is None else None
-        return corrected or self._say(self._rendered(self._dialogue.not_understood, {}), understood=False)
+        return corrected or self._say(self._rendered(self._not_understood, {}), understood=False)
 
     def _words(self) -> list[Message]:
         """Return what the caller has said about what is being settled now: everything since the last success."""
@@ -198,7 +201,7 @@ class Answering:
         tool = self._flow.tool_of(self._flow.by_name[self._request.phase], results[-1].tool or "") if results else None
         if tool is not None and tool.confirm and results[-1].failed and said[-1].number < results[-1].number:
             return self._request_tool(tool, arguments_in(request_of(results[-1], self._here)))
-        return self._say(said[-1].text if said else self._rendered(self._dialogue.not_understood, {}))
+        return self._say(said[-1].text if said else self._rendered(self._not_understood, {}))
 
     # --- forms, slots, tools ---
 
@@ -225,7 +228,7 @@ class Answering:
     def _do(self, intent: Intent, values: Mapping[str, SlotValue], missing: Slot | None) -> Sequence[ReplyPiece]:
         name = name_of(intent)
         if name is None or name not in self._request.tools:
-            return self._say(self._rendered(intent.say or _CANNOT, {}))
+            return self._say(self._rendered(intent.say or self._phrases.cannot, {}))
         if missing is not None:
             return self._ask(missing, values, again=False)
         return self._request_tool(intent.does if isinstance(intent.does, Tool) else name, values)
@@ -233,7 +236,7 @@ class Answering:
     def _request_tool(self, tool: Tool | str, values: Mapping[str, JsonValue]) -> Sequence[ReplyPiece]:
         name = tool.name if isinstance(tool, Tool) else tool
         if name not in self._request.tools:
-            return self._say(_CANNOT)
+            return self._say(self._phrases.cannot)
         number = self._request.history[-1].number if self._request.history else 0
         return [ToolRequest(f"guided-{self._request.epoch}-{number}", name, json.dumps(dict(values))), ReplyDone()]
 
@@ -246,6 +249,6 @@ class Answering:
 
     def _rendered(self, words: str, values: Mapping[str, object]) -> str:
         try:
-            return render(words, {**self._request.facts, **values}, locale=self._flow.locale).strip()
+            return render(words, {**self._request.facts, **values}, locale=self._flow.language_of(self._phase)).strip()
         except PhaseError as exc:
             raise VoiceFailed(f"a reply of phase {self._request.phase!r} cannot be made: {exc}") from exc

@@ -47,13 +47,11 @@ def without_covers(history: Sequence[Message], flow: Flow) -> Sequence[Message]:
 
     A filler, and the apology for a reply that has failed, cover a wait: they answer nothing, and ask for nothing.
     """
-    fillers = [
-        flow.filler,
-        *(phase.filler for phase in flow.phases),
-        *(tool.filler for phase in flow.phases for tool in flow.tools_of(phase)),
-    ]
-    phrases = [flow.phrases.apology, flow.phrases.resumed]
-    phrases += [text for filler in fillers if filler is not None for text in (*filler.phrases, *filler.later)]
+    fillers = [flow.filler_of(phase) for phase in flow.phases]
+    fillers += [flow.filler_of(phase, tool) for phase in flow.phases for tool in flow.tools_of(phase) if tool.filler]
+    wordings = [flow.wording_of(phase).phrases for phase in flow.phases]
+    phrases = [text for said in wordings for text in (said.apology, said.resumed)]
+    phrases += [text for filler in fillers for text in (*filler.phrases, *filler.later)]
     end = len(history)
     while end and history[end - 1].role == "agent" and any(p.startswith(history[end - 1].text) for p in phrases):
         end -= 1

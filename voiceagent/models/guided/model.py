@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from voiceagent.core.effects import ModelRequest
 from voiceagent.errors import VoiceFailed
-from voiceagent.language import Language, language_for
+from voiceagent.language import language_for
 from voiceagent.models.guided.answering import Answering
 from voiceagent.models.guided.understanding import Understanding
 from voiceagent.ports import ReplyPiece
@@ -27,7 +27,8 @@ class GuidedModels:
 
     def open(self, flow: Flow, *, locale: str, time_zone: str) -> GuidedModel:
         """Return a handle for one call of this flow."""
-        return GuidedModel(flow, language_for(locale), time_zone, self._understood)
+        del locale  # each phase has its own
+        return GuidedModel(flow, time_zone, self._understood)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -36,11 +37,8 @@ class GuidedModels:
 class GuidedModel:
     """Runs guided dialogues. Every reply is a function of the request alone."""
 
-    def __init__(
-        self, flow: Flow, language: Language, time_zone: str, understood: dict[tuple[str, str, str], Understanding]
-    ) -> None:
+    def __init__(self, flow: Flow, time_zone: str, understood: dict[tuple[str, str, str], Understanding]) -> None:
         self._flow = flow
-        self._language = language
         self._time_zone = time_zone
         self._understood = understood
 
@@ -57,9 +55,10 @@ class GuidedModel:
         """Nothing is held."""
 
     def _understanding(self, phase: Phase, dialogue: GuidedDialogue) -> Understanding:
-        key = (self._flow.sha256, phase.name, self._language.locale)
+        language = language_for(self._flow.language_of(phase))
+        key = (self._flow.sha256, phase.name, language.locale)
         if key not in self._understood:
-            self._understood[key] = Understanding(dialogue, self._language)
+            self._understood[key] = Understanding(dialogue, language)
         return self._understood[key]
 
     def _today(self, request: ModelRequest) -> date:

@@ -24,6 +24,8 @@ __all__ = ["DEFAULT_VOICE", "FRAME_MS", "Frame", "Frames", "Sensitivity"]
 FRAME_MS = 32
 """Caller audio in one event, as the guide has it."""
 DEFAULT_VOICE = "matthew"
+_VOICES = {"es": "lupe"}
+"""Of other languages: here a voice is of one language, and speaks it."""
 
 Sensitivity = Literal["HIGH", "MEDIUM", "LOW"]
 """How soon the model takes a pause for the end of the caller's turn."""
@@ -71,7 +73,7 @@ class Frames:
             "audioOutputConfiguration": {
                 **_PCM,
                 "sampleRateHertz": setup.audio_out.rate_hz,
-                "voiceId": setup.voice or DEFAULT_VOICE,
+                "voiceId": setup.voice or _voice_of(setup.language),
             },
         }
         if setup.tools:
@@ -133,6 +135,10 @@ class Frames:
 
     def _content_end(self, name: str) -> bytes:
         return self._content("contentEnd", name, {})
+
+
+def _voice_of(locale: str | None) -> str:
+    return _VOICES.get((locale or "").partition("-")[0].lower(), DEFAULT_VOICE)
 
 
 def _tool(tool: OfferedTool) -> JsonValue:

@@ -91,6 +91,8 @@ class RealtimeProtocol:
         self._events: list[SpeechModelEvent] = []
         self._audio_out: AudioFormat | None = None
         self._voice: str | None = None
+        self._setup: SessionSetup | None = None
+        """What was asked for last."""
         self._updates: dict[str, Epoch | None] = {}
         """Updates in flight in their order; the first setup has no epoch, since nobody waits for its event."""
         self._replies = Replies(self._events, self.counts)
@@ -123,7 +125,7 @@ class RealtimeProtocol:
     def open(self, setup: SessionSetup) -> Sequence[str]:
         """Return the first frame of a session; `ready` once it has been confirmed."""
         self._audio_out = setup.audio_out
-        self._voice = setup.voice
+        self._voice, self._setup = setup.voice, setup
         session = first_session(setup, turns=self._turns, transcription=self._transcription, language=self._language)
         self._updates[self._frames.add("session.update", session=session)] = None
         return self._frames.take()
@@ -133,10 +135,12 @@ class RealtimeProtocol:
         return (audio_frame(audio),) if audio else ()
 
     def update(self, setup: SessionSetup) -> Sequence[str]:
-        """Replace prompt and tools; a voice only as long as nothing has been said."""
+        """Replace prompt and tools, language and pace; a voice only as long as nothing has been said."""
         voice = setup.voice if setup.voice != self._voice and not self._replies.have_spoken else None
         self._voice = voice or self._voice
-        self._updates[self._frames.add("session.update", session=next_session(setup, voice=voice))] = setup.epoch
+        before, self._setup = self._setup or setup, setup
+        session = next_session(setup, before=before, voice=voice, transcription=self._transcription)
+        self._updates[self._frames.add("session.update", session=session)] = setup.epoch
         return self._frames.take()
 
     def tell(self, messages: Sequence[Message]) -> Sequence[str]:

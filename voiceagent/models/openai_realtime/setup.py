@@ -2,7 +2,8 @@
 
 Facts from the GA types of the `openai` package 3.54 and its documentation: tools are flat; a field that an update
 leaves out keeps its value, so a cleared one is sent empty; PCM is 24 kHz only, G.711 goes through as it is; the model
-cannot change within a session, nor the voice once it has spoken; a session ends after 60 minutes.
+cannot change within a session, nor the voice once it has spoken; the speed of the voice can, between replies, from
+0.25 to 1.5; a session ends after 60 minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _WIRE_FORMATS: dict[AudioFormat, dict[str, JsonValue]] = {
     MULAW_8K: {"type": "audio/pcmu"},
     _ALAW_8K: {"type": "audio/pcma"},
 }
+_FASTEST = 1.5
 _SESSION_LIMIT_MS = 60 * 60 * 1_000
 
 
@@ -63,16 +65,19 @@ def first_session(
 ) -> dict[str, JsonValue]:
     """Return the session of the first update, every field that we depend on written out.
 
-    `transcription` names the model that writes down what the caller says; `language` is its hint, as in `de`.
+    `transcription` names the model that writes down what the caller says; `language` is its hint, as in `de`, where the
+    setup has none.
     """
     heard: dict[str, JsonValue] = {
         "format": _WIRE_FORMATS[setup.audio_in],
         "turn_detection": _turn_detection(turns),
-        "transcription": _transcription(transcription, language),
+        "transcription": _transcription(transcription, _hint(setup) or language),
     }
     spoken: dict[str, JsonValue] = {"format": _WIRE_FORMATS[setup.audio_out]}
     if setup.voice is not None:
         spoken["voice"] = setup.voice
+    if setup.speaking_rate is not None:
+        spoken["speed"] = min(setup.speaking_rate, _FASTEST)
     return {
         "type": "realtime",
         "output_modalities": ["audio"],
@@ -81,12 +86,29 @@ def first_session(
     }
 
 
-def next_session(setup: SessionSetup, *, voice: str | None) -> dict[str, JsonValue]:
-    """Return the session of a later update: the phase's prompt and tools, and a voice where it is to change."""
+def next_session(
+    setup: SessionSetup, *, before: SessionSetup, voice: str | None, transcription: str | None
+) -> dict[str, JsonValue]:
+    """Return the session of a later update: the phase's prompt and tools, and what else is to change.
+
+    That is the voice, where one is given, how fast it speaks, and the language that the caller is heard in.
+    """
     session: dict[str, JsonValue] = {"type": "realtime", **_phase(setup)}
-    if voice is not None:
-        session["audio"] = {"output": {"voice": voice}}
+    audio: dict[str, JsonValue] = {}
+    spoken: dict[str, JsonValue] = {"voice": voice} if voice is not None else {}
+    if setup.speaking_rate != before.speaking_rate:
+        spoken["speed"] = min(setup.speaking_rate or 1.0, _FASTEST)
+    if spoken:
+        audio["output"] = spoken
+    if transcription is not None and _hint(setup) != _hint(before):
+        audio["input"] = {"transcription": _transcription(transcription, _hint(setup))}
+    if audio:
+        session["audio"] = audio
     return session
+
+
+def _hint(setup: SessionSetup) -> str | None:
+    return setup.language.partition("-")[0].lower() if setup.language else None
 
 
 def _phase(setup: SessionSetup) -> dict[str, JsonValue]:

@@ -15,6 +15,7 @@ prefetches      prefetch-write, prefetch-secret, prefetch-order, prefetch-argume
 templates       static-placeholder, bad-template, unknown-placeholder, placeholder-never-set, placeholder-missing
 silence         silence-too-long
 tokens          over-budget
+languages       language-not-spoken, where it is known which engines are to hear and speak
 
 Some mistakes cannot even be built; the loader reports those, with their own code or as `unloadable`.
 """

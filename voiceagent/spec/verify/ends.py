@@ -68,7 +68,7 @@ def rounds(flow: Flow, ways: Ways) -> Iterator[Finding]:
     ends there: that is the exit.
     """
     for kind, who in _UNATTENDED.items():
-        goes_on = {phase.name: _goes_on(phase, ways.edges[phase.name], kind) for phase in ways.reached}
+        goes_on = {phase.name: _goes_on(flow, phase, ways.edges[phase.name], kind) for phase in ways.reached}
         for loop in loops_in(goes_on):
             if all(to in loop for name in loop for to in goes_on[name]) and all(goes_on[name] for name in loop):
                 message = f"{who} is led round {_round(goes_on, loop)} without exit or bound"
@@ -77,13 +77,13 @@ def rounds(flow: Flow, ways: Ways) -> Iterator[Finding]:
                 yield error("endless-loop", message, edge.source, ways.to(first.name))
 
 
-def _goes_on(phase: Phase, edges: tuple[Transition, ...], kind: type) -> list[str]:
+def _goes_on(flow: Flow, phase: Phase, edges: tuple[Transition, ...], kind: type) -> list[str]:
     """Return where such a call goes on from a phase; nowhere if it may end here."""
     if phase.ends and kind is not TransferFails:
         return []
     by_itself = [edge for edge in edges if isinstance(edge.on, kind)]
     timed = [edge for edge in edges if isinstance(edge.on, TimedOut)] if kind is Silent else []
-    never_silent_long_enough = bool(timed) and (phase.timeout_ms or 0) < phase.no_input.after_ms
+    never_silent_long_enough = bool(timed) and (phase.timeout_ms or 0) < flow.wording_of(phase).no_input.after_ms
     sure = any(edge.when is None for edge in by_itself)
     if not sure and not (never_silent_long_enough and any(edge.when is None for edge in timed)):
         return []

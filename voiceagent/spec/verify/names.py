@@ -30,11 +30,8 @@ class _Hints:
 
 
 def references(flow: Flow) -> Iterator[Finding]:
-    """Look at the names of phases, prompts, tools and moves, and at the locale."""
-    try:
-        language_for(flow.locale)
-    except PhaseError as exc:
-        yield error("unknown-locale", str(exc), flow.source_of("locale"))
+    """Look at the names of phases, prompts, tools and moves, and at the languages."""
+    yield from _languages(flow)
     hints = _Hints()
     seen: dict[str, Source] = {}
     for phase in flow.phases:
@@ -54,6 +51,17 @@ def references(flow: Flow) -> Iterator[Finding]:
     if flow.initial not in flow.by_name:
         message = f"the call begins in {flow.initial!r}{nearest(flow.initial, flow.by_name)}"
         yield error("unknown-phase", message, flow.source_of("initial"))
+
+
+def _languages(flow: Flow) -> Iterator[Finding]:
+    named = [(flow.locale, "", flow.source_of("locale"))]
+    named += [(locale, "wordings: ", flow.source_of("wordings", locale)) for locale in flow.wordings]
+    named += [(p.language, f"phase {p.name!r}: ", p.source_of("language")) for p in flow.phases if p.language]
+    for locale, whose, source in named:
+        try:
+            language_for(locale)
+        except PhaseError as exc:
+            yield error("unknown-locale", f"{whose}{exc}", source)
 
 
 def _prompt(flow: Flow, phase: Phase, hints: _Hints) -> Iterator[Finding]:

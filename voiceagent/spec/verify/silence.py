@@ -68,7 +68,7 @@ def _waits(flow: Flow, phase: Phase, fetch_ms: Mapping[str, int]) -> tuple[Wait,
         work_ms = limits.model_timeout_ms + telling_ms
         waits += _covered("a reply", phase.source, (filler,), before_ms=hearing_ms, total_ms=work_ms)
     for tool in flow.tools_of(phase) if phase.has_model else ():
-        own = tool.filler or filler
+        own = flow.filler_of(phase, tool)
         work_ms = _work_ms(tool, own, limits.model_timeout_ms, fetch_ms.get(tool.name, 0))
         waits += _covered(
             f"{tool.name!r}",

@@ -52,10 +52,12 @@ def templates(flow: Flow, ways: Ways) -> Iterator[Finding]:
 
 def _said_as_they_stand(phase: Phase, ways: Ways) -> Iterator[Finding]:
     """Look for holes where nothing fills them: in reprompts and fillers, which are rendered ahead of any call."""
-    fillers = [ways.flow.filler_of(phase), *(tool.filler for tool in ways.tools[phase.name] if tool.filler)]
-    said = [(phrase, phase.source) for prompts in (phase.no_input, phase.no_match) for phrase in prompts.phrases]
+    wording = ways.flow.wording_of(phase)
+    fillers = [wording.filler, *(tool.filler for tool in ways.tools[phase.name] if tool.filler)]
+    said = [(phrase, phase.source) for prompts in (wording.no_input, wording.no_match) for phrase in prompts.phrases]
+    said += [(phrase, phase.source) for phrase in ways.flow.backchannels_of(phase)]
     said += [(text, f.source) for f in fillers for text in (*f.phrases, *f.later, f.apology)]
-    said += [(text, ways.flow.phrases.source) for text in ways.flow.phrases.model_dump().values()]
+    said += [(text, wording.phrases.source) for text in wording.phrases.model_dump().values()]
     for text, source in said:
         if "{{" in text or "{%" in text:
             message = f"{text!r} is said as it stands: nothing fills in its placeholders"
