@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from tests.peers.phone import now_ms, tone
@@ -41,7 +42,11 @@ class DeskCall:
     def say(self, utterance: str, pitch: int, length_ms: int, *, clause: int = 0, last: bool = True) -> None:
         """Say a tone, and that the clause ends with it."""
         audio = self.leg.audio_out
-        self.leg.play(utterance, encoded(tone(pitch, length_ms, audio.rate_hz), audio))
+        self.play(utterance, encoded(tone(pitch, length_ms, audio.rate_hz), audio), clause=clause, last=last)
+
+    def play(self, utterance: str, audio: bytes, *, clause: int = 0, last: bool = True) -> None:
+        """Say what is in the leg's own format, and that the clause ends with it."""
+        self.leg.play(utterance, audio)
         self.leg.end_clause(utterance, clause, last=last)
 
     def note_audio_written(self) -> list[tuple[float, float]]:
@@ -121,39 +126,61 @@ async def open_desk(
 class Relay:
     """Stands between two ends of a connection: cuts it, or notes when what came through."""
 
-    def __init__(self, to_port: int, *, withholds: bytes = b"") -> None:
-        """`withholds`: what is kept from the near end where the far end sends it."""
+    def __init__(self, to_port: int, *, withholds: Sequence[bytes] = (), away_ms: int = 0) -> None:
+        """`withholds`: what is kept from the near end where the far end sends it; `away_ms`: how far that end is."""
         self._to_port = to_port
         self._withheld = withholds
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._away_ms = away_ms
+        self._connections: set[asyncio.Task[None]] = set()
         self.passed: list[tuple[float, bytes]] = []
         """What came back from the far end, and when."""
 
     @asynccontextmanager
     async def between(self, port: int) -> AsyncGenerator[None]:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", port)
-        try:
-            yield
-        finally:
-            server.close()
-            self.cut()
+        with socket.create_server(("127.0.0.1", port)) as listening:
+            listening.setblocking(False)
+            accepting = asyncio.create_task(self._accept(listening))
+            try:
+                yield
+            finally:
+                accepting.cancel()
+                self.cut()
+                await asyncio.gather(accepting, *self._connections, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
-        self._writers |= {writer, far_writer}
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            near, _ = await asyncio.get_running_loop().sock_accept(listening)
+            connection = asyncio.create_task(self._connect(near))
+            self._connections.add(connection)
+            connection.add_done_callback(self._connections.discard)
+
+    async def _connect(self, near: socket.socket) -> None:
+        with near, socket.socket() as far:
+            far.setblocking(False)
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.sleep(self._away_ms / 1000)
+            await asyncio.get_running_loop().sock_connect(far, ("127.0.0.1", self._to_port))
+            await asyncio.gather(self._pass(near, far), self._pass(far, near, noted=True))
+
+    async def _pass(self, of: socket.socket, to: socket.socket, *, noted: bool = False) -> None:
+        """Pass on all that one end sends, and that it has ended: whoever listens no more may have said goodbye before.
+
+        So these are no streams: one that cannot be written to forgets what has come and was not read.
+        """
+        loop = asyncio.get_running_loop()
         with suppress(ConnectionError):
-            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer, noted=True))
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, noted: bool = False) -> None:
-        while data := await reader.read(65_536):
-            if noted:
-                self.passed.append((now_ms(), data))
-                data = data.replace(self._withheld, b"") if self._withheld else data
-            writer.write(data)
-        writer.close()
+            while data := await loop.sock_recv(of, 65_536):
+                if noted:
+                    self.passed.append((now_ms(), data))
+                    for withheld in self._withheld:
+                        data = data.replace(withheld, b"")
+                with suppress(ConnectionError):
+                    await loop.sock_sendall(to, data)
+        with suppress(OSError):
+            to.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
         """Break every connection off without a word."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
+        for connection in self._connections:
+            connection.cancel()

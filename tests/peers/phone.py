@@ -23,7 +23,7 @@ from tests.peers.exchange import Exchange, free_port
 from voiceagent.audio import FRAME_MS, mulaw_energy, mulaw_to_pcm16, pcm16_to_mulaw
 from voiceagent.testing.utterance import VOICED_ENERGY
 
-__all__ = ["Heard", "Phone", "calling", "now_ms", "pitch_hz", "tone"]
+__all__ = ["Heard", "Phone", "calling", "now_ms", "pitch_hz", "sweep", "tone"]
 
 _SCENARIOS = Path(__file__).parent / "sipp"
 _FRAME_BYTES = 160
@@ -42,12 +42,31 @@ def tone(pitch: int, length_ms: int, rate_hz: int = 8_000) -> bytes:
     return (8_000 * np.sin(2 * np.pi * pitch * at)).astype("<i2").tobytes()
 
 
+def sweep(length_ms: int, rate_hz: int = 8_000, *, late_by: float = 0) -> bytes:
+    """Return a tone that rises from 200 to 1,000 Hz as PCM16, no two moments of it alike; `late_by` is in samples."""
+    at = (np.arange(rate_hz * length_ms // 1000) - late_by) / rate_hz
+    rises = 800 / (length_ms / 1000)
+    return (8_000 * np.sin(2 * np.pi * (200 * at + rises * at**2 / 2))).astype("<i2").tobytes()
+
+
 def pitch_hz(pcm16: bytes) -> int | None:
     """Return the pitch of 20 ms in steps of 50 Hz, at 8 kHz; None for silence."""
     samples = np.frombuffer(pcm16, "<i2").astype(float)
     if len(samples) < 160 or np.sqrt(np.mean(samples**2)) < 1_000:
         return None
     return int(np.argmax(np.abs(np.fft.rfft(samples[:160])))) * 50
+
+
+def _worst_match(heard: np.ndarray, length_ms: int, late_by: float) -> float:
+    said = np.frombuffer(sweep(length_ms, late_by=late_by), "<i2").astype(float)
+    if len(heard) < len(said):
+        return 0.0
+    begins = int(np.argmax(np.correlate(heard, said)))
+    frames = heard[begins : begins + len(said)].reshape(-1, 160), said.reshape(-1, 160)
+    likeness = np.sum(frames[0] * frames[1], axis=1)
+    return float(
+        np.min(likeness / np.maximum(np.linalg.norm(frames[0], axis=1) * np.linalg.norm(frames[1], axis=1), 1))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +136,14 @@ class Phone(asyncio.DatagramProtocol):
         """Return how much of a tone an ear without a buffer had heard at that time."""
         heard = self.heard_of(pitch, since_ms=since_ms)
         return sum(min(FRAME_MS, by_ms - packet.at_ms) for packet in heard if packet.at_ms < by_ms)
+
+    def worst_match(self, length_ms: int) -> float:
+        """Return how well the worst 20 ms of a sweep were heard, each in its place: 1 for what was said, 0 for nothing.
+
+        What another sampling rate has done to it, a delay by less than a sample, is made up for.
+        """
+        heard = np.frombuffer(mulaw_to_pcm16(b"".join(packet.mulaw for packet in self.heard)), "<i2").astype(float)
+        return max(_worst_match(heard, length_ms, late_by / 8) for late_by in range(8))
 
     # --- the mouth ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import pytest
 from tests.peers.desk import open_desk
 from tests.peers.exchange import Exchange
 from tests.peers.phone import calling
+from tests.peers.test_asterisk_websocket import pitches_in
 from voiceagent.errors import CallLost
 from voiceagent.telephony.ari_calls import AriCalls
 from voiceagent.telephony.call_control import Dialled
@@ -127,4 +128,6 @@ async def test_a_call_that_is_placed_reaches_the_agent(exchange: Exchange, tmp_p
         call = await asyncio.wait_for(desk.calls.get(), 10)
         assert call.incoming.call == placed
         assert (call.incoming.caller_number, call.incoming.called_number) == ("+15551234567", "+15557654321")
+        assert call.incoming.outbound
+        await call.until(lambda: pitches_in(call).count(SOMEBODY_ELSE) >= 25)
         await control.hang_up(placed)

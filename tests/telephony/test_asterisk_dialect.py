@@ -92,6 +92,35 @@ def test_what_the_dial_plan_knows_of_the_call_comes_with_the_start():
     assert event.parameters["tenant"] == "t1"
 
 
+def dialled(string, **in_query):
+    """What the start of a call says that was dialled by this string, and connects with this query."""
+    return AsteriskDialect(in_query).receive(start_with(channel_variables={"DIALEDPEERNUMBER": string}))
+
+
+def test_a_call_is_what_it_was_dialled_as_whatever_asterisk_says_in_its_query():
+    of_another = {"call": "1700.17", "caller": "+49301234", "called": "1000"}
+    event, noted = dialled("bot/c(ulaw)f(json)v(call=1700.23,caller=+4940,note=a%20b)", **of_another)
+    assert (event.call, event.caller, event.called) == ("1700.23", "+4940", None)
+    assert event.parameters == {"call": "1700.23", "caller": "+4940", "note": "a b"}
+    assert noted == Ignored("query of another call")
+
+
+@pytest.mark.parametrize("string", ["bot/c(ulaw)f(json)n()", "bot", "bot/v(call=1,call=2)", "bot/v(call=1)v(call=2)"])
+def test_a_call_of_which_its_dial_string_says_nothing_is_nobody_elses(string):
+    event, _ = dialled(string, call="1700.17", caller="+49301234")
+    assert (event.call, event.caller, event.parameters) == ("179.2", None, {})
+
+
+def test_where_we_have_connected_the_dial_string_says_nothing_and_the_question_all():
+    (event,) = dialled("INCOMING/c(ulaw)f(json)", call="1700.17", caller="+49301234")
+    assert (event.call, event.caller) == ("1700.17", "+49301234")
+
+
+def test_what_query_and_dial_string_agree_on_is_nothing_to_note():
+    (event,) = dialled("bot/c(ulaw)f(json)v(call=1700.17,caller=,called=1000)", call="1700.17", called="1000")
+    assert (event.call, event.called) == ("1700.17", "1000")
+
+
 def test_a_call_that_is_no_id_is_named_by_its_channel():
     assert one(AsteriskDialect({"call": "a b/c", "caller": ""}), START_WORDS).call == "179.2"
 

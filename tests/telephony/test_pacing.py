@@ -19,12 +19,12 @@ LEAD_MS = 400
 class Line:
     """A pacer, and what came out of it."""
 
-    def __init__(self, *, marks=True, lead_ms=LEAD_MS, frame_ms=20):
+    def __init__(self, *, marks=True, lead_ms=LEAD_MS, frame_ms=20, audio=MULAW_8K):
         self.sent = []
         self.told = []
         self.now = 0
         self.pacer = Pacer(
-            MULAW_8K, lead_ms=lead_ms, marks=marks, send=self.sent.append, post=self.told.append, frame_ms=frame_ms
+            audio, lead_ms=lead_ms, marks=marks, send=self.sent.append, post=self.told.append, frame_ms=frame_ms
         )
 
     def say(self, utterance, length_ms, *, clause=0, last=True):
@@ -116,6 +116,18 @@ def test_the_end_of_a_clause_is_filled_up_to_a_whole_frame_with_silence():
     line.pacer.end_clause("a1", 0, last=True)
     line.until(100)
     assert b"".join(c.audio for c in line.sent if isinstance(c, PlayAudio)) == b"x" * 250 + b"\xff" * 70
+
+
+@pytest.mark.parametrize(("audio", "silence_ms"), [(MULAW_8K, 0), (AudioFormat("pcm16", 16_000), 20)])
+def test_the_last_word_is_pushed_out_of_what_makes_a_telephones_rate_of_it(audio, silence_ms):
+    line = Line(audio=audio)
+    line.pacer.play("a1", b"x" * 100 * audio.bytes_per_ms)
+    line.pacer.end_clause("a1", 0, last=True)
+    line.pacer.end_line()
+    line.until(100)
+    silence = [PlayAudio(bytes(silence_ms * audio.bytes_per_ms))] if silence_ms else []
+    assert line.sent == [PlayAudio(b"x" * 100 * audio.bytes_per_ms), SetMark("0.1"), *silence, SetMark("0.2")]
+    assert line.pacer.unheard_ms(100) == silence_ms
 
 
 def test_an_utterance_cut_off_by_another_is_filled_up_too():

@@ -22,9 +22,10 @@ from voiceagent.console.may_go_on import MayGoOn
 from voiceagent.core.ids import CallId
 from voiceagent.errors import StateUnavailable
 from voiceagent.ports import Clock
-from voiceagent.telephony.admission import Admission, query_parameters
+from voiceagent.telephony.admission import Admission
 from voiceagent.telephony.asterisk import ASTERISK_FEATURES, AsteriskDialect
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
+from voiceagent.telephony.query import query_parameters
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import asterisk_is_known
 

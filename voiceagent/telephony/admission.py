@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import assert_never
-from urllib.parse import parse_qsl
 
 from voiceagent.errors import StateUnavailable
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Dialect
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
+from voiceagent.telephony.query import query_parameters
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.signature import (
     asterisk_is_known,
@@ -21,10 +21,8 @@ from voiceagent.telephony.signature import (
     upgrade_is_signed,
 )
 
-__all__ = ["Admission", "Refusal", "admit", "media_path", "query_parameters"]
+__all__ = ["Admission", "Refusal", "admit", "media_path"]
 
-_MAX_PARAMETERS = 64
-_MAX_PARAMETER_CHARS = 1_024
 _PATH = re.compile(r"/media/([a-z]+)/([a-z0-9][a-z0-9_-]{0,63})(?:/([A-Za-z0-9_-]{1,128}))?/?")
 
 
@@ -122,22 +120,6 @@ async def admit(
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
     may_name_numbers = settings.insecure or row.answer != "json"  # else whose address it is may be anybody's page
     return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers, proven=not settings.insecure)
-
-
-def query_parameters(query: str) -> Mapping[str, str] | None:
-    """Return what a query string says, as far as it can be kept as text; None where it says more than a carrier would.
-
-    It is no form: dial plans put in `caller=+4930…` as it is, and a plus there is a plus. Nothing is said twice: a
-    caller whose number is `1&call=…` would have the last word about which call theirs is.
-    """
-    try:
-        given = parse_qsl(query.replace("+", "%2B"), max_num_fields=_MAX_PARAMETERS, keep_blank_values=True)
-    except ValueError:
-        return None
-    said = dict(given)
-    if len(said) < len(given):
-        return None
-    return {name: value for name, value in said.items() if value and max(len(name), len(value)) <= _MAX_PARAMETER_CHARS}
 
 
 def _needs_token(row: DialectRow, settings: TelephonySettings) -> bool:

@@ -3,7 +3,9 @@
 Facts from Asterisk's source (`channels/chan_websocket.c`) and from version 22.10.1 itself: audio is binary, control is
 text, as JSON or as plain words, whichever MEDIA_START came in. A command longer than 128 bytes is ignored; audio beyond
 a multiple of the frame is dropped; a flush drops marks and says nothing of them; HANGUP and the end of the socket alike
-cut off what waits to be played. No audio comes while the caller's side is silent.
+cut off what waits to be played. No audio comes while the caller's side is silent. What `v(…)` adds to the address stays
+with the client, which all calls share: a call that is dialled without it, or in the same instant as another, connects
+with what was said of another call. Among JSON's variables is the dial string of this very one.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from voiceagent.telephony.codec import (
     Started,
     WireEvent,
 )
+from voiceagent.telephony.query import query_parameters
 
 __all__ = ["ASTERISK_FEATURES", "MAX_AUDIO_BYTES", "MAX_COMMAND_BYTES", "AsteriskDialect"]
 
@@ -63,6 +66,7 @@ _MAX_EARLY_BYTES = 64_000
 _MAX_FRAME_MS = 100
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGITS = frozenset("0123456789*#ABCD")
+_OPTION = re.compile(r"([A-Za-z])(?:\(([^)]*)\))?")
 _FORMATS: Mapping[str, AudioFormat] = {
     "ulaw": AudioFormat("mulaw", 8_000),
     "alaw": AudioFormat("alaw", 8_000),
@@ -74,7 +78,10 @@ _UNINTERESTING = frozenset({"STATUS", "QUEUE_DRAINED", "MEDIA_BUFFERING_COMPLETE
 
 
 class AsteriskDialect:
-    """The codec of one channel. `parameters` is what the dial plan says of the call: `call`, `caller`, `called`."""
+    """The codec of one channel.
+
+    `parameters` is what the dial plan says of the call, `call`, `caller` and `called`, unless its start knows better.
+    """
 
     __slots__ = ("_audio", "_early", "_frame_bytes", "_in_json", "_parameters")
 
@@ -134,18 +141,20 @@ class AsteriskDialect:
         if audio is None or frame_ms is None:
             return (Refused("audio format not agreed", fatal=True),)
         self._audio, self._in_json, self._frame_bytes = audio, in_json, frame_ms * audio.bytes_per_ms
-        call = self._parameters.get("call")
+        said = _said_in_dial(fields, self._parameters)
+        call = said.get("call")
         started = Started(
             stream=cast("str", stream),
             call=cast("str", call if _is_id(call) else channel),
-            caller=self._parameters.get("caller") or None,
-            called=self._parameters.get("called") or None,
-            parameters=self._parameters,
+            caller=said.get("caller") or None,
+            called=said.get("called") or None,
+            parameters=said,
             audio_in=audio,
             audio_out=audio,
             frame_ms=frame_ms,
         )
-        return (started, *self._came_early(audio))
+        of_another = () if said == self._parameters else (Ignored("query of another call"),)
+        return (started, *of_another, *self._came_early(audio))
 
     def _came_early(self, audio: AudioFormat) -> Sequence[WireEvent]:
         early, self._early = bytes(self._early), bytearray()
@@ -223,6 +232,19 @@ def _from_words(message: str) -> Mapping[str, object] | Refused:
         key, colon, value = word.partition(":")
         fields[key if colon else "correlation_id"] = value if colon else word
     return fields
+
+
+def _said_in_dial(start: Mapping[str, object], in_query: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what the dial string says of this call; the query where it is not known, or where we have connected."""
+    variables = start.get("channel_variables")
+    dialled = cast("Mapping[str, object]", variables).get("DIALEDPEERNUMBER") if isinstance(variables, dict) else None
+    if not isinstance(dialled, str):
+        return in_query
+    client, _, options = dialled.partition("/")
+    if client.upper() == "INCOMING":
+        return in_query
+    said = [argument for letter, argument in _OPTION.findall(options) if letter == "v"]
+    return (query_parameters(said[0].replace(",", "&")) if len(said) == 1 else None) or {}
 
 
 def _is_id(value: object) -> bool:

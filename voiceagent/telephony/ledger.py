@@ -83,15 +83,22 @@ class PlayoutLedger:
 
     def sent(self, utterance: UtteranceId, audio_bytes: int, *, padding_bytes: int = 0, now_ms: int) -> None:
         """Note audio of an utterance, and the silence after it that fills a frame."""
-        if self._position(now_ms) == self._sent:
-            self._anchor = (self._sent, now_ms)  # the far side had run dry: it plays this at once
         start = self._sent
-        self._sent += audio_bytes + padding_bytes
+        self._play_next(audio_bytes + padding_bytes, now_ms)
         spans = self._spoken.setdefault(utterance, _Spoken()).spans
         if spans and spans[-1][1] == start:
             spans[-1] = (spans[-1][0], start + audio_bytes)
         else:
             spans.append((start, start + audio_bytes))
+
+    def sent_silence(self, size_bytes: int, *, now_ms: int) -> None:
+        """Note silence that belongs to no utterance."""
+        self._play_next(size_bytes, now_ms)
+
+    def _play_next(self, size_bytes: int, now_ms: int) -> None:
+        if self._position(now_ms) == self._sent:
+            self._anchor = (self._sent, now_ms)  # the far side had run dry: it plays this at once
+        self._sent += size_bytes
 
     def end_clause(self, utterance: UtteranceId, clause: int, *, last: bool, now_ms: int) -> str:
         """Return the name of the mark that ends a clause here."""

@@ -23,6 +23,7 @@ CATCH_UP_MS = 200
 _CATCH_UP_SPEED = 2
 MAX_QUEUED_MS = 120_000
 """Speech that may wait here to be sent (a megabyte); what goes beyond is dropped and counted."""
+_TELEPHONE_HZ = 8_000
 MARK_GRACE_MS = 2_000
 """A mark that is so late has been lost; the clause counts as heard."""
 _STOPPED_KEPT = 64
@@ -79,6 +80,8 @@ class Pacer:
         self._bytes_per_ms = audio.bytes_per_ms
         self._frame_bytes = audio.bytes_per_ms * frame_ms
         self._silence = silence_byte(audio)
+        # What makes a telephone's rate of ours keeps a few milliseconds until more comes (Asterisk: five).
+        self._push_bytes = self._frame_bytes if audio.rate_hz > _TELEPHONE_HZ else 0
         self._lead_ms = lead_ms
         self._burst_bytes = min(BURST_MS, lead_ms // 2) * audio.bytes_per_ms
         self._marks = marks
@@ -151,7 +154,7 @@ class Pacer:
         return True
 
     def end_line(self) -> None:
-        """Queue a mark after everything: once `busy` is False, all of it has been heard."""
+        """Queue a mark after everything, to the last sample: once `busy` is False, all of it has been heard."""
         self._fill_frame()
         self._queue.append(_LineEnd())
 
@@ -257,6 +260,9 @@ class Pacer:
         return self._ledger.end_clause(end.utterance, end.clause, last=end.last, now_ms=now_ms)
 
     def _send_mark(self, end: _ClauseEnd | _LineEnd, now_ms: int) -> None:
+        if isinstance(end, _LineEnd) and self._push_bytes:
+            self._ledger.sent_silence(self._push_bytes, now_ms=now_ms)
+            self._send(PlayAudio(self._silence * self._push_bytes))
         name = self._note_mark(end, now_ms)
         if self._marks:
             self._clearable = True
