@@ -23,7 +23,7 @@ from voiceagent.runtime.clock import SystemClock
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.telnyx_calls import TelnyxCalls
 
-__all__ = ["PEER", "Carried", "Telling", "announcing", "called", "commands_of", "nothing"]
+__all__ = ["PEER", "SETTINGS", "Carried", "Telling", "announced", "announcing", "called", "commands_of", "nothing"]
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 PUBLIC_KEY = base64.b64encode(

@@ -8,7 +8,7 @@ from collections import Counter
 import httpx
 
 from tests.telephony.provider_api import ProviderApi
-from tests.telephony.test_a_call_by_telnyx import SETTINGS, announced
+from tests.telephony.telnyx_line import SETTINGS, announced
 from voiceagent.console.lines import open_lines
 from voiceagent.ports import IncomingCall
 from voiceagent.runtime.clock import SystemClock
