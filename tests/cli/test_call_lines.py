@@ -31,7 +31,7 @@ class Terminal:
         return [line.rstrip() for line in self._capsys.readouterr().out.splitlines()]
 
     def times(self) -> list[tuple[str, str]]:
-        return re.findall(r"^ *([\d.]+)  agent (.*?)$", "\n".join(self.lines()), flags=re.MULTILINE)
+        return re.findall(r"^ *([\d.]+) +agent (.*?)$", "\n".join(self.lines()), flags=re.MULTILINE)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ _NOT_FOR_MACHINES = {
     "report": "it prints a path",
     "promote": "it prints YAML",
     "schema": "it is JSON",
+    "talk": "a person speaks; the journal is for machines",
 }
 
 

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.mic, pytest.mark.timeout(170)]
 
 Begin = Callable[..., Talk]
 _CALLER = r"^ *[\d.]+ +caller"
+GOODBYE = "Thank you for calling. Goodbye."
 
 
 def test_a_whole_call_to_the_bank_by_ear(room: Room, begin: Begin, tmp_path: Path) -> None:
@@ -109,6 +110,24 @@ def test_an_agent_does_not_hear_itself(
     talk.until("caller .*[Gg]oodbye")
     assert talk.until_it_ends() == 0, talk.errors
     assert inspect_journal(read_journal(tmp_path / talk.journal)).ended is not None
+
+
+def test_what_is_saved_meanwhile_is_said_from_the_next_phase_on(room: Room, begin: Begin, tmp_path: Path) -> None:
+    flow = tmp_path / "workshop" / "flow.yaml"
+    talk = begin("talk", "workshop", "--reload")
+    talk.until("agent .*number on your ticket")
+    saved = flow.read_text()
+    assert GOODBYE in saved
+    flow.write_text(saved.replace("to: goodbye", "to: gooodbye", 1))
+    talk.until("not taken: the agent is as it was")
+    flow.write_text(saved.replace(GOODBYE, "So long, and ride safely."))
+    talk.until("taken when the call enters a phase")
+    room.until_the_agent_is_done()
+    room.says("20_goodbye")
+    talk.until("agent .*So long, and ride safely")
+    assert talk.until_it_ends() == 0, talk.errors
+    journal = read_journal(tmp_path / talk.journal)
+    assert [type(entry.event) for entry in journal.entries].count(ev.AgentChanged) == 1
 
 
 def test_a_voice_is_loud_enough_and_an_echo_is_found(room: Room, begin: Begin) -> None:

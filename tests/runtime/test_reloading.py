@@ -18,7 +18,7 @@ from voiceagent.core.events import AgentChanged, CallEnded, CallStarted, Event, 
 from voiceagent.core.ids import CallId, Epoch, LegId
 from voiceagent.core.state import Inherited
 from voiceagent.devices.keyboard import KeyboardLeg, TypedRecognizer, TypedVoiceActivity
-from voiceagent.errors import JournalError
+from voiceagent.errors import JournalError, PhaseError
 from voiceagent.ports import Engines, ReplyModel, ReplyPiece
 from voiceagent.runtime.agent_versions import KeptVersions
 from voiceagent.runtime.call_tasks import CallTasks
@@ -125,6 +125,17 @@ def test_code_that_the_flow_does_not_show_is_taken_as_well(author: Author) -> No
     author.writes("words.py", 'GREETING = "Hello 1."\nMORE = "More 1."\n# said to customers\n')
     new = author.taken()
     assert (new.files, new.changes, new.event.changes) == (("phases/shop/words.py",), (), ("phases/shop/words.py",))
+
+
+def test_what_cannot_be_spoken_here_is_not_taken(author: Author) -> None:
+    def refuse(flow: Flow) -> None:
+        raise PhaseError(f"{flow.source}: nobody here speaks Spanish")
+
+    author.reloading = Reloading(author.agent, author.flow, kept=author.kept, clock=AtOnce(), require=refuse)
+    author.prompt.write_text("Sé breve.")
+    saved = author.saved()
+    assert isinstance(saved, NotTaken)
+    assert "nobody here speaks Spanish" in saved.reasons[0]
 
 
 def test_a_mistake_is_told_with_file_and_line_and_the_agent_is_as_it_was(author: Author) -> None:

@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from voiceagent.cli.saved import saved_lines
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId
+from voiceagent.runtime.reloading import Saved
 
 __all__ = ["CallLines"]
 
@@ -49,6 +51,11 @@ class CallLines:
         self._event(now_ms, event)
         for out in outgoing:
             self._effect(now_ms, out.effect)
+
+    def saved(self, saved: Saved) -> None:
+        """Print what somebody has saved of the agent meanwhile."""
+        for label, text in saved_lines(saved):
+            self._row("", label, text, "magenta")
 
     def _event(self, now_ms: int, event: ev.Event) -> None:
         match event:
@@ -145,12 +152,14 @@ class CallLines:
             self._waiting_since_ms = now_ms
 
     def _line(self, at_ms: int, who: str, what: str, style: str) -> None:
-        since_ms = at_ms - (self._zero_ms or 0)
+        self._row(f"{(at_ms - (self._zero_ms or 0)) / 1_000:.2f}", who, what, style)
+
+    def _row(self, since: str, who: str, what: str, style: str) -> None:
         line = Table.grid(padding=(0, 1))  # words that do not fit go on below their own beginning
         line.add_column(width=7, justify="right", style="dim")
-        line.add_column(width=6, justify="right", style="dim")
+        line.add_column(width=7, justify="right", style="dim")
         line.add_column(style=style, overflow="fold")
-        line.add_row(f"{since_ms / 1_000:.2f}", who, Text(what))
+        line.add_row(since, who, Text(what))
         self._console.print(line, highlight=False)
 
 

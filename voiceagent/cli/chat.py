@@ -8,7 +8,7 @@ import logging
 import secrets
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Annotated
 
 import typer
@@ -122,22 +122,8 @@ async def _chat(
         if wanting:
             paper.note(f"no service is named (--service-url): {', '.join(wanting)} will fail")
         typed = TypedCall(flow, services, clock, agent=name, call=call, time_zone=settings.time_zone)
-        async with _following(reloading, typed, paper):
+        async with reloading.following(typed.take, paper.saved) if reloading is not None else nullcontext():
             await _held(typed, Desk(typed, last, paper), paper)
-
-
-@asynccontextmanager
-async def _following(reloading: Reloading | None, call: TypedCall, paper: Paper) -> AsyncGenerator[None]:
-    """Have what is saved of the agent meanwhile taken and told."""
-    if reloading is None:
-        yield
-        return
-    following = asyncio.create_task(reloading.follow(call.take, paper.saved))
-    try:
-        yield
-    finally:
-        following.cancel()
-        await asyncio.wait((following,))
 
 
 async def _held(call: TypedCall, desk: Desk, paper: Paper) -> None:

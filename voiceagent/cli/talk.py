@@ -31,11 +31,13 @@ from voiceagent.devices.microphone import MicrophoneLeg
 from voiceagent.devices.portaudio import quiet_libraries
 from voiceagent.logs import set_up_logging
 from voiceagent.ports import IncomingCall
+from voiceagent.runtime.agent_versions import KeptVersions
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.runtime.loader import agent_folder
+from voiceagent.runtime.reloading import Reloading
 from voiceagent.runtime.render_ahead import render_ahead
 from voiceagent.runtime.session import Observer, Session
 from voiceagent.spec.flow import Flow
@@ -73,8 +75,14 @@ def talk(
             "whether the microphone hears the loudspeaker.",
         ),
     ] = None,
+    reload: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--reload", help="Go on with the agent as it is saved, from the next phase on.")
+    ] = False,
 ) -> None:
     """Call an agent from this machine's microphone: what serves callers, without a telephone.
+
+    With --reload phases, prompts and tools that you save are checked and shown, and hold from the next entry into a
+    phase; what does not pass is shown with file and line, and the agent is as it was.
 
     Ctrl-C ends the call, with a goodbye; a second one breaks it off. A headset is best: the agent can be interrupted
     then. The extra `echo` makes that possible with a loudspeaker, too.
@@ -90,21 +98,35 @@ def talk(
         flow = checked_flow(agent)
         name = agent_folder(agent).name
         settings = serving.settings(TelephonySettings(agents=frozenset({name}), insecure=True, port=0))
-        problems = talk_to(flow, name, settings, Devices(microphone, loudspeaker, half_duplex))
+        reloading = _reloading(agent, flow, settings) if reload else None
+        problems = talk_to(flow, name, settings, Devices(microphone, loudspeaker, half_duplex), reloading)
         for problem in problems:
             typer.echo(f"voiceagent: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
 
 
-def talk_to(flow: Flow, name: str, settings: ServerSettings, devices: Devices) -> list[str]:
-    """Hold a call with whoever sits here, and return what of it went wrong. Raises OperatorError, PhaseError."""
+def _reloading(agent: str, flow: Flow, settings: ServerSettings) -> Reloading:
+    require_writable(settings.journals)
+    spoken = functools.partial(require_spoken, engines=settings.engines)
+    return Reloading(agent, flow, kept=KeptVersions(settings.journals), clock=SystemClock(), require=spoken)
+
+
+def talk_to(
+    flow: Flow, name: str, settings: ServerSettings, devices: Devices, reloading: Reloading | None = None
+) -> list[str]:
+    """Hold a call with whoever sits here, and return what of it went wrong. Raises OperatorError, PhaseError.
+
+    With `reloading` what is saved of the agent meanwhile is taken and printed.
+    """
     require_spoken(flow, settings.engines)
     require_writable(settings.journals)
     read_zone(settings.time_zone)
     console = Console()
     call = CallId(f"talk-{secrets.token_hex(6)}")
-    gone = asyncio.run(_talk(flow, call, name=name, settings=settings, devices=devices, console=console))
+    gone = asyncio.run(
+        _talk(flow, call, name=name, settings=settings, devices=devices, console=console, reloading=reloading)
+    )
     journal = settings.journals / journal_name(call)
     if not journal.exists():
         return ["the call was broken off before it had begun"]
@@ -115,7 +137,14 @@ def talk_to(flow: Flow, name: str, settings: ServerSettings, devices: Devices) -
 
 
 async def _talk(
-    flow: Flow, call: CallId, *, name: str, settings: ServerSettings, devices: Devices, console: Console
+    flow: Flow,
+    call: CallId,
+    *,
+    name: str,
+    settings: ServerSettings,
+    devices: Devices,
+    console: Console,
+    reloading: Reloading | None,
 ) -> str | None:
     """Hold a call; return why a device was lost in it."""
     clock = SystemClock()
@@ -148,6 +177,8 @@ async def _talk(
         incoming = IncomingCall(call, leg, name, None, None, {})
         session = Session(flow, incoming, services, time_zone=settings.time_zone)
         sound.streams.use(leg)
+        if reloading is not None:
+            await closing.enter_async_context(reloading.following(session.take, lines.saved))
         with _live(console, board):
             await _held(session, board)
         return leg.gone

@@ -6,7 +6,8 @@ For development only, whatever the caller's device is: on the telephone a call k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,15 +56,39 @@ Saved = NewVersion | NotTaken
 class Reloading:
     """Follows the files of one agent during one call."""
 
-    def __init__(self, agent: str | Path, flow: Flow, *, kept: KeptVersions, clock: Clock) -> None:
-        """The call begins with `flow`. Raises OperatorError where that version cannot be kept."""
+    def __init__(
+        self,
+        agent: str | Path,
+        flow: Flow,
+        *,
+        kept: KeptVersions,
+        clock: Clock,
+        require: Callable[[Flow], None] = lambda _: None,
+    ) -> None:
+        """The call begins with `flow`; `require` raises PhaseError for a flow that cannot be spoken here.
+
+        Raises OperatorError where that version cannot be kept.
+        """
         self._folder = agent_folder(agent)
         self._flow = flow
         self._kept = kept
         self._clock = clock
+        self._require = require
         self._stamps = self._now()
         self._files = read_files(self._folder)
         kept.keep(self._files)
+
+    @asynccontextmanager
+    async def following(
+        self, take: Callable[[Flow, AgentChanged], bool], tell: Callable[[Saved], None]
+    ) -> AsyncGenerator[None]:
+        """Follow for as long as the block lasts."""
+        following = asyncio.create_task(self.follow(take, tell))
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait((following,))
 
     async def follow(self, take: Callable[[Flow, AgentChanged], bool], tell: Callable[[Saved], None]) -> None:
         """Have every change taken and told, until this is cancelled; `take` says whether the call has begun."""
@@ -108,8 +133,9 @@ class Reloading:
         if reasons:
             return NotTaken(reasons)
         try:
+            self._require(flow)
             self._kept.keep(files)
-        except OperatorError as exc:
+        except (PhaseError, OperatorError) as exc:
             return NotTaken((str(exc),))
         return self._taken(flow, files)
 

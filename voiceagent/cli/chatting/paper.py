@@ -14,7 +14,7 @@ from rich.text import Text
 
 from voiceagent.cli.chatting.questions import Answer
 from voiceagent.cli.chatting.story import Told
-from voiceagent.cli.diff import lines_of
+from voiceagent.cli.saved import saved_lines
 from voiceagent.runtime.reloading import NotTaken, Saved
 
 __all__ = ["JsonPaper", "Paper", "PersonPaper"]
@@ -154,15 +154,8 @@ class PersonPaper:
     def saved(self, saved: Saved) -> None:
         """Write what has changed, or why it is not taken; it may come while somebody types."""
         invited = self._invited
-        if isinstance(saved, NotTaken):
-            for reason in saved.reasons:
-                self._line("failed", reason)
-            self._line("", "not taken: the agent is as it was")
-        else:
-            self._line("changed", ", ".join(saved.files))
-            for line in lines_of(saved.changes):
-                self._line("", line)
-            self._line("", "taken when the call enters a phase")
+        for label, text in saved_lines(saved):
+            self._line(label, text)
         if invited:
             self.invite()
 
