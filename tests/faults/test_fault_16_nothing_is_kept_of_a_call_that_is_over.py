@@ -9,11 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.threats.served import DESK
+from voiceagent.core.codec import decode_event, encode_event
 from voiceagent.core.conversation import Conversation
-from voiceagent.core.events import CallStarted, LegAttached, LegLost
-from voiceagent.core.ids import CallId, LegId
+from voiceagent.core.events import CallStarted, LegAttached, LegLost, TranscriptFinal
+from voiceagent.core.ids import CallId, LegId, UtteranceId
 from voiceagent.core.state import Inherited
+from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore
+from voiceagent.stores.memory import MemoryStore
+from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 
 
 def places_in_flows() -> int:
@@ -57,3 +61,24 @@ def test_a_call_is_not_kept_by_its_journal_until_another_one_is_written(tmp_path
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_what_was_said_in_a_call_is_kept_by_nobody_who_has_read_its_record() -> None:
+    line = encode_event(TranscriptFinal(UtteranceId("u1"), "my name is Alice Lidell"), 1_000)
+    (_, once), (_, again) = decode_event(line), decode_event(line)
+    assert isinstance(once, TranscriptFinal)
+    assert isinstance(again, TranscriptFinal)
+    assert once.text == again.text
+    assert once.text is not again.text, "a table of the process has the words, for whoever reads them next"
+
+
+def test_the_number_of_a_caller_is_kept_by_nobody_who_has_let_them_in() -> None:
+    async def numbers() -> list[str | None]:
+        tokens = CallTokens(MemoryStore(SystemClock()))
+        grant = CallGrant("bank", "CA0", caller="+4930123456")
+        grants = [await tokens.redeem(await tokens.mint(grant), agent="bank") for _ in range(2)]
+        return [each.caller for each in grants if each is not None]
+
+    once, again = asyncio.run(numbers())
+    assert once == again == "+4930123456"
+    assert once is not again, "a table of the process has it"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
 import signal
+import sys
 import threading
 from collections import Counter, deque
 from pathlib import Path
@@ -28,23 +30,49 @@ _late_ms: deque[int] = deque(maxlen=100_000)
 _opened: Counter[str] = Counter()
 
 
+class _MallInfo2(ctypes.Structure):
+    """What glibc (2.33 and later) says of its allocator, of all its arenas together."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+_mallinfo2 = ctypes.CDLL(None).mallinfo2
+_mallinfo2.restype = _MallInfo2
+
+
 def write_down(*_: object) -> None:
     """Write one JSON object; how late the beats were is said of those since the last time."""
-    late_ms = sorted(_late_ms)
+    beats = _beats()
     gc.collect()
+    allocator = _mallinfo2()  # before anything is counted, which takes memory itself
     counts = {
+        "blocks": sys.getallocatedblocks(),
+        "malloc_bytes": allocator.uordblks + allocator.hblkhd,
         "tasks": len(asyncio.all_tasks()),
         "threads": sum(not each.name.startswith(_POOL) for each in threading.enumerate()),
         "opened": dict(_opened),
-        "beats": len(late_ms),
-        "late_p50_ms": late_ms[len(late_ms) // 2] if late_ms else 0,
-        "late_p95_ms": late_ms[len(late_ms) * 95 // 100] if late_ms else 0,
         "objects": Counter(type(each).__qualname__ for each in gc.get_objects()),
+        **beats,
     }
-    _late_ms.clear()
     file = Path(os.environ[FILE])
     file.with_suffix(".new").write_text(json.dumps(counts))
     file.with_suffix(".new").rename(file)
+
+
+def _beats() -> dict[str, int]:
+    late_ms = sorted(_late_ms)
+    _late_ms.clear()
+    return {
+        "beats": len(late_ms),
+        "late_p50_ms": late_ms[len(late_ms) // 2] if late_ms else 0,
+        "late_p95_ms": late_ms[len(late_ms) * 95 // 100] if late_ms else 0,
+    }
 
 
 def _count_what_is_opened() -> None:

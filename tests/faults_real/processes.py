@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
+_COUNTED_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+"""What a thread has freed and keeps for itself would count as in use."""
 SHOP = """
 import asyncio
 import time
@@ -73,8 +75,15 @@ class Counts:
     """Without those of the event loop's pool, which has a bound."""
     files: int
     rss_kib: int
+    """All it has taken from the system, and has not given back: it rises with the busiest moment there ever was."""
+    blocks: int
+    """What is in use of Python's own allocator, which has what is of 512 bytes at most; a number."""
+    malloc_bytes: int
+    """What is in use of the C library's, which has the rest."""
     opened: dict[str, int]
     """How often each kind of engine was opened for a call."""
+    cpu_ms: int
+    """Time of the processor that it has used so far."""
     beats: int
     late_p50_ms: int
     late_p95_ms: int
@@ -114,6 +123,7 @@ class ServerProcess:
         alone = ("--probe-every-s", "0") if counted else ()
         self._options = ("--port", str(self.port), *(("--insecure",) if secret is None else signed), *alone, *options)
         self._most_files = most_files
+        self._counted = counted
         self._program = "tests.faults_real.counted" if counted else "voiceagent.cli"
         self._counts = folder / "counts.json"
         self._log = folder / "server.log"
@@ -131,6 +141,7 @@ class ServerProcess:
                     "PYTHONPATH": str(ROOT),
                     "PYTHONUNBUFFERED": "1",
                     "COUNTED_FILE": str(self._counts),
+                    **(_COUNTED_MALLOC if self._counted else {}),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -185,6 +196,11 @@ class ServerProcess:
         """How much memory it has."""
         return int(re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())[0])
 
+    def cpu_ms(self) -> int:
+        """How much of the processor's time it has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1_000 // os.sysconf("SC_CLK_TCK")
+
     def open_files(self) -> int:
         """How many files and sockets it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 - names are all that is wanted
@@ -192,13 +208,13 @@ class ServerProcess:
     def counts(self) -> Counts:
         """How much it has; it must be `counted`."""
         self._counts.unlink(missing_ok=True)
-        rss_kib, files = self.rss_kib(), self.open_files()
+        rss_kib, files, cpu_ms = self.rss_kib(), self.open_files(), self.cpu_ms()
         self.signals(signal.SIGUSR1)
         give_up_s = time.monotonic() + 30
         while not self._counts.exists():
             assert time.monotonic() < give_up_s, self.log[-2_000:]
             time.sleep(0.01)
-        return Counts(rss_kib=rss_kib, files=files, **json.loads(self._counts.read_text()))
+        return Counts(rss_kib=rss_kib, files=files, cpu_ms=cpu_ms, **json.loads(self._counts.read_text()))
 
     def at_rest(self, like: Counts) -> Counts:
         """How much it has once it has given back what it did not have then; or after some seconds, if it never does."""

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from voiceagent.console.request_body import read_body
 from voiceagent.core.ids import CallId
 from voiceagent.errors import OperatorError
+from voiceagent.json_reader import JsonReader
 from voiceagent.runtime.recording import STOPPED
 
 __all__ = ["MAX_EVENT_BYTES", "HostAccess", "host_event", "require_host_token"]
@@ -57,6 +58,9 @@ class _HostEvent(BaseModel):
     payload: dict[str, JsonValue] | None = None
 
 
+_host_event = JsonReader(_HostEvent)
+
+
 async def host_event(request: Request, access: HostAccess | None) -> Response:
     """Answer `POST /calls/{call}/events`: 202 where the call is told, 404 where there is none, or nobody may ask."""
     if access is None:
@@ -68,7 +72,7 @@ async def host_event(request: Request, access: HostAccess | None) -> Response:
     if body is None:
         return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        event = _HostEvent.model_validate_json(body)
+        event = _host_event.read(body)
     except ValidationError as exc:
         wrong = "; ".join(f"{'.'.join(map(str, error['loc'])) or 'body'}: {error['msg']}" for error in exc.errors())
         return PlainTextResponse(f"{wrong}\n", status_code=HTTPStatus.BAD_REQUEST)

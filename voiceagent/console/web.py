@@ -27,6 +27,7 @@ from voiceagent.console.call_report import page_part, shown_sound
 from voiceagent.console.call_sound import read_sound
 from voiceagent.console.request_body import read_body
 from voiceagent.errors import JournalError, StateUnavailable
+from voiceagent.json_reader import JsonReader
 from voiceagent.runtime.timeline import Timeline
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
@@ -70,10 +71,16 @@ class _Login(BaseModel):
     token: str = Field(max_length=512)
 
 
+_login = JsonReader(_Login)
+
+
 class _NewCall(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     agent: str = Field(max_length=64)
+
+
+_new_call = JsonReader(_NewCall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ class WebConsole:
         return endpoint
 
     async def _log_in(self, request: Request) -> Response:
-        given = _read(_Login, await read_body(request, at_most_bytes=_MAX_BODY_BYTES))
+        given = _read(_login, await read_body(request, at_most_bytes=_MAX_BODY_BYTES))
         if self.access.token is None:
             return Response(status_code=HTTPStatus.NO_CONTENT)
         if given is None or not self.access.is_token(given.token):
@@ -156,7 +163,7 @@ class WebConsole:
 
     async def _call(self, request: Request) -> Response:
         """Give a path that one connection may use, once, and the name of its call."""
-        wanted = _read(_NewCall, await read_body(request, at_most_bytes=_MAX_BODY_BYTES))
+        wanted = _read(_new_call, await read_body(request, at_most_bytes=_MAX_BODY_BYTES))
         if wanted is None:
             return _refused(request, HTTPStatus.BAD_REQUEST, "it names no agent")
         if wanted.agent not in self.settings.agents:
@@ -209,9 +216,9 @@ def _record(request: Request) -> str:
     return str(request.path_params["record"])
 
 
-def _read(model: type[_Body], body: bytes | None) -> _Body | None:
+def _read(reader: JsonReader[_Body], body: bytes | None) -> _Body | None:
     try:
-        return model.model_validate_json(body or b"")
+        return reader.read(body or b"")
     except ValidationError:
         return None
 

@@ -15,11 +15,12 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, cast, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from voiceagent.core.effects import AskModel, Effect, Message, ModelRequest, Outgoing, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.events import Event
 from voiceagent.errors import JournalError, nearest
+from voiceagent.json_reader import JsonReader
 from voiceagent.spec.manner import Manner
 
 __all__ = ["decode_event", "encode_event", "encode_outgoing", "to_line"]
@@ -78,15 +79,15 @@ def _event(kind: type[Event], values: dict[str, Any]) -> Event:
             raise JournalError(f"{kind.__name__} has no {name!r}{nearest(name, known)}")
     try:
         # From JSON, not from a dict: only there does "strict" take an object for a dataclass.
-        return _adapter(kind).validate_json(to_line(values), strict=True)
+        return _reader(kind).read(to_line(values), strict=True)
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         raise JournalError(f"{kind.__name__}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
 
 
 @cache
-def _adapter(kind: type[Event]) -> TypeAdapter[Event]:
-    return TypeAdapter(kind)
+def _reader(kind: type[Event]) -> JsonReader[Event]:
+    return JsonReader(kind)
 
 
 @cache

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from voiceagent import __version__
 from voiceagent.core.codec import decode_event, to_line
@@ -19,6 +19,7 @@ from voiceagent.core.events import CallEnded, Event, HandedOver
 from voiceagent.core.ids import CallId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError, nearest
+from voiceagent.json_reader import JsonReader
 from voiceagent.spec.flow import Flow
 
 __all__ = [
@@ -217,7 +218,7 @@ class _EffectLine:
 
 
 _EFFECTS: dict[str, type[Effect]] = {kind.__name__: kind for kind in get_args(Effect)}
-_effect_line: TypeAdapter[_EffectLine] = TypeAdapter(_EffectLine)
+_effect_line = JsonReader(_EffectLine)
 
 
 def decode_effect(line: bytes) -> tuple[str, Mapping[str, Any]]:
@@ -226,11 +227,11 @@ def decode_effect(line: bytes) -> tuple[str, Mapping[str, Any]]:
     Raises JournalError where it is no line that a journal would have.
     """
     try:
-        read = _effect_line.validate_json(line, strict=True)
+        read = _effect_line.read(line, strict=True)
         kind = _EFFECTS.get(read.effect)
         if kind is None:
             raise JournalError(f"there is no effect {read.effect!r}{nearest(read.effect, _EFFECTS)}")
-        _values_of(kind).validate_json(to_line(read.values), strict=True)
+        _values_of(kind).read(to_line(read.values), strict=True)
     except ValidationError as exc:
         raise JournalError(_what_is_wrong(exc)) from exc
     return read.effect, read.values
@@ -276,8 +277,8 @@ _IN_DIGESTS: dict[type[Effect], type[_Shown | _Primed]] = {
 
 
 @cache
-def _values_of(kind: type[Effect]) -> TypeAdapter[Any]:
-    return TypeAdapter(_IN_DIGESTS.get(kind, kind))
+def _values_of(kind: type[Effect]) -> JsonReader[Any]:
+    return JsonReader(_IN_DIGESTS.get(kind, kind))
 
 
 def _what_is_wrong(exc: ValidationError) -> str:
@@ -287,7 +288,7 @@ def _what_is_wrong(exc: ValidationError) -> str:
 
 # --- the header ------------------------------------------------------------------------------------------------------
 
-_header_values: TypeAdapter[JournalHeader] = TypeAdapter(JournalHeader)
+_header_values = JsonReader(JournalHeader)
 
 
 def _header(line: bytes, path: Path) -> JournalHeader:
@@ -304,6 +305,6 @@ def _header(line: bytes, path: Path) -> JournalHeader:
     if schema != SCHEMA:
         raise JournalError(f"{path}: schema {schema}; this version of voiceagent reads schema {SCHEMA}")
     try:
-        return _header_values.validate_json(to_line(values), strict=True)
+        return _header_values.read(to_line(values), strict=True)
     except ValidationError as exc:
         raise JournalError(f"{path}:1: {_what_is_wrong(exc)}") from exc

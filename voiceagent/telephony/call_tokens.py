@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
+from voiceagent.json_reader import JsonReader
 from voiceagent.ports import SharedState
 from voiceagent.telephony.streams import Streams
 
@@ -41,7 +42,8 @@ class CallGrant:
     """We have placed the call."""
 
 
-_grant: TypeAdapter[CallGrant] = TypeAdapter(CallGrant)
+_to_json: TypeAdapter[CallGrant] = TypeAdapter(CallGrant)
+_from_json = JsonReader(CallGrant)
 
 
 class CallTokens:
@@ -61,7 +63,7 @@ class CallTokens:
         return await self._give_out(str(uuid4()), grant)
 
     async def _give_out(self, token: str, grant: CallGrant) -> str:
-        await self._state.note(_key(token), _grant.dump_json(grant).decode(), ttl_ms=TOKEN_LIFETIME_MS)
+        await self._state.note(_key(token), _to_json.dump_json(grant).decode(), ttl_ms=TOKEN_LIFETIME_MS)
         return token
 
     async def redeem(self, token: str, *, agent: str, dialect: str = "twilio") -> CallGrant | None:
@@ -75,7 +77,7 @@ class CallTokens:
     async def expect_again(self, call: str, *, agent: str, dialect: str) -> None:
         """Note that a carrier which has no token will connect this call again. Raises StateUnavailable."""
         grant = CallGrant(agent, call, dialect, again=True)
-        noted = _grant.dump_json(grant).decode()
+        noted = _to_json.dump_json(grant).decode()
         await self._state.note(_again_key(call, agent, dialect), noted, ttl_ms=TOKEN_LIFETIME_MS)
 
     async def expected_again(self, call: str, *, agent: str, dialect: str) -> CallGrant | None:
@@ -87,7 +89,7 @@ class CallTokens:
         if noted is None:
             return None
         try:
-            return _grant.validate_json(noted)
+            return _from_json.read(noted)
         except ValidationError:  # of another version of this program
             return None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
+from voiceagent.json_reader import JsonReader
 from voiceagent.ports import Announcement, SharedState
 
 __all__ = ["NOBODY_THERE", "RING_S", "Consultation", "Consultations"]
@@ -39,7 +40,8 @@ class Consultation:
         return self.peer in (None, peer)
 
 
-_consultation: TypeAdapter[Consultation] = TypeAdapter(Consultation)
+_to_json: TypeAdapter[Consultation] = TypeAdapter(Consultation)
+_from_json = JsonReader(Consultation)
 
 
 class Consultations:
@@ -89,14 +91,14 @@ class Consultations:
         return _read(await self._state.take(_key(call)))
 
     async def _note(self, call: str, consultation: Consultation) -> None:
-        await self._state.note(_key(call), _consultation.dump_json(consultation).decode(), ttl_ms=_KEPT_MS)
+        await self._state.note(_key(call), _to_json.dump_json(consultation).decode(), ttl_ms=_KEPT_MS)
 
 
 def _read(noted: str | None) -> Consultation | None:
     if noted is None:
         return None
     try:
-        return _consultation.validate_json(noted)
+        return _from_json.read(noted)
     except ValidationError:  # of another version of this program
         return None
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.json_reader import JsonReader
 from voiceagent.ports import Announcement, Clock, SharedState
 from voiceagent.telephony.consultations import Consultations
 
@@ -35,7 +36,8 @@ class Handover:
     announcement: Announcement | None = None
 
 
-_handover: TypeAdapter[Handover] = TypeAdapter(Handover)
+_to_json: TypeAdapter[Handover] = TypeAdapter(Handover)
+_from_json = JsonReader(Handover)
 
 
 _LEFT_MS = 60_000
@@ -88,7 +90,7 @@ class Transfers:
         try:
             if handover.announcement is not None:
                 await self.consultations.begin(call, handover.announcement)
-            await self._state.note(_key(call), _handover.dump_json(handover).decode(), ttl_ms=within_ms)
+            await self._state.note(_key(call), _to_json.dump_json(handover).decode(), ttl_ms=within_ms)
         except StateUnavailable as exc:
             raise CallLost(f"nobody can be told where the caller is to go: {exc}") from exc
         known = self._expected.pop(call, None)
@@ -123,7 +125,7 @@ class Transfers:
             return None
         await self._state.once(_asked_key(call), ttl_ms=2 * ASKED_WITHIN_MS)
         try:
-            return _handover.validate_json(noted)
+            return _from_json.read(noted)
         except ValidationError:  # of another version of this program
             return None
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from voiceagent.errors import OperatorError, ToolFailed
+from voiceagent.json_reader import JsonReader
 from voiceagent.ports import Clock
 from voiceagent.tools.service import ConnectionPool, RequestRefused, ServiceUnreachable
 
@@ -70,6 +71,9 @@ class _Granted(BaseModel):
     token_type: str
     expires_in: int = _LIFETIME_S
     """Seconds."""
+
+
+_granted = JsonReader(_Granted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class OAuthClientCredentials:
             _log.error("no credential for tool %s: HTTP %d from %s", tool, answer.status_code, self._token_url)
             raise ToolFailed(_REFUSED)
         try:
-            granted = _Granted.model_validate_json(answer.content)
+            granted = _granted.read(answer.content)
         except ValidationError:
             # Its text has the token in it: it is neither logged nor chained.
             _log.error("no credential for tool %s: %s answers without a token", tool, self._token_url)
