@@ -148,6 +148,8 @@ class CallWatch:
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await telling
             del self._viewers[viewer]
+            if not self._viewers:
+                self._records.reader.submit(self._records.forget)
 
     # --- what it asks for --------------------------------------------------------------------------------------------
 
