@@ -35,11 +35,13 @@ def journals(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def server(journals: Path, *, token: str | None = None) -> AsyncIterator[tuple[Any, int]]:
+async def server(
+    journals: Path, *, token: str | None = None, records: CallRecords | None = None
+) -> AsyncIterator[tuple[Any, int]]:
     clock = SystemClock()
     flows = {"desk": desk_that_knows()}
     settings = TelephonySettings(agents=frozenset({"desk"}), port=0)
-    records = CallRecords(journals, None, lambda: flows, clock)
+    records = records or CallRecords(journals, None, lambda: flows, clock)
 
     async def nobody_calls(_: Any) -> None:
         raise AssertionError
@@ -209,6 +211,20 @@ async def viewer_of(journals: Path) -> AsyncIterator[tuple[Any, ClientConnection
     async for _ in socket:  # until it is closed
         pass
     assert socket.close_code == 1001
+
+
+def test_where_nobody_looks_any_more_nothing_of_a_call_is_kept(journals: Path) -> None:
+    flows = {"desk": desk_that_knows()}
+    records = CallRecords(journals, None, lambda: flows, SystemClock())
+
+    async def scenario() -> None:
+        async with server(journals, records=records) as (_, port), viewer(port) as socket:
+            await watching(socket, "call-1")
+            assert records._open
+
+    run(scenario)
+    records.reader.submit(lambda: None).result(timeout=10)
+    assert not records._open
 
 
 def test_one_page_too_many_is_refused(journals: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,11 +120,11 @@ def test_what_is_saved_meanwhile_is_said_from_the_next_phase_on(room: Room, begi
     assert GOODBYE in saved
     flow.write_text(saved.replace("to: goodbye", "to: gooodbye", 1))
     talk.until("not taken: the agent is as it was")
-    flow.write_text(saved.replace(GOODBYE, "So long, and ride safely."))
+    flow.write_text(saved.replace(GOODBYE, "So long and ride safely."))
     talk.until("taken when the call enters a phase")
     room.until_the_agent_is_done()
     room.says("20_goodbye")
-    talk.until("agent .*So long, and ride safely")
+    talk.until("agent .*So long and ride safely")
     assert talk.until_it_ends() == 0, talk.errors
     journal = read_journal(tmp_path / talk.journal)
     assert [type(entry.event) for entry in journal.entries].count(ev.AgentChanged) == 1

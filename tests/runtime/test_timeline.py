@@ -10,9 +10,10 @@ from tests.runtime.conftest import FRAME_MS
 from tests.runtime.desk_calls import GREETING, asks, desk, greeted, lines
 from tests.runtime.test_inspection import Recorded
 from voiceagent import tool
+from voiceagent.core import events as ev
 from voiceagent.core.events import PlayoutStopped
 from voiceagent.core.ids import UtteranceId
-from voiceagent.runtime.timeline import Span, Timeline, timeline_of
+from voiceagent.runtime.timeline import Span, Timeline, drawing_of, timeline_of
 from voiceagent.testing import ask_for, say
 
 
@@ -122,3 +123,19 @@ def test_whoever_is_only_listened_to_waits_for_the_answer_all_the_same(tmp_path:
     timeline = timeline_of(call.journal())
     assert [turn.answered_ms for turn in timeline.turns] == [8_000]
     assert [(span.track, span.text) for span in timeline.spans[1:]] == [("filler", "Mm-hm."), ("agent", "I see.")]
+
+
+def test_words_that_may_still_change_are_shown_until_there_are_those_that_do_not(exchange: Any) -> None:
+    (line,) = exchange.serve(asks, desk(), lines=lines(say("It is ten.")), heard=["What time is it?"])
+    (began,) = [entry for entry in line.journal.entries if isinstance(entry.event, ev.CallerStartedSpeaking)]
+    drawing = drawing_of(line.journal.header, line.journal.entries[0].at_ms)
+
+    def told(*events: ev.Event) -> str:
+        for event in events:
+            drawing.event(replace(began, event=event))
+        return on(drawing.timeline(), "caller")[-1].text
+
+    utterance = began.event.utterance
+    assert told(began.event, ev.TranscriptPartial(utterance, "What time")) == "What time"
+    assert told(ev.TranscriptFinal(utterance, "What time is it?")) == "What time is it?"
+    assert told(ev.TranscriptPartial(utterance, "What time")) == "What time is it?"

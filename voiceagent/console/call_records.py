@@ -86,6 +86,10 @@ class CallRecords:
     )
     """The one thread in which `rows`, `opened` and what it returns may be used; it begins when it is needed first."""
 
+    def forget(self) -> None:
+        """Keep nothing that was said: nobody looks any more."""
+        self._open.clear()
+
     def close(self) -> None:
         """Read nothing more."""
         self.reader.shutdown(wait=False, cancel_futures=True)

@@ -24,6 +24,7 @@ from websockets.http11 import Request
 
 from voiceagent.console.access import ConsoleAccess, NotLetIn
 from voiceagent.console.call_records import CallRecords, CallRow
+from voiceagent.json_reader import JsonReader
 from voiceagent.logs import log_failure
 
 __all__ = ["CallWatch"]
@@ -61,6 +62,9 @@ class _Search(BaseModel):
 
     search: str = Field(max_length=200)
     shown: bool = False
+
+
+_watch, _search = JsonReader(_Watch), JsonReader(_Search)
 
 
 @dataclass(slots=True)
@@ -144,13 +148,15 @@ class CallWatch:
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await telling
             del self._viewers[viewer]
+            if not self._viewers:
+                self._records.reader.submit(self._records.forget)
 
     # --- what it asks for --------------------------------------------------------------------------------------------
 
     def _asked(self, viewer: _Viewer, message: str | bytes) -> None:
-        for kind in (_Watch, _Search):
+        for reader in (_watch, _search):
             with suppress(ValidationError):
-                asked = kind.model_validate_json(message)
+                asked = reader.read(message)
                 if asked.shown:
                     what = f"of call {asked.watch}" if isinstance(asked, _Watch) else "to be searched"
                     _log.warning("personal data %s is shown to a viewer at %s", what, viewer.address)

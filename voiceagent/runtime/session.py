@@ -53,7 +53,7 @@ _LET_GO_WITHIN_MS = 5_000
 _APOLOGY = UtteranceId("apology")
 
 Observer = Callable[[CallId, int, ev.Event, tuple[Outgoing, ...]], None]
-"""Is told everything that happens in a call, on the event loop: the console and the demo listen here."""
+"""Is told everything that happens in a call, on the event loop: the demo listens here. The console reads journals."""
 
 
 @dataclass(frozen=True, slots=True)

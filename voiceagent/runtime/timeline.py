@@ -102,6 +102,8 @@ class _Said:
     from_ms: int
     until_ms: int | None = None
     text: str = ""
+    final: bool = False
+    """The words do not change any more."""
 
 
 @dataclass(slots=True)
@@ -138,10 +140,12 @@ class Drawing:
             case ev.CallerPaused(utterance, ended_ms) if utterance in self.callers:
                 self.callers[utterance].until_ms = ended_ms - self.zero_ms
                 self._turn_begins(ended_ms - self.zero_ms)
-            case ev.TranscriptPartial(utterance, text) | ev.TranscriptFinal(utterance, text) if (
-                utterance in self.callers
-            ):
+            case ev.TranscriptPartial(utterance, text) if utterance in self.callers:
+                said = self.callers[utterance]
+                said.text = said.text if said.final else text
+            case ev.TranscriptFinal(utterance, text) if utterance in self.callers:
                 self.callers[utterance].text = text
+                self.callers[utterance].final = True
             case ev.DigitsPressed(digits):
                 self.points.append(Point("key", at_ms, digits))
                 self._turn_begins(at_ms)
