@@ -37,7 +37,8 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 	$(BIN)/python demo/phone_call.py $(if $(SCRIPT),--script $(SCRIPT))
 
 test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest -n 2
+	@# A process more than the two cores that this is made for: many tests wait for a real clock.
+	$(BIN)/python -m pytest -n 3
 
 FAULTS := $(BIN)/python -m pytest -p tests.faults_real.figures -p no:randomly tests/faults_real tests/faults tests/threats
 
