@@ -123,6 +123,27 @@ def test_whoever_picks_up_is_told_about_the_caller_and_then_connected(running_cl
     assert bridged == ("v3:c", "bridge", {"call_control_id": "v3:new"})
 
 
+@pytest.mark.parametrize("hangs_up", ["when they are connected", "later"])
+def test_a_caller_who_could_not_be_connected_to_whoever_was_there_is_streamed_to_us_again_once(running_clock, hangs_up):
+    async def afterwards(tell):
+        async def hung_up():
+            await tell("call.hangup", **PEER)
+
+        await tell("call.answered", **PEER)
+        if hangs_up == "when they are connected":
+            tell.api.meanwhile["bridge"] = hung_up
+        await tell("call.speak.ended", **PEER)
+        if hangs_up == "later":
+            await hung_up()
+
+    _, _, *asked = consulted(running_clock, afterwards, refuses={"bridge"})
+    assert [(call, command) for call, command, _ in asked] == [
+        ("v3:c", "bridge"),
+        ("v3:new", "hangup"),
+        ("v3:c", "streaming_start"),
+    ]
+
+
 @pytest.mark.parametrize("answered", [False, True])
 def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answered):
     async def afterwards(tell):

@@ -138,9 +138,9 @@ class TelnyxDesk:
             case "call.bridged":
                 await self.consultations.bridged(caller)
             case "call.speak.ended" if asked.heard_out and not _asks(consultation.announcement):
-                await self._connect(caller, asked.call, consultation)
+                await self._connect(agent, asked, caller, consultation)
             case "call.gather.ended" if asked.keys == ACCEPTED_BY:
-                await self._connect(caller, asked.call, consultation)
+                await self._connect(agent, asked, caller, consultation)
             case "call.gather.ended":
                 await self.calls.hang_up(asked.call)
             case "call.hangup" if not await self.consultations.is_taken(caller, consultation):
@@ -164,17 +164,19 @@ class TelnyxDesk:
         except CallLost as exc:  # where Telnyx has stopped it by itself there is nothing to stop
             _log.info("call %s: its ringing was not stopped: %s", caller, exc)
 
-    async def _connect(self, caller: str, peer: str, consultation: Consultation) -> None:
+    async def _connect(self, agent: str, asked: _Asked, caller: str, consultation: Consultation) -> None:
         if consultation.connected:
             return
         await self.consultations.connected(caller)
         await self._stop_ringing(caller)
         try:
-            await self.calls.bridge(caller, peer)
+            await self.calls.bridge(caller, asked.call)
         except CallLost as exc:
             _log.warning("call %s could not be connected to whoever was there: %s", caller, exc)
-            await self.consultations.begin(caller, consultation.announcement)  # so that the end of it leads back
-            await self.calls.hang_up(peer)
+            await self.consultations.begin(caller, consultation.announcement)
+            await self.calls.hang_up(asked.call)
+            # Whoever has hung up by themselves was told of while they passed for connected: no more is told of them.
+            await self._take_back(agent, asked, caller)
 
     async def _take_back(self, agent: str, asked: _Asked, caller: str) -> None:
         """Nobody has taken the caller: they are connected to us again, or told why not."""
