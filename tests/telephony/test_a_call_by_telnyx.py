@@ -118,7 +118,7 @@ def test_whoever_picks_up_is_told_about_the_caller_and_then_connected(running_cl
     assert said == (
         "v3:new",
         "speak",
-        {"payload": "A caller from Bath.", "language": "en-GB", "voice": "female"},
+        {"command_id": "speak", "payload": "A caller from Bath.", "language": "en-GB", "voice": "female"},
     )
     assert bridged == ("v3:c", "bridge", {"call_control_id": "v3:new"})
 

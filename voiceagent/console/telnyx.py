@@ -141,7 +141,7 @@ class TelnyxDesk:
                 await self._connect(agent, asked, caller, consultation)
             case "call.gather.ended" if asked.keys == ACCEPTED_BY:
                 await self._connect(agent, asked, caller, consultation)
-            case "call.gather.ended":
+            case "call.gather.ended" if not consultation.connected:
                 await self.calls.hang_up(asked.call)
             case "call.hangup" if not await self.consultations.is_taken(caller, consultation):
                 await self._take_back(agent, asked, caller)
