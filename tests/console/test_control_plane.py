@@ -420,6 +420,17 @@ def test_without_shared_state_no_call_is_connected_and_nobody_is_sent_anywhere(c
         handed_over(desk)
 
 
+@pytest.mark.parametrize("state", [MemoryStore, Gone])
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_mailbox_takes_nobody_where_nobody_knows_any_more_what_it_is_to_be_asked(state, asks):
+    desk = Desk(WITH_SUPPORT)
+    handed_over(desk, announcement=replace(ABOUT_THEM, accept="Press 1.") if asks else ABOUT_THEM)
+    ((number,),) = document(desk.post(AFTER))
+    another = Desk(WITH_SUPPORT, state=state)
+    answer = another.post(number.get("url").removeprefix("https://voice.example.com"), OF_THE_PEER)
+    assert verbs(answer) == ([("Hangup", None)] if asks else [])
+
+
 def test_other_methods_are_not_allowed():
     assert Desk().ask("DELETE", PATH).status_code == 405
 

@@ -107,6 +107,26 @@ def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exch
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"announce": "A caller of the desk.", "accept": "Press {{ 1 // 0 }}."},
+        {"announce": "A caller of {{ 1 // 0 }}.", "accept": "Press 1."},
+    ],
+)
+def test_a_caller_goes_to_nobody_who_could_not_be_asked_whether_they_take_them(exchange: Any, words: Any) -> None:
+    async def scenario(line: Any) -> None:
+        line.leg.targets, line.leg.callers_come_back = ("support",), True
+        await asks(line)
+        await line.waits(15_000)
+        await line.over()
+
+    flow = _handing_over(**words)
+    (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard=["a person"])
+    assert line.ended == "transfer failed: nobody could be asked whether they take the caller"
+    assert line.spoken[-1] == line.flow.phrases.not_available
+
+
 def test_keys_that_a_phase_begins_with_are_pressed_on_the_line(exchange: Any) -> None:
     flow = desk()
     menu = Phase(name="end", prompt="desk/talk.md", on_enter=Press(digits="12#"))

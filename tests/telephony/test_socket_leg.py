@@ -930,6 +930,20 @@ def test_a_caller_goes_unannounced_where_it_cannot_be_done_and_that_is_said_once
     assert caplog.text.count("another cannot announce") == 1
 
 
+def test_nobody_takes_a_caller_unasked_because_no_number_of_ours_is_known(clock, caplog):
+    rest = RestCalls(consults=True)
+
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="nobody can be asked whether they take the caller"):
+            await rig.leg.transfer("support", replace(ANNOUNCEMENT, accept="Press 1."))
+        assert rest.asked == []
+        assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
+        assert [what for what, *_ in rest.asked] == ["transfer"]
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=lambda *_: None)
+    assert "rest cannot announce" in caplog.text
+
+
 @pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
 def test_a_transfer_that_failed_leaves_nobody_who_is_put_through_later(clock, announcement):
     rest = RestCalls(refuses=True, consults=True)

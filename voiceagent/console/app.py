@@ -261,11 +261,11 @@ class _Lines:
         try:
             consultation = await self.transfers.consultations.of(call)
         except StateUnavailable as exc:
-            _log.error("somebody is connected to a caller unannounced: %s", exc)
+            _log.error("what somebody is to be told about a caller is not known: %s", exc)
             consultation = None
         announcement = consultation.announcement if consultation is not None else None
-        if announcement is None:
-            return twiml("")
+        if announcement is None:  # who is to be asked has not taken the caller: it may be a mailbox
+            return twiml("<Hangup/>" if "asks" in request.query_params else "")
         heard_at = f"{asked.address}/heard?call={call}"
         if announcement.accept is None:
             return twiml(say(announcement) + go_on(heard_at))
@@ -414,7 +414,10 @@ class _Lines:
 def _dial(handover: Handover, asked: _Asked) -> str:
     if asked.row.features.announce != "redirect":
         return dial(handover.number)
-    announced_at = f"{asked.address}/announce?call={asked.call}" if handover.announcement is not None else None
+    announced_at = None
+    if handover.announcement is not None:
+        asks = "&asks=yes" if handover.announcement.accept is not None else ""
+        announced_at = f"{asked.address}/announce?call={asked.call}{asks}"
     return dial_and_ask(handover.number, then=f"{asked.address}/after", announced_at=announced_at)
 
 

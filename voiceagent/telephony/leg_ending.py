@@ -282,12 +282,15 @@ class LegEnding:
 
     async def _hand_over(self, control: CallControl, started: Started, handover: Handover) -> bool:
         told_by_webhook = self._features.announce == "rest"
+        announcement = handover.announcement
         consulting = told_by_webhook and control.consults
-        if handover.announcement is not None and not consulting:
+        dialled = self._dialled_for(started, handover.number) if consulting else None
+        if announcement is not None and dialled is None:
+            if consulting and announcement.accept is not None:
+                raise CallLost("nobody can be asked whether they take the caller: no number of ours is known")
             self._transfers.cannot_announce(self._features.dialect)
-        dialled = self._dialled_for(started, handover.number)
-        if consulting and handover.announcement is not None and dialled is not None:
-            await self._consult(control, started.call, dialled, handover.announcement)
+        if announcement is not None and dialled is not None:
+            await self._consult(control, started.call, dialled, announcement)
         elif told_by_webhook:
             await self._begin_consultation(started.call, None)
             await control.transfer(started.call, handover.number)
