@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from websockets.asyncio.client import connect
 
@@ -154,6 +156,14 @@ def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answe
 
     asked = consulted(running_clock, afterwards)
     assert [(call, command) for call, command, _ in asked[1 + answered :]] == [("v3:c", "streaming_start")]
+
+
+def test_somebody_who_is_busy_at_once_gives_the_caller_back_when_our_end_of_the_stream_is_closed(running_clock):
+    async def afterwards(tell):
+        await asyncio.gather(tell("call.hangup", **PEER), tell("streaming.stopped"))
+
+    asked = called(running_clock, announcing, afterwards, connection="c0nn", may_go_on=[False, False, True]).asked
+    assert commands_of(asked) == ["answer", "streaming_start", "calls", "streaming_start"]
 
 
 def test_a_caller_who_comes_back_keeps_their_number(running_clock):

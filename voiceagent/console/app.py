@@ -374,6 +374,7 @@ class _Lines:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no TELNYX_API_KEY is configured to answer with")
         desk = TelnyxDesk(
             settings=self.settings,
+            clock=self.clock,
             calls=self.telnyx,
             tokens=self.tokens,
             consultations=self.transfers.consultations,

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from voiceagent.console.webhooks import refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import CallLost, StateUnavailable
-from voiceagent.ports import Announcement
+from voiceagent.ports import Announcement, Clock
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
@@ -32,6 +32,10 @@ from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 __all__ = ["TelnyxDesk"]
 
 _log = logging.getLogger(__name__)
+
+_LET_GO_WITHIN_MS = 3_000
+"""Our end of a stream is closed within two seconds, and it is noted after that where its call stands."""
+_LOOKED_EVERY_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class TelnyxDesk:
     """Answers Telnyx' webhooks."""
 
     settings: TelephonySettings
+    clock: Clock
     calls: TelnyxCalls
     tokens: CallTokens
     consultations: Consultations
@@ -180,11 +185,12 @@ class TelnyxDesk:
 
     async def _take_back(self, agent: str, asked: _Asked, caller: str) -> None:
         """Nobody has taken the caller: they are connected to us again, or told why not."""
-        consultation = await self.consultations.end(caller)
+        goes_on = await self._goes_on_once_let_go(agent, CallId(caller))
+        consultation = await self.consultations.end(caller)  # not before: the end of our stream is no end of the call
         if consultation is None:
             return
         try:
-            if await self.may_go_on(agent, CallId(caller)):
+            if goes_on:
                 # What the webhook says of numbers is about the call that was placed.
                 await self._stream(agent, caller, replace(asked, caller=None, called=None), {}, again=True)
                 await self._stop_ringing(caller)
@@ -195,6 +201,13 @@ class TelnyxDesk:
         except CallLost:
             await self.consultations.begin(caller, consultation.announcement)  # so that the next webhook leads back
             raise
+
+    async def _goes_on_once_let_go(self, agent: str, call: CallId) -> bool:
+        """Whether the call goes on: somebody who is busy is that before we have closed our end and noted the call."""
+        until_ms = self.clock.now_ms() + _LET_GO_WITHIN_MS
+        while not (goes_on := await self.may_go_on(agent, call)) and self.clock.now_ms() < until_ms:
+            await self.clock.sleep(_LOOKED_EVERY_MS)
+        return goes_on
 
     async def _caller_left(self, caller: str) -> None:
         """Nobody waits any more for whoever is being called."""
