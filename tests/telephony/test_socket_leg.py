@@ -16,6 +16,7 @@ from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
+from voiceagent.telephony.consultations import Consultations
 from voiceagent.telephony.detecting import DetectingDialect
 from voiceagent.telephony.driver import (
     MAX_DROPPED,
@@ -1020,6 +1021,46 @@ def test_a_caller_is_handed_over_though_it_cannot_ring(clock):
         assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
         assert [asked[0] for asked in rest.asked] == ["consult"]
         assert rig.leg.counts["request refused"] == 1
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+class _RestSlowToRing(_RestThatRings):
+    rings = None
+
+    async def ring(self, call, number):
+        self._note("ring", call, number)
+        await self.rings.wait()
+
+
+class _StateSlowToNote(MemoryStore):
+    notes = None
+
+    async def note(self, key, value, *, ttl_ms):
+        if key.startswith("consultation:"):
+            await self.notes.wait()
+        await super().note(key, value, ttl_ms=ttl_ms)
+
+
+@pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
+@pytest.mark.parametrize("slow", ["to ring", "to note"])
+def test_nobody_is_called_for_a_caller_who_hangs_up_before_anybody_is(clock, announcement, slow):
+    rest = _RestSlowToRing(consults=True)
+
+    async def scenario(rig):
+        rest.rings, state = asyncio.Event(), _StateSlowToNote(clock)
+        state.notes = asyncio.Event()
+        rig.transfers.consultations = Consultations(state)
+        (state.notes if slow == "to ring" else rest.rings).set()
+        handing_over = asyncio.create_task(rig.leg.transfer("support", announcement))
+        await settle()
+        await rig.hear(STOP)
+        (rest.rings if slow == "to ring" else state.notes).set()
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await handing_over
+        await settle()
+        assert [asked[0] for asked in rest.asked] == ["ring", "stop ringing"]
+        assert await rig.transfers.consultations.of("CA0") is None
 
     driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
 

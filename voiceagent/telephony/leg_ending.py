@@ -252,7 +252,11 @@ class LegEnding:
 
     async def _say_the_last_words(self) -> None:
         await self._heard_out()
-        if self._state.over and not self._state.broken:
+        self._see_that_they_wait()
+
+    def _see_that_they_wait(self) -> None:
+        """Nobody is called for a caller who has hung up. Raises CallLost."""
+        if self._state.caller_left:
             raise CallLost("the caller has gone")
 
     async def _recording_paused(self) -> bool:
@@ -272,6 +276,7 @@ class LegEnding:
             return
         try:
             await self._ask(control.ring(call, number))
+            self._see_that_they_wait()
             yield
         except BaseException:  # the agent speaks again
             self._request(self._told(control.stop_ringing(call)))
@@ -335,6 +340,7 @@ class LegEnding:
             await self._transfers.consultations.begin(call, announcement)
         except StateUnavailable as exc:
             raise CallLost(f"nobody could be told what has come of the transfer: {exc}") from exc
+        self._see_that_they_wait()
 
     async def _call_off(self, control: CallControl, call: str) -> None:
         """Have nobody put through to a caller who stays, though the provider may have called them by now."""
