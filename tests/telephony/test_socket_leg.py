@@ -802,6 +802,29 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
+class RestThatRefusesTransfers(RestCalls):
+    async def transfer(self, call, number):
+        raise CallLost("it refused")
+
+
+@pytest.mark.parametrize(("message", "asked"), [(None, [("hang up", "CA0")]), (STOP, [])])
+def test_a_caller_who_is_on_no_line_of_ours_any_more_and_not_handed_over_is_hung_up_on(clock, message, asked):
+    rest = RestThatRefusesTransfers()
+
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        await rig.hear(message)
+        await rig.pass_ms(SETTLE_MS)
+        with pytest.raises(CallLost, match="the caller has gone" if message else "it refused"):
+            await handing_over
+        await rig.leg.settled()
+        assert [one[:2] for one in rest.asked] == asked
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
 class RestThatKnowsWhere(RestCalls):
     """An exchange: it accepts to move a caller, and does so when `place` is another one."""
 

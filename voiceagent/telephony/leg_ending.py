@@ -245,10 +245,17 @@ class LegEnding:
         except BaseException:  # whoever has given up waiting goes on with the call
             await self._transfers.stays(started.call)
             await self._call_off(control, started.call)
+            self._end_what_nobody_else_ends(started.call)
             self._state.speak_again()
             if recorded and not self._state.over:
                 self.record(on=True)
             raise
+
+    def _end_what_nobody_else_ends(self, call: str) -> None:
+        """Hang up on a caller who stays, but with nobody: that our connection broke was taken for their leaving us."""
+        control = self._control(self._features.hang_up)
+        if control is not None and self._state.over and self._state.broken:
+            self._request(self._told(control.hang_up(call)))
 
     async def _say_the_last_words(self) -> None:
         await self._heard_out()
