@@ -58,6 +58,27 @@ def test_whoever_is_announced_is_heard_when_they_have_been_told(running_clock):
     assert heard == TAKEN
 
 
+@pytest.mark.parametrize(
+    ("refused", "heard_first"), [(1, TAKEN), (2, [RINGING | SOMEBODY, SOMEBODY])], ids=["once", "twice"]
+)
+def test_a_tone_that_is_not_stopped_at_first_is_not_heard_beside_somebody_for_long(
+    running_clock, caplog, refused, heard_first
+):
+    async def afterwards(tell):
+        tries = iter([True] * refused)
+
+        async def refuses():
+            (tell.api.refuses.add if next(tries, False) else tell.api.refuses.discard)("playback_stop")
+
+        tell.api.meanwhile["playback_stop"] = refuses
+        await tell("streaming.stopped")
+        for event, said in (*PICKS_UP, peer("call.speak.ended"), peer("call.bridged")):
+            await tell(event, **said)
+
+    assert called(running_clock, announcing, afterwards, connection="c0nn").heard[3:] == heard_first
+    assert ("its ringing was not stopped" in caplog.text) == (refused == 2)
+
+
 @pytest.mark.parametrize("cause", ["user_busy", "timeout", "unallocated_number"])
 def test_a_caller_whom_nobody_takes_hears_it_ring_until_they_are_with_the_agent_again(running_clock, cause):
     heard, _ = heard_by(running_clock, announcing, peer("call.initiated"), peer("call.hangup", hangup_cause=cause))

@@ -142,6 +142,8 @@ class TelnyxDesk:
                 await self._answered(caller, asked.call, consultation.announcement)
             case "call.bridged":
                 await self.consultations.bridged(caller)
+                if await self.consultations.is_taken(caller, consultation):
+                    await self._stop_ringing(caller, level=logging.INFO)  # as a rule nothing rings any more
             case "call.speak.ended" if asked.heard_out and not _asks(consultation.announcement):
                 await self._connect(agent, asked, caller, consultation)
             case "call.gather.ended" if asked.keys == ACCEPTED_BY:
@@ -163,11 +165,11 @@ class TelnyxDesk:
         else:
             await self.calls.ask(peer, announcement, announcement.accept)
 
-    async def _stop_ringing(self, caller: str) -> None:
+    async def _stop_ringing(self, caller: str, *, level: int = logging.WARNING) -> None:
         try:
             await self.calls.stop_ringing(caller)
-        except CallLost as exc:  # where Telnyx has stopped it by itself there is nothing to stop
-            _log.info("call %s: its ringing was not stopped: %s", caller, exc)
+        except CallLost as exc:  # Telnyx does not say in words that we know whether anything played
+            _log.log(level, "call %s: its ringing was not stopped: %s", caller, exc)
 
     async def _connect(self, agent: str, asked: _Asked, caller: str, consultation: Consultation) -> None:
         if consultation.connected:

@@ -124,8 +124,11 @@ class TelnyxCalls:
         )
 
     async def stop_ringing(self, call: str) -> None:
-        """Stop whatever plays."""
-        await self._command(call, "playback_stop", stop="all")
+        """Stop whatever plays; tried twice, or people would hear it beneath each other for a minute and a half."""
+        try:
+            await self._command(call, "playback_stop", stop="all")
+        except CallLost:
+            await self._command(call, "playback_stop", stop="all")
 
     @property
     def consults(self) -> bool:
