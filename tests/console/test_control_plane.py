@@ -340,6 +340,13 @@ def test_a_key_that_nobody_has_signed_connects_nobody():
     assert not asyncio.run(desk.transfers.consultations.of("CA0")).connected
 
 
+def test_a_caller_whose_time_with_the_agent_is_over_is_told_so_in_the_words_of_the_flow():
+    desk = Desk(WITH_SUPPORT)
+    asyncio.run(desk.transfers.consultations.will_say("CA0", Announcement("Niemand da.", "de-DE")))
+    said, _ = document(desk.post(AFTER, FORM | {"DialCallStatus": "no-answer"}))
+    assert (said.text, said.get("language")) == ("Niemand da.", "de-DE")
+
+
 def test_a_caller_whose_time_with_the_agent_is_over_hears_that_nobody_is_there():
     said, hang_up = verbs(Desk(WITH_SUPPORT).post(AFTER, FORM | {"DialCallStatus": "no-answer"}))
     assert said[0] == "Say"

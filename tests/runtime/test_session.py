@@ -91,6 +91,7 @@ def test_a_caller_who_may_come_back_is_kept_a_place_until_somebody_has_taken_the
     (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard=["a person"], complete=False)
     assert line.all(ev.HandedOver) == [ev.HandedOver("support")]
     assert line.leg.announced == Announcement("A caller of the desk.", "en-US", "Press 1.")
+    assert line.leg.sorry == Announcement(flow.phrases.not_available, "en-US")
     assert line.all(ev.CallEnded) == [], "the call waits to be gone on with"
 
 

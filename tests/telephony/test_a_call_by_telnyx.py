@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from tests.telephony.provider_api import leg_b_webhooks
 from tests.telephony.telnyx_line import PEER, announcing, called, commands_of, nothing
 from tests.telephony.wire_examples import telnyx_start
+from voiceagent.ports import Announcement
 from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.telnyx_calls import LEAVING
 
@@ -186,6 +187,17 @@ def test_a_caller_whose_time_with_us_is_over_is_told_so_and_hung_up_on(running_c
     assert said[:2] == ("v3:c", "speak")
     assert "nobody can be reached" in said[2]["payload"]
     assert hung_up[:2] == ("v3:c", "hangup")
+
+
+def test_a_caller_whose_time_with_us_is_over_is_told_so_in_the_words_of_the_flow(running_clock):
+    async def ending(leg):
+        await leg.transfer("support", sorry=Announcement("Niemand da.", "de-DE"))
+
+    async def afterwards(tell):
+        await tell("call.hangup", **PEER)
+
+    (said,) = [body for _, command, body in called(running_clock, ending, afterwards, may_go_on=False).asked[3:]]
+    assert (said["payload"], said["language"]) == ("Niemand da.", "de-DE")
 
 
 def test_nobody_is_kept_ringing_for_a_caller_who_has_left(running_clock):

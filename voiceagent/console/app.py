@@ -27,7 +27,7 @@ from voiceagent.errors import StateUnavailable
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
-from voiceagent.telephony.consultations import ACCEPTED_BY, NOBODY_THERE
+from voiceagent.telephony.consultations import ACCEPTED_BY
 from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.limits import CallLimits
@@ -243,6 +243,7 @@ class _Lines:
         try:
             await self.transfers.dialled(asked.call)
             taken = await self._was_taken(asked)
+            sorry = await self.transfers.consultations.sorry_for(asked.call)
         except StateUnavailable as exc:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody can note that it was dialled: {exc}")
         if taken:
@@ -250,7 +251,7 @@ class _Lines:
         if await self.may_go_on(asked.agent, CallId(asked.call)):
             return await self._connected(request, asked, again=True)
         _log.warning("call %s: nobody took the caller, and its time with us is over", asked.call)
-        return twiml(say(NOBODY_THERE) + "<Hangup/>")
+        return twiml(say(sorry) + "<Hangup/>")
 
     async def _announce(self, request: Request, row: DialectRow) -> Response:
         """Tell whoever has answered for a caller who it is; they are connected after that."""

@@ -22,7 +22,7 @@ from voiceagent.ports import Announcement, Clock
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
-from voiceagent.telephony.consultations import ACCEPTED_BY, NOBODY_THERE, Consultation, Consultations
+from voiceagent.telephony.consultations import ACCEPTED_BY, Consultation, Consultations
 from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.streams import named_by
@@ -199,7 +199,7 @@ class TelnyxDesk:
             else:
                 _log.warning("call %s: nobody took the caller, and its time with us is over", caller)
                 await self._stop_ringing(caller)  # what is said waits behind what plays
-                await self.calls.speak(caller, NOBODY_THERE, client_state=LEAVING)
+                await self.calls.speak(caller, await self.consultations.sorry_for(caller), client_state=LEAVING)
         except CallLost:
             await self.consultations.begin(caller, consultation.announcement)  # so that the next webhook leads back
             raise

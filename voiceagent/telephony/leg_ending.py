@@ -197,7 +197,7 @@ class LegEnding:
             _log.warning("call %s is hung up on: its connection is of no use (%s)", call, self._state.end[1])
             await self._ask(control.hang_up(call))
 
-    async def transfer(self, target: str, announcement: Announcement | None) -> bool:
+    async def transfer(self, target: str, announcement: Announcement | None, sorry: Announcement | None) -> bool:
         """Hand the caller over to one of the server's targets, after draining.
 
         The carrier is told by REST, or goes on with its answer document once the socket is closed, and is told there
@@ -209,6 +209,8 @@ class LegEnding:
         if self._features.transfer != "redirect" and control is None:
             raise CallLost(f"{self._features.dialect} cannot hand a caller over")
         handover = Handover(self._transfers.number_of(target), announcement)
+        if sorry is not None:
+            await self._transfers.consultations.will_say(self._state.opened.started.call, sorry)
         if control is not None:
             may_return = await self._transfer_by_rest(control, handover)
         else:
