@@ -763,10 +763,13 @@ class Leg(Protocol):
         """Have the provider record the call from now on, or not; one that cannot does not."""
         ...
 
-    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+    async def transfer(
+        self, target: str, announcement: Announcement | None = None, *, sorry: Announcement | None = None
+    ) -> bool:
         """Hand the caller over, after draining. Raises CallLost where that cannot be done; then the leg is as before.
 
-        True where the carrier connects the caller once more if nobody takes them; else they are gone for good.
+        True where the carrier connects the caller once more if nobody takes them; else they are gone for good. `sorry`
+        is what the carrier's own voice says to a caller whom nobody takes when their time with the agent is over.
         """
         ...
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from voiceagent.console.app import control_plane
 from voiceagent.errors import CallLost, StateUnavailable
+from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.detections import Detections
@@ -24,7 +25,7 @@ from voiceagent.telephony.limits import CallLimits
 from voiceagent.telephony.settings import CarrierKeys, TelephonySettings
 from voiceagent.telephony.signature import sign
 from voiceagent.telephony.telnyx_calls import PLACED
-from voiceagent.telephony.transfers import Transfers
+from voiceagent.telephony.transfers import Handover, Transfers
 from voiceagent.testing.manual_clock import ManualClock
 
 PUBLIC = "https://voice.example.com"
@@ -185,6 +186,18 @@ def test_signalwire_is_told_which_codec_and_which_token_to_bring():
     stream = stream_of(Desk().form("signalwire"))
     assert (stream.get("codec"), stream.get("authBearerToken")) == ("L16@16000h", "b34rer")
     assert set(stream_of(Desk().form("cloudonix")).attrib) == {"url"}
+
+
+@pytest.mark.parametrize(("announced", "document"), [(False, "<Hangup/>"), (True, "<Connect>")])
+def test_whoever_takes_a_caller_unannounced_has_them_whoever_has_refused_them_before(announced, document):
+    desk = Desk()
+    desk.broken_off.add(("bank", "CA0"))
+    told = Announcement("A caller from Bath.", "en-GB")
+    asyncio.run(desk.transfers.expect("CA0", Handover("+4911", told)))
+    asyncio.run(desk.transfers.expect("CA0", Handover("+4912", told if announced else None)))
+    target, form = "/signalwire/bank/after", FORM | {"DialCallStatus": "completed"}
+    answer = desk.post(target, urlencode(form), proof_of("signalwire", target, form))
+    assert document in answer.text
 
 
 @pytest.mark.parametrize("name", RELATIVES)

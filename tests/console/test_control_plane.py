@@ -340,6 +340,13 @@ def test_a_key_that_nobody_has_signed_connects_nobody():
     assert not asyncio.run(desk.transfers.consultations.of("CA0")).connected
 
 
+def test_a_caller_whose_time_with_the_agent_is_over_is_told_so_in_the_words_of_the_flow():
+    desk = Desk(WITH_SUPPORT)
+    asyncio.run(desk.transfers.consultations.will_say("CA0", Announcement("Niemand da.", "de-DE")))
+    said, _ = document(desk.post(AFTER, FORM | {"DialCallStatus": "no-answer"}))
+    assert (said.text, said.get("language")) == ("Niemand da.", "de-DE")
+
+
 def test_a_caller_whose_time_with_the_agent_is_over_hears_that_nobody_is_there():
     said, hang_up = verbs(Desk(WITH_SUPPORT).post(AFTER, FORM | {"DialCallStatus": "no-answer"}))
     assert said[0] == "Say"
@@ -418,6 +425,17 @@ def test_without_shared_state_no_call_is_connected_and_nobody_is_sent_anywhere(c
     assert "nobody knows where the caller is to go: gone" in caplog.text
     with pytest.raises(CallLost, match="nobody can be told where the caller is to go"):
         handed_over(desk)
+
+
+@pytest.mark.parametrize("state", [MemoryStore, Gone])
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_mailbox_takes_nobody_where_nobody_knows_any_more_what_it_is_to_be_asked(state, asks):
+    desk = Desk(WITH_SUPPORT)
+    handed_over(desk, announcement=replace(ABOUT_THEM, accept="Press 1.") if asks else ABOUT_THEM)
+    ((number,),) = document(desk.post(AFTER))
+    another = Desk(WITH_SUPPORT, state=state)
+    answer = another.post(number.get("url").removeprefix("https://voice.example.com"), OF_THE_PEER)
+    assert verbs(answer) == ([("Hangup", None)] if asks else [])
 
 
 def test_other_methods_are_not_allowed():

@@ -100,6 +100,11 @@ def test_whoever_takes_the_caller_is_told_what_the_flow_says_with_what_is_known(
     assert asked.done == [fx.Transfer("support", "A caller from Bath.", "Press 1 to talk to Bath.")]
 
 
+def test_a_question_that_cannot_be_filled_in_is_not_the_same_as_none() -> None:
+    unasked = handing_over(flow_of(accept="Press {{ 12 // (town | length - 4) }}."))
+    assert unasked.done == [fx.Transfer("support", "A caller from Bath.", "")]
+
+
 def test_nobody_is_asked_about_a_caller_of_whom_they_are_told_nothing():
     with pytest.raises(ValueError, match="say in `announce` who the caller is"):
         TransferTo(target="support", accept="Press 1.")

@@ -85,6 +85,7 @@ class HandMadeLeg:
         """Whom callers can be handed over to."""
         self.callers_come_back = False
         self.announced: Announcement | None = None
+        self.sorry: Announcement | None = None
         self.recorded: list[tuple[int, bool]] = []
         """When the provider was asked to record, and when to stop."""
         self.pressed = ""
@@ -134,10 +135,12 @@ class HandMadeLeg:
     def record(self, *, on: bool) -> None:
         self.recorded.append((self.clock.now_ms(), on))
 
-    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+    async def transfer(
+        self, target: str, announcement: Announcement | None = None, *, sorry: Announcement | None = None
+    ) -> bool:
         if target not in self.targets:
             raise CallLost(f"no number is given for {target}")
-        self.announced = announcement
+        self.announced, self.sorry = announcement, sorry
         await self.hang_up(drain=True)
         return self.callers_come_back
 

@@ -91,6 +91,7 @@ def test_a_caller_who_may_come_back_is_kept_a_place_until_somebody_has_taken_the
     (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard=["a person"], complete=False)
     assert line.all(ev.HandedOver) == [ev.HandedOver("support")]
     assert line.leg.announced == Announcement("A caller of the desk.", "en-US", "Press 1.")
+    assert line.leg.sorry == Announcement(flow.phrases.not_available, "en-US")
     assert line.all(ev.CallEnded) == [], "the call waits to be gone on with"
 
 
@@ -105,6 +106,26 @@ def test_a_caller_who_cannot_be_handed_over_is_told_so_and_so_is_the_record(exch
     assert line.spoken[-1] == line.flow.phrases.not_available
     assert "call call-1: transfer failed" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"announce": "A caller of the desk.", "accept": "Press {{ 1 // 0 }}."},
+        {"announce": "A caller of {{ 1 // 0 }}.", "accept": "Press 1."},
+    ],
+)
+def test_a_caller_goes_to_nobody_who_could_not_be_asked_whether_they_take_them(exchange: Any, words: Any) -> None:
+    async def scenario(line: Any) -> None:
+        line.leg.targets, line.leg.callers_come_back = ("support",), True
+        await asks(line)
+        await line.waits(15_000)
+        await line.over()
+
+    flow = _handing_over(**words)
+    (line,) = exchange.serve(scenario, flow, lines=lines(ask_for("finish")), heard=["a person"])
+    assert line.ended == "transfer failed: nobody could be asked whether they take the caller"
+    assert line.spoken[-1] == line.flow.phrases.not_available
 
 
 def test_keys_that_a_phase_begins_with_are_pressed_on_the_line(exchange: Any) -> None:

@@ -75,6 +75,8 @@ class ProviderApi:
         """Telnyx' commands that are refused."""
         self.meanwhile: dict[str, Callable[[], Awaitable[None]]] = {}
         """What happens before a command of Telnyx' is answered."""
+        self._done: set[tuple[str, str]] = set()
+        """Commands that Telnyx passes over from now on: by call and `command_id`."""
         self.dialplan = {"context": "callers", "exten": "1000", "priority": 3, "app_name": "Dial", "app_data": ""}
         """Where an Asterisk's channels are."""
         self._app = Starlette(
@@ -123,8 +125,11 @@ class ProviderApi:
 
     async def _telnyx(self, request: Request) -> Response:
         body, action = await request.json(), request.path_params.get("action")
-        refusal = self._note(request, "telnyx", body)
         dialled = action is None
+        once = (request.path_params.get("call", ""), body.get("command_id", ""))
+        if once in self._done:
+            return JSONResponse({"data": {"result": "ok"}})
+        refusal = self._note(request, "telnyx", body)
         if (happens := self.meanwhile.get(action or "dial")) is not None:
             await happens()
         if refusal is None and (
@@ -133,6 +138,8 @@ class ProviderApi:
         ):
             said = {"errors": [{"code": "90054", "title": "Invalid state for this command"}]}
             return JSONResponse(said, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
+        if refusal is None and all(once):
+            self._done.add(once)
         return refusal or JSONResponse({"data": {"call_control_id": "v3:new"} if dialled else {"result": "ok"}})
 
     def _note(self, request: Request, provider: str, body: dict[str, Any]) -> Response | None:

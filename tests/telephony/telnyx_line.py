@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import httpx
@@ -108,13 +109,15 @@ def called(
     """Have Telnyx call us and `ending` end it; return what has come of it.
 
     `start` is what its stream begins with, `closed_with` how that ends. `afterwards` is given what sends more of its
-    webhooks, and `while_it_dials` the stream. It `refuses` some commands.
+    webhooks, and `while_it_dials` the stream. It `refuses` some commands. `may_go_on` is one answer, or one after the
+    other.
     """
     api, taken = ProviderApi(), []
+    answers = repeat(may_go_on) if isinstance(may_go_on, bool) else iter(may_go_on)
     api.refuses |= set(refuses)
 
     async def goes_on(agent, call):
-        return may_go_on
+        return next(answers)
 
     async def handler(incoming):
         taken.append((incoming.call, incoming.caller_number, incoming.called_number))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from websockets.asyncio.client import connect
 
 from tests.telephony.provider_api import leg_b_webhooks
 from tests.telephony.telnyx_line import PEER, announcing, called, commands_of, nothing
 from tests.telephony.wire_examples import telnyx_start
+from voiceagent.ports import Announcement
 from voiceagent.telephony.consultations import RING_S
 from voiceagent.telephony.telnyx_calls import LEAVING
 
@@ -118,9 +121,30 @@ def test_whoever_picks_up_is_told_about_the_caller_and_then_connected(running_cl
     assert said == (
         "v3:new",
         "speak",
-        {"payload": "A caller from Bath.", "language": "en-GB", "voice": "female"},
+        {"command_id": "speak", "payload": "A caller from Bath.", "language": "en-GB", "voice": "female"},
     )
     assert bridged == ("v3:c", "bridge", {"call_control_id": "v3:new"})
+
+
+@pytest.mark.parametrize("hangs_up", ["when they are connected", "later"])
+def test_a_caller_who_could_not_be_connected_to_whoever_was_there_is_streamed_to_us_again_once(running_clock, hangs_up):
+    async def afterwards(tell):
+        async def hung_up():
+            await tell("call.hangup", **PEER)
+
+        await tell("call.answered", **PEER)
+        if hangs_up == "when they are connected":
+            tell.api.meanwhile["bridge"] = hung_up
+        await tell("call.speak.ended", **PEER)
+        if hangs_up == "later":
+            await hung_up()
+
+    _, _, *asked = consulted(running_clock, afterwards, refuses={"bridge"})
+    assert [(call, command) for call, command, _ in asked] == [
+        ("v3:c", "bridge"),
+        ("v3:new", "hangup"),
+        ("v3:c", "streaming_start"),
+    ]
 
 
 @pytest.mark.parametrize("answered", [False, True])
@@ -133,6 +157,14 @@ def test_a_caller_whom_nobody_takes_is_streamed_to_us_again(running_clock, answe
 
     asked = consulted(running_clock, afterwards)
     assert [(call, command) for call, command, _ in asked[1 + answered :]] == [("v3:c", "streaming_start")]
+
+
+def test_somebody_who_is_busy_at_once_gives_the_caller_back_when_our_end_of_the_stream_is_closed(running_clock):
+    async def afterwards(tell):
+        await asyncio.gather(tell("call.hangup", **PEER), tell("streaming.stopped"))
+
+    asked = called(running_clock, announcing, afterwards, connection="c0nn", may_go_on=[False, False, True]).asked
+    assert commands_of(asked) == ["answer", "streaming_start", "calls", "streaming_start"]
 
 
 def test_a_caller_who_comes_back_keeps_their_number(running_clock):
@@ -155,6 +187,17 @@ def test_a_caller_whose_time_with_us_is_over_is_told_so_and_hung_up_on(running_c
     assert said[:2] == ("v3:c", "speak")
     assert "nobody can be reached" in said[2]["payload"]
     assert hung_up[:2] == ("v3:c", "hangup")
+
+
+def test_a_caller_whose_time_with_us_is_over_is_told_so_in_the_words_of_the_flow(running_clock):
+    async def ending(leg):
+        await leg.transfer("support", sorry=Announcement("Niemand da.", "de-DE"))
+
+    async def afterwards(tell):
+        await tell("call.hangup", **PEER)
+
+    (said,) = [body for _, command, body in called(running_clock, ending, afterwards, may_go_on=False).asked[3:]]
+    assert (said["payload"], said["language"]) == ("Niemand da.", "de-DE")
 
 
 def test_nobody_is_kept_ringing_for_a_caller_who_has_left(running_clock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
@@ -276,6 +277,47 @@ def test_a_call_that_asterisk_was_told_to_connect_again_takes_the_place_of_a_con
                 assert lost == LegLost(first.leg.id, "the call has a newer leg", may_return=True)
                 assert (second.call, first.again, second.again) == (first.call, False, True)
             half_open.transport.abort()
+
+    asyncio.run(run())
+
+
+def start_of(call):
+    """What begins a call that was dialled by this name, whatever its query says."""
+    said = {
+        "event": "MEDIA_START",
+        "connection_id": "bot",
+        "channel_id": f"channel-{call}",
+        "format": "ulaw",
+        "optimal_frame_size": 160,
+        "ptime": 20,
+        "channel_variables": {"DIALEDPEERNUMBER": f"bot/c(ulaw)f(json)v(call={call})"},
+    }
+    return json.dumps(said)
+
+
+def test_a_call_that_is_connected_again_is_so_though_another_connects_with_its_query_and_it_with_the_others(
+    running_clock,
+):
+    calls = Calls()
+
+    async def goes_on(agent, call):
+        return (agent, call) == ("bank", "17.2")
+
+    async def run():
+        settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
+        lines = open_lines(settings, handler=calls, healthy=lambda: True, clock=running_clock, may_go_on=goes_on)
+        shown = {"Authorization": RIGHT}
+        async with asyncio.timeout(5), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
+            url = f"ws://127.0.0.1:{port}{PATH}"
+            await client.get(f"http://127.0.0.1:{port}/asterisk/bank/after?call=17.2")
+            async with (
+                connect(f"{url}?call=17.2", additional_headers=shown) as new,
+                connect(f"{url}?call=17.9", additional_headers=shown) as again,
+            ):
+                for connection, call in ((new, "17.9"), (again, "17.2")):
+                    await connection.send(start_of(call))
+                    incoming = await calls.incoming.get()
+                    assert (incoming.call, incoming.again) == (call, call == "17.2")
 
     asyncio.run(run())
 

@@ -16,6 +16,7 @@ from voiceagent.ports import Announcement
 from voiceagent.stores.memory import MemoryStore
 from voiceagent.telephony.call_control import Dialled
 from voiceagent.telephony.codec import Answer, BufferFree, BufferFull, HangUp
+from voiceagent.telephony.consultations import Consultations
 from voiceagent.telephony.detecting import DetectingDialect
 from voiceagent.telephony.driver import (
     MAX_DROPPED,
@@ -801,6 +802,29 @@ def test_a_provider_that_refuses_to_hand_over_leaves_the_call_as_it_is(clock):
     driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
 
 
+class RestThatRefusesTransfers(RestCalls):
+    async def transfer(self, call, number):
+        raise CallLost("it refused")
+
+
+@pytest.mark.parametrize(("message", "asked"), [(None, [("hang up", "CA0")]), (STOP, [])])
+def test_a_caller_who_is_on_no_line_of_ours_any_more_and_not_handed_over_is_hung_up_on(clock, message, asked):
+    rest = RestThatRefusesTransfers()
+
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 1_000)
+        handing_over = asyncio.create_task(rig.leg.transfer("support"))
+        await rig.pass_ms(200)
+        await rig.hear(message)
+        await rig.pass_ms(SETTLE_MS)
+        with pytest.raises(CallLost, match="the caller has gone" if message else "it refused"):
+            await handing_over
+        await rig.leg.settled()
+        assert [one[:2] for one in rest.asked] == asked
+
+    driven(clock, scenario, dialect=_DialectByRest(), controls={"rest": rest})
+
+
 class RestThatKnowsWhere(RestCalls):
     """An exchange: it accepts to move a caller, and does so when `place` is another one."""
 
@@ -930,6 +954,20 @@ def test_a_caller_goes_unannounced_where_it_cannot_be_done_and_that_is_said_once
     assert caplog.text.count("another cannot announce") == 1
 
 
+def test_nobody_takes_a_caller_unasked_because_no_number_of_ours_is_known(clock, caplog):
+    rest = RestCalls(consults=True)
+
+    async def scenario(rig):
+        with pytest.raises(CallLost, match="nobody can be asked whether they take the caller"):
+            await rig.leg.transfer("support", replace(ANNOUNCEMENT, accept="Press 1."))
+        assert rest.asked == []
+        assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
+        assert [what for what, *_ in rest.asked] == ["transfer"]
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=lambda *_: None)
+    assert "rest cannot announce" in caplog.text
+
+
 @pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
 def test_a_transfer_that_failed_leaves_nobody_who_is_put_through_later(clock, announcement):
     rest = RestCalls(refuses=True, consults=True)
@@ -1006,6 +1044,46 @@ def test_a_caller_is_handed_over_though_it_cannot_ring(clock):
         assert await rig.leg.transfer("support", ANNOUNCEMENT) is True
         assert [asked[0] for asked in rest.asked] == ["consult"]
         assert rig.leg.counts["request refused"] == 1
+
+    driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
+
+
+class _RestSlowToRing(_RestThatRings):
+    rings = None
+
+    async def ring(self, call, number):
+        self._note("ring", call, number)
+        await self.rings.wait()
+
+
+class _StateSlowToNote(MemoryStore):
+    notes = None
+
+    async def note(self, key, value, *, ttl_ms):
+        if key.startswith("consultation:"):
+            await self.notes.wait()
+        await super().note(key, value, ttl_ms=ttl_ms)
+
+
+@pytest.mark.parametrize("announcement", [None, ANNOUNCEMENT])
+@pytest.mark.parametrize("slow", ["to ring", "to note"])
+def test_nobody_is_called_for_a_caller_who_hangs_up_before_anybody_is(clock, announcement, slow):
+    rest = _RestSlowToRing(consults=True)
+
+    async def scenario(rig):
+        rest.rings, state = asyncio.Event(), _StateSlowToNote(clock)
+        state.notes = asyncio.Event()
+        rig.transfers.consultations = Consultations(state)
+        (state.notes if slow == "to ring" else rest.rings).set()
+        handing_over = asyncio.create_task(rig.leg.transfer("support", announcement))
+        await settle()
+        await rig.hear(STOP)
+        (rest.rings if slow == "to ring" else state.notes).set()
+        with pytest.raises(CallLost, match="the caller has gone"):
+            await handing_over
+        await settle()
+        assert [asked[0] for asked in rest.asked] == ["ring", "stop ringing"]
+        assert await rig.transfers.consultations.of("CA0") is None
 
     driven(clock, scenario, dialect=_DialectThatConsults(), controls={"rest": rest}, dialled_for=_dialled_for)
 

@@ -48,6 +48,7 @@ def peer(event, **said):
 
 
 PICKS_UP = (peer("call.initiated"), peer("call.answered"))
+ACCEPTS = peer("call.gather.ended", status="valid", digits="1")
 
 
 def test_whoever_is_announced_is_heard_when_they_have_been_told(running_clock):
@@ -55,6 +56,27 @@ def test_whoever_is_announced_is_heard_when_they_have_been_told(running_clock):
     assert heard == [], "it rings on while they are told"
     heard, _ = heard_by(running_clock, announcing, *PICKS_UP, peer("call.speak.ended", status="completed"))
     assert heard == TAKEN
+
+
+@pytest.mark.parametrize(
+    ("refused", "heard_first"), [(1, TAKEN), (2, [RINGING | SOMEBODY, SOMEBODY])], ids=["once", "twice"]
+)
+def test_a_tone_that_is_not_stopped_at_first_is_not_heard_beside_somebody_for_long(
+    running_clock, caplog, refused, heard_first
+):
+    async def afterwards(tell):
+        tries = iter([True] * refused)
+
+        async def refuses():
+            (tell.api.refuses.add if next(tries, False) else tell.api.refuses.discard)("playback_stop")
+
+        tell.api.meanwhile["playback_stop"] = refuses
+        await tell("streaming.stopped")
+        for event, said in (*PICKS_UP, peer("call.speak.ended"), peer("call.bridged")):
+            await tell(event, **said)
+
+    assert called(running_clock, announcing, afterwards, connection="c0nn").heard[3:] == heard_first
+    assert ("its ringing was not stopped" in caplog.text) == (refused == 2)
 
 
 @pytest.mark.parametrize("cause", ["user_busy", "timeout", "unallocated_number"])
@@ -72,12 +94,26 @@ def test_it_rings_on_for_a_caller_of_whom_somebody_has_heard_enough(running_cloc
 
 
 def test_somebody_who_is_asked_takes_the_caller_by_pressing_one(running_clock):
-    accepted = peer("call.gather.ended", status="valid", digits="1")
-    heard, carried = heard_by(running_clock, asking, *PICKS_UP, accepted)
+    heard, carried = heard_by(running_clock, asking, *PICKS_UP, ACCEPTS)
     assert heard == TAKEN
     (question,) = [body for _, command, body in carried.asked if command == "gather_using_speak"]
     assert question["payload"] == "A caller from Bath. Press one to take the call."
     assert (question["language"], question["maximum_digits"], question["timeout_millis"]) == ("en-GB", 1, 10_000)
+
+
+@pytest.mark.parametrize("ending", [asking, announcing])
+def test_somebody_who_picks_up_is_told_once_however_often_telnyx_says_that_they_have(running_clock, ending):
+    _, carried = heard_by(running_clock, ending, *PICKS_UP, peer("call.answered"))
+    assert [command for call, command, _ in carried.asked if call == "v3:new"] == [
+        "gather_using_speak" if ending is asking else "speak"
+    ]
+
+
+def test_somebody_who_has_taken_the_caller_is_not_hung_up_on_for_a_key_that_they_press_no_more(running_clock):
+    late = peer("call.gather.ended", status="timeout", digits="")
+    heard, carried = heard_by(running_clock, asking, *PICKS_UP, ACCEPTS, late)
+    assert heard == TAKEN
+    assert carried.asked[-1][1] == "bridge"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from voiceagent.errors import StateUnavailable
 from voiceagent.ports import Clock
 from voiceagent.telephony.admission import Admission, media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
-from voiceagent.telephony.consultations import ACCEPTED_BY, NOBODY_THERE
+from voiceagent.telephony.consultations import ACCEPTED_BY
 from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.dialects import DIALECTS, DialectRow
 from voiceagent.telephony.limits import CallLimits
@@ -243,6 +243,7 @@ class _Lines:
         try:
             await self.transfers.dialled(asked.call)
             taken = await self._was_taken(asked)
+            sorry = await self.transfers.consultations.sorry_for(asked.call)
         except StateUnavailable as exc:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nobody can note that it was dialled: {exc}")
         if taken:
@@ -250,7 +251,7 @@ class _Lines:
         if await self.may_go_on(asked.agent, CallId(asked.call)):
             return await self._connected(request, asked, again=True)
         _log.warning("call %s: nobody took the caller, and its time with us is over", asked.call)
-        return twiml(say(NOBODY_THERE) + "<Hangup/>")
+        return twiml(say(sorry) + "<Hangup/>")
 
     async def _announce(self, request: Request, row: DialectRow) -> Response:
         """Tell whoever has answered for a caller who it is; they are connected after that."""
@@ -261,11 +262,11 @@ class _Lines:
         try:
             consultation = await self.transfers.consultations.of(call)
         except StateUnavailable as exc:
-            _log.error("somebody is connected to a caller unannounced: %s", exc)
+            _log.error("what somebody is to be told about a caller is not known: %s", exc)
             consultation = None
         announcement = consultation.announcement if consultation is not None else None
-        if announcement is None:
-            return twiml("")
+        if announcement is None:  # who is to be asked has not taken the caller: it may be a mailbox
+            return twiml("<Hangup/>" if "asks" in request.query_params else "")
         heard_at = f"{asked.address}/heard?call={call}"
         if announcement.accept is None:
             return twiml(say(announcement) + go_on(heard_at))
@@ -374,6 +375,7 @@ class _Lines:
             return refused(request, HTTPStatus.SERVICE_UNAVAILABLE, "no TELNYX_API_KEY is configured to answer with")
         desk = TelnyxDesk(
             settings=self.settings,
+            clock=self.clock,
             calls=self.telnyx,
             tokens=self.tokens,
             consultations=self.transfers.consultations,
@@ -414,7 +416,10 @@ class _Lines:
 def _dial(handover: Handover, asked: _Asked) -> str:
     if asked.row.features.announce != "redirect":
         return dial(handover.number)
-    announced_at = f"{asked.address}/announce?call={asked.call}" if handover.announcement is not None else None
+    announced_at = None
+    if handover.announcement is not None:
+        asks = "&asks=yes" if handover.announcement.accept is not None else ""
+        announced_at = f"{asked.address}/announce?call={asked.call}{asks}"
     return dial_and_ask(handover.number, then=f"{asked.address}/after", announced_at=announced_at)
 
 

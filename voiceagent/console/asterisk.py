@@ -103,8 +103,9 @@ class AsteriskQuestions:
         address, connection = self.settings.asterisk_url, said.get("connection", "")
         if address is None or not _ID.fullmatch(connection) or not connection.strip("."):
             return _refused(HTTPStatus.BAD_REQUEST, "it names no connection, or --asterisk-url is not given")
-        grant = await self.tokens.expected_again(said.get("call", ""), agent=agent, dialect=_DIALECT)
-        if not self.connect(f"{address.rstrip('/')}/{connection}", Admission(agent, AsteriskDialect(said), grant)):
+        grant = await self.tokens.is_expected_again(said.get("call", ""), agent=agent, dialect=_DIALECT)
+        admitted = Admission(agent, AsteriskDialect(said), grant, by_name=True)
+        if not self.connect(f"{address.rstrip('/')}/{connection}", admitted):
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no new call is taken")
         return PlainTextResponse("connecting")
 

@@ -18,11 +18,11 @@ from starlette.responses import Response
 from voiceagent.console.webhooks import refused
 from voiceagent.core.ids import CallId
 from voiceagent.errors import CallLost, StateUnavailable
-from voiceagent.ports import Announcement
+from voiceagent.ports import Announcement, Clock
 from voiceagent.telephony.admission import media_path
 from voiceagent.telephony.call_tokens import CallGrant, CallTokens
 from voiceagent.telephony.codec import Refused
-from voiceagent.telephony.consultations import ACCEPTED_BY, NOBODY_THERE, Consultation, Consultations
+from voiceagent.telephony.consultations import ACCEPTED_BY, Consultation, Consultations
 from voiceagent.telephony.detections import Detections
 from voiceagent.telephony.settings import TelephonySettings
 from voiceagent.telephony.streams import named_by
@@ -32,6 +32,10 @@ from voiceagent.telephony.wire_json import as_mapping, as_text, read_object
 __all__ = ["TelnyxDesk"]
 
 _log = logging.getLogger(__name__)
+
+_LET_GO_WITHIN_MS = 3_000
+"""Our end of a stream is closed within two seconds, and it is noted after that where its call stands."""
+_LOOKED_EVERY_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class TelnyxDesk:
     """Answers Telnyx' webhooks."""
 
     settings: TelephonySettings
+    clock: Clock
     calls: TelnyxCalls
     tokens: CallTokens
     consultations: Consultations
@@ -137,11 +142,13 @@ class TelnyxDesk:
                 await self._answered(caller, asked.call, consultation.announcement)
             case "call.bridged":
                 await self.consultations.bridged(caller)
+                if await self.consultations.is_taken(caller, consultation):
+                    await self._stop_ringing(caller, level=logging.INFO)  # as a rule nothing rings any more
             case "call.speak.ended" if asked.heard_out and not _asks(consultation.announcement):
-                await self._connect(caller, asked.call, consultation)
+                await self._connect(agent, asked, caller, consultation)
             case "call.gather.ended" if asked.keys == ACCEPTED_BY:
-                await self._connect(caller, asked.call, consultation)
-            case "call.gather.ended":
+                await self._connect(agent, asked, caller, consultation)
+            case "call.gather.ended" if not consultation.connected:
                 await self.calls.hang_up(asked.call)
             case "call.hangup" if not await self.consultations.is_taken(caller, consultation):
                 await self._take_back(agent, asked, caller)
@@ -158,41 +165,51 @@ class TelnyxDesk:
         else:
             await self.calls.ask(peer, announcement, announcement.accept)
 
-    async def _stop_ringing(self, caller: str) -> None:
+    async def _stop_ringing(self, caller: str, *, level: int = logging.WARNING) -> None:
         try:
             await self.calls.stop_ringing(caller)
-        except CallLost as exc:  # where Telnyx has stopped it by itself there is nothing to stop
-            _log.info("call %s: its ringing was not stopped: %s", caller, exc)
+        except CallLost as exc:  # Telnyx does not say in words that we know whether anything played
+            _log.log(level, "call %s: its ringing was not stopped: %s", caller, exc)
 
-    async def _connect(self, caller: str, peer: str, consultation: Consultation) -> None:
+    async def _connect(self, agent: str, asked: _Asked, caller: str, consultation: Consultation) -> None:
         if consultation.connected:
             return
         await self.consultations.connected(caller)
         await self._stop_ringing(caller)
         try:
-            await self.calls.bridge(caller, peer)
+            await self.calls.bridge(caller, asked.call)
         except CallLost as exc:
             _log.warning("call %s could not be connected to whoever was there: %s", caller, exc)
-            await self.consultations.begin(caller, consultation.announcement)  # so that the end of it leads back
-            await self.calls.hang_up(peer)
+            await self.consultations.begin(caller, consultation.announcement)
+            await self.calls.hang_up(asked.call)
+            # Whoever has hung up by themselves was told of while they passed for connected: no more is told of them.
+            await self._take_back(agent, asked, caller)
 
     async def _take_back(self, agent: str, asked: _Asked, caller: str) -> None:
         """Nobody has taken the caller: they are connected to us again, or told why not."""
-        consultation = await self.consultations.end(caller)
+        goes_on = await self._goes_on_once_let_go(agent, CallId(caller))
+        consultation = await self.consultations.end(caller)  # not before: the end of our stream is no end of the call
         if consultation is None:
             return
         try:
-            if await self.may_go_on(agent, CallId(caller)):
+            if goes_on:
                 # What the webhook says of numbers is about the call that was placed.
                 await self._stream(agent, caller, replace(asked, caller=None, called=None), {}, again=True)
                 await self._stop_ringing(caller)
             else:
                 _log.warning("call %s: nobody took the caller, and its time with us is over", caller)
                 await self._stop_ringing(caller)  # what is said waits behind what plays
-                await self.calls.speak(caller, NOBODY_THERE, client_state=LEAVING)
+                await self.calls.speak(caller, await self.consultations.sorry_for(caller), client_state=LEAVING)
         except CallLost:
             await self.consultations.begin(caller, consultation.announcement)  # so that the next webhook leads back
             raise
+
+    async def _goes_on_once_let_go(self, agent: str, call: CallId) -> bool:
+        """Whether the call goes on: somebody who is busy is that before we have closed our end and noted the call."""
+        until_ms = self.clock.now_ms() + _LET_GO_WITHIN_MS
+        while not (goes_on := await self.may_go_on(agent, call)) and self.clock.now_ms() < until_ms:
+            await self.clock.sleep(_LOOKED_EVERY_MS)
+        return goes_on
 
     async def _caller_left(self, caller: str) -> None:
         """Nobody waits any more for whoever is being called."""

@@ -130,7 +130,8 @@ class Closing:
         match self._state.phase.ends:
             case TransferTo(target=target, announce=announce, accept=accept):
                 self.handing_over = True
-                self._out.emit(Transfer(target, self._filled_in(announce), self._filled_in(accept)))
+                question = (self._filled_in(accept) or "") if accept else None
+                self._out.emit(Transfer(target, self._filled_in(announce), question))
             case _:
                 self._out.emit(HangUp(f"phase {self._state.phase.name}", drain=True))
 

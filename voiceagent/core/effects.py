@@ -317,7 +317,8 @@ class Transfer:
     announce: str | None = None
     """What whoever takes them is told first."""
     accept: str | None = None
-    """How they are asked after that whether they do; None: it goes without saying."""
+    """How they are asked after that whether they do; None: it goes without saying. Empty: the flow has them asked, and
+    what it says could not be filled in, so nobody is to take the caller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,9 @@ class KeyboardLeg:
     def record(self, *, on: bool) -> None:
         """Nothing can be recorded."""
 
-    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+    async def transfer(
+        self, target: str, announcement: Announcement | None = None, *, sorry: Announcement | None = None
+    ) -> bool:
         """The caller would be somebody else's from now on."""
         return False
 

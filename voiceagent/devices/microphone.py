@@ -142,7 +142,9 @@ class MicrophoneLeg:
     def record(self, *, on: bool) -> None:
         """There is no provider who could record."""
 
-    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+    async def transfer(
+        self, target: str, announcement: Announcement | None = None, *, sorry: Announcement | None = None
+    ) -> bool:
         """Let the caller hear what has been said; they would be somebody else's from then on."""
         await self._drained()
         return False

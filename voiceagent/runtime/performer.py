@@ -197,9 +197,13 @@ class Performer:
         """Hand the caller over, or let the call learn that it has to take its last words back."""
         target = transfer.target
         announcement = self._announcement(transfer)
+        sorry = Announcement(self._flow().phrases.not_available, self._flow().locale)
+        if transfer.accept is not None and not (announcement and announcement.accept):
+            self._not_transferred(target, "nobody could be asked whether they take the caller")  # a mailbox would
+            return
         try:
             async with within(_TRANSFER_WITHIN_MS, self._clock):
-                may_return = await self._leg.transfer(target, announcement)
+                may_return = await self._leg.transfer(target, announcement, sorry=sorry)
         except CallLost as exc:
             self._not_transferred(target, str(exc))
         except TimeoutError:

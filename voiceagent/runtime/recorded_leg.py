@@ -61,9 +61,11 @@ class RecordedLeg:
         """Have the provider record the call as well, or not."""
         self._leg.record(on=on)
 
-    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+    async def transfer(
+        self, target: str, announcement: Announcement | None = None, *, sorry: Announcement | None = None
+    ) -> bool:
         """Hand the caller over."""
-        return await self._leg.transfer(target, announcement)
+        return await self._leg.transfer(target, announcement, sorry=sorry)
 
     async def hang_up(self, *, drain: bool) -> None:
         """End the leg."""

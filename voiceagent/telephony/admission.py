@@ -41,6 +41,10 @@ class Admission:
     proven: bool = True
     """Whether it has shown anything at all."""
 
+    by_name: bool = False
+    """Whether the grant is of the call that its address names, which may be another's: what counts is noted under the
+    name that the call itself begins with."""
+
     @property
     def is_vouched_for(self) -> bool:
         """Whether somebody whom we trust says which call it is: an id that a page says may be of another's.
@@ -111,7 +115,7 @@ async def admit(
         if token is not None:
             grant = await tokens.redeem(token, agent=agent, dialect=row.name)
         elif row.socket_proof == "basic":
-            grant = await tokens.expected_again(parameters.get("call", ""), agent=agent, dialect=row.name)
+            grant = await tokens.is_expected_again(parameters.get("call", ""), agent=agent, dialect=row.name)
         else:
             grant = None
     except StateUnavailable as exc:
@@ -119,7 +123,14 @@ async def admit(
     if token is not None and grant is None:
         return Refusal(HTTPStatus.FORBIDDEN, "call token unknown, used or too old")
     may_name_numbers = settings.insecure or row.answer != "json"  # else whose address it is may be anybody's page
-    return Admission(agent, row.codec(settings, parameters), grant, may_name_numbers, proven=not settings.insecure)
+    return Admission(
+        agent,
+        row.codec(settings, parameters),
+        grant,
+        may_name_numbers,
+        proven=not settings.insecure,
+        by_name=token is None and row.socket_proof == "basic",
+    )
 
 
 def _needs_token(row: DialectRow, settings: TelephonySettings) -> bool:

@@ -80,18 +80,25 @@ class CallTokens:
         noted = _to_json.dump_json(grant).decode()
         await self._state.note(_again_key(call, agent, dialect), noted, ttl_ms=TOKEN_LIFETIME_MS)
 
+    async def is_expected_again(self, call: str, *, agent: str, dialect: str) -> CallGrant | None:
+        """Return what a call that is connected again may do; None where it begins. Raises StateUnavailable."""
+        return _read(await self._state.noted(_again_key(call, agent, dialect)))
+
     async def expected_again(self, call: str, *, agent: str, dialect: str) -> CallGrant | None:
-        """Return what a call that is connected again may do, once; None where it begins. Raises StateUnavailable."""
+        """Return the same, once."""
         return await self._taken(_again_key(call, agent, dialect))
 
     async def _taken(self, key: str) -> CallGrant | None:
-        noted = await self._state.take(key)
-        if noted is None:
-            return None
-        try:
-            return _from_json.read(noted)
-        except ValidationError:  # of another version of this program
-            return None
+        return _read(await self._state.take(key))
+
+
+def _read(noted: str | None) -> CallGrant | None:
+    if noted is None:
+        return None
+    try:
+        return _from_json.read(noted)
+    except ValidationError:  # of another version of this program
+        return None
 
 
 def _again_key(call: str, agent: str, dialect: str) -> str:

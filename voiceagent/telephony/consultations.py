@@ -5,10 +5,12 @@ The carrier's webhooks about it may come to any worker, so what they need to kno
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
+from voiceagent.errors import StateUnavailable
 from voiceagent.json_reader import JsonReader
 from voiceagent.ports import Announcement, SharedState
 
@@ -24,8 +26,10 @@ ACCEPT_WITHIN_S = 10
 NOBODY_THERE = Announcement(
     "I am sorry, nobody can be reached at the moment. Please call again later. Goodbye.", "en-US"
 )
-"""What the carrier's own voice says where a caller cannot come back to their agent."""
+"""What the carrier's own voice says where a caller cannot come back to their agent, and nobody knows its words."""
 _KEPT_MS = 120_000
+_WORDS_KEPT_MS = 300_000
+"""Longer than somebody rings and is told something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,15 @@ class Consultation:
 
 _to_json: TypeAdapter[Consultation] = TypeAdapter(Consultation)
 _from_json = JsonReader(Consultation)
+_words_to_json: TypeAdapter[Announcement] = TypeAdapter(Announcement)
+_words_from_json = JsonReader(Announcement)
 
 
 class Consultations:
-    """What is under way for which caller, by the provider's id of the caller's call. All raise StateUnavailable."""
+    """What is under way for which caller, by the provider's id of the caller's call.
+
+    All but what is said to a caller raise StateUnavailable.
+    """
 
     def __init__(self, state: SharedState) -> None:
         self._state = state
@@ -59,6 +68,19 @@ class Consultations:
         for key in _by_provider(call):
             await self._state.take(key)
         await self._note(call, Consultation(announcement))
+
+    async def will_say(self, call: str, sorry: Announcement) -> None:
+        """Note what is said to a caller who cannot come back. Where that fails they hear words for anybody."""
+        with suppress(StateUnavailable):
+            await self._state.note(_words_key(call), _words_to_json.dump_json(sorry).decode(), ttl_ms=_WORDS_KEPT_MS)
+
+    async def sorry_for(self, call: str) -> Announcement:
+        """Return what is said to a caller who cannot come back to their agent; there always is something."""
+        try:
+            noted = await self._state.noted(_words_key(call))
+            return NOBODY_THERE if noted is None else _words_from_json.read(noted)
+        except (StateUnavailable, ValidationError):  # the second: of another version of this program
+            return NOBODY_THERE
 
     async def placed(self, call: str, peer: str) -> None:
         """Note which call it is."""
@@ -109,6 +131,10 @@ def _read(noted: str | None) -> Consultation | None:
 
 def _key(call: str) -> str:
     return f"consultation:{call}"
+
+
+def _words_key(call: str) -> str:
+    return f"sorry:{call}"
 
 
 def _by_provider(call: str) -> tuple[str, str]:

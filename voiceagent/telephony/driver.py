@@ -387,9 +387,11 @@ class SocketLeg:
         """End the leg; with `drain` after everything queued has been heard, or a bounded time."""
         await self._ending.hang_up(drain=drain)
 
-    async def transfer(self, target: str, announcement: Announcement | None = None) -> bool:
+    async def transfer(
+        self, target: str, announcement: Announcement | None = None, *, sorry: Announcement | None = None
+    ) -> bool:
         """Hand the caller over, as `LegEnding.transfer` does."""
-        return await self._ending.transfer(target, announcement)
+        return await self._ending.transfer(target, announcement, sorry)
 
     async def settled(self) -> None:
         """Return when nothing of the leg is left to be asked of its provider, or after a bounded time."""

@@ -197,7 +197,7 @@ class LegEnding:
             _log.warning("call %s is hung up on: its connection is of no use (%s)", call, self._state.end[1])
             await self._ask(control.hang_up(call))
 
-    async def transfer(self, target: str, announcement: Announcement | None) -> bool:
+    async def transfer(self, target: str, announcement: Announcement | None, sorry: Announcement | None) -> bool:
         """Hand the caller over to one of the server's targets, after draining.
 
         The carrier is told by REST, or goes on with its answer document once the socket is closed, and is told there
@@ -209,6 +209,8 @@ class LegEnding:
         if self._features.transfer != "redirect" and control is None:
             raise CallLost(f"{self._features.dialect} cannot hand a caller over")
         handover = Handover(self._transfers.number_of(target), announcement)
+        if sorry is not None:
+            await self._transfers.consultations.will_say(self._state.opened.started.call, sorry)
         if control is not None:
             may_return = await self._transfer_by_rest(control, handover)
         else:
@@ -245,14 +247,25 @@ class LegEnding:
         except BaseException:  # whoever has given up waiting goes on with the call
             await self._transfers.stays(started.call)
             await self._call_off(control, started.call)
+            self._end_what_nobody_else_ends(started.call)
             self._state.speak_again()
             if recorded and not self._state.over:
                 self.record(on=True)
             raise
 
+    def _end_what_nobody_else_ends(self, call: str) -> None:
+        """Hang up on a caller who stays, but with nobody: that our connection broke was taken for their leaving us."""
+        control = self._control(self._features.hang_up)
+        if control is not None and self._state.over and self._state.broken:
+            self._request(self._told(control.hang_up(call)))
+
     async def _say_the_last_words(self) -> None:
         await self._heard_out()
-        if self._state.over and not self._state.broken:
+        self._see_that_they_wait()
+
+    def _see_that_they_wait(self) -> None:
+        """Nobody is called for a caller who has hung up. Raises CallLost."""
+        if self._state.caller_left:
             raise CallLost("the caller has gone")
 
     async def _recording_paused(self) -> bool:
@@ -272,6 +285,7 @@ class LegEnding:
             return
         try:
             await self._ask(control.ring(call, number))
+            self._see_that_they_wait()
             yield
         except BaseException:  # the agent speaks again
             self._request(self._told(control.stop_ringing(call)))
@@ -282,12 +296,15 @@ class LegEnding:
 
     async def _hand_over(self, control: CallControl, started: Started, handover: Handover) -> bool:
         told_by_webhook = self._features.announce == "rest"
+        announcement = handover.announcement
         consulting = told_by_webhook and control.consults
-        if handover.announcement is not None and not consulting:
+        dialled = self._dialled_for(started, handover.number) if consulting else None
+        if announcement is not None and dialled is None:
+            if consulting and announcement.accept is not None:
+                raise CallLost("nobody can be asked whether they take the caller: no number of ours is known")
             self._transfers.cannot_announce(self._features.dialect)
-        dialled = self._dialled_for(started, handover.number)
-        if consulting and handover.announcement is not None and dialled is not None:
-            await self._consult(control, started.call, dialled, handover.announcement)
+        if announcement is not None and dialled is not None:
+            await self._consult(control, started.call, dialled, announcement)
         elif told_by_webhook:
             await self._begin_consultation(started.call, None)
             await control.transfer(started.call, handover.number)
@@ -332,6 +349,7 @@ class LegEnding:
             await self._transfers.consultations.begin(call, announcement)
         except StateUnavailable as exc:
             raise CallLost(f"nobody could be told what has come of the transfer: {exc}") from exc
+        self._see_that_they_wait()
 
     async def _call_off(self, control: CallControl, call: str) -> None:
         """Have nobody put through to a caller who stays, though the provider may have called them by now."""

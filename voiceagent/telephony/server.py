@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
@@ -303,6 +304,9 @@ class MediaServer:
         async with asyncio.TaskGroup() as tasks:
 
             def on_start(started: Started) -> str | None:
+                if admitted.by_name:
+                    tasks.create_task(self._take_by_name(started, admitted, leg, socket))
+                    return None
                 refusal = self._claim(leg, started, admitted)
                 if refusal is None:
                     tasks.create_task(self._take(_incoming(leg, started, admitted), leg, socket))
@@ -360,6 +364,25 @@ class MediaServer:
         for call, newest in list(self._newest.items()):
             if newest is leg:
                 del self._newest[call]
+
+    async def _take_by_name(self, started: Started, admitted: Admission, leg: SocketLeg, socket: LegSocket) -> None:
+        """Take a call that had no token to show: whether it is connected again is noted under its name."""
+        agent, dialect = admitted.agent, leg.features.dialect
+        try:
+            grant = await self._tokens.expected_again(started.call, agent=agent, dialect=dialect)
+        except StateUnavailable as exc:
+            _log.warning("refused a call on leg %s: nobody knows whether it goes on: %s", leg.id, exc)
+            leg.end("no new call is taken")
+            return
+        if leg not in self._legs:  # its caller has gone meanwhile
+            return
+        admitted = replace(admitted, grant=grant)
+        refusal = self._claim(leg, started, admitted)
+        if refusal is None:
+            await self._take(_incoming(leg, started, admitted), leg, socket)
+        else:
+            _log.warning("refused a call on leg %s: %s", leg.id, refusal)
+            leg.end(refusal)
 
     async def _take(self, incoming: IncomingCall, leg: SocketLeg, socket: LegSocket) -> None:
         refusal = None if incoming.again else await self._refusal(incoming)  # who connects again has begun before

@@ -124,8 +124,11 @@ class TelnyxCalls:
         )
 
     async def stop_ringing(self, call: str) -> None:
-        """Stop whatever plays."""
-        await self._command(call, "playback_stop", stop="all")
+        """Stop whatever plays; tried twice, or people would hear it beneath each other for a minute and a half."""
+        try:
+            await self._command(call, "playback_stop", stop="all")
+        except CallLost:
+            await self._command(call, "playback_stop", stop="all")
 
     @property
     def consults(self) -> bool:
@@ -137,15 +140,17 @@ class TelnyxCalls:
         return await self._dial(dialled, client_state=_state_for(call), link_to=call, timeout_secs=RING_S)
 
     async def speak(self, call: str, said: Announcement, *, client_state: str | None = None) -> None:
-        """Say something in Telnyx' own voice; `call.speak.ended` follows."""
+        """Say something in Telnyx' own voice, once to each; `call.speak.ended` follows."""
         state = {} if client_state is None else {"client_state": client_state}
-        await self._command(call, "speak", payload=said.text, language=said.locale, voice="female", **state)
+        words = {"payload": said.text, "language": said.locale, "voice": "female"}
+        await self._command(call, "speak", command_id="speak", **words, **state)
 
     async def ask(self, call: str, said: Announcement, question: str) -> None:
-        """Say something, and wait for one key; `call.gather.ended` follows."""
+        """Say something, and wait for one key, once of each; `call.gather.ended` follows."""
         await self._command(
             call,
             "gather_using_speak",
+            command_id="ask",
             payload=f"{said.text} {question}",
             language=said.locale,
             voice="female",

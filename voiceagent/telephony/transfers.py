@@ -90,6 +90,8 @@ class Transfers:
         try:
             if handover.announcement is not None:
                 await self.consultations.begin(call, handover.announcement)
+            else:  # what came of an earlier one says nothing of whoever is dialled now
+                await self.consultations.end(call)
             await self._state.note(_key(call), _to_json.dump_json(handover).decode(), ttl_ms=within_ms)
         except StateUnavailable as exc:
             raise CallLost(f"nobody can be told where the caller is to go: {exc}") from exc
