@@ -246,6 +246,25 @@ def test_what_is_kept_is_for_its_owner_alone(author: Author) -> None:
         author.kept.flow("0123")
 
 
+def test_code_that_was_put_in_the_place_of_a_version_is_not_run(author: Author) -> None:
+    journal = record(author)
+    version = changed_in(journal).version
+    ran = author.journals / "ran"
+    kept = author.journals / "agents" / version / "phases" / "shop" / "words.py"
+    kept.write_text(f"open({str(ran)!r}, 'w').close()\n" + kept.read_text())
+    with pytest.raises(JournalError, match=f"is not version {version} of the agent any more"):
+        author.kept.flow(version)
+    assert not ran.exists()
+
+
+def test_a_version_of_another_user_is_not_run(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = changed_in(record(author)).version
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+    with pytest.raises(JournalError, match="belongs to another user"):
+        author.kept.flow(version)
+
+
 # --- what is told to whoever speaks and does ---
 
 
