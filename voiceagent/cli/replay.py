@@ -63,7 +63,7 @@ def replay(
 
 
 def _require_none_kept(recorded: Journal, kept: KeptVersions, *, until: int | None) -> None:
-    """What lies beside a journal that somebody has sent is a stranger's code: whoever replays says whether to run it."""
+    """What lies beside a journal that somebody has sent is a stranger's code: whoever replays says if it is run."""
     for number, event in changes_of_agent(recorded, until=until):
         if kept.has(event.version):
             raise JournalError(
