@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,8 @@ from voiceagent.core.state import Inherited
 from voiceagent.devices.keyboard import KeyboardLeg, TypedRecognizer, TypedVoiceActivity
 from voiceagent.errors import JournalError, PhaseError
 from voiceagent.ports import Engines, ReplyModel, ReplyPiece
-from voiceagent.runtime.agent_versions import KeptVersions
+from voiceagent.runtime import reloading
+from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.clock import SystemClock
@@ -166,6 +167,68 @@ def test_a_script_that_is_written_meanwhile_is_no_part_of_the_agent(author: Auth
     author.writes("silence.call.yaml", "agent: shop\n")
     author.prompt.write_text("Be brief.")
     assert author.taken().files == ("prompts/shop/help.md",)
+
+
+def test_a_folder_that_goes_while_it_is_looked_into_is_looked_into_again(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([FileNotFoundError(2, "No such file or directory")])
+
+    def goes_once(folder: Path) -> Iterator[tuple[str, Path]]:
+        if (gone := next(looks, None)) is not None:
+            raise gone
+        return files_of(folder)
+
+    monkeypatch.setattr(reloading, "files_of", goes_once)
+    author.prompt.write_text("Be brief.")
+    assert author.taken().files == ("prompts/shop/help.md",)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_not_before_it_was_looked_at_twice(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def refused(folder: Path) -> AgentFiles:
+        nonlocal reads
+        reads += 1
+        raise PermissionError(13, "Permission denied", str(author.prompt))
+
+    monkeypatch.setattr(reloading, "read_files", refused)
+    author.prompt.write_text("Be brief.")
+    assert author.saved() == NotTaken((f"{author.prompt}: it cannot be read: Permission denied",))
+    assert reads == 2
+    monkeypatch.undo()
+    author.prompt.write_text("Be very brief.")
+    assert author.taken().files == ("prompts/shop/help.md",)
+
+
+def test_whatever_breaks_over_a_save_is_told_and_the_next_one_is_taken(author: Author) -> None:
+    def refuse_once(flow: Flow) -> None:
+        if flow.prompts["shop/help.md"].static == "Be brief.":
+            raise RuntimeError("nobody has thought of that")
+
+    following = Reloading(author.agent, author.flow, kept=author.kept, clock=AtOnce(), require=refuse_once)
+    told: list[Saved] = []
+
+    async def two_saves() -> None:
+        news = asyncio.Event()
+
+        def tell(saved: Saved) -> None:
+            told.append(saved)
+            news.set()
+
+        async with following.following(lambda _flow, _event: True, tell), asyncio.timeout(20):
+            for text in ("Be brief.", "Be very brief."):
+                await asyncio.to_thread(author.prompt.write_text, text)
+                await news.wait()
+                news.clear()
+
+    asyncio.run(two_saves())
+    refused, taken = told
+    assert isinstance(refused, NotTaken)
+    assert "RuntimeError: nobody has thought of that" in refused.reasons[0]
+    assert isinstance(taken, NewVersion)
 
 
 # --- the record ---

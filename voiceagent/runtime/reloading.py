@@ -6,6 +6,7 @@ For development only, whatever the caller's device is: on the telephone a call k
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from voiceagent.core.events import AgentChanged
 from voiceagent.errors import OperatorError, PhaseError
+from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of, read_files
 from voiceagent.runtime.loader import agent_folder, load_flow
@@ -22,6 +24,7 @@ from voiceagent.spec.verify import verify
 
 __all__ = ["NewVersion", "NotTaken", "Reloading", "Saved"]
 
+_log = logging.getLogger(__name__)
 _LOOKS_EVERY_MS = 300
 _WRITTEN_WITHIN_MS = 100
 """Editors write a file in several steps, and several files one after the other."""
@@ -74,7 +77,9 @@ class Reloading:
         self._kept = kept
         self._clock = clock
         self._require = require
-        self._stamps = self._now()
+        self._stamps = self._now() or {}
+        self._unread: _Stamps | None = None
+        """What was seen when a file could not be read."""
         self._files = read_files(self._folder)
         kept.keep(self._files)
 
@@ -93,11 +98,15 @@ class Reloading:
     async def follow(self, take: Callable[[Flow, AgentChanged], bool], tell: Callable[[Saved], None]) -> None:
         """Have every change taken and told, until this is cancelled; `take` says whether the call has begun."""
         while True:
-            saved = await self.next()
-            if isinstance(saved, NewVersion):
-                while not take(saved.flow, saved.event):
-                    await self._clock.sleep(_LOOKS_EVERY_MS)
-            tell(saved)
+            try:
+                saved = await self.next()
+                if isinstance(saved, NewVersion):
+                    while not take(saved.flow, saved.event):
+                        await self._clock.sleep(_LOOKS_EVERY_MS)
+                tell(saved)
+            except Exception as exc:  # noqa: BLE001 - an author's code may raise anything, and saves again
+                log_failure(_log, exc, "what was saved could not be taken")
+                tell(NotTaken((f"{self._folder}: it could not be taken: {type(exc).__name__}: {exc}",)))
 
     async def next(self) -> Saved:
         """Return what comes of the next change that makes a difference.
@@ -107,13 +116,19 @@ class Reloading:
         while True:
             await self._clock.sleep(_LOOKS_EVERY_MS)
             stamps = await asyncio.to_thread(self._now)
-            if stamps == self._stamps:
+            if stamps is None or stamps == self._stamps:
                 continue
             await self._clock.sleep(_WRITTEN_WITHIN_MS)
             if await asyncio.to_thread(self._now) != stamps:
                 continue
             self._stamps = stamps
-            saved = await asyncio.to_thread(self._saved)
+            try:
+                saved = await asyncio.to_thread(self._saved)
+            except OSError as exc:
+                if self._unread != stamps:  # gone in between, as editors do it: with the next look it is seen again
+                    self._stamps, self._unread = {}, stamps
+                    continue
+                saved = NotTaken((f"{exc.filename or self._folder}: it cannot be read: {exc.strerror}",))
             if saved is not None:
                 return saved
 
@@ -127,8 +142,6 @@ class Reloading:
                 return None  # it goes on being written: that is seen with the next look
         except PhaseError as exc:
             return NotTaken((str(exc),))
-        except OSError:
-            return None  # gone in between, as editors do it
         reasons = (*(str(found) for found in verify(flow) if found.severity == "error"), *self._for_good(flow))
         if reasons:
             return NotTaken(reasons)
@@ -158,12 +171,13 @@ class Reloading:
             if before != after
         ]
 
-    def _now(self) -> _Stamps:
+    def _now(self) -> _Stamps | None:
+        """Return what the files look like; None where one of them, or a folder, goes in this moment."""
         stamps: _Stamps = {}
-        for name, file in files_of(self._folder):
-            try:
+        try:
+            for name, file in files_of(self._folder):
                 found = file.stat()
-            except OSError:
-                continue
-            stamps[name] = (found.st_mtime_ns, found.st_size, found.st_ino)
+                stamps[name] = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except OSError:
+            return None
         return stamps
