@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from voiceagent.devices.keyboard import KeyboardLeg, TypedRecognizer, TypedVoice
 from voiceagent.errors import JournalError, PhaseError
 from voiceagent.ports import Engines, ReplyModel, ReplyPiece
 from voiceagent.runtime import reloading
-from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of
+from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of, read_files
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.clock import SystemClock
@@ -299,6 +300,24 @@ def test_a_call_whose_agent_was_changed_is_neither_gone_on_with_nor_promoted(aut
         fold(journal, author.flow)
     with pytest.raises(JournalError, match="was changed in this call, by event 4"):
         promoted(journal, author.flow, agent="shop")
+
+
+def test_a_version_that_another_call_keeps_in_the_same_moment_is_kept(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author.prompt.write_text("Be brief.")
+    files = read_files(author.agent)
+    make = tempfile.mkdtemp
+
+    def meanwhile(dir: Path, prefix: str) -> str:  # noqa: A002 - as it is called
+        monkeypatch.undo()
+        KeptVersions(author.journals).keep(files)
+        return make(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", meanwhile)
+    author.kept.keep(files)
+    assert author.kept.has(files.version)
+    assert list((author.journals / "agents").glob(".new-*")) == []
 
 
 def test_what_is_kept_is_for_its_owner_alone(author: Author) -> None:

@@ -82,7 +82,7 @@ class KeptVersions:
             try:
                 for name, content in files.contents.items():
                     _write(made / name, content)
-                made.rename(place)
+                _into_place(made, place)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
         except OSError as exc:
@@ -114,6 +114,14 @@ class KeptVersions:
             raise JournalError(f"version {version} of the agent cannot be read: {exc.strerror}") from exc
         except PhaseError as exc:
             raise JournalError(f"version {version} of the agent cannot be loaded: {exc}") from exc
+
+
+def _into_place(made: Path, place: Path) -> None:
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.is_dir():  # else another call of the same agent has kept this version meanwhile
+            raise
 
 
 def _write(file: Path, content: bytes) -> None:
