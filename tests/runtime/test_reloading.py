@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.ears import Ears
+from voiceagent.runtime.fresh_modules import PREFIX
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import Journal, encode_header, header_of, parse_journal
 from voiceagent.runtime.loader import load_flow
@@ -162,6 +164,16 @@ def test_another_language_is_for_the_next_call(author: Author) -> None:
     wrong = author.saved()
     assert isinstance(wrong, NotTaken)
     assert "the flow's locale was 'en-US' and is 'en-GB': it holds for the next call" in wrong.reasons[0]
+
+
+def test_of_what_is_not_taken_no_module_is_kept(author: Author) -> None:
+    before = set(sys.modules)
+    author.writes("__init__.py", FLOW.replace('to="goodbye"', 'to="godbye"'))
+    assert isinstance(author.saved(), NotTaken)
+    author.writes("__init__.py", FLOW)
+    author.prompt.write_bytes(b"\xff")
+    assert isinstance(author.saved(), NotTaken)
+    assert {name for name in sys.modules if name.startswith(PREFIX)} <= before
 
 
 def test_a_script_that_is_written_meanwhile_is_no_part_of_the_agent(author: Author) -> None:

@@ -17,7 +17,7 @@ from voiceagent.errors import OperatorError, PhaseError
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of, read_files
-from voiceagent.runtime.loader import agent_folder, load_flow
+from voiceagent.runtime.loader import agent_folder, load_on_trial
 from voiceagent.spec.difference import Change, differences
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.verify import verify
@@ -137,11 +137,20 @@ class Reloading:
             files = read_files(self._folder)
             if files.version == self._files.version:
                 return None
-            flow = load_flow(self._folder)
-            if read_files(self._folder).version != files.version:
-                return None  # it goes on being written: that is seen with the next look
+            flow, forget = load_on_trial(self._folder)
         except PhaseError as exc:
             return NotTaken((str(exc),))
+        taken = None
+        try:
+            taken = self._passed(flow, files)
+        finally:
+            if not isinstance(taken, NewVersion):
+                forget()
+        return taken
+
+    def _passed(self, flow: Flow, files: AgentFiles) -> Saved | None:
+        if read_files(self._folder).version != files.version:
+            return None  # it goes on being written: that is seen with the next look
         reasons = (*(str(found) for found in verify(flow) if found.severity == "error"), *self._for_good(flow))
         if reasons:
             return NotTaken(reasons)
