@@ -7,6 +7,7 @@ import os
 import py_compile
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -164,6 +165,41 @@ def test_another_language_is_for_the_next_call(author: Author) -> None:
     wrong = author.saved()
     assert isinstance(wrong, NotTaken)
     assert "the flow's locale was 'en-US' and is 'en-GB': it holds for the next call" in wrong.reasons[0]
+
+
+@pytest.fixture
+def slow(author: Author, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file for which the module that is saved waits while it is imported."""
+    go_on = author.journals / "go-on"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go_on)!r}).exists():\n    time.sleep(0.01)\n"
+    author.writes("words.py", f'{waits}GREETING = "Hello 2."\nMORE = "More 1."\n')
+    monkeypatch.setattr(reloading, "_LOADED_WITHIN_MS", 1)
+    yield go_on
+    go_on.touch()
+    for thread in threading.enumerate():
+        if thread.name == "reloading":
+            thread.join(20)
+
+
+@pytest.mark.timeout(40)
+def test_a_module_that_does_not_return_does_not_keep_the_call_from_ending(author: Author, slow: Path) -> None:
+    saved = author.saved()
+    assert isinstance(saved, NotTaken)
+    assert "it is still being loaded" in saved.reasons[0]
+    assert not slow.exists(), "the call was over before"
+
+
+@pytest.mark.timeout(40)
+def test_what_takes_its_time_is_taken_when_it_is_loaded(author: Author, slow: Path) -> None:
+    async def both() -> tuple[Saved, Saved]:
+        first = await author.reloading.next()
+        await asyncio.to_thread(slow.touch)
+        return first, await author.reloading.next()
+
+    waiting, taken = asyncio.run(both())
+    assert isinstance(waiting, NotTaken)
+    assert isinstance(taken, NewVersion)
+    assert [change.after for change in taken.changes] == ["Hello 2."]
 
 
 def test_of_what_is_not_taken_no_module_is_kept(author: Author) -> None:

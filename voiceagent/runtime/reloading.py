@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from voiceagent.core.events import AgentChanged
 from voiceagent.errors import OperatorError, PhaseError
+from voiceagent.in_time import within
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of, read_files
@@ -28,8 +31,14 @@ _log = logging.getLogger(__name__)
 _LOOKS_EVERY_MS = 300
 _WRITTEN_WITHIN_MS = 100
 """Editors write a file in several steps, and several files one after the other."""
+_LOADED_WITHIN_MS = 5_000
+_STILL_LOADING = (
+    "it is still being loaded, and taken when that is done; what a module does while it is imported takes its time, "
+    "and if it never ends no other save is seen in this call"
+)
 _FOR_THE_NEXT_CALL = "it holds for the next call; this one goes on as it was"
 
+T = TypeVar("T")
 _Stamps = dict[str, tuple[int, int, int]]
 
 
@@ -80,6 +89,9 @@ class Reloading:
         self._stamps = self._now() or {}
         self._unread: _Stamps | None = None
         """What was seen when a file could not be read."""
+        self._loading: asyncio.Future[Saved | None] | None = None
+        """What comes of the last save."""
+        self._told_to_wait = False
         self._files = read_files(self._folder)
         kept.keep(self._files)
 
@@ -109,28 +121,48 @@ class Reloading:
                 tell(NotTaken((f"{self._folder}: it could not be taken: {type(exc).__name__}: {exc}",)))
 
     async def next(self) -> Saved:
-        """Return what comes of the next change that makes a difference.
+        """Return what comes of the next change that makes a difference, or that it is still waited for.
 
-        All in a thread: an author's modules and disks may take their time, and somebody may be speaking.
+        All in threads: an author's modules and disks may take their time, and somebody may be speaking.
         """
         while True:
+            if self._loading is None:
+                await self._change()
+                self._loading, self._told_to_wait = _aside(self._saved), False
+            saved = await self._loaded(self._loading)
+            if saved is not None:
+                return saved
+
+    async def _change(self) -> None:
+        """Wait until something has been saved, and nothing more is being written."""
+        while True:
             await self._clock.sleep(_LOOKS_EVERY_MS)
-            stamps = await asyncio.to_thread(self._now)
+            stamps = await _aside(self._now)
             if stamps is None or stamps == self._stamps:
                 continue
             await self._clock.sleep(_WRITTEN_WITHIN_MS)
-            if await asyncio.to_thread(self._now) != stamps:
-                continue
-            self._stamps = stamps
+            if await _aside(self._now) == stamps:
+                self._stamps = stamps
+                return
+
+    async def _loaded(self, loading: asyncio.Future[Saved | None]) -> Saved | None:
+        if self._told_to_wait:
+            await asyncio.wait((loading,))
+        else:
             try:
-                saved = await asyncio.to_thread(self._saved)
-            except OSError as exc:
-                if self._unread != stamps:  # gone in between, as editors do it: with the next look it is seen again
-                    self._stamps, self._unread = {}, stamps
-                    continue
-                saved = NotTaken((f"{exc.filename or self._folder}: it cannot be read: {exc.strerror}",))
-            if saved is not None:
-                return saved
+                async with within(_LOADED_WITHIN_MS, self._clock):
+                    await asyncio.wait((loading,))
+            except TimeoutError:
+                self._told_to_wait = True
+                return NotTaken((f"{self._folder}: {_STILL_LOADING}",))
+        self._loading = None
+        try:
+            return loading.result()
+        except OSError as exc:
+            if self._unread != self._stamps:  # gone in between, as editors do it: with the next look it is seen again
+                self._unread, self._stamps = self._stamps, {}
+                return None
+            return NotTaken((f"{exc.filename or self._folder}: it cannot be read: {exc.strerror}",))
 
     def _saved(self) -> Saved | None:
         try:
@@ -190,3 +222,29 @@ class Reloading:
         except OSError:
             return None
         return stamps
+
+
+def _aside(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Do this in a thread that nobody waits for when the call is over: an author's module may never return."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, failure: Exception | None) -> None:
+        if done.done():
+            return  # nobody waits for it any more
+        if failure is not None:
+            done.set_exception(failure)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as exc:  # noqa: BLE001 - whoever waits for it is told
+            failure = exc
+        with suppress(RuntimeError):  # the call is over, and so is its loop
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="reloading", daemon=True).start()
+    return done
