@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -43,6 +43,7 @@ __all__ = [
     "ModelReplyText",
     "ModelToolRequested",
     "OfferedTool",
+    "PerhapsUnable",
     "RecognizerEngine",
     "RecognizerHandle",
     "RecordedCall",
@@ -216,6 +217,16 @@ class SynthesizerHandle(Protocol):
 
     def close(self) -> None:
         """Forget this call."""
+        ...
+
+
+@runtime_checkable
+class PerhapsUnable(Protocol):
+    """A recognizer's or a synthesizer's handle that was opened although there may be nothing behind it."""
+
+    @property
+    def unable(self) -> str | None:
+        """Why nothing can be heard or said with it; None where it can."""
         ...
 
 

@@ -40,7 +40,10 @@ def test_a_phase_a_prompt_and_a_tool_are_changed_in_mid_call(workshop: Path, voi
     chat.until("you      ").types("/phase\n").until("in ten words")
     chat.types("\x04")
     (journal,) = chat.ends().journals
-    code, said, complained = voiceagent("replay", str(journal), "--agent", "workshop")
+    code, _, complained = voiceagent("replay", str(journal), "--agent", "workshop")
+    assert code == 1
+    assert "`--kept-versions` replays it" in complained
+    code, said, complained = voiceagent("replay", str(journal), "--agent", "workshop", "--kept-versions")
     assert (code, complained) == (0, ""), said
     assert "byte for byte" in said
     code, said, _ = voiceagent("inspect", str(journal))

@@ -202,6 +202,8 @@ def test_where_an_engine_has_not_got_the_language_nothing_has_changed_and_the_ca
     in_spanish(placed)
     assert placed.conversation.phase == "greeting"
     assert "I am sorry, something went wrong on my side." in placed.heard
-    assert [problem.what for problem in placed.record.effects(fx.ReportProblem)] == ["swap failed"]
+    assert "Un momento, por favor." not in placed.heard, "nobody can say that"
+    problems = [problem.what for problem in placed.record.effects(fx.ReportProblem)]
+    assert problems == ["swap failed", "speech failed"]
     placed.hangs_up()
     placed.assert_replays()

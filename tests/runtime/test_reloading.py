@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
-from collections.abc import AsyncIterator
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +23,13 @@ from voiceagent.core.state import Inherited
 from voiceagent.devices.keyboard import KeyboardLeg, TypedRecognizer, TypedVoiceActivity
 from voiceagent.errors import JournalError, PhaseError
 from voiceagent.ports import Engines, ReplyModel, ReplyPiece
-from voiceagent.runtime.agent_versions import KeptVersions
+from voiceagent.runtime import reloading
+from voiceagent.runtime.agent_versions import AgentFiles, KeptVersions, files_of, read_files
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.ears import Ears
+from voiceagent.runtime.fresh_modules import PREFIX
 from voiceagent.runtime.inspection import inspect_journal
 from voiceagent.runtime.journal_file import Journal, encode_header, header_of, parse_journal
 from voiceagent.runtime.loader import load_flow
@@ -162,10 +167,117 @@ def test_another_language_is_for_the_next_call(author: Author) -> None:
     assert "the flow's locale was 'en-US' and is 'en-GB': it holds for the next call" in wrong.reasons[0]
 
 
+@pytest.fixture
+def slow(author: Author, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file for which the module that is saved waits while it is imported."""
+    go_on = author.journals / "go-on"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go_on)!r}).exists():\n    time.sleep(0.01)\n"
+    author.writes("words.py", f'{waits}GREETING = "Hello 2."\nMORE = "More 1."\n')
+    monkeypatch.setattr(reloading, "_LOADED_WITHIN_MS", 1)
+    yield go_on
+    go_on.touch()
+    for thread in threading.enumerate():
+        if thread.name == "reloading":
+            thread.join(20)
+
+
+@pytest.mark.timeout(40)
+def test_a_module_that_does_not_return_does_not_keep_the_call_from_ending(author: Author, slow: Path) -> None:
+    saved = author.saved()
+    assert isinstance(saved, NotTaken)
+    assert "it is still being loaded" in saved.reasons[0]
+    assert not slow.exists(), "the call was over before"
+
+
+@pytest.mark.timeout(40)
+def test_what_takes_its_time_is_taken_when_it_is_loaded(author: Author, slow: Path) -> None:
+    async def both() -> tuple[Saved, Saved]:
+        first = await author.reloading.next()
+        await asyncio.to_thread(slow.touch)
+        return first, await author.reloading.next()
+
+    waiting, taken = asyncio.run(both())
+    assert isinstance(waiting, NotTaken)
+    assert isinstance(taken, NewVersion)
+    assert [change.after for change in taken.changes] == ["Hello 2."]
+
+
+def test_of_what_is_not_taken_no_module_is_kept(author: Author) -> None:
+    before = set(sys.modules)
+    author.writes("__init__.py", FLOW.replace('to="goodbye"', 'to="godbye"'))
+    assert isinstance(author.saved(), NotTaken)
+    author.writes("__init__.py", FLOW)
+    author.prompt.write_bytes(b"\xff")
+    assert isinstance(author.saved(), NotTaken)
+    assert {name for name in sys.modules if name.startswith(PREFIX)} <= before
+
+
 def test_a_script_that_is_written_meanwhile_is_no_part_of_the_agent(author: Author) -> None:
     author.writes("silence.call.yaml", "agent: shop\n")
     author.prompt.write_text("Be brief.")
     assert author.taken().files == ("prompts/shop/help.md",)
+
+
+def test_a_folder_that_goes_while_it_is_looked_into_is_looked_into_again(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([FileNotFoundError(2, "No such file or directory")])
+
+    def goes_once(folder: Path) -> Iterator[tuple[str, Path]]:
+        if (gone := next(looks, None)) is not None:
+            raise gone
+        return files_of(folder)
+
+    monkeypatch.setattr(reloading, "files_of", goes_once)
+    author.prompt.write_text("Be brief.")
+    assert author.taken().files == ("prompts/shop/help.md",)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_not_before_it_was_looked_at_twice(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def refused(folder: Path) -> AgentFiles:
+        nonlocal reads
+        reads += 1
+        raise PermissionError(13, "Permission denied", str(author.prompt))
+
+    monkeypatch.setattr(reloading, "read_files", refused)
+    author.prompt.write_text("Be brief.")
+    assert author.saved() == NotTaken((f"{author.prompt}: it cannot be read: Permission denied",))
+    assert reads == 2
+    monkeypatch.undo()
+    author.prompt.write_text("Be very brief.")
+    assert author.taken().files == ("prompts/shop/help.md",)
+
+
+def test_whatever_breaks_over_a_save_is_told_and_the_next_one_is_taken(author: Author) -> None:
+    def refuse_once(flow: Flow) -> None:
+        if flow.prompts["shop/help.md"].static == "Be brief.":
+            raise RuntimeError("nobody has thought of that")
+
+    following = Reloading(author.agent, author.flow, kept=author.kept, clock=AtOnce(), require=refuse_once)
+    told: list[Saved] = []
+
+    async def two_saves() -> None:
+        news = asyncio.Event()
+
+        def tell(saved: Saved) -> None:
+            told.append(saved)
+            news.set()
+
+        async with following.following(lambda _flow, _event: True, tell), asyncio.timeout(20):
+            for text in ("Be brief.", "Be very brief."):
+                await asyncio.to_thread(author.prompt.write_text, text)
+                await news.wait()
+                news.clear()
+
+    asyncio.run(two_saves())
+    refused, taken = told
+    assert isinstance(refused, NotTaken)
+    assert "RuntimeError: nobody has thought of that" in refused.reasons[0]
+    assert isinstance(taken, NewVersion)
 
 
 # --- the record ---
@@ -238,12 +350,49 @@ def test_a_call_whose_agent_was_changed_is_neither_gone_on_with_nor_promoted(aut
         promoted(journal, author.flow, agent="shop")
 
 
+def test_a_version_that_another_call_keeps_in_the_same_moment_is_kept(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author.prompt.write_text("Be brief.")
+    files = read_files(author.agent)
+    make = tempfile.mkdtemp
+
+    def meanwhile(dir: Path, prefix: str) -> str:  # noqa: A002 - as it is called
+        monkeypatch.undo()
+        KeptVersions(author.journals).keep(files)
+        return make(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", meanwhile)
+    author.kept.keep(files)
+    assert author.kept.has(files.version)
+    assert list((author.journals / "agents").glob(".new-*")) == []
+
+
 def test_what_is_kept_is_for_its_owner_alone(author: Author) -> None:
     kept = [path for path in (author.journals / "agents").rglob("*") if path.is_file()]
     assert {path.name for path in kept} == {"__init__.py", "words.py", "help.md"}
     assert {path.stat().st_mode & 0o077 for path in kept} == {0}
     with pytest.raises(JournalError, match="version 0123 of the agent is not kept in"):
         author.kept.flow("0123")
+
+
+def test_code_that_was_put_in_the_place_of_a_version_is_not_run(author: Author) -> None:
+    journal = record(author)
+    version = changed_in(journal).version
+    ran = author.journals / "ran"
+    kept = author.journals / "agents" / version / "phases" / "shop" / "words.py"
+    kept.write_text(f"open({str(ran)!r}, 'w').close()\n" + kept.read_text())
+    with pytest.raises(JournalError, match=f"is not version {version} of the agent any more"):
+        author.kept.flow(version)
+    assert not ran.exists()
+
+
+def test_a_version_of_another_user_is_not_run(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = changed_in(record(author)).version
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+    with pytest.raises(JournalError, match="belongs to another user"):
+        author.kept.flow(version)
 
 
 # --- what is told to whoever speaks and does ---

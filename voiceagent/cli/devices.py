@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from voiceagent.cli.plain_console import plain_console
 from voiceagent.cli.talking.dashboard import meter
 from voiceagent.cli.talking.sound import INPUT, OUTPUT, opened_sound, without_sound
 from voiceagent.devices.echo import EchoHeard
@@ -61,7 +62,7 @@ def devices(
         audio = PortAudio()
         found = audio.devices()
         audio.close()
-        console = Console()
+        console = plain_console()
         if not as_json:
             _list(console, found)
         missing = _missing(found)

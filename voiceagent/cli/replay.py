@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from voiceagent.core.conversation import Conversation
+from voiceagent.errors import JournalError
 from voiceagent.runtime.agent_versions import KeptVersions
 from voiceagent.runtime.journal_file import Journal, read_journal
 from voiceagent.runtime.loader import load_flow
@@ -28,20 +29,25 @@ def replay(
     until: Annotated[
         int | None, typer.Option(min=1, help="Stop after this event, counted from 1, and tell how the call stands.")
     ] = None,
+    kept_versions: Annotated[  # noqa: FBT002 - how Typer declares a flag
+        bool, typer.Option("--kept-versions", help="Run the code of the versions that are kept beside the journal.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what came of it for machines.")] = False,  # noqa: FBT002 - how Typer declares a flag
 ) -> None:
     """Replay a call, byte for byte, and print the first difference where the effects are not the same.
 
     A call in which the agent was changed (`chat --reload`) is replayed by the versions that were kept beside its
-    journal.
+    journal, with --kept-versions: their code is run, so say it of your own journals only.
 
     Exit code 0: they are the same. 1: they are not, or the agent is not the one of the call.
 
     Example, after `make demo`: voiceagent replay demo-output/<call>/journal.jsonl --agent bank --until 40
     """
     recorded = read_journal(journal)
-    changed = [event for _, event in changes_of_agent(recorded)]
     kept = KeptVersions(journal.parent)
+    if not kept_versions:
+        _require_none_kept(recorded, kept, until=until)
+    changed = [event for _, event in changes_of_agent(recorded)] if kept_versions else []
     begun_with = changed[0].before if changed and not other_flow else ""
     flow = kept.flow(begun_with) if kept.has(begun_with) else load_flow(agent)
     versions = {event.version: kept.flow(event.version) for event in changed if kept.has(event.version)}
@@ -54,6 +60,16 @@ def replay(
         _tell(recorded, result, other_flow=other_flow, until=until)
     if not result.same:
         raise typer.Exit(1)
+
+
+def _require_none_kept(recorded: Journal, kept: KeptVersions, *, until: int | None) -> None:
+    """What lies beside a journal that somebody has sent is a stranger's code: whoever replays says if it is run."""
+    for number, event in changes_of_agent(recorded, until=until):
+        if kept.has(event.version):
+            raise JournalError(
+                f"the agent was changed in this call, by event {number}: `--kept-versions` replays it by the versions "
+                "that are kept beside the journal, and runs their code; do so if they are your own"
+            )
 
 
 def _plain(recorded: Journal, result: ReplayResult) -> dict[str, object]:

@@ -20,6 +20,7 @@ from voiceagent.cli.agents import checked_flow, require_spoken, tools_that_want_
 from voiceagent.cli.call_lines import CallLines
 from voiceagent.cli.folders import require_writable
 from voiceagent.cli.interrupts import on_interrupts
+from voiceagent.cli.plain_console import plain_console
 from voiceagent.cli.serving_options import ServingOptions, with_serving_options
 from voiceagent.cli.synthetic_call import problems_of
 from voiceagent.cli.talking.dashboard import Dashboard
@@ -122,7 +123,7 @@ def talk_to(
     require_spoken(flow, settings.engines)
     require_writable(settings.journals)
     read_zone(settings.time_zone)
-    console = Console()
+    console = plain_console()
     call = CallId(f"talk-{secrets.token_hex(6)}")
     gone = asyncio.run(
         _talk(flow, call, name=name, settings=settings, devices=devices, console=console, reloading=reloading)

@@ -208,6 +208,12 @@ class AgentSpeech:
         spoken.broken = True
         return spoken if news else None
 
+    def excused(self) -> None:
+        """An apology is about to be said: for what is only about to be said, and cannot be, it is one as well."""
+        for spoken in self.unfinished:
+            if spoken.kind == "said" and spoken.unbegun:
+                spoken.broken = True
+
     def started(self, utterance: UtteranceId, at_ms: int) -> Spoken | None:
         """The first sound was heard; None where that utterance is over or was heard before."""
         spoken = self._utterances.get(utterance)

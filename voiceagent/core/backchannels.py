@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from voiceagent.core import events as ev
 from voiceagent.core.desks import Desks
-from voiceagent.core.effects import NoteDecision, Speak
+from voiceagent.core.effects import NoteDecision, Speak, StopPlayout
 from voiceagent.core.ids import UtteranceId
 
 __all__ = ["Backchannels"]
@@ -35,6 +36,32 @@ class Backchannels:
         """Beginning of the last pause that was decided about."""
         self._said_ms: int | None = None
         self._count = 0
+        self._saying_now: UtteranceId | None = None
+        """What is on its way to the ear."""
+        self._has_begun = False
+        """Some of it has been heard."""
+
+    @property
+    def audible(self) -> bool:
+        """Whether one is being played, or about to be: where the line has an echo, that is no voice of the caller's."""
+        return self._saying_now is not None
+
+    def caller_goes_on(self) -> None:
+        """The pause is over: what has not begun to sound in it would fall into their words."""
+        if self._saying_now is not None and not self._has_begun and not self._saying.speech.busy:
+            self._out.emit(StopPlayout())
+
+    def played(self, event: ev.PlayoutStarted | ev.PlayoutReached | ev.PlayoutStopped) -> None:
+        """Something is heard, or is over."""
+        if event.utterance != self._saying_now:
+            return
+        self._has_begun = True
+        if not isinstance(event, ev.PlayoutStarted):
+            self.line_lost()
+
+    def line_lost(self) -> None:
+        """Nobody tells any more how it went on."""
+        self._saying_now = None
 
     def deadline_ms(self) -> int | None:
         """When to decide about the pause that the caller makes; None where there is nothing to decide."""
@@ -55,7 +82,8 @@ class Backchannels:
         self._count += 1
         self._said_ms = now_ms
         self._out.emit(NoteDecision("backchannel", "the caller goes on telling", now_ms - paused_ms))
-        self._out.emit(Speak(UtteranceId(f"b{self._count}"), 0, phrase, "backchannel", last=True))
+        self._saying_now, self._has_begun = UtteranceId(f"b{self._count}"), False
+        self._out.emit(Speak(self._saying_now, 0, phrase, "backchannel", last=True))
 
     def _pause(self) -> int | None:
         """When the caller has paused within something long; None where they have not, or the agent is to be silent."""

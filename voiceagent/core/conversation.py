@@ -84,7 +84,7 @@ class Conversation:
     @property
     def agent_is_audible(self) -> bool:
         """Whether something that the agent says is being played to the caller."""
-        return bool(self._saying.speech.sounding)
+        return bool(self._saying.speech.sounding) or self._backchannels.audible
 
     @property
     def deadline_ms(self) -> int | None:
@@ -184,6 +184,7 @@ class Conversation:
                 self._leg_lost(event)
             case ev.CallResumed():
                 self._ahead.drop()
+                self._backchannels.line_lost()
                 self._resuming.folded()
             case ev.HandedOver(target):
                 self._handed_over(target)
@@ -192,6 +193,8 @@ class Conversation:
             case ev.CallEnded():
                 self._call_ended()
             case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.TranscriptPartial() | ev.TranscriptFinal():
+                if isinstance(event, ev.CallerStartedSpeaking):
+                    self._backchannels.caller_goes_on()
                 self._listening.heard(event)
                 self._answering.heard(event)
             case ev.ToneHeard():
@@ -297,6 +300,7 @@ class Conversation:
         if event.leg not in self.state.legs:
             return
         del self.state.legs[event.leg]
+        self._backchannels.line_lost()
         if self.state.legs:
             return
         if event.may_return and not self.state.closing:
@@ -337,6 +341,7 @@ class Conversation:
 
     def _playout(self, event: ev.PlayoutStarted | ev.PlayoutReached | ev.PlayoutStopped) -> None:
         saying = self._saying
+        self._backchannels.played(event)
         match event:
             case ev.PlayoutStarted(utterance, at_ms):
                 spoken = saying.speech.started(utterance, at_ms)

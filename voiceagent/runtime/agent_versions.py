@@ -82,7 +82,7 @@ class KeptVersions:
             try:
                 for name, content in files.contents.items():
                     _write(made / name, content)
-                made.rename(place)
+                _into_place(made, place)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
         except OSError as exc:
@@ -93,16 +93,35 @@ class KeptVersions:
         return version.isalnum() and (self._folder / version).is_dir()
 
     def flow(self, version: str) -> Flow:
-        """Return the flow of a version. Raises JournalError where it is not there, or cannot be loaded any more."""
+        """Return the flow of a version, whose code is run for that.
+
+        Raises JournalError where it is not there, is not this user's or not what its name says, or cannot be loaded.
+        """
         if not self.has(version):
             raise JournalError(f"version {version} of the agent is not kept in {self._folder}")
-        agents = list((self._folder / version / "phases").glob("*/"))
+        place = self._folder / version
+        agents = list((place / "phases").glob("*/"))
         if len(agents) != 1:
-            raise JournalError(f"{self._folder / version} is not a version of an agent")
+            raise JournalError(f"{place} is not a version of an agent")
         try:
+            # Code is run before anything else could be compared: not what others put there, nor what was changed since.
+            if any(path.stat().st_uid != os.geteuid() for path in (self._folder, place, *place.rglob("*"))):
+                raise JournalError(f"{place} belongs to another user: nothing of it is run")
+            if read_files(agents[0]).version != version:
+                raise JournalError(f"{place} is not version {version} of the agent any more: nothing of it is run")
             return load_flow(agents[0])
+        except OSError as exc:
+            raise JournalError(f"version {version} of the agent cannot be read: {exc.strerror}") from exc
         except PhaseError as exc:
             raise JournalError(f"version {version} of the agent cannot be loaded: {exc}") from exc
+
+
+def _into_place(made: Path, place: Path) -> None:
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.is_dir():  # else another call of the same agent has kept this version meanwhile
+            raise
 
 
 def _write(file: Path, content: bytes) -> None:

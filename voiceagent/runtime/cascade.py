@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 from voiceagent.core import events as ev
 from voiceagent.core.arguments import parsed_arguments
 from voiceagent.core.effects import ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.ids import ReplyId, UtteranceId
+from voiceagent.errors import VoiceFailed
 from voiceagent.in_time import within
 from voiceagent.language import Language
 from voiceagent.ports import (
@@ -22,6 +23,7 @@ from voiceagent.ports import (
     SentText,
     ToolRequest,
     Transcript,
+    WordsSpoken,
 )
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.ears import Ears
@@ -80,11 +82,15 @@ class CascadeVoice:
             self._post(ev.PhaseSwapped(swap.epoch))
 
     def changes_manner(self, swap: SwapPhase) -> bool:
-        """Speak and hear as the phase wants it from here on; False, and the swap has failed, where no engine can."""
+        """Speak and hear as the phase wants it from here on; False, and the swap has failed, where no engine can.
+
+        Then nothing is said until the next swap: it would be the phase's words in the voice of another language.
+        """
         try:
             self._manners.change(swap.manner)
         except Exception as exc:  # noqa: BLE001 - adapter boundary: an engine may raise anything
             self._post(ev.SwapFailed(swap.epoch, recordable(exc)))
+            self.mouth.speak_with(_Mute())
             return False
         self.mouth.speak_with(self._manners.voice)
         return True
@@ -229,6 +235,17 @@ class CascadeVoice:
                 closing.push_async_callback(model.close)
             closing.callback(self.mouth.close)
             closing.callback(self._manners.close)
+
+
+class _Mute:
+    """Stands in for a voice that cannot be had. Fulfils `SynthesizerHandle`."""
+
+    def speak(self, text: str, *, softly: bool = False) -> AsyncIterator[bytes | WordsSpoken]:
+        del text, softly
+        raise VoiceFailed("nobody can say it as the phase wants it")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _cut(text: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import itertools
 import re
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -24,7 +25,7 @@ from voiceagent.spec.phase import SKILL_FILE
 from voiceagent.spec.prompt import Prompt
 from voiceagent.spec.tool import Tool
 
-__all__ = ["agent_folder", "is_agent", "load_flow", "prompt_folder"]
+__all__ = ["agent_folder", "is_agent", "load_flow", "load_on_trial", "prompt_folder"]
 
 _MOST_PROMPT_BYTES = 64 * 1024
 _PACKAGE_FILE = "__init__.py"
@@ -39,14 +40,24 @@ def load_flow(agent: str | Path) -> Flow:
     `prompts/<agent>/`, beside `phases/`, and those of its skills. Every load gets modules of its own, so that a
     changed agent can be loaded beside the old one. Raises PhaseError, with file and line, for whatever is wrong.
     """
+    return load_on_trial(agent)[0]
+
+
+def load_on_trial(agent: str | Path) -> tuple[Flow, Callable[[], None]]:
+    """Do the same for whoever may not go by the flow after all; the other result forgets its modules then."""
     with _readable(Path(agent)):
         folder = agent_folder(agent)
         package = f"{PREFIX}{re.sub(r'[^a-zA-Z0-9_]', '_', folder.name)}_{_digest(folder)}_{next(_loads)}"
         with _in_the_authors_words(folder, package):
             flow = _flow_in(folder, package)
             flow.facts.try_to_begin()
-        prompts = _prompts(prompt_folder(folder))
-        return flow.model_copy(update={"prompts": {**flow.prompts, **prompts, **_skill_prompts(flow, folder)}})
+        try:
+            prompts = {**_prompts(prompt_folder(folder)), **_skill_prompts(flow, folder)}
+        except Exception:
+            _forget(package)
+            raise
+        loaded = flow.model_copy(update={"prompts": {**flow.prompts, **prompts}})
+        return loaded, functools.partial(_forget, package)
 
 
 def is_agent(folder: Path) -> bool:
@@ -153,7 +164,7 @@ def _in_the_authors_words(folder: Path, name: str) -> Generator[None]:
 
 
 def _forget(name: str) -> None:
-    for known in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
+    for known in [module for module in list(sys.modules) if module == name or module.startswith(f"{name}.")]:
         del sys.modules[known]
 
 

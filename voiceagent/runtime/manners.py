@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from voiceagent.errors import VoiceFailed
 from voiceagent.language import language_for
-from voiceagent.ports import AudioFormat, Engines, RecognizerHandle
+from voiceagent.ports import AudioFormat, Engines, PerhapsUnable, RecognizerHandle, SynthesizerHandle
 from voiceagent.runtime.spoken_text import PlainVoice
 from voiceagent.spec.manner import Manner
 
@@ -23,13 +24,17 @@ class Manners:
         self._voices: dict[Manner, PlainVoice] = {}
         self._recognizers: dict[str, RecognizerHandle] = {}
         self.language = language_for(manner.language)
-        self.voice = self._voice_in(manner)
+        # Where no engine speaks or hears at all the call begins all the same, and says what was rendered ahead.
+        self.voice = self._voices[manner] = PlainVoice(self._mouth(manner), self.language)
         """What speaks now."""
-        self.recognizer = self._recognizer_in(manner.language)
+        self.recognizer = self._recognizers[manner.language] = self._ears(manner.language)
         """What hears now."""
 
     def change(self, manner: Manner) -> None:
-        """Speak and hear in this manner from here on. Raises whatever an engine does: then nothing has changed."""
+        """Speak and hear in this manner from here on.
+
+        Raises VoiceFailed where nobody can, and whatever else an engine does: then nothing has changed.
+        """
         voice, recognizer = self._voice_in(manner), self._recognizer_in(manner.language)
         self.language, self.voice, self.recognizer = language_for(manner.language), voice, recognizer
 
@@ -41,13 +46,28 @@ class Manners:
 
     def _voice_in(self, manner: Manner) -> PlainVoice:
         if manner not in self._voices:
-            handle = self._engines.synthesizer.open(
-                self._audio_out, voice=manner.voice, locale=manner.language, speaking_rate=manner.speaking_rate
-            )
-            self._voices[manner] = PlainVoice(handle, language_for(manner.language))
+            mouth = self._mouth(manner)
+            _require_able(mouth)
+            self._voices[manner] = PlainVoice(mouth, language_for(manner.language))
         return self._voices[manner]
 
     def _recognizer_in(self, locale: str) -> RecognizerHandle:
         if locale not in self._recognizers:
-            self._recognizers[locale] = self._engines.recognizer.open(self._audio_in, locale=locale)
+            ears = self._ears(locale)
+            _require_able(ears)
+            self._recognizers[locale] = ears
         return self._recognizers[locale]
+
+    def _mouth(self, manner: Manner) -> SynthesizerHandle:
+        return self._engines.synthesizer.open(
+            self._audio_out, voice=manner.voice, locale=manner.language, speaking_rate=manner.speaking_rate
+        )
+
+    def _ears(self, locale: str) -> RecognizerHandle:
+        return self._engines.recognizer.open(self._audio_in, locale=locale)
+
+
+def _require_able(handle: SynthesizerHandle | RecognizerHandle) -> None:
+    if isinstance(handle, PerhapsUnable) and (why := handle.unable) is not None:
+        handle.close()
+        raise VoiceFailed(why)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from voiceagent.audio import alaw_to_pcm16, half_as_loud, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
 from voiceagent.language import language_for
-from voiceagent.ports import AudioFormat, SynthesizerEngine, SynthesizerHandle, WordsSpoken
+from voiceagent.ports import AudioFormat, PerhapsUnable, SynthesizerEngine, SynthesizerHandle, WordsSpoken
 from voiceagent.spec.prompt import DEFAULT_LOCALE
 
 __all__ = ["CannedPhrases"]
@@ -82,6 +82,11 @@ class _CannedHandle:
         self._kept = kept
         self._manner = manner
         self._language = language_for(manner.locale)
+
+    @property
+    def unable(self) -> str | None:
+        """Why nothing but what is kept can be said; None where it can."""
+        return self._handle.unable if isinstance(self._handle, PerhapsUnable) else None
 
     async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`, all at once where it is kept; no engine sees its markup. Raises VoiceFailed."""

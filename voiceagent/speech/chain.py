@@ -159,6 +159,11 @@ class _HearingChain:
         self._clock = clock
         self._each_ms = each_ms
 
+    @property
+    def unable(self) -> str | None:
+        """Why no engine of the chain hears this; None where one does."""
+        return None if self._links else "; ".join(self._unopened)
+
     async def transcribe(self, audio: bytes, *, hints: Sequence[str] = ()) -> Transcript:
         """Return the words of the first that knows them. Raises VoiceFailed: what each of them said."""
         reasons = [*self._unopened]
@@ -278,6 +283,11 @@ class _SpeakingChain:
         self._audio = audio
         self._clock = clock
         self._piece_ms = piece_ms
+
+    @property
+    def unable(self) -> str | None:
+        """Why no engine of the chain speaks like this; None where one does."""
+        return None if self._links else "; ".join(self._unopened)
 
     async def speak(self, text: str, *, softly: bool = False) -> AsyncGenerator[bytes | WordsSpoken]:
         """Yield the audio of `text`; where an engine breaks off, the next one goes on with the word it was at.
