@@ -192,6 +192,15 @@ def test_a_search_finds_what_is_shown_and_personal_data_only_where_it_is_to_be(j
     assert [each.row.id for each in seen.search("hung up", rows, shown=False)] == ["call-1"]
 
 
+def test_a_search_that_is_stopped_looks_into_no_other_call_nor_does_one_of_a_server_that_stops(journals: Path) -> None:
+    seen = records(journals)
+    rows = seen.rows() * 3
+    looked_into = iter((False, True))
+    assert len(list(seen.search("hung up", rows, shown=False, stopped=lambda: next(looked_into)))) == 1
+    seen.close()
+    assert list(seen.search("hung up", rows, shown=False)) == []
+
+
 @pytest.mark.parametrize("name", ["../call-1", "call-1/../call-1", ".hidden", "", "nobody", "a" * 200])
 def test_what_is_no_record_is_not_looked_for_elsewhere(journals: Path, name: str) -> None:
     (journals.parent / "call-1.jsonl").write_bytes((journals / "call-1.jsonl").read_bytes())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from tests.console.test_call_records import desk_that_knows, taken
 from tests.console.test_call_report import recording_of
 from voiceagent.console import call_watch
-from voiceagent.console.call_records import CallRecords
+from voiceagent.console.call_records import CallRecords, CallRow, Found
 from voiceagent.console.lines import open_lines
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_file import read_journal
@@ -173,6 +174,51 @@ def test_a_search_is_answered_and_one_in_personal_data_is_logged(
     with caplog.at_level(logging.WARNING):
         run(scenario)
     assert "personal data to be searched is shown to a viewer at 127.0.0.1" in caplog.messages
+
+
+def test_a_search_that_takes_long_holds_up_nothing_else_on_its_page(journals: Path) -> None:
+    flows = {"desk": desk_that_knows()}
+    records = CallRecords(journals, None, lambda: flows, SystemClock())
+    others_are_done = Event()
+    records.searcher.submit(others_are_done.wait)
+
+    async def scenario() -> None:
+        async with server(journals, records=records) as (_, port), viewer(port) as socket:
+            await told(socket, lambda message: "live" in message)
+            await socket.send(json.dumps({"search": "number"}))
+            assert (await watching(socket, "call-1"))["head"]["flow"] == "desk"
+            others_are_done.set()
+            assert len((await told(socket, lambda message: "found" in message))["found"]) == 1
+
+    try:
+        run(scenario)
+    finally:
+        others_are_done.set()
+
+
+class Endless(CallRecords):
+    """Records in which a search goes on until somebody stops it, or for longer than a test waits."""
+
+    def search(
+        self, text: str, rows: list[CallRow], *, shown: bool, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Found]:
+        for _ in range(100_000):
+            if stopped():
+                return
+            yield from super().search(text, rows, shown=shown)
+
+
+def test_a_search_ends_with_the_next_one_and_with_its_page(journals: Path) -> None:
+    records = Endless(journals, None, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with server(journals, records=records) as (_, port), viewer(port) as socket:
+            for words in ("nobody", "zebra"):
+                await socket.send(json.dumps({"search": words}))
+                await watching(socket, "call-1")
+
+    run(scenario)
+    assert records.searcher.submit(lambda: "nothing goes on").result(timeout=10) == "nothing goes on"
 
 
 def test_a_call_that_is_not_there_and_words_that_ask_for_nothing_end_nobody(

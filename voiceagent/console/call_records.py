@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import DirEntry, scandir
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal, cast
 
 from voiceagent.console.call_file import CallFile, Resting
@@ -85,6 +86,11 @@ class CallRecords:
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console")
     )
     """The one thread in which `rows`, `opened` and what it returns may be used; it begins when it is needed first."""
+    searcher: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-search")
+    )
+    """The one thread in which is searched: a search of minutes holds up nobody who looks at a call, and no call."""
+    _closed: Event = field(default_factory=Event)
 
     def forget(self) -> None:
         """Keep nothing that was said: nobody looks any more."""
@@ -92,7 +98,9 @@ class CallRecords:
 
     def close(self) -> None:
         """Read nothing more."""
-        self.reader.shutdown(wait=False, cancel_futures=True)
+        self._closed.set()
+        for executor in (self.reader, self.searcher):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     @property
     def where(self) -> str:
@@ -171,19 +179,29 @@ class CallRecords:
         path = (self.recordings or self.journals) / f"{record}.wav"
         return path if path.is_file() else None
 
-    def search(self, text: str, rows: list[CallRow], *, shown: bool) -> Iterator[Found]:
+    def search(
+        self, text: str, rows: list[CallRow], *, shown: bool, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Found]:
         """Yield the calls in which all these words are told, as far as they are shown; in any thread."""
         words, rest, found, copies = list(words_in(text)), Resting(), 0, dict[str, Flow]()
+
+        def stops() -> bool:
+            return stopped() or self._closed.is_set()
+
         for row in rows if words else ():
             rest()
-            hit = self._hit(row, words, copies, shown=shown)
+            if stops():
+                return
+            hit = self._hit(row, words, copies, shown=shown, stops=stops)
             if hit is not None:
                 found += 1
                 yield hit
             if found >= _MOST_FOUND:
                 return
 
-    def _hit(self, row: CallRow, words: list[str], copies: dict[str, Flow], *, shown: bool) -> Found | None:
+    def _hit(
+        self, row: CallRow, words: list[str], copies: dict[str, Flow], *, shown: bool, stops: Callable[[], bool]
+    ) -> Found | None:
         about = f"{row.id} {row.flow} {row.phase} {row.ended} {row.state}".casefold()
         if all(word in about for word in words):
             return Found(row, 0, "")
@@ -194,7 +212,7 @@ class CallRecords:
                 return None
             file = CallFile(path, lambda name: self._copy(name, copies))
             file.read_on()
-            while file.behind:
+            while file.behind and not stops():
                 file.read_on()
         except OSError:
             return None

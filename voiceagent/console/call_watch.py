@@ -12,7 +12,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from http import HTTPStatus
+from threading import Event
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,6 +93,11 @@ class _Viewer:
     address: str
     watching: _Told | None = None
     searching: _Search | None = None
+    """What is to be searched for next."""
+    found: asyncio.Future[str] | None = None
+    """The answer to what was searched for last, until it is told."""
+    stop: Event = field(default_factory=Event)
+    """Ends the search that goes on."""
     listed: list[CallRow] | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -144,6 +151,7 @@ class CallWatch:
         except ConnectionClosed:
             return
         finally:
+            viewer.stop.set()
             telling.cancel()
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await telling
@@ -163,7 +171,8 @@ class CallWatch:
                 if isinstance(asked, _Watch):
                     viewer.watching = _Told(asked.watch, asked.shown, asked.number) if asked.watch is not None else None
                 else:
-                    viewer.searching = asked
+                    viewer.stop.set()
+                    viewer.searching, viewer.found = asked, None
                 viewer.asked.set()
                 return
         _log.warning("a viewer at %s has asked for nothing that there is", viewer.address)
@@ -175,10 +184,11 @@ class CallWatch:
         try:
             while True:
                 viewer.asked.clear()
-                began_s = loop.time()
-                told = [await self._list(viewer), await self._search(viewer), await self._call(viewer)]
-                looked_s = loop.time() - began_s
-                for message in told:
+                looked_s = 0.0
+                for look in (self._list, self._found, self._call):
+                    began_s = loop.time()
+                    message = await look(viewer)
+                    looked_s += loop.time() - began_s
                     if message is not None:
                         async with asyncio.timeout(_GONE_AFTER_S):
                             await connection.send(message)
@@ -218,13 +228,22 @@ class CallWatch:
 
         return await self._read(look)
 
-    async def _search(self, viewer: _Viewer) -> str | None:
+    async def _found(self, viewer: _Viewer) -> str | None:
+        """Have searched what was asked for, and return what has been found meanwhile: nobody waits for a search."""
         wanted, viewer.searching = viewer.searching, None
-        if wanted is None:
+        if wanted is not None:
+            stop, rows = Event(), viewer.listed or []
+            search = partial(self._searched, wanted, rows, stop.is_set)
+            viewer.stop = stop
+            viewer.found = asyncio.get_running_loop().run_in_executor(self._records.searcher, search)
+            viewer.found.add_done_callback(lambda _: viewer.asked.set())
+        if viewer.found is None or not viewer.found.done():
             return None
-        rows = viewer.listed or []
-        # In another thread than calls are read in: whoever looks at one does not wait for a search.
-        found = await asyncio.to_thread(lambda: list(self._records.search(wanted.search, rows, shown=wanted.shown)))
+        found, viewer.found = viewer.found, None
+        return found.result()
+
+    def _searched(self, wanted: _Search, rows: list[CallRow], stopped: Callable[[], bool]) -> str:
+        found = self._records.search(wanted.search, rows, shown=wanted.shown, stopped=stopped)
         return _json({"search": wanted.search, "shown": wanted.shown, "found": [asdict(each) for each in found]})
 
     async def _call(self, viewer: _Viewer) -> str | None:

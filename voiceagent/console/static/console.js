@@ -24,6 +24,7 @@ const connect = () => {
     failures = 0;
     sayOfLine("");
     if (looking) look(looking.id, looking.shown);
+    if (searched) search();  /* what was found before is not told any more */
   };
   here.onmessage = ({ data }) => {
     const told = JSON.parse(data);
