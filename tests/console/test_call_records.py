@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,52 @@ def test_a_journal_that_cannot_be_read_says_so_and_the_others_are_shown(
     (notice,) = file.view(shown=False, live=False)["notices"]  # pyright: ignore[reportGeneralTypeIssues] - a list
     assert why in notice
     assert seen.opened("call-1") is not None
+
+
+def once(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def damaged(written: bytes) -> bytes:
+        changed, times = re.subn(old, lambda _: new, written, count=1)
+        assert times == 1
+        return changed
+
+    return damaged
+
+
+def ended(reason: bytes) -> Callable[[bytes], bytes]:
+    return once(rb'(?<="event":"CallEnded","with":\{"reason":)"caller hung up"', reason)
+
+
+AT_ITS_END = rb'(?<="at":)\d+(?=,"event":"CallEnded")'
+BEGAN = rb'(?<="unix_ms":)\d+'
+
+
+@pytest.mark.parametrize(
+    ("damage", "state", "can_be_seen"),
+    [
+        (ended(b'"caller \xff up"'), "unreadable", True),
+        (ended(rb'"caller \x up"'), "unreadable", True),
+        (ended(rb'"\ud800"'), "over", True),
+        (once(rb'(?<="flow":)"desk"', rb'"\ud800"'), "over", True),
+        (once(BEGAN, b"9" * 30), "over", True),
+        (once(BEGAN, b"-" + b"9" * 30), "over", True),
+        (once(AT_ITS_END, b"9" * 400), "over", False),
+        (once(AT_ITS_END, b"9" * 5_000), "unreadable", True),
+    ],
+)
+def test_a_damaged_record_takes_nothing_from_the_others(
+    journals: Path, damage: Callable[[bytes], bytes], state: str, *, can_be_seen: bool
+) -> None:
+    (journals / "odd.jsonl").write_bytes(damage((journals / "call-1.jsonl").read_bytes()))
+    seen = records(journals)
+    assert {row.id: row.state for row in seen.rows()} == {"call-1": "over", "odd": state}
+    json.dumps([asdict(row) for row in seen.rows()], ensure_ascii=False).encode()
+    file = seen.opened("odd")
+    assert file is not None
+    view: Any = file.view(shown=True, live=False)
+    json.dumps(view, ensure_ascii=False).encode()
+    assert can_be_seen == ("about" in view)
+    assert can_be_seen or view["notices"]
+    assert "call-1" in {each.row.id for each in seen.search("number", seen.rows(), shown=False)}
 
 
 def test_a_search_finds_what_is_shown_and_personal_data_only_where_it_is_to_be(journals: Path) -> None:

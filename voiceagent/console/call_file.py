@@ -24,7 +24,10 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.graph import flow_graph
 from voiceagent.spec.graph_svg import as_svg
 
-__all__ = ["CallFile", "Resting"]
+__all__ = ["DAMAGE", "CallFile", "Resting"]
+
+DAMAGE = (ValueError, ArithmeticError, LookupError, RecursionError)
+"""What a record in which something is damaged makes of reading it: it is that record's, and no other's."""
 
 _AT_ONCE_BYTES = 1_000_000
 _AT_ONCE_LINES = 3_000
@@ -115,6 +118,10 @@ class CallFile:
                     break
         except (JournalError, PhaseError) as exc:
             self.wrong = f"The journal cannot be read any further: {exc}"
+        except DAMAGE as exc:
+            self.wrong = (
+                f"The journal cannot be read any further: what stands in it is no call's ({type(exc).__name__})"
+            )
         return lines
 
     def _note(self, entry: Entry) -> None:
@@ -216,6 +223,13 @@ class CallFile:
         header, began = self._reading.header, self._began
         if header is None or began is None:
             return {"notices": [self.wrong or "The call has only just begun."], "shown": shown, "live": live}
+        try:
+            return self._view(header, began, shown=shown, live=live)
+        except DAMAGE as exc:
+            self.wrong = f"The call cannot be shown: what stands in its journal is no call's ({type(exc).__name__})"
+            return {"notices": [self.wrong], "shown": shown, "live": live}
+
+    def _view(self, header: JournalHeader, began: _Began, *, shown: bool, live: bool) -> dict[str, object]:
         timeline = self.timeline(shown=shown)
         return {
             **shown_call(header, began.inspection.summary(header), timeline),

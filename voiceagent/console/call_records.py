@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, cast
 
-from voiceagent.console.call_file import CallFile, Resting
+from voiceagent.console.call_file import DAMAGE, CallFile, Resting
 from voiceagent.console.masking import words_in
 from voiceagent.ports import Clock
 from voiceagent.runtime.journal_file import SCHEMA
@@ -28,6 +28,8 @@ __all__ = ["CallRecords", "CallRow", "Found"]
 
 _TAIL_BYTES = 64 * 1024
 _LONGEST_HEADER = 1_000_000
+_LATEST_UNIX_MS = 253_402_300_799_000
+"""The end of the year 9999: no calendar here knows a later one."""
 _LEFT_AFTER_S = 120
 """Something happens in every call that goes on: the caller speaks, or is asked whether they are there."""
 _LISTED_FOR_MS = 1_000
@@ -125,7 +127,7 @@ class CallRecords:
                 stamp = (status.st_mtime_ns, status.st_size)
                 known = self._rows.get(name)
                 if known is None or known[0] != stamp:
-                    known = self._rows[name] = (stamp, _row(name, Path(entry.path)))
+                    known = self._rows[name] = (stamp, _row_of(name, Path(entry.path)))
                 row = known[1]
                 if row.state == "live" and now_s - status.st_mtime > _LEFT_AFTER_S:
                     row = replace(row, state="broken off")
@@ -214,13 +216,24 @@ class CallRecords:
             file.read_on()
             while file.behind and not stops():
                 file.read_on()
-        except OSError:
+            told = [span for span in file.timeline(shown=shown).spans if span.track != "phase"]
+        except (OSError, *DAMAGE):
             return None
-        told = [span for span in file.timeline(shown=shown).spans if span.track != "phase"]
         if not all(any(word in f"{span.text} {span.note}".casefold() for span in told) for word in words):
             return None
         best = max(told, key=lambda span: sum(word in f"{span.text} {span.note}".casefold() for word in words))
         return Found(row, best.from_ms, " ".join(part for part in (best.text, best.note) if part))
+
+
+def _row_of(name: str, path: Path) -> CallRow:
+    try:
+        return _row(name, path)
+    except DAMAGE as exc:
+        return _unreadable(name, path, f"what stands in it is no call's ({type(exc).__name__})")
+
+
+def _unreadable(name: str, path: Path, why: str) -> CallRow:
+    return CallRow(name, "", int(path.stat().st_mtime * 1_000), 0, "unreadable", "", why)
 
 
 def _row(name: str, path: Path) -> CallRow:
@@ -233,10 +246,9 @@ def _row(name: str, path: Path) -> CallRow:
         tail = journal.read()
     values = _header_values(header)
     if values is None:
-        began_ms = int(path.stat().st_mtime * 1_000)
-        return CallRow(name, "", began_ms, 0, "unreadable", "", "its first line is not the header of a journal")
-    flow, began_ms = str(values.get("flow", "")), values.get("unix_ms", 0)
-    began_ms = began_ms if isinstance(began_ms, int) else 0
+        return _unreadable(name, path, "its first line is not the header of a journal")
+    flow, began_ms = _text(values.get("flow", "")), values.get("unix_ms", 0)
+    began_ms = began_ms if isinstance(began_ms, int) and 0 <= began_ms <= _LATEST_UNIX_MS else 0
     if values.get("schema") != SCHEMA:
         why = f"schema {values.get('schema')}; this version of voiceagent reads schema {SCHEMA}"
         return CallRow(name, flow, began_ms, 0, "unreadable", "", why)
@@ -244,8 +256,13 @@ def _row(name: str, path: Path) -> CallRow:
     zero = _AT.match(first)
     lasted_ms = int(instants[-1]) - int(zero[1]) if instants and zero else 0
     phase = phases[-1].decode("utf-8", "replace") if phases else ""
-    reason = str(json.loads(ended[-1])) if ended else ""
+    reason = _text(json.loads(ended[-1])) if ended else ""
     return CallRow(name, flow, began_ms, max(0, lasted_ms), "over" if ended else "live", phase, reason)
+
+
+def _text(value: object) -> str:
+    """Return what can be sent: half a character can be written in JSON, and nowhere else."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _header_values(line: bytes) -> dict[str, Any] | None:

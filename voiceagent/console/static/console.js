@@ -21,13 +21,13 @@ const connect = () => {
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   const here = socket = new WebSocket(address);
   here.onopen = () => {
-    failures = 0;
     sayOfLine("");
     if (looking) look(looking.id, looking.shown);
     if (searched) search();  /* what was found before is not told any more */
   };
   here.onmessage = ({ data }) => {
     const told = JSON.parse(data);
+    failures = 0;
     if (told.live) { rows = told; showLists(); }
     else if (told.found) showFound(told);
     else if (looking && told.number === looking.number) take(told);
