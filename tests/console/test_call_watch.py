@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from tests.console.test_call_records import desk_that_knows, taken
 from tests.console.test_call_report import recording_of
 from voiceagent.console import call_watch
+from voiceagent.console.call_file import CallFile
 from voiceagent.console.call_records import CallRecords, CallRow, Found
 from voiceagent.console.lines import open_lines
 from voiceagent.runtime.clock import SystemClock
@@ -389,6 +390,57 @@ def test_the_sound_of_a_call_is_played_from_anywhere_and_said_to_be_so(
     with caplog.at_level(logging.WARNING):
         run(scenario)
     assert "personal data of call call-1 is shown to a viewer at 127.0.0.1: its sound" in caplog.messages
+
+
+class LongCall(CallRecords):
+    """A call that has been read to its end once others had their turn."""
+
+    begun = Event()
+    others_had_their_turn = Event()
+
+    def opened(self, record: str) -> CallFile | None:
+        file = super().opened(record)
+        assert file is not None
+        self.begun.set()
+        file.behind = not self.others_had_their_turn.wait(0.001)
+        return file
+
+
+def test_while_a_long_call_is_read_for_its_sound_others_are_read(journals: Path) -> None:
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), journals / "call-1.wav", begins_ms=1_500)
+    records = LongCall(journals, None, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with (
+            server(journals, records=records) as (_, port),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+        ):
+            waves = asyncio.ensure_future(http.get("/console/calls/call-1/waves"))
+            await asyncio.to_thread(records.begun.wait, 10)
+            other = records.reader.submit(lambda: "read")
+            try:
+                assert await asyncio.wait_for(asyncio.wrap_future(other), 10) == "read"
+            finally:
+                records.others_had_their_turn.set()
+            assert (await waves).status_code == 200
+
+    run(scenario)
+
+
+def test_a_recording_of_the_server_itself_begins_with_its_call(journals: Path) -> None:
+    sounds = journals.parent / "sounds"
+    sounds.mkdir()
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), sounds / "call-1.wav", begins_ms=1_500)
+    records = CallRecords(journals, sounds, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with (
+            server(journals, records=records) as (_, port),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+        ):
+            assert (await http.get("/console/calls/call-1/waves")).json()["offset_ms"] == 0
+
+    run(scenario)
 
 
 def test_the_sound_is_for_whoever_may_see_the_page(journals: Path) -> None:

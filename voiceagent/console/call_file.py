@@ -19,7 +19,7 @@ from voiceagent.language import language_for
 from voiceagent.runtime.inspection import Inspection
 from voiceagent.runtime.journal_file import Entry, JournalHeader, JournalReading, decode_effect
 from voiceagent.runtime.replay import require_same_flow
-from voiceagent.runtime.timeline import Drawing, Span, Timeline, drawing_of
+from voiceagent.runtime.timeline import Drawing, Point, Span, Timeline, drawing_of
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.graph import flow_graph
 from voiceagent.spec.graph_svg import as_svg
@@ -183,15 +183,17 @@ class CallFile:
         if began is None:
             return Timeline(0, (), (), ())
         timeline = began.drawing.timeline()
-        secret = self._sensitive(timeline)
-        return replace(
-            timeline,
-            spans=tuple(self._as_shown(span, secret, shown=shown) for span in timeline.spans),
-            points=tuple(
-                replace(point, text=self._point(point.kind, point.text, point.at_ms, secret, shown=shown))
-                for point in timeline.points
-            ),
-        )
+        secret, rest = self._sensitive(timeline), Resting()
+        spans: list[Span] = []
+        for span in timeline.spans:
+            rest()
+            spans.append(self._as_shown(span, secret, shown=shown))
+        points: list[Point] = []
+        for point in timeline.points:
+            rest()
+            text = self._point(point.kind, point.text, point.at_ms, secret, shown=shown)
+            points.append(replace(point, text=text))
+        return replace(timeline, spans=tuple(spans), points=tuple(points))
 
     def _sensitive(self, timeline: Timeline) -> list[Span]:
         """Return when a secret was asked for: no number of the caller's is shown from there, to nobody."""

@@ -174,6 +174,11 @@ class CallRecords:
             copies[name] = served.model_copy()
         return copies[name]
 
+    @property
+    def recorded_here(self) -> bool:
+        """Whether recordings are those that this server makes: they begin with their calls."""
+        return self.recordings is not None
+
     def recording(self, record: str) -> Path | None:
         """Return the sound of a call; None where there is none."""
         if not _IS_RECORD.fullmatch(record):

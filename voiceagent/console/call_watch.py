@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
 from voiceagent.console.access import ConsoleAccess, NotLetIn
+from voiceagent.console.call_file import Resting
 from voiceagent.console.call_records import CallRecords, CallRow
 from voiceagent.json_reader import JsonReader
 from voiceagent.logs import log_failure
@@ -284,12 +285,13 @@ class CallWatch:
 def _changed_rows(told: dict[str, list[object]], now: Mapping[str, list[object]]) -> tuple[dict[str, object], bool]:
     """Return which rows are other ones, at most so many at once, and whether some are left; `told` has them then."""
     changed: dict[str, object] = {}
-    room = _MOST_AT_ONCE
+    room, rest = _MOST_AT_ONCE, Resting()
     for name, rows in now.items():
         had = told.setdefault(name, [])
         del had[len(rows) :]
         at: dict[int, object] = {}
         for number, row in enumerate(rows):
+            rest()
             if room and (number >= len(had) or had[number] != row):
                 had[number : number + 1] = [row]
                 at[number] = row

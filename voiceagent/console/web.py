@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from voiceagent.console.access import COOKIE, ConsoleAccess
-from voiceagent.console.call_file import Resting
+from voiceagent.console.call_file import DAMAGE, Resting
 from voiceagent.console.call_records import CallRecords
 from voiceagent.console.call_report import page_part, shown_sound
 from voiceagent.console.call_sound import read_sound
@@ -194,15 +195,12 @@ class WebConsole:
         at = request.client.host if request.client is not None else "unknown"
         _log.warning("personal data of call %s is shown to a viewer at %s: its sound", record, at)
 
-        def timeline() -> Timeline:
-            while (file := records.opened(record)) is not None and file.behind:
-                continue
-            return file.timeline(shown=False) if file is not None else Timeline(0, (), (), ())
-
-        drawn = await asyncio.get_running_loop().run_in_executor(records.reader, timeline)
         try:
-            sound = await asyncio.to_thread(read_sound, path, drawn, rest=Resting())
-        except JournalError as exc:
+            drawn = Timeline(0, (), (), ()) if records.recorded_here else await _timeline(records, record)
+            sound = await asyncio.to_thread(
+                read_sound, path, drawn, begins_with_the_call=records.recorded_here, rest=Resting()
+            )
+        except (JournalError, *DAMAGE) as exc:
             _log.error("a recording cannot be shown: %s", exc)
             return PlainTextResponse("The recording cannot be read.\n", status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
         return _json(shown_sound(sound, f"console/calls/{record}/sound"))
@@ -210,6 +208,16 @@ class WebConsole:
     async def _recording(self, request: Request) -> Path | None:
         records = self.console.records
         return await asyncio.to_thread(records.recording, _record(request)) if records is not None else None
+
+
+async def _timeline(records: CallRecords, record: str) -> Timeline:
+    """Return a call drawn; while a long one is read, whoever looks at another one has their turn."""
+    loop = asyncio.get_running_loop()
+    while (file := await loop.run_in_executor(records.reader, records.opened, record)) is not None and file.behind:
+        continue
+    if file is None:
+        return Timeline(0, (), (), ())
+    return await loop.run_in_executor(records.reader, partial(file.timeline, shown=False))
 
 
 def _record(request: Request) -> str:
