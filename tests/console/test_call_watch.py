@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,9 +19,9 @@ from websockets.exceptions import InvalidStatus
 
 from tests.console.test_call_records import desk_that_knows, taken
 from tests.console.test_call_report import recording_of
-from voiceagent.console import call_watch
+from voiceagent.console import call_records, call_watch
 from voiceagent.console.call_file import CallFile
-from voiceagent.console.call_records import CallRecords, CallRow, Found
+from voiceagent.console.call_records import CallRecords, Found, Listed
 from voiceagent.console.lines import open_lines
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_file import read_journal
@@ -101,6 +102,22 @@ def test_a_page_is_told_which_calls_there_are_and_of_one_what_changes(journals: 
             more = await told(socket, lambda message: message.get("call") == "live")
             assert spoken(more) == ["I am •••, number •••", "Thank you, •••."]
             assert "0" not in more["rows"]["spans"]["at"] or more["rows"]["spans"]["at"]["0"]["track"] == "phase"
+
+    run(scenario)
+
+
+def test_calls_that_nobody_has_read_yet_are_counted_and_can_be_looked_at(
+    journals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_records, "_MOST_READ", 1)
+    (journals / "old.jsonl").write_bytes((journals / "call-1.jsonl").read_bytes())
+    os.utime(journals / "old.jsonl", (1_000, 1_000))
+
+    async def scenario() -> None:
+        async with server(journals) as (_, port), viewer(port) as socket:
+            listed = await told(socket, lambda message: "live" in message)
+            assert ([row["id"] for row in listed["past"]], listed["not_listed"]) == (["call-1"], 1)
+            assert (await watching(socket, "old"))["head"]["flow"] == "desk"
 
     run(scenario)
 
@@ -201,12 +218,12 @@ class Endless(CallRecords):
     """Records in which a search goes on until somebody stops it, or for longer than a test waits."""
 
     def search(
-        self, text: str, rows: list[CallRow], *, shown: bool, stopped: Callable[[], bool] = lambda: False
+        self, text: str, listed: Listed, *, shown: bool, stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[Found]:
         for _ in range(100_000):
             if stopped():
                 return
-            yield from super().search(text, rows, shown=shown)
+            yield from super().search(text, listed, shown=shown)
 
 
 def test_a_search_ends_with_the_next_one_and_with_its_page(journals: Path) -> None:

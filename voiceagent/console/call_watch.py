@@ -26,7 +26,7 @@ from websockets.http11 import Request
 
 from voiceagent.console.access import ConsoleAccess, NotLetIn
 from voiceagent.console.call_file import Resting
-from voiceagent.console.call_records import CallRecords, CallRow
+from voiceagent.console.call_records import CallRecords, Listed
 from voiceagent.json_reader import JsonReader
 from voiceagent.logs import log_failure
 
@@ -99,7 +99,7 @@ class _Viewer:
     """The answer to what was searched for last, until it is told."""
     stop: Event = field(default_factory=Event)
     """Ends the search that goes on."""
-    listed: list[CallRow] | None = None
+    listed: Listed | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -212,17 +212,17 @@ class CallWatch:
 
     async def _list(self, viewer: _Viewer) -> str | None:
         def look() -> str | None:
-            rows = self._records.rows()
-            if rows is viewer.listed or rows == viewer.listed:
+            listed = self._records.listed()
+            if listed is viewer.listed or listed == viewer.listed:
                 return None
-            viewer.listed = rows
-            live = [row for row in rows if row.state == "live"]
-            past = [row for row in rows if row.state != "live"]
+            viewer.listed = listed
+            live = [row for row in listed.rows if row.state == "live"]
+            past = [row for row in listed.rows if row.state != "live"]
             return _json(
                 {
                     "live": [asdict(row) for row in live],
                     "past": [asdict(row) for row in past[:_MOST_LISTED]],
-                    "not_listed": len(past[_MOST_LISTED:]),
+                    "not_listed": len(past[_MOST_LISTED:]) + len(listed.older),
                     "where": self._records.where,
                 }
             )
@@ -233,8 +233,8 @@ class CallWatch:
         """Have searched what was asked for, and return what has been found meanwhile: nobody waits for a search."""
         wanted, viewer.searching = viewer.searching, None
         if wanted is not None:
-            stop, rows = Event(), viewer.listed or []
-            search = partial(self._searched, wanted, rows, stop.is_set)
+            stop, listed = Event(), viewer.listed or Listed()
+            search = partial(self._searched, wanted, listed, stop.is_set)
             viewer.stop = stop
             viewer.found = asyncio.get_running_loop().run_in_executor(self._records.searcher, search)
             viewer.found.add_done_callback(lambda _: viewer.asked.set())
@@ -243,8 +243,8 @@ class CallWatch:
         found, viewer.found = viewer.found, None
         return found.result()
 
-    def _searched(self, wanted: _Search, rows: list[CallRow], stopped: Callable[[], bool]) -> str:
-        found = self._records.search(wanted.search, rows, shown=wanted.shown, stopped=stopped)
+    def _searched(self, wanted: _Search, listed: Listed, stopped: Callable[[], bool]) -> str:
+        found = self._records.search(wanted.search, listed, shown=wanted.shown, stopped=stopped)
         return _json({"search": wanted.search, "shown": wanted.shown, "found": [asdict(each) for each in found]})
 
     async def _call(self, viewer: _Viewer) -> str | None:
