@@ -156,6 +156,20 @@ def test_whoever_may_not_see_the_page_is_told_nothing(journals: Path, headers: d
     run(scenario)
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "http://["}, {"Origin": "http://[::1"}])
+def test_half_an_address_is_refused_and_fails_nothing(
+    journals: Path, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with server(journals) as (_, port):
+            with pytest.raises(InvalidStatus) as refused:
+                await viewer(port, **headers).__aenter__()
+            assert refused.value.response.status_code == 400
+
+    run(scenario)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.7"}, {"Via": "1.1 p"}])
 def test_without_a_token_it_is_for_this_machine_alone(journals: Path, headers: dict[str, str]) -> None:
     async def scenario() -> None:
@@ -407,6 +421,21 @@ def test_the_sound_of_a_call_is_played_from_anywhere_and_said_to_be_so(
     with caplog.at_level(logging.WARNING):
         run(scenario)
     assert "personal data of call call-1 is shown to a viewer at 127.0.0.1: its sound" in caplog.messages
+
+
+@pytest.mark.parametrize("part", [{}, {"Range": "bytes=0-"}, {"Range": "bytes=44-"}, {"Range": "bytes=-100"}])
+def test_nobody_hears_a_call_without_a_line_in_the_log(
+    journals: Path, part: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), journals / "call-1.wav", begins_ms=0)
+
+    async def scenario() -> None:
+        async with server(journals) as (_, port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            assert (await http.get("/console/calls/call-1/sound", headers=part)).is_success
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario)
+    assert caplog.messages == ["personal data of call call-1 is shown to a viewer at 127.0.0.1: its sound"]
 
 
 class LongCall(CallRecords):

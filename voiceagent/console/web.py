@@ -185,6 +185,7 @@ class WebConsole:
         path = await self._recording(request)
         if path is None:
             return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
+        _log_shown(request)  # whichever part of it: all but the first second is nearly all of it
         return FileResponse(path, media_type="audio/wav", headers={"Cache-Control": "no-store"})
 
     async def _waves(self, request: Request) -> Response:
@@ -192,8 +193,7 @@ class WebConsole:
         records, path, record = self.console.records, await self._recording(request), _record(request)
         if records is None or path is None:
             return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
-        at = request.client.host if request.client is not None else "unknown"
-        _log.warning("personal data of call %s is shown to a viewer at %s: its sound", record, at)
+        _log_shown(request)
 
         try:
             drawn = Timeline(0, (), (), ()) if records.recorded_here else await _timeline(records, record)
@@ -218,6 +218,11 @@ async def _timeline(records: CallRecords, record: str) -> Timeline:
     if file is None:
         return Timeline(0, (), (), ())
     return await loop.run_in_executor(records.reader, partial(file.timeline, shown=False))
+
+
+def _log_shown(request: Request) -> None:
+    at = request.client.host if request.client is not None else "unknown"
+    _log.warning("personal data of call %s is shown to a viewer at %s: its sound", _record(request), at)
 
 
 def _record(request: Request) -> str:
