@@ -86,6 +86,13 @@ def test_names_and_numbers_are_hidden_until_they_are_asked_for(journals: Path) -
     assert shown["caller"] == "+15550100"
 
 
+def test_a_caller_who_says_nothing_but_a_name_is_hidden_though_it_is_a_word(tmp_path: Path) -> None:
+    file = records(taken(tmp_path / "journals", heard="Mark")).opened("call-1")
+    assert file is not None
+    assert "Mark" not in words_of(file.view(shown=False, live=False))
+    assert "Mark" in words_of(file.view(shown=True, live=False))
+
+
 def test_what_is_known_of_the_caller_and_what_they_may_is_shown(journals: Path) -> None:
     file = records(journals).opened("call-1")
     assert file is not None

@@ -210,7 +210,8 @@ class CallFile:
         if span.track in {"tool", "prefetch"}:
             return replace(span, note=self._mask.text(span.note)) if span.note not in {"finished", "open"} else span
         how, colon, unheard = span.note.partition(": ")
-        return replace(span, text=self._mask.text(span.text), note=f"{how}{colon}{self._mask.text(unheard)}")
+        words = self._mask.text(span.text, of_caller=span.track == "caller")
+        return replace(span, text=words, note=f"{how}{colon}{self._mask.text(unheard)}")
 
     def _point(self, kind: str, text: str, at_ms: int, secret: list[Span], *, shown: bool) -> str:
         if kind == "key":
