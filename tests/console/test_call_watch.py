@@ -9,8 +9,8 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Event
-from typing import Any
+from threading import Event, current_thread
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -22,10 +22,12 @@ from tests.console.test_call_report import recording_of
 from voiceagent.console import call_records, call_watch
 from voiceagent.console.call_file import CallFile
 from voiceagent.console.call_records import CallRecords, Found, Listed
+from voiceagent.console.call_sound import CallSound
 from voiceagent.console.lines import open_lines
+from voiceagent.errors import JournalError
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_file import read_journal
-from voiceagent.runtime.timeline import timeline_of
+from voiceagent.runtime.timeline import Timeline, timeline_of
 from voiceagent.telephony.settings import TelephonySettings
 
 TOKEN = "a token of the console's"
@@ -471,6 +473,42 @@ def test_while_a_long_call_is_read_for_its_sound_others_are_read(journals: Path)
             assert (await waves).status_code == 200
 
     run(scenario)
+
+
+class Noted(CallRecords):
+    """Notes in which threads recordings are read."""
+
+    threads: ClassVar[list[str]] = []
+
+    def sound(self, path: Path, timeline: Timeline) -> CallSound:
+        self.threads.append(current_thread().name)
+        return super().sound(path, timeline)
+
+
+def test_recordings_are_read_one_at_a_time_and_in_no_thread_that_calls_need(journals: Path) -> None:
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), journals / "call-1.wav", begins_ms=0)
+    records = Noted(journals, None, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with (
+            server(journals, records=records) as (_, port),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+        ):
+            answers = await asyncio.gather(*(http.get("/console/calls/call-1/waves") for _ in range(3)))
+            assert {answer.status_code for answer in answers} == {200}
+
+    run(scenario)
+    assert records.threads == ["console-sound_0"] * 3
+
+
+def test_a_server_that_stops_waits_for_no_recording(journals: Path) -> None:
+    timeline = timeline_of(read_journal(journals / "call-1.jsonl"))
+    path = recording_of(timeline, journals / "call-1.wav", begins_ms=0)
+    records = CallRecords(journals, None, dict, SystemClock())
+    assert records.sound(path, timeline).offset_ms == 0
+    records.close()
+    with pytest.raises(JournalError, match="the server stops"):
+        records.sound(path, timeline)
 
 
 def test_a_recording_of_the_server_itself_begins_with_its_call(journals: Path) -> None:

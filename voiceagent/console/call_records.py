@@ -18,8 +18,11 @@ from threading import Event
 
 from voiceagent.console.call_file import DAMAGE, CallFile, Resting
 from voiceagent.console.call_row import CallRow, read_row
+from voiceagent.console.call_sound import CallSound, read_sound
 from voiceagent.console.masking import words_in
+from voiceagent.errors import JournalError
 from voiceagent.ports import Clock
+from voiceagent.runtime.timeline import Timeline
 from voiceagent.spec.flow import Flow
 
 __all__ = ["CallRecords", "Found", "Listed"]
@@ -77,6 +80,10 @@ class CallRecords:
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-search")
     )
     """The one thread in which is searched: a search of minutes holds up nobody who looks at a call, and no call."""
+    listener: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-sound")
+    )
+    """The one thread in which `sound` may be used."""
     _closed: Event = field(default_factory=Event)
 
     def forget(self) -> None:
@@ -86,7 +93,7 @@ class CallRecords:
     def close(self) -> None:
         """Read nothing more."""
         self._closed.set()
-        for executor in (self.reader, self.searcher):
+        for executor in (self.reader, self.searcher, self.listener):
             executor.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -189,6 +196,17 @@ class CallRecords:
             return None
         path = (self.recordings or self.journals) / f"{record}.wav"
         return path if path.is_file() else None
+
+    def sound(self, path: Path, timeline: Timeline) -> CallSound:
+        """Return what is drawn of a recording. Raises JournalError where it cannot be read, or the server stops."""
+        resting = Resting()
+
+        def rest() -> None:
+            resting()
+            if self._closed.is_set():
+                raise JournalError(f"{path} is not read to its end: the server stops")
+
+        return read_sound(path, timeline, begins_with_the_call=self.recorded_here, rest=rest)
 
     def search(
         self, text: str, listed: Listed, *, shown: bool, stopped: Callable[[], bool] = lambda: False

@@ -22,10 +22,9 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from voiceagent.console.access import COOKIE, ConsoleAccess
-from voiceagent.console.call_file import DAMAGE, Resting
+from voiceagent.console.call_file import DAMAGE
 from voiceagent.console.call_records import CallRecords
 from voiceagent.console.call_report import page_part, shown_sound
-from voiceagent.console.call_sound import read_sound
 from voiceagent.console.request_body import read_body
 from voiceagent.errors import JournalError, StateUnavailable
 from voiceagent.json_reader import JsonReader
@@ -197,9 +196,8 @@ class WebConsole:
 
         try:
             drawn = Timeline(0, (), (), ()) if records.recorded_here else await _timeline(records, record)
-            sound = await asyncio.to_thread(
-                read_sound, path, drawn, begins_with_the_call=records.recorded_here, rest=Resting()
-            )
+            loop = asyncio.get_running_loop()
+            sound = await loop.run_in_executor(records.listener, records.sound, path, drawn)
         except (JournalError, *DAMAGE) as exc:
             _log.error("a recording cannot be shown: %s", exc)
             return PlainTextResponse("The recording cannot be read.\n", status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
