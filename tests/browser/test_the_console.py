@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -213,6 +214,30 @@ def test_it_can_be_searched_and_gone_through_by_keys_alone(calls: Any) -> None:
     shown_at_every_width(calls, "console-keys")
     calls.keyboard.press("Escape")
     until(calls, "!document.querySelector('#keys').open")
+
+
+def test_a_search_during_which_the_line_breaks_is_asked_for_again(page: Any, server: Server) -> None:
+    lines: list[Any] = []
+
+    def line(socket: Any) -> None:
+        lines.append(socket)
+        to_server = socket.connect_to_server()
+        if len(lines) == 1:
+            socket.on_message(lambda message: socket.close() if "search" in message else to_server.send(message))
+
+    page.route_web_socket(re.compile("/console/events$"), line)
+    page.goto(server.address)
+    until(page, "document.querySelectorAll('#past button').length >= 3")
+    page.locator("#words").fill("savings")
+    until(page, "document.querySelector('#found button[data-call=\"over\"]') !== null")
+    assert len(lines) == 2
+
+
+def test_until_the_calls_are_told_the_page_says_that_they_are_being_read(page: Any, server: Server) -> None:
+    page.route_web_socket(re.compile("/console/events$"), lambda _: None)
+    page.goto(server.address)
+    until(page, "!document.querySelector('#console').hidden")
+    assert page.locator("#live").inner_text() == page.locator("#past").inner_text() == "Reading the calls…"
 
 
 def test_a_record_that_cannot_be_read_says_why_and_the_others_can_be_seen(calls: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from tests.runtime.conftest import Exchange
 from tests.runtime.desk_calls import asks, desk, lines
 from voiceagent import Facts, Flow, Tool, tool
-from voiceagent.console.call_records import CallRecords
+from voiceagent.console import call_records
+from voiceagent.console.call_records import CallRecords, Listed
 from voiceagent.testing import ask_for, say
 from voiceagent.testing.manual_clock import ManualClock
 
@@ -67,7 +69,7 @@ def words_of(view: dict[str, Any]) -> str:
 
 
 def test_a_call_is_listed_with_nothing_that_anybody_said(journals: Path) -> None:
-    (row,) = records(journals).rows()
+    (row,) = records(journals).listed().rows
     assert (row.id, row.flow, row.state, row.phase, row.ended) == ("call-1", "desk", "over", "talk", "caller hung up")
     assert row.duration_ms > 5_000
 
@@ -82,6 +84,13 @@ def test_names_and_numbers_are_hidden_until_they_are_asked_for(journals: Path) -
     assert "I am maria, number four seven one one" in words_of(shown)
     assert "Maria Lopez" in words_of(shown)
     assert shown["caller"] == "+15550100"
+
+
+def test_a_caller_who_says_nothing_but_a_name_is_hidden_though_it_is_a_word(tmp_path: Path) -> None:
+    file = records(taken(tmp_path / "journals", heard="Mark")).opened("call-1")
+    assert file is not None
+    assert "Mark" not in words_of(file.view(shown=False, live=False))
+    assert "Mark" in words_of(file.view(shown=True, live=False))
 
 
 def test_what_is_known_of_the_caller_and_what_they_may_is_shown(journals: Path) -> None:
@@ -128,7 +137,7 @@ def test_a_call_that_goes_on_is_read_on_and_its_phase_is_lit(journals: Path, tmp
     journal = going_on / "live.jsonl"
     journal.write_bytes(b"".join(written[: began + 1]) + written[began + 1][:10])
     watched = records(going_on)
-    assert [row.state for row in watched.rows()] == ["live"]
+    assert [row.state for row in watched.listed().rows] == ["live"]
     file = watched.opened("live")
     assert file is not None
     view: Any = file.view(shown=False, live=True)
@@ -149,7 +158,7 @@ def test_a_call_in_which_nothing_happens_any_more_has_been_broken_off(journals: 
     (left / "left.jsonl").write_bytes(written[: written.index(b'"TranscriptFinal"')])
     os.utime(left / "left.jsonl", (1_000, 1_000))
     seen = records(left, unix_ms=1_121_000)
-    assert [row.state for row in seen.rows()] == ["broken off"]
+    assert [row.state for row in seen.listed().rows] == ["broken off"]
     file = seen.opened("left")
     assert file is not None
     assert file.view(shown=False, live=False)["notices"] == [
@@ -170,7 +179,7 @@ def test_a_journal_that_cannot_be_read_says_so_and_the_others_are_shown(
 ) -> None:
     (journals / "odd.jsonl").write_bytes(damage((journals / "call-1.jsonl").read_bytes()))
     seen = records(journals)
-    assert {row.id for row in seen.rows()} == {"call-1", "odd"}
+    assert {row.id for row in seen.listed().rows} == {"call-1", "odd"}
     file = seen.opened("odd")
     assert file is not None
     (notice,) = file.view(shown=False, live=False)["notices"]  # pyright: ignore[reportGeneralTypeIssues] - a list
@@ -178,18 +187,73 @@ def test_a_journal_that_cannot_be_read_says_so_and_the_others_are_shown(
     assert seen.opened("call-1") is not None
 
 
+def once(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def damaged(written: bytes) -> bytes:
+        changed, times = re.subn(old, lambda _: new, written, count=1)
+        assert times == 1
+        return changed
+
+    return damaged
+
+
+def ended(reason: bytes) -> Callable[[bytes], bytes]:
+    return once(rb'(?<="event":"CallEnded","with":\{"reason":)"caller hung up"', reason)
+
+
+AT_ITS_END = rb'(?<="at":)\d+(?=,"event":"CallEnded")'
+BEGAN = rb'(?<="unix_ms":)\d+'
+
+
+@pytest.mark.parametrize(
+    ("damage", "state", "can_be_seen"),
+    [
+        (ended(b'"caller \xff up"'), "unreadable", True),
+        (ended(rb'"caller \x up"'), "unreadable", True),
+        (ended(rb'"\ud800"'), "over", True),
+        (once(rb'(?<="flow":)"desk"', rb'"\ud800"'), "over", True),
+        (once(BEGAN, b"9" * 30), "over", True),
+        (once(BEGAN, b"-" + b"9" * 30), "over", True),
+        (once(AT_ITS_END, b"9" * 400), "over", False),
+        (once(AT_ITS_END, b"9" * 5_000), "unreadable", True),
+    ],
+)
+def test_a_damaged_record_takes_nothing_from_the_others(
+    journals: Path, damage: Callable[[bytes], bytes], state: str, *, can_be_seen: bool
+) -> None:
+    (journals / "odd.jsonl").write_bytes(damage((journals / "call-1.jsonl").read_bytes()))
+    seen = records(journals)
+    assert {row.id: row.state for row in seen.listed().rows} == {"call-1": "over", "odd": state}
+    json.dumps([asdict(row) for row in seen.listed().rows], ensure_ascii=False).encode()
+    file = seen.opened("odd")
+    assert file is not None
+    view: Any = file.view(shown=True, live=False)
+    json.dumps(view, ensure_ascii=False).encode()
+    assert can_be_seen == ("about" in view)
+    assert can_be_seen or view["notices"]
+    assert "call-1" in {each.row.id for each in seen.search("number", seen.listed(), shown=False)}
+
+
 def test_a_search_finds_what_is_shown_and_personal_data_only_where_it_is_to_be(journals: Path) -> None:
     seen = records(journals)
-    rows = seen.rows()
+    listed = seen.listed()
 
     def found(words: str, *, shown: bool = False) -> list[str]:
-        return [each.text for each in seen.search(words, rows, shown=shown)]
+        return [each.text for each in seen.search(words, listed, shown=shown)]
 
     assert found("number") == ["I am •••, number •••"]
     assert found("maria") == found("four") == found("") == []
     assert found("MARIA number", shown=True) == ["I am maria, number four seven one one"]
     assert found("zebra", shown=True) == []
-    assert [each.row.id for each in seen.search("hung up", rows, shown=False)] == ["call-1"]
+    assert [each.row.id for each in seen.search("hung up", listed, shown=False)] == ["call-1"]
+
+
+def test_a_search_that_is_stopped_looks_into_no_other_call_nor_does_one_of_a_server_that_stops(journals: Path) -> None:
+    seen = records(journals)
+    listed = Listed(seen.listed().rows * 3)
+    looked_into = iter((False, True))
+    assert len(list(seen.search("hung up", listed, shown=False, stopped=lambda: next(looked_into)))) == 1
+    seen.close()
+    assert list(seen.search("hung up", listed, shown=False)) == []
 
 
 @pytest.mark.parametrize("name", ["../call-1", "call-1/../call-1", ".hidden", "", "nobody", "a" * 200])
@@ -201,5 +265,60 @@ def test_what_is_no_record_is_not_looked_for_elsewhere(journals: Path, name: str
     assert inner.recording(name) is None
 
 
+def test_of_many_calls_the_newest_are_read_and_the_others_when_they_are_looked_for(
+    journals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_records, "_MOST_READ", 1)
+    (journals / "old.jsonl").write_bytes((journals / "call-1.jsonl").read_bytes())
+    os.utime(journals / "old.jsonl", (1_000, 1_000))
+    seen = records(journals)
+    listed = seen.listed()
+    assert ([row.id for row in listed.rows], listed.older) == (["call-1"], ("old",))
+    assert [each.row.id for each in seen.search("number", listed, shown=False)] == ["call-1", "old"]
+    (old,) = [seen.row("old")]
+    assert old is not None
+    assert old.state == "over"
+
+
+def test_a_list_that_takes_longer_than_a_second_to_be_read_is_not_read_again_at_once(journals: Path) -> None:
+    written = (journals / "call-1.jsonl").read_bytes()
+    (journals / "live.jsonl").write_bytes(written[: written.index(b'"TranscriptFinal"')])
+    seen = records(journals)
+    clock, wall_ms = seen.clock, seen.clock.unix_ms()
+    assert isinstance(clock, ManualClock)
+
+    def slowly() -> int:
+        clock.advance(2_000)
+        return wall_ms
+
+    clock.unix_ms = slowly  # pyright: ignore[reportAttributeAccessIssue] - a disk that takes its time
+    assert seen.listed() is seen.listed()
+
+
+def test_the_phase_of_a_call_is_listed_however_long_ago_it_was_entered(journals: Path) -> None:
+    journal = journals / "call-1.jsonl"
+    written = journal.read_bytes().splitlines(keepends=True)
+    swap = next(line for line in written if b'"SwapPhase"' in line)
+    key = b'{"at":1010640,"event":"KeyPressed","with":{"digit":"1"}}\n' * 3_000
+    other = json.loads(swap)
+    other["with"] = {"epoch": 2, "phase": "billing", **{k: v for k, v in other["with"].items() if k != "phase"}}
+
+    def phase() -> str:
+        (row,) = records(journals).listed().rows
+        return row.phase
+
+    assert len(key) > 2 * 64 * 1024
+    journal.write_bytes(b"".join(written) + key)
+    assert phase() == "talk"
+    seen = records(journals)
+    for more, expected in ((key, "talk"), (json.dumps(other).encode() + b"\n" + key, "billing"), (key, "billing")):
+        seen.listed()
+        with journal.open("ab") as end:
+            end.write(more)
+        seen.clock.advance(1_000)  # pyright: ignore[reportAttributeAccessIssue] - a manual one
+        (row,) = seen.listed().rows
+        assert row.phase == phase() == expected
+
+
 def test_a_folder_that_is_not_there_yet_has_no_calls(tmp_path: Path) -> None:
-    assert records(tmp_path / "none").rows() == []
+    assert records(tmp_path / "none").listed() == Listed()

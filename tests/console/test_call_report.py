@@ -103,6 +103,34 @@ def test_a_call_is_found_in_its_recording_whenever_that_was_begun(journal: Path,
     assert sound["src"].startswith("data:audio/wav;base64,")
 
 
+def test_a_recording_that_begins_with_its_call_is_not_compared_with_it(journal: Path) -> None:
+    timeline = timeline_of(read_journal(journal))
+    sound = recording_of(timeline, journal.with_suffix(".wav"), begins_ms=1_370)
+    assert read_sound(sound, timeline, begins_with_the_call=True).offset_ms == 0
+
+
+def test_whoever_reads_a_recording_while_calls_go_on_may_rest_at_every_place_where_it_may_begin(journal: Path) -> None:
+    timeline = timeline_of(read_journal(journal))
+    rests = 0
+
+    def rest() -> None:
+        nonlocal rests
+        rests += 1
+
+    read_sound(recording_of(timeline, journal.with_suffix(".wav"), begins_ms=0), timeline, rest=rest)
+    assert rests > 6_500
+
+
+def test_where_a_call_of_hours_begins_is_found_out_from_its_first_sentences(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_sound, "_MOST_COMPARED", 1)
+    begun = Timeline(4_000, (Span("agent", 500, 1_500, "hello"), Span("agent", 3_000, 4_000, "again")), (), ())
+    sound = recording_of(begun, journal.with_suffix(".wav"), begins_ms=1_370)
+    other = Timeline(4_000, (begun.spans[0], Span("agent", 1_600, 2_900, "not heard")), (), ())
+    assert abs(read_sound(sound, other).offset_ms - 1_370) <= 10
+
+
 def test_what_is_loud_is_drawn_high_on_its_own_side(journal: Path) -> None:
     timeline = Timeline(2_000, (Span("agent", 500, 1_500, "hello"),), (), ())
     sound = read_sound(recording_of(timeline, journal.with_suffix(".wav"), begins_ms=0), timeline)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from threading import Event, current_thread
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -17,12 +19,15 @@ from websockets.exceptions import InvalidStatus
 
 from tests.console.test_call_records import desk_that_knows, taken
 from tests.console.test_call_report import recording_of
-from voiceagent.console import call_watch
-from voiceagent.console.call_records import CallRecords
+from voiceagent.console import call_records, call_watch
+from voiceagent.console.call_file import CallFile
+from voiceagent.console.call_records import CallRecords, Found, Listed
+from voiceagent.console.call_sound import CallSound
 from voiceagent.console.lines import open_lines
+from voiceagent.errors import JournalError
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal_file import read_journal
-from voiceagent.runtime.timeline import timeline_of
+from voiceagent.runtime.timeline import Timeline, timeline_of
 from voiceagent.telephony.settings import TelephonySettings
 
 TOKEN = "a token of the console's"
@@ -103,6 +108,22 @@ def test_a_page_is_told_which_calls_there_are_and_of_one_what_changes(journals: 
     run(scenario)
 
 
+def test_calls_that_nobody_has_read_yet_are_counted_and_can_be_looked_at(
+    journals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_records, "_MOST_READ", 1)
+    (journals / "old.jsonl").write_bytes((journals / "call-1.jsonl").read_bytes())
+    os.utime(journals / "old.jsonl", (1_000, 1_000))
+
+    async def scenario() -> None:
+        async with server(journals) as (_, port), viewer(port) as socket:
+            listed = await told(socket, lambda message: "live" in message)
+            assert ([row["id"] for row in listed["past"]], listed["not_listed"]) == (["call-1"], 1)
+            assert (await watching(socket, "old"))["head"]["flow"] == "desk"
+
+    run(scenario)
+
+
 def test_two_pages_on_one_call_are_told_the_same_and_one_alone_sees_who_it_is(
     journals: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -135,6 +156,20 @@ def test_whoever_may_not_see_the_page_is_told_nothing(journals: Path, headers: d
             assert refused.value.response.status_code == status
 
     run(scenario)
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://["}, {"Origin": "http://[::1"}])
+def test_half_an_address_is_refused_and_fails_nothing(
+    journals: Path, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with server(journals) as (_, port):
+            with pytest.raises(InvalidStatus) as refused:
+                await viewer(port, **headers).__aenter__()
+            assert refused.value.response.status_code == 400
+
+    run(scenario)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.7"}, {"Via": "1.1 p"}])
@@ -173,6 +208,51 @@ def test_a_search_is_answered_and_one_in_personal_data_is_logged(
     with caplog.at_level(logging.WARNING):
         run(scenario)
     assert "personal data to be searched is shown to a viewer at 127.0.0.1" in caplog.messages
+
+
+def test_a_search_that_takes_long_holds_up_nothing_else_on_its_page(journals: Path) -> None:
+    flows = {"desk": desk_that_knows()}
+    records = CallRecords(journals, None, lambda: flows, SystemClock())
+    others_are_done = Event()
+    records.searcher.submit(others_are_done.wait)
+
+    async def scenario() -> None:
+        async with server(journals, records=records) as (_, port), viewer(port) as socket:
+            await told(socket, lambda message: "live" in message)
+            await socket.send(json.dumps({"search": "number"}))
+            assert (await watching(socket, "call-1"))["head"]["flow"] == "desk"
+            others_are_done.set()
+            assert len((await told(socket, lambda message: "found" in message))["found"]) == 1
+
+    try:
+        run(scenario)
+    finally:
+        others_are_done.set()
+
+
+class Endless(CallRecords):
+    """Records in which a search goes on until somebody stops it, or for longer than a test waits."""
+
+    def search(
+        self, text: str, listed: Listed, *, shown: bool, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Found]:
+        for _ in range(100_000):
+            if stopped():
+                return
+            yield from super().search(text, listed, shown=shown)
+
+
+def test_a_search_ends_with_the_next_one_and_with_its_page(journals: Path) -> None:
+    records = Endless(journals, None, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with server(journals, records=records) as (_, port), viewer(port) as socket:
+            for words in ("nobody", "zebra"):
+                await socket.send(json.dumps({"search": words}))
+                await watching(socket, "call-1")
+
+    run(scenario)
+    assert records.searcher.submit(lambda: "nothing goes on").result(timeout=10) == "nothing goes on"
 
 
 def test_a_call_that_is_not_there_and_words_that_ask_for_nothing_end_nobody(
@@ -343,6 +423,108 @@ def test_the_sound_of_a_call_is_played_from_anywhere_and_said_to_be_so(
     with caplog.at_level(logging.WARNING):
         run(scenario)
     assert "personal data of call call-1 is shown to a viewer at 127.0.0.1: its sound" in caplog.messages
+
+
+@pytest.mark.parametrize("part", [{}, {"Range": "bytes=0-"}, {"Range": "bytes=44-"}, {"Range": "bytes=-100"}])
+def test_nobody_hears_a_call_without_a_line_in_the_log(
+    journals: Path, part: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), journals / "call-1.wav", begins_ms=0)
+
+    async def scenario() -> None:
+        async with server(journals) as (_, port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            assert (await http.get("/console/calls/call-1/sound", headers=part)).is_success
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario)
+    assert caplog.messages == ["personal data of call call-1 is shown to a viewer at 127.0.0.1: its sound"]
+
+
+class LongCall(CallRecords):
+    """A call that has been read to its end once others had their turn."""
+
+    begun = Event()
+    others_had_their_turn = Event()
+
+    def opened(self, record: str) -> CallFile | None:
+        file = super().opened(record)
+        assert file is not None
+        self.begun.set()
+        file.behind = not self.others_had_their_turn.wait(0.001)
+        return file
+
+
+def test_while_a_long_call_is_read_for_its_sound_others_are_read(journals: Path) -> None:
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), journals / "call-1.wav", begins_ms=1_500)
+    records = LongCall(journals, None, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with (
+            server(journals, records=records) as (_, port),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+        ):
+            waves = asyncio.ensure_future(http.get("/console/calls/call-1/waves"))
+            await asyncio.to_thread(records.begun.wait, 10)
+            other = records.reader.submit(lambda: "read")
+            try:
+                assert await asyncio.wait_for(asyncio.wrap_future(other), 10) == "read"
+            finally:
+                records.others_had_their_turn.set()
+            assert (await waves).status_code == 200
+
+    run(scenario)
+
+
+class Noted(CallRecords):
+    """Notes in which threads recordings are read."""
+
+    threads: ClassVar[list[str]] = []
+
+    def sound(self, path: Path, timeline: Timeline) -> CallSound:
+        self.threads.append(current_thread().name)
+        return super().sound(path, timeline)
+
+
+def test_recordings_are_read_one_at_a_time_and_in_no_thread_that_calls_need(journals: Path) -> None:
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), journals / "call-1.wav", begins_ms=0)
+    records = Noted(journals, None, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with (
+            server(journals, records=records) as (_, port),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+        ):
+            answers = await asyncio.gather(*(http.get("/console/calls/call-1/waves") for _ in range(3)))
+            assert {answer.status_code for answer in answers} == {200}
+
+    run(scenario)
+    assert records.threads == ["console-sound_0"] * 3
+
+
+def test_a_server_that_stops_waits_for_no_recording(journals: Path) -> None:
+    timeline = timeline_of(read_journal(journals / "call-1.jsonl"))
+    path = recording_of(timeline, journals / "call-1.wav", begins_ms=0)
+    records = CallRecords(journals, None, dict, SystemClock())
+    assert records.sound(path, timeline).offset_ms == 0
+    records.close()
+    with pytest.raises(JournalError, match="the server stops"):
+        records.sound(path, timeline)
+
+
+def test_a_recording_of_the_server_itself_begins_with_its_call(journals: Path) -> None:
+    sounds = journals.parent / "sounds"
+    sounds.mkdir()
+    recording_of(timeline_of(read_journal(journals / "call-1.jsonl")), sounds / "call-1.wav", begins_ms=1_500)
+    records = CallRecords(journals, sounds, dict, SystemClock())
+
+    async def scenario() -> None:
+        async with (
+            server(journals, records=records) as (_, port),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+        ):
+            assert (await http.get("/console/calls/call-1/waves")).json()["offset_ms"] == 0
+
+    run(scenario)
 
 
 def test_the_sound_is_for_whoever_may_see_the_page(journals: Path) -> None:

@@ -27,6 +27,36 @@ def test_numbers_and_names_are_dots_and_everyday_words_are_not(said: str, shown:
     assert Mask.of(DESK, "en-US").text(said) == shown
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Mark.", "•••."),
+        ("mark", "•••"),
+        ("Will Young.", "•••."),
+        ("will young", "•••"),
+        ("Bill", "•••"),
+        ("Mark Young is my name", "••• is my name"),
+        ("my name is june", "my name is •••"),
+        ("Yes. Will.", "Yes. •••."),
+        ("I will pay my bill", "I will pay my bill"),
+        ("May I help you", "••• I help you"),
+        ("Hello", "Hello"),
+        ("My balance", "My balance"),
+    ],
+)
+def test_what_may_be_a_callers_name_is_hidden_though_everybody_and_the_agent_says_it(said: str, shown: str) -> None:
+    mask = Mask.of(DESK, "en-US")
+    mask.own_words |= {"will", "mark", "bill"}
+    assert mask.text(said, of_caller=True) == shown
+
+
+def test_an_agent_may_begin_with_a_word_that_is_a_name_as_well() -> None:
+    mask = Mask.of(DESK, "en-US")
+    mask.own_words |= {"will"}
+    assert mask.text("Will you wait?") == "Will you wait?"
+    assert mask.text("Thank you, Will.") == "Thank you, •••."
+
+
 def test_what_the_agent_says_word_for_word_is_shown() -> None:
     assert Mask.of(DESK, "en-US").text(GREETING) == GREETING
 

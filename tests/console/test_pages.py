@@ -63,6 +63,12 @@ def test_a_name_that_was_made_to_point_to_this_machine_is_not_its_name() -> None
     assert known.get("/console/agents").status_code == 401
 
 
+@pytest.mark.parametrize("headers", [{"Host": "[::1"}, {"Host": "[::1:8080"}, {"Origin": "http://["}])
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_half_an_address_is_a_bad_request(headers: dict[str, str], token: str | None) -> None:
+    assert visitor(token).get("/console/agents", headers=headers).status_code == 400
+
+
 @pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
 def test_whoever_comes_through_a_proxy_does_not_sit_at_this_machine(header: str) -> None:
     assert visitor().get("/console/agents", headers={header: "203.0.113.7"}).status_code == 403

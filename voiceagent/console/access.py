@@ -51,12 +51,15 @@ class ConsoleAccess:
         names of `headers` are in any case.
         """
         host, origin = headers.get("host", ""), headers.get("origin")
-        named = urlsplit(f"//{host}").hostname or ""
+        try:
+            named, asked_by = urlsplit(f"//{host}").hostname or "", urlsplit(origin or "").netloc
+        except ValueError:  # half an IPv6 address
+            return NotLetIn(HTTPStatus.BAD_REQUEST, "names no host, or no origin")
         if self.token is None and not is_this_machine(named):
             return NotLetIn(HTTPStatus.FORBIDDEN, "asked for by a name that is not this machine's")
         if self.token is None and any(name in headers for name in _FORWARDED):
             return NotLetIn(HTTPStatus.FORBIDDEN, "came through a proxy: give a --console-token")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and asked_by != host:
             return NotLetIn(HTTPStatus.FORBIDDEN, "asked for by another page")
         return None
 

@@ -19,12 +19,15 @@ from voiceagent.language import language_for
 from voiceagent.runtime.inspection import Inspection
 from voiceagent.runtime.journal_file import Entry, JournalHeader, JournalReading, decode_effect
 from voiceagent.runtime.replay import require_same_flow
-from voiceagent.runtime.timeline import Drawing, Span, Timeline, drawing_of
+from voiceagent.runtime.timeline import Drawing, Point, Span, Timeline, drawing_of
 from voiceagent.spec.flow import Flow
 from voiceagent.spec.graph import flow_graph
 from voiceagent.spec.graph_svg import as_svg
 
-__all__ = ["CallFile", "Resting"]
+__all__ = ["DAMAGE", "CallFile", "Resting"]
+
+DAMAGE = (ValueError, ArithmeticError, LookupError, RecursionError)
+"""What a record in which something is damaged makes of reading it: it is that record's, and no other's."""
 
 _AT_ONCE_BYTES = 1_000_000
 _AT_ONCE_LINES = 3_000
@@ -115,6 +118,10 @@ class CallFile:
                     break
         except (JournalError, PhaseError) as exc:
             self.wrong = f"The journal cannot be read any further: {exc}"
+        except DAMAGE as exc:
+            self.wrong = (
+                f"The journal cannot be read any further: what stands in it is no call's ({type(exc).__name__})"
+            )
         return lines
 
     def _note(self, entry: Entry) -> None:
@@ -176,15 +183,17 @@ class CallFile:
         if began is None:
             return Timeline(0, (), (), ())
         timeline = began.drawing.timeline()
-        secret = self._sensitive(timeline)
-        return replace(
-            timeline,
-            spans=tuple(self._as_shown(span, secret, shown=shown) for span in timeline.spans),
-            points=tuple(
-                replace(point, text=self._point(point.kind, point.text, point.at_ms, secret, shown=shown))
-                for point in timeline.points
-            ),
-        )
+        secret, rest = self._sensitive(timeline), Resting()
+        spans: list[Span] = []
+        for span in timeline.spans:
+            rest()
+            spans.append(self._as_shown(span, secret, shown=shown))
+        points: list[Point] = []
+        for point in timeline.points:
+            rest()
+            text = self._point(point.kind, point.text, point.at_ms, secret, shown=shown)
+            points.append(replace(point, text=text))
+        return replace(timeline, spans=tuple(spans), points=tuple(points))
 
     def _sensitive(self, timeline: Timeline) -> list[Span]:
         """Return when a secret was asked for: no number of the caller's is shown from there, to nobody."""
@@ -201,7 +210,8 @@ class CallFile:
         if span.track in {"tool", "prefetch"}:
             return replace(span, note=self._mask.text(span.note)) if span.note not in {"finished", "open"} else span
         how, colon, unheard = span.note.partition(": ")
-        return replace(span, text=self._mask.text(span.text), note=f"{how}{colon}{self._mask.text(unheard)}")
+        words = self._mask.text(span.text, of_caller=span.track == "caller")
+        return replace(span, text=words, note=f"{how}{colon}{self._mask.text(unheard)}")
 
     def _point(self, kind: str, text: str, at_ms: int, secret: list[Span], *, shown: bool) -> str:
         if kind == "key":
@@ -216,6 +226,13 @@ class CallFile:
         header, began = self._reading.header, self._began
         if header is None or began is None:
             return {"notices": [self.wrong or "The call has only just begun."], "shown": shown, "live": live}
+        try:
+            return self._view(header, began, shown=shown, live=live)
+        except DAMAGE as exc:
+            self.wrong = f"The call cannot be shown: what stands in its journal is no call's ({type(exc).__name__})"
+            return {"notices": [self.wrong], "shown": shown, "live": live}
+
+    def _view(self, header: JournalHeader, began: _Began, *, shown: bool, live: bool) -> dict[str, object]:
         timeline = self.timeline(shown=shown)
         return {
             **shown_call(header, began.inspection.summary(header), timeline),

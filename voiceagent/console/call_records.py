@@ -6,55 +6,46 @@ of it; where nobody looks nothing is read.
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from os import DirEntry, scandir
+from os import scandir, stat_result
 from pathlib import Path
-from typing import Any, Literal, cast
+from threading import Event
 
-from voiceagent.console.call_file import CallFile, Resting
+from voiceagent.console.call_file import DAMAGE, CallFile, Resting
+from voiceagent.console.call_row import CallRow, read_row
+from voiceagent.console.call_sound import CallSound, read_sound
 from voiceagent.console.masking import words_in
+from voiceagent.errors import JournalError
 from voiceagent.ports import Clock
-from voiceagent.runtime.journal_file import SCHEMA
+from voiceagent.runtime.timeline import Timeline
 from voiceagent.spec.flow import Flow
 
-__all__ = ["CallRecords", "CallRow", "Found"]
+__all__ = ["CallRecords", "Found", "Listed"]
 
-_TAIL_BYTES = 64 * 1024
-_LONGEST_HEADER = 1_000_000
 _LEFT_AFTER_S = 120
 """Something happens in every call that goes on: the caller speaks, or is asked whether they are there."""
 _LISTED_FOR_MS = 1_000
 _MOST_OPEN = 16
 """Calls that are kept read: opening one of four hours takes seconds."""
 _MOST_FOUND = 50
-_PHASE = re.compile(rb'"effect":"SwapPhase","with":\{"phase":"([^"]*)"')
-_ENDED = re.compile(rb'"event":"CallEnded","with":\{"reason":("(?:[^"\\]|\\.)*")')
-_AT = re.compile(rb'^\{"at":(\d+)', re.MULTILINE)
+_MOST_READ = 200
+"""Calls that are read for the list; older ones are when they are searched for or looked at."""
 _IS_RECORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-State = Literal["live", "over", "broken off", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
-class CallRow:
-    """A call in a list. Nothing in it was said by anybody."""
+class Listed:
+    """The calls that there are."""
 
-    id: str
-    """The name of its files, without what comes after the dot."""
-    flow: str
-    began_unix_ms: int
-    duration_ms: int
-    state: State
-    phase: str
-    """Where it stands, or stood last."""
-    ended: str
-    """Why it ended, or cannot be read."""
+    rows: tuple[CallRow, ...] = ()
+    """The newest first."""
+    older: tuple[str, ...] = ()
+    """Records that nobody has read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +69,22 @@ class CallRecords:
     _rows: dict[str, tuple[tuple[int, int], CallRow]] = field(
         default_factory=dict[str, tuple[tuple[int, int], CallRow]]
     )
-    _listed: tuple[int, list[CallRow]] | None = None
+    _listed: tuple[int, Listed] | None = None
     _open: dict[str, CallFile] = field(default_factory=dict[str, CallFile])
     _copies: dict[str, Flow] = field(default_factory=dict[str, Flow])
     reader: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console")
     )
     """The one thread in which `rows`, `opened` and what it returns may be used; it begins when it is needed first."""
+    searcher: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-search")
+    )
+    """The one thread in which is searched: a search of minutes holds up nobody who looks at a call, and no call."""
+    listener: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-sound")
+    )
+    """The one thread in which `sound` may be used."""
+    _closed: Event = field(default_factory=Event)
 
     def forget(self) -> None:
         """Keep nothing that was said: nobody looks any more."""
@@ -92,59 +92,80 @@ class CallRecords:
 
     def close(self) -> None:
         """Read nothing more."""
-        self.reader.shutdown(wait=False, cancel_futures=True)
+        self._closed.set()
+        for executor in (self.reader, self.searcher, self.listener):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     @property
     def where(self) -> str:
         """Whose calls these are, for whoever wonders where another one is."""
         return f"the calls of all workers on {socket.gethostname()} that write their journals to {self.journals}"
 
-    def rows(self) -> list[CallRow]:
-        """Return the calls, the newest first; whoever asks twice in a second gets the same ones."""
+    def listed(self) -> Listed:
+        """Return the calls; whoever asks twice in a second gets the same ones."""
         if self._listed is None or self.clock.now_ms() - self._listed[0] >= _LISTED_FOR_MS:
-            self._listed = (self.clock.now_ms(), self._read_rows())
+            listed = self._read_list()
+            self._listed = (self.clock.now_ms(), listed)  # it may have taken longer than a second
         return self._listed[1]
 
-    def _read_rows(self) -> list[CallRow]:
-        now_s, there, rows = self.clock.unix_ms() / 1_000, self._files(), list[CallRow]()
-        rest = Resting()
+    def _read_list(self) -> Listed:
+        there, rest = self._files(), Resting()
+        rows: list[CallRow] = []
+        older: list[str] = []
         for name in [name for name in self._rows if name not in there]:
             del self._rows[name]
-        for name, entry in there.items():
+        for number, name in enumerate(sorted(there, key=lambda name: (-there[name].st_mtime_ns, name))):
             rest()
+            if number >= _MOST_READ and name not in self._rows:
+                older.append(name)
+                continue
             with suppress(OSError):  # it may be purged meanwhile
-                status = entry.stat(follow_symlinks=False)
-                stamp = (status.st_mtime_ns, status.st_size)
-                known = self._rows.get(name)
-                if known is None or known[0] != stamp:
-                    known = self._rows[name] = (stamp, _row(name, Path(entry.path)))
-                row = known[1]
-                if row.state == "live" and now_s - status.st_mtime > _LEFT_AFTER_S:
-                    row = replace(row, state="broken off")
-                rows.append(row)
-        return sorted(rows, key=lambda row: (-row.began_unix_ms, row.id))
+                rows.append(self._row(name, there[name]))
+        return Listed(tuple(sorted(rows, key=lambda row: (-row.began_unix_ms, row.id))), tuple(older))
 
-    def _files(self) -> dict[str, DirEntry[str]]:
-        try:
-            with scandir(self.journals) as entries:
-                files = [
-                    each for each in entries if each.name.endswith(".jsonl") and each.is_file(follow_symlinks=False)
-                ]
-        except OSError:  # it is made with the first call
-            return {}
-        named = {each.name.removesuffix(".jsonl"): each for each in files}
-        return {name: entry for name, entry in named.items() if _IS_RECORD.fullmatch(name)}
+    def _row(self, record: str, status: stat_result) -> CallRow:
+        stamp = (status.st_mtime_ns, status.st_size)
+        known = self._rows.get(record)
+        if known is None:
+            known = self._rows[record] = (stamp, read_row(self._journal(record)))
+        elif known[0] != stamp:
+            row = read_row(self._journal(record), before=known[1], before_bytes=known[0][1])
+            known = self._rows[record] = (stamp, row)
+        return self._as_it_stands(known[1], status)
+
+    def _as_it_stands(self, row: CallRow, status: stat_result) -> CallRow:
+        left = row.state == "live" and self.clock.unix_ms() / 1_000 - status.st_mtime > _LEFT_AFTER_S
+        return replace(row, state="broken off") if left else row
+
+    def _journal(self, record: str) -> Path:
+        return self.journals / f"{record}.jsonl"
+
+    def _files(self) -> dict[str, stat_result]:
+        files, rest = dict[str, stat_result](), Resting()
+        with suppress(OSError), scandir(self.journals) as entries:  # the folder is made with the first call
+            for entry in entries:
+                rest()
+                name = entry.name.removesuffix(".jsonl")
+                if name != entry.name and _IS_RECORD.fullmatch(name):
+                    with suppress(OSError):
+                        if entry.is_file(follow_symlinks=False):
+                            files[name] = entry.stat(follow_symlinks=False)
+        return files
 
     def row(self, record: str) -> CallRow | None:
         """Return one call; None where there is no such one."""
-        return next((row for row in self.rows() if row.id == record), None)
+        listed = self.listed()
+        if record in listed.older:
+            with suppress(OSError):
+                return self._row(record, self._journal(record).stat())
+        return next((row for row in listed.rows if row.id == record), None)
 
     def opened(self, record: str) -> CallFile | None:
         """Return a call, read on; None where there is no such one. A long one is `behind` and to be asked for again."""
         if not _IS_RECORD.fullmatch(record):
             return None
         file = self._open.pop(record, None) or CallFile(
-            self.journals / f"{record}.jsonl", lambda name: self._copy(name, self._copies)
+            self._journal(record), lambda name: self._copy(name, self._copies)
         )
         try:
             file.read_on()
@@ -164,6 +185,11 @@ class CallRecords:
             copies[name] = served.model_copy()
         return copies[name]
 
+    @property
+    def recorded_here(self) -> bool:
+        """Whether recordings are those that this server makes: they begin with their calls."""
+        return self.recordings is not None
+
     def recording(self, record: str) -> Path | None:
         """Return the sound of a call; None where there is none."""
         if not _IS_RECORD.fullmatch(record):
@@ -171,69 +197,63 @@ class CallRecords:
         path = (self.recordings or self.journals) / f"{record}.wav"
         return path if path.is_file() else None
 
-    def search(self, text: str, rows: list[CallRow], *, shown: bool) -> Iterator[Found]:
+    def sound(self, path: Path, timeline: Timeline) -> CallSound:
+        """Return what is drawn of a recording. Raises JournalError where it cannot be read, or the server stops."""
+        resting = Resting()
+
+        def rest() -> None:
+            resting()
+            if self._closed.is_set():
+                raise JournalError(f"{path} is not read to its end: the server stops")
+
+        return read_sound(path, timeline, begins_with_the_call=self.recorded_here, rest=rest)
+
+    def search(
+        self, text: str, listed: Listed, *, shown: bool, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Found]:
         """Yield the calls in which all these words are told, as far as they are shown; in any thread."""
         words, rest, found, copies = list(words_in(text)), Resting(), 0, dict[str, Flow]()
-        for row in rows if words else ():
+
+        def stops() -> bool:
+            return stopped() or self._closed.is_set()
+
+        for row in self._all(listed) if words else ():
             rest()
-            hit = self._hit(row, words, copies, shown=shown)
+            if stops():
+                return
+            hit = self._hit(row, words, copies, shown=shown, stops=stops)
             if hit is not None:
                 found += 1
                 yield hit
             if found >= _MOST_FOUND:
                 return
 
-    def _hit(self, row: CallRow, words: list[str], copies: dict[str, Flow], *, shown: bool) -> Found | None:
+    def _all(self, listed: Listed) -> Iterator[CallRow]:
+        yield from listed.rows
+        for record in listed.older:
+            path = self._journal(record)
+            with suppress(OSError):  # it may be purged meanwhile
+                yield self._as_it_stands(read_row(path), path.stat())
+
+    def _hit(
+        self, row: CallRow, words: list[str], copies: dict[str, Flow], *, shown: bool, stops: Callable[[], bool]
+    ) -> Found | None:
         about = f"{row.id} {row.flow} {row.phase} {row.ended} {row.state}".casefold()
         if all(word in about for word in words):
             return Found(row, 0, "")
-        path = self.journals / f"{row.id}.jsonl"
+        path = self._journal(row.id)
         try:
             written = path.read_bytes().decode("utf-8", "replace").casefold()
             if not all(word in written for word in words):  # what is not in the file is not in what is shown of it
                 return None
             file = CallFile(path, lambda name: self._copy(name, copies))
             file.read_on()
-            while file.behind:
+            while file.behind and not stops():
                 file.read_on()
-        except OSError:
+            told = [span for span in file.timeline(shown=shown).spans if span.track != "phase"]
+        except (OSError, *DAMAGE):
             return None
-        told = [span for span in file.timeline(shown=shown).spans if span.track != "phase"]
         if not all(any(word in f"{span.text} {span.note}".casefold() for span in told) for word in words):
             return None
         best = max(told, key=lambda span: sum(word in f"{span.text} {span.note}".casefold() for word in words))
         return Found(row, best.from_ms, " ".join(part for part in (best.text, best.note) if part))
-
-
-def _row(name: str, path: Path) -> CallRow:
-    """Read what a list says of a call: the first lines of its journal, and the last ones."""
-    with path.open("rb") as journal:
-        header = journal.readline(_LONGEST_HEADER)
-        first = journal.readline(_LONGEST_HEADER)
-        end = journal.seek(0, 2)
-        journal.seek(max(0, end - _TAIL_BYTES))
-        tail = journal.read()
-    values = _header_values(header)
-    if values is None:
-        began_ms = int(path.stat().st_mtime * 1_000)
-        return CallRow(name, "", began_ms, 0, "unreadable", "", "its first line is not the header of a journal")
-    flow, began_ms = str(values.get("flow", "")), values.get("unix_ms", 0)
-    began_ms = began_ms if isinstance(began_ms, int) else 0
-    if values.get("schema") != SCHEMA:
-        why = f"schema {values.get('schema')}; this version of voiceagent reads schema {SCHEMA}"
-        return CallRow(name, flow, began_ms, 0, "unreadable", "", why)
-    phases, ended, instants = _PHASE.findall(tail), _ENDED.findall(tail), _AT.findall(tail)
-    zero = _AT.match(first)
-    lasted_ms = int(instants[-1]) - int(zero[1]) if instants and zero else 0
-    phase = phases[-1].decode("utf-8", "replace") if phases else ""
-    reason = str(json.loads(ended[-1])) if ended else ""
-    return CallRow(name, flow, began_ms, max(0, lasted_ms), "over" if ended else "live", phase, reason)
-
-
-def _header_values(line: bytes) -> dict[str, Any] | None:
-    try:
-        raw: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    values: Any = cast("dict[str, Any]", raw).get("journal") if isinstance(raw, dict) else None
-    return cast("dict[str, Any]", values) if isinstance(values, dict) else None

@@ -84,10 +84,9 @@ def _data(report: CallReport) -> dict[str, object]:
 
 def shown_call(header: JournalHeader, summary: CallSummary, timeline: Timeline) -> dict[str, object]:
     """Return what `call_view.js` draws of a call."""
-    began = datetime.fromtimestamp(header.unix_ms / 1_000, UTC)
     return {
         "flow": summary.flow,
-        "about": f"call {summary.call}, {began:%Y-%m-%d %H:%M:%S} UTC, ended: {summary.ended or 'not told'}",
+        "about": f"call {summary.call}, {_began(header.unix_ms)}, ended: {summary.ended or 'not told'}",
         "figures": list(_figures(summary)),
         "duration_ms": timeline.duration_ms,
         "spans": [_plain(span, _SPAN) for span in timeline.spans],
@@ -96,6 +95,13 @@ def shown_call(header: JournalHeader, summary: CallSummary, timeline: Timeline) 
         "silences": list(_silences(timeline)),
         "tokens": [asdict(each) for each in summary.tokens],
     }
+
+
+def _began(unix_ms: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(unix_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):  # no calendar has it
+        return "begun nobody knows when"
 
 
 def shown_sound(sound: CallSound, source: str) -> dict[str, object]:

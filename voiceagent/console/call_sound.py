@@ -8,7 +8,6 @@ import wave
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 from voiceagent.errors import JournalError
@@ -26,6 +25,9 @@ _FULL_SCALE = 32_768
 _AUDIBLE = 400
 """Of 32768: -38 dBFS. The agent's voice is above it, what a line hums is not."""
 _EDGE_MS = 200
+_MOST_COMPARED = 200
+"""Utterances: they tell where a call of hours begins as well as all of them would."""
+_AT_ONCE = 1_000
 _EARLIEST_MS, _LATEST_MS = -5_000, 60_000
 """Where the call may begin in its recording, which may have begun while it rang."""
 
@@ -43,10 +45,13 @@ class CallSound:
     duration_ms: int
 
 
-def read_sound(path: Path, timeline: Timeline, *, rest: Callable[[], None] = lambda: None) -> CallSound:
+def read_sound(
+    path: Path, timeline: Timeline, *, begins_with_the_call: bool = False, rest: Callable[[], None] = lambda: None
+) -> CallSound:
     """Return what is drawn of a recording with the caller on the left and the agent on the right.
 
-    `rest` is called after every second of it, by whoever reads while calls go on.
+    Where the call begins in it is found out, which takes a second, unless it `begins_with_the_call`. `rest` is called
+    every few milliseconds, for whoever reads while calls go on.
 
     Raises JournalError, naming the file, where it is missing or is no 16-bit stereo wave file.
     """
@@ -69,10 +74,10 @@ def read_sound(path: Path, timeline: Timeline, *, rest: Callable[[], None] = lam
         raise JournalError(f"{path} is not a PCM wave file: {exc}") from exc
     every = max(1, -(-len(agent) // _MOST_PEAKS))
     return CallSound(
-        _drawn(caller, every),
-        _drawn(agent, every),
+        _drawn(caller, every, rest),
+        _drawn(agent, every, rest),
         peaks_per_s=1_000 / (_STEP_MS * every),
-        offset_ms=_offset_ms(agent, timeline),
+        offset_ms=0 if begins_with_the_call else _offset_ms(agent, timeline, rest),
         duration_ms=frames * 1_000 // rate_hz,
     )
 
@@ -84,14 +89,19 @@ def source_of(path: Path, page: Path) -> str:
     return "data:audio/wav;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-def _offset_ms(agent: Sequence[int], timeline: Timeline) -> int:
+def _offset_ms(agent: Sequence[int], timeline: Timeline, rest: Callable[[], None]) -> int:
     """Return where the call begins in its recording: where what the agent said falls best on what is heard of it.
 
     A journal knows when its call began, not when somebody pressed a recorder's button. What counts twice is where the
     agent begins to speak: a sentence ends in a silence of its own.
     """
     said = [(span.from_ms, span.until_ms) for span in timeline.spans if span.track in {"agent", "filler"}]
-    heard = [0, *accumulate(1 if peak > _AUDIBLE else -1 for peak in agent)]
+    said = said[:_MOST_COMPARED]
+    heard = [0]
+    for peak in agent:
+        heard.append(heard[-1] + (1 if peak > _AUDIBLE else -1))
+        if len(heard) % _AT_ONCE == 0:
+            rest()
     if not said or heard[-1] == -len(agent):
         return 0
 
@@ -100,6 +110,7 @@ def _offset_ms(agent: Sequence[int], timeline: Timeline) -> int:
         return heard[last] - heard[first]
 
     def fits(offset_ms: int) -> int:
+        rest()
         whole = sum(between(begin + offset_ms, end + offset_ms) for begin, end in said)
         edges = sum(
             between(begin + offset_ms, begin + offset_ms + _EDGE_MS)
@@ -116,6 +127,9 @@ def _loudest(samples: array[int], step: int) -> list[int]:
     return [max(*stretch, -min(stretch)) for stretch in stretches]
 
 
-def _drawn(peaks: Sequence[int], every: int) -> bytes:
-    loudest = (max(peaks[at : at + every]) for at in range(0, len(peaks), every))
-    return bytes(min(255, int(255 * (peak / _FULL_SCALE) ** 0.5)) for peak in loudest)
+def _drawn(peaks: Sequence[int], every: int, rest: Callable[[], None]) -> bytes:
+    drawn = bytearray()
+    for at in range(0, len(peaks), every):
+        rest()
+        drawn.append(min(255, int(255 * (max(peaks[at : at + every]) / _FULL_SCALE) ** 0.5)))
+    return bytes(drawn)

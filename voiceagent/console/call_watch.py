@@ -12,7 +12,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from http import HTTPStatus
+from threading import Event
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +25,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
 from voiceagent.console.access import ConsoleAccess, NotLetIn
-from voiceagent.console.call_records import CallRecords, CallRow
+from voiceagent.console.call_file import Resting
+from voiceagent.console.call_records import CallRecords, Listed
 from voiceagent.json_reader import JsonReader
 from voiceagent.logs import log_failure
 
@@ -91,7 +94,12 @@ class _Viewer:
     address: str
     watching: _Told | None = None
     searching: _Search | None = None
-    listed: list[CallRow] | None = None
+    """What is to be searched for next."""
+    found: asyncio.Future[str] | None = None
+    """The answer to what was searched for last, until it is told."""
+    stop: Event = field(default_factory=Event)
+    """Ends the search that goes on."""
+    listed: Listed | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -144,6 +152,7 @@ class CallWatch:
         except ConnectionClosed:
             return
         finally:
+            viewer.stop.set()
             telling.cancel()
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await telling
@@ -163,7 +172,8 @@ class CallWatch:
                 if isinstance(asked, _Watch):
                     viewer.watching = _Told(asked.watch, asked.shown, asked.number) if asked.watch is not None else None
                 else:
-                    viewer.searching = asked
+                    viewer.stop.set()
+                    viewer.searching, viewer.found = asked, None
                 viewer.asked.set()
                 return
         _log.warning("a viewer at %s has asked for nothing that there is", viewer.address)
@@ -175,10 +185,11 @@ class CallWatch:
         try:
             while True:
                 viewer.asked.clear()
-                began_s = loop.time()
-                told = [await self._list(viewer), await self._search(viewer), await self._call(viewer)]
-                looked_s = loop.time() - began_s
-                for message in told:
+                looked_s = 0.0
+                for look in (self._list, self._found, self._call):
+                    began_s = loop.time()
+                    message = await look(viewer)
+                    looked_s += loop.time() - began_s
                     if message is not None:
                         async with asyncio.timeout(_GONE_AFTER_S):
                             await connection.send(message)
@@ -201,30 +212,39 @@ class CallWatch:
 
     async def _list(self, viewer: _Viewer) -> str | None:
         def look() -> str | None:
-            rows = self._records.rows()
-            if rows is viewer.listed or rows == viewer.listed:
+            listed = self._records.listed()
+            if listed is viewer.listed or listed == viewer.listed:
                 return None
-            viewer.listed = rows
-            live = [row for row in rows if row.state == "live"]
-            past = [row for row in rows if row.state != "live"]
+            viewer.listed = listed
+            live = [row for row in listed.rows if row.state == "live"]
+            past = [row for row in listed.rows if row.state != "live"]
             return _json(
                 {
                     "live": [asdict(row) for row in live],
                     "past": [asdict(row) for row in past[:_MOST_LISTED]],
-                    "not_listed": len(past[_MOST_LISTED:]),
+                    "not_listed": len(past[_MOST_LISTED:]) + len(listed.older),
                     "where": self._records.where,
                 }
             )
 
         return await self._read(look)
 
-    async def _search(self, viewer: _Viewer) -> str | None:
+    async def _found(self, viewer: _Viewer) -> str | None:
+        """Have searched what was asked for, and return what has been found meanwhile: nobody waits for a search."""
         wanted, viewer.searching = viewer.searching, None
-        if wanted is None:
+        if wanted is not None:
+            stop, listed = Event(), viewer.listed or Listed()
+            search = partial(self._searched, wanted, listed, stop.is_set)
+            viewer.stop = stop
+            viewer.found = asyncio.get_running_loop().run_in_executor(self._records.searcher, search)
+            viewer.found.add_done_callback(lambda _: viewer.asked.set())
+        if viewer.found is None or not viewer.found.done():
             return None
-        rows = viewer.listed or []
-        # In another thread than calls are read in: whoever looks at one does not wait for a search.
-        found = await asyncio.to_thread(lambda: list(self._records.search(wanted.search, rows, shown=wanted.shown)))
+        found, viewer.found = viewer.found, None
+        return found.result()
+
+    def _searched(self, wanted: _Search, listed: Listed, stopped: Callable[[], bool]) -> str:
+        found = self._records.search(wanted.search, listed, shown=wanted.shown, stopped=stopped)
         return _json({"search": wanted.search, "shown": wanted.shown, "found": [asdict(each) for each in found]})
 
     async def _call(self, viewer: _Viewer) -> str | None:
@@ -265,12 +285,13 @@ class CallWatch:
 def _changed_rows(told: dict[str, list[object]], now: Mapping[str, list[object]]) -> tuple[dict[str, object], bool]:
     """Return which rows are other ones, at most so many at once, and whether some are left; `told` has them then."""
     changed: dict[str, object] = {}
-    room = _MOST_AT_ONCE
+    room, rest = _MOST_AT_ONCE, Resting()
     for name, rows in now.items():
         had = told.setdefault(name, [])
         del had[len(rows) :]
         at: dict[int, object] = {}
         for number, row in enumerate(rows):
+            rest()
             if room and (number >= len(had) or had[number] != row):
                 had[number : number + 1] = [row]
                 at[number] = row

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from voiceagent.core.sealing import with_words_changed
 from voiceagent.errors import PhaseError
 from voiceagent.language import Language, language_for
+from voiceagent.language.words import word_set
 from voiceagent.spec.described import described
 from voiceagent.spec.flow import Flow
 
@@ -24,6 +25,16 @@ __all__ = ["HIDDEN", "Mask", "words_in"]
 HIDDEN = "•••"
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _DIGITS = re.compile(r"\d[\d.,:/-]*\d|\d")
+_NAMES = word_set(
+    """
+    angel april art august carol chance christian dean dolores faith frank grace grant guy joy june luz mark miles penny
+    rose sky sol star summer victor
+    """
+)
+"""Words that callers are named by: everybody's, or such as agents talk of."""
+_SELDOM_NAMES = word_set("bill hope long may will young")
+"""Such as are in every other sentence: a name where they are written as one, or are all that was said."""
+_MOST_WORDS_OF_A_NAME = 2
 _SENTENCE_ENDS = ".?!…:"
 _MOST_REMEMBERED = 20_000
 _MOST_PERSONAL = 20_000
@@ -41,7 +52,7 @@ class Mask:
     """What is spoken in the call; in a language that this version does not have no word is everybody's."""
     personal: dict[str, None] = field(default_factory=dict[str, None])
     """What tools have told, in small letters."""
-    _masked: dict[str, str] = field(default_factory=dict[str, str])
+    _masked: dict[tuple[str, bool], str] = field(default_factory=dict[tuple[str, bool], str])
 
     @classmethod
     def of(cls, flow: Flow | None, locale: str) -> Mask:
@@ -67,31 +78,42 @@ class Mask:
             self.personal |= dict.fromkeys(new)
             self._masked.clear()
 
-    def text(self, text: str) -> str:
-        """Return words with dots in place of what may tell who somebody is, or what they have."""
-        known = self._masked.get(text)
+    def text(self, text: str, *, of_caller: bool = False) -> str:
+        """Return words with dots in place of what may tell who somebody is, or what they have.
+
+        Those `of_caller`, who may be asked for a name at any time, are hidden where they may be one.
+        """
+        known = self._masked.get((text, of_caller))
         if known is None:
-            known = text if text in self.phrases else self._hidden(text)
+            known = text if text in self.phrases else self._hidden(text, of_caller=of_caller)
             if len(self._masked) >= _MOST_REMEMBERED:
                 self._masked.clear()
-            self._masked[text] = known
+            self._masked[text, of_caller] = known
         return known
 
     def numbers(self, text: str) -> str:
         """Return words with dots in place of numbers alone."""
         return with_words_changed(text, lambda part: _dotted(part, self._numbers(part)))
 
-    def _hidden(self, text: str) -> str:
-        return with_words_changed(text, lambda part: _dotted(part, [*self._numbers(part), *self._names(part)]))
+    def _hidden(self, text: str, *, of_caller: bool) -> str:
+        names_alone = of_caller and _is_nothing_but_names(text)
+        return with_words_changed(
+            text,
+            lambda part: _dotted(
+                part, [*self._numbers(part), *self._names(part, of_caller=of_caller, names_alone=names_alone)]
+            ),
+        )
 
     def _numbers(self, text: str) -> Iterator[tuple[int, int]]:
         yield from (found.span() for found in _DIGITS.finditer(text))
         for language in self.languages.values():
             yield from ((span.start, span.end) for span in language.digit_spans(text))
 
-    def _names(self, text: str) -> Iterator[tuple[int, int]]:
+    def _names(self, text: str, *, of_caller: bool, names_alone: bool) -> Iterator[tuple[int, int]]:
         for found in _WORD.finditer(text):
-            if not self._is_harmless(found[0], begins=_begins_a_sentence(text, found.start())):
+            begins = _begins_a_sentence(text, found.start())
+            may_be_one = names_alone or _may_be_a_name(found[0], of_caller=of_caller, begins=begins)
+            if may_be_one or not self._is_harmless(found[0], begins=begins):
                 yield found.span()
 
     def _is_harmless(self, word: str, *, begins: bool) -> bool:
@@ -121,6 +143,17 @@ def _texts(value: JsonValue) -> Iterator[str]:
                 yield from _texts(item)
         case _:
             return
+
+
+def _is_nothing_but_names(text: str) -> bool:
+    words = list(words_in(text))
+    return 0 < len(words) <= _MOST_WORDS_OF_A_NAME and all(word in _NAMES | _SELDOM_NAMES for word in words)
+
+
+def _may_be_a_name(word: str, *, of_caller: bool, begins: bool) -> bool:
+    """Whether a word is a name as well, which it may be though the flow has it."""
+    small, written_as_one = word.casefold(), word[0].isupper() and (of_caller or not begins)
+    return (of_caller and small in _NAMES) or (written_as_one and small in _NAMES | _SELDOM_NAMES)
 
 
 def _begins_a_sentence(text: str, at: int) -> bool:

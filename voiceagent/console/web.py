@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -21,10 +22,9 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from voiceagent.console.access import COOKIE, ConsoleAccess
-from voiceagent.console.call_file import Resting
+from voiceagent.console.call_file import DAMAGE
 from voiceagent.console.call_records import CallRecords
 from voiceagent.console.call_report import page_part, shown_sound
-from voiceagent.console.call_sound import read_sound
 from voiceagent.console.request_body import read_body
 from voiceagent.errors import JournalError, StateUnavailable
 from voiceagent.json_reader import JsonReader
@@ -184,6 +184,7 @@ class WebConsole:
         path = await self._recording(request)
         if path is None:
             return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
+        _log_shown(request)  # whichever part of it: all but the first second is nearly all of it
         return FileResponse(path, media_type="audio/wav", headers={"Cache-Control": "no-store"})
 
     async def _waves(self, request: Request) -> Response:
@@ -191,18 +192,13 @@ class WebConsole:
         records, path, record = self.console.records, await self._recording(request), _record(request)
         if records is None or path is None:
             return _refused(request, HTTPStatus.NOT_FOUND, "there is no recording")
-        at = request.client.host if request.client is not None else "unknown"
-        _log.warning("personal data of call %s is shown to a viewer at %s: its sound", record, at)
+        _log_shown(request)
 
-        def timeline() -> Timeline:
-            while (file := records.opened(record)) is not None and file.behind:
-                continue
-            return file.timeline(shown=False) if file is not None else Timeline(0, (), (), ())
-
-        drawn = await asyncio.get_running_loop().run_in_executor(records.reader, timeline)
         try:
-            sound = await asyncio.to_thread(read_sound, path, drawn, rest=Resting())
-        except JournalError as exc:
+            drawn = Timeline(0, (), (), ()) if records.recorded_here else await _timeline(records, record)
+            loop = asyncio.get_running_loop()
+            sound = await loop.run_in_executor(records.listener, records.sound, path, drawn)
+        except (JournalError, *DAMAGE) as exc:
             _log.error("a recording cannot be shown: %s", exc)
             return PlainTextResponse("The recording cannot be read.\n", status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
         return _json(shown_sound(sound, f"console/calls/{record}/sound"))
@@ -210,6 +206,21 @@ class WebConsole:
     async def _recording(self, request: Request) -> Path | None:
         records = self.console.records
         return await asyncio.to_thread(records.recording, _record(request)) if records is not None else None
+
+
+async def _timeline(records: CallRecords, record: str) -> Timeline:
+    """Return a call drawn; while a long one is read, whoever looks at another one has their turn."""
+    loop = asyncio.get_running_loop()
+    while (file := await loop.run_in_executor(records.reader, records.opened, record)) is not None and file.behind:
+        continue
+    if file is None:
+        return Timeline(0, (), (), ())
+    return await loop.run_in_executor(records.reader, partial(file.timeline, shown=False))
+
+
+def _log_shown(request: Request) -> None:
+    at = request.client.host if request.client is not None else "unknown"
+    _log.warning("personal data of call %s is shown to a viewer at %s: its sound", _record(request), at)
 
 
 def _record(request: Request) -> str:

@@ -21,12 +21,13 @@ const connect = () => {
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   const here = socket = new WebSocket(address);
   here.onopen = () => {
-    failures = 0;
     sayOfLine("");
     if (looking) look(looking.id, looking.shown);
+    if (searched) search();  /* what was found before is not told any more */
   };
   here.onmessage = ({ data }) => {
     const told = JSON.parse(data);
+    failures = 0;
     if (told.live) { rows = told; showLists(); }
     else if (told.found) showFound(told);
     else if (looking && told.number === looking.number) take(told);
@@ -74,12 +75,13 @@ const fill = (list, items, says) => {
   if (focused) list.querySelector(`[data-call="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 };
 const showLists = () => {
-  fill(byId("live"), rows.live.map((row) => entry(row)), "No call goes on. Call an agent with the softphone, or by a number that leads here.");
-  fill(byId("past"), rows.past.map((row) => entry(row)), "No call has been taken yet: those that are over are listed here.");
+  fill(byId("live"), rows.live.map((row) => entry(row)), !rows.where ? "Reading the calls…" : "No call goes on. Call an agent with the softphone, or by a number that leads here.");
+  fill(byId("past"), rows.past.map((row) => entry(row)), !rows.where ? "Reading the calls…" : "No call has been taken yet: those that are over are listed here.");
+  if (!rows.where) return;
   byId("live-title").textContent = `Live (${rows.live.length})`;
   byId("past-title").textContent = `Past (${rows.past.length + rows.not_listed})`;
   const older = rows.not_listed ? ` ${rows.not_listed} older ones are not listed: search for them.` : "";
-  byId("where").textContent = rows.where ? `These are ${rows.where}.${older}` : "";
+  byId("where").textContent = `These are ${rows.where}.${older}`;
 };
 
 let searched = "";
