@@ -152,7 +152,7 @@ def test_a_recording_that_is_too_long_is_played_from_beside_the_page(
     assert any("too long" in notice for notice in data["notices"])
 
 
-def test_four_hours_are_drawn_with_no_more_than_a_page_can_hold(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_call_is_drawn_with_no_more_than_a_page_can_hold(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_sound, "_MOST_PEAKS", 50)
     timeline = Timeline(2_000, (Span("agent", 500, 1_500, "hello"),), (), ())
     sound = read_sound(recording_of(timeline, journal.with_suffix(".wav"), begins_ms=0), timeline)
