@@ -10,6 +10,7 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 RATE_HZ = 16_000
 LOUD = 1_000
@@ -27,7 +28,7 @@ def begin(page: str, agent: str) -> dict[str, str]:
 
 async def hear(page: str, told: dict[str, str]) -> None:
     """Connect, and listen until a second of speech has come."""
-    async with connect(f"ws://{urlsplit(page).netloc}{told['path']}", origin=page.rstrip("/")) as socket:  # type: ignore[arg-type]
+    async with connect(f"ws://{urlsplit(page).netloc}{told['path']}", origin=Origin(page.rstrip("/"))) as socket:
         await socket.send(json.dumps({"type": "start", "call": told["call"], "rate_hz": RATE_HZ}))
         loud_ms = 0
         async with asyncio.timeout(20):

@@ -47,7 +47,7 @@ def evidence(tmp_path: Path) -> Evidence:
     return Evidence(
         report=report,
         summary=SUMMARY,
-        journal=Journal(header=None, entries=(), torn=False),  # type: ignore[arg-type]
+        journal=Journal(header=None, entries=(), torn=False),  # type: ignore[arg-type] - nobody reads it
         requests=(),
         balances={"checking": Decimal("12.50"), "savings": Decimal("407.00")},
         flow=load_flow(BANK),

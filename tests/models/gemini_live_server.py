@@ -51,7 +51,7 @@ WHAT = phase(2, "Help with the account.", BALANCE, GOODBYE, late_facts="The call
 
 
 def message(role: str, text: str, *, number: int = 1, **rest: Any) -> Message:
-    return Message(number, role, text, Epoch(1), **rest)  # type: ignore[arg-type]
+    return Message(number, role, text, Epoch(1), **rest)  # type: ignore[arg-type] - fields by their names
 
 
 def result(request: str, text: str, *, tool: str = "verify_caller", **rest: Any) -> Message:

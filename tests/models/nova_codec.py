@@ -37,7 +37,7 @@ def setup(**changed: Any) -> SessionSetup:
 
 
 def said(role: str, text: str, **more: Any) -> Message:
-    return Message(number=next(_numbers), role=role, text=text, epoch=Epoch(1), **more)  # type: ignore[arg-type]
+    return Message(number=next(_numbers), role=role, text=text, epoch=Epoch(1), **more)  # type: ignore[arg-type] - fields by their names
 
 
 def result(request: str, text: str, **more: Any) -> Message:

@@ -26,7 +26,7 @@ _numbers = count(1)
 
 
 def said(role: str, text: str, **more: object) -> Message:
-    return Message(number=next(_numbers), role=role, text=text, epoch=Epoch(1), **more)  # type: ignore[arg-type]
+    return Message(number=next(_numbers), role=role, text=text, epoch=Epoch(1), **more)  # type: ignore[arg-type] - fields by their names
 
 
 TEXTS = st.text(max_size=40) | st.builds(lambda text, times: text * times, st.text(max_size=30), st.integers(0, 500))

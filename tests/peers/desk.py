@@ -111,7 +111,7 @@ async def open_desk(
     port: int, *, controls: Mapping[str, CallControl] | None = None, **settings: object
 ) -> AsyncGenerator[Desk]:
     desk = Desk()
-    telephony = TelephonySettings(agents=frozenset({"desk"}), asterisk_password="s3cret", port=port, **settings)  # type: ignore[arg-type]
+    telephony = TelephonySettings(agents=frozenset({"desk"}), asterisk_password="s3cret", port=port, **settings)  # type: ignore[arg-type] - pydantic looks at it
     async with open_lines(
         telephony,
         handler=desk,

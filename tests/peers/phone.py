@@ -107,7 +107,7 @@ class Phone(asyncio.DatagramProtocol):
     # --- the ear -----------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport  # type: ignore[assignment] - it is of a UDP socket
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         del addr

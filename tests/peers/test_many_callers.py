@@ -77,7 +77,7 @@ def hummed_ms(voiced: Sequence[Heard]) -> int:
 
 async def nobody_is_left(exchange: Exchange) -> None:
     async with asyncio.timeout(5):
-        while "0 active channels" not in await asyncio.to_thread(exchange.says, "core show channels count"):  # noqa: ASYNC110
+        while "0 active channels" not in await asyncio.to_thread(exchange.says, "core show channels count"):  # noqa: ASYNC110 - asked from outside
             await asyncio.sleep(0.1)
 
 

@@ -283,7 +283,7 @@ def test_the_banks_call_is_the_same_on_a_twilio_of_somebody_elses(
     assert played_ms(trace) - 1_000 < heard_ms <= played_ms(trace) + PLAYS_LATE_MS
 
     # Their own verdict.
-    verdicts = {case.get("name"): list(case) for case in ET.parse(tmp_path / "junit.xml").iter("testcase")}  # noqa: S314
+    verdicts = {case.get("name"): list(case) for case in ET.parse(tmp_path / "junit.xml").iter("testcase")}  # noqa: S314 - written by a tool of ours to run
     assert verdicts["verdict"] == verdicts["protocol"] == verdicts["threshold: first audio"] == []
     figures = {
         "first audio": f"{report.time_to_first_audio_ms:.0f} ms",

@@ -76,7 +76,7 @@ def do(name: str, *arguments: object) -> Ask:
 
 
 def start_stream(codec: str, rate_hz: int) -> Ask:
-    spoken = TelephonySettings(agents=frozenset(), telnyx_codec=codec, telnyx_rate_hz=rate_hz)  # pyright: ignore[reportArgumentType]
+    spoken = TelephonySettings(agents=frozenset(), telnyx_codec=codec, telnyx_rate_hz=rate_hz)  # pyright: ignore[reportArgumentType] - pydantic looks at it
     return lambda control: control.start_stream(
         CALL, "wss://x/media", {"order": "17"}, command_id="stream", settings=spoken
     )

@@ -70,7 +70,7 @@ def test_a_call_does_not_go_on_by_another_dialect(tmp_path: Path) -> None:
             base = f"ws://127.0.0.1:{server.port}/media"
             url = f"{base}/asterisk/desk?call={call}&caller={VICTIM['caller']}"
             for _ in range(2):
-                async with connect(url, subprotocols=["media"], compression=None) as connection:  # type: ignore[list-item]
+                async with connect(url, subprotocols=["media"], compression=None) as connection:  # type: ignore[list-item] - `Subprotocol` is a str
                     await connection.send(START)
                     await connection.recv()
                     connection.transport.abort()

@@ -243,7 +243,7 @@ class _Recorder:
 @pytest.fixture
 def rendered() -> dict[str, list[Manner]]:
     recorder = _Recorder()
-    asyncio.run(render_ahead(_flow(), recorder, Learned(), MULAW_8K))  # pyright: ignore[reportArgumentType]
+    asyncio.run(render_ahead(_flow(), recorder, Learned(), MULAW_8K))  # pyright: ignore[reportArgumentType] - all that is asked of it
     return recorder.rendered
 
 

@@ -67,7 +67,7 @@ async def web_server(
     """Serve an app by uvicorn."""
     if way == "wsproto" and importlib.util.find_spec("wsproto") is None:
         pytest.skip("wsproto is not installed")
-    config = uvicorn.Config(app, ws=way, lifespan=lifespan, log_config=None, access_log=access_log)  # pyright: ignore[reportArgumentType]
+    config = uvicorn.Config(app, ws=way, lifespan=lifespan, log_config=None, access_log=access_log)  # pyright: ignore[reportArgumentType] - one of uvicorn's names
     server = kind(config)
     with socket.create_server(("127.0.0.1", port)) as listening:
         serving = asyncio.ensure_future(server.serve(sockets=[listening]))

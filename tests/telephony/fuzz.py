@@ -124,7 +124,7 @@ def fuzz(example: Example, *, mutations: int, seed: int) -> Counter[str]:
             events = dialect.receive(message)
             sent = [piece for command in (PlayAudio(bytes(640)), SetMark("0.1")) for piece in dialect.send(command)]
         except BaseException:
-            print(f"message {number}: {message!r}")  # noqa: T201
+            print(f"message {number}: {message!r}")  # noqa: T201 - a program
             raise
         assert (time.monotonic_ns() - began_ns) / 1e6 < _SLOW_MS, message
         for event in events:
@@ -212,11 +212,11 @@ def main() -> None:
     mutations = int(sys.argv[1]) if len(sys.argv) > 1 else MUTATIONS
     for name, example in FUZZED.items():
         seed = int(sys.argv[2]) if len(sys.argv) > 2 else secrets.randbits(32)
-        print(f"{name}: seed {seed}", end="", flush=True)  # noqa: T201
+        print(f"{name}: seed {seed}", end="", flush=True)  # noqa: T201 - a program
         began_s = time.monotonic()
         outcomes = fuzz(example, mutations=mutations, seed=seed)
         understood = sum(count for kind, count in outcomes.items() if not kind.startswith("refused"))
-        print(  # noqa: T201
+        print(  # noqa: T201 - a program
             f", {mutations:,} damaged messages in {time.monotonic() - began_s:.0f} s, 0 uncaught; {understood:,} still "
             f"meant something, {len(outcomes)} kinds of outcome"
         )

@@ -88,7 +88,7 @@ def test_noise_never_raises_and_never_starts_a_second_call(noise, framed):
 @given(st.integers(1, 40), st.sampled_from([0x10, 0x12]))
 def test_audio_goes_out_frame_by_frame(frames, kind):
     frame_bytes = 320 if kind == 0x10 else 640
-    audio = random.Random(frames).randbytes(frames * frame_bytes)  # noqa: S311
+    audio = random.Random(frames).randbytes(frames * frame_bytes)  # noqa: S311 - the same sound every time
     packets = started(kind).send(PlayAudio(audio))
     assert packets == tuple(packet(kind, audio[at : at + frame_bytes]) for at in range(0, len(audio), frame_bytes))
 
@@ -156,7 +156,7 @@ def test_to_try_things_out_any_id_will_do_and_names_the_call(clock):
     assert [name_of(admitted) for admitted in asked_with(clock, CALL, insecure=True)] == [str(CALL)] * 2
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])  # noqa: S104 - what is refused
 def test_a_port_needs_what_lets_somebody_in(host):
     lines = (AudioSocketLine("bank", 9092, host),)
     with pytest.raises(OperatorError, match=r"set VOICEAGENT_ASTERISK_PASSWORD, .* or give --audiosocket-id"):
@@ -457,7 +457,7 @@ def test_a_connection_made_from_here_that_fails_says_where_and_not_what(running_
             address = f"ws://127.0.0.1:{asterisk.sockets[0].getsockname()[1]}"
             assert exchange.media.connect(address, Admission("bank", AudioSocketDialect("c1"), None))
             async with asyncio.timeout(5):
-                while "a media connection failed: ValueError at " not in caplog.text:  # noqa: ASYNC110
+                while "a media connection failed: ValueError at " not in caplog.text:  # noqa: ASYNC110 - a log has no event
                     await asyncio.sleep(0.01)
 
     on_a_connection(running_clock, scenario)

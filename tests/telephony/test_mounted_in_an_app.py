@@ -85,7 +85,7 @@ async def answered(url: str) -> ClientConnection:
 
 
 @pytest.fixture(autouse=True)
-def secret(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:  # noqa: F811
+def secret(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:  # noqa: F811 - a fixture
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", SECRET)
     return shop
 
@@ -193,7 +193,7 @@ def test_a_patient_server_lets_a_call_come_to_its_end_and_takes_no_other(monkeyp
         line = await answered(url)
         server.should_exit = True
         async with httpx.AsyncClient(trust_env=False) as client:
-            while (await client.get(f"{url}/readyz")).status_code == 200:  # noqa: ASYNC110
+            while (await client.get(f"{url}/readyz")).status_code == 200:  # noqa: ASYNC110 - asked from outside
                 await asyncio.sleep(0.01)
         assert names["telephone"].server.live_calls == 1
         await line.send('{"event":"stop","sequenceNumber":"2","streamSid":"MZ0","stop":{"callSid":"CA0"}}')

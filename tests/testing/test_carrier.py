@@ -504,7 +504,7 @@ def test_a_refused_call_and_a_call_to_nobody_are_reports():
 
     async def calls() -> tuple[CallReport, CallReport]:
         script = CallerScript("test", (WaitStep(0),))
-        async with serve(listens, "127.0.0.1", 0, process_request=refuse) as server:  # type: ignore[arg-type]
+        async with serve(listens, "127.0.0.1", 0, process_request=refuse) as server:  # type: ignore[arg-type] - it refuses
             url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
             refused = await place_call(url, script)
         return refused, await place_call(url, script)

@@ -129,7 +129,7 @@ def _proof(name: str) -> dict[str, str]:
 def test_forged_webhooks(
     tmp_path: Path, opened: Counter[str], name: str, record_property: Callable[[str, object], None]
 ) -> None:
-    rng = random.Random(name)  # noqa: S311
+    rng = random.Random(name)  # noqa: S311 - the same forgeries every time
 
     async def scenario() -> tuple[Counter[int], int, list[int]]:
         async with (
@@ -173,7 +173,7 @@ def test_forged_audiosocket_ids(
 ) -> None:
     line, right = audiosocket_line(), uuid4()
     near = UUID(int=right.int ^ 1)
-    rng = random.Random(7)  # noqa: S311
+    rng = random.Random(7)  # noqa: S311 - the same forgeries every time
 
     async def scenario() -> list[bool]:
         async with serving(tmp_path, audiosockets=(line,), audiosocket_ids=frozenset({right})) as server:

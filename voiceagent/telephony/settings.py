@@ -217,7 +217,7 @@ class TelephonySettings:
     def telnyx_audio_out(self) -> AudioFormat:
         """How we speak to Telnyx."""
         audio = telnyx_audio(self.telnyx_codec, self.telnyx_rate_hz)
-        assert audio is not None, "settings are checked when they are made"  # noqa: S101
+        assert audio is not None, "settings are checked when they are made"  # noqa: S101 - says itself why
         return audio
 
     def is_proxy(self, address: str) -> bool:
