@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date as Date  # noqa: N812 - `date` is the name of the function here
 from datetime import datetime, time, timedelta
 
+from voiceagent.language.calendar_days import calendar_day, days_of_this_and_next_month, full_year, nearest_day
 from voiceagent.language.english.digits import digit_spans, digits
 from voiceagent.language.english.hesitations import without_hesitations
 from voiceagent.language.english.numerals import with_numerals
@@ -122,11 +123,11 @@ def _spaced(spoken: str) -> str:
 
 def _numeric(plain: str, today: Date) -> Iterator[Date]:
     for match in _ISO.finditer(plain):
-        yield from _day(int(match[1]), int(match[2]), int(match[3]))
+        yield from calendar_day(int(match[1]), int(match[2]), int(match[3]))
     for match in _SLASHED.finditer(_ISO.sub(" ", plain)):
         first, second, year = (int(part) for part in re.split(r"[/.-]", match[0]))
         month, day = (second, first) if first > 12 else (first, second)
-        yield from _day(_full_year(year, today), month, day)
+        yield from calendar_day(full_year(year, today), month, day)
 
 
 def _named(numerals: str, today: Date) -> list[Date]:
@@ -142,11 +143,7 @@ def _named(numerals: str, today: Date) -> list[Date]:
 def _bare_days(numerals: str, today: Date) -> Iterator[Date]:
     """Yield the coming "fifteenth", or that of this or the next month."""
     for match in _BARE_DAY.finditer(numerals):
-        day = int(match["day"] or match["alone"])
-        months = [
-            (today.year + (today.month + ahead - 1) // 12, (today.month + ahead - 1) % 12 + 1) for ahead in (0, 1)
-        ]
-        this, coming = (list(_day(year, month, day)) for year, month in months)
+        this, coming = days_of_this_and_next_month(int(match["day"] or match["alone"]), today)
         if match["which"] == "next":
             yield from coming
         elif match["which"] == "this":
@@ -155,15 +152,11 @@ def _bare_days(numerals: str, today: Date) -> Iterator[Date]:
             yield from this if this and this[0] >= today else coming
 
 
-def _from_parts(match: re.Match[str], today: Date) -> Iterator[Date]:
+def _from_parts(match: re.Match[str], today: Date) -> Sequence[Date]:
     day, month = int(match["day"]), _MONTH_NUMBERS[match["month"]]
     if match["year"]:
-        yield from _day(_full_year(int(match["year"]), today), month, day)
-        return
-    years = (today.year - 1, today.year, today.year + 1)
-    days = [found for year in years for found in _day(year, month, day)]
-    if days:
-        yield min(days, key=lambda found: abs(found - today))
+        return calendar_day(full_year(int(match["year"]), today), month, day)
+    return nearest_day(month, day, today)
 
 
 def _relative(numerals: str, today: Date) -> Iterator[Date]:
@@ -206,22 +199,7 @@ def _relative(numerals: str, today: Date) -> Iterator[Date]:
 def _keyed(plain: str) -> Iterator[Date]:
     spoken = digits(plain)
     if len(spoken) == 8:
-        yield from _day(int(spoken[4:]), int(spoken[:2]), int(spoken[2:4]))
-
-
-def _full_year(year: int, today: Date) -> int:
-    if year > 99:
-        return year
-    century = today.year // 100 * 100
-    return century + year if century + year <= today.year + 10 else century - 100 + year
-
-
-def _day(year: int, month: int, day: int) -> Iterator[Date]:
-    """Yield the day, or nothing where the calendar has no such day."""
-    try:
-        yield Date(year, month, day)
-    except (ValueError, OverflowError):
-        return
+        yield from calendar_day(int(spoken[4:]), int(spoken[:2]), int(spoken[2:4]))
 
 
 # "second" is more often a part of a minute, or a thought; it is looked at apart.

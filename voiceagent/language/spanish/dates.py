@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date as Date  # noqa: N812 - `date` is the name of the function here
 from datetime import timedelta
 
+from voiceagent.language.calendar_days import calendar_day, days_of_this_and_next_month, full_year, nearest_day
 from voiceagent.language.spanish.digits import digits
 from voiceagent.language.spanish.numerals import with_numerals
 from voiceagent.language.spanish.plain import without_hesitations
@@ -65,11 +66,11 @@ def date(text: str, today: Date) -> Date | None:
 
 def _numeric(said: str, today: Date) -> Iterator[Date]:
     for match in _ISO.finditer(said):
-        yield from _day(int(match[1]), int(match[2]), int(match[3]))
+        yield from calendar_day(int(match[1]), int(match[2]), int(match[3]))
     for match in _SLASHED.finditer(_ISO.sub(" ", said)):
         first, second, year = (int(part) for part in match.groups())
         day, month = (second, first) if second > 12 else (first, second)
-        yield from _day(_full_year(year, today), month, day)
+        yield from calendar_day(full_year(year, today), month, day)
 
 
 def _named(numerals: str, today: Date) -> list[Date]:
@@ -78,14 +79,11 @@ def _named(numerals: str, today: Date) -> list[Date]:
     return [] if _LEFT_OVER.search(_NAMED.sub("|", numerals)) else found
 
 
-def _from_parts(match: re.Match[str], today: Date) -> Iterator[Date]:
+def _from_parts(match: re.Match[str], today: Date) -> Sequence[Date]:
     day, month = int(match["day"]), _MONTH_NUMBERS[match["month"]]
     if match["year"]:
-        yield from _day(_full_year(int(match["year"]), today), month, day)
-        return
-    days = [found for year in (today.year - 1, today.year, today.year + 1) for found in _day(year, month, day)]
-    if days:
-        yield min(days, key=lambda found: abs(found - today))
+        return calendar_day(full_year(int(match["year"]), today), month, day)
+    return nearest_day(month, day, today)
 
 
 def _relative(numerals: str, today: Date) -> Iterator[Date]:
@@ -116,9 +114,7 @@ def _moved(today: Date, count: int, unit: str) -> Iterator[Date]:
 def _bare_days(numerals: str, today: Date) -> Iterator[Date]:
     """Yield the coming "quince", or that of this or the next month."""
     for match in _BARE_DAY.finditer(numerals):
-        day = int(match["day"])
-        months = [(today.year + (today.month + n - 1) // 12, (today.month + n - 1) % 12 + 1) for n in (0, 1)]
-        this, coming = (list(_day(year, month, day)) for year, month in months)
+        this, coming = days_of_this_and_next_month(int(match["day"]), today)
         if match["which"] == "este":
             yield from this
         elif match["which"]:
@@ -130,19 +126,4 @@ def _bare_days(numerals: str, today: Date) -> Iterator[Date]:
 def _keyed(said: str) -> Iterator[Date]:
     spoken = digits(said)
     if len(spoken) == 8:
-        yield from _day(int(spoken[4:]), int(spoken[2:4]), int(spoken[:2]))
-
-
-def _full_year(year: int, today: Date) -> int:
-    if year > 99:
-        return year
-    century = today.year // 100 * 100
-    return century + year if century + year <= today.year + 10 else century - 100 + year
-
-
-def _day(year: int, month: int, day: int) -> Iterator[Date]:
-    """Yield the day, or nothing where the calendar has no such day."""
-    try:
-        yield Date(year, month, day)
-    except (ValueError, OverflowError):
-        return
+        yield from calendar_day(int(spoken[4:]), int(spoken[2:4]), int(spoken[:2]))
