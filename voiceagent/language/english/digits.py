@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from voiceagent.language.digit_runs import as_corrected, number_spans
 from voiceagent.language.english.corrections import is_correction
 from voiceagent.language.english.pronouns import PRONOUN_ONE
 from voiceagent.language.protocol import DigitSpan
@@ -125,32 +126,9 @@ def digit_spans(text: str) -> list[DigitSpan]:
     and so does a number with the one that corrects it: it has the digits of the last. Ordinals ("third") are no digits;
     the 14 in "14th" is.
     """
-    spans: list[DigitSpan] = []
-    for span in _uncorrected(text):
-        before = spans[-1] if spans else None
-        begin = spans[-2].end if len(spans) > 1 else 0
-        if before is not None and is_correction(text[begin : before.start], text[before.end : span.start]):
-            spans[-1] = DigitSpan(before.start, span.end, span.digits)
-        else:
-            spans.append(span)
-    return spans
-
-
-def _uncorrected(text: str) -> Iterator[DigitSpan]:
-    pronouns = [match.span() for match in PRONOUN_ONE.finditer(text)]
     tokens = _tokens(text)
-    numeric = _numeric(tokens)
-    at = 0
-    while at < len(tokens):
-        end = at
-        while end < len(tokens) and numeric[end]:
-            end += 1
-        if end > at:
-            run = tokens[at:end]
-            span = DigitSpan(run[0].start, run[-1].end, _run_digits(run))
-            if span.digits != "1" or not any(first <= span.start and span.end <= last for first, last in pronouns):
-                yield span
-        at = end + 1
+    spans = number_spans(text, tokens, _numeric(tokens), run_digits=_run_digits, pronouns=PRONOUN_ONE)
+    return as_corrected(text, spans, is_correction)
 
 
 # --- tokens ----------------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from voiceagent.language.digit_runs import as_corrected, number_spans
 from voiceagent.language.protocol import DigitSpan
 from voiceagent.language.spanish.plain import plain
 from voiceagent.language.words import word_set
@@ -120,15 +121,9 @@ def digit_spans(text: str) -> list[DigitSpan]:
     one span, and so does a number with the one that corrects it: it has the digits of the last.
     """
     said = plain(text)
-    spans: list[DigitSpan] = []
-    for span in _uncorrected(said):
-        before = spans[-1] if spans else None
-        begin = spans[-2].end if len(spans) > 1 else 0
-        if before is not None and _is_correction(said[begin : before.start], said[before.end : span.start]):
-            spans[-1] = DigitSpan(before.start, span.end, span.digits)
-        else:
-            spans.append(span)
-    return spans
+    tokens = _tokens(said)
+    spans = number_spans(said, tokens, _numeric(tokens), run_digits=_run_digits, pronouns=PRONOUN)
+    return as_corrected(said, spans, _is_correction)
 
 
 def _is_correction(before: str, between: str) -> bool:
@@ -144,23 +139,6 @@ def _is_correction(before: str, between: str) -> bool:
         return False
     named_before = {word for word in _WORD.findall(before) if word in _NAMES}
     return not named_before or names <= named_before
-
-
-def _uncorrected(said: str) -> Iterator[DigitSpan]:
-    pronouns = [match.span() for match in PRONOUN.finditer(said)]
-    tokens = _tokens(said)
-    numeric = _numeric(tokens)
-    at = 0
-    while at < len(tokens):
-        end = at
-        while end < len(tokens) and numeric[end]:
-            end += 1
-        if end > at:
-            run = tokens[at:end]
-            span = DigitSpan(run[0].start, run[-1].end, _run_digits(run))
-            if span.digits != "1" or not any(first <= span.start and span.end <= last for first, last in pronouns):
-                yield span
-        at = end + 1
 
 
 # --- tokens, and which of them are part of a number ------------------------------------------------------------------
