@@ -1,0 +1,85 @@
+"""What a call costs and how fast decisions reach the wire: the floor and ours in turn, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from benchmarks.figures import Figure, percentile
+from benchmarks.full.table import LeftOut, Row
+from benchmarks.full.voice import spoken_sentence
+from benchmarks.runs import FLOOR, OURS, SILERO, Run, run
+
+__all__ = ["cost"]
+
+_CALLS = (25, 100)
+_SILERO_GOAL = 1.8
+_ENERGY_GOAL = 1.5
+
+
+def cost(*, quick: bool) -> Iterator[Row]:
+    """Run the servers one after the other, several times over, so that a slow minute of the machine meets all."""
+    rounds, seconds = (1, 8.0) if quick else (3, 15.0)
+    voice = spoken_sentence()
+    for calls in _CALLS:
+        floor, ours, silero = list[Run](), list[Run](), list[Run]()
+        for _ in range(rounds):
+            floor.append(run(FLOOR, calls=calls, seconds=seconds))
+            ours.append(run(OURS, calls=calls, seconds=seconds))
+            if voice is not None:
+                silero.append(run(SILERO, calls=calls, seconds=seconds, voice=voice))
+        yield _spent(f"CPU per call-minute, {calls} calls: the floor", floor)
+        yield _spent(f"CPU per call-minute, {calls} calls: ours, energy", ours)
+        yield _ratio(f"ours, energy / the floor, {calls} calls", ours, floor, _ENERGY_GOAL)
+        if silero:
+            yield _spent(f"CPU per call-minute, {calls} calls: ours, Silero", silero)
+            yield _ratio(f"ours, Silero / the floor, {calls} calls", silero, floor, _SILERO_GOAL)
+        else:
+            yield LeftOut(f"ours with Silero, {calls} calls", "the extra `local` is not installed")
+        yield from _delays(f"{calls} calls", ours)
+        yield _pauses(f"{calls} calls", ours)
+
+
+def _spent(what: str, runs: Sequence[Run]) -> Figure:
+    spent_s = [each.cpu_s_per_call_minute for each in runs]
+    return Figure(what, median(spent_s), "s", None, spread=_range(spent_s), how=_how(runs))
+
+
+def _ratio(what: str, ours: Sequence[Run], floor: Sequence[Run], goal: float) -> Row:
+    failed = next((each.generator_failed for each in (*ours, *floor) if each.generator_failed), "")
+    if failed:
+        return LeftOut(what, failed)
+    pairs = zip(ours, floor, strict=True)
+    ratios = [mine.cpu_s_per_call_minute / least.cpu_s_per_call_minute for mine, least in pairs]
+    return Figure(what, median(ratios), "×", goal, spread=_range(ratios), how=f"median of {len(ratios)} rounds")
+
+
+def _delays(calls: str, runs: Sequence[Run]) -> Iterator[Figure]:
+    answers_ms = [ms for each in runs for ms in each.answers_ms]
+    clears_ms = [ms for each in runs for ms in each.clears_ms]
+    turns = f"{len(answers_ms)} turns: turn over → first audio at the carrier, a phase swap in each"
+    cuts = f"{len(clears_ms)} barge-ins: decision → `clear` at the carrier"
+    yield Figure(f"framework latency, p50, {calls}", percentile(answers_ms, 0.5), "ms", 1, how=turns)
+    yield Figure(f"framework latency, p99, {calls}", percentile(answers_ms, 0.99), "ms", 10, how=turns)
+    yield Figure(f"barge-in → clear, p50, {calls}", percentile(clears_ms, 0.5), "ms", 0.5, how=cuts)
+    yield Figure(f"barge-in → clear, p99, {calls}", percentile(clears_ms, 0.99), "ms", 10, how=cuts)
+
+
+def _pauses(calls: str, runs: Sequence[Run]) -> Figure:
+    pauses_ms = [ms for each in runs for ms in each.gc_pauses_ms]
+    return Figure(
+        f"pauses for garbage, longest, {calls}",
+        max(pauses_ms, default=0.0),
+        "ms",
+        None,
+        spread=f"p99 {percentile(pauses_ms, 0.99):.2f}",
+        how=f"{len(pauses_ms)} collections, by gc.callbacks",
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.3g}–{max(values):.3g}" if len(values) > 1 else ""
+
+
+def _how(runs: Sequence[Run]) -> str:
+    return f"median of {len(runs)}; the last: {runs[-1].how}" if len(runs) > 1 else runs[-1].how
