@@ -18,7 +18,7 @@ import math
 import struct
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic_ns, process_time
 
@@ -84,7 +84,8 @@ class _Generator:
         for number in range(steady_ms + int(report.seconds * 1000)):
             if number == steady_ms:
                 self._late = Lateness()
-                report.frames, report.steady_from_ns, cpu_s = 0, monotonic_ns(), process_time()
+                report.frames = report.sent_bytes = report.received_bytes = report.received_messages = 0
+                report.steady_from_ns, cpu_s = monotonic_ns(), process_time()
             due_ns = began_ns + number * _SLOT_NS
             await asyncio.sleep(max(0, due_ns - monotonic_ns()) / 1e9)
             if placed < report.calls and number * report.calls >= placed * self._ramp_ms:
@@ -99,11 +100,10 @@ class _Generator:
         report.cpu_share = report.cpu_s / ((report.steady_until_ns - report.steady_from_ns) / 1e9)
         report.late_p50_ms, report.late_p99_ms = self._late.percentile_ms(0.5), self._late.percentile_ms(0.99)
         report.late_max_ms = self._late.max_ms
-        frames = report.frames
+        told = replace(report)  # what hanging up adds is none of it
         await asyncio.gather(*self._opening)
         await asyncio.gather(*(stream.hang_up() for slot in self._slots for stream in slot))
-        report.frames = frames
-        return report
+        return told
 
     def _call(self, number: int) -> None:
         stream = MediaStream(self._url, self._report, self._voice, _SILENT)

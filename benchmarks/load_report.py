@@ -60,6 +60,10 @@ class LoadReport:
     """Frames that were not sent since the server had not read some four seconds of those before."""
     frames: int = 0
     """Frames sent between `steady_from_ns` and `steady_until_ns`."""
+    sent_bytes: int = 0
+    """What went out in that time, WebSocket frames with their heads: not what TCP, IP and TLS add."""
+    received_bytes: int = 0
+    received_messages: int = 0
     steady_from_ns: int = 0
     """When all callers were connected, on the same clock."""
     steady_until_ns: int = 0
@@ -94,6 +98,9 @@ def merged(reports: Sequence[LoadReport]) -> LoadReport:
         broken=sum(each.broken for each in reports),
         dropped_frames=sum(each.dropped_frames for each in reports),
         frames=sum(each.frames for each in reports),
+        sent_bytes=sum(each.sent_bytes for each in reports),
+        received_bytes=sum(each.received_bytes for each in reports),
+        received_messages=sum(each.received_messages for each in reports),
         steady_from_ns=max(each.steady_from_ns for each in reports),
         steady_until_ns=min(each.steady_until_ns for each in reports),
         late_p50_ms=max(each.late_p50_ms for each in reports),

@@ -150,7 +150,9 @@ class MediaStream(asyncio.Protocol):
                 self._transport.close()
                 return
         now_ns = monotonic_ns()
+        self._report.received_bytes += len(data)
         for opcode, payload in self._reader.feed(data):
+            self._report.received_messages += 1
             if opcode == _TEXT:
                 self._take(payload, now_ns)
             elif opcode == _PING:
@@ -210,4 +212,6 @@ class MediaStream(asyncio.Protocol):
 
     def _write(self, opcode: Opcode, payload: bytes) -> None:
         assert self._transport is not None
-        self._transport.write(client_frame(opcode, payload, self._mask))
+        frame = client_frame(opcode, payload, self._mask)
+        self._report.sent_bytes += len(frame)
+        self._transport.write(frame)

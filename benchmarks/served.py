@@ -68,7 +68,11 @@ class _Pauses:
             self.lasted_ns.append(monotonic_ns() - self._began_ns)
 
 
-async def _serve(engines: Literal["local", "null"], heard_by: dict[str, Any]) -> None:
+def _size_of(journals: Path) -> int:
+    return sum(file.stat().st_size for file in journals.glob("*.jsonl"))
+
+
+async def _serve(engines: Literal["local", "null"], state: str, heard_by: dict[str, Any]) -> None:
     decisions, pauses, tasks = _Decisions(), _Pauses(), _instants()
     with TemporaryDirectory() as journals:
         settings = ServerSettings(
@@ -81,6 +85,7 @@ async def _serve(engines: Literal["local", "null"], heard_by: dict[str, Any]) ->
             ),
             journals=Path(journals),
             engines=engines,
+            state=state,
             **heard_by,
         )
         flows = {"loadtest": load_flow(Path("phases/loadtest"))}
@@ -92,11 +97,13 @@ async def _serve(engines: Literal["local", "null"], heard_by: dict[str, Any]) ->
                 tasks.append(len(asyncio.all_tasks()))
                 await asyncio.wait((over,), timeout=_EVERY_S)
             gc.callbacks.remove(pauses.note)
+        journal_bytes = await asyncio.to_thread(_size_of, Path(journals))
     inside = {
         "clear_at_ns": {call: list(at_ns) for call, at_ns in decisions.clear_at_ns.items()},
         "turn_over_at_ns": {call: list(at_ns) for call, at_ns in decisions.turn_over_at_ns.items()},
         "tasks": list(tasks),
         "gc_pauses_ns": list(pauses.lasted_ns),
+        "journal_bytes": journal_bytes,
     }
     print(json.dumps(inside))
 
@@ -106,8 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engines", choices=("local", "null"), default="null")
     parser.add_argument("--vad", choices=("silero", "energy"), help="as the engines have it without it")
+    parser.add_argument("--state", default="memory")
     options = parser.parse_args()
-    uvloop.run(_serve(options.engines, {"vad": options.vad} if options.vad else {}))
+    uvloop.run(_serve(options.engines, options.state, {"vad": options.vad} if options.vad else {}))
 
 
 if __name__ == "__main__":

@@ -51,10 +51,8 @@ class Watch:
     def _run(self) -> None:
         number = 0
         while not self._stopping.is_set():
-            try:
+            with suppress(OSError):  # one of them has just gone
                 self.samples.append(_sample(self._pid, memory=number % _EVERY_NTH_LOOKS_AT_MEMORY == 0))
-            except OSError:
-                return  # it is gone
             number += 1
             self._stopping.wait(_EVERY_S)
 

@@ -21,6 +21,7 @@ from benchmarks.full.growth import growth
 from benchmarks.full.local import local
 from benchmarks.full.micro import micro
 from benchmarks.full.several import several
+from benchmarks.full.sizes import sizes
 from benchmarks.full.starting import starting
 from benchmarks.full.table import Row, keep, show_rows
 from benchmarks.pinned import server_and_generator_cores
@@ -40,6 +41,7 @@ _PARTS: dict[str, Callable[..., Iterator[Row]]] = {
     "silero": silero_capacity,
     "local": local,
     "workers": several,
+    "sizes": sizes,
     "profile": flame,
     "endurance": endurance,
 }

@@ -18,8 +18,8 @@ LATENCY_MS = 50
 _FULL = 0.95
 """Share of its core beyond which a server has none left."""
 _RUNGS = (1, 25, 50, 100, 150, 200, 250, 300, 400, 500, 600)
-_QUICK_RUNGS = (1, 25, 100)
-_SECONDS = 15.0
+_QUICK_RUNGS = (25, 100)
+_SECONDS, _QUICK_SECONDS = 15.0, 5.0
 _CONSTANT = 1.1
 _MEMORY_KIB = 150.0
 
@@ -67,7 +67,7 @@ def climb(
 
 def capacity(*, quick: bool) -> Iterator[Row]:
     """Climb with the energy VAD; what the rungs cost and take says how both grow with calls."""
-    runs, limit = climb(OURS, _QUICK_RUNGS if quick else _RUNGS, seconds=_SECONDS)
+    runs, limit = climb(OURS, _QUICK_RUNGS if quick else _RUNGS, seconds=_QUICK_SECONDS if quick else _SECONDS)
     yield from _rungs("energy", runs)
     yield _capacity("energy", runs, limit, goal=300)
     yield from _constant(runs)
@@ -80,7 +80,8 @@ def silero_capacity(*, quick: bool) -> Iterator[Row]:
     if voice is None:
         yield LeftOut("calls per core, Silero", "the extra `local` is not installed")
         return
-    runs, limit = climb(SILERO, _QUICK_RUNGS[1:] if quick else _RUNGS[1:], seconds=_SECONDS, voice=voice)
+    rungs, seconds = (_QUICK_RUNGS[:1], _QUICK_SECONDS) if quick else (_RUNGS[1:], _SECONDS)
+    runs, limit = climb(SILERO, rungs, seconds=seconds, voice=voice)
     yield from _rungs("Silero", runs)
     yield _capacity("Silero", runs, limit, goal=150)
 

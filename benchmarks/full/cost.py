@@ -19,7 +19,7 @@ _ENERGY_GOAL = 1.5
 
 def cost(*, quick: bool) -> Iterator[Row]:
     """Run the servers one after the other, several times over, so that a slow minute of the machine meets all."""
-    rounds, seconds = (1, 8.0) if quick else (3, 15.0)
+    rounds, seconds = (1, 5.0) if quick else (3, 15.0)
     voice = spoken_sentence()
     for calls in _CALLS:
         floor, ours, silero = list[Run](), list[Run](), list[Run]()

@@ -70,11 +70,12 @@ def _turns(turns: int) -> Iterator[Figure]:
         how=f"all that `handle` does in a turn: {first:.0f} µs at first, {last:.0f} in the end; medians",
     )
     shown_letters = _letters_shown(call)
+    fifth = len(shown_letters) // 5
     yield Figure(
-        "what the model is shown, last turn / tenth",
-        shown_letters[-1] / shown_letters[min(9, len(shown_letters) - 1)],
+        f"what the model is shown, last turn / {fifth}th",
+        shown_letters[-1] / shown_letters[fifth],
         "×",
-        None,
+        1.1,
         how=f"the history is shaped: {shown_letters[0]} letters in the first turn, {shown_letters[-1]} in the last",
     )
 
