@@ -23,6 +23,9 @@ _RAW = Path("bench-output/server-100-calls.folded")
 _HZ = 200
 _PLACE = re.compile(r"\(([^()]*):\d+\)$")
 _SHOWN = 12
+_OTHER_THREADS = "_bootstrap (threading.py"
+_LOOP = ("asyncio", "uvloop")
+"""In which compiled code and system calls of the loop are seen, and next to nothing else."""
 
 
 def flame(*, quick: bool) -> Iterator[Row]:
@@ -44,7 +47,7 @@ def flame(*, quick: bool) -> Iterator[Row]:
         return
     shares = shares_of(_RAW.read_text())
     for name, share in sorted(shares.items(), key=lambda each: -each[1])[:_SHOWN]:
-        yield Figure(f"share of the server's time in {name}", 100 * share, "%", None, how=f"its own; {_SVG}")
+        yield Figure(f"the event loop's thread in {name}", 100 * share, "%", None, how=f"by innermost frame; {_SVG}")
 
 
 def _spy() -> str | None:
@@ -63,23 +66,22 @@ def _record(spy: str, pid: int, seconds: int, form: str, into: Path) -> str:
 
 
 def shares_of(folded: str) -> Mapping[str, float]:
-    """Return the share of the samples of every package, by the innermost frame; ours by the module's folder."""
+    """Return the share of every package in the samples of the event loop's thread, by the innermost frame."""
     samples: Counter[str] = Counter()
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
-        samples[_package(stack.rpartition(";")[2])] += int(count)
+        if not stack.startswith(_OTHER_THREADS):
+            samples[_package(stack.rpartition(";")[2])] += int(count)
     total = sum(samples.values()) or 1
     return {name: count / total for name, count in samples.items()}
 
 
 def _package(frame: str) -> str:
+    """Return whose a frame is, such as `run (asyncio/runners.py:118)`; paths are from where modules are looked for."""
     found = _PLACE.search(frame)
-    path = found.group(1) if found else ""
-    if not path.endswith(".py"):
+    parts = found.group(1).split("/") if found else []
+    if parts[:1] == ["voiceagent"]:
+        return ".".join(part.removesuffix(".py") for part in parts[:2])
+    if not parts or parts[0] in _LOOP:
         return "the event loop and the kernel"
-    parts = path.removesuffix(".py").split("/")
-    if "voiceagent" in parts:
-        return ".".join(parts[parts.index("voiceagent") :][:2])
-    if "site-packages" in parts:
-        return parts[parts.index("site-packages") + 1]
-    return "the standard library: " + parts[-1] if len(parts) > 1 else parts[0]
+    return parts[0].removesuffix(".py")

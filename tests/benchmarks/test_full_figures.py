@@ -101,15 +101,17 @@ def test_a_part_that_is_measured_again_takes_its_own_place_in_the_table(tmp_path
 def test_a_profile_is_told_by_the_package_of_the_innermost_frame() -> None:
     folded = "\n".join(
         [
-            "run (uvloop/__init__.py:1);take (/v/voiceagent/telephony/driver.py:9) 6",
-            "run (/v/site-packages/uvloop/__init__.py:1);read (/v/site-packages/websockets/streams.py:3) 3",
-            "run (/v/site-packages/uvloop/loop.pyx:5) 1",
+            "main (benchmarks/served.py:1);run (asyncio/runners.py:118);take (voiceagent/telephony/driver.py:9) 6",
+            "main (benchmarks/served.py:1);run (asyncio/runners.py:118);read (websockets/asyncio/messages.py:3) 3",
+            "main (benchmarks/served.py:1);run (uvloop/__init__.py:92);run (asyncio/runners.py:118) 1",
+            "_bootstrap (threading.py:1002);run (threading.py:982);_write (voiceagent/runtime/journal_disk.py:2) 90",
         ]
     )
     shares = shares_of(folded)
     assert shares["voiceagent.telephony"] == pytest.approx(0.6)
     assert shares["websockets"] == pytest.approx(0.3)
     assert shares["the event loop and the kernel"] == pytest.approx(0.1)
+    assert "voiceagent.runtime" not in shares, "another thread's"
 
 
 def test_the_flow_whose_proof_is_timed_is_proved_to_its_end() -> None:
