@@ -17,12 +17,29 @@ from benchmarks.load_report import LoadReport
 from benchmarks.pinned import on_cores, server_and_generator_cores
 from benchmarks.watch import Sample, Watch, cpu_between_s
 
-__all__ = ["FLOOR", "LOCAL", "OURS", "SILERO", "Run", "Server", "delays_ms", "load", "run", "serving", "workers"]
+__all__ = [
+    "FLOOR",
+    "LOCAL",
+    "OURS",
+    "SILERO",
+    "NotServed",
+    "Run",
+    "Server",
+    "delays_ms",
+    "load",
+    "run",
+    "serving",
+    "workers",
+]
 
 _PATH = "/media/twilio/loadtest"
 _WAIT_S = 120
 _LATE_MS = 10
 _BUSY = 0.9
+
+
+class NotServed(Exception):
+    """A server could not be started, or takes no calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +117,7 @@ class Run:
         """Why this run says nothing of the server: the generator was too slow; empty where it was not."""
         report = self.report
         if report.late_p99_ms > _LATE_MS or report.cpu_share > _BUSY:
-            return (
-                f"the generator was at its end ({report.cpu_share:.0%} of its core, {report.late_p99_ms:.1f} ms late)"
-            )
+            return f"the generator was {report.late_p99_ms:.1f} ms late at p99, with {report.cpu_share:.0%} of its core"
         return ""
 
     @property
@@ -117,7 +132,7 @@ class Run:
 
 
 def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None) -> Run:
-    """Start a server, place the calls, stop it."""
+    """Start a server, place the calls, stop it. Raises NotServed."""
     with serving(server) as (process, port):
         watch = Watch(process.pid)
         report = load(f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice)
@@ -125,8 +140,10 @@ def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None
         if server.is_product:
             process.terminate()
         printed, _ = process.communicate(timeout=_WAIT_S)
+        if process.returncode and not server.is_product:
+            raise NotServed(f"{server.name} has ended with {process.returncode}")
     if not report.frames:
-        raise RuntimeError(f"{server.name} has let nobody in")
+        raise NotServed(f"{server.name} has let nobody in")
     last = printed.strip().splitlines()[-1:] or ["{}"]
     return Run(server, report, samples, json.loads(last[0]) if last[0].startswith("{") else {})
 
@@ -168,7 +185,7 @@ def serving(server: Server) -> Generator[tuple[subprocess.Popen[str], int]]:
 def _port_in(line: str) -> int:
     found = re.search(r"(?:^|:)(\d{2,5})\b", line)
     if found is None:
-        raise RuntimeError(f"the server said no port: {line!r}")
+        raise NotServed(f"instead of its port the server said {line!r}")
     return int(found.group(1))
 
 

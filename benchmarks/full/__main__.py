@@ -7,6 +7,7 @@ by name (`make bench-endurance`, `make bench-profile`).
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +24,9 @@ from benchmarks.full.micro import micro
 from benchmarks.full.several import several
 from benchmarks.full.sizes import sizes
 from benchmarks.full.starting import starting
-from benchmarks.full.table import Row, keep, show_rows
+from benchmarks.full.table import LeftOut, Row, keep, show_rows
 from benchmarks.pinned import server_and_generator_cores
+from benchmarks.runs import NotServed
 
 
 def _core(*, quick: bool) -> Iterator[Figure]:
@@ -49,6 +51,14 @@ _BY_NAME_ONLY = frozenset({"endurance"})
 _KEPT = Path("bench-output")
 
 
+def _measured(part: str, *, quick: bool) -> Iterator[Row]:
+    """Yield the rows of a part up to where it fails, and why it did: the parts after it are measured all the same."""
+    try:
+        yield from _PARTS[part](quick=quick)
+    except (NotServed, subprocess.SubprocessError) as exc:
+        yield LeftOut(f"the rest of {part}", str(exc))
+
+
 def main() -> int:
     """Measure, print and keep; 0 whatever the figures are: the machine decides some of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -66,7 +76,7 @@ def main() -> int:
     print(f"the server has core {server[0]}, the generator {generator}" if server else "nothing has a core of its own")
     for part in wanted:
         print(f"measuring: {part}", file=sys.stderr)
-        rows = list(_PARTS[part](quick=options.quick))
+        rows = list(_measured(part, quick=options.quick))
         show_rows(rows)
         keep(part, rows, _KEPT, quick=options.quick)
     print("kept in bench-output/bench-full.json and bench-output/bench-full.md")
