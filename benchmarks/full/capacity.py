@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 from benchmarks.figures import Figure, percentile
 from benchmarks.full.table import LeftOut, Row
 from benchmarks.full.voice import spoken_sentence
-from benchmarks.runs import OURS, SILERO, Run, Server, run
+from benchmarks.runs import OURS, SILERO, Run, run
 
-__all__ = ["LATENCY_MS", "Limit", "capacity", "climb", "limit_of", "silero_capacity"]
+__all__ = ["LATENCY_MS", "Limit", "capacity", "capacity_of", "climb", "limit_of", "silero_capacity"]
 
 LATENCY_MS = 50
 _FULL = 0.95
@@ -49,16 +48,14 @@ def limit_of(measured: Run) -> Limit | None:
     return Limit(f"the server's core is full ({measured.core_share:.0%})") if measured.core_share > _FULL else None
 
 
-def climb(
-    server: Server, rungs: Sequence[int], *, seconds: float, voice: Path | None = None
-) -> tuple[dict[int, Run], Limit | None]:
+def climb(measure: Callable[[int], Run], rungs: Sequence[int]) -> tuple[dict[int, Run], Limit | None]:
     """Return the runs, by their calls, up to the first that was too many twice, and why it was too many."""
     runs: dict[int, Run] = {}
     for calls in rungs:
-        runs[calls] = run(server, calls=calls, seconds=seconds, voice=voice)
+        runs[calls] = measure(calls)
         if limit_of(runs[calls]) is None:
             continue
-        runs[calls] = run(server, calls=calls, seconds=seconds, voice=voice)  # what comes once may be the machine's
+        runs[calls] = measure(calls)  # what comes once may be the machine's
         limit = limit_of(runs[calls])
         if limit is not None:
             return runs, limit
@@ -67,9 +64,10 @@ def climb(
 
 def capacity(*, quick: bool) -> Iterator[Row]:
     """Climb with the energy VAD; what the rungs cost and take says how both grow with calls."""
-    runs, limit = climb(OURS, _QUICK_RUNGS if quick else _RUNGS, seconds=_QUICK_SECONDS if quick else _SECONDS)
+    seconds = _QUICK_SECONDS if quick else _SECONDS
+    runs, limit = climb(lambda calls: run(OURS, calls=calls, seconds=seconds), _QUICK_RUNGS if quick else _RUNGS)
     yield from _rungs("energy", runs)
-    yield _capacity("energy", runs, limit, goal=300)
+    yield capacity_of("energy", runs, limit, goal=300)
     yield from _constant(runs)
     yield from _memory(runs)
 
@@ -81,9 +79,9 @@ def silero_capacity(*, quick: bool) -> Iterator[Row]:
         yield LeftOut("calls per core, Silero", "the extra `local` is not installed")
         return
     rungs, seconds = (_QUICK_RUNGS[:1], _QUICK_SECONDS) if quick else (_RUNGS[1:], _SECONDS)
-    runs, limit = climb(SILERO, rungs, seconds=seconds, voice=voice)
+    runs, limit = climb(lambda calls: run(SILERO, calls=calls, seconds=seconds, voice=voice), rungs)
     yield from _rungs("Silero", runs)
-    yield _capacity("Silero", runs, limit, goal=150)
+    yield capacity_of("Silero", runs, limit, goal=150)
 
 
 def _rungs(vad: str, runs: Mapping[int, Run]) -> Iterator[Figure]:
@@ -99,7 +97,8 @@ def _rungs(vad: str, runs: Mapping[int, Run]) -> Iterator[Figure]:
         )
 
 
-def _capacity(vad: str, runs: Mapping[int, Run], limit: Limit | None, *, goal: float) -> Row:
+def capacity_of(vad: str, runs: Mapping[int, Run], limit: Limit | None, *, goal: float) -> Row:
+    """Return how many calls were carried, as a row: left out where it was the generator that could not go on."""
     what = f"calls per core, {vad}"
     carried = max((calls for calls, measured in runs.items() if limit_of(measured) is None), default=0)
     if limit is None:

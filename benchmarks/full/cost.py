@@ -11,7 +11,7 @@ from benchmarks.full.table import LeftOut, Row
 from benchmarks.full.voice import spoken_sentence
 from benchmarks.runs import FLOOR, OURS, SILERO, NotServed, Run, run
 
-__all__ = ["cost"]
+__all__ = ["cost", "ratio_of"]
 
 _CALLS = (25, 100)
 _SILERO_GOAL = 1.8
@@ -32,13 +32,13 @@ def cost(*, quick: bool) -> Iterator[Row]:
                     silero.append(run(SILERO, calls=calls, seconds=seconds, voice=voice))
         yield _spent(f"CPU per call-minute, {calls} calls: the floor", floor)
         yield _spent(f"CPU per call-minute, {calls} calls: ours, energy", ours)
-        yield _ratio(f"ours, energy / the floor, {calls} calls", ours, floor, _ENERGY_GOAL)
+        yield ratio_of(f"ours, energy / the floor, {calls} calls", ours, floor, _ENERGY_GOAL)
         if len(silero) == rounds:
             yield _spent(f"CPU per call-minute, {calls} calls: ours, Silero", silero)
-            yield _ratio(f"ours, Silero / the floor, {calls} calls", silero, floor, _SILERO_GOAL)
+            yield ratio_of(f"ours, Silero / the floor, {calls} calls", silero, floor, _SILERO_GOAL)
         else:
             yield LeftOut(f"ours with Silero, {calls} calls", "it needs `serve --vad silero` and the extra `local`")
-        yield from _delays(f"{calls} calls", ours)
+        yield from _delays(f"{calls} calls", [each for each in ours if not each.generator_failed])
         yield _pauses(f"{calls} calls", ours)
 
 
@@ -47,16 +47,21 @@ def _spent(what: str, runs: Sequence[Run]) -> Figure:
     return Figure(what, median(spent_s), "s", None, spread=_range(spent_s), how=_how(runs))
 
 
-def _ratio(what: str, ours: Sequence[Run], floor: Sequence[Run], goal: float) -> Row:
-    failed = next((each.generator_failed for each in (*ours, *floor) if each.generator_failed), "")
-    if failed:
-        return LeftOut(what, failed)
-    pairs = zip(ours, floor, strict=True)
-    ratios = [mine.cpu_s_per_call_minute / least.cpu_s_per_call_minute for mine, least in pairs]
-    return Figure(what, median(ratios), "×", goal, spread=_range(ratios), how=f"median of {len(ratios)} rounds")
+def ratio_of(what: str, ours: Sequence[Run], floor: Sequence[Run], goal: float) -> Row:
+    """Return the median of the rounds' ratios; those in which the generator was too slow do not count."""
+    pairs = list(zip(ours, floor, strict=True))
+    good = [(mine, least) for mine, least in pairs if not (mine.generator_failed or least.generator_failed)]
+    if not good:
+        return LeftOut(what, next(each.generator_failed for pair in pairs for each in pair if each.generator_failed))
+    ratios = [mine.cpu_s_per_call_minute / least.cpu_s_per_call_minute for mine, least in good]
+    how = f"median of {len(good)} rounds of {len(pairs)}"
+    return Figure(what, median(ratios), "×", goal, spread=_range(ratios), how=how)
 
 
-def _delays(calls: str, runs: Sequence[Run]) -> Iterator[Figure]:
+def _delays(calls: str, runs: Sequence[Run]) -> Iterator[Row]:
+    if not runs:
+        yield LeftOut(f"latencies, {calls}", "the generator was too late in every round")
+        return
     answers_ms = [ms for each in runs for ms in each.answers_ms]
     clears_ms = [ms for each in runs for ms in each.clears_ms]
     turns = f"{len(answers_ms)} turns: turn over → first audio at the carrier, a phase swap in each"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 
 from benchmarks.figures import Figure
+from benchmarks.full.cost import ratio_of
 from benchmarks.full.table import LeftOut, Row
 from benchmarks.runs import Run, run, workers
 
@@ -15,6 +17,7 @@ __all__ = ["several"]
 _CALLS_EACH = 50
 """As many for each worker: a call costs less beside many than beside few, whoever takes it."""
 _ROUNDS = 3
+_CORES = f"{os.cpu_count()} cores, shared by all"
 
 
 def several(*, quick: bool) -> Iterator[Row]:
@@ -27,16 +30,5 @@ def several(*, quick: bool) -> Iterator[Row]:
     for count, done in runs.items():
         spent_s = median(each.cpu_s_per_call_minute for each in done)
         yield Figure(f"CPU per call-minute, `--workers {count}`", spent_s, "s", None, how=done[-1].how)
-    failed = next((each.generator_failed for each in (*runs[1], *runs[2]) if each.generator_failed), "")
-    if failed:
-        yield LeftOut("`--workers 2` / `--workers 1`", failed)
-        return
-    ratios = [two.cpu_s_per_call_minute / one.cpu_s_per_call_minute for one, two in zip(runs[1], runs[2], strict=True)]
-    yield Figure(
-        "`--workers 2` / `--workers 1`",
-        median(ratios),
-        "×",
-        1.1,
-        spread=f"{min(ratios):.2f}–{max(ratios):.2f}",
-        how=f"CPU per call-minute, {_CALLS_EACH} calls for each worker; {os.cpu_count()} cores, shared by all",
-    )
+    row = ratio_of("`--workers 2` / `--workers 1`", runs[2], runs[1], 1.1)
+    yield row if isinstance(row, LeftOut) else replace(row, how=f"{row.how}, {_CALLS_EACH} calls a worker; {_CORES}")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures import Figure
-from benchmarks.full.capacity import limit_of
+from benchmarks.full.capacity import Limit, capacity_of, climb, limit_of
+from benchmarks.full.cost import ratio_of
 from benchmarks.full.flame import shares_of
 from benchmarks.full.growth import long_flow
 from benchmarks.full.table import LeftOut, keep
@@ -83,6 +84,36 @@ def test_a_generator_that_was_too_slow_says_nothing_of_the_server(seen: dict[str
     limit = limit_of(measured(underruns=5, **seen))  # type: ignore[arg-type]
     assert limit is not None
     assert limit.of_the_generator
+
+
+def test_calls_are_added_until_they_are_too_many_twice() -> None:
+    bad = {"underruns": 1}
+    outcomes = {25: [{}], 50: [bad, {}], 100: [bad, {"unanswered": 2}], 150: [{}]}
+    runs, limit = climb(lambda calls: measured(**outcomes[calls].pop(0)), list(outcomes))  # type: ignore[arg-type]
+    assert limit == Limit("2 turns unanswered")
+    assert list(runs) == [25, 50, 100]
+    row = capacity_of("energy", runs, limit, goal=50)
+    assert isinstance(row, Figure)
+    assert (row.value, row.reached) == (50, True)
+    assert row.how == "at 100, twice: 2 turns unanswered"
+
+
+def test_a_capacity_that_the_generator_has_bounded_is_none() -> None:
+    late = {"late_p99_ms": 50.0}
+    runs, limit = climb(lambda calls: measured(**(late if calls > 25 else {})), [25, 50, 100])  # type: ignore[arg-type]
+    row = capacity_of("energy", runs, limit, goal=50)
+    assert isinstance(row, LeftOut)
+    assert row.why == "25 at least: at 50 the generator was 50.0 ms late at p99, with 0% of its core"
+
+
+def test_rounds_in_which_the_generator_was_too_slow_do_not_count() -> None:
+    ours = [measured(core=0.4), measured(core=0.9, late_p99_ms=99.0), measured(core=0.6)]
+    floor = [measured(core=0.2)] * 3
+    row = ratio_of("ours / floor", ours, floor, 1.5)
+    assert isinstance(row, Figure)
+    assert row.value == pytest.approx(2.5)
+    assert row.how == "median of 2 rounds of 3"
+    assert isinstance(ratio_of("ours / floor", ours[1:2], floor[1:2], 1.5), LeftOut)
 
 
 def test_a_part_that_is_measured_again_takes_its_own_place_in_the_table(tmp_path: Path) -> None:
