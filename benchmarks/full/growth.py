@@ -44,7 +44,7 @@ _TODAY = date(2025, 11, 24)
 
 def growth(*, quick: bool) -> Iterator[Row]:
     """Measure on virtual time, in CPU time: nothing of it depends on a socket."""
-    yield from _turns(60 if quick else _TURNS)
+    yield from _turns(200 if quick else _TURNS)
     yield from _tools(rounds=3 if quick else 15)
     yield from _proof(_PHASES[:3] if quick else _PHASES, rounds=3 if quick else 7)
 
