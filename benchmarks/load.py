@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import gc
 import json
 import math
 import struct
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--voice", type=Path, help="what callers say: raw 8 kHz µ-law; a loud tone without it")
     parser.add_argument("--processes", type=int, default=1, help="generators that share the callers")
     options = parser.parse_args()
+    gc.disable()  # its pauses would look like the server's; what is left behind by some minutes is little
     if options.processes > 1:
         report = _by_several(options.url, options.calls, options)
     else:

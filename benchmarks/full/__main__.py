@@ -1,4 +1,4 @@
-"""`make bench-full`: every goal of the project with the figure reached; some twenty minutes on two cores.
+"""`make bench-full`: every goal of the project with the figure reached; less than twenty-five minutes on two cores.
 
 Parts can be measured one at a time; the table keeps what was measured before. `endurance` and `profile` are asked for
 by name (`make bench-endurance`, `make bench-profile`).

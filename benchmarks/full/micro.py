@@ -33,7 +33,7 @@ _BATCHES = 15
 _BATCH_NS = 20_000_000
 _MULAW = bytes(range(0x40, 0xE0))
 """20 ms at 8 kHz, not silence."""
-_PCM_16K = b"".join(round(9_000 * math.sin(math.tau * n / 80)).to_bytes(2, "little", signed=True) for n in range(320))
+_PCM_16K = b"".join(round(1_000 * math.sin(math.tau * n / 80)).to_bytes(2, "little", signed=True) for n in range(320))
 """20 ms of 200 Hz: of silence nobody could tell in which order its bytes are."""
 
 

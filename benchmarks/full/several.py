@@ -22,7 +22,7 @@ _CORES = f"{os.cpu_count()} cores, shared by all"
 
 def several(*, quick: bool) -> Iterator[Row]:
     """Serve by one process and by two, in turn, with as many calls for each worker."""
-    seconds, runs = (5.0 if quick else 20.0), {1: list[Run](), 2: list[Run]()}
+    seconds, runs = (5.0 if quick else 15.0), {1: list[Run](), 2: list[Run]()}
     for _ in range(1 if quick else _ROUNDS):
         for count, done in runs.items():
             with workers(count) as server:

@@ -28,7 +28,7 @@ _STARTED_WITHIN_S = 20
 
 def sizes(*, quick: bool) -> Iterator[Row]:
     """Count bytes and requests of the load test's calls, which swap phases in every turn, and of a call to the bank."""
-    seconds = 10.0 if quick else 60.0
+    seconds = 10.0 if quick else 30.0
     alone = run(OURS, calls=_CALLS, seconds=seconds)
     report = alone.report
     yield _of_bits("the caller's audio, to the server", report.sent_bytes, report.frames, report)

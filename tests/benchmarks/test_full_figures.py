@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +19,9 @@ from benchmarks.full.flame import shares_of
 from benchmarks.full.growth import long_flow
 from benchmarks.full.table import LeftOut, keep
 from benchmarks.load_report import LoadReport
+from benchmarks.pinned import on_cores
 from benchmarks.runs import OURS, Run, delays_ms
-from benchmarks.watch import Sample, cpu_between_s
+from benchmarks.watch import Sample, Watch, cpu_between_s
 from voiceagent.spec.verify import verify
 
 S = 1_000_000_000
@@ -44,6 +48,33 @@ def test_cpu_is_counted_between_two_instants_that_lie_between_samples() -> None:
     assert cpu_between_s(watched(0, 1, 3, 3), S // 2, 2 * S + S // 2) == 2.5
     with pytest.raises(ValueError, match="not watched"):
         cpu_between_s(watched(0, 1), 0, 2 * S)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_process_is_watched_with_its_children() -> None:
+    waiting = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - our own command
+        assert child.stdout is not None
+        child.stdout.readline()
+        its = Watch(child.pid).stop()[-1]
+        ours = Watch(os.getpid()).stop()[-1]
+        child.communicate(b"\n")
+    assert its.threads == 1
+    assert ours.threads >= 2
+    assert ours.files > its.files >= 3
+    assert its.pss_kib is not None
+    assert ours.pss_kib is not None
+    assert ours.pss_kib > its.pss_kib > 1_000
+    assert ours.cpu_s >= its.cpu_s
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system cannot do that")
+def test_a_command_runs_on_its_cores_alone() -> None:
+    core = max(os.sched_getaffinity(0))
+    command = on_cores([core], [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+    assert done.stdout == f"{{{core}}}\n"
+    assert on_cores([], ["true"]) == ["true"]
 
 
 def test_a_call_minute_costs_what_was_spent_while_all_callers_were_there() -> None:
