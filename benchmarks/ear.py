@@ -41,9 +41,9 @@ class Ear:
         self._taken_back = False
         self._ends_ns += length_ns
 
-    def mark(self, name: str, now_ns: int) -> None:
+    def mark(self, name: str) -> None:
         """Take a mark, to be sent back once everything before it has been played."""
-        self._marks.append((max(self._ends_ns, now_ns), name))
+        self._marks.append((self._ends_ns, name))
 
     def clear(self, now_ns: int) -> None:
         """Forget what has not been played: the marks that wait for it are due at once."""

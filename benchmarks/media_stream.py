@@ -168,7 +168,7 @@ class MediaStream(asyncio.Protocol):
         read = json.loads(message)
         match read["event"]:
             case "mark":
-                self.caller.ear.mark(read["mark"]["name"], now_ns)
+                self.caller.ear.mark(read["mark"]["name"])
             case "clear":
                 self.caller.took_clear(now_ns)
             case _:

@@ -72,7 +72,7 @@ class FrameReader:
 
     def _message(self, first: int, payload: bytes) -> Iterator[tuple[int, bytes]]:
         opcode, final = first & 0x0F, first & _FINAL
-        if opcode >= 8 or (final and opcode != _CONTINUATION):
+        if final and opcode != _CONTINUATION:  # control messages always are
             yield opcode, payload
             return
         if opcode != _CONTINUATION:

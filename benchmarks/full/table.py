@@ -40,7 +40,6 @@ def keep(part: str, rows: Sequence[Row], folder: Path, *, quick: bool) -> None:
     folder.mkdir(exist_ok=True)
     file = folder / "bench-full.json"
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    kept.pop(part, None)
     kept[part] = {
         "machine": machine(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),

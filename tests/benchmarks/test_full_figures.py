@@ -58,13 +58,14 @@ def test_a_process_is_watched_with_its_children() -> None:
         child.stdout.readline()
         its = Watch(child.pid).stop()[-1]
         ours = Watch(os.getpid()).stop()[-1]
+        alone = Path("/proc/self/smaps_rollup").read_text()
         child.communicate(b"\n")
     assert its.threads == 1
-    assert ours.threads >= 2
-    assert ours.files > its.files >= 3
+    assert its.files >= 3
     assert its.pss_kib is not None
+    assert its.pss_kib > 1_000
     assert ours.pss_kib is not None
-    assert ours.pss_kib > its.pss_kib > 1_000
+    assert ours.pss_kib > int(alone.partition("\nPss:")[2].split()[0]) + its.pss_kib // 2
     assert ours.cpu_s >= its.cpu_s
 
 

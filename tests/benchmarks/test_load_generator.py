@@ -71,9 +71,9 @@ def test_what_is_said_after_a_clear_is_no_underrun() -> None:
 def test_marks_go_back_in_their_order_when_what_was_before_them_has_been_played() -> None:
     ear = Ear(jitter_ms=40)
     ear.hear(100 * MS, 0)
-    ear.mark("first", 1 * MS)
+    ear.mark("first")
     ear.hear(100 * MS, 2 * MS)
-    ear.mark("second", 3 * MS)
+    ear.mark("second")
     assert ear.played(139 * MS) == []
     assert ear.played(140 * MS) == ["first"]
     assert ear.played(300 * MS) == ["second"]
@@ -82,7 +82,7 @@ def test_marks_go_back_in_their_order_when_what_was_before_them_has_been_played(
 
 def test_a_mark_after_silence_goes_back_at_once() -> None:
     ear = Ear()
-    ear.mark("only", 7 * MS)
+    ear.mark("only")
     assert ear.played(7 * MS) == ["only"]
 
 
@@ -90,7 +90,7 @@ def test_a_clear_sends_the_marks_that_wait_back_at_once_and_in_order() -> None:
     ear = Ear()
     for name in ("first", "second"):
         ear.hear(500 * MS, 0)
-        ear.mark(name, 0)
+        ear.mark(name)
     ear.clear(100 * MS)
     assert ear.played(100 * MS) == ["first", "second"]
     assert ear.quiet_ms(100 * MS) == 0
@@ -135,6 +135,16 @@ def test_an_answer_is_timed_from_the_end_of_the_voice_and_counted_once() -> None
     line.agent_says(100)
     assert line.report.answers_ms == [300.0]
     assert [len(at_ns) for at_ns in line.report.audio_at_ns.values()] == [1]
+
+
+def test_a_sentence_that_stops_and_goes_on_is_counted() -> None:
+    line = Line()
+    line.agent_says(20)
+    line.now_ms += 100
+    line.agent_says(20)
+    line.now_ms += 100
+    line.agent_says(20)
+    assert line.report.underruns == 2
 
 
 def test_every_third_turn_cuts_in_and_is_timed_to_the_clear() -> None:
