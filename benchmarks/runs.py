@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.load_report import LoadReport
 from benchmarks.pinned import on_cores, server_and_generator_cores
-from benchmarks.watch import Sample, Watch, cpu_between_s
+from benchmarks.watch import Sample, Watch, cpu_between_s, waited_between_s
 
 __all__ = [
     "FLOOR",
@@ -36,6 +36,8 @@ _PATH = "/media/twilio/loadtest"
 _WAIT_S = 120
 _LATE_MS = 10
 _BUSY = 0.9
+_WAITED = 0.1
+_NEARLY_FULL = 0.6
 
 
 class NotServed(Exception):
@@ -113,11 +115,25 @@ class Run:
         return [sample.pss_kib for sample in self.steady if sample.pss_kib is not None]
 
     @property
-    def generator_failed(self) -> str:
-        """Why this run says nothing of the server: the generator was too slow; empty where it was not."""
+    def waited_share(self) -> float:
+        """The share of the time in which the server's event loop could have run and something else had its core."""
+        report = self.report
+        waited_s = waited_between_s(self.samples, report.steady_from_ns, report.steady_until_ns)
+        return waited_s / ((report.steady_until_ns - report.steady_from_ns) / 1e9)
+
+    @property
+    def spoiled(self) -> str:
+        """Why this run says nothing of the server; empty where it does.
+
+        A generator that was too slow, or a core that was not the server's alone, where it should have been. Where it is
+        nearly full of the server itself, its event loop waits for its own threads.
+        """
         report = self.report
         if report.late_p99_ms > _LATE_MS or report.cpu_share > _BUSY:
             return f"the generator was {report.late_p99_ms:.1f} ms late at p99, with {report.cpu_share:.0%} of its core"
+        alone = not self.server.is_product
+        if alone and self.waited_share > _WAITED and self.core_share < _NEARLY_FULL:
+            return f"for {self.waited_share:.0%} of the time something else had the server's core"
         return ""
 
     @property
@@ -127,6 +143,7 @@ class Run:
         return (
             f"{report.calls} calls for {report.seconds:.0f} s; {report.turns} turns, {report.unanswered} unanswered, "
             f"{report.broken} broken, {report.underruns} underruns; the server took {self.core_share:.0%} of a core, "
+            f"waited {self.waited_share:.0%} of the time for it; "
             f"the generator {report.cpu_share:.0%}, {report.late_p50_ms:.1f} ms late (p99 {report.late_p99_ms:.1f})"
         )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic_ns
 
-__all__ = ["Sample", "Watch", "cpu_between_s"]
+__all__ = ["Sample", "Watch", "cpu_between_s", "waited_between_s"]
 
 _EVERY_S = 0.5
 _EVERY_NTH_LOOKS_AT_MEMORY = 10
@@ -28,6 +28,8 @@ class Sample:
     files: int
     pss_kib: int | None
     """Its own pages, and its share of those that it has in common with others (smaps_rollup); not at every instant."""
+    waited_s: float = 0.0
+    """How long its main threads, which the event loops are, could have run and were not let (schedstat)."""
 
 
 class Watch:
@@ -59,17 +61,26 @@ class Watch:
 
 def cpu_between_s(samples: Sequence[Sample], from_ns: int, until_ns: int) -> float:
     """Return the CPU time spent between two instants, on the straight lines between the samples."""
-    return _cpu_at_s(samples, until_ns) - _cpu_at_s(samples, from_ns)
+    return _between(samples, from_ns, until_ns, lambda sample: sample.cpu_s)
 
 
-def _cpu_at_s(samples: Sequence[Sample], at_ns: int) -> float:
+def waited_between_s(samples: Sequence[Sample], from_ns: int, until_ns: int) -> float:
+    """Return for how long the event loops waited for a core between two instants, in the same way."""
+    return _between(samples, from_ns, until_ns, lambda sample: sample.waited_s)
+
+
+def _between(samples: Sequence[Sample], from_ns: int, until_ns: int, of: Callable[[Sample], float]) -> float:
+    return _at(samples, until_ns, of) - _at(samples, from_ns, of)
+
+
+def _at(samples: Sequence[Sample], at_ns: int, of: Callable[[Sample], float]) -> float:
     before = [sample for sample in samples if sample.at_ns <= at_ns]
     after = [sample for sample in samples if sample.at_ns > at_ns]
     if not before or not after:
         raise ValueError("the process was not watched at that time")
     first, second = before[-1], after[0]
     share = (at_ns - first.at_ns) / (second.at_ns - first.at_ns)
-    return first.cpu_s + share * (second.cpu_s - first.cpu_s)
+    return of(first) + share * (of(second) - of(first))
 
 
 def _sample(pid: int, *, memory: bool) -> Sample:
@@ -82,6 +93,7 @@ def _sample(pid: int, *, memory: bool) -> Sample:
         threads=sum(int(stat[17]) for stat in stats),
         files=sum(len(os.listdir(f"/proc/{each}/fd")) for each in family),  # noqa: PTH208 - a count, of no paths
         pss_kib=sum(_pss_kib(each) for each in family) if memory else None,
+        waited_s=sum(int(Path(f"/proc/{each}/schedstat").read_text().split()[1]) for each in family) / 1e9,
     )
 
 

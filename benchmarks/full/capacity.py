@@ -28,14 +28,14 @@ class Limit:
     """Why so many calls are too many."""
 
     why: str
-    of_the_generator: bool = False
+    of_the_run: bool = False
     """It says nothing of the server."""
 
 
 def limit_of(measured: Run) -> Limit | None:
     """Return what was beyond its bound in a run; None where nothing was."""
-    if measured.generator_failed:
-        return Limit(measured.generator_failed, of_the_generator=True)
+    if measured.spoiled:
+        return Limit(measured.spoiled, of_the_run=True)
     report, p99_ms = measured.report, percentile(measured.answers_ms, 0.99)
     if report.broken or report.dropped_frames:
         return Limit(f"{report.broken} connections broken, {report.dropped_frames} frames not read")
@@ -98,12 +98,12 @@ def _rungs(vad: str, runs: Mapping[int, Run]) -> Iterator[Figure]:
 
 
 def capacity_of(vad: str, runs: Mapping[int, Run], limit: Limit | None, *, goal: float) -> Row:
-    """Return how many calls were carried, as a row: left out where it was the generator that could not go on."""
+    """Return how many calls were carried, as a row: left out where it was not the server that could not go on."""
     what = f"calls per core, {vad}"
     carried = max((calls for calls, measured in runs.items() if limit_of(measured) is None), default=0)
     if limit is None:
         return Figure(what, carried, "calls", goal, at_least=True, how="more were not tried")
-    if limit.of_the_generator and carried < goal:
+    if limit.of_the_run and carried < goal:
         return LeftOut(what, f"{carried} at least: at {max(runs)} {limit.why}")
     return Figure(what, carried, "calls", goal, at_least=True, how=f"at {max(runs)}, twice: {limit.why}")
 

@@ -38,7 +38,7 @@ def cost(*, quick: bool) -> Iterator[Row]:
             yield ratio_of(f"ours, Silero / the floor, {calls} calls", silero, floor, _SILERO_GOAL)
         else:
             yield LeftOut(f"ours with Silero, {calls} calls", "it needs `serve --vad silero` and the extra `local`")
-        yield from _delays(f"{calls} calls", [each for each in ours if not each.generator_failed])
+        yield from _delays(f"{calls} calls", [each for each in ours if not each.spoiled])
         yield _pauses(f"{calls} calls", ours)
 
 
@@ -48,11 +48,11 @@ def _spent(what: str, runs: Sequence[Run]) -> Figure:
 
 
 def ratio_of(what: str, ours: Sequence[Run], floor: Sequence[Run], goal: float) -> Row:
-    """Return the median of the rounds' ratios; those in which the generator was too slow do not count."""
+    """Return the median of the rounds' ratios; those that were spoiled do not count."""
     pairs = list(zip(ours, floor, strict=True))
-    good = [(mine, least) for mine, least in pairs if not (mine.generator_failed or least.generator_failed)]
+    good = [(mine, least) for mine, least in pairs if not (mine.spoiled or least.spoiled)]
     if not good:
-        return LeftOut(what, next(each.generator_failed for pair in pairs for each in pair if each.generator_failed))
+        return LeftOut(what, next(each.spoiled for pair in pairs for each in pair if each.spoiled))
     ratios = [mine.cpu_s_per_call_minute / least.cpu_s_per_call_minute for mine, least in good]
     how = f"median of {len(good)} rounds of {len(pairs)}"
     return Figure(what, median(ratios), "×", goal, spread=_range(ratios), how=how)
@@ -60,7 +60,7 @@ def ratio_of(what: str, ours: Sequence[Run], floor: Sequence[Run], goal: float) 
 
 def _delays(calls: str, runs: Sequence[Run]) -> Iterator[Row]:
     if not runs:
-        yield LeftOut(f"latencies, {calls}", "the generator was too late in every round")
+        yield LeftOut(f"latencies, {calls}", "no round was undisturbed")
         return
     answers_ms = [ms for each in runs for ms in each.answers_ms]
     turns = f"{len(answers_ms)} turns: turn over → first audio at the carrier, a phase swap in each"

@@ -108,14 +108,32 @@ def test_too_many_calls_are_told_by_what_goes_wrong(seen: dict[str, object], why
     limit = limit_of(measured(**seen))  # type: ignore[arg-type]
     assert limit is not None
     assert limit.why == why
-    assert not limit.of_the_generator
+    assert not limit.of_the_run
 
 
 @pytest.mark.parametrize("seen", [{"late_p99_ms": 10.5}, {"cpu_share": 0.91}])
 def test_a_generator_that_was_too_slow_says_nothing_of_the_server(seen: dict[str, object]) -> None:
     limit = limit_of(measured(underruns=5, **seen))  # type: ignore[arg-type]
     assert limit is not None
-    assert limit.of_the_generator
+    assert limit.of_the_run
+
+
+def test_a_server_whose_core_something_else_had_is_not_judged() -> None:
+    run = measured(core=0.3)
+    held_up = [replace(sample, waited_s=sample.at_ns / S / 4) for sample in run.samples]
+    limit = limit_of(replace(run, samples=held_up))
+    assert limit is not None
+    assert limit.why == "for 25% of the time something else had the server's core"
+    assert limit.of_the_run
+    assert (
+        limit_of(
+            replace(
+                measured(core=0.8),
+                samples=[replace(s, waited_s=s.at_ns / S / 4, cpu_s=0.8 * s.at_ns / S) for s in held_up],
+            )
+        )
+        is None
+    )
 
 
 def test_calls_are_added_until_they_are_too_many_twice() -> None:
