@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-guided bench-swap bench-telephony bench-turns lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-full bench-endurance bench-profile bench-guided bench-swap bench-telephony bench-turns lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -89,6 +89,20 @@ check: lint test  ## What must hold before a commit lands
 bench: $(STAMP)  ## Speed and size, with how it was measured
 	PYTHONPATH=demo $(BIN)/python -m benchmarks
 
+bench-full: $(STAMP) .venv-profile/.tried  ## Every goal with the figure reached, in twenty minutes; QUICK=1 in four, PARTS="cost micro" some
+	$(BIN)/python -m benchmarks.full $(if $(QUICK),--quick) $(PARTS)
+
+bench-endurance: $(STAMP)  ## Ten minutes at four fifths of the capacity that `bench-full` has found
+	$(BIN)/python -m benchmarks.full endurance
+
+bench-profile: $(STAMP) .venv-profile/.tried  ## A flame graph of the server under a hundred calls
+	$(BIN)/python -m benchmarks.full profile
+
+.venv-profile/.tried: benchmarks/full/requirements.txt
+	@$(PYTHON) -m venv .venv-profile
+	@.venv-profile/bin/python -m pip install --quiet --disable-pip-version-check -r $< || echo "py-spy cannot be had: no profile"
+	@touch $@
+
 bench-guided: $(STAMP)  ## How well the guided model understands phrasings it has not seen
 	$(BIN)/python -m benchmarks.guided
 
@@ -107,4 +121,4 @@ lock:  ## Resolve requirements.lock anew (needs uv)
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) .venv-providers .venv-browser .venv-mic demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-providers .venv-browser .venv-mic .venv-profile demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,7 +1,8 @@
 """Load: many callers at once, in real time, against any server that speaks Twilio Media Streams.
 
 Each caller listens, speaks, listens again; every third time it cuts in while the agent is speaking. Marks go back when
-the audio before them would have been heard. The generator says how late its own frames were: where they are, its
+the audio before them would have been heard. Callers ring one after the other, and their frames are spread over the
+20 ms, as those of real callers are. The generator says how late and how busy it was itself: where it was late, its
 figures speak of this machine and not of the server.
 
     python -m benchmarks.load ws://127.0.0.1:8080/media/twilio/loadtest --calls 25 --seconds 20
@@ -12,242 +13,121 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import gc
 import json
 import math
-import secrets
 import struct
-from collections import deque
-from dataclasses import asdict, dataclass, field
-from time import monotonic_ns
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from time import monotonic_ns, process_time
 
 import uvloop
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
-from benchmarks.figures import percentile
+from benchmarks.load_report import Lateness, LoadReport, merged
+from benchmarks.media_stream import RATE_HZ, MediaStream
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE, pcm16_to_mulaw
 
-__all__ = ["LoadReport", "main"]
+__all__ = ["LoadReport", "main", "place"]
 
-_RATE_HZ = 8000
-_FRAME_BYTES = _RATE_HZ * FRAME_MS // 1000
-_SPEAKS_MS = 1_200
-_CUTS_IN_AFTER_MS = 700
-_CUTS_IN_FOR_MS = 800
-_LISTENS_ON_MS = 400
-"""Silence of the agent after which it counts as having finished."""
-_EVERY_NTH_CUTS_IN = 3
-_GIVES_UP_MS = 8_000
-_SPREAD_MS = 2_000
-"""Callers ring one after the other over this time, so that their turns do not fall together."""
-
-
-@dataclass(slots=True)
-class LoadReport:
-    """What the callers saw."""
-
-    calls: int
-    seconds: float
-    turns: int = 0
-    answers_ms: list[float] = field(default_factory=list[float])
-    """From the end of the caller's voice to the arrival of the answer's first audio: what is waited for included."""
-    clears_ms: list[float] = field(default_factory=list[float])
-    """From the first sound of a caller who cuts in to the arrival of `clear`."""
-    clear_at_ns: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    """Call → when each `clear` came, on the system's monotonic clock."""
-    audio_at_ns: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    """Call → when the first audio of each answer came, on the same clock."""
-    underruns: int = 0
-    """Times a caller's ear ran dry in the middle of a sentence, with 40 ms of audio as its buffer."""
-    unanswered: int = 0
-    broken: int = 0
-    late_p99_ms: float = 0.0
-    """The generator's own lateness."""
+_FRAME_BYTES = RATE_HZ * FRAME_MS // 1000
+_SLOT_NS = 1_000_000
+"""Timers go by milliseconds, so the callers of one millisecond send together."""
+_STRIDE = 7
+"""Prime to the slots of a frame: callers who ring one after the other are far from each other in it."""
+_LEAST_RAMP_MS = 2_000
+_RAMP_MS_PER_CALL = 20
+"""Fifty calls a second: what a server does for a call that begins is not what it can carry."""
+_SETTLE_MS = 1_000
+"""From when the last caller should be connected to when the counting begins."""
 
 
-def _loud_frame() -> str:
-    samples = [round(12_000 * math.sin(math.tau * 300 * n / _RATE_HZ)) for n in range(_FRAME_BYTES)]
-    return base64.b64encode(pcm16_to_mulaw(struct.pack(f"<{_FRAME_BYTES}h", *samples))).decode()
+def _loud_frame() -> bytes:
+    samples = [round(12_000 * math.sin(math.tau * 300 * n / RATE_HZ)) for n in range(_FRAME_BYTES)]
+    return base64.b64encode(pcm16_to_mulaw(struct.pack(f"<{_FRAME_BYTES}h", *samples)))
 
 
-_LOUD = _loud_frame()
-_SILENT = base64.b64encode(bytes([MULAW_SILENCE]) * _FRAME_BYTES).decode()
+_TONE = (_loud_frame(),)
+_SILENT = base64.b64encode(bytes([MULAW_SILENCE]) * _FRAME_BYTES)
 
 
-class _Call:
-    """One caller: a small state machine that is told of the agent's messages and asked for one frame per tick."""
+def frames_of(mulaw: bytes) -> tuple[bytes, ...]:
+    """Cut 8 kHz µ-law into frames in base64; what is left over at the end is filled with silence."""
+    pieces = [mulaw[at : at + _FRAME_BYTES] for at in range(0, len(mulaw), _FRAME_BYTES)]
+    return tuple(base64.b64encode(piece.ljust(_FRAME_BYTES, bytes([MULAW_SILENCE]))) for piece in pieces)
 
-    def __init__(self, connection: ClientConnection, report: LoadReport) -> None:
-        self._connection = connection
-        self._report = report
-        self._stream = f"MZ{secrets.token_hex(16)}"
-        self.name = f"CA{secrets.token_hex(16)}"
-        self._at_ms = 0
-        self._sequence = 0
-        self._unplayed_ms = 0
-        self._marks: deque[tuple[int, str]] = deque()
-        """(audio still to be heard before it, name)."""
-        self._speaking_until_ms = 0
-        self._agent_heard_from_ms: int | None = None
-        self._agent_quiet_from_ms = 0
-        self._spoke_at_ms = 0
-        self._cutting_in_since_ns: int | None = None
-        self._voice_ended_ns: int | None = None
-        self._answered = False
-        self._turn = 0
 
-    async def start(self) -> None:
-        await self._connection.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
-        body = {
-            "streamSid": self._stream,
-            "accountSid": "AC" + "0" * 32,
-            "callSid": self.name,
-            "tracks": ["inbound"],
-            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": _RATE_HZ, "channels": 1},
-            "customParameters": {},
-        }
-        self._sequence += 1
-        number = str(self._sequence)
-        await self._connection.send(
-            json.dumps({"event": "start", "sequenceNumber": number, "streamSid": self._stream, "start": body})
+async def place(url: str, *, calls: int, seconds: float, voice: tuple[bytes, ...] = _TONE) -> LoadReport:
+    """Place the calls, let them run for this time after the last has begun, and hang up.
+
+    `voice` is what callers say, in frames of 20 ms in base64; one frame alone is repeated for as long as they speak.
+    """
+    return await _Generator(url, calls, seconds, voice).run()
+
+
+class _Generator:
+    """The callers of one process, and the one clock that all of their frames go by."""
+
+    def __init__(self, url: str, calls: int, seconds: float, voice: tuple[bytes, ...]) -> None:
+        self._url = url
+        self._voice = voice
+        self._report = LoadReport(calls, seconds)
+        self._late = Lateness()
+        self._slots: list[list[MediaStream]] = [[] for _ in range(FRAME_MS)]
+        self._opening: set[asyncio.Task[None]] = set()
+        self._ramp_ms = max(_LEAST_RAMP_MS, calls * _RAMP_MS_PER_CALL)
+
+    async def run(self) -> LoadReport:
+        report = self._report
+        began_ns, steady_ms = monotonic_ns(), self._ramp_ms + _SETTLE_MS
+        cpu_s, placed = 0.0, 0
+        for number in range(steady_ms + int(report.seconds * 1000)):
+            if number == steady_ms:
+                self._late = Lateness()
+                report.frames = report.sent_bytes = report.received_bytes = report.received_messages = 0
+                report.steady_from_ns, cpu_s = monotonic_ns(), process_time()
+            due_ns = began_ns + number * _SLOT_NS
+            await asyncio.sleep(max(0, due_ns - monotonic_ns()) / 1e9)
+            if placed < report.calls and number * report.calls >= placed * self._ramp_ms:
+                self._call(placed)
+                placed += 1
+            for stream in self._slots[number % FRAME_MS]:
+                now_ns = monotonic_ns()
+                self._late.add(now_ns - due_ns)
+                stream.tick(now_ns)
+        report.steady_until_ns = monotonic_ns()
+        report.cpu_s = process_time() - cpu_s
+        report.cpu_share = report.cpu_s / ((report.steady_until_ns - report.steady_from_ns) / 1e9)
+        report.late_p50_ms, report.late_p99_ms = self._late.percentile_ms(0.5), self._late.percentile_ms(0.99)
+        report.late_max_ms = self._late.max_ms
+        told = replace(report)  # what hanging up adds is none of it
+        await asyncio.gather(*self._opening)
+        await asyncio.gather(*(stream.hang_up() for slot in self._slots for stream in slot))
+        return told
+
+    def _call(self, number: int) -> None:
+        stream = MediaStream(self._url, self._report, self._voice, _SILENT)
+        task = asyncio.create_task(self._open(stream, self._slots[number * _STRIDE % FRAME_MS]))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, stream: MediaStream, slot: list[MediaStream]) -> None:
+        if await stream.open():
+            slot.append(stream)
+
+
+def _by_several(url: str, calls: int, options: argparse.Namespace) -> LoadReport:
+    shares = [calls // options.processes + (number < calls % options.processes) for number in range(options.processes)]
+    given = [url, "--seconds", str(options.seconds), *(("--voice", str(options.voice)) if options.voice else ())]
+    running = [
+        subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "benchmarks.load", *given, "--calls", str(share)], stdout=subprocess.PIPE, text=True
         )
-
-    async def listen(self) -> None:
-        try:
-            async for message in self._connection:
-                self._take(str(message))
-        except ConnectionClosed:
-            self._report.broken += 1
-
-    def _take(self, message: str) -> None:
-        read = json.loads(message)
-        match read["event"]:
-            case "media":
-                self._hear(len(base64.b64decode(read["media"]["payload"])) * 1000 // _RATE_HZ)
-            case "mark":
-                self._marks.append((self._unplayed_ms, read["mark"]["name"]))
-            case "clear":
-                self._cleared()
-            case _:
-                self._report.broken += 1
-
-    def _hear(self, ms: int) -> None:
-        now_ns = monotonic_ns()
-        if self._voice_ended_ns is not None and not self._answered:
-            self._answered = True
-            self._report.answers_ms.append((now_ns - self._voice_ended_ns) / 1e6)
-            self._report.audio_at_ns.setdefault(self.name, []).append(now_ns)
-        self._unplayed_ms += ms
-
-    def _cleared(self) -> None:
-        now_ns = monotonic_ns()
-        self._report.clear_at_ns.setdefault(self.name, []).append(now_ns)
-        if self._cutting_in_since_ns is not None:
-            self._report.clears_ms.append((now_ns - self._cutting_in_since_ns) / 1e6)
-            self._cutting_in_since_ns = None
-        self._unplayed_ms = 0
-        self._marks = deque((0, name) for _, name in self._marks)
-
-    # --- one frame ---
-
-    async def tick(self) -> None:
-        self._play()
-        while self._marks and self._marks[0][0] <= 0:
-            await self._send("mark", {"name": self._marks.popleft()[1]})
-        speaking = self._decide()
-        media = {
-            "track": "inbound",
-            "chunk": str(self._sequence),
-            "timestamp": str(self._at_ms),
-            "payload": _LOUD if speaking else _SILENT,
-        }
-        await self._send("media", media)
-        self._at_ms += FRAME_MS
-
-    async def _send(self, event: str, body: dict[str, str]) -> None:
-        self._sequence += 1
-        message = {"event": event, "sequenceNumber": str(self._sequence), "streamSid": self._stream, event: body}
-        await self._connection.send(json.dumps(message, separators=(",", ":")))
-
-    def _play(self) -> None:
-        if self._unplayed_ms > 0:
-            self._unplayed_ms -= FRAME_MS
-            self._marks = deque((left - FRAME_MS, name) for left, name in self._marks)
-            if self._agent_heard_from_ms is None:
-                self._agent_heard_from_ms = self._at_ms
-            elif 0 < self._at_ms - self._agent_quiet_from_ms - 40 < _LISTENS_ON_MS:
-                self._report.underruns += 1
-            self._agent_quiet_from_ms = self._at_ms + FRAME_MS
-
-    def _decide(self) -> bool:
-        """Whether this frame is voice."""
-        if self._at_ms < self._speaking_until_ms:
-            return True
-        if self._speaking_until_ms and self._voice_ended_ns is None:
-            self._voice_ended_ns, self._answered = monotonic_ns(), False
-            self._agent_heard_from_ms = None
-            return False
-        heard_ms = self._agent_heard_from_ms
-        if heard_ms is not None and self._wants_to_cut_in and self._at_ms - heard_ms >= _CUTS_IN_AFTER_MS:
-            self._cutting_in_since_ns = monotonic_ns()
-            self._speak(_CUTS_IN_FOR_MS)
-        elif heard_ms is not None and self._at_ms - self._agent_quiet_from_ms >= _LISTENS_ON_MS:
-            self._speak(_SPEAKS_MS)
-        elif self._at_ms - max(self._spoke_at_ms, self._agent_quiet_from_ms) >= _GIVES_UP_MS:
-            self._report.unanswered += 1
-            self._speak(_SPEAKS_MS)
-        else:
-            return False
-        return True
-
-    @property
-    def _wants_to_cut_in(self) -> bool:
-        return self._turn % _EVERY_NTH_CUTS_IN == _EVERY_NTH_CUTS_IN - 1
-
-    def _speak(self, ms: int) -> None:
-        self._turn += 1
-        self._report.turns += 1
-        self._spoke_at_ms = self._at_ms
-        self._speaking_until_ms = self._at_ms + ms
-        self._voice_ended_ns = None
-        self._agent_heard_from_ms = None
-
-
-async def place(url: str, *, calls: int, seconds: float) -> LoadReport:
-    """Place the calls, let them run for this time after the last has begun, and hang up."""
-    report = LoadReport(calls, seconds)
-    late_ms: list[float] = []
-    running: list[_Call] = []
-    listening: list[asyncio.Task[None]] = []
-    connections: list[ClientConnection] = []
-    started_ns = monotonic_ns()
-    frame_ns = FRAME_MS * 1_000_000
-    ticks = 0
-    while ticks * FRAME_MS < _SPREAD_MS + seconds * 1000:
-        wanted = min(calls, 1 + ticks * FRAME_MS * calls // _SPREAD_MS)
-        while len(running) < wanted:
-            connection = await connect(url, compression=None, proxy=None, max_queue=None)
-            call = _Call(connection, report)
-            await call.start()
-            connections.append(connection)
-            running.append(call)
-            listening.append(asyncio.create_task(call.listen()))
-        due_ns = started_ns + ticks * frame_ns
-        early_ns = due_ns - monotonic_ns()
-        if early_ns > 0:
-            await asyncio.sleep(early_ns / 1e9)
-        late_ms.append(max(0.0, (monotonic_ns() - due_ns) / 1e6))
-        for call in running:
-            try:
-                await call.tick()
-            except ConnectionClosed:
-                report.broken += 1
-        ticks += 1
-    for task in listening:
-        task.cancel()
-    await asyncio.gather(*(connection.close() for connection in connections))
-    report.late_p99_ms = percentile(late_ms, 0.99)
-    return report
+        for share in shares
+        if share
+    ]
+    return merged([LoadReport(**json.loads(process.communicate()[0])) for process in running])
 
 
 def main() -> None:
@@ -255,9 +135,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--calls", type=int, default=25)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=20.0, help="from when all callers are connected")
+    parser.add_argument("--voice", type=Path, help="what callers say: raw 8 kHz µ-law; a loud tone without it")
+    parser.add_argument("--processes", type=int, default=1, help="generators that share the callers")
     options = parser.parse_args()
-    report = uvloop.run(place(options.url, calls=options.calls, seconds=options.seconds))
+    gc.disable()  # its pauses would look like the server's; what is left behind by some minutes is little
+    if options.processes > 1:
+        report = _by_several(options.url, options.calls, options)
+    else:
+        voice = frames_of(options.voice.read_bytes()) if options.voice else _TONE
+        report = uvloop.run(place(options.url, calls=options.calls, seconds=options.seconds, voice=voice))
     print(json.dumps(asdict(report)))
 
 

@@ -30,14 +30,25 @@ def serving(module: str) -> Generator[str]:
         process.communicate(timeout=20)
 
 
-async def both(addresses: Sequence[str]) -> list[LoadReport]:
+NOBODY = "ws://127.0.0.1:9/media/twilio/loadtest"
+"""The discard service, which no machine has any more."""
+
+
+async def all_of(addresses: Sequence[str]) -> list[LoadReport]:
     return await asyncio.gather(*(place(address, calls=2, seconds=10) for address in addresses))
 
 
 def test_callers_under_load_are_answered_and_interrupt() -> None:
     with ExitStack() as running:
-        reports = asyncio.run(both([running.enter_context(serving(module)) for module in SERVERS]))
+        addresses = [running.enter_context(serving(module)) for module in SERVERS]
+        *reports, refused = asyncio.run(all_of([*addresses, NOBODY]))
+    assert (refused.broken, refused.frames, refused.turns) == (2, 0, 0)
     for server, report in zip(SERVERS, reports, strict=True):
+        assert 900 < report.frames <= 2 * 10 * 50, server
+        assert report.dropped_frames == 0, server
+        assert report.sent_bytes > report.frames * 300, server
+        assert report.received_bytes > report.received_messages > 0, server
+        assert report.steady_until_ns - report.steady_from_ns >= 9_900_000_000, server
         assert report.broken == 0, server
         assert report.unanswered == 0, server
         assert report.turns >= 4, server
