@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-full bench-endurance bench-profile bench-guided bench-swap bench-telephony bench-turns lock clean
+.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-full bench-endurance bench-profile bench-guided bench-peers bench-swap bench-telephony bench-turns lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ bench-profile: $(STAMP) .venv-profile/.tried  ## A flame graph of the server und
 bench-guided: $(STAMP)  ## How well the guided model understands phrasings it has not seen
 	$(BIN)/python -m benchmarks.guided
 
+bench-peers: $(STAMP)  ## What a call costs with other frameworks, each in an environment of its own; QUICK=1: no ladder
+	$(BIN)/python -m benchmarks.peers $(if $(QUICK),--quick)
+
 bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech model, beside other ways
 	$(BIN)/python -m benchmarks.swap
 
@@ -121,4 +124,4 @@ lock:  ## Resolve requirements.lock anew (needs uv)
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) .venv-providers .venv-browser .venv-mic .venv-profile demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-providers .venv-browser .venv-mic .venv-profile .venv-peers demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
