@@ -98,6 +98,20 @@ def test_no_more_modules_are_imported_than_before(counts: Counts) -> None:
         counts.hold("start", what, {"modules": len(modules), "of_ours": len(ours(modules))}, spare=OTHER_PYTHONS)
 
 
+def test_a_server_that_is_open_has_imported_what_its_first_call_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cost.a_call_answered"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # The names of hosts are the caller's business: it connects to one.
+    assert set(done.stdout.split()) <= {"encodings.idna", "stringprep"}, "all calls wait for what one has imported"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_of_each_what_it_says_itself(name: str) -> None:
     command = get_group(app).commands[name]
