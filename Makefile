@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCRIPT ?=
 
-.PHONY: help install redis peers demo test test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-full bench-endurance bench-profile bench-guided bench-peers bench-swap bench-telephony bench-turns lock clean
+.PHONY: help install redis peers demo test counts test-faults test-providers test-peers test-browser test-mic fuzz explore explore-mutants lint check bench bench-full bench-endurance bench-profile bench-guided bench-peers bench-swap bench-telephony bench-turns lock clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ demo: $(STAMP)  ## Place a spoken call to the bank agent, on this machine only
 test: $(STAMP)  ## Run the tests
 	@# A process more than the two cores that this is made for: many tests wait for a real clock.
 	$(BIN)/python -m pytest -n 3
+
+counts: $(STAMP)  ## Count anew what calls cost, into tests/cost/counts.yaml: commit it with the change that it is due to
+	rm -f tests/cost/counts.yaml
+	RENEW_COUNTS=1 $(BIN)/python -m pytest -q -n 0 tests/cost
 
 FAULTS := $(BIN)/python -m pytest -p tests.faults_real.figures -p no:randomly tests/faults_real tests/faults tests/threats
 

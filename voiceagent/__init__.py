@@ -1,108 +1,29 @@
-"""Phone agents made of phases: what a person who writes them needs; nothing here opens a socket."""
+"""Phone agents made of phases: what a person who writes them needs; nothing here opens a socket.
 
-from voiceagent.errors import AuthorError, OutcomeUnknown, PhaseError, ToolFailed, VoiceAgentError
-from voiceagent.spec.attempts import Attempts
-from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
-from voiceagent.spec.facts import Facts
-from voiceagent.spec.filler import Filler
-from voiceagent.spec.flow import Flow, Limits
-from voiceagent.spec.guards import AllOf, AnyOf, Compare, Not
-from voiceagent.spec.guided import Form, GuidedDialogue, Intent, Slot
-from voiceagent.spec.hints import FromAnswer
-from voiceagent.spec.phase import (
-    Ask,
-    BeepHeard,
-    HangUpAfter,
-    HostSignals,
-    LastMessages,
-    MachineAnswers,
-    NotUnderstood,
-    PersonAnswers,
-    Phase,
-    Press,
-    Pressed,
-    Reprompts,
-    Requested,
-    Say,
-    Silent,
-    TimedOut,
-    ToolFails,
-    ToolSucceeds,
-    TransferFails,
-    TransferTo,
-    Transition,
-    TurnLimitReached,
-    VoiceFails,
-    Wait,
-)
-from voiceagent.spec.prefetch import FromFact, FromItem, Prefetch
-from voiceagent.spec.prompt import Prompt
-from voiceagent.spec.tool import Sealed, Tool, tool
-from voiceagent.spec.wording import Phrases, Wording
-from voiceagent.tools.context import ToolContext
+All of it is in `authoring`, which is imported when a name of it is first used: the command line has to complete a word
+before anybody notices.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voiceagent.authoring import *  # noqa: F403 - its `__all__` is this package's
+    from voiceagent.authoring import __all__ as __all__
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AllOf",
-    "AnyOf",
-    "Ask",
-    "Attempts",
-    "AuthorError",
-    "BeepHeard",
-    "Choice",
-    "Compare",
-    "Digits",
-    "Expects",
-    "Facts",
-    "Filler",
-    "Flow",
-    "Form",
-    "FreeSpeech",
-    "FromAnswer",
-    "FromFact",
-    "FromItem",
-    "GuidedDialogue",
-    "HangUpAfter",
-    "HostSignals",
-    "Intent",
-    "LastMessages",
-    "Limits",
-    "MachineAnswers",
-    "Not",
-    "NotUnderstood",
-    "OutcomeUnknown",
-    "PersonAnswers",
-    "Phase",
-    "PhaseError",
-    "Phrases",
-    "Prefetch",
-    "Press",
-    "Pressed",
-    "Prompt",
-    "Reprompts",
-    "Requested",
-    "Say",
-    "Sealed",
-    "Silent",
-    "Slot",
-    "SpokenAmount",
-    "SpokenDate",
-    "SpokenTime",
-    "TimedOut",
-    "Tool",
-    "ToolContext",
-    "ToolFailed",
-    "ToolFails",
-    "ToolSucceeds",
-    "TransferFails",
-    "TransferTo",
-    "Transition",
-    "TurnLimitReached",
-    "VoiceAgentError",
-    "VoiceFails",
-    "Wait",
-    "Wording",
-    "YesNo",
-    "tool",
-]
+
+def __getattr__(name: str) -> object:
+    # Python itself asks for names such as `__wrapped__`; nothing has to be imported to know that they are none.
+    if name == "__all__" or not name.startswith("_"):
+        authoring = import_module("voiceagent.authoring")  # `from voiceagent import …` would come back here
+        if name == "__all__" or name in authoring.__all__:
+            return getattr(authoring, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module("voiceagent.authoring").__all__})

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from voiceagent.cli.serving_options import require_address
+from voiceagent.cli.addresses import require_address
 from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess, live_model_from
 from voiceagent.testing.cassettes import RecordingModels

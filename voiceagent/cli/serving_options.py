@@ -9,17 +9,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import typer
 
+from voiceagent.cli.addresses import require_address
 from voiceagent.cli.agent_server import ServerSettings, ServiceSettings
-from voiceagent.errors import OperatorError
 from voiceagent.models.choose import ProviderAccess
 from voiceagent.stores import require_store
 from voiceagent.telephony.settings import TelephonySettings
 
-__all__ = ["ServingOptions", "require_address", "with_serving_options"]
+__all__ = ["ServingOptions", "with_serving_options"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -160,24 +159,6 @@ class ServingOptions:
             ),
             time_zone=self.time_zone,
         )
-
-
-def require_address(option: str, url: str | None) -> None:
-    """Raise OperatorError where what was given with an option is no address of a service."""
-    if url and "@" in url.partition("://")[2].partition("/")[0]:
-        # It would stand in logs and in the process list. This one is not repeated either.
-        raise OperatorError(f"{option} has a name or a password in it: credentials are given by options of their own")
-    if url and not _is_address(url):
-        raise OperatorError(f"{option} is {url!r}, but must look like 'https://api.example.com'")
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def with_serving_options(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:

@@ -15,7 +15,6 @@ import typer
 
 from voiceagent.cli.less_logged import less_logged
 from voiceagent.cli.live_model import LiveModel, live_model
-from voiceagent.cli.play_audio import audio_notes, play_in_audio
 from voiceagent.cli.progress import progress
 from voiceagent.errors import AuthorError, OperatorError, ScriptError
 from voiceagent.models.choose import ProviderAccess
@@ -136,6 +135,8 @@ def play(
     with speaking as live, progress("conversations", of=sum(len(file.scripts) for file in files)) as done:
         how = _How(seed, schedules or (1 if live else _SCHEDULES), runtime, voice)
         if audio:
+            from voiceagent.cli.play_audio import play_in_audio  # a server, for the calls that are really placed
+
             asyncio.run(play_in_audio(files, jobs=jobs, record=recordings, tell=tell))
         else:
             for result in _played(files, live, how, jobs=jobs):
@@ -146,12 +147,19 @@ def play(
         plain = {"results": [asdict(result) for result in results], "summary": asdict(summary), **told}
         typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
     else:
-        told = audio_notes(summary) if audio else str(summary)
-        typer.echo(f"\n{told}" + (f"\n{live.name}: {live.spent}" if live else ""))
+        typer.echo(f"\n{_told(summary, audio=audio)}" + (f"\n{live.name}: {live.spent}" if live else ""))
     if junit is not None:
         _write(junit, junit_xml(results))
     if not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+def _told(summary: Summary, *, audio: bool) -> str:
+    if not audio:
+        return str(summary)
+    from voiceagent.cli.play_audio import audio_notes
+
+    return audio_notes(summary)
 
 
 def _read(paths: Sequence[Path], keyword: str, reader: CallFiles) -> list[CallFile]:

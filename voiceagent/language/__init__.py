@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Literal, assert_never, get_args
+
 from voiceagent.errors import PhaseError, nearest
 from voiceagent.language.clauses import ClauseSplitter
-from voiceagent.language.english import ENGLISH
 from voiceagent.language.protocol import Completeness, DigitSpan, Greeting, Language, Relation
 from voiceagent.language.similarity import CLEAR_SCORE, PhraseIndex
-from voiceagent.language.spanish import SPANISH
 from voiceagent.language.word_lengths import WordLength, spoken_as, word_ends
 
 __all__ = [
@@ -26,20 +27,35 @@ __all__ = [
     "word_ends",
 ]
 
-_LANGUAGES: dict[str, Language] = {"en": ENGLISH, "es": SPANISH}
+_Subtag = Literal["en", "es"]
 
-LANGUAGES = tuple(_LANGUAGES)
+LANGUAGES: tuple[_Subtag, ...] = get_args(_Subtag)
 """Every language there is a module for, by its subtag."""
 
 
 def language_for(locale: str) -> Language:
-    """Return the language of a locale such as "en-GB": the exact one, else that of its subtag.
+    """Return the language of a locale such as "en-GB": that of its subtag.
 
     Raises PhaseError, with the nearest known locale, for a language there is no module for.
     """
     tag = locale.replace("_", "-").lower()
-    language = _LANGUAGES.get(tag) or _LANGUAGES.get(tag.partition("-")[0])
-    if language is None:
-        known = ", ".join(_LANGUAGES)
-        raise PhaseError(f"no language for locale {locale!r}{nearest(tag, _LANGUAGES)} (known: {known})")
-    return language
+    for known in LANGUAGES:
+        if tag.partition("-")[0] == known:
+            return _language(known)
+    raise PhaseError(f"no language for locale {locale!r}{nearest(tag, LANGUAGES)} (known: {', '.join(LANGUAGES)})")
+
+
+@cache
+def _language(subtag: _Subtag) -> Language:
+    # Imported when it is spoken: its patterns take as long as everything else that an agent is made of.
+    match subtag:
+        case "en":
+            from voiceagent.language.english import ENGLISH
+
+            return ENGLISH
+        case "es":
+            from voiceagent.language.spanish import SPANISH
+
+            return SPANISH
+        case _:
+            assert_never(subtag)
