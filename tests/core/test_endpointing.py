@@ -70,6 +70,7 @@ def test_a_sentence_without_the_number_that_was_asked_for_is_waited_for(expected
     assert (misheard.ms, misheard.reason) == (1_100, "it is no answer to what was asked")
     assert patience_ms("My card is here.", FreeSpeech()) == 680
     assert patience_ms("My card is here.", expected, FreeSpeech()) == 680
+    assert patience_ms("I would.", expected) == 1_100
     assert patience_ms("Yes.", expected) == 500
     assert patience_ms("What is it for?", expected) == 500
 

@@ -82,10 +82,10 @@ def _judged(text: str, expects: Sequence[Expects], language: Language, digits_mi
     match language.completeness(text):
         case Completeness.COMPLETE if language.hands_over(text):
             return Patience(_ASKED_MS, "the sentence is complete, and asks for an answer", free=True)
-        case Completeness.COMPLETE if language.yes_no(text) is not None:
-            return Patience(_ASKED_MS, "it is a yes or a no", free=True)
         case Completeness.COMPLETE if _is_no_answer(text, expects, language):
             return Patience(INCOMPLETE_MS, "it is no answer to what was asked", free=True)
+        case Completeness.COMPLETE if language.yes_no(text) is not None:
+            return Patience(_ASKED_MS, "it is a yes or a no", free=True)
         case Completeness.COMPLETE:
             return Patience(_COMPLETE_MS, "the sentence is complete", free=True)
         case Completeness.INCOMPLETE:
@@ -110,8 +110,10 @@ def by_sound(patience: Patience, done: float) -> Patience:
 
 
 def _is_no_answer(text: str, expects: Sequence[Expects], language: Language) -> bool:
-    """Return whether a number was asked for, and none of it is here."""
+    """Return whether a number was asked for, and none of it is here; a bare "yes" may be meant for another question."""
     if not expects or not all(isinstance(e, Digits | SpokenAmount | SpokenDate) for e in expects):
+        return False
+    if language.yes_no(text) is not None and len(_WORD.findall(text)) == 1:
         return False
     is_day = any(isinstance(e, SpokenDate) for e in expects) and language.date(text, _ANY_TWO_DAYS[0]) is not None
     return not is_day and not _has_digits(text, language)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
@@ -90,10 +90,12 @@ def _unasked(flow: Flow) -> Sealing | None:
 class Hearing:
     """Everything the caller says or presses."""
 
-    def __init__(self, state: CallState, out: Outbox, hints: Hints) -> None:
+    def __init__(self, state: CallState, out: Outbox, hints: Hints, *, reads_back: Callable[[], bool]) -> None:
+        """`reads_back` says whether something was read back, or is, and waits for a yes."""
         self._state = state
         self._out = out
         self._hints = hints
+        self._reads_back = reads_back
         limits = state.flow.limits
         self._turn = CallerTurn(self._patience, limits.recognizer_timeout_ms, limits.max_utterance_ms)
         self._pace = Pace()
@@ -557,7 +559,9 @@ class Hearing:
 
     def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None
-        return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing)
+        # What is read back is answered in any words.
+        expects = (*self._expected(), FreeSpeech()) if self._reads_back() else self._expected()
+        return patience_after(text, expects=expects, language=self._state.language, digits_missing=missing)
 
     def _hinted(self) -> tuple[str, ...]:
         return self._hints.words(self._expected())
