@@ -80,6 +80,7 @@ def test_a_question_a_please_and_a_clear_yes_leave_the_floor_sooner_than_a_state
     assert patience_ms("My balance, please.") == 500
     assert patience_ms("Yes.") == 500
     assert patience_ms("My card was stolen.") == 680
+    assert patience_ms("No, it was stolen on the train yesterday.") == 680
 
 
 @pytest.mark.parametrize("expected", [YesNo(), SpokenAmount(), KIND, NUMBER])

@@ -30,6 +30,8 @@ people who go on do so within 0.6 s, which is known 0.1 s later."""
 _OPEN_MS = 950
 _HALF_SAID_MS = 900
 """After an answer that people go on with: "two hundred … and fifty", "March fourteenth … nineteen eighty seven"."""
+_PLAIN_ANSWER_WORDS = 4
+"""More of them tell something beside yes or no, and may go on telling."""
 INCOMPLETE_MS = 1_100
 """After what cannot be all: everybody may think about how it goes on."""
 _SURELY_DONE, _HARDLY_DONE = 0.9, 0.5
@@ -84,7 +86,7 @@ def _judged(text: str, expects: Sequence[Expects], language: Language, digits_mi
             return Patience(_ASKED_MS, "the sentence is complete, and asks for an answer", free=True)
         case Completeness.COMPLETE if _is_no_answer(text, expects, language):
             return Patience(INCOMPLETE_MS, "it is no answer to what was asked", free=True)
-        case Completeness.COMPLETE if language.yes_no(text) is not None:
+        case Completeness.COMPLETE if language.yes_no(text) is not None and _words_in(text) <= _PLAIN_ANSWER_WORDS:
             return Patience(_ASKED_MS, "it is a yes or a no", free=True)
         case Completeness.COMPLETE:
             return Patience(_COMPLETE_MS, "the sentence is complete", free=True)
@@ -113,10 +115,14 @@ def _is_no_answer(text: str, expects: Sequence[Expects], language: Language) -> 
     """Return whether a number was asked for, and none of it is here; a bare "yes" may be meant for another question."""
     if not expects or not all(isinstance(e, Digits | SpokenAmount | SpokenDate) for e in expects):
         return False
-    if language.yes_no(text) is not None and len(_WORD.findall(text)) == 1:
+    if language.yes_no(text) is not None and _words_in(text) == 1:
         return False
     is_day = any(isinstance(e, SpokenDate) for e in expects) and language.date(text, _ANY_TWO_DAYS[0]) is not None
     return not is_day and not _has_digits(text, language)
+
+
+def _words_in(text: str) -> int:
+    return len(_WORD.findall(text))
 
 
 def _has_digits(text: str, language: Language) -> bool:
