@@ -23,7 +23,7 @@ from voiceagent.spec.flow import Flow
 from voiceagent.spec.phase import Phase, Reprompts, Wait
 from voiceagent.spec.prompt import Prompt
 
-__all__ = ["EXPECTS", "Listened", "Voice", "Word", "listen", "utterances", "voice_in"]
+__all__ = ["EXPECTS", "Judge", "Listened", "Voice", "Word", "listen", "utterances", "voice_in"]
 
 EXPECTS: dict[str, tuple[Expects, ...]] = {
     "digits": (Digits(name="number", length=8),),
@@ -33,6 +33,9 @@ EXPECTS: dict[str, tuple[Expects, ...]] = {
     "yes_no": (YesNo(),),
     "free": (FreeSpeech(),),
 }
+
+Judge = Callable[[bytes], tuple[float, int]]
+"""Returns how complete the audio of a turn sounds, from 0 to 1, and how long it took to say so."""
 
 Voice = Sequence[tuple[int, SpeechOn | SpeechOff]]
 """What a detector has decided, each with the number of the frame at which it did."""
@@ -85,10 +88,19 @@ def utterances(voice: Voice, frames: Sequence[bytes]) -> list[Word]:
 
 
 def listen(
-    asked: str, voice: Voice, frames: Sequence[bytes], hear: Callable[[bytes], Heard], *, took_ms: int | None = None
+    asked: str,
+    voice: Voice,
+    frames: Sequence[bytes],
+    hear: Callable[[bytes], Heard],
+    *,
+    took_ms: int | None = None,
+    judge: Judge | None = None,
 ) -> Listened:
-    """Return when the conversation takes the turn for over; `took_ms` stands for the recogniser's own time."""
-    call = _Call(asked, voice, hear, took_ms)
+    """Return when the conversation takes the turn for over; `took_ms` stands for the recogniser's own time.
+
+    `judge` is an end-of-turn model, where there is one.
+    """
+    call = _Call(asked, voice, hear, took_ms, judge)
     for frame in frames:
         call.pass_to(call.clock.at_ms + FRAME_MS)
         call.hear(frame)
@@ -98,11 +110,14 @@ def listen(
 
 
 class _Call:
-    def __init__(self, asked: str, voice: Voice, hear: Callable[[bytes], Heard], took_ms: int | None) -> None:
+    def __init__(
+        self, asked: str, voice: Voice, hear: Callable[[bytes], Heard], took_ms: int | None, judge: Judge | None
+    ) -> None:
         self.clock = _Clock()
         self.result = Listened()
         self._hear = hear
         self._took_ms = took_ms
+        self._judge = judge
         self._events: list[ev.Event] = []
         self._coming: list[tuple[int, ev.Event]] = []
         """Words, and when the recogniser has them."""
@@ -143,10 +158,15 @@ class _Call:
                 case fx.SwapPhase(request=request):
                     self._events.append(ev.PhaseSwapped(request.epoch))
                 case fx.Transcribe(utterance):
-                    heard = self._hear(self._ears.take(utterance))
+                    audio = self._ears.take(utterance)
+                    heard = self._hear(audio)
                     known_ms = self.clock.at_ms + (heard.took_ms if self._took_ms is None else self._took_ms)
                     self._coming.append((known_ms, ev.TranscriptFinal(utterance, heard.text)))
                     self.result.utterances.append((known_ms, heard.text))
+                    if self._judge is not None and audio:
+                        done, judged_ms = self._judge(audio)
+                        judged = ev.TurnJudged(utterance, round(done, 3))
+                        self._coming.append((self.clock.at_ms + judged_ms, judged))
                 case fx.AskModel(request=request) if self.result.taken_ms is None:
                     self.result.taken_ms = self.clock.at_ms
                     self.result.text = " ".join(m.text for m in request.history if m.role == "caller")

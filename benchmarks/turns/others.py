@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, process_time
 
-from benchmarks.turns.listening import Voice
+from benchmarks.turns.listening import Judge, Voice
 from voiceagent.audio import FRAME_MS
 from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn
 from voiceagent.speech.smart_turn import SmartTurn
@@ -19,9 +19,6 @@ _COMPLETE = 0.5
 _GIVES_UP_MS = 3_000
 """The package's own values: above this it is the end; after this much silence it is, whatever the model says."""
 _BEFORE_MS = 500
-
-Judge = Callable[[bytes], tuple[float, int]]
-"""Returns how complete the audio of a turn sounds, from 0 to 1, and how long it took to say so."""
 
 
 def after_silence(voice: Voice, silence_ms: int) -> int | None:

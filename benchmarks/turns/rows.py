@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from benchmarks.turns.arithmetic import TurnEnd, Turns, word_errors
 from benchmarks.turns.line import LEAD_MS, Condition, Noises, frames_of, on_the_line
-from benchmarks.turns.listening import EXPECTS, Listened, Voice, listen, utterances, voice_in
+from benchmarks.turns.listening import EXPECTS, Judge, Listened, Voice, listen, utterances, voice_in
 from benchmarks.turns.material import Clip
 from benchmarks.turns.others import KeptSmartTurn, after_silence, by_model
 from benchmarks.turns.recogniser import Heard, KeptRecogniser
@@ -170,16 +170,23 @@ class Point:
 
 
 def curve(taken: Sequence[Taken], recogniser: KeptRecogniser, model: KeptSmartTurn | None) -> Iterator[Point]:
-    """Yield cut-offs against delay: the product, its patience scaled; a fixed silence; the packaged model."""
+    """Yield cut-offs against delay: the product, its patience scaled, and with the model; silence; the model alone."""
     for scale in SCALES:
         ends = [one.ended(_scaled(one, recogniser.hear, scale)) for one in taken]
         yield Point("product", f"× {scale:g}", Turns.of(ends))
+    if model is not None:
+        ends = [one.ended(_judged(one, recogniser.hear, model.judge)) for one in taken]
+        yield Point("product with smart-turn", "× 1", Turns.of(ends))
     for silence_ms in SILENCES_MS:
         ends = [one.ended(after_silence(one.voice, silence_ms)) for one in taken]
         yield Point("fixed silence", f"{silence_ms} ms", Turns.of(ends))
     if model is not None:
         ends = [one.ended(by_model(one.voice, one.frames, model.judge)) for one in taken]
         yield Point("smart-turn v3.2", "as packaged", Turns.of(ends))
+
+
+def _judged(one: Taken, hear: Callable[[bytes], Heard], judge: Judge) -> int | None:
+    return listen(one.clip.asked, one.voice, one.frames, hear, judge=judge).taken_ms
 
 
 def _scaled(one: Taken, hear: Callable[[bytes], Heard], scale: float) -> int | None:

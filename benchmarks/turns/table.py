@@ -34,7 +34,8 @@ The two halves share no sentence; a speaker with few sentences is in one half on
 
 fixed silence and smart-turn have the same voice detection and need no recogniser. smart-turn (BSD-2, from the wheel of
 pipecat-ai 1.14.0, its model's own time added) is asked at every pause of 200 ms and gives up after 3 s, as packaged; it
-was not made for clips that are put together.
+was not made for clips that are put together. product with smart-turn is the product where the operator has that model:
+it judges every utterance beside the recogniser, and words and sound decide together.
 
 Over the agent's words: whole calls in virtual time through session, telephone leg and wire. The agent speaks recorded
 words whose ends are known, so that history and ear compare to the word; `with word times` is what would be left if the

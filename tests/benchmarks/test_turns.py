@@ -137,3 +137,17 @@ def test_a_clip_is_listened_to_as_in_a_call() -> None:
     assert whole.taken_ms == 4_220 + 150  # its words come later than the patience after a complete number ends
     assert listen("digits", TWO_PARTS, frames, hear, took_ms=0).taken_ms == 4_300
     assert listen("yes_no", TWO_PARTS, frames, lambda _: Heard("yes", 0)).taken_ms == 2_300
+
+
+def test_an_end_of_turn_model_is_heard_like_in_a_call() -> None:
+    frames = [FRAME] * 400
+    asked: list[int] = []
+
+    def judge(audio: bytes) -> tuple[float, int]:
+        asked.append(len(audio) // 8)
+        return 0.95, 100
+
+    alone = listen("free", TWO_PARTS, frames, lambda _: Heard("My card was stolen.", 0)).taken_ms
+    with_it = listen("free", TWO_PARTS, frames, lambda _: Heard("My card was stolen.", 0), judge=judge).taken_ms
+    assert (alone, with_it) == (2_680, 2_540)
+    assert asked == [1_520]  # the utterance, with what leads up to it and follows it

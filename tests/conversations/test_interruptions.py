@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
 from voiceagent.testing import ScriptedCall, say
@@ -123,7 +125,7 @@ def test_every_decision_about_the_floor_is_written_down_with_its_reason(authenti
     assert decisions(call, "barge-in") == ["voice"]
     assert decisions(call, "no barge-in") == ["no words came of it"]
     call.says("No wait, what is my limit?")
-    assert decisions(call, "turn over")[-1] == "the sentence is complete"
+    assert decisions(call, "turn over")[-1] == "the sentence is complete, and asks for an answer"
     assert all(noted.waited_ms >= 0 for noted in call.record.effects(fx.NoteDecision))
     call.assert_replays()
 
@@ -158,3 +160,73 @@ def test_a_number_that_is_pressed_is_over_when_its_phase_says_so(place_call: Pla
     call.presses("4519", then_wait=False).run_ms(3_500)
     noted = call.record.effects(fx.NoteDecision)[before:]
     assert [(one.what, one.reason) for one in noted if one.what == "turn over"] == [("turn over", "no key follows")]
+
+
+def drawn_out(call: ScriptedCall, *partials: str, whole: str) -> ScriptedCall:
+    """Say something for a second whose first words are understood again and again while it lasts."""
+    voice, began_ms = newest(call), call.now_ms
+    call.happens(ev.CallerStartedSpeaking(voice, began_ms)).run_ms(540)
+    for partial in partials:
+        call.happens(ev.TranscriptPartial(voice, partial)).run_ms(330)
+    call.run_ms(began_ms + 1_200 - call.now_ms).happens(ev.CallerPaused(voice, began_ms + 1_000)).run_ms(50)
+    return call.happens(ev.TranscriptFinal(voice, whole)).until_quiet()
+
+
+def newest(call: ScriptedCall) -> ev.UtteranceId:
+    return ev.UtteranceId(f"c{len(call.record.at(ev.CallerStartedSpeaking)) + 1}")
+
+
+def test_a_drawn_out_okay_is_listened_to_for_longer_and_does_not_stop_the_agent(authenticated: Place) -> None:
+    call = drawn_out(speaking(authenticated), "Okay.", "Okay.", whole="Okay.")
+    assert call.record.effects(fx.StopPlayout) == []
+    assert len(call.record.effects(fx.TranscribeSoFar)) == 3
+    assert call.heard[-1] == LONG
+
+
+def test_okay_but_interrupts_as_soon_as_the_but_is_heard(authenticated: Place) -> None:
+    call = drawn_out(speaking(authenticated, say("All right.")), "Okay.", "Okay, but I", whole="Okay, but I moved.")
+    (interrupted,) = [noted for noted in call.record.effects(fx.NoteDecision) if noted.what == "barge-in"]
+    assert (interrupted.reason, interrupted.waited_ms) == ("words", 870)
+
+
+def test_nobody_says_okay_for_ever(authenticated: Place) -> None:
+    call = speaking(authenticated)
+    voice = newest(call)
+    call.happens(ev.CallerStartedSpeaking(voice, call.now_ms)).run_ms(540)
+    call.happens(ev.TranscriptPartial(voice, "Okay.")).run_ms(1_000)
+    assert [noted.waited_ms for noted in call.record.effects(fx.NoteDecision) if noted.what == "barge-in"] == [1_300]
+
+
+def faintly(call: ScriptedCall, words: str, *, below_db: int = 16, lasting_ms: int = 1_500) -> ScriptedCall:
+    """Somebody says this, so much more softly than people speak into a telephone."""
+    voice, began_ms = newest(call), call.now_ms
+    call.happens(ev.CallerStartedSpeaking(voice, began_ms)).run_ms(400)
+    call.happens(ev.VoiceFoundFaint(voice, below_db)).run_ms(lasting_ms - 400 + 200)
+    call.happens(ev.CallerPaused(voice, began_ms + lasting_ms)).run_ms(100)
+    return call.happens(ev.TranscriptFinal(voice, words)).until_quiet()
+
+
+@pytest.mark.parametrize("words", ["And now the weather for the weekend.", "What did she say to him?"])
+def test_a_voice_in_the_background_does_not_stop_the_agent(authenticated: Place, words: str) -> None:
+    call = speaking(authenticated)
+    asked = len(call.record.shown)
+    faintly(call, words)
+    assert call.record.effects(fx.StopPlayout) == []
+    assert len(call.record.shown) == asked
+    assert call.heard[-1] == LONG
+    assert decisions(call, "no barge-in") == ["the voice is 16 dB fainter than a usual one"]
+    call.assert_replays()
+
+
+@pytest.mark.parametrize("words", ["Stop.", "Wait a moment.", "No."])
+def test_a_soft_voice_that_says_what_is_said_to_an_agent_is_the_callers(authenticated: Place, words: str) -> None:
+    call = speaking(authenticated, say("All right."))
+    faintly(call, words, lasting_ms=500)
+    assert len(call.record.effects(fx.StopPlayout)) == 1
+    assert call.heard[-1] == "All right."
+
+
+def test_whoever_speaks_softly_when_the_agent_is_silent_is_heard(authenticated: Place) -> None:
+    call = authenticated([say("A hundred.")])
+    faintly(call, "I have a question about my limit.")
+    assert call.heard[-1] == "A hundred."

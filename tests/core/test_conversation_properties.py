@@ -106,6 +106,7 @@ _ANYTHING: dict[type[ev.Event], st.SearchStrategy[ev.Event]] = {
     ev.TranscriptPartial: st.builds(ev.TranscriptPartial, _caller, _texts),
     ev.TranscriptFinal: st.builds(ev.TranscriptFinal, _caller, _texts, st.none(), st.booleans()),
     ev.TurnJudged: st.builds(ev.TurnJudged, _caller, st.floats(0, 1)),
+    ev.VoiceFoundFaint: st.builds(ev.VoiceFoundFaint, _caller, st.integers(12, 60)),
     ev.TranscriptFailed: st.builds(ev.TranscriptFailed, _caller, st.just("no words")),
     ev.ToneHeard: st.builds(ev.ToneHeard, st.sampled_from([1_000, 1_100, 2_100]), _lengths, _instants),
     ev.CarrierDetected: st.builds(ev.CarrierDetected, st.sampled_from(["human", "machine_end_beep", "fax", "what"])),

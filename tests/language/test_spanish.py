@@ -339,6 +339,11 @@ def test_a_pause_is_judged_by_the_words_before_it(said: str, expected: Completen
     assert SPANISH.completeness(said) is expected
 
 
+def test_a_question_or_a_please_leaves_the_floor() -> None:
+    assert all(map(SPANISH.hands_over, ["¿Cuál es mi saldo?", "Mi saldo, por favor.", "No, muchas gracias.", "Adiós."]))
+    assert not any(map(SPANISH.hands_over, ["", "Me robaron la tarjeta.", "Por favor, bloquee mi tarjeta."]))
+
+
 # --- letters, relations ----------------------------------------------------------------------------------------------
 
 

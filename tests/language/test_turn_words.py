@@ -28,7 +28,12 @@ def test_listening_is_a_backchannel(text: str):
     assert ENGLISH.is_backchannel(text)
 
 
-@pytest.mark.parametrize("text", ["okay stop", "No", "wait", "", "right, the savings account"])
+@pytest.mark.parametrize("text", ["Mm-hm.", "Mhm", "Mmm", "Mama.", "M-hm, okay"])
+def test_a_hum_is_a_backchannel_whatever_a_recognizer_writes_for_it(text: str):
+    assert ENGLISH.is_backchannel(text)
+
+
+@pytest.mark.parametrize("text", ["okay stop", "No", "wait", "", "right, the savings account", "um", "my", "ma'am"])
 def test_taking_the_floor_is_no_backchannel(text: str):
     assert not ENGLISH.is_backchannel(text)
 
@@ -81,10 +86,28 @@ def test_wanting_something_is_not_asking_for_a_moment(text: str):
         ("If it is lost, block it.", Completeness.COMPLETE),
         ("To leave a message.", Completeness.OPEN),
         ("To my savings account.", Completeness.COMPLETE),
+        ("The person at Extension.", Completeness.INCOMPLETE),
+        ("I'm calling about account number.", Completeness.INCOMPLETE),
+        ("Please enter the conference PIN number.", Completeness.COMPLETE),
+        ("I have a new phone number.", Completeness.COMPLETE),
+        ("If this is correct, press.", Completeness.INCOMPLETE),
+        ("If possible, please.", Completeness.COMPLETE),
+        ("Please.", Completeness.INCOMPLETE),
+        ("I'm sorry.", Completeness.INCOMPLETE),
     ],
 )
 def test_the_words_tell_whether_more_will_come(text: str, expected: Completeness):
     assert ENGLISH.completeness(text) is expected
+
+
+@pytest.mark.parametrize("text", ["What is my balance?", "My balance, please.", "No, thank you.", "Okay, bye!"])
+def test_a_question_or_a_please_leaves_the_floor(text: str):
+    assert ENGLISH.hands_over(text)
+
+
+@pytest.mark.parametrize("text", ["", "My card was stolen.", "Please.", "Please block my card.", "Yes"])
+def test_a_statement_does_not_leave_the_floor(text: str):
+    assert not ENGLISH.hands_over(text)
 
 
 @pytest.mark.parametrize("text", ["two hundred", "A thousand.", "200", "3,000.", "I'd say a hundred"])

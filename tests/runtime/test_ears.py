@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceagent.core.events import CallerPaused, CallerStartedSpeaking, Event
+from voiceagent.core.events import CallerPaused, CallerStartedSpeaking, Event, VoiceFoundFaint
 from voiceagent.core.ids import UtteranceId
 from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn
 from voiceagent.runtime.ears import Ears
@@ -165,3 +165,29 @@ def test_no_moment_lies_ahead_of_the_clock_nor_goes_back_nor_far_from_the_truth(
     moments = [at_ms for _, at_ms in told]
     assert moments == sorted(moments)
     assert all(now_ms - 500 - 200 <= at_ms <= now_ms for now_ms, at_ms in told)
+
+
+FAINT = bytes([0xD8])
+"""µ-law of a sample 34 dB below full scale."""
+
+
+def _told_of(audio: bytes, decisions: Mapping[int, SpeechOn | SpeechOff]) -> list[tuple[int, Event]]:
+    """Return every event with the clock at which it was posted."""
+    clock, told = ManualClock(), list[tuple[int, Event]]()
+    ears = Ears(VoiceAt(decisions), MULAW_8K, clock, lambda event: told.append((clock.now_ms(), event)))
+    for begin in range(0, len(audio), 160):
+        clock.advance(FRAME_MS)
+        ears.hear(audio[begin : begin + 160])
+    return told
+
+
+def test_a_faint_voice_is_told_of_once_before_anything_is_decided_about_it() -> None:
+    told = _told_of(FAINT * 8 * 4_000, _speech(1_000, 3_000))
+    assert [(at_ms, event) for at_ms, event in told if isinstance(event, VoiceFoundFaint)] == [
+        (1_400, VoiceFoundFaint(UtteranceId("c1"), 14))
+    ]
+
+
+def test_a_faint_word_is_told_of_before_its_end() -> None:
+    told = [event for _, event in _told_of(FAINT * 8 * 4_000, {1_100: SpeechOn(1_000), 1_320: SpeechOff(1_150)})]
+    assert [type(event) for event in told] == [CallerStartedSpeaking, VoiceFoundFaint, CallerPaused]

@@ -30,6 +30,8 @@ class Utterance:
     """The speech model that is there now has heard it."""
     done: float | None = None
     """How likely it is that nothing follows it, by its sound; None where nobody has judged it."""
+    below_db: int | None = None
+    """How much fainter than a usual one the voice is; None where it is not."""
 
 
 @dataclass(slots=True)
@@ -78,6 +80,12 @@ class CallerTurn:
     def over_speech(self) -> bool:
         """Whether all of it was said while the agent was audible."""
         return all(utterance.over_speech for utterance in self.utterances.values())
+
+    @property
+    def below_db(self) -> int | None:
+        """How much fainter than a usual one the voice is; None where any of it is not, or the agent was silent."""
+        faint = [u.below_db for u in self.utterances.values() if u.over_speech and u.below_db is not None]
+        return min(faint) if faint and len(faint) == len(self.utterances) else None
 
     @property
     def in_audio(self) -> bool:
@@ -153,6 +161,11 @@ class CallerTurn:
         if utterance in self.utterances and utterance == next(reversed(self.utterances)) and not self.speaking:
             self.utterances[utterance].done = done
 
+    def found_faint(self, utterance: UtteranceId, below_db: int) -> None:
+        """It is known how much fainter than a usual one this voice is."""
+        if utterance in self.utterances:
+            self.utterances[utterance].below_db = below_db
+
     @property
     def _patience(self) -> Patience:
         latest = next(reversed(self.utterances.values()), None)
@@ -192,5 +205,6 @@ class CallerTurn:
             del self.utterances[utterance.id]
         taken = self.take()
         for utterance in on:
-            self.utterances[utterance.id] = Utterance(utterance.id, now_ms, over_speech=True)
+            again = Utterance(utterance.id, now_ms, over_speech=True, below_db=utterance.below_db)
+            self.utterances[utterance.id] = again
         return taken

@@ -207,6 +207,8 @@ class Conversation:
                 self._listening.not_transcribed(utterance)
             case ev.TurnJudged(utterance, done):
                 self._hearing.judged(utterance, done)
+            case ev.VoiceFoundFaint(utterance, below_db):
+                self._hearing.found_faint(utterance, below_db)
             case ev.DigitsPressed(digits, handle):
                 if not self._answering.pressed():
                     self._listening.pressed(digits, handle)

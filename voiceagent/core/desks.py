@@ -38,7 +38,7 @@ class Desks:
         transcript = Transcript()
         saying = Saying(state, out, transcript)
         doing = Doing(state, out, transcript)
-        hearing = Hearing(state, out, Hints(state, doing.prefetch))
+        hearing = Hearing(state, out, Hints(state, doing.prefetch), reads_back=lambda: doing.confirmation is not None)
         return cls(
             state=state,
             out=out,

@@ -16,19 +16,28 @@ from voiceagent.core.sealing import handles_in
 from voiceagent.language import Completeness, Language
 from voiceagent.spec.expects import Choice, Digits, Expects, FreeSpeech, SpokenAmount, SpokenDate, SpokenTime, YesNo
 
-__all__ = ["COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "by_sound", "patience_after"]
+__all__ = ["ANSWER_MS", "COMPLETE_SLOT_MS", "INCOMPLETE_MS", "Patience", "by_sound", "patience_after"]
 
 COMPLETE_SLOT_MS = 300
 """After all that was asked for nobody needs waiting for."""
-_COMPLETE_MS = 500
-_OPEN_MS = 800
+ANSWER_MS = 400
+"""After an answer that a word may follow which changes nothing: "… dollars", "… please"."""
+_MORE_MS = 500
+"""After an answer that a word may follow which changes it: "nineteen sixty … seven"."""
+_ASKED_MS, _COMPLETE_MS = 500, 680
+"""A question hands the floor over. A statement may have a second half, and a recognizer makes one of the first alone;
+people who go on do so within 0.6 s, which is known 0.1 s later."""
+_OPEN_MS = 950
 _HALF_SAID_MS = 900
 """After an answer that people go on with: "two hundred … and fifty", "March fourteenth … nineteen eighty seven"."""
+_PLAIN_ANSWER_WORDS = 4
+"""More of them tell something beside yes or no, and may go on telling."""
 INCOMPLETE_MS = 1_100
 """After what cannot be all: everybody may think about how it goes on."""
-_SURELY_DONE, _HARDLY_DONE = 0.8, 0.2
+_SURELY_DONE, _HARDLY_DONE = 0.9, 0.5
 """In between a model's word is worth no more than none."""
-_SOUNDS_DONE_MS = 400
+_BOTH_DONE_MS = 540
+"""After what is complete by its words and by its sound: the gap between two sentences sounds like that, too."""
 
 
 _ANY_TWO_DAYS = (date(2023, 3, 7), date(2031, 10, 22))
@@ -73,6 +82,12 @@ def _judged(text: str, expects: Sequence[Expects], language: Language, digits_mi
         if judged is not None:
             return judged
     match language.completeness(text):
+        case Completeness.COMPLETE if language.hands_over(text):
+            return Patience(_ASKED_MS, "the sentence is complete, and asks for an answer", free=True)
+        case Completeness.COMPLETE if _is_no_answer(text, expects, language):
+            return Patience(INCOMPLETE_MS, "it is no answer to what was asked", free=True)
+        case Completeness.COMPLETE if language.yes_no(text) is not None and _words_in(text) <= _PLAIN_ANSWER_WORDS:
+            return Patience(_ASKED_MS, "it is a yes or a no", free=True)
         case Completeness.COMPLETE:
             return Patience(_COMPLETE_MS, "the sentence is complete", free=True)
         case Completeness.INCOMPLETE:
@@ -82,17 +97,32 @@ def _judged(text: str, expects: Sequence[Expects], language: Language, digits_mi
 
 
 def by_sound(patience: Patience, done: float) -> Patience:
-    """Return the patience with free speech that sounds finished, or not at all.
+    """Return the patience with free speech that sounds finished, or as if it went on.
 
-    A sentence that breaks off is waited for however it sounds: words that are missing are certain.
+    It takes words and sound to be done: a sentence that breaks off is waited for however it sounds, since words that
+    are missing are certain, and one that sounds as if it went on is, however complete it is.
     """
     if not patience.free or patience.holds:
         return patience
-    if done >= _SURELY_DONE and _SOUNDS_DONE_MS < patience.ms < INCOMPLETE_MS:
-        return replace(patience, ms=_SOUNDS_DONE_MS, reason=f"{patience.reason}; it sounds finished ({done:.2f})")
-    if done <= _HARDLY_DONE and patience.ms < INCOMPLETE_MS:
-        return replace(patience, ms=INCOMPLETE_MS, reason=f"{patience.reason}; it sounds unfinished ({done:.2f})")
+    if done >= _SURELY_DONE and _BOTH_DONE_MS < patience.ms <= _COMPLETE_MS:
+        return replace(patience, ms=_BOTH_DONE_MS, reason=f"{patience.reason}; it sounds finished ({done:.2f})")
+    if done < _HARDLY_DONE and patience.ms < _OPEN_MS:
+        return replace(patience, ms=_OPEN_MS, reason=f"{patience.reason}; it sounds unfinished ({done:.2f})")
     return patience
+
+
+def _is_no_answer(text: str, expects: Sequence[Expects], language: Language) -> bool:
+    """Return whether a number was asked for, and none of it is here; a bare "yes" may be meant for another question."""
+    if not expects or not all(isinstance(e, Digits | SpokenAmount | SpokenDate) for e in expects):
+        return False
+    if language.yes_no(text) is not None and _words_in(text) == 1:
+        return False
+    is_day = any(isinstance(e, SpokenDate) for e in expects) and language.date(text, _ANY_TWO_DAYS[0]) is not None
+    return not is_day and not _has_digits(text, language)
+
+
+def _words_in(text: str) -> int:
+    return len(_WORD.findall(text))
 
 
 def _has_digits(text: str, language: Language) -> bool:
@@ -100,6 +130,7 @@ def _has_digits(text: str, language: Language) -> bool:
 
 
 def _slot(expected: Expects, text: str, language: Language, digits_missing: int | None) -> Patience | None:
+    patience_ms = COMPLETE_SLOT_MS
     match expected:
         case Digits(length=length):
             return _digits(length, text, language, digits_missing)
@@ -109,6 +140,7 @@ def _slot(expected: Expects, text: str, language: Language, digits_missing: int 
             complete = language.amount(text) is not None
             if complete and language.number_may_go_on(text):
                 return Patience(_HALF_SAID_MS, f"the {expected.name} may go on")
+            patience_ms = ANSWER_MS
         case YesNo():
             complete = language.yes_no(text) is not None
         case Choice(options=options):
@@ -120,15 +152,17 @@ def _slot(expected: Expects, text: str, language: Language, digits_missing: int 
             return None
     if not complete or language.completeness(text) is Completeness.INCOMPLETE:
         return None  # "two hundred and" is an amount too
-    return Patience(COMPLETE_SLOT_MS, f"the {expected.name} is complete")
+    return Patience(patience_ms, f"the {expected.name} is complete")
 
 
 def _date(name: str, text: str, language: Language) -> Patience | None:
     day, other = (language.date(text, today) for today in _ANY_TWO_DAYS)
     if day is None or other is None or language.completeness(text) is Completeness.INCOMPLETE:
         return None
+    if day == other and day.year % 10 == 0:
+        return Patience(_MORE_MS, f"the {name} may go on with the last digit of its year")
     if day == other:
-        return Patience(COMPLETE_SLOT_MS, f"the {name} is complete")
+        return Patience(ANSWER_MS, f"the {name} is complete")
     if (day.month, day.day) == (other.month, other.day):
         return Patience(_HALF_SAID_MS, f"the {name} may go on with its year")
     return None  # "tomorrow … at nine"
@@ -148,6 +182,8 @@ def _digits(length: int | None, text: str, language: Language, digits_missing: i
         return None
     if length is None or spoken < length:
         return Patience(INCOMPLETE_MS, "digits are missing")
+    if spoken > length:
+        return Patience(INCOMPLETE_MS, "these are more digits than were asked for")
     # "…two two seven, no wait": whoever goes on after the last digit has not finished.
     ends_in_digits = spans[-1].end >= len(text.rstrip(_MARKS))
     return _all_digits if spoken == length and ends_in_digits else None

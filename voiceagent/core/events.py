@@ -58,6 +58,7 @@ __all__ = [
     "TurnJudged",
     "VoiceChanged",
     "VoiceExpiring",
+    "VoiceFoundFaint",
 ]
 
 
@@ -182,6 +183,18 @@ class TurnJudged:
     utterance: UtteranceId
     done: float
     """0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFoundFaint:
+    """A voice that is on, or has just gone off, is so faint that it may be somebody's behind the caller.
+
+    It comes as long as nobody has been heard any louder; a caller who is known is told from others by their own level.
+    """
+
+    utterance: UtteranceId
+    below_db: int
+    """How far it is below a usual voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +490,7 @@ Event = (
     | TranscriptFinal
     | TranscriptFailed
     | TurnJudged
+    | VoiceFoundFaint
     | DigitsPressed
     | ToneHeard
     | CarrierDetected

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
 from voiceagent.core.effects import ForgetSealed, Transcribe, TranscribeSoFar
-from voiceagent.core.endpointing import Patience, by_sound, patience_after
+from voiceagent.core.endpointing import ANSWER_MS, Patience, by_sound, patience_after
 from voiceagent.core.hints import Hints
 from voiceagent.core.ids import UtteranceId
 from voiceagent.core.pace import CUT_OFF_WITHIN_MS, Pace
@@ -33,6 +33,10 @@ _LISTEN_MS = 500
 200 ms late, so it takes 300 ms of voice: coughs are shorter, and a short word counts once it is understood."""
 _BARGE_IN_MS = 900
 """Voice for this long counts as barge-in even before there are words: nobody says "uh-huh" for so long."""
+_BACKCHANNEL_MS = 1_300
+"""The same after an "okay" that may be drawn out; the end of it is known 200 ms late."""
+_AGAIN_MS = 300
+"""After an "okay" the next words are asked for: "okay, but …"."""
 _BARGE_IN_TO_MODEL_MS = 500
 """The same where a speech model listens: its words come late, or not at all."""
 _SAME_NUMBER_MS = 10_000
@@ -70,6 +74,8 @@ class TurnTaken:
     """Why it was taken to be over."""
     holds: bool
     """What was asked for is still to come: the caller only thinks, or looks for it."""
+    below_db: int | None = None
+    """All of it may be somebody else's, so much fainter than a usual voice; None where it is the caller's."""
 
 
 def _unasked(flow: Flow) -> Sealing | None:
@@ -84,10 +90,12 @@ def _unasked(flow: Flow) -> Sealing | None:
 class Hearing:
     """Everything the caller says or presses."""
 
-    def __init__(self, state: CallState, out: Outbox, hints: Hints) -> None:
+    def __init__(self, state: CallState, out: Outbox, hints: Hints, *, reads_back: Callable[[], bool]) -> None:
+        """`reads_back` says whether something was read back, or is, and waits for a yes."""
         self._state = state
         self._out = out
         self._hints = hints
+        self._reads_back = reads_back
         limits = state.flow.limits
         self._turn = CallerTurn(self._patience, limits.recognizer_timeout_ms, limits.max_utterance_ms)
         self._pace = Pace()
@@ -217,6 +225,41 @@ class Hearing:
         """A model has heard whether the caller has finished."""
         self._turn.judged(utterance, done)
 
+    def found_faint(self, utterance: UtteranceId, below_db: int) -> None:
+        """A voice is so much fainter than a usual one; over the agent's words it interrupts nobody by itself."""
+        self._turn.found_faint(utterance, below_db)
+        if self._turn.below_db is not None:
+            self._barge_in_at_ms = None
+
+    def is_meant(self, text: str) -> bool:
+        """Whether these words take the floor from the agent who is speaking.
+
+        Not "uh-huh"; and of a faint voice, which may be a television's, only what is said to an agent: the answer to
+        what was asked, "yes", "stop", "wait a moment".
+        """
+        if not self.has_words(text):
+            return False
+        if self._turn.below_db is None:
+            return True
+        language, plain = self._state.language, text.strip(" .,;:!?¡¿…").casefold()
+        if language.asks_to_wait(plain):
+            return True
+        # Without its mark a text is complete only where nobody could add to it: "yes", "stop". "No problem" is an
+        # answer too, and said to anybody.
+        alone = " " not in plain or language.yes_no(plain) is None
+        whole = alone and language.completeness(plain) is Completeness.COMPLETE
+        return whole or self._expected_patience(text).ms <= ANSWER_MS
+
+    def backchannel_heard(self, text: str) -> None:
+        """The first words of a voice that is still on came: where they only tell of listening, give it more time."""
+        began_ms = max((u.started_ms for u in self._turn.utterances.values()), default=0)
+        over_at_ms = began_ms + _BACKCHANNEL_MS
+        if self._barge_in_at_ms is None or not self._state.language.is_backchannel(text):
+            return
+        self._barge_in_at_ms = max(self._barge_in_at_ms, over_at_ms)
+        again_ms = self._state.now_ms + _AGAIN_MS
+        self._listen_at_ms = again_ms if again_ms < over_at_ms else None
+
     def understood(self, text: str) -> str:
         """Return what a recognizer has written down, with the names that the phase hints at where it misheard them."""
         names = self._hints.names()
@@ -285,8 +328,9 @@ class Hearing:
             ended_ms=self._turn.ended_ms,
             over_because=over_because,
             holds=self._turn.holds,
+            below_db=None if self.is_meant(self._turn.text) else self._turn.below_db,
         )
-        if turn.holds:
+        if turn.holds or turn.below_db is not None:
             self._taken = None  # whoever goes on was not cut off
         elif said:
             self._pace.turn_over((self._expected_patience(text), ms) for text, ms in self._turn.pauses())
@@ -515,7 +559,9 @@ class Hearing:
 
     def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None
-        return patience_after(text, expects=self._expected(), language=self._state.language, digits_missing=missing)
+        # What is read back is answered in any words.
+        expects = (*self._expected(), FreeSpeech()) if self._reads_back() else self._expected()
+        return patience_after(text, expects=expects, language=self._state.language, digits_missing=missing)
 
     def _hinted(self) -> tuple[str, ...]:
         return self._hints.words(self._expected())

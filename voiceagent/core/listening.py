@@ -65,8 +65,8 @@ class Listening:
                 self._silence.sound(min(at_ms, self._state.now_ms))
                 self._unheard[utterance] = None
             case ev.TranscriptPartial(utterance, text):
-                if self._hearing.is_speaking(utterance) and self._hearing.has_words(text):
-                    self.barge_in("words")
+                if self._hearing.is_speaking(utterance):
+                    self._first_words(text)
             case ev.TranscriptFinal():
                 self._words_came(event)
 
@@ -81,13 +81,20 @@ class Listening:
             text = self._hearing.understood(text)
         known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
         self._unheard.pop(utterance, None)
-        if known and self._hearing.has_words(text):
+        if known and self._hearing.is_meant(text):
             self.barge_in("words")
         elif not known and text and self._transcript.words_came(utterance, text):
             self._asks_to_wait(text)
         elif not known and text:
             self._out.emit(ReportProblem("late transcript", utterance))
             self._late_words(utterance, text, in_audio=in_audio)
+
+    def _first_words(self, text: str) -> None:
+        """Words of a voice that is still on: it interrupts, or is listened to for longer."""
+        if self._hearing.is_meant(text):
+            self.barge_in("words")
+        else:
+            self._hearing.backchannel_heard(text)
 
     def not_transcribed(self, utterance: UtteranceId) -> None:
         """The recognizer has failed over something that the caller has said."""
@@ -127,7 +134,7 @@ class Listening:
         if self._state.only_listens:
             self._machine_has_spoken(turn)
             return
-        if not turn.text or (turn.over_speech and self._state.language.is_backchannel(turn.text)):
+        if not turn.text or turn.below_db is not None or self._only_listens(turn):
             self._nothing_said(turn)
             self._unheard.clear()
             return
@@ -146,6 +153,9 @@ class Listening:
         # A model that was speaking all the while has hardly begun to answer.
         within_ms = _SOON_MS if busy else max(_SOON_MS, _BEGINS_WITHIN_MS - waited_ms)
         self._answer_or_ask_again(begins_within_ms=within_ms if by_itself else None)
+
+    def _only_listens(self, turn: TurnTaken) -> bool:
+        return turn.over_speech and self._state.language.is_backchannel(turn.text)
 
     def _machine_has_spoken(self, turn: TurnTaken) -> None:
         """Nobody answers a recording; what it says is worth knowing."""
@@ -204,8 +214,11 @@ class Listening:
     def _nothing_said(self, turn: TurnTaken) -> None:
         """It was a cough, a noise, an "uh-huh": go on as if nothing had been, unless they did try to say something."""
         self._passed_over = turn.utterances
-        if self._saying.cut_off:
+        somebody_else = bool(turn.text) and turn.below_db is not None
+        if self._saying.cut_off or somebody_else:
             why = "the caller is listening" if turn.text else "no words came of it"
+            if somebody_else:
+                why = f"the voice is {turn.below_db} dB fainter than a usual one"
             self._out.emit(NoteDecision("no barge-in", why, self._state.now_ms - turn.ended_ms))
         for request in self._saying.resume():
             self._replying.request(request)

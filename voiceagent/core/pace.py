@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from voiceagent.core.endpointing import COMPLETE_SLOT_MS, INCOMPLETE_MS, Patience
+from voiceagent.core.endpointing import ANSWER_MS, INCOMPLETE_MS, Patience
 
 __all__ = ["CUT_OFF_WITHIN_MS", "Pace"]
 
@@ -40,7 +40,7 @@ class Pace:
     def fitted(self, patience: Patience) -> Patience:
         """Return the patience for this caller; a complete answer needs none more from anybody."""
         wanted_ms = max(self._pauses, default=0) + _MARGIN_MS
-        if patience.ms <= COMPLETE_SLOT_MS or wanted_ms <= patience.ms:
+        if patience.ms <= ANSWER_MS or wanted_ms <= patience.ms:
             return patience
         return replace(
             patience,

@@ -156,6 +156,10 @@ class Language(Protocol):
         """Return whether a pause after `text` is likely to be the end of the turn."""
         ...
 
+    def hands_over(self, text: str) -> bool:
+        """Return whether `text` ends as what leaves the floor to somebody: a question, a "please", a "thank you"."""
+        ...
+
     def phrase_index(
         self, phrases: Mapping[str, Sequence[str]], *, synonyms: Sequence[Sequence[str]] = ()
     ) -> PhraseIndex:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from voiceagent.core import events as ev
 from voiceagent.core.ids import UtteranceId
 from voiceagent.ports import AudioFormat, Clock, SpeechOff, SpeechOn, VadHandle
+from voiceagent.runtime.first_voice import FirstVoice
 
 __all__ = ["Ears"]
 
@@ -14,6 +15,8 @@ _PRE_ROLL_MS = 300
 """Audio kept from before the voice was noticed: the first consonant is in it."""
 _POST_ROLL_MS = 300
 """Audio kept from after the voice was off."""
+_LEVEL_OF_MS = 400
+"""The beginning of an utterance, of which it is known how loud it is before anything is decided about it."""
 _LONGEST_UTTERANCE_MS = 60_000
 _MOST_UTTERANCES = 8
 """Kept until they are transcribed, which is at once; more come only where nobody wants them."""
@@ -44,6 +47,9 @@ class Ears:
         self._heard_ms = 0
         self._count = 0
         self._suffix = suffix
+        self._first_voice = FirstVoice(audio)
+        self._level_wanted = False
+        """Of the utterance that is being spoken it is not known yet how loud it is."""
         self._current: tuple[UtteranceId, int] | None = None
         """The utterance that is being spoken, and where its audio begins."""
         self._cut: dict[UtteranceId, bytes] = {}
@@ -63,6 +69,8 @@ class Ears:
                     self._voice_on(at_ms)
                 case SpeechOff(at_ms):
                     self._voice_off(at_ms)
+        if self._level_wanted and self._heard_ms >= self._on_since_ms + _LEVEL_OF_MS:
+            self._listen_how_loud(self._on_since_ms + _LEVEL_OF_MS)
         self._forget()
 
     @property
@@ -100,14 +108,24 @@ class Ears:
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1
         utterance = UtteranceId(f"c{self._count}{self._suffix}")
-        self._on_since_ms = at_ms
+        self._on_since_ms, self._level_wanted = at_ms, True
         # What was said before is another utterance's: its last word would be understood twice.
         self._current = (utterance, max(at_ms - _PRE_ROLL_MS, self._kept_from_ms, self._off_since_ms))
         self._post(ev.CallerStartedSpeaking(utterance, self._time.of(at_ms)))
 
+    def _listen_how_loud(self, until_ms: int) -> None:
+        self._level_wanted = False
+        if self._current is None:
+            return
+        voice = bytes(self._kept[self._place(max(self._on_since_ms, self._kept_from_ms)) : self._place(until_ms)])
+        if voice and (below_db := self._first_voice.below_db(voice)) is not None:
+            self._post(ev.VoiceFoundFaint(self._current[0], below_db))
+
     def _voice_off(self, at_ms: int) -> None:
         if self._current is None:
             return
+        if self._level_wanted:
+            self._listen_how_loud(at_ms)
         utterance, from_ms = self._current
         self._current = None
         self._off_since_ms = at_ms

@@ -50,6 +50,8 @@ def _event(event: ev.Event) -> str | None:  # noqa: C901 - a table: a row per ev
             return f"ear      fails: {reason} ({utterance})"
         case ev.TurnJudged(utterance, done):
             return f"ear      takes them to have finished with {done:.0%} ({utterance})"
+        case ev.VoiceFoundFaint(utterance, below_db):
+            return f"ear      finds the voice {below_db} dB fainter than a usual one ({utterance})"
         case ev.DigitsPressed(digits):
             return f"caller   presses {digits}"
         case ev.ToolRequested(name=name):

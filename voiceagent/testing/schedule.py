@@ -192,7 +192,7 @@ def _first_of_each(near: Sequence[tuple[int, int, ev.Event]]) -> list[tuple[int,
 def source_of(event: ev.Event) -> str:  # noqa: C901 - a table: a row per source
     """Return where an event comes from: what comes from one source keeps its order."""
     match event:
-        case ev.CallerStartedSpeaking() | ev.CallerPaused():
+        case ev.CallerStartedSpeaking() | ev.CallerPaused() | ev.VoiceFoundFaint():
             return "voice"
         case ev.TranscriptPartial(utterance) | ev.TranscriptFinal(utterance) | ev.TranscriptFailed(utterance):
             return f"words {utterance}"
@@ -228,7 +228,9 @@ def label_of(event: ev.Event) -> str:
             return f"{kind} {id}.{clause}"
         case ev.CallerStartedSpeaking(id) | ev.CallerPaused(id) | ev.TranscriptPartial(id) | ev.TranscriptFinal(id):
             return f"{kind} {id}"
-        case ev.TranscriptFailed(id) | ev.TurnJudged(id) | ev.PlayoutStarted(id) | ev.PlayoutStopped(id):
+        case ev.TranscriptFailed(id) | ev.TurnJudged(id) | ev.VoiceFoundFaint(id):
+            return f"{kind} {id}"
+        case ev.PlayoutStarted(id) | ev.PlayoutStopped(id):
             return f"{kind} {id}"
         case ev.ReplyStarted(id) | ev.ReplyText(id) | ev.ToolRequested(id) | ev.ReplyFinished(id) | ev.ReplyFailed(id):
             return f"{kind} {id}"

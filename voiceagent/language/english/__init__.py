@@ -16,6 +16,7 @@ from voiceagent.language.english.greetings import greeting
 from voiceagent.language.english.hearing import (
     asks_to_wait,
     completeness,
+    hands_over,
     is_backchannel,
     is_noise,
     looks_for_it,
@@ -49,6 +50,7 @@ class English:
     digit_spans = staticmethod(digit_spans)
     goes_on = staticmethod(goes_on)
     number = staticmethod(number)
+    hands_over = staticmethod(hands_over)
     number_may_go_on = staticmethod(number_may_go_on)
     amount = staticmethod(amount)
     date = staticmethod(date)

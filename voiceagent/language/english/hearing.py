@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from voiceagent.language.english.answers import yes_no
 from voiceagent.language.protocol import Completeness
@@ -12,6 +13,7 @@ __all__ = [
     "ASKING_TO_WAIT",
     "asks_to_wait",
     "completeness",
+    "hands_over",
     "is_backchannel",
     "is_noise",
     "looks_for_it",
@@ -33,6 +35,9 @@ _BACKCHANNELS = (
     "right", "yeah", "sure", "alright", "all right", "got it", "i see", "go on", "ah", "aha",
     "oh", "oh okay", "oh i see", "great", "good", "fine", "cool", "i understand", "understood",
 )  # fmt: skip
+
+_HUM = re.compile(r"(?:m+h*[au]?h*){1,3}")
+"""What recognizers write for a hum with closed lips: "mm-hm", "mhm", "mama"."""
 
 ASKING_TO_WAIT = (
     "hold on", "hang on", "one moment", "one second", "one sec", "one minute", "just a moment", "just a second",
@@ -95,9 +100,29 @@ _ASKS_ON = re.compile(
 """A recognizer makes a question of it, and the question is still to come."""
 _CONDITION = re.compile(r"(?:(?:and|but|so|well)[, ]+)?(?:if|unless|although|whenever)\b[^,]*")
 """A clause that another one has to follow: what then?"""
+_CONDITION_AND_A_WORD = re.compile(r"(?:if|unless|although|whenever)\b[^,]*, (?!please\b|yes\b|no\b|stop\b)[\w']+")
+"""Nor is one word that clause, whatever it was taken for: "if this is correct, press"."""
+_OPENERS = frozenset({"please", "i'm sorry", "i am sorry", "sorry but", "excuse me", "listen", "look"})
+"""What people begin with, and a recognizer takes for a sentence."""
+_NAMED_BY_NUMBER = word_set("number extension apartment suite platform route flight")
+_OF_WHAT = word_set(
+    """
+    phone telephone mobile cell fax house account card customer client member membership policy contract reference
+    tracking order invoice booking confirmation ticket case serial passport license licence routing conference mailbox
+    agent pin security social
+    """
+)
+"""What may stand before these: "message from phone number", "the person at extension"."""
+_ARTICLED = word_set(
+    """
+    a an the my your our their his her its this that these those which what whose another any some no every each
+    wrong right same other new old first second last next correct
+    """
+)
 _INFINITIVE = re.compile(r"to (?!the\b|my\b|a\b|an\b|your\b|checking\b|savings\b)\w+\b[^,]*")
 """May be all that was wanted ("to check my balance"), or half of it ("to leave a message, press five")."""
 _OPEN_NUMBER = re.compile(r"(?:\b(?:hundred|thousand|million)|(?<![\d.,])[1-9][\d,]*00)[.,!…]*$")
+_HANDS_OVER = re.compile(r"\w (?:please|thanks|thank you|thank you very much|goodbye|bye)$|^(?:thanks|thank you|bye)$")
 _WHOLE_UTTERANCES = frozenset(
     {
         "hello", "hi", "goodbye", "bye", "bye bye", "thank you", "thanks", "stop", "help",
@@ -131,7 +156,7 @@ def is_backchannel(text: str) -> bool:
             at += 3
         elif pair in _BACKCHANNELS:
             at += 2
-        elif word in _BACKCHANNELS:
+        elif word in _BACKCHANNELS or _HUM.fullmatch(word):
             at += 1
         else:
             return False
@@ -170,7 +195,9 @@ def completeness(text: str) -> Completeness:
         return Completeness.COMPLETE
     if words[-1] in _NEVER_LAST and not _ends_answer(said):
         return Completeness.INCOMPLETE
-    if _CONDITION.fullmatch(plain.rstrip(".!")):
+    if _CONDITION.fullmatch(plain.rstrip(".!")) or _CONDITION_AND_A_WORD.fullmatch(plain.rstrip(".!")):
+        return Completeness.INCOMPLETE
+    if said in _OPENERS or _announces(words):
         return Completeness.INCOMPLETE
     if _INFINITIVE.fullmatch(plain.rstrip(".!")):
         return Completeness.OPEN
@@ -179,12 +206,23 @@ def completeness(text: str) -> Completeness:
     return Completeness.INCOMPLETE if words[-1] in _SELDOM_LAST else Completeness.OPEN
 
 
+def hands_over(text: str) -> bool:
+    """Return whether `text` ends as what leaves the floor to somebody: a question, a "please", a "thank you"."""
+    return _QUESTION_END.search(text.strip()) is not None or _HANDS_OVER.search(" ".join(_words(text))) is not None
+
+
 def number_may_go_on(text: str) -> bool:
     """Return whether `text` ends in a number that more words can be part of: "two hundred", "3,000"."""
     return _OPEN_NUMBER.search(text.strip().lower()) is not None
 
 
 _ARTICLES = frozenset({"a", "an", "the", "my", "your", "and", "or", "but", "um", "uh", "er"})
+
+
+def _announces(words: Sequence[str]) -> bool:
+    """Return whether a noun ends the words that has no article: its number is still to come."""
+    before = next((word for word in reversed(words[:-1]) if word not in _OF_WHAT), None)
+    return words[-1] in _NAMED_BY_NUMBER and before not in _ARTICLED
 
 
 def _ends_answer(said: str) -> bool:

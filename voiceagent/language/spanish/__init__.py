@@ -17,6 +17,7 @@ from voiceagent.language.spanish.greetings import greeting
 from voiceagent.language.spanish.hearing import (
     asks_to_wait,
     completeness,
+    hands_over,
     is_backchannel,
     is_noise,
     looks_for_it,
@@ -64,6 +65,7 @@ class Spanish:
     greeting = staticmethod(greeting)
     with_names = staticmethod(with_names)
     looks_for_it = staticmethod(looks_for_it)
+    hands_over = staticmethod(hands_over)
     completeness = staticmethod(completeness)
     speakable = staticmethod(speakable)
     word_lengths = staticmethod(word_lengths)

@@ -9,7 +9,15 @@ from voiceagent.language.spanish.answers import yes_no
 from voiceagent.language.spanish.plain import plain, words
 from voiceagent.language.words import word_set
 
-__all__ = ["ASKING_TO_WAIT", "asks_to_wait", "completeness", "is_backchannel", "is_noise", "looks_for_it"]
+__all__ = [
+    "ASKING_TO_WAIT",
+    "asks_to_wait",
+    "completeness",
+    "hands_over",
+    "is_backchannel",
+    "is_noise",
+    "looks_for_it",
+]
 
 _NOISE = frozenset({
     "", "y", "el", "la", "de", "e", "los", "que", "a", "en", "subtitulos por la comunidad de amara org",
@@ -83,6 +91,7 @@ _WHOLE_UTTERANCES = frozenset({
 _OPEN_END = re.compile(r"(?:[,;:—–-]|\.\.\.|…)[\"'”’»)]*$")
 _CLOSED_END = re.compile(r"[.!?][\"'”’»)]*$")
 _QUESTION_END = re.compile(r"\?[\"'”’»)]*$")
+_HANDS_OVER = re.compile(r"\w por favor$|(?:^|\w )(?:muchas )?gracias$|(?:^|\w )(?:adios|hasta luego)$")
 _ARTICLES = word_set("el los las un una mi y o pero eh em de del que")
 
 
@@ -138,3 +147,8 @@ def completeness(text: str) -> Completeness:
     if _CLOSED_END.search(stripped) or together in _WHOLE_UTTERANCES:
         return Completeness.COMPLETE
     return Completeness.INCOMPLETE if said[-1] in _SELDOM_LAST else Completeness.OPEN
+
+
+def hands_over(text: str) -> bool:
+    """Return whether `text` ends as what leaves the floor to somebody: a question, a "por favor", a "gracias"."""
+    return _QUESTION_END.search(text.strip()) is not None or _HANDS_OVER.search(" ".join(words(text))) is not None
