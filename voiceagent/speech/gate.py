@@ -30,13 +30,20 @@ class Background:
     def __init__(self, *, window_ms: int) -> None:
         self._powers: deque[float] = deque(maxlen=_MOMENT_MS // window_ms)
         self._levels_dbfs = deque([_BEFORE_ANYTHING_DBFS], maxlen=_REMEMBERED_MS // window_ms)
+        self._quietest_dbfs = _BEFORE_ANYTHING_DBFS
 
     def window(self, power: float) -> float:
         """Take the next window's mean square (1 is full scale); returns how many dB it all is above the background."""
         self._powers.append(power)
         level_dbfs = 10 * math.log10(sum(self._powers) / len(self._powers) + _NOTHING)
         self._levels_dbfs.append(level_dbfs)
-        return level_dbfs - min(max(min(self._levels_dbfs), _QUIETEST_DBFS), _LOUDEST_DBFS)
+        self._quietest_dbfs = min(*self._levels_dbfs, _LOUDEST_DBFS)
+        return level_dbfs - max(self._quietest_dbfs, _QUIETEST_DBFS)
+
+    @property
+    def latest_above_db(self) -> float:
+        """How far the latest window by itself is above the background, be that quieter than any codec's grain."""
+        return 10 * math.log10(self._powers[-1] + _NOTHING) - self._quietest_dbfs
 
 
 class VoiceGate:
