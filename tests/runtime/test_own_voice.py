@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.desk_calls import desk, greeted, lines
@@ -173,6 +173,7 @@ class LateLine(Line):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_spoken, max_size=6))
+@example([*[(LOUD, 100, False)] * 4, (FAR, 1_500, True)])  # a frame more of each, and they would be known
 def test_what_is_decided_after_the_frame_is_as_good_as_what_is_decided_with_it(
     said: list[tuple[int, int, bool]],
 ) -> None:

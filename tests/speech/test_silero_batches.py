@@ -267,19 +267,45 @@ def test_a_call_that_is_over_is_told_nothing_more(watched, utterance):
     run_virtual(called())
 
 
+def test_calls_that_end_while_they_wait_hold_up_nobody_after_them(watched, utterance):
+    voice = utterance("16")
+
+    async def hang_up() -> None:
+        calls = [Heard(watched) for _ in range(10)]
+        for call in calls:
+            call.feed(voice[: 2 * WINDOW])
+        for call in calls:
+            call.handle.close()
+
+    async def called() -> list[Change]:
+        call = Heard(watched)
+        for at in range(0, len(voice), FRAME):
+            call.feed(voice[at : at + FRAME])
+            await asyncio.sleep(0)
+            assert not call.handle.waits
+        call.handle.close()
+        return call.changes
+
+    run_virtual(hang_up())
+    assert run_virtual(called()) == alone(watched, voice)
+
+
 def test_a_window_for_which_the_network_fails_ends_the_hearing_of_that_call_alone(watched, utterance):
     voice, loud = utterance("16"), to_bytes(np.full(8 * FRAME, 0.99, np.float32), MULAW_8K)
     expected = alone(watched, voice)
+    watched.batches.clear()
     watched.fails_at = 0.95
 
     async def called() -> None:
         calls = [Heard(watched) for _ in range(6)]
         unlucky = Heard(watched)
-        unlucky.feed(loud[: 2 * FRAME])
         for at in range(0, len(voice), FRAME):
             for call in calls:
                 call.feed(voice[at : at + FRAME])
+            if at < 2 * FRAME:
+                unlucky.feed(loud[at : at + FRAME])
             await asyncio.sleep(0.02)
+        assert watched.batches[:8] == [7, *[1] * 7], "all together, then each for itself"
         assert [call.changes for call in calls] == [expected] * 6
         for _ in range(2):
             with pytest.raises(RuntimeError, match="boom"):
