@@ -132,13 +132,15 @@ class SileroBatch:
         windows = self._narrowed(self.samples(b"".join([call.next_window() for call in calls])))
         loudness = np.abs(windows).max(axis=1).tolist()
         power = (np.einsum("ij,ij->i", windows, windows) / self._window).tolist()
-        asked = [call.weighed(*weight) for call, *weight in zip(calls, loudness, power, strict=True)]
-        if any(asked):
-            self._ask([call for call, wanted in zip(calls, asked, strict=True) if wanted], windows[np.array(asked)])
-        self._contexts[[call.slot for call in calls]] = windows[:, -self._context :]
-        for call, wanted in zip(calls, asked, strict=True):
-            if not wanted:
+        asked: list[int] = []
+        for number, call in enumerate(calls):
+            if call.weighed(loudness[number], power[number]):
+                asked.append(number)
+            else:
                 call.judged(None)
+        if asked:
+            self._ask([calls[number] for number in asked], windows[asked])
+        self._contexts[[call.slot for call in calls]] = windows[:, -self._context :]
 
     def samples(self, audio: bytes) -> Samples:
         """Return the samples in some of a call's audio."""
