@@ -356,3 +356,23 @@ def test_a_voice_after_a_long_hiss_is_heard_as_early_as_after_a_short_one(watche
         return next(change.at_ms for change in alone(watched, to_bytes(line, MULAW_8K))) - hiss_ms
 
     assert onset_ms(32 * 200) == pytest.approx(onset_ms(32 * 5), abs=32)
+
+
+def test_digital_silence_is_passed_over_and_what_follows_is_dated_as_if_it_had_been_heard(watched, utterance):
+    voice = utterance("16")[200 * PER_MS :]
+    expected = [change.at_ms for change in alone(watched, SILENCE * (320 * PER_MS) + voice)]
+
+    async def called() -> list[int]:
+        call = Heard(watched)
+        call.feed(SILENCE * (320 * PER_MS))
+        await asyncio.sleep(0.01)
+        watched.batches.clear()
+        for _ in range(1_000):
+            call.feed(SILENCE * WINDOW)
+            assert not call.handle.waits
+        assert watched.batches == []
+        call.feed(voice)
+        await asyncio.sleep(0.01)
+        return [change.at_ms - 1_000 * 32 for change in call.changes]
+
+    assert run_virtual(called()) == expected

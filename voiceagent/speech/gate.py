@@ -63,6 +63,11 @@ class VoiceGate:
         self._began_ms: int | None = None
         self._last_voice_ms: int | None = None  # None outside speech
 
+    @property
+    def on(self) -> bool:
+        """Whether speech has started and not ended."""
+        return self._last_voice_ms is not None
+
     def window(self, activity: Activity, *, begin_ms: int, end_ms: int) -> SpeechOn | SpeechOff | None:
         """Take the next window of audio time and return what it decides."""
         if self._last_voice_ms is None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from voiceagent.audio import ALAW_SILENCE, MULAW_SILENCE
 from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn
 from voiceagent.speech.gate import Activity, Audible, Background, VoiceGate
 from voiceagent.speech.silero_batch import WINDOW_MS, SileroBatch
@@ -21,6 +22,7 @@ _ONSET_MS = 2 * WINDOW_MS
 
 _DIGITAL_SILENCE = 0.0005
 """Loudest sample of a silent window: G.711's steps next to zero (±8 of 32768), with room."""
+_SILENT_BYTE = {"mulaw": bytes([MULAW_SILENCE]), "alaw": bytes([ALAW_SILENCE]), "pcm16": b"\0"}
 _BACKGROUND_ABOVE_DB = 3.0
 """No louder, it is the background itself: twice as much is wanted before anything that the network says counts."""
 _SETTLING_WINDOWS = 8
@@ -56,7 +58,7 @@ class SileroCall:
         self._closed = False
         self._feeding = False
         self._pending = bytearray()
-        self._window_bytes = audio.bytes_per_ms * WINDOW_MS
+        self._silence = _SILENT_BYTE[audio.encoding] * (audio.bytes_per_ms * WINDOW_MS)
         self._windows: deque[bytes] = deque()
         self._now_ms = 0
         """Audio time at which the next window begins that is judged."""
@@ -66,6 +68,7 @@ class SileroCall:
         self._above_db = 0.0
         """Of the window that is being judged."""
         self._silent = False
+        self._silent_windows = 0
         self._quiet_windows = 0
         self.slot = batch.join(live=later is not None)
 
@@ -76,9 +79,14 @@ class SileroCall:
         if self._closed:
             return ()
         self._pending += audio
-        while len(self._pending) >= self._window_bytes:
-            self._windows.append(bytes(self._pending[: self._window_bytes]))
-            del self._pending[: self._window_bytes]
+        while len(self._pending) >= len(self._silence):
+            window = bytes(self._pending[: len(self._silence)])
+            del self._pending[: len(self._silence)]
+            if window == self._silence and self._is_silent:
+                self._now_ms += WINDOW_MS
+                self._loudest *= _LOUDEST_DECAY
+            else:
+                self._windows.append(window)
         if self.waits:
             self._feeding = True
             self._have_judged()
@@ -104,6 +112,11 @@ class SileroCall:
             return begin_ms if _is_audible(_loudness(self._batch.samples(bytes(self._pending))), loudest) else None
         return since_ms
 
+    @property
+    def _is_silent(self) -> bool:
+        """Whether another window of digital silence would change nothing."""
+        return self._silent_windows >= _SETTLING_WINDOWS and not (self._windows or self._gate.on)
+
     def close(self) -> None:
         """Forget this call: what waits of it is not judged."""
         if not self._closed:
@@ -128,7 +141,9 @@ class SileroCall:
 
     def next_window(self) -> bytes:
         """Take the oldest window out."""
-        return self._windows.popleft()
+        window = self._windows.popleft()
+        self._silent_windows = self._silent_windows + 1 if window == self._silence else 0
+        return window
 
     def weighed(self, loudness: float, power: float) -> bool:
         """Hold the window against the line, and say whether the network is to hear it."""
