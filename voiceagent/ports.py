@@ -124,7 +124,10 @@ class VadHandle(Protocol):
     """Voice activity of one call. Cheap enough to be called for every frame on the event loop."""
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
-        """Take the next bytes of caller audio, any length, and return what they decide."""
+        """Take the next bytes of caller audio, any length, and return what they decide, but for what is told later.
+
+        Raises what the engine has failed with for this call, now or since it was fed last.
+        """
         ...
 
     @property
@@ -135,12 +138,21 @@ class VadHandle(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Forget this call: nothing more is told of it."""
+        ...
+
 
 class VadEngine(Protocol):
     """Voice yes or no; the same engine serves every call of the process."""
 
-    def open(self, audio: AudioFormat) -> VadHandle:
-        """Return a handle for one call whose audio has this format."""
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> VadHandle:
+        """Return a handle for one call whose audio has this format.
+
+        What an engine has not decided when `feed` returns it tells `later`, on the event loop, in the order of the
+        audio and 10 ms afterwards: so it can judge many calls together. Without `later`, `feed` returns everything.
+        What is decided, and of which moment of the audio, depends on neither.
+        """
         ...
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ heard, and what the caller was played says to whose reply every millisecond belo
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from voiceagent.audio import FRAME_MS
@@ -107,8 +107,9 @@ def is_speech(runs: Iterable[Run]) -> bool:
 class MomentVad:
     """Knows from the audio itself whether the caller speaks; fulfils `VadEngine`."""
 
-    def open(self, audio: AudioFormat) -> _Handle:
-        """Return a handle for one call on a telephone line."""
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> _Handle:
+        """Return a handle for one call on a telephone line. Nothing is left for later."""
+        del later
         if audio != MULAW_8K:
             raise ValueError(f"moments are µ-law at 8 kHz, not {audio}")
         return _Handle()
@@ -139,3 +140,6 @@ class _Handle:
     def audible_since_ms(self) -> int | None:
         """Its lines carry whole frames: nothing is ever left over."""
         return self._audible.since_ms
+
+    def close(self) -> None:
+        """Nothing is held."""

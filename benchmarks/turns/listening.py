@@ -218,6 +218,9 @@ class _Replayed:
     def audible_since_ms(self) -> int | None:
         return None
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 _FLOWS: dict[str, Flow] = {}
 

@@ -82,8 +82,8 @@ class ListeningVad:
         self._handle: VadHandle
         self.heard = bytearray()
 
-    def open(self, audio: AudioFormat) -> ListeningVad:
-        self._handle = self._engine.open(audio)
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> ListeningVad:
+        self._handle = self._engine.open(audio, later=later)
         return self
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:

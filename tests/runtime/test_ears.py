@@ -34,6 +34,9 @@ class VoiceAt:
     def audible_since_ms(self) -> int | None:
         return None
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class Restless:
     """Hears the voice come on and go off again in every frame."""
@@ -48,6 +51,9 @@ class Restless:
     @property
     def audible_since_ms(self) -> int | None:
         return None
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _speech(on_ms: int, off_ms: int) -> dict[int, SpeechOn | SpeechOff]:

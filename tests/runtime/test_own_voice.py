@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.desk_calls import desk, greeted, lines
 from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.core.effects import StopPlayout
-from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn
+from voiceagent.ports import MULAW_8K, SpeechOff, SpeechOn, VadHandle
 from voiceagent.runtime.own_voice import OwnVoice
 from voiceagent.speech.energy import EnergyVad
 from voiceagent.testing import say
@@ -26,10 +26,11 @@ Change = SpeechOn | SpeechOff
 class Line:
     """A line on which voices of any loudness are heard, and an agent that speaks or does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, vad: VadHandle | None = None) -> None:
         self.agent_speaks = False
         self.now_ms = 0
-        self._ears = OwnVoice(EnergyVad().open(MULAW_8K), MULAW_8K, agent_speaks=lambda: self.agent_speaks)
+        vad = vad or EnergyVad().open(MULAW_8K)
+        self._ears = OwnVoice(vad, MULAW_8K, agent_speaks=lambda: self.agent_speaks)
         self.quiet(500)
 
     def quiet(self, ms: int) -> list[Change]:
@@ -136,6 +137,52 @@ def test_starts_and_ends_alternate_whatever_is_held_back(said: list[tuple[int, i
         decided += line.voice(dbfs, ms)
     assert [type(change) for change in decided] == [SpeechOn, SpeechOff] * (len(decided) // 2)
     assert [change.at_ms for change in decided] == sorted(change.at_ms for change in decided)
+
+
+class Behind:
+    """A voice detector that decides a moment after it was fed; fulfils `VadHandle`."""
+
+    def __init__(self, vad: VadHandle) -> None:
+        self._vad = vad
+        self.late: list[Change] = []
+        self.audible_since_ms = None
+
+    def feed(self, audio: bytes) -> Sequence[Change]:
+        self.late += self._vad.feed(audio)
+        return ()
+
+    def close(self) -> None:
+        self._vad.close()
+
+
+class LateLine(Line):
+    """The same line, before such a detector."""
+
+    def __init__(self) -> None:
+        self._behind = Behind(EnergyVad().open(MULAW_8K))
+        super().__init__(self._behind)
+
+    def _hear(self, audio: bytes) -> list[Change]:
+        decided: list[Change] = []
+        for at in range(0, len(audio), 160):
+            decided += super()._hear(audio[at : at + 160])
+            while self._behind.late:
+                decided += self._ears.late(self._behind.late.pop(0))
+        return decided
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_spoken, max_size=6))
+@example([*[(LOUD, 100, False)] * 4, (FAR, 1_500, True)])  # a frame more of each, and they would be known
+def test_what_is_decided_after_the_frame_is_as_good_as_what_is_decided_with_it(
+    said: list[tuple[int, int, bool]],
+) -> None:
+    lines = Line(), LateLine()
+    for dbfs, ms, agent_speaks in said:
+        for line in lines:
+            line.agent_speaks = agent_speaks
+        at_once, later = (line.voice(dbfs, ms) for line in lines)
+        assert later == at_once
 
 
 @pytest.mark.parametrize("from_afar", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from tests.runtime.desk_calls import GREETING, Never, Recognizer, asks, desk, gr
 from voiceagent.core import events as ev
 from voiceagent.core.effects import ReportProblem
 from voiceagent.errors import VoiceFailed
-from voiceagent.ports import ReplyDone, SentText
+from voiceagent.ports import AudioFormat, ReplyDone, SentText, SpeechOff, SpeechOn
+from voiceagent.speech import EnergyVad
 from voiceagent.testing import say
 
 # --- models that fail -------------------------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ def test_a_transcript_without_an_end_is_cut_between_words(exchange: Any) -> None
 class BrokenVad:
     """Fails in the middle of the call."""
 
-    def open(self, audio: Any) -> BrokenVad:
+    def open(self, audio: Any, **_: Any) -> BrokenVad:
         return self
 
     def feed(self, audio: bytes) -> Any:
@@ -129,6 +131,43 @@ def test_ears_that_break_end_the_call_with_an_apology(exchange: Any) -> None:
     assert line.ended == "internal error"
     assert line.leg.played["apology"] == len(line.flow.phrases.apology) * 65 * 8
     assert line.leg.hang_ups[0] == "drained"
+
+
+class LateVad:
+    """Tells what it decides, by loudness, a moment after it was fed; and knows of how many calls it was to forget."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> LateVad:
+        assert later is not None
+        self._later = later
+        self._handle = EnergyVad().open(audio)
+        return self
+
+    def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        for change in self._handle.feed(audio):
+            asyncio.get_running_loop().call_soon(self._later, change)
+        return ()
+
+    @property
+    def audible_since_ms(self) -> int | None:
+        return self._handle.audible_since_ms
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_voice_detector_may_tell_later_and_forgets_the_call_at_its_end(exchange: Any) -> None:
+    async def scenario(line: Any) -> None:
+        await greeted(line)
+        await line.says(1_200)
+        await line.waits(2_000)
+
+    vad = LateVad()
+    (line,) = exchange.serve(scenario, desk(), lines=lines(say("I see.")), heard=["hello there"], engines={"vad": vad})
+    assert [transcript.text for transcript in line.all(ev.TranscriptFinal)] == ["hello there"]
+    assert vad.closed == 1
 
 
 # --- a mouth that fails -----------------------------------------------------------------------------------------------

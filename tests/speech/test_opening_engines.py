@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 
+from voiceagent.audio import alaw_to_pcm16, mulaw_to_pcm16
 from voiceagent.errors import MissingExtra
 from voiceagent.ports import MULAW_8K, AudioFormat
 from voiceagent.speech import NullRecognizer, NullSynthesizer, open_engines
+from voiceagent.speech.samples import from_bytes
 
 ENGINE_MODULES = ["silero", "moonshine", "hibari", "smart_turn"]
 
@@ -87,3 +91,20 @@ def test_the_null_engines_hear_a_hum_as_a_voice():
     changes = engines.vad.open(MULAW_8K).feed(silence + hum + silence)
     assert [change.at_ms for change in changes] == [1000, 1780]
     engines.close()
+
+
+@pytest.mark.engines
+def test_the_null_engines_may_listen_as_the_local_ones_do_and_do_not_take_a_hum_for_a_voice():
+    pytest.importorskip("onnxruntime", reason="needs the extra 'local'")
+    engines = open_engines("null", vad="silero")
+    hum = asyncio.run(engines.synthesizer.render("Hello there.", MULAW_8K, voice=None))
+    assert engines.vad.open(MULAW_8K).feed(b"\xff" * 8000 + hum + b"\xff" * 8000) == []
+    engines.close()
+
+
+@pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
+def test_every_code_of_a_telephone_is_the_sample_that_it_stands_for(encoding: Literal["mulaw", "alaw"]):
+    pytest.importorskip("numpy", reason="needs the extra 'local'")
+    codes, line = bytes(range(256)), AudioFormat(encoding, 8000)
+    pcm = mulaw_to_pcm16(codes) if encoding == "mulaw" else alaw_to_pcm16(codes)
+    assert from_bytes(codes, line).tolist() == [sample / 32768 for sample in struct.unpack("<256h", pcm)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceagent.ports import SpeechOff, SpeechOn
-from voiceagent.speech.gate import Activity, VoiceGate
+from voiceagent.speech.gate import Activity, Background, VoiceGate
 
 
 def decided(pattern: str, *, onset_ms: int = 60, pause_ms: int = 100) -> list[SpeechOn | SpeechOff]:
@@ -55,3 +58,16 @@ def test_starts_and_ends_alternate_in_rising_time(pattern: str):
     )
     times = [change.at_ms for change in changes]
     assert times == sorted(times)
+
+
+@given(st.lists(st.sampled_from([0.0, 1e-7, 3e-7, 1e-5, 2e-4, 0.02, 0.3]), min_size=1, max_size=250))
+def test_the_background_is_the_quietest_moment_of_the_last_three_seconds(powers: list[float]):
+    background = Background(window_ms=32)
+    levels = [-40.0]
+    for number, power in enumerate(powers, 1):
+        moment = powers[max(0, number - 6) : number]
+        levels.append(10 * math.log10(sum(moment) / len(moment) + 1e-9))
+        quietest = min(levels[-93:])
+        assert background.window(power) == pytest.approx(levels[-1] - min(max(quietest, -62), -30))
+        alone = 10 * math.log10(power + 1e-9) - min(quietest, -30)
+        assert background.latest_above_db == pytest.approx(alone), "the codec's grain does not count here"

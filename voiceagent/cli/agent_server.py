@@ -107,6 +107,8 @@ class ServerSettings:
     retention: Retention | None = None
     """What this server deletes, daily; None where somebody else sees to it."""
     engines: Literal["local", "null"] = "local"
+    vad: Literal["silero", "energy"] | None = None
+    """What hears that somebody speaks; None: as the engines have it."""
     end_of_turn: Path | None = None
     """File of the model that hears whether callers have finished; None: there is none."""
     end_of_turn_sha256: str | None = None
@@ -355,7 +357,10 @@ def _watched(settings: ServerSettings) -> bool:
 
 def _engines(settings: ServerSettings) -> Engines:
     return open_engines(
-        settings.engines, end_of_turn=settings.end_of_turn, end_of_turn_sha256=settings.end_of_turn_sha256
+        settings.engines,
+        vad=settings.vad,
+        end_of_turn=settings.end_of_turn,
+        end_of_turn_sha256=settings.end_of_turn_sha256,
     )
 
 

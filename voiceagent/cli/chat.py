@@ -52,7 +52,7 @@ from voiceagent.zones import read_zone
 
 __all__ = ["chat"]
 
-_NOT_FOR_TYPING = ("engines", "speech_model", "state")
+_NOT_FOR_TYPING = ("engines", "vad", "speech_model", "state")
 
 
 @functools.partial(with_serving_options, without=_NOT_FOR_TYPING)

@@ -28,6 +28,12 @@ class ServingOptions:
     engines: Annotated[
         Literal["local", "null"], typer.Option(help="Speech engines: `local`, or `null` for load tests.")
     ] = "local"
+    vad: Annotated[
+        Literal["silero", "energy"] | None,
+        typer.Option(
+            help="What hears that somebody speaks: `silero`, as with `local`, or `energy`: loudness, as with `null`."
+        ),
+    ] = None
     end_of_turn: Annotated[
         Path | None,
         typer.Option(
@@ -133,6 +139,7 @@ class ServingOptions:
             journals=self.journals,
             state=self.state,
             engines=self.engines,
+            vad=self.vad,
             end_of_turn=self.end_of_turn,
             end_of_turn_sha256=self.end_of_turn_sha256,
             model=self.model,

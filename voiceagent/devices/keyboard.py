@@ -6,7 +6,7 @@ what hears the call finds them in it. What is said to the caller counts as heard
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from voiceagent.audio import MULAW_SILENCE
 from voiceagent.core import events as ev
@@ -149,8 +149,9 @@ class KeyboardLeg:
 class TypedVoiceActivity:
     """There is a voice wherever there is no silence; fulfils `VadEngine`."""
 
-    def open(self, audio: AudioFormat) -> _Activity:
-        """Return a handle for one call."""
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> _Activity:
+        """Return a handle for one call. Nothing is left for later."""
+        del later
         return _Activity(audio.bytes_per_ms)
 
     def close(self) -> None:
@@ -179,6 +180,9 @@ class _Activity:
     def audible_since_ms(self) -> int | None:
         """Since when a line is being said; None where none is."""
         return self._on_since_ms
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class TypedRecognizer:

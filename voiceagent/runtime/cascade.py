@@ -235,6 +235,7 @@ class CascadeVoice:
                 closing.push_async_callback(model.close)
             closing.callback(self.mouth.close)
             closing.callback(self._manners.close)
+            closing.callback(self._ears.close)
 
 
 class _Mute:

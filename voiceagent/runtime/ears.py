@@ -64,14 +64,18 @@ class Ears:
         self._heard_ms = self._kept_from_ms + len(self._kept) // self._format.bytes_per_ms
         self._time.heard(self._heard_ms)
         for change in self._vad.feed(audio):
-            match change:
-                case SpeechOn(at_ms):
-                    self._voice_on(at_ms)
-                case SpeechOff(at_ms):
-                    self._voice_off(at_ms)
+            self.decided(change)
         if self._level_wanted and self._heard_ms >= self._on_since_ms + _LEVEL_OF_MS:
             self._listen_how_loud(self._on_since_ms + _LEVEL_OF_MS)
         self._forget()
+
+    def decided(self, change: SpeechOn | SpeechOff) -> None:
+        """The voice came on or went off in audio that has been heard."""
+        match change:
+            case SpeechOn(at_ms):
+                self._voice_on(at_ms)
+            case SpeechOff(at_ms):
+                self._voice_off(at_ms)
 
     @property
     def speaking(self) -> bool:
@@ -104,6 +108,10 @@ class Ears:
             self._cut_off(utterance, self._current[1], until_ms=self._heard_ms)
             self._current = None
         return self._cut.pop(utterance, b"")
+
+    def close(self) -> None:
+        """The call is over: nothing more is heard."""
+        self._vad.close()
 
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1

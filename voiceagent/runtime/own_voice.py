@@ -49,26 +49,48 @@ class OwnVoice:
         """Since when a voice is on that nobody has been told of."""
         self._in_vain_ms = 0
         self._now_ms = 0
+        self._latest = b""
+        """The frame that was fed last."""
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
         """Take the next caller audio, any length, and return what is decided."""
         size = self._audio.bytes_per_ms * FRAME_MS
         return [change for at in range(0, len(audio), size) for change in self._frame(audio[at : at + size])]
 
+    def late(self, change: SpeechOn | SpeechOff) -> Sequence[SpeechOn | SpeechOff]:
+        """Take what was decided only after the latest frame was fed, as if it had been decided with it."""
+        if self._levels:
+            self._levels.pop()
+        decided = self._changed(change)
+        self._measure()
+        return decided + self._heard_after_all()
+
     @property
     def audible_since_ms(self) -> int | None:
         """Audio time from which the line has not been silent."""
         return self._vad.audible_since_ms
 
+    def close(self) -> None:
+        """Forget this call."""
+        self._vad.close()
+
     def _frame(self, audio: bytes) -> list[SpeechOn | SpeechOff]:
         decided = [told for change in self._vad.feed(audio) for told in self._changed(change)]
         self._now_ms += len(audio) // self._audio.bytes_per_ms
+        self._latest = audio
+        self._measure()
+        return decided + self._heard_after_all()
+
+    def _measure(self) -> None:
         if self._levels is not None:
-            self._levels.append(level_dbfs(self._to_pcm(audio[: len(audio) - len(audio) % self._audio.sample_bytes])))
-        if self._held_since_ms is not None and (heard_from_ms := self._heard_from(self._held_since_ms)) is not None:
-            self._held_since_ms, self._in_vain_ms = None, 0
-            decided.append(SpeechOn(heard_from_ms))
-        return decided
+            whole = len(self._latest) - len(self._latest) % self._audio.sample_bytes
+            self._levels.append(level_dbfs(self._to_pcm(self._latest[:whole])))
+
+    def _heard_after_all(self) -> list[SpeechOn | SpeechOff]:
+        if self._held_since_ms is None or (heard_from_ms := self._heard_from(self._held_since_ms)) is None:
+            return []
+        self._held_since_ms, self._in_vain_ms = None, 0
+        return [SpeechOn(heard_from_ms)]
 
     def _changed(self, change: SpeechOn | SpeechOff) -> list[SpeechOn | SpeechOff]:
         if isinstance(change, SpeechOn):

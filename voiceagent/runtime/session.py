@@ -19,7 +19,18 @@ from voiceagent.core.state import Inherited
 from voiceagent.errors import CallLost, JournalError
 from voiceagent.in_time import within
 from voiceagent.logs import LoggedCall, log_failure, logged_call
-from voiceagent.ports import Clock, Engines, IncomingCall, Leg, ReplyModel, ReplyModelEngine, SpeechModelEngine, Voice
+from voiceagent.ports import (
+    Clock,
+    Engines,
+    IncomingCall,
+    Leg,
+    ReplyModel,
+    ReplyModelEngine,
+    SpeechModelEngine,
+    SpeechOff,
+    SpeechOn,
+    Voice,
+)
 from voiceagent.runtime.call_tasks import CallTasks
 from voiceagent.runtime.call_time import CallTime
 from voiceagent.runtime.cascade import CascadeVoice
@@ -293,9 +304,15 @@ class Session:
         return voice
 
     def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
-        engine = self._services.engines.vad.open(self._leg.audio_in)
-        vad = OwnVoice(engine, self._leg.audio_in, agent_speaks=lambda: self._conversation.agent_is_audible)
-        return Ears(vad, self._leg.audio_in, self._services.clock, post, suffix=self._suffix)
+        def late(change: SpeechOn | SpeechOff) -> None:
+            for told in own.late(change):
+                ears.decided(told)
+
+        audio = self._leg.audio_in
+        vad = self._services.engines.vad.open(audio, later=late)
+        own = OwnVoice(vad, audio, agent_speaks=lambda: self._conversation.agent_is_audible)
+        ears = Ears(own, audio, self._services.clock, post, suffix=self._suffix)
+        return ears
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:
         engines, flow, leg = self._services.engines, self._flow, self._leg

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from voiceagent.language import LANGUAGES
-from voiceagent.ports import Clock, Engines, RecognizerEngine, SynthesizerEngine
+from voiceagent.ports import Clock, Engines, RecognizerEngine, SynthesizerEngine, VadEngine
 from voiceagent.speech.canned import CannedPhrases
 from voiceagent.speech.chain import RecognizerChain, SynthesizerChain
 from voiceagent.speech.energy import EnergyVad
@@ -37,13 +37,15 @@ def open_engines(
     heard: str | Sequence[str] = NULL_HEARS,
     end_of_turn: Path | None = None,
     end_of_turn_sha256: str | None = None,
+    vad: Literal["silero", "energy"] | None = None,
 ) -> Engines:
     """Open the engines of a process; blocks for about a second where models are loaded.
 
     `local` runs Silero, Moonshine and Hibari on this machine. `null` needs nothing: loudness for
     voice activity, `heard` for what callers say (see `NullRecognizer`), a hum for speech.
-    `pause_ms` without voice end an utterance. `end_of_turn` is the file of a Smart Turn v3, which
-    then hears whether callers have finished. Raises MissingExtra, WeightsError.
+    Either can have the other's voice activity: `vad`. `pause_ms` without voice end an utterance.
+    `end_of_turn` is the file of a Smart Turn v3, which then hears whether callers have finished.
+    Raises MissingExtra, WeightsError.
     """
     with ExitStack() as opened:
         judge = None
@@ -53,9 +55,10 @@ def open_engines(
             judge = SmartTurn(end_of_turn, sha256=end_of_turn_sha256)
             opened.callback(judge.close)
         if kind == "null":
-            engines = Engines(EnergyVad(pause_ms=pause_ms), NullRecognizer(heard), NullSynthesizer(), judge)
+            ears = _open_vad(vad or "energy", pause_ms)
+            engines = Engines(ears, NullRecognizer(heard), NullSynthesizer(), judge)
         else:
-            engines = replace(_open_local(pause_ms), end_of_turn=judge)
+            engines = replace(_open_local(_open_vad(vad or "silero", pause_ms)), end_of_turn=judge)
         opened.pop_all()
     return engines
 
@@ -92,13 +95,19 @@ def with_fallbacks(
     )
 
 
-def _open_local(pause_ms: int) -> Engines:
-    from voiceagent.speech.hibari import HibariSynthesizer
-    from voiceagent.speech.moonshine import MoonshineRecognizer
+def _open_vad(name: Literal["silero", "energy"], pause_ms: int) -> VadEngine:
+    if name == "energy":
+        return EnergyVad(pause_ms=pause_ms)
     from voiceagent.speech.silero import SileroVad
 
+    return SileroVad(pause_ms=pause_ms)
+
+
+def _open_local(vad: VadEngine) -> Engines:
+    from voiceagent.speech.hibari import HibariSynthesizer
+    from voiceagent.speech.moonshine import MoonshineRecognizer
+
     with ExitStack() as opened:
-        vad = SileroVad(pause_ms=pause_ms)
         opened.callback(vad.close)
         recognizer = MoonshineRecognizer()
         opened.callback(recognizer.close)

@@ -45,8 +45,9 @@ class EnergyVad:
         """`pause_ms` of audio below the threshold end the speech."""
         self._pause_ms = pause_ms
 
-    def open(self, audio: AudioFormat) -> _EnergyHandle:
-        """Return a handle for one call; any encoding, any rate."""
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> _EnergyHandle:
+        """Return a handle for one call; any encoding, any rate. Nothing is left for later."""
+        del later
         gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=self._pause_ms)
         return _EnergyHandle(audio, gate)
 
@@ -88,6 +89,9 @@ class _EnergyHandle:
         whole = bytes(self._pending[: len(self._pending) - len(self._pending) % self._sample_bytes])
         audible = bool(whole) and self._floor.compare(self._level_dbfs(whole)) != "silence"
         return self._now_ms if audible else None
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class _NoiseFloor:

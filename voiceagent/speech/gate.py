@@ -29,14 +29,29 @@ class Background:
 
     def __init__(self, *, window_ms: int) -> None:
         self._powers: deque[float] = deque(maxlen=_MOMENT_MS // window_ms)
-        self._levels_dbfs = deque([_BEFORE_ANYTHING_DBFS], maxlen=_REMEMBERED_MS // window_ms)
+        self._remembered = _REMEMBERED_MS // window_ms
+        self._number = 0
+        self._quietest = deque([(0, _BEFORE_ANYTHING_DBFS)])
+        """Levels that are or may yet become the quietest remembered, with their numbers: each is louder than the one
+        before it. A minimum over all of them, for every window, would cost more than all the rest of this."""
 
     def window(self, power: float) -> float:
         """Take the next window's mean square (1 is full scale); returns how many dB it all is above the background."""
         self._powers.append(power)
         level_dbfs = 10 * math.log10(sum(self._powers) / len(self._powers) + _NOTHING)
-        self._levels_dbfs.append(level_dbfs)
-        return level_dbfs - min(max(min(self._levels_dbfs), _QUIETEST_DBFS), _LOUDEST_DBFS)
+        quietest = self._quietest
+        while quietest and quietest[-1][1] >= level_dbfs:
+            quietest.pop()
+        self._number += 1
+        quietest.append((self._number, level_dbfs))
+        if quietest[0][0] <= self._number - self._remembered:
+            quietest.popleft()
+        return level_dbfs - min(max(quietest[0][1], _QUIETEST_DBFS), _LOUDEST_DBFS)
+
+    @property
+    def latest_above_db(self) -> float:
+        """How far the latest window by itself is above the background, be that quieter than any codec's grain."""
+        return 10 * math.log10(self._powers[-1] + _NOTHING) - min(self._quietest[0][1], _LOUDEST_DBFS)
 
 
 class VoiceGate:
@@ -47,6 +62,11 @@ class VoiceGate:
         self._pause_ms = pause_ms
         self._began_ms: int | None = None
         self._last_voice_ms: int | None = None  # None outside speech
+
+    @property
+    def on(self) -> bool:
+        """Whether speech has started and not ended."""
+        return self._last_voice_ms is not None
 
     def window(self, activity: Activity, *, begin_ms: int, end_ms: int) -> SpeechOn | SpeechOff | None:
         """Take the next window of audio time and return what it decides."""

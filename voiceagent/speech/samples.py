@@ -6,6 +6,7 @@ Samples are float32 between -1 and 1, mono. What takes or gives samples needs nu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never, cast
 
 from voiceagent.audio import alaw_to_pcm16, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
@@ -59,9 +60,22 @@ def from_bytes(audio: bytes, audio_format: AudioFormat) -> Samples:
     """Decode bytes; a torn last sample is left out."""
     import numpy as np
 
-    pcm = pcm16_of(audio, audio_format)
+    if audio_format.encoding == "pcm16":
+        return _samples_of(audio)
+    return _code_values(audio_format)[np.frombuffer(audio, np.uint8)]
+
+
+def _samples_of(pcm: bytes) -> Samples:
+    import numpy as np
+
     samples = np.frombuffer(pcm, "<i2", count=len(pcm) // 2)
     return samples.astype(np.float32) / np.float32(_FULL_SCALE)
+
+
+@lru_cache
+def _code_values(audio_format: AudioFormat) -> Samples:
+    """Return the sample behind each code of G.711."""
+    return _samples_of(pcm16_of(bytes(range(256)), audio_format))
 
 
 def to_bytes(samples: Samples, audio_format: AudioFormat) -> bytes:

@@ -100,8 +100,9 @@ class SimulatedVad:
         self._speech = speech or SpokenAudio()
         self._faults = faults or Faults()
 
-    def open(self, audio: AudioFormat) -> _VadHandle:
-        """Return a handle for one call. Raises ScriptError for another format than telephone µ-law."""
+    def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> _VadHandle:
+        """Return a handle for one call; nothing is left for later. ScriptError for another format than telephone's."""
+        del later
         _require_telephone(audio)
         return _VadHandle(self._noticed)
 
@@ -151,6 +152,9 @@ class _VadHandle:
         if self._audible.since_ms is None and self._pending.strip(SILENT_FRAME[:1]):
             return self._now_ms
         return self._audible.since_ms
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class SimulatedRecognizer:
