@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic_ns
-from typing import Any, Literal
+from typing import Literal
 
 import uvloop
 
@@ -72,7 +72,7 @@ def _size_of(journals: Path) -> int:
     return sum(file.stat().st_size for file in journals.glob("*.jsonl"))
 
 
-async def _serve(engines: Literal["local", "null"], state: str, heard_by: dict[str, Any]) -> None:
+async def _serve(engines: Literal["local", "null"], state: str, vad: Literal["silero", "energy"] | None) -> None:
     decisions, pauses, tasks = _Decisions(), _Pauses(), _instants()
     with TemporaryDirectory() as journals:
         settings = ServerSettings(
@@ -86,7 +86,7 @@ async def _serve(engines: Literal["local", "null"], state: str, heard_by: dict[s
             journals=Path(journals),
             engines=engines,
             state=state,
-            **heard_by,
+            vad=vad,
         )
         flows = {"loadtest": load_flow(Path("phases/loadtest"))}
         async with agent_server(settings, flows, observers=[decisions.observe]) as server:
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--vad", choices=("silero", "energy"), help="as the engines have it without it")
     parser.add_argument("--state", default="memory")
     options = parser.parse_args()
-    uvloop.run(_serve(options.engines, options.state, {"vad": options.vad} if options.vad else {}))
+    uvloop.run(_serve(options.engines, options.state, options.vad))
 
 
 if __name__ == "__main__":

@@ -479,6 +479,7 @@ def _asking_who_answers(flow: Flow) -> Flow:
 
 
 @given(steps=_steps, voice=st.sampled_from(sorted(_VOICES)))
+@example(steps=[Happens(ev.HostEvent("closing_time"), 0), Waits()], voice="cascade")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_is_said_before_it_is_known_who_has_answered(clinic_flow: Flow, steps: list[Step], voice: str) -> None:
     call = Call(_asking_who_answers(clinic_flow), _VOICES[voice])
@@ -516,6 +517,18 @@ def test_nothing_new_begins_once_the_line_is_let_go(clinic_flow: Flow, steps: li
     for step in steps:
         call.take(step)
     assert call.invariants.begun_too_late == []
+
+
+def test_a_read_whose_prefetch_fails_while_a_call_is_resumed_waits_for_its_phase(clinic_flow: Flow) -> None:
+    call = _before_the_yes(clinic_flow, _VOICES["cascade"])
+    for step in (Waits(), Answers(0, 6, 0), Happens(ev.CallResumed(0), 0)):
+        call.take(step)
+    (fetch,) = {asked.fetch for asked in call.asked if isinstance(asked, fx.Fetch)}
+    begun = len(call.asked)
+    call.happens(ev.PrefetchFailed(fetch, "no answer"))
+    assert not [asked for asked in call.asked[begun:] if isinstance(asked, fx.StartTool)]
+    call.happens(ev.PhaseSwapped(call.conversation.state.epoch), 5)
+    assert [asked.tool for asked in call.asked[begun:] if isinstance(asked, fx.StartTool)] == ["list_visits"]
 
 
 def test_a_result_of_a_call_that_was_never_started_is_not_believed(clinic_flow: Flow) -> None:

@@ -252,6 +252,7 @@ class Conversation:
                 if self._phasing.swapped(epoch):
                     self._closing.phase_entered()
                     self._resuming.in_force()
+                    self._doing.start_held()
                     self._phasing.try_deferred()
                     self._listening.try_keys()
             case ev.SwapFailed(epoch, reason):

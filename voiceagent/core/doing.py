@@ -53,6 +53,9 @@ class Doing:
         self._in_doubt: dict[str, str] = {}
         """Digest → key of the writes of which nobody knows whether they were done: the same again is no other."""
 
+        self._held: list[ToolCallId] = []
+        """Reads that are to be started once the phase is in force."""
+
     # --- requests ---
 
     def request(self, event: ToolRequested) -> ToolCall | None:
@@ -349,7 +352,14 @@ class Doing:
         self._out.emit(ReportProblem("prefetch failed", f"{fetch}: {reason}"))
         more, waiters = self.prefetch.failed(fetch, self._state.now_ms)
         self._fetch(more)
-        for call_id in waiters:
+        self._held += waiters
+        if not self._state.swapping:
+            self.start_held()
+
+    def start_held(self) -> None:
+        """The phase is in force: start the reads whose prefetch came to nothing while it was not."""
+        held, self._held = self._held, []
+        for call_id in held:
             call = self.calls.get(call_id)
             if call is not None:
                 self._join_or_start(call)

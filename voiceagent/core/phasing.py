@@ -157,7 +157,8 @@ class Phasing:
         if self._not_reached is not None:
             self._transcript.note(f"[moving on to {self._not_reached} was not possible]", state.epoch)
             self._not_reached = None
-            self._saying.owed = state.phase.has_model
+            self.waits_for_answerer = state.answered_by == "nobody knows"
+            self._saying.owed = state.phase.has_model and not self.waits_for_answerer
             return True
         if not state.phase.has_model:
             self._saying.owed = self._saying.words_unanswered = False

@@ -167,8 +167,9 @@ class Replying:
         if self._state.closing:
             self._state.swapping = False
         elif self._phasing.lead_back():
-            self._saying.speech.excused()
-            self._saying.say(self._state.phrases.apology)
+            if self._state.answered_by != "nobody knows":  # they have been told nothing, so nothing has gone wrong
+                self._saying.speech.excused()
+                self._saying.say(self._state.phrases.apology)
         else:
             self._closing.politely(f"swap failed: {reason}", self._state.phrases.not_available)
 
