@@ -37,12 +37,14 @@ from voiceagent.telephony.codec import (
     Stopped,
     WireEvent,
 )
+from voiceagent.telephony.media_shape import MediaShape
 from voiceagent.telephony.wire_json import (
     DIGITS,
     as_mapping,
     as_number,
     as_parameters,
     as_text,
+    decoded,
     is_id,
     read_object,
     read_payload,
@@ -94,17 +96,22 @@ class _Open:
     stream: str
     audio_in: AudioFormat
 
+    @property
+    def most_bytes(self) -> int:
+        return _MAX_MEDIA_MS * self.audio_in.bytes_per_ms
+
 
 class TelnyxDialect:
     """The codec of one media stream."""
 
-    __slots__ = ("_audio_out", "_numbered", "_open", "_order", "_silence")
+    __slots__ = ("_audio_out", "_numbered", "_open", "_order", "_shape", "_silence")
 
     def __init__(self, audio_out: AudioFormat = MULAW_8K, *, l16_order: L16Order = "measured") -> None:
         """`audio_out` is what our answer to the call has asked for."""
         self._audio_out = audio_out
         self._silence = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}[audio_out.encoding]
         self._order = ByteOrder(l16_order)
+        self._shape = MediaShape(stream="stream_id", sequence="sequence_number")
         self._open: _Open | None = None
         self._numbered: bool | None = None
         """Whether audio is put in order by its numbers: by them or by its times, whichever the first piece has."""
@@ -125,6 +132,21 @@ class TelnyxDialect:
         """Return what a message says; never raises."""
         if isinstance(message, bytes):
             return (Refused("binary message"),)
+        by_shape = self._by_shape(message, self._open) if self._open is not None else None
+        return by_shape or self._parsed(message)
+
+    def _by_shape(self, message: str, leg: _Open) -> Sequence[Media | Refused] | None:
+        """Return what a message of the known shape says; None where the parser has to decide."""
+        slots = self._shape.read(message)
+        if slots is None:
+            return None
+        payload, stream, chunk, timestamp = slots
+        audio = decoded(payload, most_bytes=leg.most_bytes)
+        if isinstance(audio, Refused) or (stream and stream != leg.stream):
+            return None
+        return self._heard(audio, leg, int(chunk) if chunk else None, int(timestamp) if timestamp else None)
+
+    def _parsed(self, message: str) -> Sequence[WireEvent]:
         fields = read_object(message)
         if isinstance(fields, Refused):
             return (fields,)
@@ -137,18 +159,21 @@ class TelnyxDialect:
             case "error":
                 return (Ignored("error of the carrier's"),)
             case "media" | "mark" | "dtmf" | "stop":
-                return self._read(str(event), fields)
+                return self._read(str(event), fields, message)
             case _:
                 return (Refused("unknown event"),)
 
-    def _read(self, event: str, fields: Mapping[str, object]) -> Sequence[WireEvent]:
+    def _read(self, event: str, fields: Mapping[str, object], message: str) -> Sequence[WireEvent]:
         leg = self._open
         if leg is None:
             return (Refused("before start"),)
         if fields.get("stream_id", leg.stream) != leg.stream:
             return (Refused("another stream"),)
         if event == "media":
-            return self._media(as_mapping(fields.get("media")), leg)
+            heard = self._media(as_mapping(fields.get("media")), leg)
+            if isinstance(heard[0], Media):
+                self._shape.learn(message, fields)
+            return heard
         if event == "stop":
             return (Stopped("caller hung up"),)
         if event == "mark":
@@ -162,12 +187,17 @@ class TelnyxDialect:
             return (Refused("media without body"),)
         if media.get("track", "inbound") not in ("inbound", "inbound_track"):
             return (Ignored("our own audio"),)
-        audio = read_payload(media, most_bytes=_MAX_MEDIA_MS * leg.audio_in.bytes_per_ms)
-        if isinstance(audio, bytes) and leg.audio_in.encoding == "pcm16":
-            audio = read_samples(audio, self._order)
+        audio = read_payload(media, most_bytes=leg.most_bytes)
         if isinstance(audio, Refused):
             return (audio,)
-        number, timestamp_ms = as_number(media.get("chunk")), as_number(media.get("timestamp"))
+        return self._heard(audio, leg, as_number(media.get("chunk")), as_number(media.get("timestamp")))
+
+    def _heard(
+        self, sent: bytes, leg: _Open, number: int | None, timestamp_ms: int | None
+    ) -> Sequence[Media | Refused]:
+        audio = read_samples(sent, self._order) if leg.audio_in.encoding == "pcm16" else sent
+        if isinstance(audio, Refused):
+            return (audio,)
         if self._numbered is None:
             self._numbered = number is not None
         if self._numbered:

@@ -34,6 +34,7 @@ from voiceagent.telephony.codec import (
     Stopped,
     WireEvent,
 )
+from voiceagent.telephony.media_shape import MediaShape
 from voiceagent.telephony.wire_json import (
     DIGITS,
     MAX_MESSAGE_CHARS,
@@ -41,6 +42,7 @@ from voiceagent.telephony.wire_json import (
     as_number,
     as_parameters,
     as_text,
+    decoded,
     is_id,
     read_object,
     read_payload,
@@ -87,12 +89,14 @@ TWILIO = TwilioVariant(TWILIO_FEATURES)
 class TwilioDialect:
     """The codec of one media stream."""
 
-    __slots__ = ("_audio", "_clear", "_media_head", "_order", "_stream", "_variant")
+    __slots__ = ("_audio", "_clear", "_media_head", "_most_bytes", "_order", "_shape", "_stream", "_variant")
 
     def __init__(self, variant: TwilioVariant = TWILIO, *, l16_order: ByteOrder | None = None) -> None:
         self._variant = variant
         self._order = l16_order or ByteOrder("measured")
         self._audio = MULAW_8K
+        self._most_bytes = 0
+        self._shape = MediaShape(stream="streamSid", sequence="sequenceNumber")
         self._stream = ""
         self._media_head = ""
         self._clear = ""
@@ -116,12 +120,29 @@ class TwilioDialect:
     def _read(self, message: str | bytes) -> WireEvent:
         if isinstance(message, bytes):
             return self._unknown("binary message")
+        return self._by_shape(message) or self._parsed(message)
+
+    def _by_shape(self, message: str) -> Media | Refused | None:
+        """Return what a message of the known shape says; None where the parser has to decide."""
+        slots = self._shape.read(message)
+        if slots is None:
+            return None
+        payload, stream, _, timestamp = slots
+        audio = decoded(payload, most_bytes=self._most_bytes)
+        if isinstance(audio, Refused) or (stream and stream != self._stream):
+            return None
+        return self._heard(audio, int(timestamp) if timestamp else None)
+
+    def _parsed(self, message: str) -> WireEvent:
         fields = read_object(message)
         if isinstance(fields, Refused):
             return fields
         match fields.get("event"):
             case "media":
-                return self._media(fields)
+                heard = self._media(fields)
+                if isinstance(heard, Media):
+                    self._shape.learn(message, fields)
+                return heard
             case "mark":
                 return self._mark(fields)
             case "dtmf":
@@ -146,14 +167,14 @@ class TwilioDialect:
             return Refused("media without body")
         if media.get("track", "inbound") != "inbound":
             return Ignored("our own audio")
-        audio = read_payload(media, most_bytes=MAX_MEDIA_MS * self._audio.bytes_per_ms)
-        if isinstance(audio, Refused):
-            return audio
+        audio = read_payload(media, most_bytes=self._most_bytes)
+        return audio if isinstance(audio, Refused) else self._heard(audio, as_number(media.get("timestamp")))
+
+    def _heard(self, audio: bytes, timestamp_ms: int | None) -> Media | Refused:
         if self._audio.encoding == "pcm16":
-            audio = read_samples(audio, self._order)
-        if isinstance(audio, Refused):
-            return audio
-        return Media(audio, as_number(media.get("timestamp")))
+            samples = read_samples(audio, self._order)
+            return samples if isinstance(samples, Refused) else Media(samples, timestamp_ms)
+        return Media(audio, timestamp_ms)
 
     def _mark(self, fields: Mapping[str, object]) -> WireEvent:
         if (foreign := self._foreign(fields)) is not None:
@@ -218,6 +239,7 @@ class TwilioDialect:
         # The id holds no character that JSON would escape.
         self._stream = stream
         self._audio = audio
+        self._most_bytes = MAX_MEDIA_MS * audio.bytes_per_ms
         self._media_head = f'{{"event":"media","streamSid":"{stream}","media":{{"payload":"'
         self._clear = f'{{"event":"clear","streamSid":"{stream}"}}'
 

@@ -18,6 +18,7 @@ __all__ = [
     "as_number",
     "as_parameters",
     "as_text",
+    "decoded",
     "is_id",
     "read_object",
     "read_payload",
@@ -55,8 +56,11 @@ def read_object(message: str) -> Mapping[str, object] | Refused:
 def read_payload(media: Mapping[str, object], *, most_bytes: int) -> bytes | Refused:
     """Return the audio of a media message."""
     payload = media.get("payload")
-    if not isinstance(payload, str):
-        return Refused("media without payload")
+    return decoded(payload, most_bytes=most_bytes) if isinstance(payload, str) else Refused("media without payload")
+
+
+def decoded(payload: str, *, most_bytes: int) -> bytes | Refused:
+    """Return the audio of a payload."""
     try:
         audio = a2b_base64(payload, strict_mode=True)
     except ValueError:
