@@ -147,7 +147,7 @@ def damaged(draw, message):
 def test_a_message_says_what_the_parser_says(name):
     words = WORDS[name]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(st.lists(written(words), min_size=2, max_size=8))
     def same(messages):
         shaped, strict = started(name), started(name)
@@ -190,7 +190,7 @@ def alike(draw, words):
 def test_messages_of_one_shape_say_what_the_parser_says(name):
     words = WORDS[name]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(alike(words))
     def same(messages):
         shaped, strict = started(name), started(name)

@@ -75,6 +75,9 @@ class PairedSocket:
         while (message := await self.incoming.get()) is not None:
             yield message
 
+    def come(self, message):
+        self.incoming.put_nowait(message)
+
     def write(self, message):
         self.written.append(json.loads(message))
 
@@ -91,6 +94,26 @@ class PairedSocket:
         if self.closed_with is None:
             self.closed_with = "aborted"
             self.incoming.put_nowait(None)
+
+
+class HandingSocket(PairedSocket):
+    """One that gives messages away where they come in, as far as somebody takes them."""
+
+    receive = None
+
+    def hand_to(self, receive):
+        self.receive = receive
+
+    def come(self, message):
+        if message is None or self.receive is None or not self.incoming.empty():
+            super().come(message)
+        else:
+            self.receive(message)
+
+
+@pytest.fixture(params=[PairedSocket, HandingSocket], autouse=True)
+def kind_of_socket(request, monkeypatch):
+    monkeypatch.setattr(Rig, "kind_of_socket", request.param)
 
 
 class Call:
@@ -119,10 +142,12 @@ async def settle():
 class Rig:
     """A leg, the far end of its socket, and the call that it reports to."""
 
+    kind_of_socket = PairedSocket
+
     def __init__(self, clock, dialect, controls=None, **extra):
         self.clock = clock
         self.transfers = Transfers({"support": "+4930"}, clock, MemoryStore(clock))
-        self.socket = PairedSocket()
+        self.socket = self.kind_of_socket()
         self.ticker = Ticker(clock)
         self.leg = SocketLeg(
             LegId("l1"),
@@ -148,7 +173,7 @@ class Rig:
 
     async def hear(self, *messages):
         for message in messages:
-            self.socket.incoming.put_nowait(message)
+            self.socket.come(message)
         await settle()
 
     async def pass_ms(self, ms):
@@ -199,6 +224,39 @@ def test_caller_audio_and_digits_reach_the_call_in_order(clock):
         assert rig.call.order == ["audio", DigitsPressed("4"), "audio"]
 
     driven(clock, scenario)
+
+
+def test_nothing_is_heard_behind_the_end_of_the_stream(clock):
+    async def scenario(rig):
+        rig.socket.come(STOP)
+        rig.socket.come(media())
+        rig.socket.come(digit("4"))
+        await settle()
+        assert (rig.call.audio, [type(event) for event in rig.call.events]) == (b"", [LegLost])
+        assert rig.socket.closed_with == (1000, "caller hung up")
+
+    driven(clock, scenario)
+
+
+def test_what_goes_wrong_over_a_message_ends_its_leg_and_is_told_to_whoever_serves_it(clock):
+    class Broken(TwilioDialect):
+        def receive(self, message):
+            return super().receive(message) if message == START else [1 / 0]
+
+    async def run():
+        rig = Rig(clock, Broken())
+        serving = asyncio.create_task(rig.serve())
+        await rig.hear(START)
+        rig.leg.attach(rig.call)
+        rig.socket.come(media())
+        rig.socket.come(media())
+        with pytest.raises(ZeroDivisionError):
+            await serving
+        assert [type(event) for event in rig.call.events] == [LegLost]
+        clock.advance(20)
+        assert clock.timers == 0
+
+    asyncio.run(run())
 
 
 def test_what_came_before_the_call_listened_is_handed_over_first(clock):

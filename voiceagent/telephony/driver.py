@@ -33,7 +33,7 @@ from voiceagent.telephony.codec import (
 from voiceagent.telephony.early import EarlyEvents
 from voiceagent.telephony.inbound import Allowance
 from voiceagent.telephony.leg_ending import NORMAL, SETTLE_MS, LegEnding
-from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES, LegSocket
+from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES, HandsOver, LegSocket
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import Pacer
 from voiceagent.telephony.ticker import Ticker
@@ -116,6 +116,8 @@ class SocketLeg:
         """It is the connection that is over, and not the caller who has left."""
         self._blocked_since_ms: int | None = None
         self._reading: asyncio.Timeout | None = None
+        self._failure: Exception | None = None
+        """What reading a message has come to, where no task was woken for it."""
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
@@ -156,21 +158,47 @@ class SocketLeg:
         self._ticker.join(self._tick, failed=self._fail)
         try:
             async with asyncio.timeout(None) as self._reading:
-                async for message in self._socket:
-                    self._receive(message, on_start)
-                    if self._state.end is not None:
-                        break
-        except TimeoutError:  # it was ended from outside
+                await self._read(on_start)
+        except TimeoutError:  # it was ended from outside, or by what was handed over
             pass
         finally:
             not_started()
             self._finish()
+        if self._failure is not None:
+            raise self._failure
         return self._state.end or (NORMAL, "")
+
+    async def _read(self, on_start: Callable[[Started], str | None]) -> None:
+        direct = self._socket if isinstance(self._socket, HandsOver) else None
+        if direct is not None:
+            direct.hand_to(lambda message: self._take_over(message, on_start))
+        try:
+            async for message in self._socket:
+                self._receive(message, on_start)
+                if self._state.end is not None:
+                    break
+        finally:
+            if direct is not None:
+                direct.hand_to(None)
+
+    def _take_over(self, message: str | bytes, on_start: Callable[[Started], str | None]) -> None:
+        """Read a message where it came in; what goes wrong is raised where the others are read."""
+        if self._state.end is not None or self._failure is not None:
+            return  # it is being closed
+        try:
+            self._receive(message, on_start)
+        except Exception as exc:  # noqa: BLE001 - it is raised again
+            self._failure = exc
+        if self._state.end is not None or self._failure is not None:
+            self._stop_reading()
 
     def end(self, reason: str) -> None:
         """Read no more: the leg is lost for this reason, and its socket is closed with it in good order."""
         if self._state.end is None:
             self._state.end = (_POLICY, reason)
+        self._stop_reading()
+
+    def _stop_reading(self) -> None:
         if self._reading is not None and not self._state.over and not self._reading.expired():
             self._reading.reschedule(0)
 
@@ -199,18 +227,19 @@ class SocketLeg:
                 self._state.end = (_POLICY, "too many messages")
             return
         for event in self._dialect.receive(message):
-            if isinstance(event, Started):
+            leg = self._state.open
+            if isinstance(event, Media) and leg is not None:
+                self._hear_in_order(leg, event, now_ms)
+            elif isinstance(event, Started):
                 self._begin(event, on_start, now_ms)
             elif isinstance(event, Refused):
                 self._refuse(event.why, fatal=event.fatal)
             elif isinstance(event, Ignored):
                 self._ignored[event.why] += 1
-            elif self._state.open is None:
+            elif isinstance(event, Media) or leg is None:
                 self._refuse("before start")
-            elif isinstance(event, Media):
-                self._hear_in_order(self._state.open, event, now_ms)
             else:
-                self._take(self._state.open, event, now_ms)
+                self._take(leg, event, now_ms)
 
     def _take(self, leg: OpenLeg, event: Mark | Digit | BufferFull | BufferFree | Stopped, now_ms: int) -> None:
         match event:
@@ -297,7 +326,10 @@ class SocketLeg:
             self._early.hand_over(events)
 
     def _hear_in_order(self, leg: OpenLeg, media: Media, now_ms: int) -> None:
-        due = [media.audio] if media.place is None else leg.order.take(media.place, media.audio, now_ms)
+        if media.place is None:
+            self._hear(leg, media.audio, now_ms)
+            return
+        due = leg.order.take(media.place, media.audio, now_ms)
         if due is None:
             self._ignored["audio twice or too late"] += 1
         for audio in due or ():
@@ -317,22 +349,25 @@ class SocketLeg:
 
     def _tick(self, now_ms: int) -> bool:
         """Once per frame, in one beat with all other legs, for as long as this one is connected."""
-        if self._socket.unsent_bytes > MAX_WAITING_BYTES:
+        unsent_bytes, leg = self._socket.unsent_bytes, self._state.open
+        if unsent_bytes > MAX_WAITING_BYTES:
             self._lose("the far side reads nothing")
-        elif self._state.open is not None:
-            self._beat(self._state.open, now_ms)
+        elif leg is not None:
+            self._beat(leg, now_ms)
+            if unsent_bytes or leg.pacer.held or self._blocked_since_ms is not None:
+                self._check_that_it_takes(leg, now_ms)
         return not self._state.over
 
     def _beat(self, leg: OpenLeg, now_ms: int) -> None:
-        for audio in leg.order.overdue(now_ms):
-            self._hear(leg, audio, now_ms)
+        if leg.order.waits:
+            for audio in leg.order.overdue(now_ms):
+                self._hear(leg, audio, now_ms)
         # While audio waits for what should come before it, there is no silence to be put in its place.
         due_ms = leg.line.silence_due_ms(now_ms) if not leg.order.waits else 0
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
         if leg.pacer.busy:
             self._state.advance(leg, now_ms)
-        self._check_that_it_takes(leg, now_ms)
 
     def _check_that_it_takes(self, leg: OpenLeg, now_ms: int) -> None:
         if self._socket.unsent_bytes == 0 and not leg.pacer.held:

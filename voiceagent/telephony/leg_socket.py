@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, runtime_checkable
 
-__all__ = ["MAX_WAITING_BYTES", "LegSocket"]
+__all__ = ["MAX_WAITING_BYTES", "HandsOver", "LegSocket"]
 
 MAX_WAITING_BYTES = 262_144
 """What may wait to be sent: the driver holds audio back long before that. Whoever gets there does not read, and has us
@@ -44,4 +44,16 @@ class LegSocket(Protocol):
 
     def abort(self) -> None:
         """Close at once, without a word."""
+        ...
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A message socket that can give messages away where they come in, without a task that is woken for each."""
+
+    def hand_to(self, receive: Callable[[str | bytes], None] | None) -> None:
+        """Give messages to `receive`, which never raises, as far as possible; None: no longer.
+
+        Those that are not given away are yielded, as all are otherwise. Both come in the order in which they were sent.
+        """
         ...

@@ -30,6 +30,7 @@ from voiceagent.errors import OperatorError
 from voiceagent.logs import log_failure
 from voiceagent.ports import Clock
 from voiceagent.telephony.certificate import Certificate
+from voiceagent.telephony.direct_connection import DirectConnection
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
 from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 
@@ -175,7 +176,7 @@ class OnePort(Generic[Admitted]):
             if not self._has_room(address):
                 return None
             return _HttpConnection(self._http, self._http_state, address=address, clock=self.clock)
-        return ServerConnection(
+        return DirectConnection(
             ServerProtocol(max_size=MAX_MESSAGE_BYTES, extensions=None),  # no compression: no bombs
             cast("Server", self),
             ping_interval=_PING_S,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from websockets.asyncio.connection import Connection, broadcast
 from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from voiceagent.ports import Clock
+from voiceagent.telephony.direct_connection import DirectConnection
 
 __all__ = ["CLOSE_DEADLINE_MS", "SEND_BUFFER_BYTES", "WebSocket", "bound_sending"]
 
@@ -25,10 +26,11 @@ _UNACKNOWLEDGED_MS = 20_000
 
 
 class WebSocket:
-    """Fulfils `LegSocket` over a connection of the `websockets` library."""
+    """Fulfils `LegSocket` and `HandsOver` over a connection of the `websockets` library."""
 
     def __init__(self, connection: Connection, *, clock: Clock) -> None:
         self._connection = connection
+        self._direct = connection if isinstance(connection, DirectConnection) else None
         self._clock = clock
         bound_sending(connection.transport.get_extra_info("socket"))
 
@@ -41,9 +43,17 @@ class WebSocket:
         except ConnectionClosed:
             return
 
+    def hand_to(self, receive: Callable[[str | bytes], None] | None) -> None:
+        """Give messages to `receive` where they come in, if the connection can; None: no longer."""
+        if self._direct is not None:
+            self._direct.hand_to(receive)
+
     def write(self, message: str | bytes) -> None:
         """Write a message at once: `broadcast` is the library's way to send without waiting."""
-        broadcast((self._connection,), message)
+        if self._direct is not None:
+            self._direct.write_message(message)
+        else:
+            broadcast((self._connection,), message)
 
     @property
     def unsent_bytes(self) -> int:

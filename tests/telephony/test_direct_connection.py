@@ -1,0 +1,281 @@
+"""A connection that is read in a shorter way says what the library says, whatever comes and in whatever pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.server import ServerProtocol
+
+from voiceagent.telephony.direct_connection import DirectConnection
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+MOST_BYTES = 1_000
+TEXT, BINARY, CLOSE, PING, PONG, CONT = 0x81, 0x82, 0x88, 0x89, 0x8A, 0x80
+
+
+def frame(head, body, *, mask=b"\x01\x02\x03\x04", says=None):
+    """Return a frame as a client sends it; `says` is a length that it does not have."""
+    length = len(body) if says is None else says
+    if length < 126:
+        size = bytes([0x80 | length])
+    elif length < 65_536:
+        size = bytes([0xFE]) + struct.pack("!H", length)
+    else:
+        size = bytes([0xFF]) + struct.pack("!Q", length)
+    if not mask:
+        size = bytes([size[0] & 0x7F]) + size[1:]
+        return bytes([head]) + size + body
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(body))
+    return bytes([head]) + size + mask + masked
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = b""
+        self.ended = False
+        self.paused = 0
+
+    def write(self, data):
+        self.written += bytes(data)
+
+    def write_eof(self):
+        self.ended = True
+
+    def can_write_eof(self):
+        return True
+
+    def is_closing(self):
+        return False
+
+    def abort(self):
+        self.ended = True
+
+    def pause_reading(self):
+        self.paused += 1
+
+    def resume_reading(self):
+        self.paused -= 1
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+
+class Reading:
+    """A connection on a wire that the test holds, and what is read of it."""
+
+    def __init__(self, kind, hands_over):
+        self.handler_tasks = set()
+        self.heard = []
+        self.directly = 0
+        self._hands_over = hands_over
+        self.wire = Wire()
+        self.connection = kind(
+            ServerProtocol(max_size=MOST_BYTES, extensions=None),
+            self,
+            ping_interval=None,
+            close_timeout=None,
+            max_queue=32,
+        )
+        self.connection.connection_made(self.wire)
+        self.connection.data_received(UPGRADE)
+
+    def is_serving(self):
+        return True
+
+    def _directly(self, message):
+        self.directly += 1
+        self.heard.append(message)
+
+    async def handler(self, connection):
+        await connection.handshake(server_header=None)
+        if self._hands_over:
+            connection.hand_to(self._directly)
+        try:
+            while True:
+                self.heard.append(await connection.recv())
+        except ConnectionClosed:
+            self.heard.append("closed")
+
+    async def ended(self):
+        """Let the far side go, and wait until that is known."""
+        self.connection.eof_received()
+        self.connection.connection_lost(None)
+        await asyncio.gather(*self.handler_tasks)
+
+
+async def settle():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def heard_of(pieces, kind, *, hands_over):
+    """Return what was read, written and said in the end of a connection on which these pieces came in."""
+    reading = Reading(kind, hands_over)
+    await settle()
+    reading.wire.written = b""
+    for piece, is_read_at_once in pieces:
+        reading.connection.data_received(piece)
+        if is_read_at_once:
+            await settle()
+    await settle()
+    await reading.ended()
+    protocol = reading.connection.protocol
+    return reading, (reading.heard, reading.wire.written, protocol.close_code, protocol.close_reason)
+
+
+bodies = st.one_of(
+    st.binary(max_size=300),
+    st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.sampled_from([b"", b"\xff", b"\xc3", bytes(125), bytes(126), bytes(MOST_BYTES), bytes(MOST_BYTES + 1)]),
+)
+masks = st.sampled_from([b"\x00\x00\x00\x00", b"\x81\x82\xfe\x7f", b"abcd"])
+whole = st.builds(lambda head, body, mask: frame(head, body, mask=mask), st.sampled_from([TEXT, BINARY]), bodies, masks)
+readable = st.builds(lambda text, mask: frame(TEXT, text.encode(), mask=mask), st.text(max_size=200), masks)
+fragments = st.builds(
+    lambda head, first, more, last: frame(head, first) + b"".join(frame(0, body) for body in more) + frame(CONT, last),
+    st.sampled_from([0x01, 0x02]),
+    bodies,
+    st.lists(bodies, max_size=2),
+    bodies,
+)
+control = st.builds(frame, st.sampled_from([PING, PONG]), st.binary(max_size=130))
+closing = st.sampled_from(
+    [frame(CLOSE, b""), frame(CLOSE, b"\x03\xe8bye"), frame(CLOSE, b"\x03"), frame(CLOSE, b"\x03\xe8\xff")]
+)
+wrong = st.sampled_from(
+    [
+        frame(TEXT, b"unmasked", mask=b""),
+        frame(0xC1, b"a reserved bit"),
+        frame(0x83, b"unknown"),
+        frame(0x8B, b"unknown"),
+        frame(CONT, b"of nothing"),
+        frame(0x01, b"begun"),
+        frame(TEXT, b"", says=2**40),
+        frame(TEXT, b"", says=MOST_BYTES + 1),
+        bytes([TEXT, 0xFE, 0, 3]) + bytes(4) + b"abc",  # longer written than need be
+        bytes([TEXT, 0xFF]) + struct.pack("!Q", 3) + bytes(4) + b"abc",
+        b"\x00",
+    ]
+)
+streams = st.lists(st.one_of(readable, readable, readable, whole, fragments, control, closing, wrong), max_size=12).map(
+    b"".join
+)
+
+
+@st.composite
+def pieces(draw):
+    """Return what comes in, in the pieces in which it does, each with whether it is read before the next."""
+    data = draw(streams)
+    cuts = sorted(set(draw(st.lists(st.integers(0, len(data)), max_size=6))))
+    ends = [*cuts, len(data)]
+    each = [data[begin:end] for begin, end in zip([0, *cuts], ends, strict=True)]
+    return [(piece, draw(st.booleans())) for piece in each if piece]
+
+
+@settings(max_examples=200, deadline=None)
+@given(pieces())
+def test_what_comes_is_read_as_the_library_reads_it(given_pieces):
+    async def both():
+        _, expected = await heard_of(given_pieces, ServerConnection, hands_over=False)
+        _, heard = await heard_of(given_pieces, DirectConnection, hands_over=True)
+        assert heard == expected
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize("most", [1, 7, 4_000])
+def test_whole_messages_are_handed_over_and_wake_nobody(most):
+    async def run():
+        data = frame(TEXT, "grüß".encode()) + frame(BINARY, bytes(300)) + frame(TEXT, b"")
+        in_pieces = [(data[at : at + most], True) for at in range(0, len(data), most)]
+        reading, (heard, *_) = await heard_of(in_pieces, DirectConnection, hands_over=True)
+        assert heard[:3] == ["grüß", bytes(300), ""]
+        assert reading.directly == (3 if most > len(data) else 0)
+
+    asyncio.run(run())
+
+
+def test_after_what_is_left_to_the_library_messages_are_handed_over_again():
+    async def run():
+        came = [
+            (frame(0x01, b"frag") + frame(CONT, b"ment"), True),
+            (frame(TEXT, b"whole"), True),
+            (frame(PING, b"?"), True),
+        ]
+        reading, (heard, written, *_) = await heard_of(
+            [*came, (frame(TEXT, b"again"), True)], DirectConnection, hands_over=True
+        )
+        assert heard == ["fragment", "whole", "again", "closed"]
+        assert reading.directly == 2
+        assert written.endswith(b"\x8a\x01?")
+
+    asyncio.run(run())
+
+
+def test_a_message_does_not_overtake_one_that_nobody_has_read_yet():
+    async def run():
+        came = [(frame(0x01, b"first, ") + frame(CONT, b"in two"), False), (frame(TEXT, b"second"), False)]
+        _, (heard, *_) = await heard_of(came, DirectConnection, hands_over=True)
+        assert heard == ["first, in two", "second", "closed"]
+
+    asyncio.run(run())
+
+
+def test_whoever_takes_no_more_leaves_the_rest_to_be_read():
+    async def run():
+        reading = Reading(DirectConnection, hands_over=False)
+        await settle()
+
+        def only_one(message):
+            reading.heard.append(f"directly: {message}")
+            reading.connection.hand_to(None)
+
+        reading.connection.hand_to(only_one)
+        reading.connection.data_received(frame(TEXT, b"one") + frame(TEXT, b"two"))
+        await settle()
+        assert reading.heard == ["directly: one", "two"]
+        await reading.ended()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+@pytest.mark.parametrize("kind", ["text", "binary"])
+def test_what_is_written_is_what_the_library_writes(kind, size):
+    async def run():
+        message = "é" * (size // 2) + "x" * (size % 2) if kind == "text" else bytes(size)
+        ours, theirs = Reading(DirectConnection, hands_over=False), Reading(ServerConnection, hands_over=False)
+        await settle()
+        ours.wire.written = theirs.wire.written = b""
+        ours.connection.write_message(message)
+        await theirs.connection.send(message)
+        assert ours.wire.written == theirs.wire.written
+        await ours.ended()
+        await theirs.ended()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_written_on_a_connection_that_is_being_closed():
+    async def run():
+        reading = Reading(DirectConnection, hands_over=False)
+        await settle()
+        reading.connection.data_received(frame(CLOSE, b"\x03\xe8"))
+        written = reading.wire.written
+        reading.connection.write_message("too late")
+        assert reading.wire.written == written
+        await reading.ended()
+
+    asyncio.run(run())
