@@ -127,7 +127,8 @@ class Session:
 
     def audio_arrived(self, audio: bytes) -> None:
         """Caller audio goes to the voice, not through the queue."""
-        self._go_on_recording(lambda recording: recording.heard(audio))
+        if self._recording is not None:
+            self._go_on_recording(lambda recording: recording.heard(audio))
         if self._voice is None or not self._listening:
             return
         try:

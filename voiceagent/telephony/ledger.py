@@ -51,6 +51,8 @@ class PlayoutLedger:
         self._acknowledged = 0
         self._anchor = (0, 0)  # this byte was being played at that time
         self._spoken: dict[UtteranceId, _Spoken] = {}
+        self._unheard: dict[UtteranceId, _Spoken] = {}
+        """Of these something was sent, and nothing has been heard."""
         self._pending: dict[str, _Pending] = {}
 
     # --- what is known -----------------------------------------------------------------------------------------------
@@ -58,9 +60,7 @@ class PlayoutLedger:
     @property
     def waiting(self) -> bool:
         """Whether marks are still to come back, or an utterance that was sent is still to be heard."""
-        if self._pending:
-            return True
-        return any(spoken.spans and not spoken.started for spoken in self._spoken.values()) if self._spoken else False
+        return bool(self._pending or self._unheard)
 
     def backlog_ms(self, now_ms: int) -> int:
         """Return how much audio lies unplayed at the far side."""
@@ -85,7 +85,10 @@ class PlayoutLedger:
         """Note audio of an utterance, and the silence after it that fills a frame."""
         start = self._sent
         self._play_next(audio_bytes + padding_bytes, now_ms)
-        spans = self._spoken.setdefault(utterance, _Spoken()).spans
+        spoken = self._spoken.setdefault(utterance, _Spoken())
+        if not spoken.started:
+            self._unheard[utterance] = spoken
+        spans = spoken.spans
         if spans and spans[-1][1] == start:
             spans[-1] = (spans[-1][0], start + audio_bytes)
         else:
@@ -120,13 +123,19 @@ class PlayoutLedger:
 
     def started(self, now_ms: int) -> list[PlayoutStarted]:
         """Return the utterances whose first sound has been heard by now and were not told of before."""
+        if not self._unheard:
+            return []
         position = self._position(now_ms)
         told: list[PlayoutStarted] = []
-        for utterance, spoken in self._spoken.items():
-            if spoken.spans and not spoken.started and (first := spoken.spans[0][0]) <= position:
-                spoken.started = True
+        for utterance, spoken in tuple(self._unheard.items()):
+            if (first := spoken.spans[0][0]) <= position:
+                self._start(utterance, spoken)
                 told.append(PlayoutStarted(utterance, now_ms - (position - first) // self._bytes_per_ms))
         return told
+
+    def _start(self, utterance: UtteranceId, spoken: _Spoken) -> None:
+        spoken.started = True
+        del self._unheard[utterance]
 
     def acknowledge(self, mark: str, now_ms: int) -> list[PlayoutStarted | PlayoutReached] | None:
         """Take a mark that came back; it stands for all before it.
@@ -173,10 +182,11 @@ class PlayoutLedger:
         told: list[PlayoutStarted | PlayoutReached] = []
         heard_ms = spoken.bytes_before(mark.at) // self._bytes_per_ms
         if heard_ms and not spoken.started:
-            spoken.started = True
+            self._start(mark.utterance, spoken)
             told.append(PlayoutStarted(mark.utterance, now_ms))
         if mark.last:
             del self._spoken[mark.utterance]
+            self._unheard.pop(mark.utterance, None)
         return [*told, PlayoutReached(mark.utterance, mark.clause, heard_ms, finished=mark.last)]
 
     def clear(self, now_ms: int) -> list[PlayoutStopped]:
@@ -195,6 +205,7 @@ class PlayoutLedger:
         ]
         self._epoch += 1
         self._spoken.clear()
+        self._unheard.clear()
         self._pending.clear()
         self._anchor = (self._sent, now_ms)
         return stopped

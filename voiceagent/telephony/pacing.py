@@ -96,8 +96,12 @@ class Pacer:
         self._clearable = False
         self._credit_bytes = CATCH_UP_MS * self._bytes_per_ms
         self._credit_since_ms = 0
+        self._due_ms = 0
+        """Before that nothing is sent, unless something is queued, taken back or heard of."""
+        self._taking_ms: int | None = 0
+        """When the socket last took what is due; None once it does not, and speech is passed over."""
         self._dry_at_ms = 0
-        """When the far side has played all that it was given, by our reckoning."""
+        """When the far side has played all that it was given, by our reckoning; kept while speech is passed over."""
         self.passed_over_ms = 0
         """Speech that was dropped because the socket took nothing while it should have been heard."""
         self.held = False
@@ -125,6 +129,7 @@ class Pacer:
         self._ledger.begin(utterance)
         self._tail_of(utterance).waiting += audio
         self._queued_bytes += len(audio)
+        self._due_ms = 0
         return True
 
     def _tail_of(self, utterance: UtteranceId) -> _Audio:
@@ -151,12 +156,14 @@ class Pacer:
         self._ledger.begin(utterance)
         self._fill_frame()
         self._queue.append(_ClauseEnd(utterance, clause, last))
+        self._due_ms = 0
         return True
 
     def end_line(self) -> None:
         """Queue a mark after everything, to the last sample: once `busy` is False, all of it has been heard."""
         self._fill_frame()
         self._queue.append(_LineEnd())
+        self._due_ms = 0
 
     def clear(self, now_ms: int) -> None:
         """Take back all that has not been heard: the far side is told first, then the call."""
@@ -179,6 +186,7 @@ class Pacer:
     def mark_returned(self, mark: str, now_ms: int) -> bool:
         """Take a mark from the far side; False where it cannot be one of ours, or has come before."""
         told = self._ledger.acknowledge(mark, now_ms)
+        self._due_ms = 0  # the far side may be further than by our reckoning
         self._tell(told or ())
         return told is not None or self._ledger.took_back(mark)
 
@@ -188,9 +196,9 @@ class Pacer:
         Without `may_send` nothing goes out: speech whose time passes meanwhile is dropped, as a live line would.
         """
         if may_send:
-            if not self.held:
+            if not self.held and now_ms >= self._due_ms:
                 self._send_due(now_ms)
-            self._dry_at_ms = now_ms + self._ledger.backlog_ms(now_ms)
+            self._taking_ms = now_ms
         else:
             self._pass_over(now_ms)
         self._tell(self._ledger.started(now_ms))
@@ -202,6 +210,9 @@ class Pacer:
 
     def _pass_over(self, now_ms: int) -> None:
         """Drop what would be playing by now, had it been taken; a clause that ends meanwhile is over for the call."""
+        if self._taking_ms is not None:
+            self._dry_at_ms = self._taking_ms + self._ledger.backlog_ms(self._taking_ms)
+            self._taking_ms, self._due_ms = None, 0
         while self._queue and self._dry_at_ms < now_ms:
             head = self._queue[0]
             if isinstance(head, _Audio):
@@ -231,13 +242,24 @@ class Pacer:
             head = self._queue[0]
             if isinstance(head, _Audio):
                 if room < self._burst_bytes:
+                    self._due_ms = self._due_at(ahead, now_ms)
                     return
-                room -= self._send_audio(head, room, now_ms)
+                sent_bytes = self._send_audio(head, room, now_ms)
+                room, ahead = room - sent_bytes, ahead - sent_bytes
                 if head.left:
+                    self._due_ms = self._due_at(ahead, now_ms)
                     return
             else:
                 self._send_mark(head, now_ms)
             self._queue.popleft()
+
+    def _due_at(self, ahead_bytes: int, now_ms: int) -> int:
+        """Return when there is room for a burst at the earliest, if nothing but time changes that."""
+        wanted = max(
+            (self._burst_bytes - self._frame_bytes // 2 - ahead_bytes) // self._bytes_per_ms,
+            (self._burst_bytes - self._credit_bytes) // (self._bytes_per_ms * _CATCH_UP_SPEED),
+        )
+        return now_ms + wanted
 
     def _send_audio(self, head: _Audio, room: int, now_ms: int) -> int:
         """Send as many whole frames as there are and as there is room for; return their bytes."""

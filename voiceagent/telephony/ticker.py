@@ -50,7 +50,7 @@ class Ticker:
     def _tick(self) -> None:
         now_ms = self._clock.now_ms()
         self._late(now_ms - self._due_ms)
-        for member in list(self._members):
+        for member in tuple(self._members):
             if member in self._members and not self._call(member, now_ms):
                 self._members.pop(member, None)
         self._cancel = None
