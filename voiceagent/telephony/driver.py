@@ -26,6 +26,7 @@ from voiceagent.telephony.codec import (
     Ignored,
     Mark,
     Media,
+    Place,
     Refused,
     Started,
     Stopped,
@@ -115,6 +116,7 @@ class SocketLeg:
         self._given_up = False
         """It is the connection that is over, and not the caller who has left."""
         self._blocked_since_ms: int | None = None
+        self._on_start: Callable[[Started], str | None] = lambda _: None
         self._reading: asyncio.Timeout | None = None
         self._failure: Exception | None = None
         """What reading a message has come to, where no task was woken for it."""
@@ -154,11 +156,12 @@ class SocketLeg:
 
         Returns when the leg is over, LegLost has been posted then: with what code and words to close the socket.
         """
+        self._on_start = on_start
         not_started = self._clock.call_at(self._clock.now_ms() + START_DEADLINE_MS, self._start_overdue)
         self._ticker.join(self._tick, failed=self._fail)
         try:
             async with asyncio.timeout(None) as self._reading:
-                await self._read(on_start)
+                await self._read()
         except TimeoutError:  # it was ended from outside, or by what was handed over
             pass
         finally:
@@ -168,25 +171,25 @@ class SocketLeg:
             raise self._failure
         return self._state.end or (NORMAL, "")
 
-    async def _read(self, on_start: Callable[[Started], str | None]) -> None:
+    async def _read(self) -> None:
         direct = self._socket if isinstance(self._socket, HandsOver) else None
         if direct is not None:
-            direct.hand_to(lambda message: self._take_over(message, on_start))
+            direct.hand_to(self._take_over)
         try:
             async for message in self._socket:
-                self._receive(message, on_start)
+                self._receive(message)
                 if self._state.end is not None:
                     break
         finally:
             if direct is not None:
                 direct.hand_to(None)
 
-    def _take_over(self, message: str | bytes, on_start: Callable[[Started], str | None]) -> None:
+    def _take_over(self, message: str | bytes) -> None:
         """Read a message where it came in; what goes wrong is raised where the others are read."""
         if self._state.end is not None or self._failure is not None:
             return  # it is being closed
         try:
-            self._receive(message, on_start)
+            self._receive(message)
         except Exception as exc:  # noqa: BLE001 - it is raised again
             self._failure = exc
         if self._state.end is not None or self._failure is not None:
@@ -219,7 +222,7 @@ class SocketLeg:
         if self._state.open is None:
             self.end("no start")
 
-    def _receive(self, message: str | bytes, on_start: Callable[[Started], str | None]) -> None:
+    def _receive(self, message: str | bytes) -> None:
         now_ms = self._clock.now_ms()
         if not self._messages.take(now_ms):
             self._state.count("message faster than any call")  # not even read: that is what would cost the other calls
@@ -229,9 +232,12 @@ class SocketLeg:
         for event in self._dialect.receive(message):
             leg = self._state.open
             if isinstance(event, Media) and leg is not None:
-                self._hear_in_order(leg, event, now_ms)
+                if event.place is None:
+                    self._hear(leg, event.audio, now_ms)
+                else:
+                    self._hear_in_order(leg, event.place, event.audio, now_ms)
             elif isinstance(event, Started):
-                self._begin(event, on_start, now_ms)
+                self._begin(event, now_ms)
             elif isinstance(event, Refused):
                 self._refuse(event.why, fatal=event.fatal)
             elif isinstance(event, Ignored):
@@ -270,7 +276,7 @@ class SocketLeg:
         elif not self._refusals.take(self._clock.now_ms()):
             self._state.end = (_POLICY, "too many refused messages")
 
-    def _begin(self, started: Started, on_start: Callable[[Started], str | None], now_ms: int) -> None:
+    def _begin(self, started: Started, now_ms: int) -> None:
         if self._state.open is not None:
             self._refuse("second start")
             return
@@ -287,7 +293,7 @@ class SocketLeg:
             most_audio_bytes=MAX_EARLY_MS * started.audio_in.bytes_per_ms, dropped=self._state.count
         )
         self._events = self._early
-        if (refusal := on_start(started)) is not None:
+        if (refusal := self._on_start(started)) is not None:
             self._state.end = (_POLICY, refusal)
 
     def _finish(self) -> None:
@@ -325,15 +331,12 @@ class SocketLeg:
         if self._early is not None:
             self._early.hand_over(events)
 
-    def _hear_in_order(self, leg: OpenLeg, media: Media, now_ms: int) -> None:
-        if media.place is None:
-            self._hear(leg, media.audio, now_ms)
-            return
-        due = leg.order.take(media.place, media.audio, now_ms)
+    def _hear_in_order(self, leg: OpenLeg, place: Place, audio: bytes, now_ms: int) -> None:
+        due = leg.order.take(place, audio, now_ms)
         if due is None:
             self._ignored["audio twice or too late"] += 1
-        for audio in due or ():
-            self._hear(leg, audio, now_ms)
+        for each in due or ():
+            self._hear(leg, each, now_ms)
 
     def _hear(self, leg: OpenLeg, audio: bytes, now_ms: int) -> None:
         if self._events is not None and leg.line.accept(audio, now_ms):
@@ -363,11 +366,15 @@ class SocketLeg:
             for audio in leg.order.overdue(now_ms):
                 self._hear(leg, audio, now_ms)
         # While audio waits for what should come before it, there is no silence to be put in its place.
-        due_ms = leg.line.silence_due_ms(now_ms) if not leg.order.waits else 0
-        if due_ms and self._events is not None:
-            self._events.audio_arrived(leg.quiet_ms * due_ms)
+        if now_ms >= leg.line.gap_at_ms and not leg.order.waits:
+            self._fill(leg, now_ms)
         if leg.pacer.busy:
             self._state.advance(leg, now_ms)
+
+    def _fill(self, leg: OpenLeg, now_ms: int) -> None:
+        due_ms = leg.line.silence_due_ms(now_ms)
+        if due_ms and self._events is not None:
+            self._events.audio_arrived(leg.quiet_ms * due_ms)
 
     def _check_that_it_takes(self, leg: OpenLeg, now_ms: int) -> None:
         if self._socket.unsent_bytes == 0 and not leg.pacer.held:

@@ -27,32 +27,32 @@ class InboundLine:
         self._began_ms = now_ms
         self._delivered_bytes = 0
         self._filled_until_ms = now_ms
-        self._in_gap = False
+        self.gap_at_ms = now_ms + GAP_MS
+        """When silence is due at the earliest, if nothing comes until then."""
 
     def accept(self, audio: bytes, now_ms: int) -> bool:
         """Count audio of the caller's; False where it comes so much faster than time that it is to be dropped."""
-        if self._ahead_ms(now_ms) > _MOST_AHEAD_MS:
+        if self._delivered_bytes // self._bytes_per_ms - (now_ms - self._began_ms) > _MOST_AHEAD_MS:
             return False
         self._delivered_bytes += len(audio)
         self._filled_until_ms = now_ms
-        self._in_gap = False
+        self.gap_at_ms = now_ms + GAP_MS
         return True
 
     def silence_due_ms(self, now_ms: int) -> int:
         """Return how much silence to hand on now, in whole frames, and count it as handed on."""
-        missing_ms = now_ms - self._filled_until_ms
-        if missing_ms < (FRAME_MS if self._in_gap else GAP_MS):
+        if now_ms < self.gap_at_ms:
             return 0
-        self._in_gap = True
-        due_ms = min(missing_ms, _MOST_AT_ONCE_MS, -self._ahead_ms(now_ms)) // FRAME_MS * FRAME_MS
+        missing_ms = now_ms - self._filled_until_ms
+        self.gap_at_ms = self._filled_until_ms + FRAME_MS
+        behind_ms = now_ms - self._began_ms - self._delivered_bytes // self._bytes_per_ms
+        due_ms = min(missing_ms, _MOST_AT_ONCE_MS, behind_ms) // FRAME_MS * FRAME_MS
         if due_ms <= 0:
             return 0
         self._filled_until_ms += due_ms
+        self.gap_at_ms = self._filled_until_ms + FRAME_MS
         self._delivered_bytes += due_ms * self._bytes_per_ms
         return due_ms
-
-    def _ahead_ms(self, now_ms: int) -> int:
-        return self._delivered_bytes // self._bytes_per_ms - (now_ms - self._began_ms)
 
 
 class Allowance:

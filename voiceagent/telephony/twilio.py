@@ -115,12 +115,9 @@ class TwilioDialect:
 
     def receive(self, message: str | bytes) -> Sequence[WireEvent]:
         """Return the one event of a message."""
-        return (self._read(message),)
-
-    def _read(self, message: str | bytes) -> WireEvent:
         if isinstance(message, bytes):
-            return self._unknown("binary message")
-        return self._by_shape(message) or self._parsed(message)
+            return (self._unknown("binary message"),)
+        return (self._by_shape(message) or self._parsed(message),)
 
     def _by_shape(self, message: str) -> Media | Refused | None:
         """Return what a message of the known shape says; None where the parser has to decide."""
