@@ -19,6 +19,8 @@ from voiceagent.audio import (
     duration_ms,
     interleave,
     level_dbfs,
+    mulaw_level_dbfs,
+    mulaw_to_pcm16,
     pad_to_multiple,
     read_wav,
     split_channels,
@@ -39,6 +41,11 @@ def test_every_public_name_exists():
 def test_a_full_scale_sine_is_three_decibels_below_full_scale():
     assert level_dbfs(sine(32767)) == pytest.approx(-3.01, abs=0.01)
     assert level_dbfs(sine(3277)) == pytest.approx(-23.01, abs=0.01)
+
+
+@given(st.binary(max_size=200))
+def test_the_level_of_mulaw_audio_is_that_of_its_samples(codes):
+    assert mulaw_level_dbfs(codes) == level_dbfs(mulaw_to_pcm16(codes))
 
 
 def test_silence_has_the_lowest_level():

@@ -18,6 +18,7 @@ from voiceagent.audio.pcm import (
     half_as_loud,
     interleave,
     level_dbfs,
+    mulaw_level_dbfs,
     pad_to_multiple,
     split_channels,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "interleave",
     "level_dbfs",
     "mulaw_energy",
+    "mulaw_level_dbfs",
     "mulaw_to_pcm16",
     "pad_to_multiple",
     "pcm16_to_alaw",

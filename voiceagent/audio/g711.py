@@ -14,6 +14,7 @@ __all__ = [
     "MULAW_SILENCE",
     "alaw_to_pcm16",
     "mulaw_energy",
+    "mulaw_power",
     "mulaw_to_pcm16",
     "pcm16_to_alaw",
     "pcm16_to_mulaw",
@@ -50,6 +51,7 @@ def _alaw_sample(code: int) -> int:
 _MULAW_SAMPLES = [_mulaw_sample(code) for code in range(256)]
 _ALAW_SAMPLES = [_alaw_sample(code) for code in range(256)]
 _MULAW_LEVELS = [abs(sample) for sample in _MULAW_SAMPLES]
+_MULAW_POWERS = [sample * sample for sample in _MULAW_SAMPLES]
 
 
 def _byte_planes(samples: list[int]) -> tuple[bytes, bytes]:
@@ -152,3 +154,8 @@ def pcm16_to_alaw(pcm: bytes) -> bytes:
 def mulaw_energy(frame: bytes) -> int:
     """Return the mean absolute sample value of a µ-law frame, 0..32124; 0 for an empty frame."""
     return sum(map(_MULAW_LEVELS.__getitem__, frame)) // len(frame) if frame else 0
+
+
+def mulaw_power(codes: bytes) -> int:
+    """Return the sum of the squared sample values, without decoding them."""
+    return sum(map(_MULAW_POWERS.__getitem__, codes))

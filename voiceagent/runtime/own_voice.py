@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from voiceagent.audio import FRAME_MS, alaw_to_pcm16, level_dbfs, mulaw_to_pcm16
+from voiceagent.audio import FRAME_MS, alaw_to_pcm16, level_dbfs, mulaw_level_dbfs
 from voiceagent.ports import AudioFormat, SpeechOff, SpeechOn, VadHandle
 
 __all__ = ["OwnVoice"]
@@ -30,7 +30,11 @@ _HELD_BACK_MS = 6_000
 _BEFORE_MS = 500
 """So much of a voice that was held back is heard when the agent has finished: an answer may begin a little early."""
 
-_TO_PCM: Mapping[str, Callable[[bytes], bytes]] = {"mulaw": mulaw_to_pcm16, "alaw": alaw_to_pcm16, "pcm16": bytes}
+_LEVEL_DBFS: Mapping[str, Callable[[bytes], float]] = {
+    "mulaw": mulaw_level_dbfs,
+    "alaw": lambda codes: level_dbfs(alaw_to_pcm16(codes)),
+    "pcm16": level_dbfs,
+}
 
 
 class OwnVoice:
@@ -40,7 +44,7 @@ class OwnVoice:
         """`agent_speaks` says whether the agent can be heard now."""
         self._vad = vad
         self._audio = audio
-        self._to_pcm = _TO_PCM[audio.encoding]
+        self._level_dbfs = _LEVEL_DBFS[audio.encoding]
         self._agent_speaks = agent_speaks
         self._caller = _Loudness()
         self._levels: list[float] | None = None
@@ -84,7 +88,7 @@ class OwnVoice:
     def _measure(self) -> None:
         if self._levels is not None:
             whole = len(self._latest) - len(self._latest) % self._audio.sample_bytes
-            self._levels.append(level_dbfs(self._to_pcm(self._latest[:whole])))
+            self._levels.append(self._level_dbfs(self._latest[:whole]))
 
     def _heard_after_all(self) -> list[SpeechOn | SpeechOff]:
         if self._held_since_ms is None or (heard_from_ms := self._heard_from(self._held_since_ms)) is None:
