@@ -169,19 +169,28 @@ wrong = st.sampled_from(
         b"\x00",
     ]
 )
-streams = st.lists(st.one_of(readable, readable, readable, whole, fragments, control, closing, wrong), max_size=12).map(
-    b"".join
-)
+# Whose second half, come by itself, looks like a message.
+deceptive = st.sampled_from([frame(BINARY, b"abc" + frame(TEXT, b"not one"), mask=bytes(4))])
+frames = st.one_of(readable, readable, readable, whole, fragments, control, closing, wrong, deceptive)
 
 
 @st.composite
 def pieces(draw):
-    """Return what comes in, in the pieces in which it does, each with whether it is read before the next."""
-    data = draw(streams)
-    cuts = sorted(set(draw(st.lists(st.integers(0, len(data)), max_size=6))))
-    ends = [*cuts, len(data)]
-    each = [data[begin:end] for begin, end in zip([0, *cuts], ends, strict=True)]
-    return [(piece, draw(st.booleans())) for piece in each if piece]
+    """Return what comes in, in the pieces in which it does, each with whether it is read before the next.
+
+    Frames come by themselves, in two pieces or behind others.
+    """
+    each = []
+    for one in draw(st.lists(frames, max_size=12)):
+        at = draw(st.one_of(st.just(0), st.just(0), st.integers(0, len(one)), st.just(min(9, len(one)))))
+        each += [one[:at], one[at:]]
+    joined = [b""]
+    for piece in each:
+        if draw(st.booleans()):
+            joined.append(piece)
+        else:
+            joined[-1] += piece
+    return [(piece, draw(st.booleans())) for piece in joined if piece]
 
 
 @settings(max_examples=200, deadline=None)
@@ -203,6 +212,35 @@ def test_whole_messages_are_handed_over_and_wake_nobody(most):
         reading, (heard, *_) = await heard_of(in_pieces, DirectConnection, hands_over=True)
         assert heard[:3] == ["grüß", bytes(300), ""]
         assert reading.directly == (3 if most > len(data) else 0)
+
+    asyncio.run(run())
+
+
+def test_what_looks_like_a_message_within_one_is_none():
+    async def run():
+        data = frame(BINARY, b"abc" + frame(TEXT, b"not one"), mask=bytes(4))
+        _, (heard, *_) = await heard_of([(data[:9], True), (data[9:], True)], DirectConnection, hands_over=True)
+        assert heard == [b"abc" + frame(TEXT, b"not one"), "closed"]
+
+    asyncio.run(run())
+
+
+def test_a_message_that_is_too_long_is_not_handed_over_either():
+    async def run():
+        came = [(frame(TEXT, bytes(MOST_BYTES)) + frame(TEXT, bytes(MOST_BYTES + 1)), True)]
+        reading, (heard, *_) = await heard_of(came, DirectConnection, hands_over=True)
+        assert heard == ["\0" * MOST_BYTES, "closed"]
+        assert reading.connection.protocol.close_sent.code == 1009
+
+    asyncio.run(run())
+
+
+def test_a_message_in_the_middle_of_another_is_as_wrong_as_ever():
+    async def run():
+        came = [(frame(0x01, b"begun"), True), (frame(TEXT, b"another"), True)]
+        reading, (heard, *_) = await heard_of(came, DirectConnection, hands_over=True)
+        assert heard == ["closed"]
+        assert reading.wire.written.startswith(b"\x88"), "it is closed with a reason"
 
     asyncio.run(run())
 

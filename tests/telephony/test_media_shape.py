@@ -261,6 +261,14 @@ def test_a_message_that_is_too_long_is_refused_whatever_its_shape():
     assert dialect.receive(message_of("signalwire", 2, longest + "AAAA")) == (Refused("message too long"),)
 
 
+@pytest.mark.parametrize("name", ["twilio", "telnyx"])
+def test_a_number_that_is_too_long_to_be_one_is_none_though_it_has_the_shape(name):
+    dialect = started(name)
+    dialect.receive(message_of(name, 1))
+    (event,) = dialect.receive(message_of(name, 2).replace('"40"', f'"{"4" * 16}"'))
+    assert event.timestamp_ms is None
+
+
 def test_what_another_stream_says_is_refused_though_it_has_the_shape():
     dialect = started("twilio")
     dialect.receive(message_of("twilio", 1))

@@ -64,6 +64,63 @@ def test_speech_runs_ahead_by_the_lead_and_no_further():
         assert LEAD_MS - BURST_MS <= line.audio_ms - line.now <= LEAD_MS
 
 
+def test_a_far_side_that_is_further_than_reckoned_gets_the_next_piece_at_once():
+    line = Line()
+    line.say("a1", 160)
+    line.say("a2", 5_000)
+    line.until(200)
+    line.pacer.advance(201)
+    sent_ms = line.audio_ms
+    line.pacer.advance(202)
+    assert line.audio_ms == sent_ms, "nothing is due"
+    line.say("a3", 100)
+    line.pacer.advance(203)
+    assert line.audio_ms == sent_ms, "there is no room for what has been queued"
+    slow = Line()
+    slow.say("a1", 160)
+    slow.say("a2", 5_000)
+    slow.until(0)
+    slow.until(20)
+    sent_ms = slow.audio_ms
+    slow.pacer.mark_returned("0.1", 20)
+    slow.pacer.advance(70)
+    assert slow.audio_ms >= sent_ms + BURST_MS, "160 ms are heard that by the clock were not"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["say", "say", "clear", "mark", "blocked", "held", "free", "pass", "pass", "pass"]),
+            st.integers(1, 900),
+        ),
+        max_size=25,
+    ),
+    st.sampled_from([40, 100, 400]),
+)
+def test_every_piece_goes_out_at_the_first_beat_at_which_there_is_room_for_it(happens, lead_ms):
+    """Against a pacer that is made to look at every beat, by a mark before each that may mean anything."""
+    lazy, eager = Line(lead_ms=lead_ms), Line(lead_ms=lead_ms)
+    now, takes, said = 0, True, 0
+    for what, number in happens:
+        for line in (lazy, eager):
+            if what == "say":
+                line.say(f"a{said}", number * 3)
+            elif what == "clear":
+                line.pacer.clear(now)
+            elif what == "mark" and line.marks:
+                line.pacer.mark_returned(line.marks[number % len(line.marks)], now)
+            elif what in ("held", "free"):
+                line.pacer.held = what == "held"
+        takes = what != "blocked" if what in ("blocked", "free") else takes
+        said += what == "say"
+        for _ in range(number // 20 if what == "pass" else 1):
+            now += 20
+            lazy.pacer.advance(now, may_send=takes)
+            eager.pacer.mark_returned("never sent", now)
+            eager.pacer.advance(now, may_send=takes)
+            assert (lazy.sent, lazy.told) == (eager.sent, eager.told)
+
+
 def test_speech_goes_out_in_bursts_of_several_frames():
     line = Line()
     line.say("a1", 4_000)

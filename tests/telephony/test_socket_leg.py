@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -222,6 +223,35 @@ def test_caller_audio_and_digits_reach_the_call_in_order(clock):
         await rig.hear(media(b"\x01" * 160), digit("4"), media(b"\x02" * 160))
         assert rig.call.audio == b"\x01" * 160 + b"\x02" * 160
         assert rig.call.order == ["audio", DigitsPressed("4"), "audio"]
+
+    driven(clock, scenario)
+
+
+def steps(do):
+    """Return how many functions of the package are called, properties and all: what a frame costs, on any machine."""
+    counted = 0
+
+    def count(frame, event, _):
+        nonlocal counted
+        counted += event == "call" and "voiceagent/" in frame.f_code.co_filename
+
+    sys.setprofile(count)
+    try:
+        do()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def test_a_frame_takes_few_steps_to_the_call_and_the_beat_of_a_listening_call_hardly_any(clock):
+    async def scenario(rig):
+        if not isinstance(rig.socket, HandingSocket):
+            return
+        await rig.hear(media(), media())
+        assert steps(lambda: rig.socket.come(media())) <= 10
+        clock.advance(20)
+        await rig.hear(media())
+        assert steps(lambda: clock.advance(20)) <= 9
 
     driven(clock, scenario)
 
