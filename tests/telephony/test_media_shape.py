@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.telephony.fuzz import FUZZED
 from voiceagent.telephony import telnyx, twilio
 from voiceagent.telephony.codec import Media, Refused
+from voiceagent.telephony.media_shape import MediaShape
 from voiceagent.telephony.wire_json import MAX_MESSAGE_CHARS
 
 JSON_MEDIA = [name for name in FUZZED if not name.startswith(("browser", "asterisk", "audiosocket"))]
@@ -267,6 +268,13 @@ def test_a_number_that_is_too_long_to_be_one_is_none_though_it_has_the_shape(nam
     dialect.receive(message_of(name, 1))
     (event,) = dialect.receive(message_of(name, 2).replace('"40"', f'"{"4" * 16}"'))
     assert event.timestamp_ms is None
+
+
+def test_a_shape_says_nothing_of_a_message_that_nobody_may_read():
+    shape, message = MediaShape(stream="streamSid", sequence="sequenceNumber"), message_of("twilio", 1, "A" * 64_000)
+    shape.learn(message, json.loads(message))
+    assert shape.read(message) is not None
+    assert shape.read(message_of("twilio", 1, "A" * 65_600)) is None
 
 
 def test_what_another_stream_says_is_refused_though_it_has_the_shape():
