@@ -97,7 +97,7 @@ class Pacer:
         self._credit_bytes = CATCH_UP_MS * self._bytes_per_ms
         self._credit_since_ms = 0
         self._due_ms = 0
-        """Before that nothing is sent, unless something is queued, taken back or heard of."""
+        """Until then there is no room for more at the far side, unless a clear or a mark makes some."""
         self._taking_ms: int | None = 0
         """When the socket last took what is due; None once it does not, and speech is passed over."""
         self._dry_at_ms = 0
@@ -129,7 +129,6 @@ class Pacer:
         self._ledger.begin(utterance)
         self._tail_of(utterance).waiting += audio
         self._queued_bytes += len(audio)
-        self._due_ms = 0
         return True
 
     def _tail_of(self, utterance: UtteranceId) -> _Audio:
@@ -156,14 +155,12 @@ class Pacer:
         self._ledger.begin(utterance)
         self._fill_frame()
         self._queue.append(_ClauseEnd(utterance, clause, last))
-        self._due_ms = 0
         return True
 
     def end_line(self) -> None:
         """Queue a mark after everything, to the last sample: once `busy` is False, all of it has been heard."""
         self._fill_frame()
         self._queue.append(_LineEnd())
-        self._due_ms = 0
 
     def clear(self, now_ms: int) -> None:
         """Take back all that has not been heard: the far side is told first, then the call."""
@@ -176,7 +173,7 @@ class Pacer:
     def abandon(self, now_ms: int) -> None:
         """Account for what was heard, without asking the far side for anything."""
         self._queue.clear()
-        self._queued_bytes = 0
+        self._queued_bytes = self._due_ms = 0
         for stopped in self._ledger.clear(now_ms):
             self._stopped.append(stopped.utterance)
             self._post(stopped)
@@ -212,7 +209,7 @@ class Pacer:
         """Drop what would be playing by now, had it been taken; a clause that ends meanwhile is over for the call."""
         if self._taking_ms is not None:
             self._dry_at_ms = self._taking_ms + self._ledger.backlog_ms(self._taking_ms)
-            self._taking_ms, self._due_ms = None, 0
+            self._taking_ms = None
         while self._queue and self._dry_at_ms < now_ms:
             head = self._queue[0]
             if isinstance(head, _Audio):
