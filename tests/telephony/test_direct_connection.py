@@ -12,7 +12,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
-from voiceagent.telephony.direct_connection import DirectConnection
+from voiceagent.telephony import direct_connection
+from voiceagent.telephony.direct_connection import HANDED_OVER_AT_ONCE, DirectConnection
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -45,7 +46,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.ended = False
-        self.paused = 0
+        self.paused = self.most_paused = 0
 
     def write(self, data):
         self.written += bytes(data)
@@ -64,6 +65,7 @@ class Wire(asyncio.Transport):
 
     def pause_reading(self):
         self.paused += 1
+        self.most_paused = max(self.most_paused, self.paused)
 
     def resume_reading(self):
         self.paused -= 1
@@ -75,7 +77,7 @@ class Wire(asyncio.Transport):
 class Reading:
     """A connection on a wire that the test holds, and what is read of it."""
 
-    def __init__(self, kind, hands_over):
+    def __init__(self, kind, hands_over, *, behind=b""):
         self.handler_tasks = set()
         self.heard = []
         self.directly = 0
@@ -89,7 +91,7 @@ class Reading:
             max_queue=32,
         )
         self.connection.connection_made(self.wire)
-        self.connection.data_received(UPGRADE)
+        self.connection.data_received(UPGRADE + behind)
 
     def is_serving(self):
         return True
@@ -170,7 +172,10 @@ wrong = st.sampled_from(
     ]
 )
 # Whose second half, come by itself, looks like a message.
-deceptive = st.sampled_from([frame(BINARY, b"abc" + frame(TEXT, b"not one"), mask=bytes(4))])
+deceptive = st.sampled_from(
+    [frame(BINARY, within + frame(TEXT, b"not one"), mask=bytes(4)) for within in (b"", b"abc")]
+    + [frame(TEXT, b"abcd", mask=b"\x81\x82\xfe\x7f")]
+)
 frames = st.one_of(readable, readable, readable, whole, fragments, control, closing, wrong, deceptive)
 
 
@@ -182,7 +187,7 @@ def pieces(draw):
     """
     each = []
     for one in draw(st.lists(frames, max_size=12)):
-        at = draw(st.one_of(st.just(0), st.just(0), st.integers(0, len(one)), st.just(min(9, len(one)))))
+        at = draw(st.one_of(st.just(0), st.just(0), st.integers(0, len(one)), st.sampled_from([2, 4, 6, 8])))
         each += [one[:at], one[at:]]
     joined = [b""]
     for piece in each:
@@ -211,18 +216,82 @@ def test_whole_messages_are_handed_over_and_wake_nobody(most):
         in_pieces = [(data[at : at + most], True) for at in range(0, len(data), most)]
         reading, (heard, *_) = await heard_of(in_pieces, DirectConnection, hands_over=True)
         assert heard[:3] == ["grüß", bytes(300), ""]
-        assert reading.directly == (3 if most > len(data) else 0)
+        assert reading.directly == 3
 
     asyncio.run(run())
 
 
-def test_what_looks_like_a_message_within_one_is_none():
+TREACHEROUS = [
+    frame(TEXT, b"abcd", mask=b"\x81\x82\xfe\x7f"),  # the mask begins like a message
+    frame(BINARY, frame(TEXT, b"not one"), mask=bytes(4)),
+    frame(BINARY, b"abc" + frame(TEXT, b"not one"), mask=bytes(4)),
+    frame(BINARY, frame(TEXT, b"not one") * 20, mask=bytes(4)),
+    frame(PING, frame(TEXT, b"not one"), mask=bytes(4)),
+    frame(0x02, frame(TEXT, b"not one"), mask=bytes(4)) + frame(CONT, frame(TEXT, b"nor this"), mask=bytes(4)),
+    bytes([BINARY, 0xFF]) + struct.pack("!Q", 13) + bytes(4) + frame(TEXT, b"not one"),
+]
+
+
+@pytest.mark.parametrize("one", TREACHEROUS)
+def test_wherever_a_frame_is_cut_in_two_nothing_within_it_is_taken_for_a_message(one):
     async def run():
-        data = frame(BINARY, b"abc" + frame(TEXT, b"not one"), mask=bytes(4))
-        _, (heard, *_) = await heard_of([(data[:9], True), (data[9:], True)], DirectConnection, hands_over=True)
-        assert heard == [b"abc" + frame(TEXT, b"not one"), "closed"]
+        whole = await heard_of([(one + frame(TEXT, b"after"), True)], ServerConnection, hands_over=False)
+        for at in range(1, len(one)):
+            came = [(one[:at], True), (one[at:] + frame(TEXT, b"after"), True)]
+            _, heard = await heard_of(came, DirectConnection, hands_over=True)
+            assert heard == whole[1], f"cut at {at}"
 
     asyncio.run(run())
+
+
+def test_of_one_read_only_so_many_messages_are_handed_over():
+    async def run():
+        many = b"".join(frame(TEXT, b"%d" % number) for number in range(2 * HANDED_OVER_AT_ONCE))
+        reading, (heard, *_) = await heard_of([(many, True)], DirectConnection, hands_over=True)
+        assert heard == [*map(str, range(2 * HANDED_OVER_AT_ONCE)), "closed"]
+        assert reading.directly == HANDED_OVER_AT_ONCE
+        assert reading.wire.most_paused == 1, "the rest is read no faster than it is taken"
+
+    asyncio.run(run())
+
+
+def test_where_something_came_right_behind_the_request_the_library_reads_by_itself():
+    async def run():
+        one = frame(TEXT, b"abcd", mask=b"\x81\x82\xfe\x7f")
+        reading = Reading(DirectConnection, hands_over=True, behind=one[:2])
+        await settle()
+        reading.connection.data_received(one[2:] + frame(TEXT, b"after"))
+        await settle()
+        assert reading.heard == ["abcd", "after"]
+        assert reading.directly == 0
+        await reading.ended()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("lacking", ["recv_messages.frames", "protocol.max_message_size"])
+def test_a_library_that_has_changed_serves_by_itself_and_it_is_told_once(lacking, caplog):
+    async def run():
+        for _ in range(2):
+            reading = Reading(DirectConnection, hands_over=True)
+            await settle()
+            holder, attribute = lacking.split(".")
+            owner = getattr(reading.connection, holder)
+            kept = getattr(owner, attribute)
+            delattr(owner, attribute)
+            reading.connection._see_where_it_begins(b"")
+            setattr(owner, attribute, kept)
+            reading.connection.data_received(frame(TEXT, b"all the same"))
+            await settle()
+            assert reading.heard == ["all the same"]
+            assert reading.directly == 0
+            await reading.ended()
+
+    direct_connection._tell_unfamiliar.cache_clear()
+    asyncio.run(run())
+    assert [record.message for record in caplog.records] == [
+        "this version of websockets is not known here: messages take the library's longer way"
+    ]
 
 
 def test_a_message_that_is_too_long_is_not_handed_over_either():

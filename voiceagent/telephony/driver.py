@@ -172,27 +172,28 @@ class SocketLeg:
         return self._state.end or (NORMAL, "")
 
     async def _read(self) -> None:
-        direct = self._socket if isinstance(self._socket, HandsOver) else None
-        if direct is not None:
-            direct.hand_to(self._take_over)
+        self._hand_to(self._take_over)
         try:
             async for message in self._socket:
                 self._receive(message)
                 if self._state.end is not None:
                     break
         finally:
-            if direct is not None:
-                direct.hand_to(None)
+            self._hand_to(None)
+
+    def _hand_to(self, receive: Callable[[str | bytes], None] | None) -> None:
+        if isinstance(self._socket, HandsOver):
+            self._socket.hand_to(receive)
 
     def _take_over(self, message: str | bytes) -> None:
         """Read a message where it came in; what goes wrong is raised where the others are read."""
+        if self._state.end is None and self._failure is None:
+            try:
+                self._receive(message)
+            except Exception as exc:  # noqa: BLE001 - it is raised again
+                self._failure = exc
         if self._state.end is not None or self._failure is not None:
-            return  # it is being closed
-        try:
-            self._receive(message)
-        except Exception as exc:  # noqa: BLE001 - it is raised again
-            self._failure = exc
-        if self._state.end is not None or self._failure is not None:
+            self._hand_to(None)  # what still comes is for nobody
             self._stop_reading()
 
     def end(self, reason: str) -> None:
