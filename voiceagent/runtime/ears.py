@@ -57,6 +57,7 @@ class Ears:
         """From when to when of audio time the voice was on, of the last utterances."""
         self._on_since_ms = 0
         self._off_since_ms = 0
+        self._closed = False
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
@@ -110,8 +111,10 @@ class Ears:
         return self._cut.pop(utterance, b"")
 
     def close(self) -> None:
-        """The call is over: nothing more is heard."""
-        self._vad.close()
+        """The call is over: nothing more is heard. Closing again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._vad.close()
 
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1
