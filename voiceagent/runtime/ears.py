@@ -128,7 +128,7 @@ class Ears:
         self._level_wanted = False
         if self._current is None:
             return
-        voice = bytes(self._kept[self._place(max(self._on_since_ms, self._kept_from_ms)) : self._place(until_ms)])
+        voice = bytes(self._kept[self._place(self._on_since_ms) : self._place(until_ms)])
         if voice and (below_db := self._first_voice.below_db(voice)) is not None:
             self._post(ev.VoiceFoundFaint(self._current[0], below_db))
 
@@ -152,7 +152,8 @@ class Ears:
             del self._cut[next(iter(self._cut))]
 
     def _place(self, audio_ms: int) -> int:
-        return (audio_ms - self._kept_from_ms) * self._format.bytes_per_ms
+        # A voice that was held back is told of seconds later: its beginning may be forgotten by then.
+        return max(0, audio_ms - self._kept_from_ms) * self._format.bytes_per_ms
 
     def _forget(self) -> None:
         keep_from_ms = self._heard_ms - _PRE_ROLL_MS * 2
