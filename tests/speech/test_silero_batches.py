@@ -227,6 +227,22 @@ def test_audio_that_comes_in_lumps_is_not_kept_waiting_and_takes_the_others_alon
     run_virtual(called())
 
 
+def test_audio_that_comes_all_at_once_for_everybody_is_judged_together_in_the_same_round(watched, utterance):
+    voice = utterance("16")[200 * PER_MS :]
+
+    async def called() -> None:
+        calls = [Heard(watched) for _ in range(50)]
+        for call in calls:
+            for at in range(0, 100 * PER_MS, FRAME):
+                call.feed(voice[at : at + FRAME])
+        assert watched.batches == []
+        await asyncio.sleep(0)
+        assert watched.batches == [50, 50, 50]
+        assert not any(call.handle.waits for call in calls)
+
+    run_virtual(called())
+
+
 def test_what_waits_is_audible_already(silero):
     async def called() -> None:
         calls = [Heard(silero) for _ in range(10)]
@@ -336,6 +352,28 @@ def test_a_call_that_cannot_be_told_takes_no_other_with_it(silero, utterance):
         assert [call.changes for call in calls] == [alone(silero, voice)] * 6
 
     run_virtual(called())
+
+
+def test_calls_that_nobody_closed_before_their_loop_ended_hold_up_nobody_on_the_next(watched, utterance):
+    voice = utterance("16")[200 * PER_MS :]
+
+    async def broken_off() -> list[Heard]:
+        calls = [Heard(watched) for _ in range(10)]
+        for call in calls:
+            call.feed(voice[:WINDOW])
+        return calls
+
+    async def called() -> None:
+        call = Heard(watched)
+        call.feed(voice[:WINDOW])
+        await asyncio.sleep(0.0101)
+        assert not call.handle.waits
+        assert watched.batches == [1]
+
+    left = run_virtual(broken_off())
+    assert watched.batches == []
+    run_virtual(called())
+    assert all(call.handle.waits for call in left)
 
 
 # --- what the network is not asked -----------------------------------------------------------------------------------

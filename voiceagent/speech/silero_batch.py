@@ -26,6 +26,11 @@ _FEW_CALLS = 4
 """They have one window in 10 ms, or none: nothing would be gained by waiting for the others'."""
 _GATHERED_S = 0.01
 """In this time 8 windows of 25 calls become whole and 31 of 100: a third and a quarter of the price of one alone."""
+_BEHIND = 3
+"""Windows of one call: its audio comes in lumps, or the loop was held up and brings others' at once as well. With 10 ms
+more a voice might not be told within 200 ms of its beginning."""
+_FAR_BEHIND = 6
+"""Windows of one call: they are nearly 200 ms already."""
 
 
 class Judged(Protocol):
@@ -76,7 +81,11 @@ class SileroBatch:
         self._live = 0
         """Calls that want to be told later."""
         self._waiting: dict[Judged, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """On which those wait, and are told."""
         self._wake: asyncio.Handle | None = None
+        self._gathering = False
+        """It comes in some milliseconds, not at the end of this round."""
 
     def join(self, *, live: bool) -> int:
         """Return the slot of another call; a live one can wait for others."""
@@ -105,25 +114,39 @@ class SileroBatch:
         if not self._waiting:
             self._stay()
 
-    def judge_soon(self, call: Judged) -> None:
-        """Have this call's windows judged with those of others: in this round of the event loop, or 10 ms from now."""
+    def judge_soon(self, call: Judged, *, windows: int) -> None:
+        """Have this call's windows, of which so many wait, judged with those of others.
+
+        10 ms from now; where calls are few or this one is behind, behind whatever else is ready in this round of the
+        event loop, whose windows are taken along; where it is far behind, now.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # Whatever was to happen on the one before may never: it can have ended with calls that nobody has closed.
+            self._stay()
+            self._waiting.clear()
+            self._loop = loop
         self._waiting[call] = None
+        if windows >= _FAR_BEHIND:
+            self.judge_waiting()
+            return
+        gather = windows < _BEHIND and self._live > _FEW_CALLS
+        if self._gathering and not gather:
+            self._stay()
         if self._wake is None:
-            loop = asyncio.get_running_loop()
-            # Where calls are few it comes behind whatever else is ready in this round, and takes its windows along.
-            many = self._live > _FEW_CALLS
+            self._gathering = gather
             self._wake = (
-                loop.call_later(_GATHERED_S, self.judge_waiting) if many else loop.call_soon(self.judge_waiting)
+                loop.call_later(_GATHERED_S, self.judge_waiting) if gather else loop.call_soon(self.judge_waiting)
             )
 
     def judge_waiting(self) -> None:
         """Judge all windows that wait, those of one call in their order."""
         self._stay()
-        while self._waiting:
-            calls, self._waiting = [call for call in self._waiting if call.waits], {}
-            if calls:
-                self.judge(calls)
-            self._waiting = {call: None for call in calls if call.waits}
+        while calls := [call for call in self._waiting if call.waits]:
+            self._waiting.clear()
+            self.judge(calls)
+            self._waiting.update(dict.fromkeys(calls))
+        self._waiting.clear()
 
     def judge(self, calls: Sequence[Judged]) -> None:
         """Judge the oldest window of each of these. Raises nothing: a call is told of what fails for it."""
@@ -149,7 +172,7 @@ class SileroBatch:
     def _stay(self) -> None:
         if self._wake is not None:
             self._wake.cancel()
-            self._wake = None
+            self._wake, self._gathering = None, False
 
     def _ask(self, calls: Sequence[Judged], windows: Samples) -> None:
         """Have the network hear a window of each of these calls; one for which it fails takes no other with it."""

@@ -34,8 +34,6 @@ _LOUDEST_DECAY = 0.97
 _VOICE_ABOVE_DB, _SILENCE_ABOVE_DB = 10.0, 6.0
 """Against the background. A network that was trained to hear voices hears those behind the caller too, a television or
 a canteen 15 dB below them, and the caller's turn would never be over."""
-_MOST_WAITING = 2
-"""Windows of one call. Who sends audio in lumps is told of a voice in it within 200 ms like everybody else."""
 
 
 class SileroCall:
@@ -128,9 +126,7 @@ class SileroCall:
             while self.waits:
                 self._batch.judge((self,))
             return
-        self._batch.judge_soon(self)
-        if len(self._windows) > _MOST_WAITING:
-            self._batch.judge_waiting()
+        self._batch.judge_soon(self, windows=len(self._windows))
 
     # --- for the batch ---
 
