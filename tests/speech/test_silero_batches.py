@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn
-from voiceagent.testing.virtual_loop import run_virtual
+from voiceagent.testing.virtual_loop import VirtualLoop, run_virtual
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'local'")
 
@@ -352,6 +352,69 @@ def test_a_call_that_cannot_be_told_takes_no_other_with_it(silero, utterance):
         assert [call.changes for call in calls] == [alone(silero, voice)] * 6
 
     run_virtual(called())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(lambda voices, states: (voices[:-1], states), id="a voice too few"),
+        pytest.param(lambda voices, states: (voices, states[:, :-1]), id="a state too few"),
+    ],
+)
+def test_calls_for_which_the_network_has_no_answer_are_told_so(broken: Callable[..., Any], utterance):
+    class Broken(SileroVad):
+        def probabilities(self, windows: Any, state: Any, *, rate_hz: int) -> Any:
+            return broken(*super().probabilities(windows, state, rate_hz=rate_hz))
+
+    engine = Broken()
+    voice = utterance("16")
+
+    async def called() -> None:
+        calls = [Heard(engine) for _ in range(6)]
+        for call in calls:
+            call.feed(voice[:WINDOW])
+        await asyncio.sleep(0.01)
+        for call in calls:
+            with pytest.raises(ValueError, match=r"shape|zip"):
+                call.feed(SILENCE)
+
+    run_virtual(called())
+
+
+def test_calls_whose_audio_cannot_be_decoded_are_told_so(silero, utterance, monkeypatch: pytest.MonkeyPatch):
+    voice = utterance("16")
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    async def called() -> None:
+        calls = [Heard(silero) for _ in range(6)]
+        for call in calls:
+            call.feed(voice[:WINDOW])
+        with monkeypatch.context() as patched:
+            patched.setattr(SileroBatch, "samples", no_memory)
+            await asyncio.sleep(0.01)
+        for call in calls:
+            with pytest.raises(MemoryError):
+                call.feed(SILENCE)
+            call.handle.close()
+
+    run_virtual(called())
+
+
+def test_a_call_that_was_fed_where_nothing_can_come_later_is_told_later_all_the_same(watched, utterance):
+    voice, told = utterance("16"), list[Change]()
+    handle, *_ = [watched.open(MULAW_8K, later=told.append) for _ in range(10)]
+    loop = VirtualLoop()
+    for at in range(0, len(voice), FRAME):
+        loop.call_soon(handle.feed, voice[at : at + FRAME])
+        loop.pass_time(until_ms=loop.now_ms + 5)
+        if handle.waits:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                handle.feed(b"")
+        loop.pass_time(until_ms=loop.now_ms + 15)
+    loop.close()
+    assert told == alone(watched, voice)
 
 
 def test_calls_that_nobody_closed_before_their_loop_ended_hold_up_nobody_on_the_next(watched, utterance):

@@ -55,11 +55,11 @@ class Judged(Protocol):
         ...
 
     def judged(self, voice: float | None) -> None:
-        """Take the probability of voice in it; None where the network was not to hear it."""
+        """Take the probability of voice in it; None where the network was not to hear it. Raises nothing."""
         ...
 
     def failed(self, problem: Exception) -> None:
-        """Nothing is known of its window."""
+        """Nothing is known of its window. Raises nothing."""
         ...
 
 
@@ -67,7 +67,7 @@ class SileroBatch:
     """The calls of one audio format, and what the network remembers of each."""
 
     def __init__(self, network: Callable[[Samples, Samples], tuple[Samples, Samples]], audio: AudioFormat) -> None:
-        """`network` is `SileroVad.probabilities` at this format's rate."""
+        """`network` is `SileroVad.probabilities` at this format's rate. Raises MissingExtra."""
         import numpy as np
 
         rate_hz = NETWORK_HZ[audio.rate_hz]
@@ -75,6 +75,7 @@ class SileroBatch:
         self._audio = audio
         self._window = rate_hz * WINDOW_MS // 1000
         self._context = rate_hz * _CONTEXT_MS // 1000
+        self._narrow = None if audio.rate_hz == rate_hz else library("soxr").resample
         self._contexts: Samples = np.zeros((1, self._context), np.float32)
         self._states: Samples = np.zeros((2, 1, _STATE_UNITS), np.float32)
         self._free = [0]
@@ -150,20 +151,19 @@ class SileroBatch:
 
     def judge(self, calls: Sequence[Judged]) -> None:
         """Judge the oldest window of each of these. Raises nothing: a call is told of what fails for it."""
-        import numpy as np
-
-        windows = self._narrowed(self.samples(b"".join([call.next_window() for call in calls])))
-        loudness = np.abs(windows).max(axis=1).tolist()
-        power = (np.einsum("ij,ij->i", windows, windows) / self._window).tolist()
-        asked: list[int] = []
-        for number, call in enumerate(calls):
-            if call.weighed(loudness[number], power[number]):
-                asked.append(number)
+        answers: Sequence[float | Exception | None]
+        try:
+            windows = self._narrowed(self.samples(b"".join([call.next_window() for call in calls])))
+            answers = self._heard(calls, windows)
+            self._contexts[[call.slot for call in calls]] = windows[:, -self._context :]
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: windows are gone, and their calls wait for an answer
+            answers = [exc] * len(calls)
+        # Only now: being told, a call may close another, whose slot is then somebody else's.
+        for call, answer in zip(calls, answers, strict=True):
+            if isinstance(answer, Exception):
+                call.failed(answer)
             else:
-                call.judged(None)
-        if asked:
-            self._ask([calls[number] for number in asked], windows[asked])
-        self._contexts[[call.slot for call in calls]] = windows[:, -self._context :]
+                call.judged(answer)
 
     def samples(self, audio: bytes) -> Samples:
         """Return the samples in some of a call's audio."""
@@ -174,32 +174,42 @@ class SileroBatch:
             self._wake.cancel()
             self._wake, self._gathering = None, False
 
-    def _ask(self, calls: Sequence[Judged], windows: Samples) -> None:
-        """Have the network hear a window of each of these calls; one for which it fails takes no other with it."""
+    def _heard(self, calls: Sequence[Judged], windows: Samples) -> Sequence[float | Exception | None]:
+        """Return the probability of voice in a window of each of these calls, None where the network is not asked."""
         import numpy as np
 
-        slots = [call.slot for call in calls]
+        loudness = np.abs(windows).max(axis=1).tolist()
+        power = (np.einsum("ij,ij->i", windows, windows) / self._window).tolist()
+        asked = [number for number, call in enumerate(calls) if call.weighed(loudness[number], power[number])]
+        answers: list[float | Exception | None] = [None] * len(calls)
+        if asked:
+            told = self._ask([calls[number].slot for number in asked], windows[asked])
+            for number, answer in zip(asked, told, strict=True):
+                answers[number] = answer
+        return answers
+
+    def _ask(self, slots: Sequence[int], windows: Samples) -> Sequence[float | Exception]:
+        """Have the network hear a window in each of these slots; one for which it fails takes no other with it."""
+        import numpy as np
+
         try:
             voices, states = self._network(
                 np.concatenate((self._contexts[slots], windows), axis=1), self._states[:, slots]
             )
+            answers: Sequence[float] = voices.tolist()
+            self._states[:, slots] = states
         except Exception as exc:  # noqa: BLE001 - adapter boundary: the network's runtime may raise anything
-            if len(calls) == 1:
-                calls[0].failed(exc)
-                return
-            for number, call in enumerate(calls):
-                self._ask([call], windows[number : number + 1])
-            return
-        self._states[:, slots] = states
-        for call, voice in zip(calls, voices.tolist(), strict=True):
-            call.judged(voice)
+            if len(slots) == 1:
+                return [exc]
+            return [self._ask([slot], windows[number : number + 1])[0] for number, slot in enumerate(slots)]
+        return answers
 
     def _narrowed(self, samples: Samples) -> Samples:
         """Return windows as the network wants them, one a row."""
-        if self._audio.rate_hz in NETWORK_HZ.values():
+        if self._narrow is None:
             return samples.reshape(-1, self._window)
         # The shortest filter: windows are narrowed apart, and a longer one would ring at the seams. To it they are
         # channels of one sound.
         channels = samples.reshape(-1, self._audio.rate_hz * WINDOW_MS // 1000).T
-        narrow = library("soxr").resample(channels, self._audio.rate_hz, self._window * 1000 // WINDOW_MS, quality="LQ")
+        narrow = self._narrow(channels, self._audio.rate_hz, self._window * 1000 // WINDOW_MS, quality="LQ")
         return cast("Samples", narrow.T)

@@ -87,8 +87,10 @@ class SileroCall:
                 self._windows.append(window)
         if self.waits:
             self._feeding = True
-            self._have_judged()
-            self._feeding = False
+            try:
+                self._have_judged()
+            finally:
+                self._feeding = False
         if self._failure is not None:
             raise self._failure
         decided, self._decided = self._decided, []
