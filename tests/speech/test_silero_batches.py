@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -437,6 +438,50 @@ def test_calls_that_nobody_closed_before_their_loop_ended_hold_up_nobody_on_the_
     assert watched.batches == []
     run_virtual(called())
     assert all(call.handle.waits for call in left)
+
+
+_whose: ContextVar[str] = ContextVar("whose")
+
+
+def test_every_call_is_told_in_the_context_in_which_it_was_opened(watched, utterance):
+    voice, told = utterance("16"), list[tuple[str, str]]()
+
+    def opened(name: str) -> SileroCall:
+        _whose.set(name)
+        return watched.open(MULAW_8K, later=lambda _: told.append((name, _whose.get())))
+
+    async def called() -> None:
+        _whose.set("whoever brings the audio")
+        handles = [copy_context().run(opened, name) for name in ("a", "b", "c")]
+        for at in range(0, len(voice), FRAME):
+            for handle in handles:
+                assert handle.feed(voice[at : at + FRAME]) == []
+            await asyncio.sleep(0)
+        for handle in handles:
+            handle.close()
+
+    run_virtual(called())
+    assert set(told) == {("a", "a"), ("b", "b"), ("c", "c")}
+
+
+def test_a_call_that_is_closed_by_one_told_before_it_is_told_nothing(watched, utterance):
+    voice, told = utterance("16"), list[str]()
+
+    async def called() -> None:
+        def hang_up_on_the_other(_: Change) -> None:
+            told.append("one")
+            other.close()
+
+        one = watched.open(MULAW_8K, later=hang_up_on_the_other)
+        other = watched.open(MULAW_8K, later=lambda _: told.append("other"))
+        for at in range(0, len(voice), FRAME):
+            one.feed(voice[at : at + FRAME])
+            other.feed(voice[at : at + FRAME])
+            await asyncio.sleep(0)
+        one.close()
+
+    run_virtual(called())
+    assert set(told) == {"one"}
 
 
 # --- what the network is not asked -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from voiceagent.audio import ALAW_SILENCE, MULAW_SILENCE
@@ -50,6 +51,8 @@ class SileroCall:
         self._batch = batch
         self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=pause_ms)
         self._later = later
+        self._context = copy_context()
+        """Of the call: it is told in the round of another, whose name is not to stand in what it logs."""
         self._decided: list[SpeechOn | SpeechOff] = []
         """And returned by `feed`."""
         self._failure: Exception | None = None
@@ -159,6 +162,8 @@ class SileroCall:
 
     def judged(self, voice: float | None) -> None:
         """Take the probability of voice in the window, and tell what it decides."""
+        if self._closed:
+            return  # by another call that was told before it
         begin_ms, self._now_ms = self._now_ms, self._now_ms + WINDOW_MS
         if voice is not None and self._silent and self._quiet_windows == _SETTLING_WINDOWS:
             # Back to how every call begins. Noise may go on where it was left off, but silence says nothing about the
@@ -182,7 +187,8 @@ class SileroCall:
             self._decided.append(change)
             return
         try:
-            self._later(change)
+            # A copy is cheap, and what is told may lead back here: no context is entered twice.
+            self._context.copy().run(self._later, change)
         except Exception as exc:  # noqa: BLE001 - other calls are judged behind this one
             self._failure = exc
 
