@@ -31,6 +31,8 @@ _BEHIND = 3
 more a voice might not be told within 200 ms of its beginning."""
 _FAR_BEHIND = 6
 """Windows of one call: they are nearly 200 ms already."""
+_WARM_CALLS = (1, 8, 32)
+"""Batches of few calls, of some and of as many as there commonly are."""
 
 
 class Judged(Protocol):
@@ -87,6 +89,16 @@ class SileroBatch:
         self._wake: asyncio.Handle | None = None
         self._gathering = False
         """It comes in some milliseconds, not at the end of this round."""
+
+    def warm_up(self) -> None:
+        """Have the network hear silence, of one call and of many: the first time takes longer. Blocks."""
+        import numpy as np
+
+        for calls in _WARM_CALLS:
+            self._network(
+                np.zeros((calls, self._context + self._window), np.float32),
+                np.zeros((2, calls, _STATE_UNITS), np.float32),
+            )
 
     def join(self, *, live: bool) -> int:
         """Return the slot of another call; a live one can wait for others."""
