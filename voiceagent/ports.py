@@ -151,7 +151,8 @@ class VadEngine(Protocol):
 
         What an engine has not decided when `feed` returns it tells `later`, on the event loop, in the order of the
         audio and 10 ms afterwards: so it can judge many calls together. Without `later`, `feed` returns everything.
-        What is decided, and of which moment of the audio, depends on neither.
+        What is decided, and of which moment of the audio, does not depend on when it is judged. It may depend on who is
+        judged beside it in as much as sums are rounded otherwise: where a moment lies at the very threshold.
         """
         ...
 

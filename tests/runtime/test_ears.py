@@ -197,3 +197,9 @@ def test_a_faint_voice_is_told_of_once_before_anything_is_decided_about_it() -> 
 def test_a_faint_word_is_told_of_before_its_end() -> None:
     told = [event for _, event in _told_of(FAINT * 8 * 4_000, {1_100: SpeechOn(1_000), 1_320: SpeechOff(1_150)})]
     assert [type(event) for event in told] == [CallerStartedSpeaking, VoiceFoundFaint, CallerPaused]
+
+
+def test_a_voice_that_was_held_back_is_not_called_faint_for_what_came_after_its_beginning() -> None:
+    beginning = b"\x90" * 8 * 2_060
+    told = [event for _, event in _told_of(beginning + FAINT * 8 * 3_000, {4_660: SpeechOn(1_660)})]
+    assert [type(event) for event in told] == [CallerStartedSpeaking], "so much is kept no more"

@@ -208,17 +208,30 @@ def test_a_call_without_a_voice_is_ended_and_says_why_in_its_record(exchange: An
     assert line.ended == "speech failed"
 
 
-def test_an_engine_that_cannot_be_opened_ends_the_call(exchange: Any) -> None:
-    class Closed:
-        def open(self, audio: Any, **_: Any) -> Any:
-            raise RuntimeError("closed")
+class Unopenable:
+    """An engine that has no handle for anybody."""
 
+    def open(self, audio: Any, **_: Any) -> Any:
+        raise RuntimeError("closed")
+
+
+def test_an_engine_that_cannot_be_opened_ends_the_call(exchange: Any) -> None:
     async def scenario(line: Any) -> None:
         await line.over()
 
-    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Yes?")), engines={"recognizer": Closed()})
+    (line,) = exchange.serve(scenario, desk(), lines=lines(say("Yes?")), engines={"recognizer": Unopenable()})
     assert line.ended == "internal error"
     assert line.leg.hang_ups == ["at once"]
+
+
+@pytest.mark.parametrize("engine", ["recognizer", "synthesizer"])
+def test_a_voice_detector_forgets_a_call_that_another_engine_refuses(exchange: Any, engine: str) -> None:
+    async def scenario(line: Any) -> None:
+        await line.over()
+
+    vad = LateVad()
+    exchange.serve(scenario, desk(), lines=lines(say("Yes?")), engines={"vad": vad, engine: Unopenable()})
+    assert vad.closed == 1
 
 
 def test_e9_a_clause_without_an_end_is_cut_between_words(exchange: Any) -> None:

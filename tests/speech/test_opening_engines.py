@@ -6,7 +6,7 @@ import asyncio
 import struct
 import subprocess
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -100,6 +100,23 @@ def test_the_null_engines_may_listen_as_the_local_ones_do_and_do_not_take_a_hum_
     hum = asyncio.run(engines.synthesizer.render("Hello there.", MULAW_8K, voice=None))
     assert engines.vad.open(MULAW_8K).feed(b"\xff" * 8000 + hum + b"\xff" * 8000) == []
     engines.close()
+
+
+@pytest.mark.engines
+def test_the_network_has_judged_few_windows_and_many_before_anybody_calls(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("onnxruntime", reason="needs the extra 'local'")
+    from voiceagent.speech.silero import SileroVad
+
+    judged: list[tuple[int, int]] = []
+
+    class Watched(SileroVad):
+        def probabilities(self, windows: Any, state: Any, *, rate_hz: int) -> Any:
+            judged.append((rate_hz, len(windows)))
+            return super().probabilities(windows, state, rate_hz=rate_hz)
+
+    monkeypatch.setattr("voiceagent.speech.silero.SileroVad", Watched)
+    open_engines("null", vad="silero").close()
+    assert judged == [(rate_hz, calls) for rate_hz in (8000, 16000) for calls in (1, 8, 32)]
 
 
 @pytest.mark.parametrize("encoding", ["mulaw", "alaw"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn
-from voiceagent.testing.virtual_loop import run_virtual
+from voiceagent.testing.virtual_loop import VirtualLoop, run_virtual
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'local'")
 
@@ -227,6 +228,22 @@ def test_audio_that_comes_in_lumps_is_not_kept_waiting_and_takes_the_others_alon
     run_virtual(called())
 
 
+def test_audio_that_comes_all_at_once_for_everybody_is_judged_together_in_the_same_round(watched, utterance):
+    voice = utterance("16")[200 * PER_MS :]
+
+    async def called() -> None:
+        calls = [Heard(watched) for _ in range(50)]
+        for call in calls:
+            for at in range(0, 100 * PER_MS, FRAME):
+                call.feed(voice[at : at + FRAME])
+        assert watched.batches == []
+        await asyncio.sleep(0)
+        assert watched.batches == [50, 50, 50]
+        assert not any(call.handle.waits for call in calls)
+
+    run_virtual(called())
+
+
 def test_what_waits_is_audible_already(silero):
     async def called() -> None:
         calls = [Heard(silero) for _ in range(10)]
@@ -336,6 +353,135 @@ def test_a_call_that_cannot_be_told_takes_no_other_with_it(silero, utterance):
         assert [call.changes for call in calls] == [alone(silero, voice)] * 6
 
     run_virtual(called())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(lambda voices, states: (voices[:-1], states), id="a voice too few"),
+        pytest.param(lambda voices, states: (voices, states[:, :-1]), id="a state too few"),
+    ],
+)
+def test_calls_for_which_the_network_has_no_answer_are_told_so(broken: Callable[..., Any], utterance):
+    class Broken(SileroVad):
+        def probabilities(self, windows: Any, state: Any, *, rate_hz: int) -> Any:
+            return broken(*super().probabilities(windows, state, rate_hz=rate_hz))
+
+    engine = Broken()
+    voice = utterance("16")
+
+    async def called() -> None:
+        calls = [Heard(engine) for _ in range(6)]
+        for call in calls:
+            call.feed(voice[:WINDOW])
+        await asyncio.sleep(0.01)
+        for call in calls:
+            with pytest.raises(ValueError, match=r"shape|zip"):
+                call.feed(SILENCE)
+
+    run_virtual(called())
+
+
+def test_calls_whose_audio_cannot_be_decoded_are_told_so(silero, utterance, monkeypatch: pytest.MonkeyPatch):
+    voice = utterance("16")
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    async def called() -> None:
+        calls = [Heard(silero) for _ in range(6)]
+        for call in calls:
+            call.feed(voice[:WINDOW])
+        with monkeypatch.context() as patched:
+            patched.setattr(SileroBatch, "samples", no_memory)
+            await asyncio.sleep(0.01)
+        for call in calls:
+            with pytest.raises(MemoryError):
+                call.feed(SILENCE)
+            call.handle.close()
+
+    run_virtual(called())
+
+
+def test_a_call_that_was_fed_where_nothing_can_come_later_is_told_later_all_the_same(watched, utterance):
+    voice, told = utterance("16"), list[Change]()
+    handle, *_ = [watched.open(MULAW_8K, later=told.append) for _ in range(10)]
+    loop = VirtualLoop()
+    for at in range(0, len(voice), FRAME):
+        loop.call_soon(handle.feed, voice[at : at + FRAME])
+        loop.pass_time(until_ms=loop.now_ms + 5)
+        if handle.waits:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                handle.feed(b"")
+        loop.pass_time(until_ms=loop.now_ms + 15)
+    loop.close()
+    assert told == alone(watched, voice)
+
+
+def test_calls_that_nobody_closed_before_their_loop_ended_hold_up_nobody_on_the_next(watched, utterance):
+    voice = utterance("16")[200 * PER_MS :]
+
+    async def broken_off() -> list[Heard]:
+        calls = [Heard(watched) for _ in range(10)]
+        for call in calls:
+            call.feed(voice[:WINDOW])
+        return calls
+
+    async def called() -> None:
+        call = Heard(watched)
+        call.feed(voice[:WINDOW])
+        await asyncio.sleep(0.0101)
+        assert not call.handle.waits
+        assert watched.batches == [1]
+
+    left = run_virtual(broken_off())
+    assert watched.batches == []
+    run_virtual(called())
+    assert all(call.handle.waits for call in left)
+
+
+_whose: ContextVar[str] = ContextVar("whose")
+
+
+def test_every_call_is_told_in_the_context_in_which_it_was_opened(watched, utterance):
+    voice, told = utterance("16"), list[tuple[str, str]]()
+
+    def opened(name: str) -> SileroCall:
+        _whose.set(name)
+        return watched.open(MULAW_8K, later=lambda _: told.append((name, _whose.get())))
+
+    async def called() -> None:
+        _whose.set("whoever brings the audio")
+        handles = [copy_context().run(opened, name) for name in ("a", "b", "c")]
+        for at in range(0, len(voice), FRAME):
+            for handle in handles:
+                assert handle.feed(voice[at : at + FRAME]) == []
+            await asyncio.sleep(0)
+        for handle in handles:
+            handle.close()
+
+    run_virtual(called())
+    assert set(told) == {("a", "a"), ("b", "b"), ("c", "c")}
+
+
+def test_a_call_that_is_closed_by_one_told_before_it_is_told_nothing(watched, utterance):
+    voice, told = utterance("16"), list[str]()
+
+    async def called() -> None:
+        def hang_up_on_the_other(_: Change) -> None:
+            told.append("one")
+            other.close()
+
+        one = watched.open(MULAW_8K, later=hang_up_on_the_other)
+        other = watched.open(MULAW_8K, later=lambda _: told.append("other"))
+        for at in range(0, len(voice), FRAME):
+            one.feed(voice[at : at + FRAME])
+            other.feed(voice[at : at + FRAME])
+            await asyncio.sleep(0)
+        one.close()
+
+    run_virtual(called())
+    assert set(told) == {"one"}
 
 
 # --- what the network is not asked -----------------------------------------------------------------------------------

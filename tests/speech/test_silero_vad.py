@@ -6,13 +6,14 @@ import math
 import random
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from voiceagent.audio import pcm16_to_mulaw
-from voiceagent.errors import OperatorError, WeightsError
+from voiceagent.errors import MissingExtra, OperatorError, WeightsError
 from voiceagent.ports import MULAW_8K, AudioFormat, SpeechOff, SpeechOn, VadEngine
 
 pytestmark = pytest.mark.engines
@@ -175,6 +176,19 @@ def test_many_calls_can_be_judged_in_one_batch(silero):
 def test_a_rate_it_was_not_trained_for_is_refused(silero):
     with pytest.raises(OperatorError, match="8000, 16000, 24000, 48000 Hz, not 22050"):
         silero.open(AudioFormat("pcm16", 22050))
+
+
+@pytest.mark.parametrize("rate_hz", [24000, 48000])
+def test_a_line_that_nothing_can_narrow_is_refused_before_it_is_heard(rate_hz: int, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("onnxruntime", reason="needs the extra 'local'")
+    from voiceagent.speech.silero import SileroVad
+
+    engine = SileroVad()
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    with pytest.raises(MissingExtra, match="soxr"):
+        engine.open(AudioFormat("pcm16", rate_hz))
+    engine.open(AudioFormat("pcm16", 16000)).close()
+    engine.close()
 
 
 def test_a_tampered_network_is_refused(tmp_path: Path):

@@ -57,6 +57,7 @@ class Ears:
         """From when to when of audio time the voice was on, of the last utterances."""
         self._on_since_ms = 0
         self._off_since_ms = 0
+        self._closed = False
 
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
@@ -110,8 +111,10 @@ class Ears:
         return self._cut.pop(utterance, b"")
 
     def close(self) -> None:
-        """The call is over: nothing more is heard."""
-        self._vad.close()
+        """The call is over: nothing more is heard. Closing again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._vad.close()
 
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1
@@ -125,7 +128,7 @@ class Ears:
         self._level_wanted = False
         if self._current is None:
             return
-        voice = bytes(self._kept[self._place(max(self._on_since_ms, self._kept_from_ms)) : self._place(until_ms)])
+        voice = bytes(self._kept[self._place(self._on_since_ms) : self._place(until_ms)])
         if voice and (below_db := self._first_voice.below_db(voice)) is not None:
             self._post(ev.VoiceFoundFaint(self._current[0], below_db))
 
@@ -149,7 +152,8 @@ class Ears:
             del self._cut[next(iter(self._cut))]
 
     def _place(self, audio_ms: int) -> int:
-        return (audio_ms - self._kept_from_ms) * self._format.bytes_per_ms
+        # A voice that was held back is told of seconds later: its beginning may be forgotten by then.
+        return max(0, audio_ms - self._kept_from_ms) * self._format.bytes_per_ms
 
     def _forget(self) -> None:
         keep_from_ms = self._heard_ms - _PRE_ROLL_MS * 2

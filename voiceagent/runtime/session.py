@@ -220,7 +220,7 @@ class Session:
         at_the_end.push_async_callback(tasks.close)
         try:
             self._tones = LineTones(self._leg.audio_in, self._services.clock, self.post)
-            voice = self._voice_of(tasks)
+            voice = self._voice_of(tasks, at_the_end)
             at_the_end.push_async_callback(self._close_voice, voice)
             performer = self._performer_of(voice, journal, tasks)
             at_the_end.push_async_callback(performer.finish)
@@ -278,11 +278,11 @@ class Session:
                 return
             self._wake_me()
 
-    def _voice_of(self, tasks: CallTasks) -> Voice:
+    def _voice_of(self, tasks: CallTasks, at_the_end: AsyncExitStack) -> Voice:
         engine = self._services.speech_model
         if engine is None or not self._conversation.state.voice_speaks:
-            return self._cascade_of(self._ears_of(self.post), tasks)
-        ears = self._ears_of(lambda event: voice.heard(event))  # noqa: PLW0108 - it is made below, of these ears
+            return self._cascade_of(self._ears_of(self.post, at_the_end), tasks)
+        ears = self._ears_of(lambda event: voice.heard(event), at_the_end)  # noqa: PLW0108 - it is made below, of these
         setups = Setups(
             self._flow,
             engine.capabilities,
@@ -304,7 +304,7 @@ class Session:
         )
         return voice
 
-    def _ears_of(self, post: Callable[[ev.Event], None]) -> Ears:
+    def _ears_of(self, post: Callable[[ev.Event], None], at_the_end: AsyncExitStack) -> Ears:
         def late(change: SpeechOn | SpeechOff) -> None:
             for told in own.late(change):
                 ears.decided(told)
@@ -313,6 +313,8 @@ class Session:
         vad = self._services.engines.vad.open(audio, later=late)
         own = OwnVoice(vad, audio, agent_speaks=lambda: self._conversation.agent_is_audible)
         ears = Ears(own, audio, self._services.clock, post, suffix=self._suffix)
+        # Whether or not there is to be a voice that closes them: what is opened behind them may fail.
+        at_the_end.callback(ears.close)
         return ears
 
     def _cascade_of(self, ears: Ears, tasks: CallTasks) -> CascadeVoice:

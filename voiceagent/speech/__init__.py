@@ -100,7 +100,9 @@ def _open_vad(name: Literal["silero", "energy"], pause_ms: int) -> VadEngine:
         return EnergyVad(pause_ms=pause_ms)
     from voiceagent.speech.silero import SileroVad
 
-    return SileroVad(pause_ms=pause_ms)
+    engine = SileroVad(pause_ms=pause_ms)
+    engine.warm_up()
+    return engine
 
 
 def _open_local(vad: VadEngine) -> Engines:

@@ -53,19 +53,20 @@ class SileroVad:
         self._batches: dict[AudioFormat, SileroBatch] = {}
 
     def open(self, audio: AudioFormat, *, later: Callable[[SpeechOn | SpeechOff], None] | None = None) -> SileroCall:
-        """Return a handle for one call at 8, 16, 24 or 48 kHz. Raises OperatorError for another rate.
+        """Return a handle for one call at 8, 16, 24 or 48 kHz.
 
         With `later`, what its audio decides is told there, 10 ms after `feed` at the latest: windows of several calls
-        are judged together. Without, `feed` judges and returns it.
+        are judged together. Without, `feed` judges and returns it. It is told in the context in which it is opened.
+        Raises OperatorError for another rate, MissingExtra.
         """
         if audio.rate_hz not in NETWORK_HZ:
             raise OperatorError(f"Silero hears {', '.join(map(str, NETWORK_HZ))} Hz, not {audio.rate_hz}")
-        batch = self._batches.get(audio)
-        if batch is None:
-            batch = self._batches[audio] = SileroBatch(
-                partial(self.probabilities, rate_hz=NETWORK_HZ[audio.rate_hz]), audio
-            )
-        return SileroCall(batch, audio, pause_ms=self._pause_ms, later=later)
+        return SileroCall(self._batch_of(audio), audio, pause_ms=self._pause_ms, later=later)
+
+    def warm_up(self) -> None:
+        """Judge some silence at either rate of the network, so that the first callers do not pay for it. Blocks."""
+        for rate_hz in sorted(set(NETWORK_HZ.values())):
+            self._batch_of(AudioFormat("pcm16", rate_hz)).warm_up()
 
     def probabilities(self, windows: Samples, state: Samples, *, rate_hz: int) -> tuple[Samples, Samples]:
         """Judge one window of each of N calls.
@@ -81,6 +82,13 @@ class SileroVad:
 
     def close(self) -> None:
         """Nothing outlives the last handle."""
+
+    def _batch_of(self, audio: AudioFormat) -> SileroBatch:
+        batch = self._batches.get(audio)
+        if batch is None:
+            network = partial(self.probabilities, rate_hz=NETWORK_HZ[audio.rate_hz])
+            batch = self._batches[audio] = SileroBatch(network, audio)
+        return batch
 
 
 def _load(path: Path) -> _Session:

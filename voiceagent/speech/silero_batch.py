@@ -26,6 +26,13 @@ _FEW_CALLS = 4
 """They have one window in 10 ms, or none: nothing would be gained by waiting for the others'."""
 _GATHERED_S = 0.01
 """In this time 8 windows of 25 calls become whole and 31 of 100: a third and a quarter of the price of one alone."""
+_BEHIND = 3
+"""Windows of one call: its audio comes in lumps, or the loop was held up and brings others' at once as well. With 10 ms
+more a voice might not be told within 200 ms of its beginning."""
+_FAR_BEHIND = 6
+"""Windows of one call: they are nearly 200 ms already."""
+_WARM_CALLS = (1, 8, 32)
+"""Batches of few calls, of some and of as many as there commonly are."""
 
 
 class Judged(Protocol):
@@ -50,11 +57,11 @@ class Judged(Protocol):
         ...
 
     def judged(self, voice: float | None) -> None:
-        """Take the probability of voice in it; None where the network was not to hear it."""
+        """Take the probability of voice in it; None where the network was not to hear it. Raises nothing."""
         ...
 
     def failed(self, problem: Exception) -> None:
-        """Nothing is known of its window."""
+        """Nothing is known of its window. Raises nothing."""
         ...
 
 
@@ -62,7 +69,7 @@ class SileroBatch:
     """The calls of one audio format, and what the network remembers of each."""
 
     def __init__(self, network: Callable[[Samples, Samples], tuple[Samples, Samples]], audio: AudioFormat) -> None:
-        """`network` is `SileroVad.probabilities` at this format's rate."""
+        """`network` is `SileroVad.probabilities` at this format's rate. Raises MissingExtra."""
         import numpy as np
 
         rate_hz = NETWORK_HZ[audio.rate_hz]
@@ -70,13 +77,28 @@ class SileroBatch:
         self._audio = audio
         self._window = rate_hz * WINDOW_MS // 1000
         self._context = rate_hz * _CONTEXT_MS // 1000
+        self._narrow = None if audio.rate_hz == rate_hz else library("soxr").resample
         self._contexts: Samples = np.zeros((1, self._context), np.float32)
         self._states: Samples = np.zeros((2, 1, _STATE_UNITS), np.float32)
         self._free = [0]
         self._live = 0
         """Calls that want to be told later."""
         self._waiting: dict[Judged, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """On which those wait, and are told."""
         self._wake: asyncio.Handle | None = None
+        self._gathering = False
+        """It comes in some milliseconds, not at the end of this round."""
+
+    def warm_up(self) -> None:
+        """Have the network hear silence, of one call and of many: the first time takes longer. Blocks."""
+        import numpy as np
+
+        for calls in _WARM_CALLS:
+            self._network(
+                np.zeros((calls, self._context + self._window), np.float32),
+                np.zeros((2, calls, _STATE_UNITS), np.float32),
+            )
 
     def join(self, *, live: bool) -> int:
         """Return the slot of another call; a live one can wait for others."""
@@ -105,42 +127,55 @@ class SileroBatch:
         if not self._waiting:
             self._stay()
 
-    def judge_soon(self, call: Judged) -> None:
-        """Have this call's windows judged with those of others: in this round of the event loop, or 10 ms from now."""
+    def judge_soon(self, call: Judged, *, windows: int) -> None:
+        """Have this call's windows, of which so many wait, judged with those of others.
+
+        10 ms from now; where calls are few or this one is behind, behind whatever else is ready in this round of the
+        event loop, whose windows are taken along; where it is far behind, now.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # Whatever was to happen on the one before may never: it can have ended with calls that nobody has closed.
+            self._stay()
+            self._waiting.clear()
+            self._loop = loop
         self._waiting[call] = None
+        if windows >= _FAR_BEHIND:
+            self.judge_waiting()
+            return
+        gather = windows < _BEHIND and self._live > _FEW_CALLS
+        if self._gathering and not gather:
+            self._stay()
         if self._wake is None:
-            loop = asyncio.get_running_loop()
-            # Where calls are few it comes behind whatever else is ready in this round, and takes its windows along.
-            many = self._live > _FEW_CALLS
+            self._gathering = gather
             self._wake = (
-                loop.call_later(_GATHERED_S, self.judge_waiting) if many else loop.call_soon(self.judge_waiting)
+                loop.call_later(_GATHERED_S, self.judge_waiting) if gather else loop.call_soon(self.judge_waiting)
             )
 
     def judge_waiting(self) -> None:
         """Judge all windows that wait, those of one call in their order."""
         self._stay()
-        while self._waiting:
-            calls, self._waiting = [call for call in self._waiting if call.waits], {}
-            if calls:
-                self.judge(calls)
-            self._waiting = {call: None for call in calls if call.waits}
+        while calls := [call for call in self._waiting if call.waits]:
+            self._waiting.clear()
+            self.judge(calls)
+            self._waiting.update(dict.fromkeys(calls))
+        self._waiting.clear()
 
     def judge(self, calls: Sequence[Judged]) -> None:
         """Judge the oldest window of each of these. Raises nothing: a call is told of what fails for it."""
-        import numpy as np
-
-        windows = self._narrowed(self.samples(b"".join([call.next_window() for call in calls])))
-        loudness = np.abs(windows).max(axis=1).tolist()
-        power = (np.einsum("ij,ij->i", windows, windows) / self._window).tolist()
-        asked: list[int] = []
-        for number, call in enumerate(calls):
-            if call.weighed(loudness[number], power[number]):
-                asked.append(number)
+        answers: Sequence[float | Exception | None]
+        try:
+            windows = self._narrowed(self.samples(b"".join([call.next_window() for call in calls])))
+            answers = self._heard(calls, windows)
+            self._contexts[[call.slot for call in calls]] = windows[:, -self._context :]
+        except Exception as exc:  # noqa: BLE001 - adapter boundary: windows are gone, and their calls wait for an answer
+            answers = [exc] * len(calls)
+        # Only now: being told, a call may close another, whose slot is then somebody else's.
+        for call, answer in zip(calls, answers, strict=True):
+            if isinstance(answer, Exception):
+                call.failed(answer)
             else:
-                call.judged(None)
-        if asked:
-            self._ask([calls[number] for number in asked], windows[asked])
-        self._contexts[[call.slot for call in calls]] = windows[:, -self._context :]
+                call.judged(answer)
 
     def samples(self, audio: bytes) -> Samples:
         """Return the samples in some of a call's audio."""
@@ -149,34 +184,44 @@ class SileroBatch:
     def _stay(self) -> None:
         if self._wake is not None:
             self._wake.cancel()
-            self._wake = None
+            self._wake, self._gathering = None, False
 
-    def _ask(self, calls: Sequence[Judged], windows: Samples) -> None:
-        """Have the network hear a window of each of these calls; one for which it fails takes no other with it."""
+    def _heard(self, calls: Sequence[Judged], windows: Samples) -> Sequence[float | Exception | None]:
+        """Return the probability of voice in a window of each of these calls, None where the network is not asked."""
         import numpy as np
 
-        slots = [call.slot for call in calls]
+        loudness = np.abs(windows).max(axis=1).tolist()
+        power = (np.einsum("ij,ij->i", windows, windows) / self._window).tolist()
+        asked = [number for number, call in enumerate(calls) if call.weighed(loudness[number], power[number])]
+        answers: list[float | Exception | None] = [None] * len(calls)
+        if asked:
+            told = self._ask([calls[number].slot for number in asked], windows[asked])
+            for number, answer in zip(asked, told, strict=True):
+                answers[number] = answer
+        return answers
+
+    def _ask(self, slots: Sequence[int], windows: Samples) -> Sequence[float | Exception]:
+        """Have the network hear a window in each of these slots; one for which it fails takes no other with it."""
+        import numpy as np
+
         try:
             voices, states = self._network(
                 np.concatenate((self._contexts[slots], windows), axis=1), self._states[:, slots]
             )
+            answers: Sequence[float] = voices.tolist()
+            self._states[:, slots] = states
         except Exception as exc:  # noqa: BLE001 - adapter boundary: the network's runtime may raise anything
-            if len(calls) == 1:
-                calls[0].failed(exc)
-                return
-            for number, call in enumerate(calls):
-                self._ask([call], windows[number : number + 1])
-            return
-        self._states[:, slots] = states
-        for call, voice in zip(calls, voices.tolist(), strict=True):
-            call.judged(voice)
+            if len(slots) == 1:
+                return [exc]
+            return [self._ask([slot], windows[number : number + 1])[0] for number, slot in enumerate(slots)]
+        return answers
 
     def _narrowed(self, samples: Samples) -> Samples:
         """Return windows as the network wants them, one a row."""
-        if self._audio.rate_hz in NETWORK_HZ.values():
+        if self._narrow is None:
             return samples.reshape(-1, self._window)
         # The shortest filter: windows are narrowed apart, and a longer one would ring at the seams. To it they are
         # channels of one sound.
         channels = samples.reshape(-1, self._audio.rate_hz * WINDOW_MS // 1000).T
-        narrow = library("soxr").resample(channels, self._audio.rate_hz, self._window * 1000 // WINDOW_MS, quality="LQ")
+        narrow = self._narrow(channels, self._audio.rate_hz, self._window * 1000 // WINDOW_MS, quality="LQ")
         return cast("Samples", narrow.T)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from voiceagent.audio import ALAW_SILENCE, MULAW_SILENCE
@@ -34,8 +35,6 @@ _LOUDEST_DECAY = 0.97
 _VOICE_ABOVE_DB, _SILENCE_ABOVE_DB = 10.0, 6.0
 """Against the background. A network that was trained to hear voices hears those behind the caller too, a television or
 a canteen 15 dB below them, and the caller's turn would never be over."""
-_MOST_WAITING = 2
-"""Windows of one call. Who sends audio in lumps is told of a voice in it within 200 ms like everybody else."""
 
 
 class SileroCall:
@@ -52,6 +51,8 @@ class SileroCall:
         self._batch = batch
         self._gate = VoiceGate(onset_ms=_ONSET_MS, pause_ms=pause_ms)
         self._later = later
+        self._context = copy_context()
+        """Of the call: it is told in the round of another, whose name is not to stand in what it logs."""
         self._decided: list[SpeechOn | SpeechOff] = []
         """And returned by `feed`."""
         self._failure: Exception | None = None
@@ -89,8 +90,10 @@ class SileroCall:
                 self._windows.append(window)
         if self.waits:
             self._feeding = True
-            self._have_judged()
-            self._feeding = False
+            try:
+                self._have_judged()
+            finally:
+                self._feeding = False
         if self._failure is not None:
             raise self._failure
         decided, self._decided = self._decided, []
@@ -128,9 +131,7 @@ class SileroCall:
             while self.waits:
                 self._batch.judge((self,))
             return
-        self._batch.judge_soon(self)
-        if len(self._windows) > _MOST_WAITING:
-            self._batch.judge_waiting()
+        self._batch.judge_soon(self, windows=len(self._windows))
 
     # --- for the batch ---
 
@@ -161,6 +162,8 @@ class SileroCall:
 
     def judged(self, voice: float | None) -> None:
         """Take the probability of voice in the window, and tell what it decides."""
+        if self._closed:
+            return  # by another call that was told before it
         begin_ms, self._now_ms = self._now_ms, self._now_ms + WINDOW_MS
         if voice is not None and self._silent and self._quiet_windows == _SETTLING_WINDOWS:
             # Back to how every call begins. Noise may go on where it was left off, but silence says nothing about the
@@ -184,7 +187,8 @@ class SileroCall:
             self._decided.append(change)
             return
         try:
-            self._later(change)
+            # A copy is cheap, and what is told may lead back here: no context is entered twice.
+            self._context.copy().run(self._later, change)
         except Exception as exc:  # noqa: BLE001 - other calls are judged behind this one
             self._failure = exc
 
