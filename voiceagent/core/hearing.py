@@ -577,9 +577,13 @@ class Hearing:
 
     def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None
-        # What is read back is answered in any words.
-        expects = (*self._expected(), FreeSpeech()) if self._reads_back() else self._expected()
-        return patience_after(text, expects=expects, language=self._state.language, digits_missing=missing)
+        return patience_after(
+            text,
+            expects=self._expected(),
+            language=self._state.language,
+            digits_missing=missing,
+            reads_back=self._reads_back(),
+        )
 
     def _hinted(self) -> tuple[str, ...]:
         return self._hints.words(self._expected())
