@@ -230,3 +230,31 @@ def test_whoever_speaks_softly_when_the_agent_is_silent_is_heard(authenticated: 
     call = authenticated([say("A hundred.")])
     faintly(call, "I have a question about my limit.")
     assert call.heard[-1] == "A hundred."
+
+
+def test_whoever_speaks_softly_into_the_agents_words_and_goes_on_after_them_is_answered(authenticated: Place) -> None:
+    call = speaking(authenticated, say("A hundred dollars."))
+    faintly(call, "I have a question about my limit", lasting_ms=9_000)
+    assert call.record.effects(fx.StopPlayout) == []
+    assert call.heard[-2:] == [LONG, "A hundred dollars."]
+
+
+def test_a_late_okay_gives_no_time_to_the_voice_that_is_on_now(authenticated: Place) -> None:
+    call = speaking(authenticated)
+    first = newest(call)
+    call.happens(ev.CallerStartedSpeaking(first, call.now_ms)).run_ms(500)
+    call.happens(ev.CallerPaused(first, call.now_ms)).run_ms(100)
+    call.happens(ev.CallerStartedSpeaking(newest(call), call.now_ms)).run_ms(200)
+    call.happens(ev.TranscriptPartial(first, "Okay.")).run_ms(1_500)
+    assert [noted.waited_ms for noted in call.record.effects(fx.NoteDecision) if noted.what == "barge-in"] == [900]
+
+
+def test_the_next_words_are_not_asked_for_before_the_first_have_come(authenticated: Place) -> None:
+    call = speaking(authenticated)
+    voice = newest(call)
+    call.happens(ev.CallerStartedSpeaking(voice, call.now_ms)).run_ms(890)
+    assert len(call.record.effects(fx.TranscribeSoFar)) == 1
+    call.happens(ev.TranscriptPartial(voice, "Okay.")).run_ms(290)
+    assert len(call.record.effects(fx.TranscribeSoFar)) == 1
+    call.run_ms(20)
+    assert len(call.record.effects(fx.TranscribeSoFar)) == 2

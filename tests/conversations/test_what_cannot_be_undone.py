@@ -68,3 +68,21 @@ def test_a_write_that_ends_after_its_phase_is_reported_once(authenticated: Place
     notes = [m.text for m in call.conversation.transcript.messages() if m.role == "note"]
     assert len(notes) <= 1
     assert call.record.effects(fx.CancelTool) == []
+
+
+def test_a_yes_to_the_read_back_is_not_waited_on(authenticated: Place) -> None:
+    call = authenticated(ASKS).says("Send two hundred and fifty").says("Yes.", then_wait=False).until(fx.StartTool)
+    over = [noted for noted in call.record.effects(fx.NoteDecision) if noted.what == "turn over"][-1]
+    assert (over.reason, over.waited_ms) == ("it answers what was read back", 400)
+
+
+def test_a_soft_yes_into_the_end_of_the_read_back_is_the_callers(authenticated: Place) -> None:
+    call = authenticated(ASKS).says("Send two hundred and fifty", then_wait=False)
+    call.until_heard("Shall I send 250")
+    voice, began_ms = ev.UtteranceId("soft"), call.now_ms
+    call.happens(ev.CallerStartedSpeaking(voice, began_ms)).run_ms(300)
+    call.happens(ev.VoiceFoundFaint(voice, 16)).happens(ev.CallerPaused(voice, began_ms + 300)).run_ms(50)
+    call.happens(ev.TranscriptFinal(voice, "Yes, please.")).until_quiet()
+    assert [noted.what for noted in call.record.effects(fx.NoteDecision)][-2:] == ["barge-in", "turn over"]
+    assert "Yes, please." in [message.text for message in call.record.shown[-1].history]
+    assert call.ran("send_money") == 0

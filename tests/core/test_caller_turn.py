@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,3 +134,31 @@ def test_a_turn_that_is_open_ends_once_the_voice_is_off(steps: list[tuple[str, U
     assert (deadline_ms is not None) == (any_turn.open and not any_turn.speaking)
     assert deadline_ms is None or any_turn.ended_ms + 500 <= deadline_ms <= any_turn.ended_ms + 4_000
     assert any_turn.spoken_ms >= 0
+
+
+@pytest.mark.parametrize(("ended_ms", "below_db"), [(4_400, 16), (4_500, 16), (4_501, None)])
+def test_a_faint_voice_that_goes_on_without_the_agent_is_none_behind_it(ended_ms: int, below_db: int | None) -> None:
+    behind = turn()
+    behind.started(ONE, 1_000, over_speech=True)
+    behind.found_faint(ONE, 16)
+    behind.agent_is_silent(4_500)
+    behind.agent_is_silent(9_000)
+    behind.paused(ONE, ended_ms)
+    assert behind.below_db == below_db
+
+
+def test_a_faint_voice_that_was_over_before_the_agent_fell_silent_was_behind_it() -> None:
+    behind = turn()
+    behind.started(ONE, 1_000, over_speech=True)
+    behind.found_faint(ONE, 16)
+    behind.paused(ONE, 3_000)
+    behind.agent_is_silent(2_000)
+    assert behind.below_db == 16
+
+
+def test_only_a_voice_that_is_on_is_on_since_some_time() -> None:
+    on = turn()
+    on.started(ONE, 1_000, over_speech=True)
+    assert (on.on_since_ms(ONE), on.on_since_ms(TWO)) == (1_000, None)
+    on.paused(ONE, 2_000)
+    assert on.on_since_ms(ONE) is None

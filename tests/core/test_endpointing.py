@@ -15,9 +15,11 @@ NUMBER = Digits(name="number", length=8)
 KIND = Choice(name="kind", options={"checking": ("checking", "current account"), "savings": ("savings",)})
 
 
-def patience_ms(text: str, *expects: Expects, digits_missing: int | None = None) -> int:
+def patience_ms(text: str, *expects: Expects, digits_missing: int | None = None, reads_back: bool = False) -> int:
     """How long to wait after these words."""
-    return patience_after(text, expects=expects, language=ENGLISH, digits_missing=digits_missing).ms
+    return patience_after(
+        text, expects=expects, language=ENGLISH, digits_missing=digits_missing, reads_back=reads_back
+    ).ms
 
 
 def test_nobody_who_has_read_out_four_of_eight_digits_is_finished() -> None:
@@ -32,6 +34,13 @@ def test_digits_without_a_known_length_may_always_go_on() -> None:
 def test_more_digits_than_were_asked_for_are_no_answer_yet() -> None:
     nine = patience_after("four five one nine two two seven eight nine", expects=[NUMBER], language=ENGLISH)
     assert (nine.ms, nine.reason) == (1_100, "these are more digits than were asked for")
+
+
+def test_too_many_digits_for_one_answer_may_be_all_of_another() -> None:
+    four = Digits(name="code", length=4)
+    assert patience_ms("four five one nine two two seven eight", four, NUMBER) == 300
+    assert patience_ms("14th of March 1987", four, SpokenDate()) == 400
+    assert patience_ms("four five one nine two two seven eight nine", four, NUMBER) == 1_100
 
 
 def test_sealed_digits_are_counted_by_their_handles() -> None:
@@ -71,8 +80,26 @@ def test_a_sentence_without_the_number_that_was_asked_for_is_waited_for(expected
     assert patience_ms("My card is here.", FreeSpeech()) == 680
     assert patience_ms("My card is here.", expected, FreeSpeech()) == 680
     assert patience_ms("I would.", expected) == 1_100
-    assert patience_ms("Yes.", expected) == 500
     assert patience_ms("What is it for?", expected) == 500
+
+
+@pytest.mark.parametrize("answer", ["Yes.", "No, thanks.", "No, I don't.", "Yes, of course."])
+@pytest.mark.parametrize("expected", [SpokenAmount(), NUMBER, SpokenDate(name="date")])
+def test_a_plain_yes_or_no_may_answer_something_else_than_what_was_asked(expected: Expects, answer: str) -> None:
+    assert patience_ms(answer, expected) == 500
+
+
+@pytest.mark.parametrize("answer", ["Yes.", "Yes, please.", "No, thank you.", "That's correct."])
+@pytest.mark.parametrize("expects", [[], [NUMBER], [SpokenAmount(), SpokenDate()], [FreeSpeech()]])
+def test_a_plain_yes_or_no_is_all_of_the_answer_to_what_was_read_back(expects: list[Expects], answer: str) -> None:
+    judged = patience_after(answer, expects=expects, language=ENGLISH, reads_back=True)
+    assert (judged.ms, judged.free, judged.reason) == (400, False, "it answers what was read back")
+
+
+def test_what_was_read_back_may_be_answered_in_any_words() -> None:
+    assert patience_ms("Yes, but", NUMBER, reads_back=True) == 1_100
+    assert patience_ms("It goes to checking.", NUMBER, reads_back=True) == 680
+    assert patience_ms("yes", YesNo(), reads_back=True) == 300
 
 
 def test_a_question_a_please_and_a_clear_yes_leave_the_floor_sooner_than_a_statement() -> None:

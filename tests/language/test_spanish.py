@@ -299,12 +299,15 @@ def test_words_are_no_noise(said: str):
     assert not SPANISH.is_noise(said)
 
 
-@pytest.mark.parametrize("said", ["Ajá.", "mm-hm", "Vale.", "claro, claro", "Ya veo.", "entiendo", "Muy bien."])
+@pytest.mark.parametrize(
+    "said",
+    ["Ajá.", "mm-hm", "Mmmm.", "Mhmm, mhm", "M-hm, vale", "Vale.", "claro, claro", "Ya veo.", "entiendo", "Muy bien."],
+)
 def test_listening_is_a_backchannel(said: str):
     assert SPANISH.is_backchannel(said)
 
 
-@pytest.mark.parametrize("said", ["espere", "no", "vale, la de ahorros", ""])
+@pytest.mark.parametrize("said", ["espere", "no", "vale, la de ahorros", "", "M", "Mamá."])
 def test_taking_the_floor_is_no_backchannel(said: str):
     assert not SPANISH.is_backchannel(said)
 
@@ -328,6 +331,14 @@ def test_wanting_something_is_not_asking_for_a_moment(said: str):
         ("Me la robaron en", Completeness.INCOMPLETE),
         ("Si mañana llueve", Completeness.INCOMPLETE),
         ("", Completeness.INCOMPLETE),
+        ("Disculpe.", Completeness.INCOMPLETE),
+        ("Por favor.", Completeness.INCOMPLETE),
+        ("Si es correcto.", Completeness.INCOMPLETE),
+        ("Llamo por la cuenta número.", Completeness.INCOMPLETE),
+        ("Póngame con la extensión.", Completeness.INCOMPLETE),
+        ("¿Disculpe?", Completeness.COMPLETE),
+        ("Quiero cambiar de número.", Completeness.COMPLETE),
+        ("No tengo la extensión.", Completeness.COMPLETE),
         ("Quiero saber mi saldo.", Completeness.COMPLETE),
         ("¿Cuánto tengo en la cuenta?", Completeness.COMPLETE),
         ("Sí", Completeness.COMPLETE),

@@ -32,6 +32,14 @@ class Utterance:
     """How likely it is that nothing follows it, by its sound; None where nobody has judged it."""
     below_db: int | None = None
     """How much fainter than a usual one the voice is; None where it is not."""
+    behind_until_ms: int | None = None
+    """Until when a voice that began behind the agent's is one; None while the agent goes on."""
+
+    @property
+    def behind_speech(self) -> bool:
+        """Whether the agent has spoken through as good as all of it."""
+        until_ms = self.behind_until_ms
+        return self.over_speech and (until_ms is None or self.ended_ms is None or self.ended_ms <= until_ms)
 
 
 @dataclass(slots=True)
@@ -84,7 +92,7 @@ class CallerTurn:
     @property
     def below_db(self) -> int | None:
         """How much fainter than a usual one the voice is; None where any of it is not, or the agent was silent."""
-        faint = [u.below_db for u in self.utterances.values() if u.over_speech and u.below_db is not None]
+        faint = [u.below_db for u in self.utterances.values() if u.behind_speech and u.below_db is not None]
         return min(faint) if faint and len(faint) == len(self.utterances) else None
 
     @property
@@ -117,6 +125,17 @@ class CallerTurn:
         for utterance in self.utterances.values():
             if utterance.started_ms >= since_ms:
                 utterance.over_speech = False
+
+    def agent_is_silent(self, until_ms: int) -> None:
+        """Nothing of the agent's is heard any more: a voice that is on after this moment is none behind its words."""
+        for utterance in self.utterances.values():
+            if utterance.ended_ms is None and utterance.behind_until_ms is None:
+                utterance.behind_until_ms = until_ms
+
+    def on_since_ms(self, utterance: UtteranceId) -> int | None:
+        """Return when the voice of this utterance came on; None where it is off, or not of this turn."""
+        known = self.utterances.get(utterance)
+        return None if known is None or known.ended_ms is not None else known.started_ms
 
     def overdue_ms(self) -> int | None:
         """When a voice will have been on for too long; None while there is none."""
@@ -165,6 +184,11 @@ class CallerTurn:
         """It is known how much fainter than a usual one this voice is."""
         if utterance in self.utterances:
             self.utterances[utterance].below_db = below_db
+
+    def is_the_callers(self, utterance: UtteranceId) -> None:
+        """It is known whose voice it is, however faint."""
+        if utterance in self.utterances:
+            self.utterances[utterance].below_db = None
 
     @property
     def _patience(self) -> Patience:

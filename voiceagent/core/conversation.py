@@ -361,6 +361,8 @@ class Conversation:
                 stopped = saying.stopped(utterance, heard_ms)
                 if stopped is not None:
                     self._cut_off(stopped)
+        if not saying.speech.busy:
+            self._hearing.agent_is_silent()
 
     def _heard(self, spoken: Spoken) -> None:
         """An utterance was heard to its end."""

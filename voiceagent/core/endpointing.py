@@ -63,30 +63,46 @@ _all_digits = Patience(COMPLETE_SLOT_MS, "all digits are there")
 
 
 def patience_after(
-    text: str, *, expects: Sequence[Expects], language: Language, digits_missing: int | None = None
+    text: str,
+    *,
+    expects: Sequence[Expects],
+    language: Language,
+    digits_missing: int | None = None,
+    reads_back: bool = False,
 ) -> Patience:
     """Return how much silence ends the turn after these words.
 
-    `digits_missing` is how many digits the slot that is being filled still needs, where digits are sealed.
+    `digits_missing` is how many digits the slot that is being filled still needs, where digits are sealed;
+    `reads_back`: something was read back, which is answered in any words, and by a yes or a no above all.
     """
-    judged = _judged(text, expects, language, digits_missing)
+    judged = _slots(text, expects, language, digits_missing) or _free(text, expects, language, reads_back=reads_back)
     awaited = next((expected for expected in expects if isinstance(expected, Digits)), None)
     if awaited is None or digits_missing == 0 or _has_digits(text, language) or not language.looks_for_it(text):
         return judged
     return replace(judged, reason=f"the {awaited.name} is still to come", holds=True)
 
 
-def _judged(text: str, expects: Sequence[Expects], language: Language, digits_missing: int | None) -> Patience:
+def _slots(text: str, expects: Sequence[Expects], language: Language, digits_missing: int | None) -> Patience | None:
     for expected in expects:
         judged = _slot(expected, text, language, digits_missing)
         if judged is not None:
             return judged
+    # Only now: eight digits may be too many for the first answer and all of the second, or a date.
+    lengths = [expected.length for expected in expects if isinstance(expected, Digits) and expected.length is not None]
+    if lengths and not handles_in(text) and _digits_in(text, language) > max(lengths):
+        return Patience(INCOMPLETE_MS, "these are more digits than were asked for")
+    return None
+
+
+def _free(text: str, expects: Sequence[Expects], language: Language, *, reads_back: bool) -> Patience:
     match language.completeness(text):
+        case Completeness.COMPLETE if reads_back and _is_plain_answer(text, language):
+            return Patience(ANSWER_MS, "it answers what was read back")
         case Completeness.COMPLETE if language.hands_over(text):
             return Patience(_ASKED_MS, "the sentence is complete, and asks for an answer", free=True)
-        case Completeness.COMPLETE if _is_no_answer(text, expects, language):
+        case Completeness.COMPLETE if not reads_back and _is_no_answer(text, expects, language):
             return Patience(INCOMPLETE_MS, "it is no answer to what was asked", free=True)
-        case Completeness.COMPLETE if language.yes_no(text) is not None and _words_in(text) <= _PLAIN_ANSWER_WORDS:
+        case Completeness.COMPLETE if _is_plain_answer(text, language):
             return Patience(_ASKED_MS, "it is a yes or a no", free=True)
         case Completeness.COMPLETE:
             return Patience(_COMPLETE_MS, "the sentence is complete", free=True)
@@ -112,17 +128,29 @@ def by_sound(patience: Patience, done: float) -> Patience:
 
 
 def _is_no_answer(text: str, expects: Sequence[Expects], language: Language) -> bool:
-    """Return whether a number was asked for, and none of it is here; a bare "yes" may be meant for another question."""
+    """Return whether a number was asked for, and none of it is here.
+
+    A plain "no, thanks" may be meant for another question; "I would" is none, it begins a sentence.
+    """
     if not expects or not all(isinstance(e, Digits | SpokenAmount | SpokenDate) for e in expects):
         return False
-    if language.yes_no(text) is not None and _words_in(text) == 1:
+    first = _WORD.search(text)
+    if first and language.yes_no(first[0]) is not None and _is_plain_answer(text, language):
         return False
     is_day = any(isinstance(e, SpokenDate) for e in expects) and language.date(text, _ANY_TWO_DAYS[0]) is not None
     return not is_day and not _has_digits(text, language)
 
 
+def _is_plain_answer(text: str, language: Language) -> bool:
+    return language.yes_no(text) is not None and _words_in(text) <= _PLAIN_ANSWER_WORDS
+
+
 def _words_in(text: str) -> int:
     return len(_WORD.findall(text))
+
+
+def _digits_in(text: str, language: Language) -> int:
+    return sum(len(span.digits) for span in language.digit_spans(text))
 
 
 def _has_digits(text: str, language: Language) -> bool:
@@ -177,13 +205,11 @@ def _digits(length: int | None, text: str, language: Language, digits_missing: i
             return Patience(INCOMPLETE_MS, f"{digits_missing} digits are missing")
         return _all_digits if text.rstrip(_MARKS).endswith("⟩") else None
     spans = [span for span in language.digit_spans(text) if span.digits]
-    spoken = sum(len(span.digits) for span in spans)
+    spoken = _digits_in(text, language)
     if not spoken:
         return None
     if length is None or spoken < length:
         return Patience(INCOMPLETE_MS, "digits are missing")
-    if spoken > length:
-        return Patience(INCOMPLETE_MS, "these are more digits than were asked for")
     # "…two two seven, no wait": whoever goes on after the last digit has not finished.
     ends_in_digits = spans[-1].end >= len(text.rstrip(_MARKS))
     return _all_digits if spoken == length and ends_in_digits else None

@@ -199,6 +199,10 @@ class Hearing:
         if began_ms is not None:
             self._turn.agent_finished(max(began_ms, self._state.now_ms - OVERLAP_MS))
 
+    def agent_is_silent(self) -> None:
+        """Nothing of the agent's is heard any more: who goes on well beyond that does not speak behind its words."""
+        self._turn.agent_is_silent(self._state.now_ms + OVERLAP_MS)
+
     def voice_overdue(self) -> None:
         """Take a voice that does not end for what it has said so far: a television, or somebody with no full stops."""
         for utterance in self._turn.overdue(self._state.now_ms):
@@ -226,7 +230,12 @@ class Hearing:
         self._turn.judged(utterance, done)
 
     def found_faint(self, utterance: UtteranceId, below_db: int) -> None:
-        """A voice is so much fainter than a usual one; over the agent's words it interrupts nobody by itself."""
+        """A voice is so much fainter than a usual one; over the agent's words it interrupts nobody by itself.
+
+        A speech model that hears the caller has heard it, too, and answers whom it likes.
+        """
+        if self._state.voice_hears:
+            return
         self._turn.found_faint(utterance, below_db)
         if self._turn.below_db is not None:
             self._barge_in_at_ms = None
@@ -250,12 +259,21 @@ class Hearing:
         whole = alone and language.completeness(plain) is Completeness.COMPLETE
         return whole or self._expected_patience(text).ms <= ANSWER_MS
 
-    def backchannel_heard(self, text: str) -> None:
-        """The first words of a voice that is still on came: where they only tell of listening, give it more time."""
-        began_ms = max((u.started_ms for u in self._turn.utterances.values()), default=0)
-        over_at_ms = began_ms + _BACKCHANNEL_MS
-        if self._barge_in_at_ms is None or not self._state.language.is_backchannel(text):
+    def took_the_floor(self, utterance: UtteranceId) -> None:
+        """These words were meant, whatever is asked when the turn is over: the voice is the caller's."""
+        self._turn.is_the_callers(utterance)
+
+    def backchannel_heard(self, utterance: UtteranceId, text: str) -> None:
+        """The first words of a voice that is still on came: where they only tell of listening, give it more time.
+
+        A speech model hears by itself whether somebody goes on, and its words come late.
+        """
+        began_ms = self._turn.on_since_ms(utterance)
+        if self._barge_in_at_ms is None or began_ms is None or self._state.voice_hears:
             return
+        if not self._state.language.is_backchannel(text):
+            return
+        over_at_ms = began_ms + _BACKCHANNEL_MS
         self._barge_in_at_ms = max(self._barge_in_at_ms, over_at_ms)
         again_ms = self._state.now_ms + _AGAIN_MS
         self._listen_at_ms = again_ms if again_ms < over_at_ms else None
@@ -559,9 +577,13 @@ class Hearing:
 
     def _expected_patience(self, text: str) -> Patience:
         missing = self._seal.missing() if self._seal else None
-        # What is read back is answered in any words.
-        expects = (*self._expected(), FreeSpeech()) if self._reads_back() else self._expected()
-        return patience_after(text, expects=expects, language=self._state.language, digits_missing=missing)
+        return patience_after(
+            text,
+            expects=self._expected(),
+            language=self._state.language,
+            digits_missing=missing,
+            reads_back=self._reads_back(),
+        )
 
     def _hinted(self) -> tuple[str, ...]:
         return self._hints.words(self._expected())

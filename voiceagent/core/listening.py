@@ -66,7 +66,7 @@ class Listening:
                 self._unheard[utterance] = None
             case ev.TranscriptPartial(utterance, text):
                 if self._hearing.is_speaking(utterance):
-                    self._first_words(text)
+                    self._first_words(utterance, text)
             case ev.TranscriptFinal():
                 self._words_came(event)
 
@@ -82,6 +82,7 @@ class Listening:
         known = self._hearing.transcribed(utterance, text, in_audio=in_audio)
         self._unheard.pop(utterance, None)
         if known and self._hearing.is_meant(text):
+            self._hearing.took_the_floor(utterance)
             self.barge_in("words")
         elif not known and text and self._transcript.words_came(utterance, text):
             self._asks_to_wait(text)
@@ -89,12 +90,13 @@ class Listening:
             self._out.emit(ReportProblem("late transcript", utterance))
             self._late_words(utterance, text, in_audio=in_audio)
 
-    def _first_words(self, text: str) -> None:
+    def _first_words(self, utterance: UtteranceId, text: str) -> None:
         """Words of a voice that is still on: it interrupts, or is listened to for longer."""
         if self._hearing.is_meant(text):
+            self._hearing.took_the_floor(utterance)
             self.barge_in("words")
         else:
-            self._hearing.backchannel_heard(text)
+            self._hearing.backchannel_heard(utterance, text)
 
     def not_transcribed(self, utterance: UtteranceId) -> None:
         """The recognizer has failed over something that the caller has said."""

@@ -31,13 +31,13 @@ _NOISE = frozenset(
 _ANNOTATION = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?")
 
 _BACKCHANNELS = (
-    "uh huh", "uhuh", "mm hm", "mm hmm", "mhm", "mmhm", "mm", "mmm", "hm", "hmm", "okay", "ok",
+    "uh huh", "uhuh", "m hm", "mm hm", "mm hmm", "mhm", "mmhm", "mm", "mmm", "hm", "hmm", "okay", "ok",
     "right", "yeah", "sure", "alright", "all right", "got it", "i see", "go on", "ah", "aha",
     "oh", "oh okay", "oh i see", "great", "good", "fine", "cool", "i understand", "understood",
 )  # fmt: skip
 
-_HUM = re.compile(r"(?:m+h*[au]?h*){1,3}")
-"""What recognizers write for a hum with closed lips: "mm-hm", "mhm", "mama"."""
+_HUM = re.compile(r"(?!m$)(?:m+h*){1,3}|mama")
+"""What recognizers write for a hum with closed lips: "mhm", "mama". Not "ma'am", "mum" or a spelled "m"."""
 
 ASKING_TO_WAIT = (
     "hold on", "hang on", "one moment", "one second", "one sec", "one minute", "just a moment", "just a second",

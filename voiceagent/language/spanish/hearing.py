@@ -25,9 +25,11 @@ _NOISE = frozenset({
 })  # fmt: skip
 _ANNOTATION = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?")
 _BACKCHANNELS = (
-    "aja", "mm", "mmm", "mhm", "mm hm", "hm", "hmm", "aha", "ah", "oh", "ya", "vale", "claro", "bien", "muy bien",
+    "aja", "m hm", "mm hm", "hm", "hmm", "aha", "ah", "oh", "ya", "vale", "claro", "bien", "muy bien",
     "entiendo", "entendido", "ya veo", "de acuerdo", "ok", "okay", "okey", "bueno", "perfecto", "genial", "eso",
 )  # fmt: skip
+_HUM = re.compile(r"(?!m$)(?:m+h*){1,3}")
+"""What recognizers write for a hum with closed lips: "mhm", "mmm". Not a spelled "m", and not "mama"."""
 ASKING_TO_WAIT = (
     "espere", "espera", "esperame", "espereme", "aguarde", "aguarda", "un momento", "un momentito", "un segundo",
     "un segundito", "un minuto", "un minutito", "un instante", "dame un momento", "deme un momento", "deme un segundo",
@@ -84,6 +86,16 @@ _ASKS_ON = re.compile(
 """A recognizer makes a question of it, and the question is still to come."""
 _CONDITION = re.compile(r"(?:(?:y|pero|pues|bueno)[, ]+)?(?:si|aunque|cuando) (?!senor|por favor|claro|gracias)[^,]*")
 """A clause that another one has to follow: what then?"""
+_OPENERS = frozenset({
+    "por favor", "lo siento", "lo siento pero", "perdon pero", "disculpe", "disculpa", "oiga", "oye", "mire", "mira",
+    "escuche", "escucha",
+})  # fmt: skip
+"""What people begin with, and a recognizer takes for a sentence."""
+_ANNOUNCING = re.compile(
+    r".*\b(?:cliente|contrato|cuenta|expediente|factura|linea|pedido|poliza|referencia|reserva|tarjeta|vuelo) numero"
+    r"|.*\b(?:a|con|en) la extension"
+)
+"""The number is still to come: "llamo por la cuenta número", "póngame con la extensión"."""
 _WHOLE_UTTERANCES = frozenset({
     "hola", "buenas", "buenos dias", "buenas tardes", "adios", "hasta luego", "gracias", "muchas gracias", "ayuda",
     "repita", "repite", "espere", "perdon", "agente", "operador", "operadora", "persona", "cancelar", "volver",
@@ -106,11 +118,15 @@ def is_backchannel(text: str) -> bool:
     said = words(text)
     at = 0
     while at < len(said):
-        length = next((n for n in (2, 1) if " ".join(said[at : at + n]) in _BACKCHANNELS and at + n <= len(said)), 0)
+        length = next((n for n in (2, 1) if _only_listens(" ".join(said[at : at + n])) and at + n <= len(said)), 0)
         if not length:
             return False
         at += length
     return 0 < len(said) <= 4
+
+
+def _only_listens(said: str) -> bool:
+    return said in _BACKCHANNELS or _HUM.fullmatch(said) is not None
 
 
 def asks_to_wait(text: str) -> bool:
@@ -143,6 +159,8 @@ def completeness(text: str) -> Completeness:
     if _QUESTION_END.search(stripped) and said[-1] not in _ARTICLES:
         return Completeness.COMPLETE
     if said[-1] in _NEVER_LAST or ("sí" not in text.lower() and _CONDITION.fullmatch(stripped.rstrip(".!"))):
+        return Completeness.INCOMPLETE
+    if together in _OPENERS or _ANNOUNCING.fullmatch(together):
         return Completeness.INCOMPLETE
     if _CLOSED_END.search(stripped) or together in _WHOLE_UTTERANCES:
         return Completeness.COMPLETE
