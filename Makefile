@@ -93,7 +93,7 @@ check: lint test  ## What must hold before a commit lands
 bench: $(STAMP)  ## Speed and size, with how it was measured
 	PYTHONPATH=demo $(BIN)/python -m benchmarks
 
-bench-full: $(STAMP) .venv-profile/.tried  ## Every goal with the figure reached, in twenty minutes; QUICK=1 in four, PARTS="cost micro" some
+bench-full: $(STAMP) .venv-profile/.tried  ## Every goal with the figure reached, in less than twenty-five minutes; QUICK=1 in four, PARTS="cost micro" some
 	$(BIN)/python -m benchmarks.full $(if $(QUICK),--quick) $(PARTS)
 
 bench-endurance: $(STAMP)  ## Ten minutes at four fifths of the capacity that `bench-full` has found

@@ -63,9 +63,7 @@ def main() -> int:
     """Measure, print and keep; 0 whatever the figures are: the machine decides some of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(_PARTS)}; all but endurance")
-    parser.add_argument(
-        "--quick", action="store_true", help="a minute or two: every part, with too little of everything"
-    )
+    parser.add_argument("--quick", action="store_true", help="four minutes: every part, with too little of everything")
     options = parser.parse_args()
     wanted: list[str] = options.parts or [part for part in _PARTS if part not in _BY_NAME_ONLY]
     unknown = [part for part in wanted if part not in _PARTS]
