@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,7 +14,13 @@ from typer.main import get_group
 
 from tests.cost.counting import OTHER_PYTHONS
 from tests.cost.counts import Counts
+from voiceagent.audio import pcm16_to_mulaw
 from voiceagent.cli.commands import COMMANDS, app
+from voiceagent.core.events import PhaseSwapped, ToolFinished, TranscriptFinal
+from voiceagent.runtime.journal_file import read_journal
+from voiceagent.testing import CallerScript, place_call
+from voiceagent.testing.caller_script import ExpectHangUpStep, SayStep, WaitForAgentStep
+from voiceagent.testing.utterance import Utterance
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("asyncio", "httpx", "starlette", "uvicorn", "websockets", "cryptography", "ssl", "redis", "numpy", "rich")
@@ -98,18 +105,29 @@ def test_no_more_modules_are_imported_than_before(counts: Counts) -> None:
         counts.hold("start", what, {"modules": len(modules), "of_ours": len(ours(modules))}, spare=OTHER_PYTHONS)
 
 
-def test_a_server_that_is_open_has_imported_what_its_first_call_needs() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.cost.a_call_answered"],
+SPEECH = Utterance.from_mulaw("something", pcm16_to_mulaw((b"\x00\x20" * 20 + b"\x00\xe0" * 20) * 180))
+"""0.9 s of a loud square wave."""
+SAID = CallerScript("one turn", (WaitForAgentStep(quiet_ms=300), SayStep(SPEECH), ExpectHangUpStep(within_ms=30_000)))
+
+
+def test_a_server_that_is_open_has_imported_what_a_turn_a_tool_and_a_change_of_phase_need(tmp_path: Path) -> None:
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "tests.cost.a_call_answered", str(tmp_path)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    # The names of hosts are the caller's business: it connects to one.
-    assert set(done.stdout.split()) <= {"encodings.idna", "stringprep"}, "all calls wait for what one has imported"
+    ) as serving:
+        assert serving.stdout is not None
+        report = asyncio.run(place_call(serving.stdout.readline().strip(), SAID))
+        told, _ = serving.communicate()
+    assert serving.returncode == 0
+    assert report.ok, report.failure
+    (journal,) = (read_journal(file) for file in tmp_path.glob("*.jsonl"))
+    happened = {type(entry.event) for entry in journal.entries}
+    assert {TranscriptFinal, ToolFinished, PhaseSwapped} <= happened
+    assert told.split() == [], "all calls wait for what one has imported"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
