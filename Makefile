@@ -41,7 +41,6 @@ test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 3
 
 counts: $(STAMP)  ## Count anew what calls cost, into tests/cost/counts.yaml: commit it with the change that it is due to
-	rm -f tests/cost/counts.yaml
 	RENEW_COUNTS=1 $(BIN)/python -m pytest -q -n 0 tests/cost
 
 FAULTS := $(BIN)/python -m pytest -p tests.faults_real.figures -p no:randomly tests/faults_real tests/faults tests/threats
