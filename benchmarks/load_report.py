@@ -47,6 +47,8 @@ class LoadReport:
     """From the end of the caller's voice to the arrival of the answer's first audio: what is waited for included."""
     clears_ms: list[float] = field(default_factory=list[float])
     """From the first sound of a caller who cuts in to the arrival of `clear`."""
+    missed_barge_ins: int = 0
+    """Times that a caller cut in and no `clear` had come when they spoke next."""
     clear_at_ns: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     """Call → when each `clear` came, on the system's monotonic clock."""
     audio_at_ns: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
@@ -91,6 +93,7 @@ def merged(reports: Sequence[LoadReport]) -> LoadReport:
         turns=sum(each.turns for each in reports),
         answers_ms=[ms for each in reports for ms in each.answers_ms],
         clears_ms=[ms for each in reports for ms in each.clears_ms],
+        missed_barge_ins=sum(each.missed_barge_ins for each in reports),
         clear_at_ns={call: at for each in reports for call, at in each.clear_at_ns.items()},
         audio_at_ns={call: at for each in reports for call, at in each.audio_at_ns.items()},
         underruns=sum(each.underruns for each in reports),
