@@ -80,6 +80,7 @@ class Caller:
     def _speak(self, ms: int, now_ns: int) -> int:
         self._turn += 1
         self._report.turns += 1
+        self._report.steady_turns += 1
         if self._cutting_in_since_ns is not None:
             # A clear that comes now is none for that voice: it would count as one of several seconds.
             self._report.missed_barge_ins += 1

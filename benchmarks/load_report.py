@@ -43,6 +43,8 @@ class LoadReport:
     calls: int
     seconds: float
     turns: int = 0
+    steady_turns: int = 0
+    """Those that began between `steady_from_ns` and `steady_until_ns`; what is beside them is of the ramp, too."""
     answers_ms: list[float] = field(default_factory=list[float])
     """From the end of the caller's voice to the arrival of the answer's first audio: what is waited for included."""
     clears_ms: list[float] = field(default_factory=list[float])
@@ -79,6 +81,16 @@ class LoadReport:
     cpu_share: float = 0.0
     """The same as a share of one core: of the busiest process, where there are several."""
 
+    def begin_steady(self, now_ns: int) -> None:
+        """Count anew what is told of the time in which all callers are there."""
+        self.frames = self.sent_bytes = self.received_bytes = self.received_messages = self.steady_turns = 0
+        self.steady_from_ns = now_ns
+
+    @property
+    def turns_per_call_minute(self) -> float:
+        """How often a caller spoke in a minute in which all of them were there."""
+        return self.steady_turns / self.call_minutes
+
     @property
     def call_minutes(self) -> float:
         """What the callers have sent between `steady_from_ns` and `steady_until_ns`."""
@@ -91,6 +103,7 @@ def merged(reports: Sequence[LoadReport]) -> LoadReport:
         calls=sum(each.calls for each in reports),
         seconds=max(each.seconds for each in reports),
         turns=sum(each.turns for each in reports),
+        steady_turns=sum(each.steady_turns for each in reports),
         answers_ms=[ms for each in reports for ms in each.answers_ms],
         clears_ms=[ms for each in reports for ms in each.clears_ms],
         missed_barge_ins=sum(each.missed_barge_ins for each in reports),

@@ -269,6 +269,7 @@ def test_several_generators_are_as_late_as_the_latest_of_them() -> None:
         2,
         10,
         turns=3,
+        steady_turns=2,
         missed_barge_ins=1,
         answers_ms=[1.0],
         late_p99_ms=1.0,
@@ -280,6 +281,7 @@ def test_several_generators_are_as_late_as_the_latest_of_them() -> None:
         1,
         10,
         turns=2,
+        steady_turns=1,
         missed_barge_ins=2,
         answers_ms=[2.0],
         late_p99_ms=8.0,
@@ -289,10 +291,23 @@ def test_several_generators_are_as_late_as_the_latest_of_them() -> None:
     )
     both = merged([first, second])
     assert (both.calls, both.turns, both.answers_ms) == (3, 5, [1.0, 2.0])
-    assert both.missed_barge_ins == 3
+    assert (both.steady_turns, both.missed_barge_ins) == (3, 3)
     assert (both.late_p99_ms, both.cpu_share) == (8.0, 0.4)
     assert (both.steady_from_ns, both.steady_until_ns) == (6, 8)
     assert LoadReport(**json.loads(json.dumps(asdict(both)))) == both
+
+
+def test_turns_a_minute_are_those_of_the_minutes_that_are_counted() -> None:
+    line = Line()
+    line.agent_says(100)
+    line.frames(27 + 60 + 1)
+    line.report.begin_steady(line.now_ms * MS)
+    line.agent_says(100)
+    line.frames(27 + 60 + 1)
+    line.report.frames = 1_500
+    assert (line.report.turns, line.report.steady_turns) == (2, 1)
+    assert line.report.turns_per_call_minute == pytest.approx(2)
+    assert line.report.steady_from_ns == 88 * 20 * MS
 
 
 def test_minutes_of_calls_are_counted_in_frames() -> None:
