@@ -19,7 +19,7 @@ from benchmarks.full.flame import shares_of
 from benchmarks.full.growth import long_flow
 from benchmarks.full.table import LeftOut, keep
 from benchmarks.load_report import LoadReport
-from benchmarks.pinned import on_cores
+from benchmarks.pinned import on_cores, placement, threads_in
 from benchmarks.runs import OURS, Run, delays_ms
 from benchmarks.watch import Sample, Watch, cpu_between_s
 from voiceagent.spec.verify import verify
@@ -76,6 +76,20 @@ def test_a_command_runs_on_its_cores_alone() -> None:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
     assert done.stdout == f"{{{core}}}\n"
     assert on_cores([], ["true"]) == ["true"]
+
+
+def test_cores_that_are_threads_of_one_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "0").write_text("0-1\n")
+    (tmp_path / "2").write_text("2,6\n")
+    told = f"{tmp_path}/{{}}"
+    assert placement([0], [1], told) == (
+        "the server has core 0, the generator 1; 0 and 1 are threads of ONE core, so that each slows the other"
+    )
+    assert placement([2], [3, 4, 5], told) == "the server has core 2, the generator 3, 4, 5"
+    assert placement([2], [5, 6], told).endswith("2 and 6 are threads of ONE core, so that each slows the other")
+    assert placement([7], [8], told).endswith("whether they are threads of one core the system does not tell")
+    assert placement([], []) == "nothing has a core of its own"
+    assert threads_in("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
 
 
 def test_a_call_minute_costs_what_was_spent_while_all_callers_were_there() -> None:
