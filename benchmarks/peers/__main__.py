@@ -17,10 +17,11 @@ from pathlib import Path
 from benchmarks.figures import machine
 from benchmarks.peers.environment import PeerMissing, distribution_version, python_of
 from benchmarks.peers.peer import PEERS, Peer
-from benchmarks.peers.process import Loaded, PeerFailed, loaded, served
+from benchmarks.peers.process import PeerFailed, loaded, served
 from benchmarks.peers.row import Row, capacity_of, row_of
 from benchmarks.peers.table import show, write
 from benchmarks.peers.voice import sentence
+from benchmarks.runs import Run
 
 _CALLS = 25
 _SECONDS, _QUICK_SECONDS = 20.0, 10.0
@@ -63,7 +64,7 @@ def main() -> int:
     return 0
 
 
-def _measured(peer: Peer, python: Path, *, quick: bool) -> tuple[Loaded, list[Loaded]]:
+def _measured(peer: Peer, python: Path, *, quick: bool) -> tuple[Run, list[Run]]:
     voice = sentence() if peer.hears_voices else None
     if peer.hears_voices and voice is None:
         raise PeerMissing("its callers cannot speak: the extra `local` is not installed")
@@ -82,9 +83,9 @@ def _measured(peer: Peer, python: Path, *, quick: bool) -> tuple[Loaded, list[Lo
         return main_load, [] if quick else _climbed(place, peer.silence_ms)
 
 
-def _climbed(place: Callable[..., Loaded], silence_ms: int) -> list[Loaded]:
+def _climbed(place: Callable[..., Run], silence_ms: int) -> list[Run]:
     """Return step after step, the last of which was too much for the server, or for the generator, twice."""
-    climbed: list[Loaded] = []
+    climbed: list[Run] = []
     for calls in _LADDER:
         step = place(calls=calls, seconds=_STEP_SECONDS)
         if capacity_of([*climbed, step], silence_ms=silence_ms).then:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from benchmarks.figures import percentile
-from benchmarks.peers.process import Loaded
+from benchmarks.runs import Run
 from voiceagent.audio import FRAME_MS
 
 __all__ = ["Capacity", "Row", "capacity_of", "row_of"]
 
 _GROWTH_MS = 50
 """A server holds as many calls as it answers with a p99 at most so much beyond the p99 of one call."""
-_GENERATOR_LATE_MS = 10
-_GENERATOR_BUSY = 0.9
-"""Beyond one of them the callers' figures speak of the generator."""
-_WAITED = 0.1
-_NEARLY_FULL = 0.6
-"""A server that waits for its core shares it with something else, unless it fills the core with threads of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Row:
     capacity: Capacity | None = None
 
 
-def row_of(peer: str, version: str, main: Loaded, ladder: Sequence[Loaded] = (), *, silence_ms: int) -> Row:
+def row_of(peer: str, version: str, main: Run, ladder: Sequence[Run] = (), *, silence_ms: int) -> Row:
     """Return the row of a server's main load, and of its ladder where it climbed one."""
     report = main.report
     answers_ms = _answers_ms(main, silence_ms)
@@ -90,14 +85,14 @@ def row_of(peer: str, version: str, main: Loaded, ladder: Sequence[Loaded] = (),
         broken=report.broken,
         mib_before=main.kib_before / 1024,
         mib_after=main.kib_after / 1024,
-        mib_per_call=(main.kib_steady - main.kib_before) / report.calls / 1024,
+        mib_per_call=(median(main.pss_kib) - main.kib_before) / report.calls / 1024,
         generator_late_p99_ms=report.late_p99_ms,
         waited_share=main.waited_share,
         capacity=capacity_of(ladder, silence_ms=silence_ms) if ladder else None,
     )
 
 
-def capacity_of(ladder: Sequence[Loaded], *, silence_ms: int) -> Capacity:
+def capacity_of(ladder: Sequence[Run], *, silence_ms: int) -> Capacity:
     """Return how many calls a server held: of the steps climbed, the last before one that it did not hold."""
     allowed_ms = percentile(_answers_ms(ladder[0], silence_ms), 0.99) + _GROWTH_MS
     held = 0
@@ -105,13 +100,13 @@ def capacity_of(ladder: Sequence[Loaded], *, silence_ms: int) -> Capacity:
         report = step.report
         why = _gave_way(step, _answers_ms(step, silence_ms), allowed_ms)
         if why:
-            spoiled = _spoiled(step)
+            spoiled = step.spoiled
             return Capacity(held, f"{spoiled or why} at {report.calls}", is_bound=bool(spoiled))
         held = report.calls
     return Capacity(held, is_bound=True)
 
 
-def _gave_way(step: Loaded, answers_ms: Sequence[float], allowed_ms: float) -> str:
+def _gave_way(step: Run, answers_ms: Sequence[float], allowed_ms: float) -> str:
     """Return in what a step was too much; empty where it was not."""
     report = step.report
     if report.broken:
@@ -124,16 +119,6 @@ def _gave_way(step: Loaded, answers_ms: Sequence[float], allowed_ms: float) -> s
     return ""
 
 
-def _spoiled(step: Loaded) -> str:
-    """Return what else than the server was too slow; empty where nothing was."""
-    report = step.report
-    if report.late_p99_ms > _GENERATOR_LATE_MS or report.cpu_share > _GENERATOR_BUSY:
-        return f"the generator was at its end ({report.late_p99_ms:.0f} ms late)"
-    if step.waited_share > _WAITED and step.core_share < _NEARLY_FULL:
-        return f"something else had the server's core for {step.waited_share:.0%} of the time"
-    return ""
-
-
-def _answers_ms(loaded: Loaded, silence_ms: int) -> list[float]:
+def _answers_ms(served: Run, silence_ms: int) -> list[float]:
     # What comes long before the silence is over is the rest of a sentence that had not been stopped for the caller.
-    return [ms for ms in loaded.report.answers_ms if ms >= silence_ms / 2]
+    return [ms for ms in served.report.answers_ms if ms >= silence_ms / 2]

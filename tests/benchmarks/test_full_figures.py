@@ -20,7 +20,7 @@ from benchmarks.full.growth import long_flow
 from benchmarks.full.table import LeftOut, keep
 from benchmarks.load_report import LoadReport
 from benchmarks.pinned import on_cores, placement, threads_in
-from benchmarks.runs import OURS, Run, delays_ms
+from benchmarks.runs import Run, delays_ms
 from benchmarks.watch import Sample, Watch, cpu_between_s
 from voiceagent.spec.verify import verify
 
@@ -41,7 +41,7 @@ def measured(*, answer_ms: Sequence[int] = (1,), core: float = 0.5, **seen: obje
         audio_at_ns={"CA1": [S + number * 1_000_000_000 + ms * 1_000_000 for number, ms in enumerate(answer_ms)]},
     )
     inside = {"turn_over_at_ns": {"CA1": [S + number * 1_000_000_000 for number in range(len(answer_ms))]}}
-    return Run(OURS, replace(report, **seen), watched(0, core, 2 * core, 3 * core, 4 * core), inside)
+    return Run(replace(report, **seen), watched(0, core, 2 * core, 3 * core, 4 * core), inside)
 
 
 def test_cpu_is_counted_between_two_instants_that_lie_between_samples() -> None:

@@ -15,10 +15,10 @@ from benchmarks.load_report import LoadReport
 from benchmarks.peers.environment import PeerMissing, install
 from benchmarks.peers.fakes import SPEECH_MS, TOKENS, hum
 from benchmarks.peers.peer import PEERS
-from benchmarks.peers.process import Loaded
 from benchmarks.peers.row import Capacity, capacity_of, row_of
 from benchmarks.peers.table import cells, write
 from benchmarks.peers.voice import without_its_silence
+from benchmarks.runs import Run
 from benchmarks.watch import Sample
 
 _S = 1_000_000_000
@@ -41,14 +41,14 @@ def _samples(*, spent_s: float = 2.5, waited_s: float = 0.0) -> list[Sample]:
     ]
 
 
-_LOADED = Loaded(_report(), _samples())
+_LOADED = Run(_report(), _samples())
 
 
-def _step(calls: int, *answers_ms: float, **seen: Any) -> Loaded:
-    return Loaded(replace(_report(), calls=calls, answers_ms=list(answers_ms), **seen), _samples())
+def _step(calls: int, *answers_ms: float, **seen: Any) -> Run:
+    return Run(replace(_report(), calls=calls, answers_ms=list(answers_ms), **seen), _samples())
 
 
-def _capacity(ladder: Sequence[Loaded]) -> Capacity:
+def _capacity(ladder: Sequence[Run]) -> Capacity:
     return capacity_of(ladder, silence_ms=_SILENCE_MS)
 
 
@@ -62,7 +62,7 @@ def test_an_answer_is_counted_beyond_the_silence_of_which_one_frame_is_over_when
 
 
 def test_the_rest_of_a_sentence_that_was_not_stopped_is_no_answer() -> None:
-    deaf = Loaded(_report(answers_ms=[4.0, 20.0, 485.0]), _samples())
+    deaf = Run(_report(answers_ms=[4.0, 20.0, 485.0]), _samples())
     row = row_of("deaf", "1", deaf, silence_ms=_SILENCE_MS)
     assert row.talked_on == 2
     assert row.answer_p99_ms == 5.0
@@ -93,15 +93,15 @@ def test_a_server_that_answers_nobody_holds_no_call() -> None:
 
 def test_where_the_generator_gives_way_the_capacity_is_a_bound() -> None:
     held = _capacity([_step(1, 485.0), _step(25, 485.0), _step(50, 700.0, late_p99_ms=80.0)])
-    assert (held.text, held.then) == ("≥ 25", "the generator was at its end (80 ms late) at 50")
+    assert (held.text, held.then) == ("≥ 25", "the generator was 80.0 ms late at p99, with 0% of its core at 50")
     assert _capacity([_step(1, 485.0), _step(25, 700.0, cpu_share=0.95)]).text == "≥ 1"
 
 
 def test_where_something_else_has_the_servers_core_the_capacity_is_a_bound() -> None:
     slow = _report(calls=25, answers_ms=[700.0])
-    held = _capacity([_step(1, 485.0), Loaded(slow, _samples(waited_s=5.0))])
-    assert (held.text, held.then) == ("≥ 1", "something else had the server's core for 25% of the time at 25")
-    by_its_own_threads = Loaded(slow, _samples(spent_s=18.0, waited_s=5.0))
+    held = _capacity([_step(1, 485.0), Run(slow, _samples(waited_s=5.0))])
+    assert (held.text, held.then) == ("≥ 1", "for 25% of the time something else had the server's core at 25")
+    by_its_own_threads = Run(slow, _samples(spent_s=18.0, waited_s=5.0))
     assert _capacity([_step(1, 485.0), by_its_own_threads]).text == "1"
 
 
@@ -110,7 +110,7 @@ def test_a_server_that_has_climbed_the_whole_ladder_may_hold_more() -> None:
 
 
 def test_each_row_stands_beside_the_floor_of_its_own_run(tmp_path: Path) -> None:
-    dear = Loaded(_report(), _samples(spent_s=20.0))
+    dear = Run(_report(), _samples(spent_s=20.0))
     rows = [row_of(name, "1", each, silence_ms=_SILENCE_MS) for name, each in (("floor", _LOADED), ("dear", dear))]
     assert [row[:3] for row in cells(rows)] == [("floor", "0.30", "1.0"), ("dear", "2.40", "8.0")]
     assert cells(rows[1:])[0][2] == "", "without a floor there is no ratio"
