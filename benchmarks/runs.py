@@ -165,8 +165,10 @@ def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None
     """Start a server, place the calls, stop it. Raises NotServed."""
     with serving(server) as (process, port):
         watch = Watch(process.pid)
-        report = load(f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice)
-        samples = watch.stop()
+        try:
+            report = load(f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice)
+        finally:
+            samples = watch.stop()
         if server.is_product:
             process.terminate()
         printed, _ = process.communicate(timeout=_WAIT_S)
