@@ -64,6 +64,8 @@ def loaded(pid: int, url: str, *, calls: int, seconds: float, voice: Path | None
         samples = watch.stop()
     if not report.frames:
         raise PeerFailed("let nobody in")
+    if watch.has_ended:
+        raise PeerFailed(f"ended while {calls} callers were there")
     return Run(report, samples)
 
 

@@ -70,6 +70,21 @@ def test_a_process_is_watched_with_its_children() -> None:
     assert ours.cpu_s >= its.cpu_s
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_process_that_ends_under_its_watch_is_known_to_have_ended() -> None:
+    waiting = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - our own command
+        assert child.stdout is not None
+        child.stdout.readline()
+        watch, lasting = Watch(child.pid), Watch(os.getpid())
+        child.kill()
+        child.stdout.read()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        watch.stop()
+        lasting.stop()
+    assert (watch.has_ended, lasting.has_ended) == (True, False)
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system cannot do that")
 def test_a_command_runs_on_its_cores_alone() -> None:
     core = max(os.sched_getaffinity(0))
