@@ -63,8 +63,9 @@ class Caller:
             self._spoke_at_ns = now_ns  # the greeting is waited for as an answer is
         heard_ns, quiet_ms = self.ear.heard_from_ns, self.ear.quiet_ms(now_ns)
         if heard_ns is not None and self._wants_to_cut_in and now_ns - heard_ns >= _CUTS_IN_AFTER_MS * 1_000_000:
+            frame = self._speak(_CUTS_IN_FOR_MS, now_ns)
             self._cutting_in_since_ns = now_ns
-            return self._speak(_CUTS_IN_FOR_MS, now_ns)
+            return frame
         if heard_ns is not None and quiet_ms >= SENTENCE_GAP_MS:
             return self._speak(self._speaks_ms, now_ns)
         if min((now_ns - self._spoke_at_ns) // 1_000_000, quiet_ms) >= _GIVES_UP_MS:
@@ -79,6 +80,11 @@ class Caller:
     def _speak(self, ms: int, now_ns: int) -> int:
         self._turn += 1
         self._report.turns += 1
+        self._report.steady_turns += 1
+        if self._cutting_in_since_ns is not None:
+            # A clear that comes now is none for that voice: it would count as one of several seconds.
+            self._report.missed_barge_ins += 1
+            self._cutting_in_since_ns = None
         self._spoke_at_ns = now_ns
         self._frames_left = ms // FRAME_MS
         self._spoken = 0

@@ -85,8 +85,8 @@ class _Generator:
         for number in range(steady_ms + int(report.seconds * 1000)):
             if number == steady_ms:
                 self._late = Lateness()
-                report.frames = report.sent_bytes = report.received_bytes = report.received_messages = 0
-                report.steady_from_ns, cpu_s = monotonic_ns(), process_time()
+                report.begin_steady(monotonic_ns())
+                cpu_s = process_time()
             due_ns = began_ns + number * _SLOT_NS
             await asyncio.sleep(max(0, due_ns - monotonic_ns()) / 1e9)
             if placed < report.calls and number * report.calls >= placed * self._ramp_ms:

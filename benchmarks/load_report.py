@@ -43,10 +43,14 @@ class LoadReport:
     calls: int
     seconds: float
     turns: int = 0
+    steady_turns: int = 0
+    """Those that began between `steady_from_ns` and `steady_until_ns`; what is beside them is of the ramp, too."""
     answers_ms: list[float] = field(default_factory=list[float])
     """From the end of the caller's voice to the arrival of the answer's first audio: what is waited for included."""
     clears_ms: list[float] = field(default_factory=list[float])
     """From the first sound of a caller who cuts in to the arrival of `clear`."""
+    missed_barge_ins: int = 0
+    """Times that a caller cut in and no `clear` had come when they spoke next."""
     clear_at_ns: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     """Call → when each `clear` came, on the system's monotonic clock."""
     audio_at_ns: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
@@ -77,6 +81,16 @@ class LoadReport:
     cpu_share: float = 0.0
     """The same as a share of one core: of the busiest process, where there are several."""
 
+    def begin_steady(self, now_ns: int) -> None:
+        """Count anew what is told of the time in which all callers are there."""
+        self.frames = self.sent_bytes = self.received_bytes = self.received_messages = self.steady_turns = 0
+        self.steady_from_ns = now_ns
+
+    @property
+    def turns_per_call_minute(self) -> float:
+        """How often a caller spoke in a minute in which all of them were there."""
+        return self.steady_turns / self.call_minutes
+
     @property
     def call_minutes(self) -> float:
         """What the callers have sent between `steady_from_ns` and `steady_until_ns`."""
@@ -89,8 +103,10 @@ def merged(reports: Sequence[LoadReport]) -> LoadReport:
         calls=sum(each.calls for each in reports),
         seconds=max(each.seconds for each in reports),
         turns=sum(each.turns for each in reports),
+        steady_turns=sum(each.steady_turns for each in reports),
         answers_ms=[ms for each in reports for ms in each.answers_ms],
         clears_ms=[ms for each in reports for ms in each.clears_ms],
+        missed_barge_ins=sum(each.missed_barge_ins for each in reports),
         clear_at_ns={call: at for each in reports for call, at in each.clear_at_ns.items()},
         audio_at_ns={call: at for each in reports for call, at in each.audio_at_ns.items()},
         underruns=sum(each.underruns for each in reports),

@@ -68,11 +68,13 @@ LOCAL = _module("ours, local engines", "benchmarks.served", "--engines", "local"
 class Run:
     """One server under load."""
 
-    server: Server
     report: LoadReport
     samples: Sequence[Sample]
+    """Of the server and its children, from before the first caller until after the last."""
     inside: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What `benchmarks.served` prints at its end."""
+    is_pinned: bool = True
+    """The server should have had its core for itself."""
 
     @property
     def cpu_s_per_call_minute(self) -> float:
@@ -82,11 +84,20 @@ class Run:
     @property
     def core_share(self) -> float:
         """The same as a share of one core."""
-        return self._cpu_s / ((self.report.steady_until_ns - self.report.steady_from_ns) / 1e9)
+        return self._cpu_s / self._steady_s
+
+    @property
+    def waited_share(self) -> float:
+        """The share of the time in which the server's event loop could have run and something else had its core."""
+        return waited_between_s(self.samples, self.report.steady_from_ns, self.report.steady_until_ns) / self._steady_s
 
     @property
     def _cpu_s(self) -> float:
         return cpu_between_s(self.samples, self.report.steady_from_ns, self.report.steady_until_ns)
+
+    @property
+    def _steady_s(self) -> float:
+        return (self.report.steady_until_ns - self.report.steady_from_ns) / 1e9
 
     @property
     def answers_ms(self) -> list[float]:
@@ -115,11 +126,14 @@ class Run:
         return [sample.pss_kib for sample in self.steady if sample.pss_kib is not None]
 
     @property
-    def waited_share(self) -> float:
-        """The share of the time in which the server's event loop could have run and something else had its core."""
-        report = self.report
-        waited_s = waited_between_s(self.samples, report.steady_from_ns, report.steady_until_ns)
-        return waited_s / ((report.steady_until_ns - report.steady_from_ns) / 1e9)
+    def kib_before(self) -> int:
+        """Its memory before the first caller."""
+        return next(each.pss_kib for each in self.samples if each.pss_kib is not None)
+
+    @property
+    def kib_after(self) -> int:
+        """Its memory when they had hung up."""
+        return next(each.pss_kib for each in reversed(self.samples) if each.pss_kib is not None)
 
     @property
     def spoiled(self) -> str:
@@ -131,8 +145,7 @@ class Run:
         report = self.report
         if report.late_p99_ms > _LATE_MS or report.cpu_share > _BUSY:
             return f"the generator was {report.late_p99_ms:.1f} ms late at p99, with {report.cpu_share:.0%} of its core"
-        alone = not self.server.is_product
-        if alone and self.waited_share > _WAITED and self.core_share < _NEARLY_FULL:
+        if self.is_pinned and self.waited_share > _WAITED and self.core_share < _NEARLY_FULL:
             return f"for {self.waited_share:.0%} of the time something else had the server's core"
         return ""
 
@@ -152,8 +165,10 @@ def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None
     """Start a server, place the calls, stop it. Raises NotServed."""
     with serving(server) as (process, port):
         watch = Watch(process.pid)
-        report = load(f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice)
-        samples = watch.stop()
+        try:
+            report = load(f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice)
+        finally:
+            samples = watch.stop()
         if server.is_product:
             process.terminate()
         printed, _ = process.communicate(timeout=_WAIT_S)
@@ -162,7 +177,8 @@ def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None
     if not report.frames:
         raise NotServed(f"{server.name} has let nobody in")
     last = printed.strip().splitlines()[-1:] or ["{}"]
-    return Run(server, report, samples, json.loads(last[0]) if last[0].startswith("{") else {})
+    inside: dict[str, Any] = json.loads(last[0]) if last[0].startswith("{") else {}
+    return Run(report, samples, inside, is_pinned=not server.is_product)
 
 
 def load(url: str, *, calls: int, seconds: float, voice: Path | None = None) -> LoadReport:

@@ -39,6 +39,8 @@ class Watch:
         self._pid = pid
         self._stopping = Event()
         self.samples: list[Sample] = []
+        self.has_ended = False
+        """The process was gone when the watch was stopped, whether or not somebody has waited for it."""
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -46,8 +48,10 @@ class Watch:
         """Return all samples; the last one is of now, where the process is still there."""
         self._stopping.set()
         self._thread.join()
-        with suppress(OSError):
+        try:
             self.samples.append(_sample(self._pid, memory=True))
+        except OSError:
+            self.has_ended = not _runs(self._pid)
         return self.samples
 
     def _run(self) -> None:
@@ -108,6 +112,13 @@ def _family(pid: int) -> list[int]:
 def _stat(pid: int) -> Sequence[str]:
     """Return the fields of proc(5) `stat` from the third on: 14 and 15 are CPU time, 20 is the number of threads."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return _stat(pid)[0] not in "ZX"  # ended and not waited for, or just being taken away
+    except OSError:
+        return False
 
 
 def _pss_kib(pid: int) -> int:

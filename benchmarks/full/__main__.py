@@ -25,7 +25,7 @@ from benchmarks.full.several import several
 from benchmarks.full.sizes import sizes
 from benchmarks.full.starting import starting
 from benchmarks.full.table import LeftOut, Row, keep, show_rows
-from benchmarks.pinned import server_and_generator_cores
+from benchmarks.pinned import placement, server_and_generator_cores
 from benchmarks.runs import NotServed
 
 
@@ -69,9 +69,7 @@ def main() -> int:
     unknown = [part for part in wanted if part not in _PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}: {', '.join(_PARTS)}")
-    server, generator = server_and_generator_cores()
-    print(machine())
-    print(f"the server has core {server[0]}, the generator {generator}" if server else "nothing has a core of its own")
+    print(f"{machine()}; {placement(*server_and_generator_cores())}")
     for part in wanted:
         print(f"measuring: {part}", file=sys.stderr)
         rows = list(_measured(part, quick=options.quick))

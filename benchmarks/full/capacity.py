@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.figures import Figure, percentile
 from benchmarks.full.table import LeftOut, Row
 from benchmarks.full.voice import spoken_sentence
-from benchmarks.runs import OURS, SILERO, Run, run
+from benchmarks.runs import OURS, SILERO, NotServed, Run, run
 
-__all__ = ["LATENCY_MS", "Limit", "capacity", "capacity_of", "climb", "limit_of", "silero_capacity"]
+__all__ = [
+    "LATENCY_MS",
+    "Climb",
+    "Limit",
+    "capacity",
+    "capacity_of",
+    "climb",
+    "limit_of",
+    "silero_capacity",
+    "what_went_wrong",
+]
 
 LATENCY_MS = 50
 _FULL = 0.95
@@ -32,44 +43,80 @@ class Limit:
     """It says nothing of the server."""
 
 
-def limit_of(measured: Run) -> Limit | None:
-    """Return what was beyond its bound in a run; None where nothing was."""
+@dataclass(slots=True)
+class Climb:
+    """How far a server went, rung by rung."""
+
+    runs: dict[int, Run] = field(default_factory=dict[int, Run])
+    """By their calls; a rung at which nothing came to an end has none."""
+    carried: int = 0
+    """The most calls that were not too many."""
+    limit: Limit | None = None
+    """Why the next rung was too many, twice; None where there was no next one."""
+    limit_at: int = 0
+    """Calls of that rung."""
+
+
+def what_went_wrong(measured: Run) -> Limit | None:
+    """Return what is too much for any server: calls that break, stutter or are not answered; or a run of no meaning."""
     if measured.spoiled:
         return Limit(measured.spoiled, of_the_run=True)
-    report, p99_ms = measured.report, percentile(measured.answers_ms, 0.99)
+    report = measured.report
     if report.broken or report.dropped_frames:
         return Limit(f"{report.broken} connections broken, {report.dropped_frames} frames not read")
     if report.underruns:
         return Limit(f"{report.underruns} underruns at a jitter buffer of 40 ms")
+    return Limit(f"{report.unanswered} turns unanswered") if report.unanswered else None
+
+
+def limit_of(measured: Run) -> Limit | None:
+    """Return what was beyond its bound in a run; None where nothing was."""
+    wrong, p99_ms = what_went_wrong(measured), percentile(measured.answers_ms, 0.99)
+    if wrong is not None:
+        return wrong
     if p99_ms > LATENCY_MS:
         return Limit(f"framework latency p99 {p99_ms:.0f} ms")
-    if report.unanswered:
-        return Limit(f"{report.unanswered} turns unanswered")
     return Limit(f"the server's core is full ({measured.core_share:.0%})") if measured.core_share > _FULL else None
 
 
-def climb(measure: Callable[[int], Run], rungs: Sequence[int]) -> tuple[dict[int, Run], Limit | None]:
-    """Return the runs, by their calls, up to the first that was too many twice, and why it was too many."""
-    runs: dict[int, Run] = {}
+def climb(
+    measure: Callable[[int], Run], rungs: Sequence[int], limit_of: Callable[[Run], Limit | None] = limit_of
+) -> Climb:
+    """Measure rung after rung up to the first that was too many twice, or that twice came to no end."""
+    climbed = Climb()
     for calls in rungs:
-        runs[calls] = measure(calls)
-        if limit_of(runs[calls]) is None:
-            continue
-        runs[calls] = measure(calls)  # what comes once may be the machine's
-        limit = limit_of(runs[calls])
+        limit = _tried(measure, calls, climbed.runs, limit_of)
         if limit is not None:
-            return runs, limit
-    return runs, None
+            limit = _tried(measure, calls, climbed.runs, limit_of)  # what comes once may be the machine's
+        if limit is not None:
+            climbed.limit, climbed.limit_at = limit, calls
+            break
+        climbed.carried = calls
+    return climbed
+
+
+def _tried(
+    measure: Callable[[int], Run], calls: int, runs: dict[int, Run], limit_of: Callable[[Run], Limit | None]
+) -> Limit | None:
+    try:
+        runs[calls] = measure(calls)
+    except NotServed as exc:
+        return Limit(str(exc))
+    except subprocess.TimeoutExpired as exc:
+        return Limit(f"no end within {exc.timeout:.0f} s")
+    except subprocess.CalledProcessError as exc:
+        return Limit(f"the generator has ended with {exc.returncode}", of_the_run=True)
+    return limit_of(runs[calls])
 
 
 def capacity(*, quick: bool) -> Iterator[Row]:
     """Climb with the energy VAD; what the rungs cost and take says how both grow with calls."""
     seconds = _QUICK_SECONDS if quick else _SECONDS
-    runs, limit = climb(lambda calls: run(OURS, calls=calls, seconds=seconds), _QUICK_RUNGS if quick else _RUNGS)
-    yield from _rungs("energy", runs)
-    yield capacity_of("energy", runs, limit, goal=300)
-    yield from _constant(runs)
-    yield from _memory(runs)
+    climbed = climb(lambda calls: run(OURS, calls=calls, seconds=seconds), _QUICK_RUNGS if quick else _RUNGS)
+    yield from _rungs("energy", climbed.runs)
+    yield capacity_of("energy", climbed, goal=300)
+    yield from _constant(climbed)
+    yield from _memory(climbed.runs)
 
 
 def silero_capacity(*, quick: bool) -> Iterator[Row]:
@@ -79,9 +126,9 @@ def silero_capacity(*, quick: bool) -> Iterator[Row]:
         yield LeftOut("calls per core, Silero", "the extra `local` is not installed")
         return
     rungs, seconds = (_QUICK_RUNGS[:1], _QUICK_SECONDS) if quick else (_RUNGS[1:], _SECONDS)
-    runs, limit = climb(lambda calls: run(SILERO, calls=calls, seconds=seconds, voice=voice), rungs)
-    yield from _rungs("Silero", runs)
-    yield capacity_of("Silero", runs, limit, goal=150)
+    climbed = climb(lambda calls: run(SILERO, calls=calls, seconds=seconds, voice=voice), rungs)
+    yield from _rungs("Silero", climbed.runs)
+    yield capacity_of("Silero", climbed, goal=150)
 
 
 def _rungs(vad: str, runs: Mapping[int, Run]) -> Iterator[Figure]:
@@ -97,20 +144,19 @@ def _rungs(vad: str, runs: Mapping[int, Run]) -> Iterator[Figure]:
         )
 
 
-def capacity_of(vad: str, runs: Mapping[int, Run], limit: Limit | None, *, goal: float) -> Row:
+def capacity_of(engines: str, climbed: Climb, *, goal: float | None) -> Row:
     """Return how many calls were carried, as a row: left out where it was not the server that could not go on."""
-    what = f"calls per core, {vad}"
-    carried = max((calls for calls, measured in runs.items() if limit_of(measured) is None), default=0)
+    what, carried, limit = f"calls per core, {engines}", climbed.carried, climbed.limit
     if limit is None:
         return Figure(what, carried, "calls", goal, at_least=True, how="more were not tried")
-    if limit.of_the_run and carried < goal:
-        return LeftOut(what, f"{carried} at least: at {max(runs)} {limit.why}")
-    return Figure(what, carried, "calls", goal, at_least=True, how=f"at {max(runs)}, twice: {limit.why}")
+    if limit.of_the_run and (goal is None or carried < goal):
+        return LeftOut(what, f"{carried} at least: at {climbed.limit_at} {limit.why}")
+    return Figure(what, carried, "calls", goal, at_least=True, how=f"at {climbed.limit_at}, twice: {limit.why}")
 
 
-def _constant(runs: Mapping[int, Run]) -> Iterator[Figure]:
+def _constant(climbed: Climb) -> Iterator[Figure]:
     """Say whether a call costs the same beside many as beside few."""
-    good = {calls: each.cpu_s_per_call_minute for calls, each in runs.items() if limit_of(each) is None and calls > 1}
+    good = {calls: each.cpu_s_per_call_minute for calls, each in climbed.runs.items() if 1 < calls <= climbed.carried}
     if len(good) < 2:
         return
     few, many = min(good), max(good)

@@ -38,7 +38,7 @@ def sizes(*, quick: bool) -> Iterator[Row]:
         alone.inside["journal_bytes"] / _whole_minutes(alone) / 1024,
         "KiB per call-minute",
         None,
-        how=f"{report.turns / report.call_minutes:.0f} turns a minute, each with a swap; {alone.how}",
+        how=f"{report.turns_per_call_minute:.0f} turns a minute, each with a swap; {alone.how}",
     )
     yield _bank_journal()
     if shutil.which("redis-server") is None:
@@ -120,7 +120,7 @@ def _asked(url: str, shared: Run, alone: Run) -> Iterator[Figure]:
         scripts / minutes,
         "scripts per call-minute",
         None,
-        how=f"{shared.report.turns / shared.report.call_minutes:.0f} turns a minute; a minute's commands: {within}",
+        how=f"{shared.report.turns_per_call_minute:.0f} turns a minute; a minute's commands: {within}",
     )
     cpu_s = spent["used_cpu_sys"] + spent["used_cpu_user"]
     yield Figure("Redis's own CPU", cpu_s / minutes * 1000, "ms per call-minute", None, how="with its append-only file")

@@ -8,53 +8,63 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import machine
 from benchmarks.peers.environment import PeerMissing, distribution_version, python_of
-from benchmarks.peers.peer import PEERS, Peer
-from benchmarks.peers.process import Loaded, PeerFailed, loaded, served
-from benchmarks.peers.row import Row, capacity_of, row_of
+from benchmarks.peers.ladder import Step, climb
+from benchmarks.peers.peer import FLOOR, PEERS, Peer
+from benchmarks.peers.process import PeerFailed, loaded, served
+from benchmarks.peers.row import Round, row_of
 from benchmarks.peers.table import show, write
 from benchmarks.peers.voice import sentence
+from benchmarks.pinned import placement, server_and_generator_cores
+from benchmarks.runs import Run
 
 _CALLS = 25
-_SECONDS, _QUICK_SECONDS = 20.0, 10.0
-_LADDER = (1, 25, 50, 100, 200, 400)
-_STEP_SECONDS = 10.0
-_WARM_UP_CALLS, _WARM_UP_SECONDS = 2, 5.0
+_SECONDS = 12.0
+_FLOOR_SECONDS = 8.0
+_ROUNDS = 2
+_WARM_UP_CALLS, _WARM_UP_SECONDS = 2, 3.0
 _OUTPUT = Path("bench-output")
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What has become of a peer so far."""
+
+    version: str
+    rounds: list[Round] = field(default_factory=list[Round])
+    ladder: list[Step] = field(default_factory=list[Step])
 
 
 def main() -> int:
     """Measure, print and keep; 0 also where a peer is missing, which the table says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="10 s each, and no ladder")
+    parser.add_argument("--quick", action="store_true", help="one round, and no ladder")
     parser.add_argument("peers", nargs="*", metavar="PEER", help="the start of a row's name; all without it")
     options = parser.parse_args()
     wanted = [peer for peer in PEERS if not options.peers or peer.name.startswith(tuple(options.peers))]
     if not wanted:
         parser.error(f"no peer's name begins so: {', '.join(peer.name for peer in PEERS)}")
     _OUTPUT.mkdir(exist_ok=True)
-    about = f"{machine()}; load average {os.getloadavg()[0]:.1f} before it began"
-    rows: list[Row] = []
-    missing: dict[str, str] = {}
-    loads: dict[str, object] = {}
-    for peer in wanted:
-        try:
-            python = python_of(peer)
-            version = distribution_version(python, peer.distribution)
-            print(f"measuring: {peer.name}", file=sys.stderr)
-            main_load, ladder = _measured(peer, python, quick=options.quick)
-        except (PeerMissing, PeerFailed) as exc:
-            missing[peer.name] = str(exc)
-            continue
-        rows.append(row_of(peer.name, version, main_load, ladder, silence_ms=peer.silence_ms))
-        loads[peer.name] = {"load": asdict(main_load), "ladder": [asdict(step) for step in ladder]}
+    placed = placement(*server_and_generator_cores())
+    about = f"{machine()}; {placed}; load average {os.getloadavg()[0]:.1f} before it began"
+    print(about)
+    measured, missing = _measured(wanted, quick=options.quick)
+    rows = [
+        row_of(peer.name, each.version, each.rounds, each.ladder, silence_ms=peer.silence_ms)
+        for peer in wanted
+        if (each := measured.get(peer.name)) is not None
+    ]
+    loads = {
+        name: {"rounds": list(map(asdict, each.rounds)), "ladder": list(map(asdict, each.ladder))}
+        for name, each in measured.items()
+    }
     show(about, rows, missing)
     write(about, rows, missing, loads, folder=_OUTPUT)
     print(
@@ -63,11 +73,45 @@ def main() -> int:
     return 0
 
 
-def _measured(peer: Peer, python: Path, *, quick: bool) -> tuple[Loaded, list[Loaded]]:
+def _measured(wanted: Sequence[Peer], *, quick: bool) -> tuple[dict[str, _Measured], dict[str, str]]:
+    """Return what was measured of each peer, and why there is nothing, or no more, of some.
+
+    Round by round, so that a slow quarter of an hour of the machine's meets all of them. The last round has the ladder.
+    """
+    measured: dict[str, _Measured] = {}
+    missing: dict[str, str] = {}
+    rounds = 1 if quick else _ROUNDS
+    for number in range(1, rounds + 1):
+        for peer in wanted:
+            if peer.name in missing:
+                continue
+            print(f"measuring, round {number} of {rounds}: {peer.name}", file=sys.stderr)
+            try:
+                python = python_of(peer)
+                so_far = measured.setdefault(peer.name, _Measured(distribution_version(python, peer.distribution)))
+                _add_round(so_far, peer, python, climbs=number == rounds and not quick)
+            except (PeerMissing, PeerFailed) as exc:
+                missing[peer.name] = str(exc)
+    return {name: each for name, each in measured.items() if each.rounds}, missing
+
+
+def _add_round(so_far: _Measured, peer: Peer, python: Path, *, climbs: bool) -> None:
     voice = sentence() if peer.hears_voices else None
     if peer.hears_voices and voice is None:
         raise PeerMissing("its callers cannot speak: the extra `local` is not installed")
-    log = _OUTPUT / f"peers-{peer.name.replace(', ', '-').replace(' ', '-')}.log"
+    with _serving(FLOOR, python_of(FLOOR), "floor-beside", voice) as place:
+        floor = place(calls=_CALLS, seconds=_FLOOR_SECONDS)
+    with _serving(peer, python, peer.name.replace(", ", "-").replace(" ", "-"), voice) as place:
+        place(calls=_WARM_UP_CALLS, seconds=_WARM_UP_SECONDS)
+        so_far.rounds.append(Round(floor, place(calls=_CALLS, seconds=_SECONDS)))
+        if climbs:
+            so_far.ladder = climb(place, peer.silence_ms)
+
+
+@contextmanager
+def _serving(peer: Peer, python: Path, name: str, voice: Path | None = None) -> Generator[Callable[..., Run]]:
+    """Run a server; gives what places calls to it."""
+    log = _OUTPUT / f"peers-{name}.log"
     with ExitStack() as running:
         arguments = list(peer.arguments)
         if peer.companion is not None:
@@ -76,23 +120,7 @@ def _measured(peer: Peer, python: Path, *, quick: bool) -> tuple[Loaded, list[Lo
             )
             arguments += ["--companion", str(running.enter_context(beside)[1])]
         pid, port = running.enter_context(served(python, peer.module, arguments, log=log))
-        place = partial(loaded, pid, f"ws://127.0.0.1:{port}/media/twilio/loadtest", voice=voice)
-        place(calls=_WARM_UP_CALLS, seconds=_WARM_UP_SECONDS)
-        main_load = place(calls=_CALLS, seconds=_QUICK_SECONDS if quick else _SECONDS)
-        return main_load, [] if quick else _climbed(place, peer.silence_ms)
-
-
-def _climbed(place: Callable[..., Loaded], silence_ms: int) -> list[Loaded]:
-    """Return step after step, the last of which was too much for the server, or for the generator, twice."""
-    climbed: list[Loaded] = []
-    for calls in _LADDER:
-        step = place(calls=calls, seconds=_STEP_SECONDS)
-        if capacity_of([*climbed, step], silence_ms=silence_ms).then:
-            step = place(calls=calls, seconds=_STEP_SECONDS)  # what comes once may be the machine's
-        climbed.append(step)
-        if capacity_of(climbed, silence_ms=silence_ms).then:
-            break
-    return climbed
+        yield partial(loaded, pid, f"ws://127.0.0.1:{port}/media/twilio/loadtest", voice=voice)
 
 
 if __name__ == "__main__":

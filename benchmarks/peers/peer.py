@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PEERS", "SILENCE_MS", "Peer"]
+__all__ = ["FLOOR", "PEERS", "SILENCE_MS", "Peer"]
 
 SILENCE_MS = 500
 """What every server is told to wait in silence before a caller's turn is over."""
@@ -37,8 +37,11 @@ _OURS_WAITS = (
     "the others are set to stop after 60 ms (pipecat with Silero after its 200)"
 )
 
+FLOOR = Peer("floor", "benchmarks.floor")
+"""A row of its own as well: beside itself it shows how far two runs of one server are apart on this machine."""
+
 PEERS = (
-    Peer("floor", "benchmarks.floor"),
+    FLOOR,
     Peer("voiceagent", "benchmarks.served", distribution="voiceagent", remark=_OURS_WAITS),
     Peer(
         "voiceagent, Silero",

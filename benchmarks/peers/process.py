@@ -6,17 +6,14 @@ import subprocess
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from threading import Timer
 
-from benchmarks.load_report import LoadReport
 from benchmarks.pinned import on_cores, server_and_generator_cores
-from benchmarks.runs import load
-from benchmarks.watch import Sample, Watch, cpu_between_s, waited_between_s
+from benchmarks.runs import Run, load
+from benchmarks.watch import Watch
 
-__all__ = ["Loaded", "PeerFailed", "loaded", "served"]
+__all__ = ["PeerFailed", "loaded", "served"]
 
 _PORT_WITHIN_S = 90
 _ENDS_WITHIN_S = 10
@@ -27,57 +24,6 @@ _LINE_CHARS = 200
 
 class PeerFailed(Exception):
     """A server did not start, or let nobody in, or its callers came to no end; the reason stands in the table."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """One load on one server."""
-
-    report: LoadReport
-    samples: Sequence[Sample]
-    """Of the server and its children, from before the first caller until after the last."""
-
-    @property
-    def cpu_s_per_call_minute(self) -> float:
-        """What was spent while all callers were there."""
-        return self._spent_s / self.report.call_minutes
-
-    @property
-    def core_share(self) -> float:
-        """The same as a share of one core."""
-        return self._spent_s / self._steady_s
-
-    @property
-    def waited_share(self) -> float:
-        """The share of that time in which its event loop could have run and was not let."""
-        waited_s = waited_between_s(self.samples, self.report.steady_from_ns, self.report.steady_until_ns)
-        return waited_s / self._steady_s
-
-    @property
-    def _spent_s(self) -> float:
-        return cpu_between_s(self.samples, self.report.steady_from_ns, self.report.steady_until_ns)
-
-    @property
-    def _steady_s(self) -> float:
-        return (self.report.steady_until_ns - self.report.steady_from_ns) / 1e9
-
-    @property
-    def kib_before(self) -> int:
-        """Memory before the first caller: its own pages, and its share of those in common with others."""
-        return self._kib(0, self.report.steady_from_ns)[0]
-
-    @property
-    def kib_steady(self) -> float:
-        """The same while all callers were there, in the median."""
-        return median(self._kib(self.report.steady_from_ns, self.report.steady_until_ns))
-
-    @property
-    def kib_after(self) -> int:
-        """The same when they had hung up."""
-        return self._kib(self.report.steady_until_ns, self.samples[-1].at_ns)[-1]
-
-    def _kib(self, from_ns: int, until_ns: int) -> list[int]:
-        return [each.pss_kib for each in self.samples if each.pss_kib is not None and from_ns <= each.at_ns <= until_ns]
 
 
 @contextmanager
@@ -106,7 +52,7 @@ def served(
         _end(process)
 
 
-def loaded(pid: int, url: str, *, calls: int, seconds: float, voice: Path | None) -> Loaded:
+def loaded(pid: int, url: str, *, calls: int, seconds: float, voice: Path | None = None) -> Run:
     """Place calls to a server and watch it meanwhile; raises `PeerFailed`."""
     watch = Watch(pid)
     try:
@@ -118,7 +64,9 @@ def loaded(pid: int, url: str, *, calls: int, seconds: float, voice: Path | None
         samples = watch.stop()
     if not report.frames:
         raise PeerFailed("let nobody in")
-    return Loaded(report, samples)
+    if watch.has_ended:
+        raise PeerFailed(f"ended while {calls} callers were there")
+    return Run(report, samples)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -1,50 +1,49 @@
-"""Rows: what a server cost its machine and its callers, and how many calls at once it holds."""
+"""Rows: what a server cost its machine and its callers, beside the floor of the same round."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from benchmarks.figures import percentile
-from benchmarks.peers.process import Loaded
+from benchmarks.peers.ladder import Capacity, Step, answers_ms, capacity_of
+from benchmarks.runs import Run
 from voiceagent.audio import FRAME_MS
 
-__all__ = ["Capacity", "Row", "capacity_of", "row_of"]
-
-_GROWTH_MS = 50
-"""A server holds as many calls as it answers with a p99 at most so much beyond the p99 of one call."""
-_GENERATOR_LATE_MS = 10
-_GENERATOR_BUSY = 0.9
-"""Beyond one of them the callers' figures speak of the generator."""
-_WAITED = 0.1
-_NEARLY_FULL = 0.6
-"""A server that waits for its core shares it with something else, unless it fills the core with threads of its own."""
+__all__ = ["Round", "Row", "row_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """How far a server went up the ladder."""
+class Round:
+    """The floor, and after it at once a server, with the same callers."""
 
-    calls: int
-    """The most that it held."""
-    then: str = ""
-    """What came at the next step; empty where there was no next step."""
-    is_bound: bool = False
-    """It was not the server that gave way."""
+    floor: Run
+    served: Run
 
     @property
-    def text(self) -> str:
-        """As it is shown."""
-        return f"≥ {self.calls}" if self.is_bound else str(self.calls)
+    def times_floor(self) -> float:
+        """What a call-minute costs, as a multiple of the floor's."""
+        return self.served.cpu_s_per_call_minute / self.floor.cpu_s_per_call_minute
+
+    @property
+    def spoiled(self) -> str:
+        """Why one of the two says nothing; empty where both do."""
+        return self.served.spoiled or (self.floor.spoiled and f"beside it, at the floor, {self.floor.spoiled}")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One server under the main load."""
+    """One server under the main load: of several rounds what counts is the median, of all callers together the rest."""
 
     peer: str
     version: str
-    cpu_s_per_call_minute: float
+    cpu_s_per_call_minute: tuple[float, ...]
+    """Round by round."""
+    times_floor: tuple[float, ...]
+    """The same, by the floor of the same round: of rounds that were not spoiled, where there are any."""
+    spoiled: tuple[str, ...]
+    """What spoiled a round, for each that was."""
     answer_p50_ms: float
     """First audio of an answer, beyond the silence that the server is told to wait."""
     answer_p99_ms: float
@@ -52,88 +51,56 @@ class Row:
     """From the first sound of a caller who cuts in."""
     clear_p99_ms: float
     clears: int
+    missed_barge_ins: int
     turns: int
     talked_on: int
     """Sentences that went on when a caller who had cut in was silent again; none of them counts as an answer."""
     underruns: int
     unanswered: int
     broken: int
+    dropped_frames: int
     mib_before: float
     mib_after: float
     mib_per_call: float
     """From before the load to its steady part."""
     generator_late_p99_ms: float
+    """Of the worst round, as is the next."""
     waited_share: float
     """Of the time: its event loop could have run, and its core had something else to do."""
     capacity: Capacity | None = None
 
 
-def row_of(peer: str, version: str, main: Loaded, ladder: Sequence[Loaded] = (), *, silence_ms: int) -> Row:
-    """Return the row of a server's main load, and of its ladder where it climbed one."""
-    report = main.report
-    answers_ms = _answers_ms(main, silence_ms)
+def row_of(peer: str, version: str, rounds: Sequence[Round], ladder: Sequence[Step] = (), *, silence_ms: int) -> Row:
+    """Return the row of a server's main loads, and of its ladder where it climbed one."""
+    runs = [each.served for each in rounds]
+    reports = [each.report for each in runs]
+    waited_ms = [ms for each in runs for ms in answers_ms(each, silence_ms)]
+    clears_ms = [ms for each in reports for ms in each.clears_ms]
     # The first silent frame is sent when the voice is over, and is itself a frame of silence when it arrives.
-    waited_ms = silence_ms - FRAME_MS
+    silent_ms = silence_ms - FRAME_MS
+    undisturbed = [each for each in rounds if not each.spoiled] or rounds
     return Row(
         peer=peer,
         version=version,
-        cpu_s_per_call_minute=main.cpu_s_per_call_minute,
-        answer_p50_ms=percentile(answers_ms, 0.5) - waited_ms,
-        answer_p99_ms=percentile(answers_ms, 0.99) - waited_ms,
-        clear_p50_ms=percentile(report.clears_ms, 0.5),
-        clear_p99_ms=percentile(report.clears_ms, 0.99),
-        clears=len(report.clears_ms),
-        turns=report.turns,
-        talked_on=len(report.answers_ms) - len(answers_ms),
-        underruns=report.underruns,
-        unanswered=report.unanswered,
-        broken=report.broken,
-        mib_before=main.kib_before / 1024,
-        mib_after=main.kib_after / 1024,
-        mib_per_call=(main.kib_steady - main.kib_before) / report.calls / 1024,
-        generator_late_p99_ms=report.late_p99_ms,
-        waited_share=main.waited_share,
+        cpu_s_per_call_minute=tuple(each.cpu_s_per_call_minute for each in runs),
+        times_floor=tuple(each.times_floor for each in undisturbed),
+        spoiled=tuple(each.spoiled for each in rounds if each.spoiled),
+        answer_p50_ms=percentile(waited_ms, 0.5) - silent_ms,
+        answer_p99_ms=percentile(waited_ms, 0.99) - silent_ms,
+        clear_p50_ms=percentile(clears_ms, 0.5),
+        clear_p99_ms=percentile(clears_ms, 0.99),
+        clears=len(clears_ms),
+        missed_barge_ins=sum(each.missed_barge_ins for each in reports),
+        turns=sum(each.turns for each in reports),
+        talked_on=sum(len(each.answers_ms) for each in reports) - len(waited_ms),
+        underruns=sum(each.underruns for each in reports),
+        unanswered=sum(each.unanswered for each in reports),
+        broken=sum(each.broken for each in reports),
+        dropped_frames=sum(each.dropped_frames for each in reports),
+        mib_before=median(each.kib_before for each in runs) / 1024,
+        mib_after=median(each.kib_after for each in runs) / 1024,
+        mib_per_call=median((median(each.pss_kib) - each.kib_before) / each.report.calls for each in runs) / 1024,
+        generator_late_p99_ms=max(each.late_p99_ms for each in reports),
+        waited_share=max(each.waited_share for each in runs),
         capacity=capacity_of(ladder, silence_ms=silence_ms) if ladder else None,
     )
-
-
-def capacity_of(ladder: Sequence[Loaded], *, silence_ms: int) -> Capacity:
-    """Return how many calls a server held: of the steps climbed, the last before one that it did not hold."""
-    allowed_ms = percentile(_answers_ms(ladder[0], silence_ms), 0.99) + _GROWTH_MS
-    held = 0
-    for step in ladder:
-        report = step.report
-        why = _gave_way(step, _answers_ms(step, silence_ms), allowed_ms)
-        if why:
-            spoiled = _spoiled(step)
-            return Capacity(held, f"{spoiled or why} at {report.calls}", is_bound=bool(spoiled))
-        held = report.calls
-    return Capacity(held, is_bound=True)
-
-
-def _gave_way(step: Loaded, answers_ms: Sequence[float], allowed_ms: float) -> str:
-    """Return in what a step was too much; empty where it was not."""
-    report = step.report
-    if report.broken:
-        return f"{report.broken} connections broken"
-    if report.unanswered or not answers_ms:
-        return f"{report.unanswered} turns unanswered"
-    p99_ms = percentile(answers_ms, 0.99)
-    if p99_ms > allowed_ms:
-        return f"answers {p99_ms - allowed_ms + _GROWTH_MS:.0f} ms later than those of one call (p99)"
-    return ""
-
-
-def _spoiled(step: Loaded) -> str:
-    """Return what else than the server was too slow; empty where nothing was."""
-    report = step.report
-    if report.late_p99_ms > _GENERATOR_LATE_MS or report.cpu_share > _GENERATOR_BUSY:
-        return f"the generator was at its end ({report.late_p99_ms:.0f} ms late)"
-    if step.waited_share > _WAITED and step.core_share < _NEARLY_FULL:
-        return f"something else had the server's core for {step.waited_share:.0%} of the time"
-    return ""
-
-
-def _answers_ms(loaded: Loaded, silence_ms: int) -> list[float]:
-    # What comes long before the silence is over is the rest of a sentence that had not been stopped for the caller.
-    return [ms for ms in loaded.report.answers_ms if ms >= silence_ms / 2]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +24,7 @@ _COLUMNS = (
     "calls a core",
     "answer p50 / p99, ms",
     "barge-in → clear p50 / p99, ms",
-    "barge-ins heard",
+    "barge-ins heard / not",
     "turns",
     "underruns",
     "unanswered",
@@ -33,7 +34,6 @@ _COLUMNS = (
     "waited for its core",
     "version",
 )
-_FLOOR = "floor"
 
 
 def show(about: str, rows: Sequence[Row], missing: Mapping[str, str]) -> None:
@@ -61,20 +61,19 @@ def write(
 
 
 def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Return the rows as they are shown, each beside the floor of the same run where the floor was run."""
-    floor = next((row.cpu_s_per_call_minute for row in rows if row.peer == _FLOOR), None)
-    return [_cells(row, floor) for row in rows]
+    """Return the rows as they are shown: of what each round has told, the median, and the least and the greatest."""
+    return [_cells(row) for row in rows]
 
 
-def _cells(row: Row, floor: float | None) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.peer,
-        f"{row.cpu_s_per_call_minute:.2f}",
-        f"{row.cpu_s_per_call_minute / floor:.1f}" if floor else "",
+        _of_rounds(row.cpu_s_per_call_minute),
+        _of_rounds(row.times_floor),
         row.capacity.text if row.capacity else "",
         f"{row.answer_p50_ms:.1f} / {row.answer_p99_ms:.1f}",
         f"{row.clear_p50_ms:.0f} / {row.clear_p99_ms:.0f}" if row.clears else "none",
-        str(row.clears),
+        f"{row.clears} / {row.missed_barge_ins}",
         str(row.turns),
         str(row.underruns),
         str(row.unanswered),
@@ -86,12 +85,18 @@ def _cells(row: Row, floor: float | None) -> tuple[str, ...]:
     )
 
 
+def _of_rounds(values: Sequence[float]) -> str:
+    spread = f" ({min(values):.2f}–{max(values):.2f})" if len(values) > 1 else ""
+    return f"{median(values):.2f}{spread}"
+
+
 def _line(row: Sequence[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
 def _remarks(rows: Sequence[Row], missing: Mapping[str, str]) -> list[str]:
-    remarks = [f"{peer}: no figures, {why}" for peer, why in missing.items()]
+    figured = {row.peer for row in rows}
+    remarks = [f"{peer}: no {'more ' if peer in figured else ''}figures, {why}" for peer, why in missing.items()]
     told = {peer.name: peer.remark for peer in PEERS}
     for row in rows:
         if told.get(row.peer):
@@ -102,6 +107,9 @@ def _remarks(rows: Sequence[Row], missing: Mapping[str, str]) -> list[str]:
             )
         if row.broken:
             remarks.append(f"{row.peer}: {row.broken} messages or connections were broken")
+        if row.dropped_frames:
+            remarks.append(f"{row.peer}: {row.dropped_frames} frames were not sent, since it did not read")
+        remarks += [f"{row.peer}: in one round {spoiled}" for spoiled in row.spoiled]
         if row.capacity and row.capacity.then:
             remarks.append(f"{row.peer}: held {row.capacity.calls} calls; {row.capacity.then}")
     return remarks

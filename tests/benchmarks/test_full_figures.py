@@ -17,10 +17,11 @@ from benchmarks.full.capacity import Limit, capacity_of, climb, limit_of
 from benchmarks.full.cost import ratio_of
 from benchmarks.full.flame import shares_of
 from benchmarks.full.growth import long_flow
+from benchmarks.full.local import late_answers_of
 from benchmarks.full.table import LeftOut, keep
 from benchmarks.load_report import LoadReport
-from benchmarks.pinned import on_cores
-from benchmarks.runs import OURS, Run, delays_ms
+from benchmarks.pinned import on_cores, placement, threads_in
+from benchmarks.runs import NotServed, Run, delays_ms
 from benchmarks.watch import Sample, Watch, cpu_between_s
 from voiceagent.spec.verify import verify
 
@@ -41,7 +42,7 @@ def measured(*, answer_ms: Sequence[int] = (1,), core: float = 0.5, **seen: obje
         audio_at_ns={"CA1": [S + number * 1_000_000_000 + ms * 1_000_000 for number, ms in enumerate(answer_ms)]},
     )
     inside = {"turn_over_at_ns": {"CA1": [S + number * 1_000_000_000 for number in range(len(answer_ms))]}}
-    return Run(OURS, replace(report, **seen), watched(0, core, 2 * core, 3 * core, 4 * core), inside)
+    return Run(replace(report, **seen), watched(0, core, 2 * core, 3 * core, 4 * core), inside)
 
 
 def test_cpu_is_counted_between_two_instants_that_lie_between_samples() -> None:
@@ -69,6 +70,21 @@ def test_a_process_is_watched_with_its_children() -> None:
     assert ours.cpu_s >= its.cpu_s
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_process_that_ends_under_its_watch_is_known_to_have_ended() -> None:
+    waiting = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - our own command
+        assert child.stdout is not None
+        child.stdout.readline()
+        watch, lasting = Watch(child.pid), Watch(os.getpid())
+        child.kill()
+        child.stdout.read()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        watch.stop()
+        lasting.stop()
+    assert (watch.has_ended, lasting.has_ended) == (True, False)
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system cannot do that")
 def test_a_command_runs_on_its_cores_alone() -> None:
     core = max(os.sched_getaffinity(0))
@@ -76,6 +92,20 @@ def test_a_command_runs_on_its_cores_alone() -> None:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
     assert done.stdout == f"{{{core}}}\n"
     assert on_cores([], ["true"]) == ["true"]
+
+
+def test_cores_that_are_threads_of_one_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "0").write_text("0-1\n")
+    (tmp_path / "2").write_text("2,6\n")
+    told = f"{tmp_path}/{{}}"
+    assert placement([0], [1], told) == (
+        "the server has core 0, the generator 1; 0 and 1 are threads of ONE core, so that each slows the other"
+    )
+    assert placement([2], [3, 4, 5], told) == "the server has core 2, the generator 3, 4, 5"
+    assert placement([2], [5, 6], told).endswith("2 and 6 are threads of ONE core, so that each slows the other")
+    assert placement([7], [8], told).endswith("whether they are threads of one core the system does not tell")
+    assert placement([], []) == "nothing has a core of its own"
+    assert threads_in("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
 
 
 def test_a_call_minute_costs_what_was_spent_while_all_callers_were_there() -> None:
@@ -139,21 +169,79 @@ def test_a_server_whose_core_something_else_had_is_not_judged() -> None:
 def test_calls_are_added_until_they_are_too_many_twice() -> None:
     bad = {"underruns": 1}
     outcomes = {25: [{}], 50: [bad, {}], 100: [bad, {"unanswered": 2}], 150: [{}]}
-    runs, limit = climb(lambda calls: measured(**outcomes[calls].pop(0)), list(outcomes))  # type: ignore[arg-type]
-    assert limit == Limit("2 turns unanswered")
-    assert list(runs) == [25, 50, 100]
-    row = capacity_of("energy", runs, limit, goal=50)
+    climbed = climb(lambda calls: measured(**outcomes[calls].pop(0)), list(outcomes))  # type: ignore[arg-type]
+    assert climbed.limit == Limit("2 turns unanswered")
+    assert list(climbed.runs) == [25, 50, 100]
+    row = capacity_of("energy", climbed, goal=50)
     assert isinstance(row, Figure)
     assert (row.value, row.reached) == (50, True)
     assert row.how == "at 100, twice: 2 turns unanswered"
 
 
+@pytest.mark.parametrize(
+    ("died", "why", "of_the_run"),
+    [
+        (NotServed("ours has ended with -9"), "ours has ended with -9", False),
+        (subprocess.TimeoutExpired("load", 170), "no end within 170 s", False),
+        (subprocess.CalledProcessError(1, "load"), "the generator has ended with 1", True),
+    ],
+)
+def test_a_rung_that_comes_to_no_end_twice_is_the_limit_and_loses_none_of_those_before(
+    died: Exception, why: str, of_the_run: bool
+) -> None:
+    def measure(calls: int) -> Run:
+        if calls == 50 and not tries:
+            tries.append(calls)
+            raise died
+        if calls > 50:
+            raise died
+        return measured()
+
+    tries: list[int] = []
+    climbed = climb(measure, [25, 50, 100, 150])
+    assert climbed.limit == Limit(why, of_the_run=of_the_run)
+    assert (list(climbed.runs), climbed.carried, climbed.limit_at) == ([25, 50], 50, 100)
+    row = capacity_of("energy", climbed, goal=50)
+    assert isinstance(row, Figure)
+    assert (row.value, row.how) == (50, f"at 100, twice: {why}")
+
+
+def test_a_server_that_serves_nobody_carries_none() -> None:
+    def measure(calls: int) -> Run:
+        raise NotServed(f"nobody of {calls} was let in")
+
+    row = capacity_of("energy", climb(measure, [1, 25]), goal=50)
+    assert isinstance(row, Figure)
+    assert (row.value, row.how) == (0, "at 1, twice: nobody of 1 was let in")
+
+
 def test_a_capacity_that_the_generator_has_bounded_is_none() -> None:
     late = {"late_p99_ms": 50.0}
-    runs, limit = climb(lambda calls: measured(**(late if calls > 25 else {})), [25, 50, 100])  # type: ignore[arg-type]
-    row = capacity_of("energy", runs, limit, goal=50)
-    assert isinstance(row, LeftOut)
-    assert row.why == "25 at least: at 50 the generator was 50.0 ms late at p99, with 0% of its core"
+    climbed = climb(lambda calls: measured(**(late if calls > 25 else {})), [25, 50, 100])  # type: ignore[arg-type]
+    why = "25 at least: at 50 the generator was 50.0 ms late at p99, with 0% of its core"
+    for row in (capacity_of("energy", climbed, goal=50), capacity_of("local engines", climbed, goal=None)):
+        assert isinstance(row, LeftOut)
+        assert row.why == why
+    assert isinstance(capacity_of("energy", climbed, goal=20), Figure)
+
+
+@pytest.mark.parametrize(
+    ("seen", "limit"),
+    [
+        ({"answers_ms": [1_499.0]}, None),
+        ({"answers_ms": [900.0, 1_501.0]}, Limit("p95 1501 ms")),
+        ({"underruns": 2}, Limit("2 underruns at a jitter buffer of 40 ms")),
+        ({"unanswered": 1}, Limit("1 turns unanswered")),
+        (
+            {"answers_ms": [1_501.0], "late_p99_ms": 80.0},
+            Limit("the generator was 80.0 ms late at p99, with 0% of its core", of_the_run=True),
+        ),
+    ],
+)
+def test_too_many_calls_for_the_local_engines_are_told_by_late_answers_too(
+    seen: dict[str, object], limit: Limit | None
+) -> None:
+    assert late_answers_of(measured(**seen)) == limit  # type: ignore[arg-type]
 
 
 def test_rounds_in_which_the_generator_was_too_slow_do_not_count() -> None:

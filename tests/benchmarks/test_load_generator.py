@@ -160,6 +160,25 @@ def test_every_third_turn_cuts_in_and_is_timed_to_the_clear() -> None:
     line.frames(60)
     line.caller.took_clear(line.now_ms * MS)
     assert line.report.clears_ms == [100.0], "a clear that nobody's voice has led to is none"
+    assert line.report.missed_barge_ins == 0
+
+
+def test_a_barge_in_that_is_not_heeded_is_counted_and_no_later_clear_is_its() -> None:
+    line = Line()
+    for _ in range(2):
+        line.agent_says(100)
+        line.frames(27 + 60 + 1)
+    line.agent_says(2_000)
+    line.frames(37 + 40 + 1)
+    assert line.report.missed_barge_ins == 0, "it may still stop"
+    line.frames(100)
+    assert line.report.turns == 3
+    line.agent_says(100)
+    line.frames(27)
+    assert line.frames(1) == [0]
+    line.caller.took_clear(line.now_ms * MS)
+    assert line.report.missed_barge_ins == 1
+    assert line.report.clears_ms == []
 
 
 def test_a_caller_who_is_not_answered_says_it_again_and_counts_it() -> None:
@@ -247,16 +266,48 @@ def test_frames_that_were_early_were_in_time_and_the_worst_are_kept() -> None:
 
 def test_several_generators_are_as_late_as_the_latest_of_them() -> None:
     first = LoadReport(
-        2, 10, turns=3, answers_ms=[1.0], late_p99_ms=1.0, cpu_share=0.4, steady_from_ns=5, steady_until_ns=9
+        2,
+        10,
+        turns=3,
+        steady_turns=2,
+        missed_barge_ins=1,
+        answers_ms=[1.0],
+        late_p99_ms=1.0,
+        cpu_share=0.4,
+        steady_from_ns=5,
+        steady_until_ns=9,
     )
     second = LoadReport(
-        1, 10, turns=2, answers_ms=[2.0], late_p99_ms=8.0, cpu_share=0.2, steady_from_ns=6, steady_until_ns=8
+        1,
+        10,
+        turns=2,
+        steady_turns=1,
+        missed_barge_ins=2,
+        answers_ms=[2.0],
+        late_p99_ms=8.0,
+        cpu_share=0.2,
+        steady_from_ns=6,
+        steady_until_ns=8,
     )
     both = merged([first, second])
     assert (both.calls, both.turns, both.answers_ms) == (3, 5, [1.0, 2.0])
+    assert (both.steady_turns, both.missed_barge_ins) == (3, 3)
     assert (both.late_p99_ms, both.cpu_share) == (8.0, 0.4)
     assert (both.steady_from_ns, both.steady_until_ns) == (6, 8)
     assert LoadReport(**json.loads(json.dumps(asdict(both)))) == both
+
+
+def test_turns_a_minute_are_those_of_the_minutes_that_are_counted() -> None:
+    line = Line()
+    line.agent_says(100)
+    line.frames(27 + 60 + 1)
+    line.report.begin_steady(line.now_ms * MS)
+    line.agent_says(100)
+    line.frames(27 + 60 + 1)
+    line.report.frames = 1_500
+    assert (line.report.turns, line.report.steady_turns) == (2, 1)
+    assert line.report.turns_per_call_minute == pytest.approx(2)
+    assert line.report.steady_from_ns == 88 * 20 * MS
 
 
 def test_minutes_of_calls_are_counted_in_frames() -> None:
