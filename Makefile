@@ -109,7 +109,7 @@ bench-profile: $(STAMP) .venv-profile/.tried  ## A flame graph of the server und
 bench-guided: $(STAMP)  ## How well the guided model understands phrasings it has not seen
 	$(BIN)/python -m benchmarks.guided
 
-bench-peers: $(STAMP)  ## What a call costs with other frameworks, in some twenty-two minutes; QUICK=1: one round, no ladder
+bench-peers: $(STAMP)  ## What a call costs with other frameworks, in some twenty-five minutes; QUICK=1: one round, no ladder
 	$(BIN)/python -m benchmarks.peers $(if $(QUICK),--quick)
 
 bench-swap: $(STAMP)  ## What a change of phase costs the caller of a speech model, beside other ways

@@ -29,7 +29,7 @@ _CALLS = 25
 _SECONDS = 12.0
 _FLOOR_SECONDS = 8.0
 _ROUNDS = 2
-_WARM_UP_CALLS, _WARM_UP_SECONDS = 2, 3.0
+_WARM_UP_CALLS, _WARM_UP_SECONDS = 2, 2.0
 _OUTPUT = Path("bench-output")
 
 
@@ -102,7 +102,6 @@ def _add_round(so_far: _Measured, peer: Peer, python: Path, *, climbs: bool) -> 
     with _serving(FLOOR, python_of(FLOOR), "floor-beside", voice) as place:
         floor = place(calls=_CALLS, seconds=_FLOOR_SECONDS)
     with _serving(peer, python, peer.name.replace(", ", "-").replace(" ", "-"), voice) as place:
-        place(calls=_WARM_UP_CALLS, seconds=_WARM_UP_SECONDS)
         so_far.rounds.append(Round(floor, place(calls=_CALLS, seconds=_SECONDS)))
         if climbs:
             so_far.ladder = climb(place, peer.silence_ms)
@@ -110,7 +109,7 @@ def _add_round(so_far: _Measured, peer: Peer, python: Path, *, climbs: bool) -> 
 
 @contextmanager
 def _serving(peer: Peer, python: Path, name: str, voice: Path | None = None) -> Generator[Callable[..., Run]]:
-    """Run a server; gives what places calls to it."""
+    """Run a server that has had its first calls; gives what places more."""
     log = _OUTPUT / f"peers-{name}.log"
     with ExitStack() as running:
         arguments = list(peer.arguments)
@@ -120,7 +119,9 @@ def _serving(peer: Peer, python: Path, name: str, voice: Path | None = None) -> 
             )
             arguments += ["--companion", str(running.enter_context(beside)[1])]
         pid, port = running.enter_context(served(python, peer.module, arguments, log=log))
-        yield partial(loaded, pid, f"ws://127.0.0.1:{port}/media/twilio/loadtest", voice=voice)
+        place = partial(loaded, pid, f"ws://127.0.0.1:{port}/media/twilio/loadtest", voice=voice)
+        place(calls=_WARM_UP_CALLS, seconds=_WARM_UP_SECONDS)
+        yield place
 
 
 if __name__ == "__main__":
