@@ -136,7 +136,8 @@ def test_a_turn_costs_the_same_from_the_first_to_the_five_hundredth() -> None:
     assert _most(late, "shown_calls") <= _most(early, "shown_calls")
     assert _most(late, "function_calls") <= _most(early, "function_calls"), "the work of a turn grows with the call"
     first, *_, last = [after - before for before, after in pairwise(blocks)]
-    assert last <= first * 1.05, "what a turn leaves behind in memory grows with the call"
+    # Tables become longer at a stroke, which is a tenth more or less; what grows with the call would be twice as much.
+    assert last <= first * 1.5, "what a turn leaves behind in memory grows with the call"
 
 
 def test_five_hundred_tools_in_other_phases_change_nothing_in_a_swap() -> None:
