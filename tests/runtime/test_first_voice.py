@@ -57,3 +57,7 @@ def test_digital_silence_is_nobodys_voice() -> None:
 )
 def test_what_telephones_speak_is_as_loud_as_it_was(encoded: bytes, audio_format: AudioFormat) -> None:
     assert FirstVoice(audio_format).below_db(encoded) == 15
+
+
+def test_a_microphone_has_no_usual_level() -> None:
+    assert FirstVoice(AudioFormat("pcm16", 16_000)).below_db(voice(-36)) is None

@@ -12,6 +12,10 @@ __all__ = ["FirstVoice"]
 _USUAL_DBFS = -20.0
 """Networks are set to -26 for all that is said (ITU-T P.56, G.101), about -23 in its louder half: a caller of whom
 nothing is known may be 9 dB softer than that."""
+_NETWORK_HZ = 8_000
+"""Of lines that somebody sets a level on. What a microphone gives has no usual one, and whoever takes the agent's echo
+out of it takes some of the caller with it.
+"""
 _FAINT_DB = 12
 """Distance alone makes 32 dB of 5 cm against 2 m, and a room takes some of it back; callers vary by less."""
 _IN_VAIN = 3
@@ -28,7 +32,7 @@ class FirstVoice:
     def __init__(self, audio: AudioFormat) -> None:
         self._format = audio
         self._faint = 0
-        self._known = False
+        self._known = audio.rate_hz != _NETWORK_HZ
 
     def below_db(self, voice: bytes) -> int | None:
         """Take the beginning of an utterance; returns how far it is below a usual one, None where it may be theirs."""
