@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
+from voiceagent.audio import Encoding
 from voiceagent.core.effects import Message, ModelRequest, PrimePhase, RenewVoice, SwapPhase
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId, Epoch, LegId, ReplyId, UtteranceId
@@ -85,7 +86,7 @@ __all__ = [
 class AudioFormat:
     """How audio bytes are to be read. Always mono; `pcm16` is signed, little-endian."""
 
-    encoding: Literal["mulaw", "alaw", "pcm16"]
+    encoding: Encoding
     rate_hz: int
 
     @property

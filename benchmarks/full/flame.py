@@ -59,7 +59,7 @@ def _record(spy: str, pid: int, seconds: int, form: str, into: Path) -> str:
     """Record for so long; return why it could not be done."""
     into.parent.mkdir(exist_ok=True)
     command = [spy, "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(_HZ), "--format", form]
-    done = subprocess.run([*command, "--output", str(into)], check=False, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([*command, "--output", str(into)], check=False, capture_output=True, text=True)  # noqa: S603 - our own command
     if done.returncode == 0 and into.exists():
         return ""
     return "py-spy cannot attach to it: " + (done.stderr.strip().splitlines() or ["it says nothing"])[-1]

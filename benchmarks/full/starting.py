@@ -60,6 +60,6 @@ def _started(what: str, code: str, rounds: int, goal_ms: float, *, how: str) -> 
 
 def _took_ms(code: str) -> tuple[float, float]:
     """Return what it took by the clock and of the processor."""
-    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     wall_ms, cpu_ms = done.stdout.split()[-2:]
     return float(wall_ms), float(cpu_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voiceagent.audio.encodings import Encoding, from_pcm16, to_pcm16
 from voiceagent.audio.frames import FRAME_MS, cut_frames
 from voiceagent.audio.g711 import (
     ALAW_SILENCE,
@@ -31,12 +32,14 @@ __all__ = [
     "FRAME_MS",
     "MULAW_SILENCE",
     "SILENCE_DBFS",
+    "Encoding",
     "RingingTone",
     "Tone",
     "ToneFinder",
     "alaw_to_pcm16",
     "cut_frames",
     "duration_ms",
+    "from_pcm16",
     "half_as_loud",
     "interleave",
     "level_dbfs",
@@ -50,6 +53,7 @@ __all__ = [
     "read_wav",
     "ringing_tone_of",
     "split_channels",
+    "to_pcm16",
     "wav_bytes",
     "write_stereo_wav",
     "write_wav",

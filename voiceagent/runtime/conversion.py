@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from voiceagent.audio import alaw_to_pcm16, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
+from voiceagent.audio import from_pcm16, to_pcm16
 from voiceagent.errors import MissingExtra
 from voiceagent.ports import AudioFormat
 
@@ -38,31 +38,12 @@ class Converter:
         return self._convert(b"", last=True) if self._rates is not None else b""
 
     def _convert(self, audio: bytes, *, last: bool) -> bytes:
-        pcm = self._pcm16(audio)
+        pcm = to_pcm16(self._whole(audio), self._source.encoding)
         if self._rates is not None:
             import numpy as np
 
             pcm = self._rates.resample_chunk(np.frombuffer(pcm, "<i2"), last=last).astype("<i2").tobytes()
-        match self._target.encoding:
-            case "mulaw":
-                return pcm16_to_mulaw(pcm)
-            case "alaw":
-                return pcm16_to_alaw(pcm)
-            case "pcm16":
-                return pcm
-            case _:
-                assert_never(self._target.encoding)
-
-    def _pcm16(self, audio: bytes) -> bytes:
-        match self._source.encoding:
-            case "mulaw":
-                return mulaw_to_pcm16(audio)
-            case "alaw":
-                return alaw_to_pcm16(audio)
-            case "pcm16":
-                return self._whole(audio)
-            case _:
-                assert_never(self._source.encoding)
+        return from_pcm16(pcm, self._target.encoding)
 
     def _whole(self, audio: bytes) -> bytes:
         """Return the audio up to its last whole sample: half of one would shift all that is sent behind it."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
-from voiceagent.audio import FRAME_MS, alaw_to_pcm16, level_dbfs, mulaw_to_pcm16
+from voiceagent.audio import FRAME_MS, level_dbfs, to_pcm16
 from voiceagent.ports import AudioFormat
 
 __all__ = ["FirstVoice"]
@@ -48,18 +46,7 @@ class FirstVoice:
 
     def _louder_half_dbfs(self, voice: bytes) -> float:
         """Return the level of the louder half of the frames: what lies between two syllables says nothing."""
-        pcm = self._pcm(voice)
+        pcm = to_pcm16(voice, self._format.encoding)
         frame_bytes = 2 * self._format.rate_hz // 1_000 * FRAME_MS
         frames = sorted((pcm[at : at + frame_bytes] for at in range(0, len(pcm), frame_bytes)), key=level_dbfs)
         return level_dbfs(b"".join(frames[len(frames) // 2 :]))
-
-    def _pcm(self, audio: bytes) -> bytes:
-        match self._format.encoding:
-            case "mulaw":
-                return mulaw_to_pcm16(audio)
-            case "alaw":
-                return alaw_to_pcm16(audio)
-            case "pcm16":
-                return audio
-            case _:
-                assert_never(self._format.encoding)

@@ -20,7 +20,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from voiceagent.audio import alaw_to_pcm16, interleave, mulaw_to_pcm16, split_channels
+from voiceagent.audio import interleave, split_channels, to_pcm16
 from voiceagent.ports import AudioFormat
 
 __all__ = ["Begun", "Channel", "Ended", "Placed", "RecordingFile", "RecordingsDisk", "Silenced"]
@@ -158,7 +158,7 @@ def _do(file: RecordingFile, job: Job) -> None:
 
 
 def _place(file: RecordingFile, output: FileIO, placed: Placed) -> None:
-    mono = _pcm16(placed.audio, placed.format)
+    mono = to_pcm16(placed.audio, placed.format.encoding)
     count = len(mono) // 2
     offset = _HEADER.size + placed.at * _FRAME_BYTES
     if (placed.at + count) * _FRAME_BYTES > _LARGEST_BYTES:
@@ -189,16 +189,6 @@ def _silence(file: RecordingFile, output: FileIO, at: int, samples: int) -> None
     except OSError:
         file.unwanted = True
         raise
-
-
-def _pcm16(audio: bytes, form: AudioFormat) -> bytes:
-    match form.encoding:
-        case "mulaw":
-            return mulaw_to_pcm16(audio)
-        case "alaw":
-            return alaw_to_pcm16(audio)
-        case "pcm16":
-            return audio
 
 
 def _write_header(file: RecordingFile) -> None:

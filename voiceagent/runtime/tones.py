@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voiceagent.audio import ToneFinder, alaw_to_pcm16, mulaw_to_pcm16
+from voiceagent.audio import ToneFinder, to_pcm16
 from voiceagent.core import events as ev
 from voiceagent.ports import AudioFormat, Clock
 
@@ -31,15 +31,6 @@ class LineTones:
         if self._finder is None:
             return
         self._heard_bytes += len(audio)
-        for tone in self._finder.feed(self._pcm16(audio)):
+        for tone in self._finder.feed(to_pcm16(audio, self._audio.encoding)):
             ago_ms = self._heard_bytes // self._audio.bytes_per_ms - tone.began_ms
             self._post(ev.ToneHeard(tone.hz, tone.lasted_ms, self._clock.now_ms() - ago_ms))
-
-    def _pcm16(self, audio: bytes) -> bytes:
-        match self._audio.encoding:
-            case "mulaw":
-                return mulaw_to_pcm16(audio)
-            case "alaw":
-                return alaw_to_pcm16(audio)
-            case "pcm16":
-                return audio

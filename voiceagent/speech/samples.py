@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, assert_never, cast
+from typing import TYPE_CHECKING, cast
 
-from voiceagent.audio import alaw_to_pcm16, mulaw_to_pcm16, pcm16_to_alaw, pcm16_to_mulaw
+from voiceagent.audio import from_pcm16, to_pcm16
 from voiceagent.ports import AudioFormat
 from voiceagent.speech.weights import library
 
@@ -32,28 +32,12 @@ _SOUND_MARGIN_MS = 30
 
 def pcm16_of(audio: bytes, audio_format: AudioFormat) -> bytes:
     """Return the audio as 16-bit samples."""
-    match audio_format.encoding:
-        case "mulaw":
-            return mulaw_to_pcm16(audio)
-        case "alaw":
-            return alaw_to_pcm16(audio)
-        case "pcm16":
-            return audio
-        case _:
-            assert_never(audio_format.encoding)
+    return to_pcm16(audio, audio_format.encoding)
 
 
 def encoded(pcm: bytes, audio_format: AudioFormat) -> bytes:
     """Return 16-bit samples in the format."""
-    match audio_format.encoding:
-        case "mulaw":
-            return pcm16_to_mulaw(pcm)
-        case "alaw":
-            return pcm16_to_alaw(pcm)
-        case "pcm16":
-            return pcm
-        case _:
-            assert_never(audio_format.encoding)
+    return from_pcm16(pcm, audio_format.encoding)
 
 
 def from_bytes(audio: bytes, audio_format: AudioFormat) -> Samples:

@@ -37,7 +37,7 @@ class FakeSTT(stt.STT):
         self.paused = False
 
     async def _recognize_impl(self, buffer: Any, *, language: Any, conn_options: Any) -> stt.SpeechEvent:
-        raise NotImplementedError
+        raise NotImplementedError("a session streams what can be streamed")
 
     def stream(self, *, language: Any = None, conn_options: Any = None) -> stt.RecognizeStream:
         return FakeSTTStream(stt=self, conn_options=conn_options)
@@ -76,7 +76,7 @@ class FakeTTS(tts.TTS):
         super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=RATE_HZ, num_channels=1)
 
     def synthesize(self, text: str, *, conn_options: Any = None) -> tts.ChunkedStream:
-        raise NotImplementedError
+        raise NotImplementedError("a session streams what can be streamed")
 
     def stream(self, *, conn_options: Any = None) -> tts.SynthesizeStream:
         return FakeTTSStream(tts=self, conn_options=conn_options)

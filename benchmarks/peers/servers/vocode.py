@@ -13,7 +13,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from loguru import logger
 
 try:
-    import sounddevice  # noqa: F401
+    import sounddevice  # noqa: F401 - to see whether it can be
 except OSError:
     # Its module of telephone output devices imports that of loudspeakers, which a server has not got PortAudio for.
     sys.modules["sounddevice"] = ModuleType("sounddevice")
