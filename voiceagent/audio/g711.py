@@ -50,7 +50,8 @@ def _alaw_sample(code: int) -> int:
 
 _MULAW_SAMPLES = [_mulaw_sample(code) for code in range(256)]
 _ALAW_SAMPLES = [_alaw_sample(code) for code in range(256)]
-_MULAW_LEVELS = [abs(sample) for sample in _MULAW_SAMPLES]
+_MULAW_LEVELS_HIGH = bytes(abs(sample) >> 8 for sample in _MULAW_SAMPLES)
+_MULAW_LEVELS_LOW = bytes(abs(sample) & 0xFF for sample in _MULAW_SAMPLES)
 _MULAW_POWERS = [sample * sample for sample in _MULAW_SAMPLES]
 
 
@@ -153,7 +154,10 @@ def pcm16_to_alaw(pcm: bytes) -> bytes:
 
 def mulaw_energy(frame: bytes) -> int:
     """Return the mean absolute sample value of a µ-law frame, 0..32124; 0 for an empty frame."""
-    return sum(map(_MULAW_LEVELS.__getitem__, frame)) // len(frame) if frame else 0
+    if not frame:
+        return 0
+    # By the two bytes of each level: half the price of looking the levels up one by one.
+    return ((sum(frame.translate(_MULAW_LEVELS_HIGH)) << 8) + sum(frame.translate(_MULAW_LEVELS_LOW))) // len(frame)
 
 
 def mulaw_power(codes: bytes) -> int:
