@@ -17,6 +17,8 @@ _POST_ROLL_MS = 300
 """Audio kept from after the voice was off."""
 _LEVEL_OF_MS = 400
 """The beginning of an utterance, of which it is known how loud it is before anything is decided about it."""
+_TRIMMED_MS = 1_000
+"""What is forgotten goes so much at a time: moving the rest for every frame would cost more than the memory."""
 _LONGEST_UTTERANCE_MS = 60_000
 _MOST_UTTERANCES = 8
 """Kept until they are transcribed, which is at once; more come only where nobody wants them."""
@@ -38,7 +40,7 @@ class Ears:
     ) -> None:
         """`suffix` tells the ids of these utterances from those of the call's earlier connections."""
         self._vad = vad
-        self._format = audio
+        self._bytes_per_ms = audio.bytes_per_ms
         self._post = post
         self._time = _AudioTime(clock)
         self._kept = bytearray()
@@ -62,13 +64,14 @@ class Ears:
     def hear(self, audio: bytes) -> None:
         """Take the next caller audio: the voice in it is posted as it comes on and goes off."""
         self._kept += audio
-        self._heard_ms = self._kept_from_ms + len(self._kept) // self._format.bytes_per_ms
+        self._heard_ms = self._kept_from_ms + len(self._kept) // self._bytes_per_ms
         self._time.heard(self._heard_ms)
         for change in self._vad.feed(audio):
             self.decided(change)
         if self._level_wanted and self._heard_ms >= self._on_since_ms + _LEVEL_OF_MS:
             self._listen_how_loud(self._on_since_ms + _LEVEL_OF_MS)
-        self._forget()
+        if self._heard_ms - self._kept_from_ms > 2 * _PRE_ROLL_MS + _TRIMMED_MS:
+            self._forget()
 
     def decided(self, change: SpeechOn | SpeechOff) -> None:
         """The voice came on or went off in audio that has been heard."""
@@ -153,15 +156,14 @@ class Ears:
 
     def _place(self, audio_ms: int) -> int:
         # A voice that was held back is told of seconds later: its beginning may be forgotten by then.
-        return max(0, audio_ms - self._kept_from_ms) * self._format.bytes_per_ms
+        return max(0, audio_ms - self._kept_from_ms) * self._bytes_per_ms
 
     def _forget(self) -> None:
         keep_from_ms = self._heard_ms - _PRE_ROLL_MS * 2
         if self._current is not None:
             keep_from_ms = max(self._current[1], self._heard_ms - _LONGEST_UTTERANCE_MS)
             self._current = (self._current[0], keep_from_ms)
-        # Trimmed a second at a time: moving the rest for every frame would cost more than the memory.
-        if keep_from_ms - self._kept_from_ms > 1_000:
+        if keep_from_ms - self._kept_from_ms > _TRIMMED_MS:
             del self._kept[: self._place(keep_from_ms)]
             self._kept_from_ms = keep_from_ms
 

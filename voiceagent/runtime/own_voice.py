@@ -44,6 +44,8 @@ class OwnVoice:
         """`agent_speaks` says whether the agent can be heard now."""
         self._vad = vad
         self._audio = audio
+        self._bytes_per_ms = audio.bytes_per_ms
+        self._frame_bytes = self._bytes_per_ms * FRAME_MS
         self._level_dbfs = _LEVEL_DBFS[audio.encoding]
         self._agent_speaks = agent_speaks
         self._caller = _Loudness()
@@ -58,7 +60,9 @@ class OwnVoice:
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
         """Take the next caller audio, any length, and return what is decided."""
-        size = self._audio.bytes_per_ms * FRAME_MS
+        size = self._frame_bytes
+        if len(audio) == size:
+            return self._frame(audio)  # as nearly all of it comes
         return [change for at in range(0, len(audio), size) for change in self._frame(audio[at : at + size])]
 
     def late(self, change: SpeechOn | SpeechOff) -> Sequence[SpeechOn | SpeechOff]:
@@ -78,10 +82,13 @@ class OwnVoice:
         """Forget this call."""
         self._vad.close()
 
-    def _frame(self, audio: bytes) -> list[SpeechOn | SpeechOff]:
-        decided = [told for change in self._vad.feed(audio) for told in self._changed(change)]
-        self._now_ms += len(audio) // self._audio.bytes_per_ms
+    def _frame(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
+        changes = self._vad.feed(audio)
+        decided = [told for change in changes for told in self._changed(change)] if changes else []
+        self._now_ms += len(audio) // self._bytes_per_ms
         self._latest = audio
+        if self._levels is None:
+            return decided  # no voice is on: there is nothing to be measured or held back
         self._measure()
         return decided + self._heard_after_all()
 

@@ -68,18 +68,25 @@ class _EnergyHandle:
 
     def feed(self, audio: bytes) -> Sequence[SpeechOn | SpeechOff]:
         """Take any length of audio; it is cut into frames of 20 ms here."""
+        if len(audio) == self._frame_bytes and not self._pending:  # as nearly all of it comes
+            change = self._frame(audio)
+            return [] if change is None else [change]
         self._pending += audio
         decided: list[SpeechOn | SpeechOff] = []
         while len(self._pending) >= self._frame_bytes:
             frame = bytes(self._pending[: self._frame_bytes])
             del self._pending[: self._frame_bytes]
-            begin_ms, self._now_ms = self._now_ms, self._now_ms + FRAME_MS
-            activity = self._floor.judge(self._level_dbfs(frame))
-            self._audible.window(audible=activity != "silence", begin_ms=begin_ms)
-            change = self._gate.window(activity, begin_ms=begin_ms, end_ms=self._now_ms)
+            change = self._frame(frame)
             if change is not None:
                 decided.append(change)
         return decided
+
+    def _frame(self, frame: bytes) -> SpeechOn | SpeechOff | None:
+        begin_ms = self._now_ms
+        self._now_ms = end_ms = begin_ms + FRAME_MS
+        activity = self._floor.judge(self._level_dbfs(frame))
+        self._audible.window(audible=activity != "silence", begin_ms=begin_ms)
+        return self._gate.window(activity, begin_ms=begin_ms, end_ms=end_ms)
 
     @property
     def audible_since_ms(self) -> int | None:
@@ -101,6 +108,8 @@ class _NoiseFloor:
         self._minima = deque([_LOUDEST_FLOOR_DBFS], maxlen=_FLOOR_STEPS)
         self._minimum = 0.0
         self._frames = 0
+        self._dbfs = _LOUDEST_FLOOR_DBFS
+        """The floor: what the minima come to."""
 
     def judge(self, level_dbfs: float) -> Activity:
         """Compare one frame with the floor, then let it shape the floor."""
@@ -110,17 +119,21 @@ class _NoiseFloor:
 
     def compare(self, level_dbfs: float) -> Activity:
         """Compare a level with the floor."""
-        above_db = level_dbfs - max(min(*self._minima, self._minimum), _LOWEST_FLOOR_DBFS)
+        above_db = level_dbfs - self._dbfs
         if above_db >= _VOICE_ABOVE_FLOOR_DB:
             return "voice"
         return "unsure" if above_db >= _SILENCE_ABOVE_FLOOR_DB else "silence"
 
     def _learn(self, level_dbfs: float) -> None:
-        self._minimum = min(self._minimum, level_dbfs)
         self._frames += 1
+        if level_dbfs < self._minimum:
+            self._minimum = level_dbfs
+        elif self._frames < _FLOOR_STEP_FRAMES:
+            return
         if self._frames == _FLOOR_STEP_FRAMES:
             self._minima.append(self._minimum)
             self._minimum, self._frames = 0.0, 0
+        self._dbfs = max(min(*self._minima, self._minimum), _LOWEST_FLOOR_DBFS)
 
 
 def _level_meter(audio: AudioFormat) -> Callable[[bytes], float]:

@@ -71,7 +71,10 @@ class VoiceGate:
     def window(self, activity: Activity, *, begin_ms: int, end_ms: int) -> SpeechOn | SpeechOff | None:
         """Take the next window of audio time and return what it decides."""
         if self._last_voice_ms is None:
-            return self._listen(activity, begin_ms=begin_ms, end_ms=end_ms)
+            if activity == "voice":
+                return self._listen(begin_ms=begin_ms, end_ms=end_ms)
+            self._began_ms = None
+            return None
         if activity != "silence":
             self._last_voice_ms = end_ms
         elif end_ms - self._last_voice_ms >= self._pause_ms:
@@ -79,10 +82,7 @@ class VoiceGate:
             return SpeechOff(ended_ms)
         return None
 
-    def _listen(self, activity: Activity, *, begin_ms: int, end_ms: int) -> SpeechOn | None:
-        if activity != "voice":
-            self._began_ms = None
-            return None
+    def _listen(self, *, begin_ms: int, end_ms: int) -> SpeechOn | None:
         began_ms = begin_ms if self._began_ms is None else self._began_ms
         if end_ms - began_ms < self._onset_ms:
             self._began_ms = began_ms
