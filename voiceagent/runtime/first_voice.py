@@ -34,8 +34,7 @@ class FirstVoice:
 
     def below_db(self, voice: bytes) -> int | None:
         """Take the beginning of an utterance; returns how far it is below a usual one, None where it may be theirs."""
-        level = self._louder_half_dbfs(voice)
-        if self._known or level < _INAUDIBLE_DBFS:
+        if self._known or (level := self._louder_half_dbfs(voice)) < _INAUDIBLE_DBFS:
             return None
         below_db = round(_USUAL_DBFS - level)
         if below_db >= _FAINT_DB and self._faint < _IN_VAIN:
