@@ -627,14 +627,14 @@ def test_floods_long_ago_are_forgiven(clock):
 
 
 @pytest.mark.parametrize("start", [True, False])
-def test_a_far_side_for_which_too_much_waits_is_given_up_at_once_also_before_it_has_started(clock, start):
+def test_a_far_side_for_which_too_much_waits_is_given_up_soon_also_before_it_has_started(clock, start):
     async def scenario(rig):
         await settle()
         rig.socket.unsent_bytes = MAX_WAITING_BYTES
-        clock.advance(40)
+        clock.advance(200)
         assert rig.socket.closed_with is None
         rig.socket.unsent_bytes += 1
-        clock.advance(20)
+        clock.advance(100)
         assert rig.socket.closed_with == "aborted"
 
     driven(clock, scenario, start=start)

@@ -67,6 +67,8 @@ MAX_DROPPED = 100_000
 """Messages of one connection that may be dropped unread, before the connection is: so many at once, and a hundred more
 a second. No network holds so much back."""
 
+_LOOKED_EVERY_MS = 100
+"""How often it is seen whether the far side takes what is sent, which takes as long as the rest of a silent beat."""
 _POLICY = 1008
 
 
@@ -115,6 +117,7 @@ class SocketLeg:
         self._refusals = Allowance(per_second=1, at_once=MAX_REFUSED, now_ms=clock.now_ms())
         self._given_up = False
         """It is the connection that is over, and not the caller who has left."""
+        self._look_at_ms = 0
         self._blocked_since_ms: int | None = None
         self._on_start: Callable[[Started], str | None] = lambda _: None
         self._reading: asyncio.Timeout | None = None
@@ -353,13 +356,11 @@ class SocketLeg:
 
     def _tick(self, now_ms: int) -> bool:
         """Once per frame, in one beat with all other legs, for as long as this one is connected."""
-        unsent_bytes, leg = self._socket.unsent_bytes, self._state.open
-        if unsent_bytes > MAX_WAITING_BYTES:
-            self._lose("the far side reads nothing")
-        elif leg is not None:
-            self._beat(leg, now_ms)
-            if unsent_bytes or leg.pacer.held or self._blocked_since_ms is not None:
-                self._check_that_it_takes(leg, now_ms)
+        if now_ms >= self._look_at_ms:
+            self._look_at_ms = now_ms + _LOOKED_EVERY_MS
+            self._see_whether_it_takes(now_ms)
+        if self._state.open is not None and not self._state.over:
+            self._beat(self._state.open, now_ms)
         return not self._state.over
 
     def _beat(self, leg: OpenLeg, now_ms: int) -> None:
@@ -377,8 +378,13 @@ class SocketLeg:
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)
 
-    def _check_that_it_takes(self, leg: OpenLeg, now_ms: int) -> None:
-        if self._socket.unsent_bytes == 0 and not leg.pacer.held:
+    def _see_whether_it_takes(self, now_ms: int) -> None:
+        unsent_bytes, leg = self._socket.unsent_bytes, self._state.open
+        if unsent_bytes > MAX_WAITING_BYTES:
+            self._lose("the far side reads nothing")
+        elif leg is None:
+            pass
+        elif not unsent_bytes and not leg.pacer.held:
             self._blocked_since_ms = None
         elif self._blocked_since_ms is None:
             self._blocked_since_ms = now_ms

@@ -50,19 +50,19 @@ class Ticker:
     def _tick(self) -> None:
         now_ms = self._clock.now_ms()
         self._late(now_ms - self._due_ms)
-        for member in tuple(self._members):
-            if member in self._members and not self._call(member, now_ms):
+        for member, failed in tuple(self._members.items()):
+            if member not in self._members:
+                continue  # it has left in this beat
+            try:
+                again = member(now_ms)
+            except Exception as exc:  # noqa: BLE001 - one call's fault must not take the beat from all the others
+                log_failure(_log, exc, "a leg failed in its tick")
+                failed()
+                again = False
+            if not again:
                 self._members.pop(member, None)
         self._cancel = None
         if self._members:
             # After a stall the beats that were missed are left out, the rhythm is kept where it can be.
             next_ms = self._due_ms + FRAME_MS
             self._arm(next_ms if next_ms > now_ms else now_ms + FRAME_MS)
-
-    def _call(self, member: Callable[[int], bool], now_ms: int) -> bool:
-        try:
-            return member(now_ms)
-        except Exception as exc:  # noqa: BLE001 - one call's fault must not take the beat from all the others
-            log_failure(_log, exc, "a leg failed in its tick")
-            self._members[member]()
-            return False
