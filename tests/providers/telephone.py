@@ -164,7 +164,7 @@ class TelephoneDialect:
 
     def _read(self, message: str | bytes) -> WireEvent:
         if isinstance(message, bytes):
-            return Media(message, None)
+            return Media(message)
         match json.loads(message):
             case {"mark": str(name)}:
                 return Mark(name)

@@ -157,7 +157,7 @@ class TapeDialect:
 
     def receive(self, message: str | bytes) -> Sequence[WireEvent]:
         if isinstance(message, bytes):
-            return (Media(message, None),)
+            return (Media(message),)
         if message == "start":
             return (Started("tape", "call", None, None, {}, audio_in=self._audio, audio_out=self._audio),)
         return (Mark(message),)

@@ -50,7 +50,7 @@ def test_the_first_audio_says_how_both_sides_speak(kind, rate_hz):
     audio = AudioFormat("pcm16", rate_hz)
     start, media = AudioSocketDialect("c1").receive(packet(kind, b"\1\2" * 160))
     assert start == Started("c1", "c1", None, None, {}, audio, audio)
-    assert media == Media(b"\1\2" * 160, None)
+    assert media == Media(b"\1\2" * 160)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_start_that_cannot_become_a_call_ends_the_connection(changes, why):
 @given(st.binary(min_size=2, max_size=16_000).map(lambda audio: audio[: len(audio) // 2 * 2]))
 def test_samples_go_both_ways_as_they_are(samples):
     dialect = started()
-    assert dialect.receive(samples) == (Media(samples, None),)
+    assert dialect.receive(samples) == (Media(samples),)
     assert dialect.send(PlayAudio(samples)) == (samples,)
 
 

@@ -81,21 +81,21 @@ def test_messages_without_the_streams_id_belong_to_the_stream():
 @pytest.mark.parametrize("carriers", [bytes, swapped])
 def test_the_order_of_bytes_is_heard_and_spoken_as_the_carrier_does(carriers):
     dialect = started()
-    assert dialect.receive(media(carriers(VOICE))) == (Media(VOICE, None),)
+    assert dialect.receive(media(carriers(VOICE))) == (Media(VOICE),)
     assert payload_of(dialect, VOICE) == carriers(VOICE)
 
 
 def test_until_the_caller_is_heard_the_networks_order_is_spoken():
     dialect = started()
-    assert dialect.receive(media(bytes(640))) == (Media(bytes(640), None),)
+    assert dialect.receive(media(bytes(640))) == (Media(bytes(640)),)
     assert payload_of(dialect, VOICE) == swapped(VOICE)
 
 
 def test_an_order_that_was_set_is_kept_and_a_wrong_one_is_said_once():
     dialect = started(order="big")
     assert dialect.receive(media(VOICE)) == (Refused("audio sounds like the other byte order"),)
-    assert dialect.receive(media(VOICE)) == (Media(swapped(VOICE), None),)
-    assert started(order="little").receive(media(VOICE)) == (Media(VOICE, None),)
+    assert dialect.receive(media(VOICE)) == (Media(swapped(VOICE)),)
+    assert started(order="little").receive(media(VOICE)) == (Media(VOICE),)
 
 
 def test_half_a_sample_is_refused():

@@ -128,7 +128,7 @@ class AsteriskDialect:
         if not 0 < len(audio) <= _MAX_MEDIA_MS * self._audio.bytes_per_ms:
             return (Refused("payload too long" if audio else "payload is empty"),)
         whole = len(audio) - len(audio) % self._audio.sample_bytes
-        return (Media(audio[:whole], None),) if whole else (Refused("half a sample"),)
+        return (Media(audio[:whole]),) if whole else (Refused("half a sample"),)
 
     def _start(self, fields: Mapping[str, object], *, in_json: bool) -> Sequence[WireEvent]:
         if self._audio is not None:

@@ -118,8 +118,8 @@ class AudioSocketDialect:
                 audio_in=audio,
                 audio_out=audio,
             )
-            return (started, Media(body, None))
-        return (Media(body, None) if kind == self._kind else Refused("another audio format"),)
+            return (started, Media(body))
+        return (Media(body) if kind == self._kind else Refused("another audio format"),)
 
     def _event(self, kind: int, body: bytes) -> WireEvent:
         if kind == _HANG_UP:

@@ -86,7 +86,7 @@ class BrowserDialect:
             return Refused("half a sample")
         if len(samples) > _MAX_MEDIA_MS * self._audio.bytes_per_ms:
             return Refused("audio too long")
-        return Media(samples, None)
+        return Media(samples)
 
     def _control(self, fields: Mapping[str, object]) -> WireEvent:
         kind = fields.get("type")

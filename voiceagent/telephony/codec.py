@@ -78,8 +78,6 @@ class Media:
     """A piece of caller audio, in the format that Started announced."""
 
     audio: bytes
-    timestamp_ms: int | None
-    """The carrier's own time of it, where it gives one; an origin is not promised."""
     place: Place | None = None
     """Where it stands among all of them, where the far side may send them in another order."""
 

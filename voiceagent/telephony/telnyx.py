@@ -205,7 +205,7 @@ class TelnyxDialect:
         else:
             length_ms = max(1, len(audio) // leg.audio_in.bytes_per_ms)
             place = Place(timestamp_ms, length_ms) if timestamp_ms is not None else None
-        return (Media(audio, timestamp_ms, place),)
+        return (Media(audio, place),)
 
     def _start(self, fields: Mapping[str, object]) -> WireEvent:
         if self._open is not None:

@@ -124,11 +124,11 @@ class TwilioDialect:
         slots = self._shape.read(message)
         if slots is None:
             return None
-        payload, stream, _, timestamp = slots
+        payload, stream, _, _ = slots
         audio = decoded(payload, most_bytes=self._most_bytes)
         if isinstance(audio, Refused) or (stream and stream != self._stream):
             return None
-        return self._heard(audio, int(timestamp) if timestamp else None)
+        return self._heard(audio)
 
     def _parsed(self, message: str) -> WireEvent:
         fields = read_object(message)
@@ -165,13 +165,13 @@ class TwilioDialect:
         if media.get("track", "inbound") != "inbound":
             return Ignored("our own audio")
         audio = read_payload(media, most_bytes=self._most_bytes)
-        return audio if isinstance(audio, Refused) else self._heard(audio, as_number(media.get("timestamp")))
+        return audio if isinstance(audio, Refused) else self._heard(audio)
 
-    def _heard(self, audio: bytes, timestamp_ms: int | None) -> Media | Refused:
+    def _heard(self, audio: bytes) -> Media | Refused:
         if self._audio.encoding == "pcm16":
             samples = read_samples(audio, self._order)
-            return samples if isinstance(samples, Refused) else Media(samples, timestamp_ms)
-        return Media(audio, timestamp_ms)
+            return samples if isinstance(samples, Refused) else Media(samples)
+        return Media(audio)
 
     def _mark(self, fields: Mapping[str, object]) -> WireEvent:
         if (foreign := self._foreign(fields)) is not None:
