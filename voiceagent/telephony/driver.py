@@ -37,6 +37,7 @@ from voiceagent.telephony.leg_ending import NORMAL, SETTLE_MS, LegEnding
 from voiceagent.telephony.leg_socket import MAX_WAITING_BYTES, HandsOver, LegSocket
 from voiceagent.telephony.leg_state import LegState, OpenLeg
 from voiceagent.telephony.pacing import Pacer
+from voiceagent.telephony.reordering import Reordering
 from voiceagent.telephony.ticker import Ticker
 from voiceagent.telephony.transfers import Transfers
 
@@ -304,10 +305,10 @@ class SocketLeg:
         """The socket has ended, or has to: tell the call, once."""
         self._state.over = True
         self._ticker.leave(self._tick)
-        if self._state.open is not None:
-            for audio in self._state.open.order.rest():
-                self._hear(self._state.open, audio, self._clock.now_ms())
-            self._state.open.pacer.abandon(self._clock.now_ms())
+        if (leg := self._state.open) is not None:
+            for audio in leg.order.rest() if leg.order is not None else ():
+                self._hear(leg, audio, self._clock.now_ms())
+            leg.pacer.abandon(self._clock.now_ms())
         if self._state.end is None and self.features.close_is_hang_up and self._socket.closed_in_order:
             self._state.end = (NORMAL, "caller hung up")
         reason = self._state.end[1] if self._state.end is not None else self._socket.end
@@ -336,6 +337,8 @@ class SocketLeg:
             self._early.hand_over(events)
 
     def _hear_in_order(self, leg: OpenLeg, place: Place, audio: bytes, now_ms: int) -> None:
+        if leg.order is None:
+            leg.order = Reordering()
         due = leg.order.take(place, audio, now_ms)
         if due is None:
             self._ignored["audio twice or too late"] += 1
@@ -364,16 +367,17 @@ class SocketLeg:
         return not self._state.over
 
     def _beat(self, leg: OpenLeg, now_ms: int) -> None:
-        if leg.order.waits:
+        if leg.order is not None:
             for audio in leg.order.overdue(now_ms):
                 self._hear(leg, audio, now_ms)
-        # While audio waits for what should come before it, there is no silence to be put in its place.
-        if now_ms >= leg.line.gap_at_ms and not leg.order.waits:
+        if now_ms >= leg.line.gap_at_ms:
             self._fill(leg, now_ms)
-        if leg.pacer.busy:
+        if leg.plays:
             self._state.advance(leg, now_ms)
 
     def _fill(self, leg: OpenLeg, now_ms: int) -> None:
+        if leg.order is not None and leg.order.waits:
+            return  # there is no silence to be put in the place of what should have come before
         due_ms = leg.line.silence_due_ms(now_ms)
         if due_ms and self._events is not None:
             self._events.audio_arrived(leg.quiet_ms * due_ms)

@@ -23,12 +23,18 @@ MAX_DIGITS_PER_SECOND = 20
 class OpenLeg:
     """What a leg has once the far side has said which audio it speaks."""
 
-    __slots__ = ("digits", "line", "order", "pacer", "quiet_ms", "started")
+    __slots__ = ("digits", "line", "order", "pacer", "plays", "quiet_ms", "started")
 
     def __init__(self, started: Started, *, pacer: Pacer, now_ms: int) -> None:
         self.started = started
         self.pacer = pacer
-        self.order: Reordering[bytes] = Reordering()
+        self.plays = False
+        """Something is still to be sent or to be heard of, as far as was known in the last beat.
+
+        A beat reads this of every leg, and nothing else of one that is silent: what a pacer is made of lies far apart.
+        """
+        self.order: Reordering[bytes] | None = None
+        """Of audio that comes with its place; None where it comes without."""
         self.line = InboundLine(started.audio_in, now_ms=now_ms)
         self.digits = Allowance(per_second=MAX_DIGITS_PER_SECOND, at_once=3 * MAX_DIGITS_PER_SECOND, now_ms=now_ms)
         self.quiet_ms = silence_byte(started.audio_in) * started.audio_in.bytes_per_ms
@@ -95,6 +101,7 @@ class LegState:
     def advance(self, leg: OpenLeg, now_ms: int) -> None:
         """Send what is due of what is queued."""
         leg.pacer.advance(now_ms, may_send=self.socket.unsent_bytes < MAX_UNSENT_BYTES)
+        leg.plays = leg.pacer.busy
         self.see_whether_all_heard()
 
     def clear(self) -> None:
