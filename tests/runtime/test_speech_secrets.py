@@ -36,6 +36,20 @@ def test_a_secret_that_is_being_said_when_its_phase_ends_is_no_secret_of_the_nex
 
 
 @pytest.mark.parametrize("swap", BOTH)
+def test_a_secret_of_which_nobody_has_noticed_the_beginning_when_its_phase_ends_is_none_either(swap: Swapping) -> None:
+    call, provider = call_to(desk(), swap)
+    with call:
+        call.start().says("I know the code").begins_to_say("one two three four", lasting_ms=1_000)
+        call.run_ms(20).host_says("visits")
+        assert call.phase == "visits"
+        call.says("When are you open?")
+        assert "From nine to five." in call.really_heard
+    for session in provider.sessions:
+        assert moments(session, saying=1) == []
+    assert moments(provider.sessions[-1], saying=2)
+
+
+@pytest.mark.parametrize("swap", BOTH)
 def test_a_sentence_that_goes_on_into_a_phase_of_secrets_is_understood_whole_by_ourselves(swap: Swapping) -> None:
     begins = ModelRule(tuple(say("And the code?")), phase="code", caller_says="Now I")
     call, provider = call_to(desk(), swap, model=rules(begins))

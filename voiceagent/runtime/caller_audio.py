@@ -63,7 +63,7 @@ class CallerAudio:
         # Judged as it is said, not as it is sent: a session that begins later hears from an earlier moment on.
         self._uplink.arrived(self._silence * len(audio) if self._withheld else audio)
         self._cascade.hear(audio)
-        if self._withheld_to_the_end and not self._ears.speaking:
+        if self._withheld_to_the_end and not (self._ears.speaking or self._may_have_begun):
             self._withheld = self._withheld_to_the_end = False
         self._send_up()
 
@@ -191,6 +191,14 @@ class CallerAudio:
     def _next_heard(self) -> int:
         """Position from which the next session hears the caller, or this one where it goes on."""
         return self._uplink.sent if self._cut is None else self._cut
+
+    @property
+    def _may_have_begun(self) -> bool:
+        """Whether a sentence may have begun that nobody has noticed yet."""
+        audible_since_ms = self._ears.audible_since_ms
+        return (
+            audible_since_ms is not None and self._uplink.time_of(self._uplink.end) - audible_since_ms < _UNNOTICED_MS
+        )
 
     def _unnoticed_from(self) -> int:
         """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
