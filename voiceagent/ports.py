@@ -1004,7 +1004,10 @@ class SharedJournals(Protocol):
         ...
 
     async def end(self, lease: CallLease) -> None:
-        """Mark the end: nothing is appended, and nobody takes the call over any more. LeaseLost as for `append`."""
+        """Mark the end: nothing is appended, and nobody takes the call over any more. LeaseLost as for `append`.
+
+        Its lines go at once, since nobody goes on with them; that it has ended is kept for the retention.
+        """
         ...
 
     async def release(self, lease: CallLease) -> None:

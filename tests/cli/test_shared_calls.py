@@ -108,7 +108,7 @@ def test_a_call_that_came_to_its_end_is_marked_so(shop: Shop, state: str) -> Non
     worker = Worker(shop, state, "one")
     script = CallerScript.read(shop.folder / shop.script("wait_for: agent_done", "hang_up"))
 
-    async def scenario() -> RecordedCall:
+    async def scenario() -> tuple[RecordedCall, bytes]:
         await place_call(worker.url, script)
         other = await open_store(state, clock=SystemClock())
         async with asyncio.timeout(20):
@@ -118,15 +118,16 @@ def test_a_call_that_came_to_its_end_is_marked_so(shop: Shop, state: str) -> Non
                     if recorded is not None and recorded.ended:
                         assert await other.interrupted() == ()
                         await other.close()
-                        return recorded
+                        return recorded, (await asyncio.to_thread(worker.files))[call]
                 await asyncio.sleep(0.05)
 
     try:
-        recorded = asyncio.run(scenario())
+        recorded, written = asyncio.run(scenario())
     finally:
         worker.process.kill()
         worker.process.communicate()
-    assert journal_of(recorded, shop.folder).complete
+    assert recorded == RecordedCall((), ended=True)
+    assert b'"event":"CallEnded"' in written
 
 
 def journal_of(recorded: RecordedCall, folder: Path) -> Journal:

@@ -14,7 +14,7 @@ from voiceagent.core.events import CallEnded, CallResumed, CallStarted, HostEven
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.core.state import Inherited
 from voiceagent.errors import JournalError, StateUnavailable
-from voiceagent.ports import CallLease, SharedStore
+from voiceagent.ports import CallLease, RecordedCall, SharedStore
 from voiceagent.runtime import journal_mirror
 from voiceagent.runtime.clock import SystemClock
 from voiceagent.runtime.journal import JournalStore, JournalWriter
@@ -105,12 +105,12 @@ def test_what_is_shared_is_what_stands_in_the_file_and_is_marked_when_the_call_h
             assert b"".join(line + b"\n" for line in await one.recorded()) == written
             assert await shared.take_over(_CALL) is None, "its worker is alive"
             journal.event(20, CallEnded("done"))
-            await journal.close()
+            await journal.sync()
             written = await asyncio.to_thread(journal.path.read_bytes)
             assert b"".join(line + b"\n" for line in await one.recorded()) == written
-            recorded = await shared.read(_CALL)
-            assert recorded is not None
-            assert recorded.ended
+            await journal.close()
+            assert await shared.read(_CALL) == RecordedCall((), ended=True), "what stood in it is in the file alone"
+            assert await asyncio.to_thread(journal.path.read_bytes) == written
             assert one.broken == []
 
     asyncio.run(scenario())
@@ -351,9 +351,10 @@ def test_a_call_outlives_a_redis_that_goes_away(tmp_path: Path, how: str) -> Non
                     await asyncio.sleep(0.05)
             await journal.sync()
             journal.event(40, CallEnded("done"))
-            await journal.close()
+            await journal.sync()
             written = await asyncio.to_thread(journal.path.read_bytes)
             assert b"".join(line + b"\n" for line in await one.recorded()) == written
+            await journal.close()
             assert one.broken == []
 
     with redis_server(tmp_path) as server:
@@ -404,10 +405,11 @@ def test_a_call_goes_on_at_another_worker_and_the_one_it_left_cannot_take_it_bac
             assert await one.here.resume(_CALL, on_broken=pytest.fail) is None
             there.event(40, CallEnded("done"))
             await there.sync()
-            await there.close()
             recorded = await shared.read(_CALL)
             assert recorded is not None
-            assert (recorded.ended, len(recorded.lines)) == (True, 5)
+            assert len(recorded.lines) == 5
+            await there.close()
+            assert await shared.read(_CALL) == RecordedCall((), ended=True)
 
     asyncio.run(scenario())
 

@@ -70,7 +70,7 @@ def test_a_worker_that_is_killed_loses_the_call_to_another_that_reads_every_line
         assert (first.says(), first.says()) == ("owner", "appended")
         first.process.send_signal(signal.SIGKILL)
         assert second.says() == "line 0,line 1,line 2", "once the lease has run out"
-        assert second.says() == "ended"
+        assert second.says() == "released"
     assert recorded_by(state) == (b"line 0", b"line 1", b"line 2", b"after")
 
 
@@ -78,7 +78,7 @@ def test_a_worker_that_was_stopped_for_longer_than_its_lease_can_write_nothing_w
     with worker(state, "begin") as first, worker(state, "take over") as second:
         assert (first.says(), first.says()) == ("owner", "appended")
         first.process.send_signal(signal.SIGSTOP)
-        assert (second.says(), second.says()) == ("line 0,line 1,line 2", "ended")
+        assert (second.says(), second.says()) == ("line 0,line 1,line 2", "released")
         first.process.send_signal(signal.SIGCONT)
         first.go_on()
         assert first.says() == "refused"

@@ -43,8 +43,8 @@ async def main(state: str, what: str) -> None:
         assert recorded is not None
         say(b",".join(recorded.lines).decode())
         await store.append(lease, len(recorded.lines), [b"after"])
-        await store.end(lease)
-        say("ended")
+        await store.release(lease)
+        say("released")
     await store.close()
 
 

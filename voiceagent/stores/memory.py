@@ -173,7 +173,7 @@ class MemoryStore:
         """Mark the end."""
         recorded = self._owned(lease)
         self._touch(recorded)
-        recorded.ended = True
+        recorded.ended, recorded.lines = True, []
         recorded.leased_until_ms = 0
 
     async def release(self, lease: CallLease) -> None:

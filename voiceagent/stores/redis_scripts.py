@@ -96,7 +96,7 @@ SCRIPTS: Mapping[str, str] = {
     + """
         own(ARGV[1], ARGV[2], ARGV[3])
         redis.call('HSET', call, 'ended', 1)
-        redis.call('DEL', lease)
+        redis.call('DEL', lease, lines)
         redis.call('ZREM', open, ARGV[4])
         return 0
     """,

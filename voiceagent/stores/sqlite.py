@@ -186,7 +186,8 @@ class SqliteStore:
         def work(db: sqlite3.Connection, now_ms: int) -> None:
             _owned(db, lease, now_ms)
             self._touch(db, lease.call, now_ms)
-            db.execute("UPDATE calls SET ended = 1, leased_until_ms = 0 WHERE call = ?", (lease.call,))
+            db.execute("DELETE FROM lines WHERE call = ?", (lease.call,))
+            db.execute("UPDATE calls SET ended = 1, length = 0, leased_until_ms = 0 WHERE call = ?", (lease.call,))
 
         await self._do(work)
 

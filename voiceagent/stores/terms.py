@@ -9,7 +9,8 @@ from voiceagent.ports import CALL_LEASE_MS
 __all__ = ["RETENTION_MS", "Terms"]
 
 RETENTION_MS = 24 * 60 * 60 * 1_000
-"""From the last line on. The copy is there so that a call goes on; the record is the file."""
+"""From the last line on, of a call that has not come to its end. The copy is there so that a call goes on; the record
+is the file. Of one that has ended its id is kept for as long, so that it begins no second time."""
 
 
 _LEAST_MS = 10 * 60 * 1_000
