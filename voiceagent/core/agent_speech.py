@@ -64,6 +64,8 @@ class Spoken:
     language: Language
     """Of the phase that says it: the call may be in another one before it is over."""
     clauses: list[Clause] = field(default_factory=list[Clause])
+    text: str = ""
+    """Everything that was sent."""
     complete: bool = False
     """No clause follows."""
     started_ms: int | None = None
@@ -103,11 +105,6 @@ class Spoken:
         return self.length_ms - self.heard_ms
 
     @property
-    def text(self) -> str:
-        """Everything that was sent."""
-        return " ".join(clause.text for clause in self.clauses if clause.text)
-
-    @property
     def heard_text(self) -> str:
         """What the caller has heard of it, to the word."""
         return self.text if not self.stopped else self.heard_by(self.heard_ms)[0]
@@ -116,6 +113,21 @@ class Spoken:
     def unheard_text(self) -> str:
         """What they have not, from the next whole word on."""
         return "" if not self.stopped else self.heard_by(self.heard_ms)[1]
+
+    def add(self, clause: Clause) -> None:
+        """It goes on with this."""
+        self.clauses.append(clause)
+        self._read()
+
+    def breaks_off(self, clause: int, said_ms: int) -> None:
+        """Only so much of a clause could be said, or nothing, and nothing of what follows it."""
+        said = Clause(self.clauses[clause].after(said_ms)[0], self.language, duration_ms=said_ms)
+        unsaid = [Clause("", self.language, duration_ms=0) for _ in self.clauses[clause + 1 :]]
+        self.clauses[clause:] = [said, *unsaid]
+        self._read()
+
+    def _read(self) -> None:
+        self.text = " ".join(clause.text for clause in self.clauses if clause.text)
 
     def heard_by(self, heard_ms: int) -> tuple[str, str]:
         """Return what has been heard of it after so long, to the word, and what has not."""
@@ -140,28 +152,26 @@ class AgentSpeech:
     def __init__(self, language: Language) -> None:
         self.language = language
         """In which is said what begins from here on."""
+        self.unfinished: tuple[Spoken, ...] = ()
+        """Utterances that are queued or playing, in order."""
         self._utterances: dict[UtteranceId, Spoken] = {}
         self._count = 0
 
     @property
     def busy(self) -> bool:
         """Whether anything said or about to be said has not been heard to its end."""
-        return any(not spoken.over for spoken in self._utterances.values())
+        return bool(self.unfinished)
 
     @property
     def sounding(self) -> tuple[Spoken, ...]:
         """Utterances of which something is queued or playing, in order."""
-        return tuple(spoken for spoken in self._utterances.values() if spoken.sounding)
-
-    @property
-    def unfinished(self) -> tuple[Spoken, ...]:
-        """Utterances that are queued or playing, in order."""
-        return tuple(spoken for spoken in self._utterances.values() if not spoken.over)
+        return tuple(spoken for spoken in self.unfinished if spoken.sounding) if self.unfinished else ()
 
     @property
     def unbegun(self) -> bool:
         """Whether something is on its way to the ear, and no sound of it has been heard."""
-        return bool(self.sounding) and all(spoken.unbegun for spoken in self.sounding)
+        sounding = self.sounding
+        return bool(sounding) and all(spoken.unbegun for spoken in sounding)
 
     def get(self, utterance: UtteranceId) -> Spoken | None:
         """Return an utterance that is not forgotten yet."""
@@ -174,11 +184,12 @@ class AgentSpeech:
             utterance = UtteranceId(f"a{self._count}")
         spoken = Spoken(utterance, kind, interruptible, self.language)
         self._utterances[utterance] = spoken
+        self._find_unfinished()
         return spoken
 
     def add(self, spoken: Spoken, text: str, *, last: bool) -> Speak:
         """Append a clause and return the effect that says it."""
-        spoken.clauses.append(Clause(text, spoken.language, duration_ms=None if text else 0))
+        spoken.add(Clause(text, spoken.language, duration_ms=None if text else 0))
         spoken.complete = last
         return Speak(spoken.id, len(spoken.clauses) - 1, text, spoken.kind, last=last)
 
@@ -199,11 +210,7 @@ class AgentSpeech:
         spoken = self._utterances.get(utterance)
         if spoken is None or not 0 <= clause < len(spoken.clauses):
             return None
-        hole = spoken.clauses[clause]
-        text = hole.after(said_ms)[0]
-        spoken.clauses[clause] = Clause(text, spoken.language, duration_ms=said_ms)
-        for behind in range(clause + 1, len(spoken.clauses)):
-            spoken.clauses[behind] = Clause("", spoken.language, duration_ms=0)
+        spoken.breaks_off(clause, said_ms)
         news = not (spoken.broken or spoken.stopped)
         spoken.broken = True
         return spoken if news else None
@@ -232,6 +239,7 @@ class AgentSpeech:
         if not finished:
             return None
         spoken.over = True
+        self._find_unfinished()
         return spoken
 
     def stopped(self, utterance: UtteranceId, heard_ms: int) -> Spoken | None:
@@ -242,6 +250,7 @@ class AgentSpeech:
         spoken.heard_ms = heard_ms
         spoken.whole = spoken.complete
         spoken.over = spoken.stopped = spoken.complete = True
+        self._find_unfinished()
         return spoken
 
     def forget_finished(self, keep: int = 16) -> None:
@@ -249,3 +258,7 @@ class AgentSpeech:
         finished = [key for key, spoken in self._utterances.items() if spoken.over]
         for key in finished[:-keep]:
             del self._utterances[key]
+
+    def _find_unfinished(self) -> None:
+        """An utterance has begun or is over: seldom, beside how often it is asked who speaks."""
+        self.unfinished = tuple(spoken for spoken in self._utterances.values() if not spoken.over)
