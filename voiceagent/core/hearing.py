@@ -119,6 +119,8 @@ class Hearing:
         self._unasked = _unasked(state.flow)
         self.asks: str | None = None
         """The expected answer that the last reply asked for, where the model said so."""
+        self._last_patience: tuple[tuple[object, ...], Patience] | None = None
+        """All that it was worked out of, and what it was."""
 
     # --- voice ---
 
@@ -576,14 +578,18 @@ class Hearing:
         return self._pace.fitted(expected if done is None else by_sound(expected, done))
 
     def _expected_patience(self, text: str) -> Patience:
+        """Return how long everybody is waited for after these words; it is asked for after every event."""
+        expects, language = self._expected(), self._state.language
         missing = self._seal.missing() if self._seal else None
-        return patience_after(
-            text,
-            expects=self._expected(),
-            language=self._state.language,
-            digits_missing=missing,
-            reads_back=self._reads_back(),
+        reads_back = self._reads_back()
+        last, worked_out_of = self._last_patience, (text, expects, language, missing, reads_back)
+        if last is not None and last[0] == worked_out_of:
+            return last[1]
+        patience = patience_after(
+            text, expects=expects, language=language, digits_missing=missing, reads_back=reads_back
         )
+        self._last_patience = (worked_out_of, patience)
+        return patience
 
     def _hinted(self) -> tuple[str, ...]:
         return self._hints.words(self._expected())
