@@ -6,6 +6,7 @@ from typing import Literal
 
 from voiceagent.core import events as ev
 from voiceagent.core.answerer import Answerer, Verdict, Who, is_beep
+from voiceagent.core.deadlines import earliest
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import ListenForTones, NoteDecision
 from voiceagent.core.listening import Listening
@@ -140,8 +141,7 @@ class Answering:
         if self._answerer is None or self._state.closing or self._state.swapping:
             return None
         listen_at_ms = None if self._listened else self._answerer.listen_at_ms
-        due = (self._answerer.deadline_ms(), listen_at_ms, self._silent_at_ms())
-        return min((at for at in due if at is not None), default=None)
+        return earliest(self._answerer.deadline_ms(), listen_at_ms, self._silent_at_ms())
 
     def settle(self) -> None:
         """See what is due, what the phase waits for, and whether tones still say anything."""

@@ -88,9 +88,9 @@ class Backchannels:
     def _pause(self) -> int | None:
         """When the caller has paused within something long; None where they have not, or the agent is to be silent."""
         state = self._state
-        if not state.flow.backchannels_of(state.phase) or state.closing or state.swapping:
+        if not self._hearing.turn_open or state.closing or state.swapping:
             return None
-        if state.voice_hears or state.only_listens:
+        if not state.flow.backchannels_of(state.phase) or state.voice_hears or state.only_listens:
             return None
         if self._said_ms is not None and state.now_ms - self._said_ms < _APART_MS:
             return None

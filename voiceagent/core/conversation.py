@@ -16,6 +16,7 @@ from voiceagent.core.authority import Authority
 from voiceagent.core.backchannels import Backchannels
 from voiceagent.core.budget import Budget, Usage
 from voiceagent.core.confirming import Confirming
+from voiceagent.core.deadlines import earliest
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import Outgoing, ReportProblem
 from voiceagent.core.events import Event
@@ -91,7 +92,7 @@ class Conversation:
         """When to send TimePassed if nothing else happens; None for never."""
         if self.state.ended or self.state.suspended or not self.state.started:
             return None
-        due = (
+        return earliest(
             self._hearing.deadline_ms,
             self._backchannels.deadline_ms(),
             self._answering.deadline_ms(),
@@ -105,7 +106,6 @@ class Conversation:
             self._phasing.swap_deadline_ms(),
             self._closing.deadline_ms(),
         )
-        return min((at for at in due if at is not None), default=None)
 
     @property
     def is_working(self) -> bool:

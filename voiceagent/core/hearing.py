@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from voiceagent.core.caller_turn import CallerTurn
+from voiceagent.core.deadlines import earliest
 from voiceagent.core.effects import ForgetSealed, Transcribe, TranscribeSoFar
 from voiceagent.core.endpointing import ANSWER_MS, Patience, by_sound, patience_after
 from voiceagent.core.hints import Hints
@@ -179,9 +180,11 @@ class Hearing:
     @property
     def deadline_ms(self) -> int | None:
         """When a turn, a run of keys or an undecided barge-in is due."""
+        overdue_ms = self._turn.overdue_ms()
+        if overdue_ms is not None or not self.turn_open:  # neither a turn nor a number is over while the voice is on
+            return earliest(overdue_ms, self._listen_at_ms, self._barge_in_at_ms)
         turn = None if self._keys or self._is_kept_open else self._turn.deadline_ms()
-        due = (turn, self._turn.overdue_ms(), self._listen_at_ms, self._barge_in_at_ms, self._keys_deadline_ms())
-        return min((at for at in due if at is not None), default=None)
+        return earliest(turn, self._listen_at_ms, self._barge_in_at_ms, self._keys_deadline_ms())
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
         """The caller's voice came on; nothing can have happened after now, whatever a clock says."""

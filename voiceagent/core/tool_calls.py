@@ -49,6 +49,8 @@ class ToolCalls:
     @property
     def outstanding(self) -> tuple[ToolCall, ...]:
         """Calls without a result that keep somebody waiting; one that waits for the caller's yes does not."""
+        if not self._calls:
+            return ()  # as good as always, and it is asked for after every event
         return tuple(call for call in self._calls.values() if call.state in ("running", "joined"))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from voiceagent.core import events as ev
+from voiceagent.core.deadlines import earliest
 from voiceagent.core.desks import Desks
 from voiceagent.core.effects import CancelReply
 from voiceagent.core.ids import TurnId
@@ -94,11 +95,10 @@ class Unasked:
 
     def deadline_ms(self) -> int | None:
         """When a reply is overdue that should have begun by itself, or a decision about one that has."""
-        due = (
+        return earliest(
             None if self._state.swapping else self._saying.awaited_until_ms,
             None if self._kept is None else self._kept.deadline_ms,
         )
-        return min((at for at in due if at is not None), default=None)
 
     def due(self) -> None:
         """Time is up: take the caller at their word, or ask for the reply that has not begun."""
