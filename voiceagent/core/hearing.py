@@ -340,6 +340,9 @@ class Hearing:
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
         said, over_because = self._said(), self._turn.reason
+        below_db = self._turn.below_db
+        if below_db is not None and self.is_meant(self._turn.text):
+            below_db = None
         turn = TurnTaken(
             text=" ".join(said.values()),
             over_speech=self._turn.over_speech,
@@ -351,7 +354,7 @@ class Hearing:
             ended_ms=self._turn.ended_ms,
             over_because=over_because,
             holds=self._turn.holds,
-            below_db=None if self.is_meant(self._turn.text) else self._turn.below_db,
+            below_db=below_db,
         )
         if turn.holds or turn.below_db is not None:
             self._taken = None  # whoever goes on was not cut off

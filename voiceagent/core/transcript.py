@@ -54,7 +54,7 @@ class _Entry:
         if not text and self.role in ("caller", "agent") and not awaits:
             return None
         shown = self.shown
-        if shown is None or (shown.text, shown.in_audio, shown.awaits) != (text, self.in_audio, awaits):
+        if shown is None or shown.text != text or shown.in_audio != self.in_audio or shown.awaits != awaits:
             self.shown = shown = Message(
                 self.number, self.role, text, self.epoch, self.request, self.tool, self.failed, self.in_audio, awaits
             )
@@ -207,10 +207,12 @@ class Transcript:
         With `awaited` a message names the utterances in it that are still being transcribed, and may be without text.
         """
         # Only the tail can be shown, so only the tail is read: cost per turn stays the same in a long call.
-        entries = self._entries[-2 * at_most :]
-        recent = [message for entry in entries if (message := entry.message(awaited=awaited)) is not None]
-        before = [message for message in recent if message.epoch < epoch]
-        here = [message for message in recent if message.epoch >= epoch]
+        before: list[Message] = []
+        here: list[Message] = []
+        for entry in self._entries[-2 * at_most :]:
+            message = entry.message(awaited=awaited)
+            if message is not None:
+                (before if message.epoch < epoch else here).append(message)
         match carry:
             case "facts_only":
                 # The result that led here is not history: it is what the new phase begins with.
