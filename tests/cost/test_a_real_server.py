@@ -2,9 +2,9 @@
 
 In real time, and yet a busy machine makes no more of what is held here. A message of a carrier's is one piece, so it is
 read in one go, alone or with others that have waited; nothing is written but messages. What goes by the clock is taken
-off: the watch over the loop knocks no sooner than its time, however long all else takes, and of Redis nothing is
-counted that the renewal of a lease asks for as well. What comes late is waited for. Where the machine is so busy that
-silent callers are spoken to, nothing has been counted; where too much was, the least of three runs is held.
+off: of Redis nothing is counted that the renewal of a lease asks for as well. What comes late is waited for. Where the
+machine is so busy that silent callers are spoken to, nothing has been counted; where too much was, the least of three
+runs is held.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.cost.counts import Counts
 from tests.stores.redis_server import redis_server
-from voiceagent.runtime.loop_watch import _EVERY_S as KNOCKED_EVERY_S
 from voiceagent.testing.twilio_stream import TwilioStream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +51,6 @@ class Asked(NamedTuple):
     """Of that thread."""
     writes_elsewhere: int
     """Of all others: what wakes the loop is among them."""
-    at_s: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Server:
         """Return how often it has read and written so far."""
         reads, writes = self._told(f"task/{self.pid}/io")
         _, all_writes = self._told("io")
-        return Asked(reads, writes, all_writes - writes, monotonic())
+        return Asked(reads, writes, all_writes - writes)
 
     def _told(self, what: str) -> tuple[int, int]:
         try:
@@ -207,13 +205,12 @@ def test_a_frame_and_a_message_are_each_one_system_call(tmp_path: Path, counts: 
 
 
 def _of_frames(before: Asked, after: Asked, frames: int) -> Counted:
-    """Return what a hundred frames have asked for, less what the watch over the loop has."""
+    """Return what a hundred frames have asked for."""
     elsewhere = after.writes_elsewhere - before.writes_elsewhere
-    knocks = int((after.at_s - before.at_s) / KNOCKED_EVERY_S) + 1
     counted = {
         "reads_of_frames": after.reads - before.reads - elsewhere,  # who is woken by a write reads it
         "writes_in_silence": after.writes - before.writes,
-        "wakes_in_silence": elsewhere - knocks,
+        "wakes_in_silence": elsewhere,
     }
     return {name: max(0, number) * 100 // frames for name, number in counted.items()}
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NoReturn
 
 import pytest
 
 from voiceagent import Flow, HangUpAfter, Phase, tool
+from voiceagent.runtime import loop_watch
 from voiceagent.runtime.loop_watch import HELD_UP_MS, LoopWatch
 
 told: list[str] = []
@@ -111,23 +114,114 @@ def test_a_report_says_how_often_it_was_left_out(ear: Ear) -> None:
     assert "(7 times more since the last report): nobody knows where" in told[-1]
 
 
-@pytest.mark.usefixtures("ear")
-def test_a_loop_that_goes_on_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> int:
+def test_the_loop_is_woken_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
         loop, enough = asyncio.get_running_loop(), asyncio.Event()
-        knocks: list[int] = []
-        hand_over = loop.call_soon_threadsafe
+        call_later = loop.call_later
+        notes: list[asyncio.TimerHandle] = []
 
-        def knock(open_the_door: Callable[[], object]) -> asyncio.Handle:
-            knocks.append(len(knocks))
-            if len(knocks) == 3:
-                hand_over(enough.set)
-            return hand_over(open_the_door)
+        def noted(delay: float, note: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+            notes.append(call_later(delay, note, *args))
+            if len(notes) == 5:
+                enough.set()
+            return notes[-1]
 
-        monkeypatch.setattr(loop, "call_soon_threadsafe", knock)
+        def woken(*_: object, **__: object) -> NoReturn:
+            raise AssertionError("the loop's thread is woken by another")
+
+        monkeypatch.setattr(loop, "call_later", noted)
+        monkeypatch.setattr(loop, "call_soon_threadsafe", woken)
         with LoopWatch((FLOW,)):
             await enough.wait()
-        return len(knocks)
+        monkeypatch.undo()
+        assert notes[-1].cancelled(), "nothing is noted for a watch that is over"
 
-    assert asyncio.run(main()) == 3, "the watch has had two answers before it knocked again"
-    assert told == []
+    asyncio.run(main())
+
+
+# --- on a virtual clock ----------------------------------------------------------------------------------------------
+
+_BEGAN_S = 1_000.0
+
+
+class Loop:
+    """A loop that notes the time when it should, unless it is held up or the whole process stands still."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.watch = LoopWatch((FLOW,))
+        self.looks = 0
+        self._now_s = _BEGAN_S
+        self._noting_s = _BEGAN_S
+        self._held_up = self._stopped = (0.0, 0.0)
+        self._ends_s = _BEGAN_S
+        monkeypatch.setattr(loop_watch, "time", self)
+        monkeypatch.setattr(self.watch, "_stop", self)
+
+    def is_held_up(self, *, at_ms: float, for_ms: float) -> None:
+        self._held_up = _from_to(at_ms, for_ms)
+
+    def is_stopped_with_all_threads(self, *, at_ms: float, for_ms: float, follows_ms: float) -> None:
+        """The watch goes on at once, the loop so much later: who wakes a process wakes its threads in any order."""
+        self._stopped = _from_to(at_ms, for_ms)
+        self._held_up = _from_to(at_ms, for_ms + follows_ms)
+
+    def runs(self, *, for_ms: float) -> int:
+        """Run so long, and return how often the watch has seen it held up."""
+        self._ends_s = self._now_s + for_ms / 1_000
+        self._note_until(self._now_s)
+        self.watch._watch(threading.get_ident())
+        return self.watch.seen
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def wait(self, timeout: float) -> bool:
+        """Let the watch sleep for so long; whether the watch is over."""
+        self.looks += 1
+        # Nobody is woken to the instant.
+        self._now_s = _after(self._stopped, self._now_s + timeout + 0.0001)
+        self._note_until(self._now_s)
+        return self._now_s >= self._ends_s
+
+    def _note_until(self, until_s: float) -> None:
+        while (noted_s := _after(self._held_up, self._noting_s)) <= until_s:
+            self.watch._noted_s = noted_s
+            self._noting_s = noted_s + 0.0505
+
+
+def _from_to(at_ms: float, for_ms: float) -> tuple[float, float]:
+    return _BEGAN_S + at_ms / 1_000, _BEGAN_S + (at_ms + for_ms) / 1_000
+
+
+def _after(span: tuple[float, float], at_s: float) -> float:
+    begins_s, ends_s = span
+    return ends_s if begins_s <= at_s < ends_s else at_s
+
+
+def test_a_loop_that_goes_on_is_left_alone_and_looked_at_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop(monkeypatch)
+    assert loop.runs(for_ms=60_000) == 0
+    assert loop.looks <= 10 * 60
+
+
+@pytest.mark.usefixtures("ear")
+@pytest.mark.parametrize("at_ms", range(1_000, 1_102, 3))
+@pytest.mark.parametrize(("for_ms", "seen"), [(HELD_UP_MS - 1, 0), (HELD_UP_MS + 52, 1), (3_000, 1)])
+def test_whenever_it_begins_it_is_noticed_in_time(
+    monkeypatch: pytest.MonkeyPatch, at_ms: int, for_ms: int, seen: int
+) -> None:
+    loop = Loop(monkeypatch)
+    loop.is_held_up(at_ms=at_ms, for_ms=for_ms)
+    assert loop.runs(for_ms=5_000) == seen
+    assert sum("goes on after" in line for line in told) == seen
+
+
+@pytest.mark.usefixtures("ear")
+@pytest.mark.parametrize("at_ms", range(1_000, 1_102, 3))
+@pytest.mark.parametrize(("for_ms", "follows_ms"), [(110, 5), (130, 5), (150, 5), (170, 5), (3_000, 90)])
+def test_a_process_that_stood_still_is_not_its_loop_held_up(
+    monkeypatch: pytest.MonkeyPatch, at_ms: int, for_ms: int, follows_ms: int
+) -> None:
+    loop = Loop(monkeypatch)
+    loop.is_stopped_with_all_threads(at_ms=at_ms, for_ms=for_ms, follows_ms=follows_ms)
+    assert loop.runs(for_ms=5_000) == 0

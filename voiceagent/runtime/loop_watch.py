@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from types import CodeType, FrameType
 from typing import Self
 
@@ -24,13 +23,21 @@ HELD_UP_MS = 100
 REPORTED_EVERY_S = 10.0
 """Who holds up the loop all the time is told of once in this time, with how often it was."""
 _EVERY_S = 0.05
+"""The loop notes the time so often; so what holds it up for longer than this and HELD_UP_MS is always noticed."""
+_HELD_UP_S = _EVERY_S + HELD_UP_MS / 1_000
+"""With a note as old as that, the next one is late by more than HELD_UP_MS."""
+_DOUBTED_AFTER_S = _HELD_UP_S - 0.02
+"""Who looks only when a note is so old looks at every other note."""
+_LATE_S = 0.02
+"""A thread that looks later than it meant to was not given the processor; nor was the loop, maybe."""
 _MOST_FRAMES = 20
 
 
 class LoopWatch:
-    """A thread that knocks at the running event loop and looks where it stands if nobody opens.
+    """A thread that looks where the running event loop stands when it has not noted the time for a while.
 
-    Only a thread can: a tool that computes, or waits without `await`, lets nothing else on the loop run.
+    Only a thread can: a tool that computes, or waits without `await`, lets nothing else on the loop run. Since Python
+    runs one thread at a time it wakes nobody, and nobody wakes it.
     """
 
     def __init__(self, flows: Iterable[Flow], *, reported_every_s: float = REPORTED_EVERY_S) -> None:
@@ -38,7 +45,8 @@ class LoopWatch:
         self._tools: dict[CodeType, str] = {}
         self._reported_every_s = reported_every_s
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._noted_s = 0.0
+        self._next_note: asyncio.Handle | None = None
         self._reported_s = float("-inf")
         self._unreported = 0
         self.seen = 0
@@ -51,30 +59,44 @@ class LoopWatch:
 
     def __enter__(self) -> Self:
         """Watch the loop on which this is called."""
-        loop, loop_thread = asyncio.get_running_loop(), threading.get_ident()
-        self._thread = threading.Thread(target=self._watch, args=(loop, loop_thread), name="loop-watch", daemon=True)
-        self._thread.start()
+        self._note(asyncio.get_running_loop())
+        loop_thread = threading.get_ident()
+        threading.Thread(target=self._watch, args=(loop_thread,), name="loop-watch", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        if self._next_note is not None:
+            self._next_note.cancel()
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, loop_thread: int) -> None:
-        while not self._stop.wait(_EVERY_S):
-            opened = threading.Event()
-            with suppress(RuntimeError):  # the loop is closed: it is over
-                loop.call_soon_threadsafe(opened.set)
-            knocked_s = time.monotonic()
-            if opened.wait(HELD_UP_MS / 1_000) or self._stop.is_set():
+    def _note(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note on the loop that it runs, and when."""
+        self._noted_s = time.monotonic()
+        # In a step of its own: asyncio keeps a timer that was cancelled, and its call, behind one that counts.
+        self._next_note = loop.call_soon(self._note_later, loop)
+
+    def _note_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._next_note = loop.call_later(_EVERY_S, self._note, loop)
+
+    def _watch(self, loop_thread: int) -> None:
+        while not self._stop.wait(max(0.0, self._noted_s + _DOUBTED_AFTER_S - time.monotonic())):
+            noted_s = self._noted_s
+            late_s = time.monotonic() - noted_s - _DOUBTED_AFTER_S
+            if late_s < 0.0:
+                continue
+            # The process may have been stopped, and its threads go on in any order: then the loop has its time again.
+            if self._stop.wait(HELD_UP_MS / 1_000 if late_s > _LATE_S else _HELD_UP_S - _DOUBTED_AFTER_S):
+                return
+            if self._noted_s != noted_s:
                 continue
             frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
             reported = self._report(frame)
             del frame  # it would keep alive whatever the call holds
-            while not opened.wait(_EVERY_S):
-                if self._stop.is_set():
+            while self._noted_s == noted_s:
+                if self._stop.wait(_EVERY_S):
                     return
             if reported:
-                _log.warning("the event loop goes on after %d ms", (time.monotonic() - knocked_s) * 1_000)
+                _log.warning("the event loop goes on after %d ms", (self._noted_s - noted_s - _EVERY_S) * 1_000)
 
     def _report(self, frame: FrameType | None) -> bool:
         """Say where the loop stands, unless that has been said a moment ago."""
