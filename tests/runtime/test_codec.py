@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from types import MappingProxyType
 from typing import get_args
 
@@ -62,6 +63,15 @@ def test_every_event_survives_a_round_trip_as_the_same_bytes(event: Event, at_ms
     assert b"\n" not in line
     assert decode_event(line) == (at_ms, event)
     assert encode_event(decode_event(line)[1], at_ms) == line
+
+
+@given(st.one_of([_events_of(kind) for kind in get_args(Event)]), _numbers)
+def test_a_line_is_what_json_makes_of_it(event: Event, at_ms: int) -> None:
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    line = json.dumps(
+        {"at": at_ms, "event": type(event).__name__, "with": values}, ensure_ascii=False, separators=(",", ":")
+    )
+    assert encode_event(event, at_ms) == line.encode("utf-8", "replace")
 
 
 def test_every_event_of_the_vocabulary_can_be_decoded_by_its_name() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
+from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, cast, get_args
 
@@ -31,7 +32,7 @@ _EVENT_KEYS = ("at", "event", "with")
 
 def encode_event(event: Event, at_ms: int) -> bytes:
     """Return the line of an event that was handled at `at_ms`; no line break."""
-    return to_line({"at": at_ms, "event": type(event).__name__, "with": _fields_of(event)})
+    return _utf8(f'{{"at":{at_ms},"event":"{type(event).__name__}","with":{_json_of(event)}}}')
 
 
 def decode_event(line: bytes) -> tuple[int, Event]:
@@ -53,15 +54,11 @@ def decode_event(line: bytes) -> tuple[int, Event]:
 
 def encode_outgoing(outgoing: Outgoing) -> bytes:
     """Return the line of an effect in its envelope; no line break."""
-    return to_line(
-        {
-            "seq": outgoing.sequence,
-            "epoch": outgoing.epoch,
-            "turn": outgoing.turn,
-            "effect": type(outgoing.effect).__name__,
-            "with": _parts_of(outgoing.effect),
-        }
-    )
+    effect = outgoing.effect
+    parts = _parts_of(effect)
+    written = _json_of(effect) if parts is None else _encoder.encode(parts)
+    envelope = f'{{"seq":{outgoing.sequence},"epoch":{outgoing.epoch},"turn":{outgoing.turn},'
+    return _utf8(f'{envelope}"effect":"{type(effect).__name__}","with":{written}}}')
 
 
 def to_line(value: Mapping[str, object]) -> bytes:
@@ -69,7 +66,11 @@ def to_line(value: Mapping[str, object]) -> bytes:
 
     Half of a surrogate pair, which JSON from outside may contain and UTF-8 cannot, becomes `?`.
     """
-    return _encoder.encode(value).encode("utf-8", "replace")
+    return _utf8(_encoder.encode(value))
+
+
+def _utf8(line: str) -> bytes:
+    return line.encode("utf-8", "replace")
 
 
 def _event(kind: type[Event], values: dict[str, Any]) -> Event:
@@ -95,11 +96,27 @@ def _names(kind: type[Event | Effect]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def _fields_of(value: Event | Effect) -> dict[str, object]:
-    return {name: getattr(value, name) for name in _names(type(value))}
+@cache
+def _keys(kind: type[Event | Effect]) -> tuple[tuple[str, str], ...]:
+    """Return the names of the fields, each with what stands before its value."""
+    names = _names(kind)
+    return tuple((name, f'{"," if number else ""}"{name}":') for number, name in enumerate(names))
 
 
-def _parts_of(effect: Effect) -> dict[str, object]:
+def _json_of(value: Event | Effect) -> str:
+    """Return the fields as `json` would write them, without asking it for what is written in one way only.
+
+    Encoding holds up the calls: Python runs one thread at a time.
+    """
+    line = "{"
+    for name, key in _keys(type(value)):
+        part: object = getattr(value, name)
+        line += key + _written.get(type(part), _encoder.encode)(part)
+    return line + "}"
+
+
+def _parts_of(effect: Effect) -> dict[str, object] | None:
+    """Return what is written of an effect that is not written as it is."""
     match effect:
         case AskModel(reply=reply, request=request, ahead=ahead):
             return {"reply": reply, **_shown(request), **({"ahead": True} if ahead else {})}
@@ -110,7 +127,7 @@ def _parts_of(effect: Effect) -> dict[str, object]:
             prompt_sha256 = _sha256(prompt.encode("utf-8", "replace"))
             return {"phase": phase, "tools": tools, **_manner(manner), "prompt_sha256": prompt_sha256}
         case _:
-            return _fields_of(effect)
+            return None
 
 
 def _manner(manner: Manner) -> dict[str, object]:
@@ -147,3 +164,10 @@ def _plain(value: object) -> object:
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)
+_written: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+}
+"""How `json` writes values of exactly these types."""
