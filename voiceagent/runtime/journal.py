@@ -1,10 +1,11 @@
 """Journal: what happened in a call and what was done about it, on disk, in order, one file per call.
 
-A file is a header, then for every event its line, written ahead of the lines of the effects it caused. One thread
-of the process writes for all calls; a call waits for it where its journal is opened, synced and closed, and never
-longer than a disk may take. A journal that cannot be written any more stops for good, so that what is on disk is
-always a beginning without a hole; the call goes on, and `sync` fails from then on: what cannot be undone is not done
-unrecorded.
+A file is a header, then for every event its line, written ahead of the lines of the effects it caused. One thread of
+the process writes for all calls; a call waits for it where its journal is opened, synced and closed, and never longer
+than a disk may take. What nobody waits for is in the file a tenth of a second later: a process that is killed loses no
+more than that, and a power cut no more than what came after the last sync. A journal that cannot be written any more
+stops for good, so that what is on disk is always a beginning without a hole; the call goes on, and `sync` fails from
+then on: what cannot be undone is not done unrecorded.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,10 +41,12 @@ __all__ = [
     "reopen_as",
 ]
 
-_MOST_AT_ONCE = 1_024
-"""Entries written together."""
-_GATHERED_S = 0.02
-"""Lines that nobody waits for are written after that."""
+_GATHERED_S = 0.1
+"""Lines that nobody waits for are written by then: a process that is killed loses so much, of what no turn hangs on."""
+_MOST_AT_ONCE = 64
+"""Jobs that are done in one go where nobody waits: a fraction of a millisecond."""
+_PAUSE_S = 0.001
+"""Between one go and the next: a lock that is let go and taken again at once does not reach the calls' thread."""
 _MOST_LEGS = 1_000
 """Journals of one call: more are no call."""
 _TAIL_BYTES = 64 * 1_024
@@ -99,6 +102,7 @@ class Synced:
 
 
 Job = Opened | JournalHeader | Handled | Caused | Synced
+_WAITED_FOR = (Opened, Synced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,84 +151,113 @@ class Reopened:
 class Disk:
     """The thread, and the queue before it.
 
-    Python runs one thread at a time: lines that were encoded as they come would hold up the call that they are about,
-    at the very moment at which it has something to do. So they are gathered, unless somebody waits.
+    Python runs one thread at a time: whenever this one has something to do, the calls wait for it. So it takes lines of
+    all calls together, in a rhythm of its own, in which nobody has to wake it; what somebody waits for it does at once,
+    for the file that it is about.
     """
 
     def __init__(self) -> None:
         self._jobs: deque[tuple[RecordFile, Job] | _Last] = deque()
-        self._something = threading.Event()
-        self._waited_for = threading.Event()
+        self._wake = threading.Event()
+        self._asleep = False
+        """No rhythm: the thread is to be told of the next job, whatever it is."""
+        # What follows is the thread's own.
+        self._gathered: dict[RecordFile, list[Job]] = {}
+        self._waited_for: dict[RecordFile, None] = {}
+        self._open_files: dict[RecordFile, None] = {}
+        self._due_s = 0.0
         # A daemon, so that a server that dies for another reason is not kept alive by its journals.
         threading.Thread(target=self._write_all, name="journals", daemon=True).start()
 
     def put(self, file: RecordFile, job: Job) -> None:
-        """Have something done, after all that was put before. Returns at once."""
+        """Have something done, after all that was put before for this file. Returns at once."""
         self._jobs.append((file, job))
-        if isinstance(job, Opened | Synced):
-            self._waited_for.set()
-        self._wake()
+        if self._asleep or isinstance(job, _WAITED_FOR):
+            self._asleep = False
+            self._wake.set()
 
     def end(self, tell: Callable[[], None]) -> None:
         """End the thread once everything is written; it calls `tell` then. Returns at once."""
         self._jobs.append(_Last(tell))
-        self._waited_for.set()
-        self._wake()
-
-    def _wake(self) -> None:
-        if not self._something.is_set():
-            self._something.set()
+        self._wake.set()
 
     def _write_all(self) -> None:
-        open_files: dict[RecordFile, None] = {}
         last = None
+        idle = True
         while last is None:
-            last = self._write_what_there_is(open_files)
-        for file in open_files:
+            self._wait(idle=idle)
+            last = self._take()
+            idle = self._write_what_is_due()
+        while self._gathered:
+            self._write_next()
+        for file in self._open_files:
             _close(file)
         last.tell()
 
-    def _write_what_there_is(self, open_files: dict[RecordFile, None]) -> _Last | None:
-        """Wait for jobs and do them; nothing of the calls they are of is kept while the next ones are waited for."""
-        jobs, last = self._next_jobs()
-        syncs: dict[RecordFile, list[Synced]] = {}
-        for file, job in jobs:
-            open_files[file] = None
+    def _wait(self, *, idle: bool) -> None:
+        """Wait until lines are due or somebody waits; from `idle` on, for the next job."""
+        if idle:
+            self._asleep = True
+            if not self._jobs:  # whoever puts something from here on sees that the thread sleeps
+                self._wake.wait()
+            self._asleep = False
+            self._due_s = time.monotonic() + _GATHERED_S
+        self._wake.wait(max(0.0, self._due_s - time.monotonic()))
+        # Before anything is taken: what comes from here on wakes the thread again.
+        self._wake.clear()
+
+    def _take(self) -> _Last | None:
+        while self._jobs:
+            taken = self._jobs.popleft()
+            if isinstance(taken, _Last):
+                return taken
+            file, job = taken
+            self._gathered.setdefault(file, []).append(job)
+            if isinstance(job, _WAITED_FOR):
+                self._waited_for[file] = None
+        return None
+
+    def _write_what_is_due(self) -> bool:
+        """Do what somebody waits for, and of the rest a part if it is due; whether there has been none to do."""
+        for file in self._waited_for:
+            self._do(file, self._gathered.pop(file))
+        self._waited_for.clear()
+        if time.monotonic() < self._due_s:
+            return False
+        idle = not self._gathered
+        done = 0
+        while self._gathered and done < _MOST_AT_ONCE:
+            done += self._write_next()
+        self._due_s = time.monotonic() + (_PAUSE_S if self._gathered else _GATHERED_S)
+        return idle
+
+    def _write_next(self) -> int:
+        """Do what has been gathered for the file that has waited longest; return how many jobs it was."""
+        file = next(iter(self._gathered))
+        jobs = self._gathered.pop(file)
+        self._do(file, jobs)
+        return len(jobs)
+
+    def _do(self, file: RecordFile, jobs: Sequence[Job]) -> None:
+        """Do all of this, in order: one write and one fsync serve all of it."""
+        self._open_files[file] = None
+        syncs: list[Synced] = []
+        for job in jobs:
             match job:
                 case Opened(tell):
                     self._open(file)
                     tell()
                 case Synced():
-                    syncs.setdefault(file, []).append(job)
+                    syncs.append(job)
                 case _:
                     self._encode(file, job)
-        for file in dict.fromkeys(file for file, _ in jobs):
-            self._write(file, sync=file in syncs)
-        for file, done in syncs.items():
-            if any(sync.last for sync in done):
-                _close(file)
-                open_files.pop(file, None)
-            for sync in done:
-                sync.tell()
-        for file, _ in jobs:
-            file.jobs_done += 1
-        return last
-
-    def _next_jobs(self) -> tuple[list[tuple[RecordFile, Job]], _Last | None]:
-        """Wait for something to do and take what else is there: one write and one fsync serve all of it."""
-        if not self._jobs:
-            self._something.wait()
-            self._waited_for.wait(_GATHERED_S)
-        # Before anything is taken: what comes from here on wakes the thread again.
-        self._something.clear()
-        self._waited_for.clear()
-        jobs: list[tuple[RecordFile, Job]] = []
-        while self._jobs and len(jobs) < _MOST_AT_ONCE:
-            taken = self._jobs.popleft()
-            if isinstance(taken, _Last):
-                return jobs, taken
-            jobs.append(taken)
-        return jobs, None
+        self._write(file, sync=bool(syncs))
+        if any(sync.last for sync in syncs):
+            _close(file)
+            del self._open_files[file]
+        for sync in syncs:
+            sync.tell()
+        file.jobs_done += len(jobs)
 
     def _open(self, file: RecordFile) -> None:
         try:
