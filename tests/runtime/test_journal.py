@@ -276,6 +276,61 @@ async def _settled(future: asyncio.Future[JournalWriter]) -> None:
     await asyncio.wait([future])
 
 
+def test_what_is_to_be_safe_soon_is_on_disk_though_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+    on_disk: list[bytes] = []
+
+    async def call() -> None:
+        loop, safe = asyncio.get_running_loop(), asyncio.Event()
+        store = JournalStore(tmp_path)
+        journal = await _begun(store, on_broken=_never)
+        journal.event(1, TimePassed())
+
+        def fsync(file: int) -> None:
+            real(file)
+            on_disk.append(journal.path.read_bytes())
+            loop.call_soon_threadsafe(safe.set)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        journal.sync_soon()
+        async with asyncio.timeout(10):
+            await safe.wait()
+        journal.event(2, TimePassed())
+        assert journal.broken is None
+        await journal.close()
+        await store.close()
+
+    asyncio.run(call())
+    assert on_disk[0].count(b"TimePassed") == 1
+
+
+def test_a_disk_that_does_not_answer_is_found_out_by_the_next_line_where_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = _StuckDisk(monkeypatch)
+    clock = ManualClock()
+
+    async def call() -> None:
+        store = JournalStore(tmp_path, clock=clock)
+        broken = _Broken()
+        journal = await _begun(store, on_broken=broken)
+        journal.sync_soon()
+        await asyncio.to_thread(disk.reached.wait)
+        clock.advance(DISK_WITHIN_MS - 1)
+        journal.event(1, TimePassed())
+        assert journal.broken is None
+        clock.advance(1)
+        journal.event(2, TimePassed())
+        assert journal.broken == "the disk has not answered within 5000 ms"
+        await broken.told.wait()
+        disk.go_on.set()
+        await store.close()
+
+    asyncio.run(call())
+
+
 @pytest.fixture
 def disk_of_4_kib() -> Iterator[None]:
     was = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -101,7 +101,12 @@ class Synced:
     last: bool
 
 
-Job = Opened | JournalHeader | Handled | Caused | Synced
+@dataclass(frozen=True, slots=True)
+class SyncedSoon:
+    """Everything before this is to be on disk when it is written; nobody waits for it."""
+
+
+Job = Opened | JournalHeader | Handled | Caused | Synced | SyncedSoon
 _WAITED_FOR = (Opened, Synced)
 
 
@@ -242,6 +247,7 @@ class Disk:
         """Do all of this, in order: one write and one fsync serve all of it."""
         self._open_files[file] = None
         syncs: list[Synced] = []
+        safe = False
         for job in jobs:
             match job:
                 case Opened(tell):
@@ -249,9 +255,12 @@ class Disk:
                     tell()
                 case Synced():
                     syncs.append(job)
+                    safe = True
+                case SyncedSoon():
+                    safe = True
                 case _:
                     self._encode(file, job)
-        self._write(file, sync=bool(syncs))
+        self._write(file, sync=safe)
         if any(sync.last for sync in syncs):
             _close(file)
             del self._open_files[file]

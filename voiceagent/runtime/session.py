@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from voiceagent.core.conversation import Conversation
 from voiceagent.core.effects import Outgoing
 from voiceagent.core.ids import CallId, UtteranceId
 from voiceagent.core.state import Inherited
-from voiceagent.errors import CallLost, JournalError
+from voiceagent.errors import CallLost
 from voiceagent.in_time import within
 from voiceagent.logs import LoggedCall, log_failure, logged_call
 from voiceagent.ports import (
@@ -229,7 +229,7 @@ class Session:
                 self.post(event)
             self.post(ev.LegAttached(self._leg.id, self._leg.features.dialect))
             self._leg.attach(self)
-            await self._converse(performer, journal, tasks)
+            await self._converse(performer, journal)
         except asyncio.CancelledError:
             self._end(journal, "cancelled")
             raise
@@ -257,7 +257,7 @@ class Session:
         at_the_end.push_async_callback(recording.close)
         self._recording, self._leg = recording, RecordedLeg(self._leg, recording)
 
-    async def _converse(self, performer: Performer, journal: JournalWriter, tasks: CallTasks) -> None:
+    async def _converse(self, performer: Performer, journal: JournalWriter) -> None:
         state = self._conversation.state
         while not state.ended:
             if self._overflowed:
@@ -272,7 +272,7 @@ class Session:
                 self._logged.turn = state.turn
             if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
                 # What has become of a write survives a power cut, like the intent that was on disk before it.
-                tasks.start(_synced(journal))
+                journal.sync_soon()
             if state.suspended and isinstance(event, ev.LegLost | ev.HandedOver):
                 self._suspended = True
                 return
@@ -566,9 +566,3 @@ class Session:
 
 def _of_its_own(call: CallId) -> CallId:
     return CallId(f"{call}-{uuid4().hex[:12]}")
-
-
-async def _synced(journal: JournalWriter) -> None:
-    """Have everything so far survive a power cut; nobody waits for it."""
-    with suppress(JournalError):  # said once already, to whoever opened the journal
-        await journal.sync()

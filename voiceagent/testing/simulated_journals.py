@@ -114,14 +114,20 @@ class _SimulatedWriter:
         for effect in outgoing:
             self._put(encode_outgoing(effect))
 
-    async def sync(self) -> None:
-        """Return when a disk would have answered. JournalError after the end."""
+    def sync_soon(self) -> None:
+        """Have a disk take what there is: one that is full is known at once."""
         if self.closed.is_set():
-            raise JournalError(f"{self.path.name} is closed")
+            return
         self.syncs += 1
         if self.broken is None and self.syncs in self._disk.faults.disk_full:
             self.broken = "no space left (simulated fault)"
             self._disk.on_broken(self.broken)
+
+    async def sync(self) -> None:
+        """Return when a disk would have answered. JournalError after the end."""
+        if self.closed.is_set():
+            raise JournalError(f"{self.path.name} is closed")
+        self.sync_soon()
         if self.syncs in self._disk.faults.disk_slow:
             await asyncio.sleep(_SLOW_MS / 1_000)
         await _answer_from_outside()
