@@ -251,7 +251,7 @@ def test_a_frame_takes_few_steps_to_the_call_and_the_beat_of_a_listening_call_ha
         assert steps(lambda: rig.socket.come(media())) <= 10
         clock.advance(20)
         await rig.hear(media())
-        assert steps(lambda: clock.advance(20)) <= 9
+        assert steps(lambda: clock.advance(20)) <= 6
 
     driven(clock, scenario)
 
@@ -488,6 +488,39 @@ def test_a_far_side_that_takes_nothing_is_given_up_at_the_deadline(clock):
         await rig.pass_ms(80)
         assert rig.socket.closed_with == "aborted"
         assert rig.call.events[-1] == LegLost("l1", "the far side takes nothing", may_return=True)
+
+    driven(clock, scenario)
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_far_side_that_takes_what_it_is_sent_in_bursts_keeps_its_call(clock, at):
+    async def scenario(rig):
+        for beat in range((SEND_DEADLINE_MS + 5_000) // 20):
+            rig.socket.unsent_bytes = 0 if beat % 5 == at else 60_000
+            await rig.pass_ms(20)
+        assert rig.socket.closed_with is None
+
+    driven(clock, scenario)
+
+
+def test_nothing_is_sent_or_told_on_a_leg_that_has_been_given_up(clock):
+    async def scenario(rig):
+        rig.leg.play("a1", b"x" * 8 * 10_000)
+        rig.leg.end_clause("a1", 0, last=True)
+        rig.leg.play("a2", b"y" * 8 * 30_000)
+        abort = rig.socket.abort
+
+        def abort_and_drop_what_waits():
+            rig.socket.unsent_bytes = 0
+            abort()
+
+        rig.socket.abort = abort_and_drop_what_waits
+        rig.socket.unsent_bytes = 60_000
+        sent_ms = rig.sent_ms
+        await rig.pass_ms(SEND_DEADLINE_MS + 200)
+        assert rig.socket.closed_with == "aborted"
+        assert rig.sent_ms == max(sent_ms, CATCH_UP_MS)
+        assert not [event for event in rig.call.events if isinstance(event, PlayoutStarted) and event.utterance == "a2"]
 
     driven(clock, scenario)
 

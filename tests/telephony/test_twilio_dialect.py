@@ -92,7 +92,7 @@ def test_a_relative_of_the_dialect_names_caller_and_called_and_leaves_channels_o
     assert (event.caller, event.called) == ("+4930", "+4940")
 
 
-def test_audio_is_decoded_and_keeps_its_timestamp_though_that_is_a_string():
+def test_audio_is_decoded():
     assert one(started(), MEDIA) == Media(b"\xff\xff")
 
 

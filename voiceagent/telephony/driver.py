@@ -359,10 +359,11 @@ class SocketLeg:
 
     def _tick(self, now_ms: int) -> bool:
         """Once per frame, in one beat with all other legs, for as long as this one is connected."""
-        if now_ms >= self._look_at_ms:
+        # Whoever does not take it now is looked at in every beat: what they take in bursts they do take.
+        if now_ms >= self._look_at_ms or self._blocked_since_ms is not None:
             self._look_at_ms = now_ms + _LOOKED_EVERY_MS
             self._see_whether_it_takes(now_ms)
-        if self._state.open is not None and not self._state.over:
+        if self._state.open is not None and not (self._state.over or self._given_up):
             self._beat(self._state.open, now_ms)
         return not self._state.over
 
