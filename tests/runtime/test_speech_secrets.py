@@ -7,6 +7,7 @@ import pytest
 from tests.runtime.desk_agent import BOTH, Swapping, call_to, desk, moments, rules, words_of
 from voiceagent.core import effects as fx
 from voiceagent.core import events as ev
+from voiceagent.runtime.ears import Ears
 from voiceagent.testing import ProviderTiming
 from voiceagent.testing.scripted_model import ModelRule, say
 
@@ -42,6 +43,22 @@ def test_a_secret_of_which_nobody_has_noticed_the_beginning_when_its_phase_ends_
         call.start().says("I know the code").begins_to_say("one two three four", lasting_ms=1_000)
         call.run_ms(20).host_says("visits")
         assert call.phase == "visits"
+        call.says("When are you open?")
+        assert "From nine to five." in call.really_heard
+    for session in provider.sessions:
+        assert moments(session, saying=1) == []
+    assert moments(provider.sessions[-1], saying=2)
+
+
+@pytest.mark.parametrize("swap", BOTH)
+def test_on_a_line_that_hums_all_the_time_such_a_secret_is_withheld_and_the_next_sentence_is_heard(
+    swap: Swapping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ears, "audible_since_ms", property(lambda _: 0))
+    call, provider = call_to(desk(), swap)
+    with call:
+        call.start().says("I know the code").begins_to_say("one two three four", lasting_ms=1_000)
+        call.run_ms(20).host_says("visits")
         call.says("When are you open?")
         assert "From nine to five." in call.really_heard
     for session in provider.sessions:

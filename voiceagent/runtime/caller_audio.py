@@ -51,6 +51,8 @@ class CallerAudio:
         """The caller says secrets: what is kept of them is silence."""
         self._withheld_to_the_end = False
         """The phase of secrets is over, and what is still being said may be one."""
+        self._secrets_over_ms = 0
+        """Audio time at which it was."""
         self._cut: int | None = None
         """While the caller's audio is held: position from which another session would hear it."""
         self._answered_to = 0
@@ -87,6 +89,7 @@ class CallerAudio:
         """Withhold what the caller says from now on, or let it be heard once they have ended what they are saying."""
         if heard_by_model:
             self._withheld_to_the_end = self._withheld
+            self._secrets_over_ms = self._uplink.time_of(self._uplink.end)
             return
         heard_so_far, self._withheld, self._withheld_to_the_end = not self._withheld, True, False
         if self._ears.speaking and heard_so_far:
@@ -194,11 +197,12 @@ class CallerAudio:
 
     @property
     def _may_have_begun(self) -> bool:
-        """Whether a sentence may have begun that nobody has noticed yet."""
-        audible_since_ms = self._ears.audible_since_ms
-        return (
-            audible_since_ms is not None and self._uplink.time_of(self._uplink.end) - audible_since_ms < _UNNOTICED_MS
-        )
+        """Whether a sentence may have begun in the phase of secrets that nobody has noticed yet.
+
+        On a line that hums it may have begun at any time before the phase was over: it is noticed this much later.
+        """
+        since_ms = self._uplink.time_of(self._uplink.end) - self._secrets_over_ms
+        return self._ears.audible_since_ms is not None and since_ms < _UNNOTICED_MS
 
     def _unnoticed_from(self) -> int:
         """Return where a sentence may have begun that nobody has noticed yet, let alone answered."""
