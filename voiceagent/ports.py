@@ -972,8 +972,8 @@ class SharedJournals(Protocol):
     """Journals of calls outside the process, so that a call outlives the worker that has it.
 
     A worker owns a call by a lease that it renews, or that runs out by itself when the worker dies. Every method
-    answers in bounded time or raises StateUnavailable; then it may have been done or not. Journals are kept for a
-    retention that begins anew with every line.
+    answers in bounded time or raises StateUnavailable; then it may have been done or not. The lines of a call are kept
+    until it has ended, and otherwise for a retention that begins anew with every line; its id for the retention.
     """
 
     async def begin(self, call: CallId) -> CallLease | None:
@@ -1003,10 +1003,11 @@ class SharedJournals(Protocol):
         """Return what is recorded of a call from line `start` on; None where nothing is."""
         ...
 
-    async def end(self, lease: CallLease) -> None:
+    async def end(self, lease: CallLease, *, keep: bool = False) -> None:
         """Mark the end: nothing is appended, and nobody takes the call over any more. LeaseLost as for `append`.
 
-        Its lines go at once, since nobody goes on with them; that it has ended is kept for the retention.
+        Its lines go at once, since nobody goes on with them; with `keep` they stay for the retention, as that it has
+        ended does.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -318,6 +319,31 @@ def test_a_silent_call_keeps_its_lease(tmp_path: Path, shared: Shared, monkeypat
             async with asyncio.timeout(20):
                 await enough.wait()
             await journal.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_shared_lines_of_a_call_whose_file_could_not_be_written_to_its_end_outlive_it(
+    tmp_path: Path, shared: Shared
+) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            one = await rig(stack, tmp_path, shared)
+            journal = await one.begun()
+            await journal.sync()
+            was = resource.getrlimit(resource.RLIMIT_FSIZE)
+            size = (await asyncio.to_thread(journal.path.stat)).st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, was[1]))
+            try:
+                journal.event(20, CallEnded("done"))
+                await journal.close()
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, was)
+            recorded = await shared.read(_CALL)
+            assert recorded is not None
+            assert recorded.ended
+            assert b'"event":"CallEnded"' in recorded.lines[-1]
+            assert b'"event":"CallEnded"' not in await asyncio.to_thread(journal.path.read_bytes)
 
     asyncio.run(scenario())
 

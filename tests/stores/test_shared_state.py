@@ -278,6 +278,20 @@ def test_nobody_takes_over_a_call_that_has_ended_and_nothing_is_added_to_it(plac
     asyncio.run(scenario())
 
 
+def test_lines_that_may_stand_nowhere_else_outlive_the_end_of_their_call(place: Place) -> None:
+    async def scenario() -> None:
+        one, other = place.worker(), place.worker()
+        async with closed_after(one, other):
+            lease = await one.begin(CALL)
+            assert lease is not None
+            await one.append(lease, 0, [b"0"])
+            await one.end(lease, keep=True)
+            assert await other.read(CALL) == RecordedCall((b"0",), ended=True)
+            assert await other.take_over(CALL, seize=True) is None
+
+    asyncio.run(scenario())
+
+
 def test_a_journal_is_kept_for_its_retention_and_no_longer(place: Place) -> None:
     async def scenario() -> None:
         one, other = place.worker(), place.worker()

@@ -150,7 +150,7 @@ class JournalWriter:
             self._closed = True
             await self._answer(lambda tell: Synced(tell, last=True))
             if self._mirror is not None:
-                await self._mirror.close(ended=self._ended)
+                await self._mirror.close(ended=self._ended, keep=self.broken is not None)
 
     async def opened(self) -> None:
         """Return once the file is there, or is known not to come about: then it is broken."""

@@ -126,7 +126,7 @@ class JournalMirror:
         recorded_as = await open_record(self._shared, call) if newest else call
         lease = await self._shared.take_over(recorded_as, seize=seize) if recorded_as is not None else None
         recorded = await self._shared.read(lease.call) if lease is not None else None
-        if lease is None or recorded is None:
+        if lease is None or recorded is None or recorded.ended:
             return None
         self._call, self._lease, self._length = lease.call, lease, len(recorded.lines)
         return recorded.lines
@@ -159,8 +159,11 @@ class JournalMirror:
         if self._broken is not None:
             raise JournalError(f"the record of call {self._call} cannot be shared: {self._broken}")
 
-    async def close(self, *, ended: bool) -> None:
-        """Write what is left; with `ended` mark the end, otherwise leave the call to whoever goes on with it."""
+    async def close(self, *, ended: bool, keep: bool = False) -> None:
+        """Write what is left; with `ended` mark the end, otherwise leave the call to whoever goes on with it.
+
+        With `keep` its lines outlive its end: they may stand nowhere else.
+        """
         self._closing = True
         self._wake.set()
         try:
@@ -168,7 +171,7 @@ class JournalMirror:
                 if self._task is not None:
                     await self._task
                 if self._lease is not None and self._broken is None:
-                    await (self._shared.end(self._lease) if ended else self._shared.release(self._lease))
+                    await (self._shared.end(self._lease, keep=keep) if ended else self._shared.release(self._lease))
         except (TimeoutError, StateUnavailable, LeaseLost) as exc:
             _log.error("the shared record of call %s has no end: %s", self._call, str(exc) or "nobody answers")
 
@@ -217,7 +220,7 @@ class JournalMirror:
         lease = await self._shared.begin(self._call)
         if lease is None:
             recorded = await self._shared.read(self._call)
-            if recorded is not None and not recorded.lines:
+            if recorded is not None and not (recorded.lines or recorded.ended):
                 return await self._shared.take_over(self._call, seize=True)
         return lease
 

@@ -169,11 +169,13 @@ class MemoryStore:
         recorded = self._recorded(call)
         return RecordedCall(tuple(recorded.lines[start:]), recorded.ended) if recorded is not None else None
 
-    async def end(self, lease: CallLease) -> None:
+    async def end(self, lease: CallLease, *, keep: bool = False) -> None:
         """Mark the end."""
         recorded = self._owned(lease)
         self._touch(recorded)
-        recorded.ended, recorded.lines = True, []
+        recorded.ended = True
+        if not keep:
+            recorded.lines = []
         recorded.leased_until_ms = 0
 
     async def release(self, lease: CallLease) -> None:

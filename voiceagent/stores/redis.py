@@ -114,9 +114,10 @@ class RedisStore:
         ended, lines = cast("tuple[int, list[bytes]]", found)
         return RecordedCall(tuple(lines), ended=bool(ended))
 
-    async def end(self, lease: CallLease) -> None:
+    async def end(self, lease: CallLease, *, keep: bool = False) -> None:
         """Mark the end."""
-        self._must_own(lease, await self._run("end", _keys(lease.call), lease.fence, *self._spans, lease.call))
+        ended = await self._run("end", _keys(lease.call), lease.fence, *self._spans, lease.call, int(keep))
+        self._must_own(lease, ended)
 
     async def release(self, lease: CallLease) -> None:
         """Give the call up."""

@@ -96,7 +96,8 @@ SCRIPTS: Mapping[str, str] = {
     + """
         own(ARGV[1], ARGV[2], ARGV[3])
         redis.call('HSET', call, 'ended', 1)
-        redis.call('DEL', lease, lines)
+        redis.call('DEL', lease)
+        if ARGV[5] == '0' then redis.call('DEL', lines) end
         redis.call('ZREM', open, ARGV[4])
         return 0
     """,

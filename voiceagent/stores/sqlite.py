@@ -180,14 +180,16 @@ class SqliteStore:
 
         return await self._do(work)
 
-    async def end(self, lease: CallLease) -> None:
+    async def end(self, lease: CallLease, *, keep: bool = False) -> None:
         """Mark the end."""
 
         def work(db: sqlite3.Connection, now_ms: int) -> None:
             _owned(db, lease, now_ms)
             self._touch(db, lease.call, now_ms)
-            db.execute("DELETE FROM lines WHERE call = ?", (lease.call,))
-            db.execute("UPDATE calls SET ended = 1, length = 0, leased_until_ms = 0 WHERE call = ?", (lease.call,))
+            db.execute("UPDATE calls SET ended = 1, leased_until_ms = 0 WHERE call = ?", (lease.call,))
+            if not keep:
+                db.execute("DELETE FROM lines WHERE call = ?", (lease.call,))
+                db.execute("UPDATE calls SET length = 0 WHERE call = ?", (lease.call,))
 
         await self._do(work)
 
