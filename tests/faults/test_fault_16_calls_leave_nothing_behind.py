@@ -38,7 +38,9 @@ class Held:
 
     @classmethod
     def now(cls) -> Held:
+        gc.unfreeze()  # what a server has set aside is looked through, and counted, too
         gc.collect()
+        gc.unfreeze()
         ours = (type(each) for each in gc.get_objects() if str(type(each).__module__).startswith("voiceagent."))
         names = Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in ours)
         files = len(list(Path("/proc/self/fd").iterdir()))

@@ -49,7 +49,9 @@ _mallinfo2.restype = _MallInfo2
 def write_down(*_: object) -> None:
     """Write one JSON object; how late the beats were is said of those since the last time."""
     beats = _beats()
+    gc.unfreeze()  # what the server has set aside is looked through, and counted, too
     gc.collect()
+    gc.unfreeze()
     allocator = _mallinfo2()  # before anything is counted, which takes memory itself
     counts = {
         "blocks": sys.getallocatedblocks(),

@@ -90,6 +90,7 @@ async def _call(bank: BankApi, folder: Path, steps: Sequence[Any]) -> BankCall:
 
 
 def _plans() -> list[PrefetchPlan]:
+    gc.unfreeze()  # the server sets aside what lasts
     return [found for found in gc.get_objects() if type(found) is PrefetchPlan]
 
 

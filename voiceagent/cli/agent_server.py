@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -29,6 +28,7 @@ from voiceagent.models.choose_speech import speech_model_from
 from voiceagent.ports import Clock, CredentialBroker, IncomingCall, SharedStore, SpeechModelEngine
 from voiceagent.runtime.calls import Calls
 from voiceagent.runtime.clock import SystemClock
+from voiceagent.runtime.garbage import Garbage
 from voiceagent.runtime.journal import JournalStore
 from voiceagent.runtime.learned import Learned
 from voiceagent.runtime.loop_watch import LoopWatch
@@ -140,16 +140,25 @@ class ServerSettings:
 class _Agents:
     """The flows that are served, and the calls that run on them."""
 
-    def __init__(self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services) -> None:
+    def __init__(
+        self, flows: Mapping[str, Flow], settings: ServerSettings, services: Services, garbage: Garbage
+    ) -> None:
         self.flows = dict(flows)
         self.calls = Calls(flows, services, time_zone=settings.time_zone)
         self._settings = settings
         self._services = services
+        self._garbage = garbage
+        self._on_the_line = 0
 
     async def take(self, incoming: IncomingCall) -> None:
         """Run a call on this connection, to its end or until the connection breaks."""
         _log.info("call %s for %s", incoming.call, incoming.agent)
-        await self.calls.take(incoming)
+        self._on_the_line += 1
+        try:
+            await self.calls.take(incoming)
+        finally:
+            self._on_the_line -= 1
+            self._garbage.call_over(others=self._on_the_line)
 
     async def serve(self, flows: Mapping[str, Flow]) -> None:
         """Let the next calls run on these flows."""
@@ -253,9 +262,9 @@ async def agent_server(
         )
         if settings.retention is not None:
             await closing.enter_async_context(purged_daily(settings.retention))
-        closing.enter_context(_left_alone_by_the_collector())
+        garbage = closing.enter_context(Garbage(clock))
         watch = closing.enter_context(LoopWatch(flows.values()))
-        agents = _Agents(flows, settings, services)
+        agents = _Agents(flows, settings, services, garbage)
         closing.push_async_callback(agents.calls.close)
         await agents.serve(flows)
         controls = await asyncio.to_thread(_controls, settings)
@@ -334,20 +343,6 @@ async def call_services(
             record_at_provider=settings.record_at_provider,
             spending=spending,
         )
-
-
-@contextmanager
-def _left_alone_by_the_collector() -> Generator[None]:
-    """Have what the server itself is made of not looked through for garbage while calls go on.
-
-    It is some sixty thousand objects, which takes up to a tenth of a second, in which no call has any audio.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _watched(settings: ServerSettings) -> bool:
