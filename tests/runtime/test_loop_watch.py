@@ -92,6 +92,15 @@ def test_whatever_else_holds_it_up_is_named_by_its_place(ear: Ear) -> None:
     assert f"{__file__}:" in held_up
 
 
+def test_what_lets_no_thread_look_meanwhile_is_named_all_the_same(ear: Ear) -> None:
+    async def work() -> None:
+        sum(range(60_000_000))  # one call of C's, which keeps Python's lock
+
+    held_up, goes_on = watched(ear, work)
+    assert f"{__file__}:" in held_up
+    assert "goes on after" in goes_on
+
+
 @pytest.mark.parametrize(("every_s", "reports"), [(3_600.0, 1), (0.0, 3)])
 def test_who_holds_it_up_all_the_time_is_not_told_of_all_the_time(ear: Ear, every_s: float, reports: int) -> None:
     async def main() -> list[str]:
@@ -110,7 +119,7 @@ def test_who_holds_it_up_all_the_time_is_not_told_of_all_the_time(ear: Ear, ever
 def test_a_report_says_how_often_it_was_left_out(ear: Ear) -> None:
     watch = LoopWatch((FLOW,), reported_every_s=0.0)
     watch._unreported = 7
-    watch._report(None)
+    watch._report(watch._where(None))
     assert "(7 times more since the last report): nobody knows where" in told[-1]
 
 
@@ -153,12 +162,19 @@ class Loop:
         self._now_s = _BEGAN_S
         self._noting_s = _BEGAN_S
         self._held_up = self._stopped = (0.0, 0.0)
+        self._had_s = self._computes_s = 0.0
+        """Processor time that the loop's thread has had, and that it takes for what holds it up."""
         self._ends_s = _BEGAN_S
         monkeypatch.setattr(loop_watch, "time", self)
         monkeypatch.setattr(self.watch, "_stop", self)
 
     def is_held_up(self, *, at_ms: float, for_ms: float) -> None:
         self._held_up = _from_to(at_ms, for_ms)
+
+    def is_held_up_by_what_lets_no_thread_look(self, *, at_ms: float, for_ms: float, follows_ms: float) -> None:
+        self._stopped = _from_to(at_ms, for_ms)
+        self._held_up = _from_to(at_ms, for_ms + follows_ms)
+        self._computes_s = for_ms / 1_000
 
     def is_stopped_with_all_threads(self, *, at_ms: float, for_ms: float, follows_ms: float) -> None:
         """The watch goes on at once, the loop so much later: who wakes a process wakes its threads in any order."""
@@ -175,6 +191,9 @@ class Loop:
     def monotonic(self) -> float:
         return self._now_s
 
+    def thread_time(self) -> float:
+        return self._had_s
+
     def wait(self, timeout: float) -> bool:
         """Let the watch sleep for so long; whether the watch is over."""
         self.looks += 1
@@ -185,7 +204,10 @@ class Loop:
 
     def _note_until(self, until_s: float) -> None:
         while (noted_s := _after(self._held_up, self._noting_s)) <= until_s:
-            self.watch._noted_s = noted_s
+            self._had_s += 0.001
+            if noted_s != self._noting_s:
+                self._had_s += self._computes_s
+            self.watch._noted = (noted_s, self._had_s)
             self._noting_s = noted_s + 0.0505
 
 
@@ -225,3 +247,15 @@ def test_a_process_that_stood_still_is_not_its_loop_held_up(
     loop = Loop(monkeypatch)
     loop.is_stopped_with_all_threads(at_ms=at_ms, for_ms=for_ms, follows_ms=follows_ms)
     assert loop.runs(for_ms=5_000) == 0
+
+
+@pytest.mark.usefixtures("ear")
+@pytest.mark.parametrize("at_ms", range(1_000, 1_102, 3))
+@pytest.mark.parametrize(("for_ms", "follows_ms"), [(200, 5), (3_000, 90)])
+def test_what_keeps_the_lock_of_all_threads_is_the_loop_held_up(
+    monkeypatch: pytest.MonkeyPatch, at_ms: int, for_ms: int, follows_ms: int
+) -> None:
+    loop = Loop(monkeypatch)
+    loop.is_held_up_by_what_lets_no_thread_look(at_ms=at_ms, for_ms=for_ms, follows_ms=follows_ms)
+    assert loop.runs(for_ms=5_000) == 1
+    assert sum("goes on after" in line for line in told) == 1

@@ -26,7 +26,8 @@ _EVERY_S = 0.05
 """The loop notes the time so often; so what holds it up for longer than this and HELD_UP_MS is always noticed."""
 _HELD_UP_S = _EVERY_S + HELD_UP_MS / 1_000
 """With a note as old as that, the next one is late by more than HELD_UP_MS."""
-_DOUBTED_AFTER_S = _HELD_UP_S - 0.02
+_LOOKED_AGAIN_MS = 20
+_DOUBTED_AFTER_S = _HELD_UP_S - _LOOKED_AGAIN_MS / 1_000
 """Who looks only when a note is so old looks at every other note."""
 _LATE_S = 0.02
 """A thread that looks later than it meant to was not given the processor; nor was the loop, maybe."""
@@ -45,7 +46,8 @@ class LoopWatch:
         self._tools: dict[CodeType, str] = {}
         self._reported_every_s = reported_every_s
         self._stop = threading.Event()
-        self._noted_s = 0.0
+        self._noted = (0.0, 0.0)
+        """When the loop ran last, and how much processor time its thread had had by then; in seconds."""
         self._next_note: asyncio.Handle | None = None
         self._reported_s = float("-inf")
         self._unreported = 0
@@ -71,34 +73,48 @@ class LoopWatch:
 
     def _note(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note on the loop that it runs, and when."""
-        self._noted_s = time.monotonic()
+        self._noted = (time.monotonic(), time.thread_time())
         # In a step of its own: asyncio keeps a timer that was cancelled, and its call, behind one that counts.
         self._next_note = loop.call_soon(self._note_later, loop)
 
     def _note_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._noted = (time.monotonic(), time.thread_time())
         self._next_note = loop.call_later(_EVERY_S, self._note, loop)
 
     def _watch(self, loop_thread: int) -> None:
-        while not self._stop.wait(max(0.0, self._noted_s + _DOUBTED_AFTER_S - time.monotonic())):
-            noted_s = self._noted_s
-            late_s = time.monotonic() - noted_s - _DOUBTED_AFTER_S
+        while not self._stop.wait(max(0.0, self._noted[0] + _DOUBTED_AFTER_S - time.monotonic())):
+            noted = self._noted
+            late_s = time.monotonic() - noted[0] - _DOUBTED_AFTER_S
             if late_s < 0.0:
                 continue
+            where = self._where_is(loop_thread) if late_s > _LATE_S else None
             # The process may have been stopped, and its threads go on in any order: then the loop has its time again.
-            if self._stop.wait(HELD_UP_MS / 1_000 if late_s > _LATE_S else _HELD_UP_S - _DOUBTED_AFTER_S):
-                return
-            if self._noted_s != noted_s:
+            for _ in range(1 if where is None else HELD_UP_MS // _LOOKED_AGAIN_MS):
+                if self._stop.wait(_LOOKED_AGAIN_MS / 1_000):
+                    return
+                if self._noted is not noted:
+                    break
+            if self._noted is not noted and (where is None or not self._computed_since(noted)):
                 continue
-            frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
-            reported = self._report(frame)
-            del frame  # it would keep alive whatever the call holds
-            while self._noted_s == noted_s:
+            reported = self._report(where or self._where_is(loop_thread))
+            while self._noted is noted:
                 if self._stop.wait(_EVERY_S):
                     return
             if reported:
-                _log.warning("the event loop goes on after %d ms", (self._noted_s - noted_s - _EVERY_S) * 1_000)
+                _log.warning("the event loop goes on after %d ms", (self._noted[0] - noted[0] - _EVERY_S) * 1_000)
 
-    def _report(self, frame: FrameType | None) -> bool:
+    def _computed_since(self, noted: tuple[float, float]) -> bool:
+        """Whether the loop has had the processor for so long since this note that it was no standstill of all.
+
+        What keeps Python's lock meanwhile (a regular expression, a sort) keeps this thread from looking.
+        """
+        return self._noted[1] - noted[1] > HELD_UP_MS / 1_000
+
+    def _where_is(self, loop_thread: int) -> str:
+        """Return where the loop stands; nothing is kept of the frames, which keep alive whatever the call holds."""
+        return self._where(sys._current_frames().get(loop_thread))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
+
+    def _report(self, where: str) -> bool:
         """Say where the loop stands, unless that has been said a moment ago."""
         self.seen += 1
         now_s = time.monotonic()
@@ -111,7 +127,7 @@ class LoopWatch:
             "the event loop is held up for more than %d ms, and all calls with it%s: %s",
             HELD_UP_MS,
             again,
-            self._where(frame),
+            where,
         )
         return True
 
