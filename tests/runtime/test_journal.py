@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import resource
 import stat
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -318,17 +320,99 @@ def test_a_disk_that_does_not_answer_is_found_out_by_the_next_line_where_nobody_
         journal = await _begun(store, on_broken=broken)
         journal.sync_soon()
         await asyncio.to_thread(disk.reached.wait)
-        clock.advance(DISK_WITHIN_MS - 1)
+        clock.advance(DISK_WITHIN_MS)
         journal.event(1, TimePassed())
+        assert journal.broken is None, "the whole process may have been stopped for as long"
+        clock.advance(499)
+        journal.event(2, TimePassed())
         assert journal.broken is None
         clock.advance(1)
-        journal.event(2, TimePassed())
+        journal.event(3, TimePassed())
         assert journal.broken == "the disk has not answered within 5000 ms"
         await broken.told.wait()
         disk.go_on.set()
         await store.close()
 
     asyncio.run(call())
+
+
+def test_what_is_marked_while_something_else_is_synced_is_watched_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    reached, go_on = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    real, number = os.fsync, iter(range(2))
+
+    def fsync(file: int) -> None:
+        at = next(number, None)
+        if at is not None:
+            reached[at].set()
+            go_on[at].wait()
+        real(file)
+
+    async def call() -> None:
+        store = JournalStore(tmp_path, clock=clock)
+        broken = _Broken()
+        journal = await _begun(store, on_broken=broken)
+        monkeypatch.setattr(os, "fsync", fsync)
+        journal.sync_soon(at_once=True)
+        await asyncio.to_thread(reached[0].wait)
+        journal.sync_soon(at_once=True)
+        go_on[0].set()
+        await asyncio.to_thread(reached[1].wait)
+        journal.event(1, TimePassed())
+        clock.advance(DISK_WITHIN_MS)
+        journal.event(2, TimePassed())
+        clock.advance(500)
+        journal.event(3, TimePassed())
+        assert journal.broken == "the disk has not answered within 5000 ms"
+        go_on[1].set()
+        await store.close()
+
+    asyncio.run(call())
+
+
+def test_what_is_to_be_safe_at_once_does_not_wait_for_the_rhythm_of_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voiceagent.runtime.journal_disk._GATHERED_S", 3_600.0)
+
+    async def call(store: JournalStore) -> None:
+        journal = await _begun(store, on_broken=_never)
+        await journal.sync()  # the thread is in its rhythm
+        journal.event(1, TimePassed())
+        journal.sync_soon(at_once=True)
+        async with asyncio.timeout(30):
+            while b"TimePassed" not in await asyncio.to_thread(journal.path.read_bytes):  # noqa: ASYNC110 - a thread's work
+                await asyncio.sleep(0.01)
+        await journal.close()
+
+    _with_store(tmp_path, call)
+
+
+def test_a_file_that_cannot_be_closed_breaks_its_own_journal_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(FileIO):
+        def close(self) -> None:
+            was_open = not self.closed
+            super().close()
+            if was_open and str(self.name) == str(tmp_path / "call-1.jsonl"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("voiceagent.runtime.journal_disk.FileIO", Full)
+
+    async def call(store: JournalStore) -> None:
+        broken = _Broken()
+        one = await _begun(store, on_broken=broken)
+        other = await _begun(store, "call-2", on_broken=_never)
+        await one.close()
+        assert one.broken == "No space left on device"
+        other.event(1, TimePassed())
+        await other.sync()
+        await other.close()
+
+    _with_store(tmp_path, call)
 
 
 @pytest.fixture

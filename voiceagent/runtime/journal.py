@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +56,8 @@ MADE_WITHIN_MS = DISK_WITHIN_MS - FOUND_WITHIN_MS
 """Where a caller waits for the first word: for finding a record of the call, and then for making one."""
 _REAL_TIME = SystemClock()
 """What disks run on, whatever clock a call is on."""
+_DOUBTED_FOR_MS = 500
+"""A thread that has been given the processor has asked the disk by then."""
 _MOST_WAITING = 4_096
 """Entries of one call that the thread has not got to; more means that the disk has stopped."""
 _LET_GO_WITHIN_MS = 8_000
@@ -62,6 +65,16 @@ _LET_GO_WITHIN_MS = 8_000
 _NOTICED_WITHIN_MS = 500
 """By then the session before has written down that its connection is gone; one that has its own is not waited for."""
 _ASKED_AGAIN_AFTER_MS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """A job that the disk should have done by then."""
+
+    job: int
+    until_ms: int
+    doubted: bool = False
+    """It should have been done before, and this is the time that the thread is given."""
 
 
 class JournalWriter:
@@ -81,8 +94,10 @@ class JournalWriter:
         self.loop = asyncio.get_running_loop()
         """On which it was opened."""
         self._jobs = 0
-        self._safe: tuple[int, int] | None = None
-        """The job by which something is to be safe from a power cut that nobody waits for, and until when."""
+        self._marked = 0
+        """The latest job by which something is to be safe from a power cut, though nobody waits for it."""
+        self._awaited: _Awaited | None = None
+        """Of these jobs the one that is watched."""
         self._closed = False
         self._ended = False
         self._given_up: str | None = None
@@ -135,14 +150,16 @@ class JournalWriter:
         if self._mirror is not None:
             await self._mirror.synced()
 
-    def sync_soon(self) -> None:
-        """Have everything so far survive a power cut a moment from now; returns at once, and nobody is woken for it.
+    def sync_soon(self, *, at_once: bool = False) -> None:
+        """Have everything so far survive a power cut a moment from now; returns at once, and nobody waits for it.
 
-        A disk that does not do it in time is found out by what is recorded next: then the journal is broken.
+        With `at_once` the thread is woken for it. A disk that does not do it in time is found out by what is recorded
+        after that: then the journal is broken.
         """
-        self._put(SyncedSoon())
-        if self._safe is None:
-            self._safe = (self._jobs, self._clock.now_ms() + DISK_WITHIN_MS)
+        self._put(SyncedSoon(at_once))
+        self._marked = self._jobs
+        if self._awaited is None:
+            self._awaited = _Awaited(self._marked, self._clock.now_ms() + DISK_WITHIN_MS)
 
     async def close(self) -> None:
         """Write what is left and close the file. Never raises: whether all went well is in `broken`."""
@@ -163,14 +180,26 @@ class JournalWriter:
         if self._jobs - done >= _MOST_WAITING:
             self._give_up("the disk does not keep up")
             return
-        if self._safe is not None:
-            if done >= self._safe[0]:
-                self._safe = None
-            elif self._clock.now_ms() >= self._safe[1]:
-                self._give_up(f"the disk has not answered within {DISK_WITHIN_MS} ms")
-                return
+        if self._awaited is not None and not self._is_answered(self._awaited, done):
+            self._give_up(f"the disk has not answered within {DISK_WITHIN_MS} ms")
+            return
         self._jobs += 1
         self._hand_over(self._file, job)
+
+    def _is_answered(self, awaited: _Awaited, done: int) -> bool:
+        """Whether the disk has done in time what is to be safe, or has time yet."""
+        if done >= awaited.job:
+            waits = done < self._marked
+            self._awaited = _Awaited(self._marked, self._clock.now_ms() + DISK_WITHIN_MS) if waits else None
+            return True
+        now_ms = self._clock.now_ms()
+        if now_ms < awaited.until_ms:
+            return True
+        if awaited.doubted:
+            return False
+        # The process may have been stopped: then its thread has had no time, either.
+        self._awaited = _Awaited(awaited.job, now_ms + _DOUBTED_FOR_MS, doubted=True)
+        return True
 
     async def _answer(self, job: Callable[[Callable[[], None]], Job], *, within_ms: int | None = None) -> None:
         """Hand over a job and wait until the thread has done it; a journal whose disk does not answer is broken."""

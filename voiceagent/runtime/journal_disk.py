@@ -42,9 +42,9 @@ __all__ = [
 ]
 
 _GATHERED_S = 0.1
-"""Lines that nobody waits for are written by then: a process that is killed loses so much, of what no turn hangs on."""
+"""Lines that nobody waits for are written by then: a process that is killed loses so much, and no outcome of a tool."""
 _MOST_AT_ONCE = 64
-"""Jobs that are done in one go where nobody waits: a fraction of a millisecond."""
+"""Jobs that are done in one go where nobody waits: a fraction of a millisecond, and the disk's for what is synced."""
 _PAUSE_S = 0.001
 """Between one go and the next: a lock that is let go and taken again at once does not reach the calls' thread."""
 _MOST_LEGS = 1_000
@@ -105,9 +105,11 @@ class Synced:
 class SyncedSoon:
     """Everything before this is to be on disk when it is written; nobody waits for it."""
 
+    at_once: bool
+    """It is written now, with all that was put before it for this file."""
+
 
 Job = Opened | JournalHeader | Handled | Caused | Synced | SyncedSoon
-_WAITED_FOR = (Opened, Synced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Disk:
     def put(self, file: RecordFile, job: Job) -> None:
         """Have something done, after all that was put before for this file. Returns at once."""
         self._jobs.append((file, job))
-        if self._asleep or isinstance(job, _WAITED_FOR):
+        if self._asleep or _is_urgent(job):
             self._asleep = False
             self._wake.set()
 
@@ -218,7 +220,7 @@ class Disk:
                 return taken
             file, job = taken
             self._gathered.setdefault(file, []).append(job)
-            if isinstance(job, _WAITED_FOR):
+            if _is_urgent(job):
                 self._waited_for[file] = None
         return None
 
@@ -305,6 +307,10 @@ class Disk:
                 _name(file)
         except OSError as exc:
             _break(file, exc)
+
+
+def _is_urgent(job: Job) -> bool:
+    return isinstance(job, Opened | Synced) or (isinstance(job, SyncedSoon) and job.at_once)
 
 
 def left_behind(directory: Path) -> list[CallId]:
@@ -458,6 +464,10 @@ def _break(file: RecordFile, exc: Exception) -> None:
 
 
 def _close(file: RecordFile) -> None:
-    if file.output is not None:
+    if file.output is None:
+        return
+    try:
         file.output.close()
-        file.output = None
+    except OSError as exc:  # some file systems find only now that there was no room
+        _break(file, exc)
+    file.output = None

@@ -270,8 +270,10 @@ class Session:
                 performer.perform(self._time.on_the_clock(outgoing))
             if state.turn != turn:
                 self._logged.turn = state.turn
-            if state.turn != turn or isinstance(event, ev.ToolFinished | ev.ToolFailed):
-                # What has become of a write survives a power cut, like the intent that was on disk before it.
+            if isinstance(event, ev.ToolFinished | ev.ToolFailed):
+                # What has become of a write survives whatever happens now, like the intent that was on disk before it.
+                journal.sync_soon(at_once=True)
+            elif state.turn != turn:
                 journal.sync_soon()
             if state.suspended and isinstance(event, ev.LegLost | ev.HandedOver):
                 self._suspended = True

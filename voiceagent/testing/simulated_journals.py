@@ -114,14 +114,15 @@ class _SimulatedWriter:
         for effect in outgoing:
             self._put(encode_outgoing(effect))
 
-    def sync_soon(self) -> None:
-        """Have a disk take what there is: one that is full is known at once."""
+    def sync_soon(self, *, at_once: bool = False) -> None:
+        """Have a disk take what there is: one that is full is known at once, and told from outside."""
+        del at_once
         if self.closed.is_set():
             return
         self.syncs += 1
         if self.broken is None and self.syncs in self._disk.faults.disk_full:
             self.broken = "no space left (simulated fault)"
-            self._disk.on_broken(self.broken)
+            asyncio.get_running_loop().call_soon_threadsafe(self._disk.on_broken, self.broken)
 
     async def sync(self) -> None:
         """Return when a disk would have answered. JournalError after the end."""
