@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,16 @@ from hypothesis import strategies as st
 
 from voiceagent.core import events
 from voiceagent.core.codec import decode_event, encode_event, encode_outgoing
-from voiceagent.core.effects import AskModel, Message, ModelRequest, Outgoing, Speak, StartTool, SwapPhase
+from voiceagent.core.effects import (
+    AskModel,
+    Message,
+    ModelRequest,
+    Outgoing,
+    ReportProblem,
+    Speak,
+    StartTool,
+    SwapPhase,
+)
 from voiceagent.core.events import CallStarted, Event, TimePassed, ToolFinished
 from voiceagent.core.ids import Epoch, ReplyId, ToolCallId, TurnId, UtteranceId
 from voiceagent.errors import JournalError
@@ -72,6 +83,34 @@ def test_a_line_is_what_json_makes_of_it(event: Event, at_ms: int) -> None:
         {"at": at_ms, "event": type(event).__name__, "with": values}, ensure_ascii=False, separators=(",", ":")
     )
     assert encode_event(event, at_ms) == line.encode("utf-8", "replace")
+
+
+class _Word(StrEnum):
+    """A word that is not exactly a `str`."""
+
+    YES = "yes"
+
+
+class _Number(IntEnum):
+    """A number that is not exactly an `int`."""
+
+    SEVEN = 7
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["\ud800 half", '\x00\x1f\x7f\u2028"\\', _Word.YES, _Number.SEVEN, math.nan, -math.inf, 1e300, 10**30, True, None],
+)
+def test_whatever_a_value_is_it_is_written_as_json_writes_it(value: Any) -> None:
+    line = json.dumps({"call": "t1", "result": value}, ensure_ascii=False, separators=(",", ":"))
+    event = encode_event(ToolFinished(ToolCallId("t1"), value), 0)
+    assert event == f'{{"at":0,"event":"ToolFinished","with":{line}}}'.encode("utf-8", "replace")
+    for effect in (ReportProblem("test", value), Speak(UtteranceId("a1"), value, value, value, last=value)):
+        parts = {field.name: getattr(effect, field.name) for field in fields(effect)}
+        line = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        outgoing = encode_outgoing(Outgoing(1, Epoch(2), TurnId(3), effect))
+        envelope = f'{{"seq":1,"epoch":2,"turn":3,"effect":"{type(effect).__name__}","with":{line}}}'
+        assert outgoing == envelope.encode("utf-8", "replace")
 
 
 def test_every_event_of_the_vocabulary_can_be_decoded_by_its_name() -> None:
