@@ -19,6 +19,8 @@ import math
 import struct
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic_ns, process_time
@@ -29,7 +31,7 @@ from benchmarks.load_report import Lateness, LoadReport, merged
 from benchmarks.media_stream import RATE_HZ, MediaStream
 from voiceagent.audio import FRAME_MS, MULAW_SILENCE, pcm16_to_mulaw
 
-__all__ = ["LoadReport", "main", "place"]
+__all__ = ["LoadReport", "Turnover", "main", "place"]
 
 _FRAME_BYTES = RATE_HZ * FRAME_MS // 1000
 _SLOT_NS = 1_000_000
@@ -58,24 +60,48 @@ def frames_of(mulaw: bytes) -> tuple[bytes, ...]:
     return tuple(base64.b64encode(piece.ljust(_FRAME_BYTES, bytes([MULAW_SILENCE]))) for piece in pieces)
 
 
-async def place(url: str, *, calls: int, seconds: float, voice: tuple[bytes, ...] = _TONE) -> LoadReport:
+async def place(
+    url: str, *, calls: int, seconds: float, voice: tuple[bytes, ...] = _TONE, lasting_s: float | None = None
+) -> LoadReport:
     """Place the calls, let them run for this time after the last has begun, and hang up.
 
     `voice` is what callers say, in frames of 20 ms in base64; one frame alone is repeated for as long as they speak.
+    With `lasting_s` callers hang up after that time, one after the other, and for each of them another rings.
     """
-    return await _Generator(url, calls, seconds, voice).run()
+    return await _Generator(url, calls, seconds, voice, lasting_s).run()
+
+
+class Turnover:
+    """When the caller who has been there longest hangs up and another rings: evenly, so that calls are of every age."""
+
+    def __init__(self, calls: int, lasting_s: float | None) -> None:
+        """Callers stay for `lasting_s`; None: to the end."""
+        self._calls = calls
+        self._lasting_ms = None if lasting_s is None else lasting_s * 1_000
+        self._replaced = 0
+
+    def is_due(self, steady_for_ms: int) -> bool:
+        """Whether it is somebody's turn now, which counts as done then; all callers have been there for so long."""
+        if self._lasting_ms is None or steady_for_ms * self._calls <= self._replaced * self._lasting_ms:
+            return False
+        self._replaced += 1
+        return True
 
 
 class _Generator:
     """The callers of one process, and the one clock that all of their frames go by."""
 
-    def __init__(self, url: str, calls: int, seconds: float, voice: tuple[bytes, ...]) -> None:
+    def __init__(self, url: str, calls: int, seconds: float, voice: tuple[bytes, ...], lasting_s: float | None) -> None:
         self._url = url
         self._voice = voice
         self._report = LoadReport(calls, seconds)
         self._late = Lateness()
         self._slots: list[list[MediaStream]] = [[] for _ in range(FRAME_MS)]
-        self._opening: set[asyncio.Task[None]] = set()
+        self._connected: deque[tuple[MediaStream, list[MediaStream]]] = deque()
+        """Callers with their slots, those who have been there longest first."""
+        self._turnover = Turnover(calls, lasting_s)
+        self._tasks: set[asyncio.Task[None]] = set()
+        """What opens calls and hangs up on them."""
         self._ramp_ms = max(_LEAST_RAMP_MS, calls * _RAMP_MS_PER_CALL)
 
     async def run(self) -> LoadReport:
@@ -89,7 +115,11 @@ class _Generator:
                 cpu_s = process_time()
             due_ns = began_ns + number * _SLOT_NS
             await asyncio.sleep(max(0, due_ns - monotonic_ns()) / 1e9)
-            if placed < report.calls and number * report.calls >= placed * self._ramp_ms:
+            if number < steady_ms and placed < report.calls and number * report.calls >= placed * self._ramp_ms:
+                self._call(placed)
+                placed += 1
+            if self._turnover.is_due(number - steady_ms):
+                self._hang_up_first()
                 self._call(placed)
                 placed += 1
             for stream in self._slots[number % FRAME_MS]:
@@ -102,24 +132,35 @@ class _Generator:
         report.late_p50_ms, report.late_p99_ms = self._late.percentile_ms(0.5), self._late.percentile_ms(0.99)
         report.late_max_ms = self._late.max_ms
         told = replace(report)  # what hanging up adds is none of it
-        await asyncio.gather(*self._opening)
+        await asyncio.gather(*self._tasks)
         await asyncio.gather(*(stream.hang_up() for slot in self._slots for stream in slot))
         return told
 
     def _call(self, number: int) -> None:
         stream = MediaStream(self._url, self._report, self._voice, _SILENT)
-        task = asyncio.create_task(self._open(stream, self._slots[number * _STRIDE % FRAME_MS]))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        self._begin(self._open(stream, self._slots[number * _STRIDE % FRAME_MS]))
 
     async def _open(self, stream: MediaStream, slot: list[MediaStream]) -> None:
         if await stream.open():
             slot.append(stream)
+            self._connected.append((stream, slot))
+
+    def _hang_up_first(self) -> None:
+        if self._connected:
+            stream, slot = self._connected.popleft()
+            slot.remove(stream)
+            self._begin(stream.hang_up())
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _by_several(url: str, calls: int, options: argparse.Namespace) -> LoadReport:
     shares = [calls // options.processes + (number < calls % options.processes) for number in range(options.processes)]
     given = [url, "--seconds", str(options.seconds), *(("--voice", str(options.voice)) if options.voice else ())]
+    given += ["--lasting", str(options.lasting)] if options.lasting is not None else []
     running = [
         subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "benchmarks.load", *given, "--calls", str(share)], stdout=subprocess.PIPE, text=True
@@ -137,6 +178,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=25)
     parser.add_argument("--seconds", type=float, default=20.0, help="from when all callers are connected")
     parser.add_argument("--voice", type=Path, help="what callers say: raw 8 kHz µ-law; a loud tone without it")
+    parser.add_argument("--lasting", type=float, help="seconds after which a caller hangs up, and another rings")
     parser.add_argument("--processes", type=int, default=1, help="generators that share the callers")
     options = parser.parse_args()
     gc.disable()  # its pauses would look like the server's; what is left behind by some minutes is little
@@ -144,7 +186,10 @@ def main() -> None:
         report = _by_several(options.url, options.calls, options)
     else:
         voice = frames_of(options.voice.read_bytes()) if options.voice else _TONE
-        report = uvloop.run(place(options.url, calls=options.calls, seconds=options.seconds, voice=voice))
+        placed = place(
+            options.url, calls=options.calls, seconds=options.seconds, voice=voice, lasting_s=options.lasting
+        )
+        report = uvloop.run(placed)
     print(json.dumps(asdict(report)))
 
 

@@ -161,12 +161,16 @@ class Run:
         )
 
 
-def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None) -> Run:
+def run(
+    server: Server, *, calls: int, seconds: float, voice: Path | None = None, lasting_s: float | None = None
+) -> Run:
     """Start a server, place the calls, stop it. Raises NotServed."""
     with serving(server) as (process, port):
         watch = Watch(process.pid)
         try:
-            report = load(f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice)
+            report = load(
+                f"ws://127.0.0.1:{port}{_PATH}", calls=calls, seconds=seconds, voice=voice, lasting_s=lasting_s
+            )
         finally:
             samples = watch.stop()
         if server.is_product:
@@ -181,10 +185,13 @@ def run(server: Server, *, calls: int, seconds: float, voice: Path | None = None
     return Run(report, samples, inside, is_pinned=not server.is_product)
 
 
-def load(url: str, *, calls: int, seconds: float, voice: Path | None = None) -> LoadReport:
+def load(
+    url: str, *, calls: int, seconds: float, voice: Path | None = None, lasting_s: float | None = None
+) -> LoadReport:
     """Have a generator of its own process place the calls."""
     _, cores = server_and_generator_cores()
     said = ("--voice", str(voice)) if voice is not None else ()
+    said += ("--lasting", str(lasting_s)) if lasting_s is not None else ()
     command = [sys.executable, "-m", "benchmarks.load", url, "--calls", str(calls), "--seconds", str(seconds), *said]
     done = subprocess.run(  # noqa: S603 - our own command
         on_cores(cores, command), check=True, stdout=subprocess.PIPE, text=True, timeout=seconds + calls / 10 + _WAIT_S

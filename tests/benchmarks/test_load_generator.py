@@ -13,7 +13,7 @@ from websockets.server import ServerProtocol
 
 from benchmarks.caller import Caller
 from benchmarks.ear import Ear
-from benchmarks.load import frames_of
+from benchmarks.load import Turnover, frames_of
 from benchmarks.load_report import Lateness, LoadReport, merged
 from benchmarks.media_stream import payload_bytes
 from benchmarks.ws_frames import FrameReader, accept_of, client_frame
@@ -243,6 +243,17 @@ def test_a_recorded_voice_is_cut_into_whole_frames() -> None:
 
 
 # --- what it says of itself ---
+
+
+def test_callers_hang_up_one_after_the_other_each_after_its_time() -> None:
+    turnover = Turnover(4, lasting_s=2.0)
+    at_ms = [ms for ms in range(-3_000, 6_001) if turnover.is_due(ms)]
+    assert at_ms == [1, *range(501, 6_000, 500)]
+
+
+def test_callers_who_stay_to_the_end_never_hang_up() -> None:
+    turnover = Turnover(4, lasting_s=None)
+    assert not any(turnover.is_due(ms) for ms in range(10_000))
 
 
 def test_lateness_is_told_to_a_tenth_of_a_millisecond() -> None:
