@@ -24,6 +24,13 @@ def circle() -> weakref.ref[Thing]:
     return weakref.ref(Thing())
 
 
+def lasting_circle() -> weakref.ref[Thing]:
+    """Return what is left of a circle that was still wanted when it was looked at, and is not any more."""
+    thing = Thing()
+    gc.collect(1)
+    return weakref.ref(thing)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
@@ -50,10 +57,7 @@ def test_what_has_lasted_goes_with_the_last_that_refers_to_it(clock: ManualClock
 
 def test_a_circle_that_has_lasted_goes_when_the_last_call_is_over(clock: ManualClock) -> None:
     with Garbage(clock) as garbage:
-        thing = Thing()
-        gone = weakref.ref(thing)
-        gc.collect(1)
-        del thing
+        gone = lasting_circle()
         gc.collect()
         assert gone() is not None, "it was set aside"
         clock.advance(TEN_MINUTES_MS)
@@ -65,10 +69,7 @@ def test_a_circle_that_has_lasted_goes_when_the_last_call_is_over(clock: ManualC
 
 def test_everything_is_looked_through_once_in_ten_minutes_at_most(clock: ManualClock) -> None:
     with Garbage(clock) as garbage:
-        thing = Thing()
-        gone = weakref.ref(thing)
-        gc.collect(1)
-        del thing
+        gone = lasting_circle()
         clock.advance(TEN_MINUTES_MS - 1)
         garbage.call_over(others=0)
         assert gone() is not None
@@ -79,10 +80,7 @@ def test_everything_is_looked_through_once_in_ten_minutes_at_most(clock: ManualC
 
 def test_where_there_is_always_a_call_a_circle_goes_within_the_hour(clock: ManualClock) -> None:
     with Garbage(clock) as garbage:
-        thing = Thing()
-        gone = weakref.ref(thing)
-        gc.collect(1)
-        del thing
+        gone = lasting_circle()
         clock.advance(AN_HOUR_MS)
         garbage.call_over(others=400)
         assert gone() is None
