@@ -216,22 +216,25 @@ def _of_frames(before: Asked, after: Asked, frames: int) -> Counted:
 
 
 def test_a_call_asks_redis_for_no_more_than_before(tmp_path: Path, counts: Counts) -> None:
-    with redis_server(tmp_path) as redis, serving(tmp_path, state=redis.url) as server:
+    folders = map("count-{}".format, itertools.count())
 
-        async def scenario(callers: Callers) -> Counted | None:
-            before = await asyncio.to_thread(commands, redis.url)
-            await callers.hear_the_greeting()
-            after = await asyncio.to_thread(commands, redis.url)
-            more = {name: number - before.get(name, 0) for name, number in sorted(after.items())}
-            assert more.pop("llen") <= more["rpush"], "a line is appended in more than one go"
-            return {name: -(-number // CALLS) for name, number in more.items() if number}
+    def count() -> Counted | None:
+        # Of its own each time: what is given back when the callers of one count are gone would be in the next.
+        folder = tmp_path / next(folders)
+        folder.mkdir()
+        with redis_server(folder) as redis, serving(folder, state=redis.url) as server:
+            before = commands(redis.url)
 
-        counts.hold_least(
-            "redis",
-            "a call of no more than a greeting",
-            lambda: asyncio.run(calling(server.url, scenario)),
-            spare=0.5,
-        )
+            async def scenario(callers: Callers) -> Counted:
+                await callers.hear_the_greeting()
+                after = await asyncio.to_thread(commands, redis.url)
+                more = {name: number - before.get(name, 0) for name, number in sorted(after.items())}
+                assert more.pop("llen") <= more["rpush"], "a line is appended in more than one go"
+                return {name: -(-number // CALLS) for name, number in more.items() if number}
+
+            return asyncio.run(calling(server.url, scenario))
+
+    counts.hold_least("redis", "a call of no more than a greeting", count, spare=0.5)
 
 
 def commands(url: str) -> Counted:
