@@ -6,7 +6,7 @@ import asyncio
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -198,8 +198,15 @@ def pieces(draw):
     return [(piece, draw(st.booleans())) for piece in joined if piece]
 
 
+_NO_TEXT = (frame(TEXT, b"\x80", mask=bytes(4)), False)
+"""It is only found to be none when it is read, which is after the next piece."""
+
+
 @settings(max_examples=200, deadline=None)
 @given(pieces())
+@example([_NO_TEXT, (b"\x83\x87", True)])
+@example([_NO_TEXT, (b"\x81\xfe\xff\xff", True)])
+@example([_NO_TEXT, (b"\x81\x7f", True)])
 def test_what_comes_is_read_as_the_library_reads_it(given_pieces):
     async def both():
         _, expected = await heard_of(given_pieces, ServerConnection, hands_over=False)

@@ -38,7 +38,8 @@ _DATA = frozenset({Opcode.CONT, Opcode.TEXT, Opcode.BINARY})
 _CONTROL = frozenset({_FIN | Opcode.CLOSE, _FIN | Opcode.PING, _FIN | Opcode.PONG})
 _MOST_CONTROL_BYTES = 125
 _MASK_BYTES = 4
-_SHORTEST_BYTES = 2 + _MASK_BYTES
+_JUDGED_BYTES = 2
+_SHORTEST_BYTES = _JUDGED_BYTES + _MASK_BYTES
 _IN_TWO_BYTES, _IN_EIGHT_BYTES = 126, 127
 """Instead of a length, where it stands in so many bytes behind."""
 _END_OF_HEAD = b"\r\n\r\n"
@@ -155,7 +156,8 @@ class DirectConnection(ServerConnection):
     def _end_of_frame(self, data: bytes, at: int) -> int | None:
         """Return where the frame at `at` ends; None where it does not end in here, or the library has all the rest."""
         have, needed = len(data) - at, _head_bytes(data, at)
-        if have >= needed:
+        if have >= _JUDGED_BYTES:
+            # The library judges a head as soon as this much of it is there: what came before may be read later.
             length = _body_bytes(data, at)
             if self.protocol.state is not State.OPEN or not self._is_expected(data[at], length):
                 self._leave_to_library(data[at:])
@@ -209,12 +211,15 @@ def _head_bytes(data: bytes, at: int) -> int:
 
 
 def _body_bytes(data: bytes, at: int) -> int:
-    """Return the length that a head tells; -1 where the frame is not masked, as every client's is."""
+    """Return the length that a head tells, 0 before that is there; -1 if it is not masked, as every client's is."""
     if not data[at + 1] & _MASKED:
         return -1
     size = data[at + 1] & ~_MASKED
     more = {_IN_TWO_BYTES: 2, _IN_EIGHT_BYTES: 8}.get(size, 0)
-    return int.from_bytes(data[at + 2 : at + 2 + more], "big") if more else size
+    told = data[at + 2 : at + 2 + more]
+    if len(told) < more:
+        return 0
+    return int.from_bytes(told, "big") if more else size
 
 
 def _message(kind: int, body: bytes) -> str | bytes | None:
