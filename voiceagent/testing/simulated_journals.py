@@ -54,8 +54,8 @@ class SimulatedJournals:
 
     async def open(self, call: CallId, *, on_broken: Callable[[str], None]) -> _SimulatedWriter:
         """Make the journal of a call. It breaks where a fault says so; a real disk that fails does so in `write`."""
-        disk = _Disk(self._faults, self._recorded, on_broken)
-        writer = _SimulatedWriter(self._directory / journal_name(call), call, disk)
+        disk = _Disk(self._faults, self._recorded)
+        writer = _SimulatedWriter(self._directory / journal_name(call), call, disk, on_broken)
         self._writers[call] = writer
         await _answer_from_outside()
         return writer
@@ -64,7 +64,7 @@ class SimulatedJournals:
         self, call: CallId, *, on_broken: Callable[[str], None], seize: bool = False
     ) -> tuple[_SimulatedWriter, Journal] | None:
         """Go on with the journal of a call that was broken off here; None where there is none."""
-        del on_broken, seize
+        del seize
         writer = self._writers.get(call)
         if writer is None:
             return None
@@ -72,24 +72,30 @@ class SimulatedJournals:
         journal = parse_journal(bytes(writer.all_lines), writer.path)
         if not journal.interrupted:
             return None
-        writer.closed.clear()
+        writer.open_again(on_broken)
         await _answer_from_outside()
         return writer, journal
 
 
+def _to_nobody(_: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class _Disk:
-    """What a journal is written to, and who is told."""
+    """What a journal is written to, and who is told of what is recorded."""
 
     faults: Faults
     recorded: Callable[[int], None]
-    on_broken: Callable[[str], None]
 
 
 class _SimulatedWriter:
     """One call's journal."""
 
-    def __init__(self, path: Path, call: CallId, disk: _Disk) -> None:
+    taken_over = False
+    """There is no other worker that could have the call."""
+
+    def __init__(self, path: Path, call: CallId, disk: _Disk, on_broken: Callable[[str], None]) -> None:
         self.path = path
         self.call = call
         self.all_lines = bytearray()
@@ -97,6 +103,7 @@ class _SimulatedWriter:
         self.broken: str | None = None
         self.syncs = 0
         self._disk = disk
+        self._on_broken = on_broken
         self._lines = bytearray()
         self._begun = False
 
@@ -122,7 +129,7 @@ class _SimulatedWriter:
         self.syncs += 1
         if self.broken is None and self.syncs in self._disk.faults.disk_full:
             self.broken = "no space left (simulated fault)"
-            asyncio.get_running_loop().call_soon_threadsafe(self._disk.on_broken, self.broken)
+            asyncio.get_running_loop().call_soon_threadsafe(self._on_broken, self.broken)
 
     async def sync(self) -> None:
         """Return when a disk would have answered. JournalError after the end."""
@@ -139,7 +146,13 @@ class _SimulatedWriter:
         """Take nothing more."""
         if not self.closed.is_set():
             self.closed.set()
+            self._on_broken = _to_nobody
             await _answer_from_outside()
+
+    def open_again(self, on_broken: Callable[[str], None]) -> None:
+        """Take more: the call goes on, and has somebody else who is told."""
+        self._on_broken = on_broken
+        self.closed.clear()
 
     def write(self) -> None:
         """Append what was recorded since the last time."""
