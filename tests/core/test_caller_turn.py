@@ -14,17 +14,17 @@ ONE, TWO = UtteranceId("c1"), UtteranceId("c2")
 
 
 def turn() -> CallerTurn:
-    """A turn in which a number is waited for longer than anything else."""
-    return CallerTurn(
-        lambda text, done: Patience(1_100 if text.endswith("five") else 500, "a test"),
-        recognizer_timeout_ms=4_000,
-        longest_ms=45_000,
-    )
+    return CallerTurn(recognizer_timeout_ms=4_000, longest_ms=45_000)
+
+
+def patience(text: str, done: float | None) -> Patience:
+    """A number is waited for longer than anything else."""
+    return Patience(1_100 if text.endswith("five") else 500, "a test")
 
 
 def test_nothing_is_due_before_anybody_speaks() -> None:
     silent = turn()
-    assert (silent.open, silent.speaking, silent.text, silent.deadline_ms()) == (False, False, "", None)
+    assert (silent.open, silent.speaking, silent.text, silent.deadline_ms(patience)) == (False, False, "", None)
     assert (silent.spoken_ms, silent.ended_ms) == (0, 0)
 
 
@@ -33,16 +33,16 @@ def test_while_the_voice_is_on_the_turn_cannot_end() -> None:
     speaking.started(ONE, 1_000, over_speech=False)
     assert speaking.open
     assert speaking.speaking
-    assert speaking.deadline_ms() is None
+    assert speaking.deadline_ms(patience) is None
 
 
 def test_patience_counts_from_the_last_sound_and_depends_on_the_words() -> None:
     paused = turn()
     paused.started(ONE, 1_000, over_speech=False)
     assert paused.paused(ONE, 2_000)
-    assert paused.deadline_ms() == 6_000
+    assert paused.deadline_ms(patience) == 6_000
     assert paused.transcribed(ONE, " four five ")
-    assert paused.deadline_ms() == 3_100
+    assert paused.deadline_ms(patience) == 3_100
     assert paused.text == "four five"
 
 
@@ -52,11 +52,11 @@ def test_a_second_utterance_goes_on_with_the_same_turn() -> None:
     going_on.paused(ONE, 2_000)
     going_on.transcribed(ONE, "four five")
     going_on.started(TWO, 2_600, over_speech=False)
-    assert going_on.deadline_ms() is None
+    assert going_on.deadline_ms(patience) is None
     going_on.paused(TWO, 3_600)
     going_on.transcribed(TWO, "six")
     assert going_on.text == "four five six"
-    assert going_on.deadline_ms() == 4_100
+    assert going_on.deadline_ms(patience) == 4_100
     assert going_on.spoken_ms == 2_000
 
 
@@ -66,7 +66,7 @@ def test_words_may_come_in_another_order_than_they_were_said() -> None:
         mixed.started(utterance, at_ms, over_speech=False)
         mixed.paused(utterance, at_ms + 500)
     mixed.transcribed(TWO, "world")
-    assert mixed.deadline_ms() == 6_500
+    assert mixed.deadline_ms(patience) == 6_500
     mixed.transcribed(ONE, "hello")
     assert mixed.text == "hello world"
 
@@ -130,7 +130,7 @@ def test_a_turn_that_is_open_ends_once_the_voice_is_off(steps: list[tuple[str, U
                 any_turn.paused(utterance, at_ms)
             case _:
                 any_turn.transcribed(utterance, "five")
-    deadline_ms = any_turn.deadline_ms()
+    deadline_ms = any_turn.deadline_ms(patience)
     assert (deadline_ms is not None) == (any_turn.open and not any_turn.speaking)
     assert deadline_ms is None or any_turn.ended_ms + 500 <= deadline_ms <= any_turn.ended_ms + 4_000
     assert any_turn.spoken_ms >= 0

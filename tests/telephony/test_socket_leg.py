@@ -1018,7 +1018,7 @@ def test_a_caller_who_stays_where_they_were_has_not_been_handed_over(clock, brea
 ANNOUNCEMENT = Announcement("A caller from Bath.", "en-GB")
 
 
-def _dialled_for(started, number):
+def _dialled_for(started, number, features):
     return Dialled(number, "+4940", "https://voice.example.com/rest/bank/answer", detect_machine=False, agent="bank")
 
 

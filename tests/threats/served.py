@@ -93,6 +93,7 @@ async def serving(
     flow: Flow = DESK,
     prices: Prices | None = None,
     max_spend: SpendLimits | None = None,
+    recordings: Path | None = None,
     **telephony: Any,
 ) -> AsyncGenerator[AgentServer]:
     """Serve the desk: with signatures and without tokens, unless told otherwise."""
@@ -101,6 +102,7 @@ async def serving(
     settings = ServerSettings(
         telephony=TelephonySettings(agents=frozenset({"desk"}), port=0, **given),
         journals=journals,
+        recordings=recordings,
         engines="null",
         prices=prices,
         max_spend=max_spend or SpendLimits(),

@@ -11,6 +11,11 @@ from voiceagent.core.ids import UtteranceId
 
 __all__ = ["CallerTurn", "Utterance"]
 
+PatienceAfter = Callable[[str, float | None], Patience]
+"""How much silence after these words ends the turn, and why; they sound so much like the end of it.
+
+It is asked for where it is needed: whose turn it is knows, and a turn that kept that would keep its owner.
+"""
 _REMEMBERED = 16
 """Utterances of earlier turns: news of them may come late or twice."""
 
@@ -46,8 +51,6 @@ class Utterance:
 class CallerTurn:
     """Everything the caller has said since the agent last had the floor."""
 
-    patience: Callable[[str, float | None], Patience]
-    """How much silence after these words ends the turn, and why; they sound so much like the end of it."""
     recognizer_timeout_ms: int
     longest_ms: int
     """How long one utterance may go on."""
@@ -167,13 +170,13 @@ class CallerTurn:
         known.in_audio = in_audio
         return True
 
-    def deadline_ms(self) -> int | None:
+    def deadline_ms(self, patience: PatienceAfter) -> int | None:
         """When the turn is over if nothing else happens; None while the voice is on or nothing was said."""
         if not self.utterances or self.speaking:
             return None
         if self.unheard:
             return self.ended_ms + self.recognizer_timeout_ms
-        return self.ended_ms + self._patience.ms
+        return self.ended_ms + self._after_what_was_said(patience).ms
 
     def judged(self, utterance: UtteranceId, done: float) -> None:
         """It is known how it sounds, unless the caller has gone on since, or the turn is another one."""
@@ -190,20 +193,17 @@ class CallerTurn:
         if utterance in self.utterances:
             self.utterances[utterance].below_db = None
 
-    @property
-    def _patience(self) -> Patience:
+    def _after_what_was_said(self, patience: PatienceAfter) -> Patience:
         latest = next(reversed(self.utterances.values()), None)
-        return self.patience(self.text, None if latest is None else latest.done)
+        return patience(self.text, None if latest is None else latest.done)
 
-    @property
-    def reason(self) -> str:
+    def reason(self, patience: PatienceAfter) -> str:
         """Why the turn is over at its deadline."""
-        return "the words did not come in time" if self.unheard else self._patience.reason
+        return "the words did not come in time" if self.unheard else self._after_what_was_said(patience).reason
 
-    @property
-    def holds(self) -> bool:
+    def holds(self, patience: PatienceAfter) -> bool:
         """Whether what was asked for is still to come, as far as the words are known."""
-        return not self.unheard and bool(self.text) and self._patience.holds
+        return not self.unheard and bool(self.text) and self._after_what_was_said(patience).holds
 
     def pauses(self) -> list[tuple[str, int]]:
         """Return what had been said at each pause within the turn, and how long that pause was, in milliseconds."""

@@ -98,7 +98,7 @@ class Hearing:
         self._hints = hints
         self._reads_back = reads_back
         limits = state.flow.limits
-        self._turn = CallerTurn(self._patience, limits.recognizer_timeout_ms, limits.max_utterance_ms)
+        self._turn = CallerTurn(limits.recognizer_timeout_ms, limits.max_utterance_ms)
         self._pace = Pace()
         self._taken: tuple[int, int] | None = None
         """The last moment of voice of the turn that was taken last, and when it was taken."""
@@ -146,7 +146,7 @@ class Hearing:
     def has_paused(self) -> bool:
         """Whether the caller has said something that may be all, is silent, and all their words are known."""
         turn = self._turn
-        return turn.open and not (turn.unheard or turn.over_speech or turn.holds or self._keys)
+        return turn.open and not (turn.unheard or turn.over_speech or turn.holds(self._patience) or self._keys)
 
     def pause_in_a_story(self, least_ms: int) -> int | None:
         """Return when the caller fell silent who has spoken for so long in this turn, and has not finished.
@@ -183,7 +183,7 @@ class Hearing:
         overdue_ms = self._turn.overdue_ms()
         if overdue_ms is not None or not self.turn_open:  # neither a turn nor a number is over while the voice is on
             return earliest(overdue_ms, self._listen_at_ms, self._barge_in_at_ms)
-        turn = None if self._keys or self._is_kept_open else self._turn.deadline_ms()
+        turn = None if self._keys or self._is_kept_open else self._turn.deadline_ms(self._patience)
         return earliest(turn, self._listen_at_ms, self._barge_in_at_ms, self._keys_deadline_ms())
 
     def started(self, utterance: UtteranceId, at_ms: int, *, over_speech: bool) -> None:
@@ -329,7 +329,7 @@ class Hearing:
 
     def turn_due(self) -> bool:
         """Whether the caller has been silent long enough; keys that are being pressed go on with what was said."""
-        due = self._turn.deadline_ms()
+        due = self._turn.deadline_ms(self._patience)
         return due is not None and self._state.now_ms >= due and not (self._keys or self._is_kept_open)
 
     @property
@@ -339,7 +339,7 @@ class Hearing:
 
     def take_turn(self) -> TurnTaken:
         """End the caller's turn."""
-        said, over_because = self._said(), self._turn.reason
+        said, over_because = self._said(), self._turn.reason(self._patience)
         below_db = self._turn.below_db
         if below_db is not None and self.is_meant(self._turn.text):
             below_db = None
@@ -353,7 +353,7 @@ class Hearing:
             said=said,
             ended_ms=self._turn.ended_ms,
             over_because=over_because,
-            holds=self._turn.holds,
+            holds=self._turn.holds(self._patience),
             below_db=below_db,
         )
         if turn.holds or turn.below_db is not None:
@@ -443,7 +443,7 @@ class Hearing:
         if not self._keys or self._turn.speaking or self._state.swapping:
             return None  # what they are good for is decided by the phase that is about to begin
         pause_ms = self._key_at_ms + self._between_keys_ms
-        words_ms = self._turn.deadline_ms() if self._turn.unheard else None
+        words_ms = self._turn.deadline_ms(self._patience) if self._turn.unheard else None
         return pause_ms if words_ms is None else max(pause_ms, words_ms)
 
     @property

@@ -66,10 +66,16 @@ def tries(transition: Transition, signal: Signal) -> bool:
 
 
 class _Position:
-    """Where one call stands; `transitions` adds `state` and `trigger` to it."""
+    """Where one call stands; `transitions` sets `state`."""
 
     state: str
     fired: Transition | None = None
+
+    def forget_triggers(self) -> None:
+        """Have nothing but the state: what the library puts beside it refers to this again, in a circle."""
+        state = self.state
+        vars(self).clear()
+        self.state = state
 
 
 def _machine_of(flow: Flow) -> Any:  # the library is untyped: its objects stay inside this file
@@ -113,6 +119,7 @@ class PhaseMachine:
         self._machine = _machine_of(flow)
         self._position = _Position()
         self._machine.add_model(self._position, initial=flow.initial)
+        self._position.forget_triggers()
         # A call that is broken off never comes to its end here: whoever goes on with it folds a conversation anew.
         self._forget = weakref.finalize(self, self._machine.remove_model, self._position)
         self._forget.atexit = False
@@ -128,7 +135,7 @@ class PhaseMachine:
         position.fired = None
         if "advance" not in self._machine.get_triggers(position.state):
             return None  # a phase without edges, such as the last one: the library would log a warning every time
-        cast("Any", position).trigger("advance", signals=tuple(signals), facts=facts)
+        self._machine.events["advance"].trigger(position, signals=tuple(signals), facts=facts)
         return position.fired
 
     def set_phase(self, name: str) -> None:

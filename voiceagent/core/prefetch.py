@@ -88,17 +88,27 @@ def _expiry(_key: Key, stored: _Stored, now_ms: float) -> float:
     return now_ms + stored.fresh_ms
 
 
+@dataclass(slots=True)
+class _Time:
+    """What the time is, for the cache: it asks, and is told nothing."""
+
+    now_ms: int = 0
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
 class PrefetchPlan:
     """The call's fetches, their answers, and the tool calls that wait for them."""
 
     def __init__(self) -> None:
-        self._now_ms = 0
+        self._time = _Time()
         self._generation = 0
         self._count = 0
         self._versions: dict[str, int] = {}
         self._in_flight: dict[FetchId, _InFlight] = {}
         self._queue: list[_Queued] = []
-        self._answers: TLRUCache[Key, _Stored] = TLRUCache(_MOST_ANSWERS, _expiry, timer=lambda: self._now_ms)
+        self._answers: TLRUCache[Key, _Stored] = TLRUCache(_MOST_ANSWERS, _expiry, timer=self._time)
 
     @property
     def generation(self) -> int:
@@ -113,7 +123,7 @@ class PrefetchPlan:
 
     def plan(self, prefetches: Sequence[Prefetch], facts: Facts, now_ms: int) -> list[PlannedFetch]:
         """A transition with these prefetches was decided: return the fetches to start now."""
-        self._now_ms = now_ms
+        self._time.now_ms = now_ms
         siblings = tuple(prefetches)
         for prefetch in siblings:
             if prefetch.after is None:
@@ -124,7 +134,7 @@ class PrefetchPlan:
         self, fetch: FetchId, result: JsonValue, facts: Facts, now_ms: int
     ) -> tuple[list[PlannedFetch], list[tuple[ToolCallId, Answer]]]:
         """A fetch returned: store it if it is still true, start what depends on it, answer who waits."""
-        self._now_ms = now_ms
+        self._time.now_ms = now_ms
         flight = self._in_flight.pop(fetch, None)
         if flight is None:
             return [], []
@@ -142,7 +152,7 @@ class PrefetchPlan:
 
     def failed(self, fetch: FetchId, now_ms: int) -> tuple[list[PlannedFetch], list[ToolCallId]]:
         """A fetch came to nothing: return what can start in its place and who must ask for themselves."""
-        self._now_ms = now_ms
+        self._time.now_ms = now_ms
         flight = self._in_flight.pop(fetch, None)
         waiters = [call for call, _ in flight.waiters] if flight else []
         return self._start(now_ms), waiters
@@ -166,7 +176,7 @@ class PrefetchPlan:
         self, call: ToolCallId, tool: Tool, arguments: Mapping[str, JsonValue], now_ms: int
     ) -> Answer | Joined | None:
         """Return the answer, the fetch that will bring it, or None where the tool has to run."""
-        self._now_ms = now_ms
+        self._time.now_ms = now_ms
         if tool.effect != "read":
             return None
         key = self._key(tool, arguments)
@@ -184,7 +194,7 @@ class PrefetchPlan:
 
     def answers_of(self, tool: Tool, now_ms: int) -> list[JsonValue]:
         """Return the answers of a tool that are still fresh, the oldest first."""
-        self._now_ms = now_ms
+        self._time.now_ms = now_ms
         stored = [self._answers.get(key) for key in list(self._answers) if key[:2] == (self._generation, tool.name)]
         return [answer.result for answer in stored if answer is not None]
 

@@ -38,11 +38,14 @@ class _Alarm:
 
     def __init__(self, at_ms: int, callback: Callable[[], None]) -> None:
         self._at_ms = at_ms
-        self._callback = callback
-        self._timer = self._wind()
+        self._callback: Callable[[], None] | None = callback
+        """None once it has been called, or will not be: who set the alarm may hold it, and not in a circle."""
+        self._timer: asyncio.TimerHandle | None = self._wind()
 
     def cancel(self) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._callback = None
 
     def _wind(self) -> asyncio.TimerHandle:
         wait_ns = self._at_ms * _NS_PER_MS - time.monotonic_ns()
@@ -52,5 +55,7 @@ class _Alarm:
         # Event loops round: a timer may come a little early, and a deadline that has not come must not be handled.
         if time.monotonic_ns() < self._at_ms * _NS_PER_MS:
             self._timer = self._wind()
-        else:
-            self._callback()
+            return
+        callback, self._timer, self._callback = self._callback, None, None
+        if callback is not None:
+            callback()

@@ -26,6 +26,10 @@ _MOST_LATE_MS = 500
 """What a line may hold back and still deliver; beyond this, audio has been lost."""
 
 
+def _to_nobody(_: ev.Event) -> None:
+    pass
+
+
 class Ears:
     """Cuts the caller's audio into utterances and keeps each until it is transcribed."""
 
@@ -41,7 +45,7 @@ class Ears:
         """`suffix` tells the ids of these utterances from those of the call's earlier connections."""
         self._vad = vad
         self._bytes_per_ms = audio.bytes_per_ms
-        self._post = post
+        self._post: Callable[[ev.Event], None] = post
         self._time = _AudioTime(clock)
         self._kept = bytearray()
         self._kept_from_ms = 0
@@ -118,6 +122,7 @@ class Ears:
         if not self._closed:
             self._closed = True
             self._vad.close()
+            self._post = _to_nobody  # whoever was told has this, and shall not be kept by it
 
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1

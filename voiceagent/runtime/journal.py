@@ -168,6 +168,7 @@ class JournalWriter:
             await self._answer(lambda tell: Synced(tell, last=True))
             if self._mirror is not None:
                 await self._mirror.close(ended=self._ended, keep=self.broken is not None)
+            self._file.forget()
 
     async def opened(self) -> None:
         """Return once the file is there, or is known not to come about: then it is broken."""

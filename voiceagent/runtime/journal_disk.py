@@ -142,6 +142,16 @@ class RecordFile:
         """Where it is."""
         return self.directory / journal_name(self.call)
 
+    def forget(self) -> None:
+        """Tell nobody anything from now on: whoever was told has this, and shall not be kept by it."""
+        self.tell_broken = _to_nobody
+        if self.copy is not None:
+            self.copy = _to_nobody
+
+
+def _to_nobody(_: object) -> None:
+    pass
+
 
 @dataclass(frozen=True, slots=True)
 class Reopened:

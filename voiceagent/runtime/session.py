@@ -113,7 +113,9 @@ class Session:
         self._observers = list(services.observers)
         self._journal: JournalWriter | None = None
         self._voice: Voice | None = None
-        self._tones: LineTones
+        self._on = False
+        """It has begun."""
+        self._tones: LineTones | None = None
         self._recording: Recording | None = None
         self._at_provider: ProviderRecords | None = None
         self._meter: Meter | None = None
@@ -129,7 +131,7 @@ class Session:
         """Caller audio goes to the voice, not through the queue."""
         if self._recording is not None:
             self._go_on_recording(lambda recording: recording.heard(audio))
-        if self._voice is None or not self._listening:
+        if self._voice is None or self._tones is None or not self._listening:
             return
         try:
             self._tones.hear(audio)
@@ -147,14 +149,14 @@ class Session:
 
     def tell(self, name: str, payload: Mapping[str, JsonValue] | None) -> bool:
         """Let the host application's event happen to the call; False before it has begun."""
-        if self._voice is None:
+        if not self._on:
             return False
         self.post(ev.HostEvent(name, payload))
         return True
 
     def take(self, flow: Flow, changed: ev.AgentChanged) -> bool:
         """Let the call go on with another version of its agent; False before it has begun."""
-        if self._voice is None:
+        if not self._on:
             return False
         self._conversation.prepare(changed.version, flow)
         self.post(changed)
@@ -175,8 +177,13 @@ class Session:
             logged_call(self._call, self._vault.scrub) as self._logged,
             self._unharmed("was not brought to its end in good order"),
         ):
-            async with AsyncExitStack() as at_the_end:
-                await self._take_call(at_the_end)
+            try:
+                async with AsyncExitStack() as at_the_end:
+                    await self._take_call(at_the_end)
+            finally:
+                # They tell this, and so refer to it: what a call was made of is free at once, and no garbage.
+                self._voice = self._tones = self._journal = self._recording = None
+                self._leg = self._incoming.leg
 
     @property
     def recorded(self) -> CallId:
@@ -186,7 +193,7 @@ class Session:
     @property
     def conversation(self) -> Conversation | None:
         """The call as it stands, for whoever looks on; None before it has begun."""
-        return None if self._voice is None else self._conversation
+        return self._conversation if self._on else None
 
     @property
     def suspended(self) -> bool:
@@ -196,7 +203,7 @@ class Session:
     @property
     def closing(self) -> bool:
         """Whether the end of the call has been asked for."""
-        return self._voice is not None and (self._conversation.state.closing or self._conversation.state.ended)
+        return self._on and (self._conversation.state.closing or self._conversation.state.ended)
 
     async def _take_call(self, at_the_end: AsyncExitStack) -> None:
         try:
@@ -219,12 +226,12 @@ class Session:
         tasks = CallTasks(self._services.clock, failed=self._fail)
         at_the_end.push_async_callback(tasks.close)
         try:
-            self._tones = LineTones(self._leg.audio_in, self._services.clock, self.post)
+            self._tones = tones = LineTones(self._leg.audio_in, self._services.clock, self.post)
             voice = self._voice_of(tasks, at_the_end)
             at_the_end.push_async_callback(self._close_voice, voice)
-            performer = self._performer_of(voice, journal, tasks)
+            performer = self._performer_of(voice, tones, journal, tasks)
             at_the_end.push_async_callback(performer.finish)
-            self._voice = voice
+            self._voice, self._on = voice, True
             for event in beginning:
                 self.post(event)
             self.post(ev.LegAttached(self._leg.id, self._leg.features.dialect))
@@ -337,7 +344,7 @@ class Session:
     def _model_for(self, flow: Flow) -> ReplyModel:
         return self._services.models.open(flow, locale=flow.locale, time_zone=self._time_zone)
 
-    def _performer_of(self, voice: Voice, journal: JournalWriter, tasks: CallTasks) -> Performer:
+    def _performer_of(self, voice: Voice, tones: LineTones, journal: JournalWriter, tasks: CallTasks) -> Performer:
         services = self._services
         return Performer(
             voice=voice,
@@ -352,7 +359,7 @@ class Session:
             tasks=tasks,
             post=self.post,
             flow=lambda: self._conversation.state.flow,
-            tones=self._tones,
+            tones=tones,
         )
 
     async def _resumed(self) -> tuple[JournalWriter, Sequence[ev.Event]] | None:

@@ -91,6 +91,14 @@ class DirectConnection(ServerConnection):
         self._leave_to_library(b"")
         super().eof_received()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        super().connection_lost(exc)
+        # The library keeps what it has stopped reading at, and that keeps the library's protocol: a circle.
+        stopped_at = self.protocol.parser_exc
+        if stopped_at is not None:
+            stopped_at.__traceback__ = None
+
     def _see_where_it_begins(self, data: bytes) -> None:
         """The request's head comes in one piece; where something came right behind it, nobody knows how far it goes."""
         if self.protocol.state is State.CONNECTING:

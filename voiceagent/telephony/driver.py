@@ -73,6 +73,11 @@ _LOOKED_EVERY_MS = 100
 _POLICY = 1008
 
 
+def _whoever(_: Started) -> str | None:
+    """Refuse nobody."""
+    return None
+
+
 class SocketLeg:
     """A leg over a message socket: fulfils the port `Leg` for every dialect.
 
@@ -90,7 +95,7 @@ class SocketLeg:
         lead_ms: int,
         transfers: Transfers,
         controls: Mapping[str, CallControl] | None = None,
-        dialled_for: Callable[[Started, str], Dialled | None] = lambda _, __: None,
+        dialled_for: Callable[[Started, str, LegFeatures], Dialled | None] = lambda _, __, ___: None,
         shared: SharedState | None = None,
     ) -> None:
         """`controls` are the providers' REST interfaces, by dialect: what the dialect has no message for.
@@ -120,7 +125,7 @@ class SocketLeg:
         """It is the connection that is over, and not the caller who has left."""
         self._look_at_ms = 0
         self._blocked_since_ms: int | None = None
-        self._on_start: Callable[[Started], str | None] = lambda _: None
+        self._on_start: Callable[[Started], str | None] = _whoever
         self._reading: asyncio.Timeout | None = None
         self._failure: Exception | None = None
         """What reading a message has come to, where no task was woken for it."""
@@ -171,6 +176,7 @@ class SocketLeg:
         finally:
             not_started()
             self._finish()
+            self._on_start = _whoever
         if self._failure is not None:
             raise self._failure
         return self._state.end or (NORMAL, "")
@@ -320,6 +326,8 @@ class SocketLeg:
         self._post(LegLost(self._id, reason, may_return=may_return))
         self._state.all_heard.set()
         self._state.ended.set()
+        if self._events is not self._early:
+            self._events = self._early = None  # nothing more is told: the call that has this leg is not kept by it
 
     def _fail(self) -> None:
         self._lose("internal error")
@@ -332,9 +340,10 @@ class SocketLeg:
 
     def attach(self, events: LegEvents) -> None:
         """Start reporting; audio and digits that came before are handed over first."""
-        self._events = events
-        if self._early is not None:
-            self._early.hand_over(events)
+        early, self._early = self._early, None
+        self._events = None if self._state.over else events
+        if early is not None:
+            early.hand_over(events)
 
     def _hear_in_order(self, leg: OpenLeg, place: Place, audio: bytes, now_ms: int) -> None:
         if leg.order is None:

@@ -46,7 +46,7 @@ class LegEnding:
         *,
         transfers: Transfers,
         controls: Mapping[str, CallControl],
-        dialled_for: Callable[[Started, str], Dialled | None],
+        dialled_for: Callable[[Started, str, LegFeatures], Dialled | None],
         shared: SharedState | None,
     ) -> None:
         """`controls` are the providers' REST interfaces, by dialect.
@@ -298,7 +298,7 @@ class LegEnding:
         told_by_webhook = self._features.announce == "rest"
         announcement = handover.announcement
         consulting = told_by_webhook and control.consults
-        dialled = self._dialled_for(started, handover.number) if consulting else None
+        dialled = self._dialled_for(started, handover.number, self._features) if consulting else None
         if announcement is not None and dialled is None:
             if consulting and announcement.accept is not None:
                 raise CallLost("nobody can be asked whether they take the caller: no number of ours is known")

@@ -35,6 +35,10 @@ def silence_byte(audio: AudioFormat) -> bytes:
     return bytes([codes[audio.encoding]])
 
 
+def _to_nobody(_: Command | Event) -> None:
+    pass  # whoever would be told is gone
+
+
 @dataclass(slots=True)
 class _Audio:
     """Audio of one utterance that waits to be sent; the last `padding` bytes are silence that fills a frame."""
@@ -87,8 +91,8 @@ class Pacer:
         self._marks = marks
         # Where the clock alone says what was heard, it is said on the beat that is nearest, and not on the one after.
         self._grace_ms = MARK_GRACE_MS if marks else -frame_ms // 2
-        self._send = send
-        self._post = post
+        self._send: Callable[[Command], None] = send
+        self._post: Callable[[Event], None] = post
         self._ledger = PlayoutLedger(bytes_per_ms=audio.bytes_per_ms)
         self._queue: deque[_Audio | _ClauseEnd | _LineEnd] = deque()
         self._queued_bytes = 0
@@ -168,10 +172,14 @@ class Pacer:
             self._clearable = False
             self._send(ClearAudio())
             self.held = False  # nothing is left there that it could be full of
-        self.abandon(now_ms)
+        self._account(now_ms)
 
     def abandon(self, now_ms: int) -> None:
-        """Account for what was heard, without asking the far side for anything."""
+        """Account for what was heard, without asking the far side for anything: nobody is told anything after that."""
+        self._account(now_ms)
+        self._send = self._post = _to_nobody  # who was told has this, and shall not be kept by it
+
+    def _account(self, now_ms: int) -> None:
         self._queue.clear()
         self._queued_bytes = self._due_ms = 0
         for stopped in self._ledger.clear(now_ms):

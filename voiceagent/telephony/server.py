@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from starlette.types import ASGIApp
@@ -17,7 +18,7 @@ from websockets.http11 import Request
 from voiceagent.core.ids import CallId, LegId
 from voiceagent.errors import CallLost, StateUnavailable
 from voiceagent.logs import log_failure
-from voiceagent.ports import CallHandler, Clock, IncomingCall, SharedState
+from voiceagent.ports import CallHandler, Clock, IncomingCall, LegFeatures, SharedState
 from voiceagent.telephony.admission import Admission, Refusal, admit
 from voiceagent.telephony.audiosocket_port import AudioSocketPort
 from voiceagent.telephony.call_control import CallControl, Dialled
@@ -292,7 +293,7 @@ class MediaServer:
             transfers=self._transfers,
             controls=self._controls if admitted.may_be_acted_on else None,
             shared=self._shared,
-            dialled_for=lambda started, number: self._dialled_for(_incoming(leg, started, admitted), number),
+            dialled_for=partial(self._dialled_for, admitted),  # it does not refer to the leg, which has it
         )
         try:
             await self._run(leg, socket, admitted)
@@ -324,13 +325,13 @@ class MediaServer:
             if named is not None and CallId(named) not in self._newest:  # else its caller is heard by another leg
                 await leg.turn_away(named)
 
-    def _dialled_for(self, incoming: IncomingCall, number: str) -> Dialled | None:
+    def _dialled_for(self, admitted: Admission, started: Started, number: str, features: LegFeatures) -> Dialled | None:
         """Return the call that reaches somebody for a caller; it shows our own number, which the caller had dialled."""
-        base, own = self._settings.webhook_base, incoming.called_number
+        base, (_, own) = self._settings.webhook_base, _numbers(started, admitted)
         if base is None or own is None:
             return None
-        webhook = f"{base}/{incoming.leg.features.dialect}/{incoming.agent}/answer"
-        return Dialled(number, own, webhook, detect_machine=False, agent=incoming.agent)
+        webhook = f"{base}/{features.dialect}/{admitted.agent}/answer"
+        return Dialled(number, own, webhook, detect_machine=False, agent=admitted.agent)
 
     async def _refusal(self, incoming: IncomingCall) -> str | None:
         try:
@@ -402,19 +403,28 @@ class MediaServer:
             await leg.hang_up(drain=False)
 
 
-def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> IncomingCall:
-    """What the signed webhook said comes first, then the carrier's start message, then its custom parameters."""
+def _numbers(started: Started, admitted: Admission) -> tuple[str | None, str | None]:
+    """Return who calls whom.
+
+    What the signed webhook said comes first, then the carrier's start message, then its custom parameters.
+    """
     grant = admitted.grant
     caller = called = None
     if admitted.may_name_numbers:
         caller = started.caller or started.parameters.get("caller")
         called = started.called or started.parameters.get("called")
+    return (grant and grant.caller) or caller, (grant and grant.called) or called
+
+
+def _incoming(leg: SocketLeg, started: Started, admitted: Admission) -> IncomingCall:
+    grant = admitted.grant
+    caller, called = _numbers(started, admitted)
     return IncomingCall(
         call=CallId(started.call),
         leg=leg,
         agent=admitted.agent,
-        caller_number=(grant and grant.caller) or caller,
-        called_number=(grant and grant.called) or called,
+        caller_number=caller,
+        called_number=called,
         parameters=started.parameters,
         again=grant is not None and grant.again,
         names_itself=not admitted.is_vouched_for,

@@ -184,8 +184,7 @@ class ToolRunner:
             return Failed("failed", self._vault.scrub(str(reason)), again=isinstance(exc, ServiceUnreachable))
         except asyncio.CancelledError as exc:
             # Whose cancellation is it? One from inside the tool must not look as if nobody waited any more.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if _is_cancelled():
                 raise
             return self._crashed(run, exc)
         except (KeyboardInterrupt, GeneratorExit):  # not the tool's doing
@@ -255,6 +254,11 @@ class ToolRunner:
 
     def _name(self, run: Run) -> str:
         return f"call {self._call}: tool {run.tool.name}"
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
 
 
 def _may_be_done(exc: ToolFailed, http: ToolHttp) -> bool:
