@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.cost.served_calls import served
+from tests.runtime.desk_agent import call_to, desk
 from tests.threats.served import RawCarrier, digit, serving, until
+from voiceagent.runtime.speech_voice import SpeechVoice
 
 _OURS = ("voiceagent.", "websockets.")
 
@@ -52,6 +55,21 @@ def test_a_call_with_turns_leaves_nothing() -> None:
         calls.turn()
         calls.hang_up()
         assert found() == Counter()
+
+
+@pytest.mark.parametrize("changes", ["in_place", "new_session"])
+def test_the_voice_of_a_speech_model_goes_with_its_call(changes: Literal["in_place", "new_session"]) -> None:
+    with nothing_collected():
+        call, _ = call_to(desk(standby=True), changes)
+        with call:
+            call.start().says("When are you open?").says("I have a visit")
+            assert voices() == 1
+            call.hangs_up()
+            assert voices() == 0
+
+
+def voices() -> int:
+    return sum(type(each) is SpeechVoice for each in gc.get_objects())
 
 
 async def hangs_up(carrier: RawCarrier, call: str) -> None:

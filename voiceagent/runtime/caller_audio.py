@@ -14,6 +14,7 @@ from voiceagent.runtime.cascade import CascadeVoice
 from voiceagent.runtime.ears import Ears
 from voiceagent.runtime.model_session import SILENCE
 from voiceagent.runtime.uplink import Uplink
+from voiceagent.runtime.weakly import weakly
 
 __all__ = ["CallerAudio"]
 
@@ -44,7 +45,7 @@ class CallerAudio:
         self._send = send
         self._silence = SILENCE[audio.encoding]
         self._uplink = Uplink(audio.bytes_per_ms, self._silence, sample_bytes=audio.sample_bytes)
-        self._words = CallerWords(clock, post, self._no_words_came, ears.lasted)
+        self._words = CallerWords(clock, post, weakly(self._no_words_came), ears.lasted)
         self._left_to_cascade = False
         """No model hears the caller any more."""
         self._withheld = False

@@ -45,6 +45,7 @@ from voiceagent.runtime.mouth import recordable
 from voiceagent.runtime.own_turns import OwnTurns
 from voiceagent.runtime.setup_change import SetupChange
 from voiceagent.runtime.standby import Standbys
+from voiceagent.runtime.weakly import weakly
 from voiceagent.spec.flow import Flow
 
 __all__ = ["SpeechVoice"]
@@ -90,27 +91,27 @@ class SpeechVoice:
             transcribes=self._row.transcribes,
             clock=clock,
             post=post,
-            send=self._send,
+            send=weakly(self._send),
         )
         self._connections = Connections(
             engine,
             audio_in=leg.audio_in,
             clock=clock,
             tasks=tasks,
-            happened=self._from_model,
+            happened=weakly(self._from_model),
             backoff=Backoff(seed=leg.id),
         )
         self._sent = SetupChange(clock)
         self._standbys = Standbys(
             self._connections.open,
-            self._end,
+            weakly(self._end),
             clock=clock,
             tasks=tasks,
             post=post,
             oldest_ms=_oldest_ms(self._row),
         )
-        self._expiry = Expiry(self._row, clock, self._near_its_end)
-        self._own_turns = OwnTurns(self._row, clock, self._ask_if_free)
+        self._expiry = Expiry(self._row, clock, weakly(self._near_its_end))
+        self._own_turns = OwnTurns(self._row, clock, weakly(self._ask_if_free))
         self._live: LiveSession | None = None
         """The session that hears the caller and whose replies count."""
         self._lost = False
