@@ -64,7 +64,7 @@ class Counts:
             counted = count()
             if counted is None:
                 continue
-            least = {name: min(number, counted.get(name, 0)) for name, number in (least or counted).items()}
+            least = {name: min(number, counted[name]) for name, number in (least or counted).items() if name in counted}
             if not self.renews and not self._grown(group, what, least, spare=spare, steps=steps):
                 break
         if not least:

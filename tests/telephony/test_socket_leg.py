@@ -299,6 +299,18 @@ def test_what_came_before_the_call_listened_is_handed_over_first(clock):
     driven(clock, scenario, attach=False)
 
 
+def test_a_call_that_listens_when_the_caller_has_gone_hears_them_out_and_then_that_they_have_gone(clock):
+    async def scenario(rig):
+        await rig.hear(media(b"\x01" * 160), digit("4"), STOP)
+        await settle()
+        rig.leg.attach(rig.call)
+        assert rig.call.order == ["audio", DigitsPressed("4"), LegLost(rig.leg.id, "caller hung up", may_return=False)]
+        rig.leg.detected("machine_start")
+        assert len(rig.call.order) == 3, "nothing is told of a leg that is over"
+
+    driven(clock, scenario, attach=False)
+
+
 def test_only_the_latest_audio_is_kept_for_a_call_that_does_not_come(clock):
     async def scenario(rig):
         for number in range(15):

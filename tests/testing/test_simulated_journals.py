@@ -12,7 +12,7 @@ from voiceagent.core.ids import CallId
 from voiceagent.runtime.journal import JournalStore, JournalWriter
 from voiceagent.testing.simulated_journals import SimulatedJournals
 
-OF_THE_STORE = {"loop", "opened"}
+OF_THE_STORE = {"opened"}
 """What only who makes a journal asks of it."""
 OF_SERVERS = {"close", "left_behind", "is_broken_off"}
 """What is asked of a directory of journals, and not by a call."""

@@ -165,10 +165,12 @@ class JournalWriter:
         """Write what is left and close the file. Never raises: whether all went well is in `broken`."""
         if not self._closed:
             self._closed = True
-            await self._answer(lambda tell: Synced(tell, last=True))
-            if self._mirror is not None:
-                await self._mirror.close(ended=self._ended, keep=self.broken is not None)
-            self._file.forget()
+            try:
+                await self._answer(lambda tell: Synced(tell, last=True))
+                if self._mirror is not None:
+                    await self._mirror.close(ended=self._ended, keep=self.broken is not None)
+            finally:
+                self._file.forget()
 
     async def opened(self) -> None:
         """Return once the file is there, or is known not to come about: then it is broken."""

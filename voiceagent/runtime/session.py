@@ -182,7 +182,7 @@ class Session:
                     await self._take_call(at_the_end)
             finally:
                 # They tell this, and so refer to it: what a call was made of is free at once, and no garbage.
-                self._voice = self._tones = self._journal = self._recording = None
+                self._voice = self._tones = self._journal = self._recording = self._at_provider = self._failure = None
                 self._leg = self._incoming.leg
 
     @property

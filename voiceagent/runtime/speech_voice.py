@@ -104,7 +104,7 @@ class SpeechVoice:
         self._sent = SetupChange(clock)
         self._standbys = Standbys(
             self._connections.open,
-            weakly(self._end),
+            self._connections.end,
             clock=clock,
             tasks=tasks,
             post=post,

@@ -125,7 +125,7 @@ class SileroCall:
         if not self._closed:
             self._closed = True
             self._batch.leave(self, live=self._later is not None)
-            self._later = None  # who is told has this, and shall not be kept by it
+            self._later = self._failure = None  # who is told has this, as has where it failed: neither is kept by it
 
     def _have_judged(self) -> None:
         if self._later is None:

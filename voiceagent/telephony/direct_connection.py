@@ -16,6 +16,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Opcode
 from websockets.protocol import State
 
+from voiceagent.telephony.freed import FreedConnection
+
 if TYPE_CHECKING:
     from websockets.utils import apply_mask
 else:
@@ -45,7 +47,7 @@ _IN_TWO_BYTES, _IN_EIGHT_BYTES = 126, 127
 _END_OF_HEAD = b"\r\n\r\n"
 
 
-class DirectConnection(ServerConnection):
+class DirectConnection(FreedConnection, ServerConnection):
     """A connection of the library's, without extensions, that can be read and written in a shorter way."""
 
     _receive: Callable[[str | bytes], None] | None = None
@@ -90,14 +92,6 @@ class DirectConnection(ServerConnection):
         """Nothing more comes: the library is told what there is of a frame that is not whole."""
         self._leave_to_library(b"")
         super().eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
-        super().connection_lost(exc)
-        # The library keeps what it has stopped reading at, and that keeps the library's protocol: a circle.
-        stopped_at = self.protocol.parser_exc
-        if stopped_at is not None:
-            stopped_at.__traceback__ = None
 
     def _see_where_it_begins(self, data: bytes) -> None:
         """The request's head comes in one piece; where something came right behind it, nobody knows how far it goes."""

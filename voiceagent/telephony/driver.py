@@ -177,8 +177,12 @@ class SocketLeg:
             not_started()
             self._finish()
             self._on_start = _whoever
-        if self._failure is not None:
-            raise self._failure
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # it notes that it was raised here, and with that what is known here
         return self._state.end or (NORMAL, "")
 
     async def _read(self) -> None:

@@ -32,6 +32,7 @@ from voiceagent.ports import Clock
 from voiceagent.telephony.certificate import Certificate
 from voiceagent.telephony.direct_connection import DirectConnection
 from voiceagent.telephony.first_bytes import HEAD_DEADLINE_MS, MAX_HEAD_BYTES, FirstBytes, Undecided
+from voiceagent.telephony.freed import forget_failures
 from voiceagent.telephony.live import SHUTDOWN_S, LiveLines
 
 __all__ = ["MAX_MESSAGE_BYTES", "REQUEST_DEADLINE_MS", "OnePort", "PageSockets", "port_errors"]
@@ -223,6 +224,7 @@ class OnePort(Generic[Admitted]):
         finally:
             cut_off()
             connection.transport.abort()
+            forget_failures(connection.protocol)
             self._live.forget(connection)
             self._forget_task()
 

@@ -11,12 +11,17 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from voiceagent.errors import CallLost
+from voiceagent.telephony.freed import FreedConnection, forget_failures
 from voiceagent.telephony.port import MAX_MESSAGE_BYTES
 
 __all__ = ["ReachingLine"]
 
 _OPEN_S = 5
 _CLOSE_S = 2
+
+
+class _Connection(FreedConnection, ClientConnection):
+    pass
 
 
 class _Straight(connect):
@@ -52,6 +57,7 @@ class ReachingLine:
             yield connection
         finally:
             connection.transport.abort()
+            forget_failures(connection.protocol)
 
     async def _connect(self) -> ClientConnection:
         return await _Straight(
@@ -63,6 +69,7 @@ class ReachingLine:
             close_timeout=_CLOSE_S,
             user_agent_header=None,
             proxy=None,
+            create_connection=_Connection,
         )
 
     async def close(self, code: int, reason: str) -> None:
