@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from voiceagent.core import events as ev
 from voiceagent.core.ids import UtteranceId
+from voiceagent.nobody import to_nobody
 from voiceagent.ports import AudioFormat, Clock, SpeechOff, SpeechOn, VadHandle
 from voiceagent.runtime.first_voice import FirstVoice
 
@@ -24,10 +25,6 @@ _MOST_UTTERANCES = 8
 """Kept until they are transcribed, which is at once; more come only where nobody wants them."""
 _MOST_LATE_MS = 500
 """What a line may hold back and still deliver; beyond this, audio has been lost."""
-
-
-def _to_nobody(_: ev.Event) -> None:
-    pass
 
 
 class Ears:
@@ -122,7 +119,7 @@ class Ears:
         if not self._closed:
             self._closed = True
             self._vad.close()
-            self._post = _to_nobody  # whoever was told has this, and shall not be kept by it
+            self._post = to_nobody  # whoever was told has this, and shall not be kept by it
 
     def _voice_on(self, at_ms: int) -> None:
         self._count += 1

@@ -21,6 +21,7 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError
+from voiceagent.nobody import to_nobody
 from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 
 __all__ = [
@@ -144,13 +145,9 @@ class RecordFile:
 
     def forget(self) -> None:
         """Tell nobody anything from now on: whoever was told has this, and shall not be kept by it."""
-        self.tell_broken = _to_nobody
+        self.tell_broken = to_nobody
         if self.copy is not None:
-            self.copy = _to_nobody
-
-
-def _to_nobody(_: object) -> None:
-    pass
+            self.copy = to_nobody
 
 
 @dataclass(frozen=True, slots=True)

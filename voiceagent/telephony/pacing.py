@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from voiceagent.audio import ALAW_SILENCE, FRAME_MS, MULAW_SILENCE
 from voiceagent.core.events import Event
 from voiceagent.core.ids import UtteranceId
+from voiceagent.nobody import to_nobody
 from voiceagent.ports import AudioFormat
 from voiceagent.telephony.codec import ClearAudio, Command, PlayAudio, SetMark
 from voiceagent.telephony.ledger import PlayoutLedger
@@ -33,10 +34,6 @@ def silence_byte(audio: AudioFormat) -> bytes:
     """Return the byte of which silence is made in a format."""
     codes = {"mulaw": MULAW_SILENCE, "alaw": ALAW_SILENCE, "pcm16": 0}
     return bytes([codes[audio.encoding]])
-
-
-def _to_nobody(_: Command | Event) -> None:
-    pass  # whoever would be told is gone
 
 
 @dataclass(slots=True)
@@ -177,7 +174,7 @@ class Pacer:
     def abandon(self, now_ms: int) -> None:
         """Account for what was heard, without asking the far side for anything: nobody is told anything after that."""
         self._account(now_ms)
-        self._send = self._post = _to_nobody  # who was told has this, and shall not be kept by it
+        self._send = self._post = to_nobody  # who was told has this, and shall not be kept by it
 
     def _account(self, now_ms: int) -> None:
         self._queue.clear()

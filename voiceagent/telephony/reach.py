@@ -21,7 +21,7 @@ _CLOSE_S = 2
 
 
 class _Connection(FreedConnection, ClientConnection):
-    pass
+    """One that we have made."""
 
 
 class _Straight(connect):

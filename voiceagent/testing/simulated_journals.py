@@ -12,6 +12,7 @@ from voiceagent.core.effects import Outgoing
 from voiceagent.core.events import Event
 from voiceagent.core.ids import CallId
 from voiceagent.errors import JournalError, ScriptError
+from voiceagent.nobody import to_nobody
 from voiceagent.runtime.journal_disk import journal_name
 from voiceagent.runtime.journal_file import Journal, JournalHeader, encode_header, parse_journal
 from voiceagent.testing.simulated_world import Faults
@@ -75,10 +76,6 @@ class SimulatedJournals:
         writer.open_again(on_broken)
         await _answer_from_outside()
         return writer, journal
-
-
-def _to_nobody(_: str) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +143,7 @@ class _SimulatedWriter:
         """Take nothing more."""
         if not self.closed.is_set():
             self.closed.set()
-            self._on_broken = _to_nobody
+            self._on_broken = to_nobody
             await _answer_from_outside()
 
     def open_again(self, on_broken: Callable[[str], None]) -> None:
