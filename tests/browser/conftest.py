@@ -82,9 +82,18 @@ def without_barriers(page: Any) -> None:
 
 
 def until(page: Any, holds: str) -> None:
-    """Wait until something holds in a page, which lets nobody evaluate text in it but who holds the browser."""
+    """Wait until something holds in a page, which lets nobody evaluate text in it but who holds the browser.
+
+    What is asked of an element that is not there yet does not hold yet.
+    """
+    from playwright.sync_api import Error
+
+    broke: Error | None = None
     for _ in range(200):
-        if page.evaluate(holds):
-            return
+        try:
+            if page.evaluate(holds):
+                return
+        except Error as error:
+            broke = error
         page.wait_for_timeout(50)
-    raise AssertionError(f"it never came to be: {holds}")
+    raise AssertionError(f"it never came to be: {holds}") from broke

@@ -73,7 +73,7 @@ def test_the_player_goes_where_it_is_sent_and_the_words_follow(page: Any, report
     until(page, "!player.paused && player.currentTime > 0")
     began_s = page.evaluate("call.spans.findLast((span) => span.track === 'agent').from_ms / 1000 + offsetMs / 1000")
     until(page, f"player.currentTime > {began_s} + 0.3 && (player.pause(), true)")  # a slow machine may look too late
-    assert page.locator("#transcript .now").inner_text().endswith("It is ten.")
+    until(page, "document.querySelector('#transcript .now').textContent.endsWith('It is ten.')")
     at_px = page.evaluate("parseFloat(cursor.style.left)")
     page.locator("#strip").focus()
     page.keyboard.press("ArrowLeft")
