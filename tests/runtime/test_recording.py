@@ -305,6 +305,12 @@ def test_a_phase_can_say_that_nothing_of_it_is_recorded(exchange: Any) -> None:
 # --- a disk that fails -----------------------------------------------------------------------------------------------
 
 
+async def asks_and_the_disk_has_failed(line: Any) -> None:
+    """Ask, and hang up only when the call knows what has become of its recording, which the disk's thread tells."""
+    await asks(line)
+    await line.until(ev.HostEvent)
+
+
 def test_on_a_full_disk_the_recording_stops_with_a_flag_and_the_call_goes_on(
     exchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +325,7 @@ def test_on_a_full_disk_the_recording_stops_with_a_flag_and_the_call_goes_on(
         really(output, octets)
 
     monkeypatch.setattr(recording_disk, "_write", fills_up)
-    line, recorded = record(exchange, asks, desk(), lines=NOBODY, heard=["Hello."])
+    line, recorded = record(exchange, asks_and_the_disk_has_failed, desk(), lines=NOBODY, heard=["Hello."])
     (told,) = line.all(ev.HostEvent)
     assert (told.name, told.payload) == (STOPPED, {"reason": "No space left on device"})
     assert recorded.notes["stopped"] == "No space left on device"
@@ -389,6 +395,8 @@ def test_where_it_cannot_be_silenced_there_is_no_recording(tmp_path: Path, monke
 def test_a_folder_that_cannot_be_written_costs_no_call(exchange: Any) -> None:
     folder = exchange.directory.parent / "recordings"
     folder.write_text("not a folder")
-    (line,) = exchange.serve(asks, desk(), lines=NOBODY, heard=["Hello."], recordings=lambda: Recordings(folder))
+    (line,) = exchange.serve(
+        asks_and_the_disk_has_failed, desk(), lines=NOBODY, heard=["Hello."], recordings=lambda: Recordings(folder)
+    )
     assert [event.name for event in line.all(ev.HostEvent)] == [STOPPED]
     assert line.spoken[-1] == "I see."
