@@ -11,12 +11,13 @@ from benchmarks.figures import Figure, percentile
 from benchmarks.full.capacity import LATENCY_MS
 from benchmarks.full.table import LeftOut, Row
 from benchmarks.runs import OURS, Run, delays_ms, run
-from benchmarks.watch import cpu_between_s
+from benchmarks.watch import cpu_between_s, waited_between_s
 
 __all__ = ["endurance"]
 
 _SHARE = 0.8
-_MINUTE_NS = 60_000_000_000
+_SECOND_NS = 1_000_000_000
+_MINUTE_NS = 60 * _SECOND_NS
 _LEAST_CALLS = 25
 _LASTING_S = 180.0
 """Callers hang up after that, and others ring: what has been said is kept for as long as its call goes on."""
@@ -38,19 +39,23 @@ def endurance(*, quick: bool) -> Iterator[Row]:
     begin_ns, p99s_ms, sizes_kib = measured.report.steady_from_ns, list[float](), list[float]()
     for minute in range(minutes):
         from_ns = begin_ns + minute * _MINUTE_NS
-        p99_ms, count = _p99_ms(measured, from_ns)
-        p99s_ms.append(p99_ms)
+        seconds = _delays_ms_by_second(measured, from_ns)
+        delays = [delay_ms for second in seconds for delay_ms in second]
+        late = [sum(delay_ms > LATENCY_MS for delay_ms in second) for second in seconds]
+        p99s_ms.append(percentile(delays, 0.99))
         sizes_kib.append(
             median(s.pss_kib for s in measured.steady if s.pss_kib and from_ns <= s.at_ns < from_ns + _MINUTE_NS)
         )
         cpu_s = cpu_between_s(measured.samples, from_ns, from_ns + _MINUTE_NS)
+        waited_s = waited_between_s(measured.samples, from_ns, from_ns + _MINUTE_NS)
         yield Figure(
             f"minute {minute + 1} of {calls} calls: framework latency p99",
-            p99_ms,
+            p99s_ms[-1],
             "ms",
             LATENCY_MS,
             spread=f"memory {sizes_kib[-1] / 1024:.1f} MiB, {cpu_s / calls:.3f} s of CPU per call-minute",
-            how=f"{count} turns",
+            how=f"{len(delays)} turns, {sum(late)} answered later, in {sum(map(bool, late))} of the 60 seconds; "
+            f"the server waited {waited_s / 60:.0%} of the time for its core",
         )
     first = median(p99s_ms[: max(1, minutes // 2)])
     yield Figure("framework latency p99, second half / first", median(p99s_ms[minutes // 2 :]) / first, "×", 1.5)
@@ -68,13 +73,14 @@ def _halves(values: list[int]) -> float:
     return max(values[middle:] or values) / max(values[:middle])
 
 
-def _p99_ms(measured: Run, from_ns: int) -> tuple[float, int]:
-    seen = {
-        call: [at_ns for at_ns in instants if from_ns <= at_ns < from_ns + _MINUTE_NS]
-        for call, instants in measured.report.audio_at_ns.items()
-    }
-    delays = delays_ms(measured.inside["turn_over_at_ns"], seen)
-    return percentile(delays, 0.99), len(delays)
+def _delays_ms_by_second(measured: Run, from_ns: int) -> list[list[float]]:
+    """Return what was seen in each second of a minute: answers that come late together have waited for one thing."""
+    seconds: list[dict[str, list[int]]] = [{} for _ in range(60)]
+    for call, instants in measured.report.audio_at_ns.items():
+        for at_ns in instants:
+            if from_ns <= at_ns < from_ns + _MINUTE_NS:
+                seconds[(at_ns - from_ns) // _SECOND_NS].setdefault(call, []).append(at_ns)
+    return [delays_ms(measured.inside["turn_over_at_ns"], seen) for seen in seconds]
 
 
 def _carried(kept: Path) -> int | None:
