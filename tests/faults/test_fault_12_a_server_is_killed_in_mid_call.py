@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -20,10 +21,18 @@ from voiceagent.runtime.replay import replay
 
 
 def killed_and_gone_on_with(folder: Path, after_s: float) -> None:
-    """Kill a server so long after the call has begun; see that the call is on record, and goes on with the next one."""
+    """Kill a server so long after a call has come to be on record; see that it goes on with the next one."""
     with Bookings(slow_ms=400) as bookings:
         server, caller = Server(folder, bookings.url), Caller()
-        asyncio.run(caller.talk(server.media_url, for_s=60, begun=threading.Timer(after_s, server.kill).start))
+
+        def kill() -> None:
+            give_up_at = monotonic() + 20
+            while not any(file.stat().st_size for file in server.journals.glob("*.jsonl")) and monotonic() < give_up_at:
+                sleep(0.01)
+            sleep(after_s)
+            server.kill()
+
+        asyncio.run(caller.talk(server.media_url, for_s=60, begun=threading.Thread(target=kill).start))
         (file,) = server.journals.glob("*.jsonl")
         journal = read_journal(file)
         assert journal.interrupted

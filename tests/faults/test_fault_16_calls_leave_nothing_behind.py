@@ -44,7 +44,8 @@ class Held:
         ours = (type(each) for each in gc.get_objects() if str(type(each).__module__).startswith("voiceagent."))
         names = Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in ours)
         files = len(list(Path("/proc/self/fd").iterdir()))
-        return cls(len(asyncio.all_tasks()), threading.active_count(), files, names)
+        threads = sum(not each.name.startswith("asyncio_") for each in threading.enumerate())  # its pool has a bound
+        return cls(len(asyncio.all_tasks()), threads, files, names)
 
 
 async def one_call(port: int, call: str) -> int | None:

@@ -501,14 +501,16 @@ def test_what_cannot_be_encoded_stops_only_the_journal_of_its_own_call(tmp_path:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of a call."""
+    return _write_a_call(tmp_path_factory.mktemp("whole"))
+
+
 @settings(max_examples=60, deadline=None)
 @given(kept=st.floats(0, 1))
-def test_a_journal_cut_off_anywhere_is_read_up_to_the_last_whole_line(
-    kept: float, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    directory = tmp_path_factory.mktemp("cut")
-    path = _write_a_call(directory)
-    whole = path.read_bytes()
+def test_a_journal_cut_off_anywhere_is_read_up_to_the_last_whole_line(kept: float, written: Path) -> None:
+    whole, path = written.read_bytes(), written.with_name("cut.jsonl")
     first_line = whole.index(b"\n") + 1
     cut = first_line + round((len(whole) - first_line) * kept)
     path.write_bytes(whole[:cut])

@@ -166,14 +166,13 @@ def test_a_call_that_only_the_disk_knows_is_shared_under_the_id_that_it_gets_the
 def test_while_the_shared_state_is_away_the_call_goes_on_and_what_must_be_recorded_is_not_done(
     tmp_path: Path, shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_mirror, "SYNCED_WITHIN_MS", 100)
-
     async def scenario() -> None:
         async with AsyncExitStack() as stack:
             one = await rig(stack, tmp_path, shared)
             journal = await one.begun()
             await journal.sync()
             shared.away = True
+            monkeypatch.setattr(journal_mirror, "SYNCED_WITHIN_MS", 100)
             journal.event(20, HostEvent("door", {}))
             with pytest.raises(JournalError, match="has not taken the record of call CA1"):
                 await journal.sync()

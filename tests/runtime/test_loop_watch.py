@@ -101,19 +101,20 @@ def test_what_lets_no_thread_look_meanwhile_is_named_all_the_same(ear: Ear) -> N
     assert "goes on after" in goes_on
 
 
-@pytest.mark.parametrize(("every_s", "reports"), [(3_600.0, 1), (0.0, 3)])
-def test_who_holds_it_up_all_the_time_is_not_told_of_all_the_time(ear: Ear, every_s: float, reports: int) -> None:
-    async def main() -> list[str]:
+@pytest.mark.parametrize("every_s", [3_600.0, 0.0])
+def test_who_holds_it_up_all_the_time_is_not_told_of_all_the_time(ear: Ear, every_s: float) -> None:
+    async def main() -> tuple[int, int]:
         with LoopWatch((FLOW,), reported_every_s=every_s) as watch:
-            for number in range(3):
+            for _ in range(3):
                 seen = watch.seen
                 while watch.seen == seen:
                     pass
-                assert watch.seen == number + 1
                 await asyncio.sleep(0.1)
-        return [line for line in told if "held up" in line]
+        return watch.seen, sum("held up" in line for line in told)
 
-    assert len(asyncio.run(main())) == reports
+    seen, reports = asyncio.run(main())
+    assert seen >= 3, "more where this machine has held it up as well"
+    assert reports == (1 if every_s else seen)
 
 
 def test_a_report_says_how_often_it_was_left_out(ear: Ear) -> None:

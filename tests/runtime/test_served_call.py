@@ -59,7 +59,7 @@ def http_library() -> None:
 def serve(directory: Path, scenario: Scenario, *, flow: Flow = DESK) -> list[Journal]:
     """Serve the desk for as long as the scenario takes; return the journals of all calls once they are over."""
     settings = ServerSettings(
-        telephony=TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0),
+        telephony=TelephonySettings(agents=frozenset({"desk"}), insecure=True, port=0, max_lag_ms=10_000),
         journals=directory,
         engines="null",
     )

@@ -180,7 +180,7 @@ def test_its_socket_and_its_questions_are_refused_alike(running_clock, shown):
 async def told(port, call):
     """Return what an Asterisk is told in a call, and the code its connection is closed with."""
     address = f"ws://127.0.0.1:{port}{PATH}?call={call}&caller=%2B4930"
-    async with asyncio.timeout(5), connect(address, additional_headers={"Authorization": RIGHT}) as connection:
+    async with asyncio.timeout(20), connect(address, additional_headers={"Authorization": RIGHT}) as connection:
         await connection.send(START)
         messages = []
         with suppress(ConnectionClosed):
@@ -259,7 +259,7 @@ def test_a_call_that_asterisk_was_told_to_connect_again_takes_the_place_of_a_con
             settings, handler=calls, healthy=lambda: True, clock=running_clock, may_go_on=goes_on, spent=spent
         )
         shown = {"Authorization": RIGHT}
-        async with asyncio.timeout(5), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
+        async with asyncio.timeout(20), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
             url = f"ws://127.0.0.1:{port}{PATH}?call=17.2"
             half_open = await connect(url, additional_headers=shown)
             await half_open.send(START)
@@ -307,7 +307,7 @@ def test_a_call_that_is_connected_again_is_so_though_another_connects_with_its_q
         settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
         lines = open_lines(settings, handler=calls, healthy=lambda: True, clock=running_clock, may_go_on=goes_on)
         shown = {"Authorization": RIGHT}
-        async with asyncio.timeout(5), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
+        async with asyncio.timeout(20), lines as (_, port), httpx.AsyncClient(headers=shown) as client:
             url = f"ws://127.0.0.1:{port}{PATH}"
             await client.get(f"http://127.0.0.1:{port}/asterisk/bank/after?call=17.2")
             async with (
@@ -328,7 +328,7 @@ def test_a_call_that_is_live_is_taken_over_by_no_connection_that_asterisk_was_no
     async def run():
         settings = TelephonySettings(agents=frozenset({"bank"}), asterisk_password=SECRET, port=0)
         lines = open_lines(settings, handler=calls, healthy=lambda: True, clock=running_clock)
-        async with asyncio.timeout(5), lines as (_, port):
+        async with asyncio.timeout(20), lines as (_, port):
             url = f"ws://127.0.0.1:{port}{PATH}?call=17.2"
             async with connect(url, additional_headers={"Authorization": RIGHT}) as connection:
                 await connection.send(START)
@@ -392,7 +392,7 @@ class Waiting:
                     incoming = await asyncio.wait_for(self.calls.get(), 5)
                     assert (incoming.caller_number, incoming.again) == ("+4930", self.goes_on)
                     await asyncio.wait_for(self.heard.wait(), 5)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await media.drained()
         return got
 
@@ -491,7 +491,7 @@ async def slow_asterisk(clock, **settings):
         calls = Calls()
         lines = open_lines(known, handler=calls, healthy=lambda: True, clock=clock)
         headers = {"Authorization": RIGHT}
-        async with asyncio.timeout(5), lines as (media, port), httpx.AsyncClient(headers=headers) as client:
+        async with asyncio.timeout(20), lines as (media, port), httpx.AsyncClient(headers=headers) as client:
 
             async def ask(agent, number):
                 address = f"http://127.0.0.1:{port}/asterisk/{agent}/connect?connection=c{number}&call=17.{number}"

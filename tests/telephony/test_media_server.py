@@ -345,7 +345,7 @@ def test_a_server_that_is_draining_takes_no_new_calls(running_clock):
                 await ws.send(media(b"\x01" * 160))
                 await ws.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
                 await session.next(DigitsPressed)
-                assert session.audio.startswith(b"\x01" * 160)
+                assert b"\x01" * 160 in session.audio
 
     asyncio.run(scenario())
 
@@ -501,7 +501,7 @@ def test_a_call_that_fails_ends_with_1011_and_the_next_one_works(running_clock, 
             await good.send(media(b"\x01" * 160, "MZ-CA-good"))
             await good.send('{"event":"dtmf","dtmf":{"digit":"1"}}')
             await session.next(DigitsPressed)
-            assert session.audio.startswith(b"\x01" * 160)
+            assert b"\x01" * 160 in session.audio
 
     asyncio.run(scenario())
     assert "failed: ValueError at" in caplog.text
@@ -722,8 +722,10 @@ def test_a_call_that_has_been_handed_over_is_waited_for_until_the_carrier_has_as
                 await session.leg.transfer("support")
                 assert await close_code(ws) == 1000
             drained = asyncio.create_task(server.drained())
+            async with asyncio.timeout(5):
+                await server.live.none_left()
             await asyncio.wait([drained], timeout=0.1)
-            assert (server.live_calls, drained.done()) == (0, False)
+            assert not drained.done()
             assert await server._transfers.next_of("CA0") == Handover("+4930")
             await drained
 
@@ -824,7 +826,8 @@ def test_a_hundred_calls_at_once_hear_only_themselves(running_clock):
             await close_code(ws)
 
     async def scenario():
-        async with serving(running_clock, INSECURE) as (calls, _, server, address):
+        settings = replace(INSECURE, max_lag_ms=10_000)  # the callers have this loop as well
+        async with serving(running_clock, settings) as (calls, _, server, address):
             await asyncio.gather(*(one(address, calls, number) for number in range(100)))
             assert len(calls.incoming) == 100
             while not calls.sessions.empty():

@@ -222,7 +222,7 @@ class Switchboard:
         for caller in here:
             caller.leg.lose("caller hung up")
         await self._pass(2_000)
-        await asyncio.wait([caller.session for caller in self.callers], timeout=20)
+        await asyncio.wait([caller.session for caller in self.callers], timeout=120)
         await journals.close()
         await self._pool.close()
 
@@ -256,7 +256,10 @@ class Switchboard:
 def all_calls(tmp_path_factory: pytest.TempPathFactory) -> Switchboard:
     """Have everybody call, once."""
     switchboard = Switchboard(tmp_path_factory.mktemp("d1") / "journals")
-    asyncio.run(switchboard.run())
+    with pytest.MonkeyPatch.context() as patched:
+        # All at once they have two hundred files synced.
+        patched.setattr("voiceagent.runtime.journal.DISK_WITHIN_MS", 120_000)
+        asyncio.run(switchboard.run())
     return switchboard
 
 

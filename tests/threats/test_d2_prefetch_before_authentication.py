@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.threats.bank_calls import BankCall
+
+pytestmark = pytest.mark.timeout(180)
+"""Whichever test comes first waits for two calls in real time."""
 
 
 def test_d2_a_caller_who_has_not_said_who_they_are_costs_no_request(bank_calls: dict[str, BankCall]) -> None:

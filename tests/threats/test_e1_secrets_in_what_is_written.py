@@ -20,6 +20,9 @@ from voiceagent.language import language_for
 from voiceagent.runtime.journal_file import read_journal
 from voiceagent.testing import ask_for, say
 
+pytestmark = pytest.mark.timeout(180)
+"""Whichever test of a real call comes first waits for it."""
+
 ENGLISH = language_for("en-US")
 SECRET_PIN = "73914682"
 SPOKEN_PIN = "seven three nine one four six eight two"

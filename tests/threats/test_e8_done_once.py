@@ -54,8 +54,8 @@ def test_e8_a_transfer_whose_answer_was_an_error_was_made_once_and_is_known_to_b
 
 
 def test_e8_a_transfer_that_timed_out_after_the_bank_had_made_it_is_looked_up_and_not_repeated() -> None:
-    with bank_open(lost_answers={"transfers": 1_500}) as bank:
-        outcome, dollars, posts = moved(bank, _run, flow=with_tool("transfer", timeout_ms=400))
+    with bank_open(lost_answers={"transfers": 6_000}) as bank:
+        outcome, dollars, posts = moved(bank, _run, flow=with_tool("transfer", timeout_ms=2_000))
     assert isinstance(outcome, ToolFinished)
     assert (outcome.result["amount"], dollars, posts) == ("25.00", 25, 1)
 

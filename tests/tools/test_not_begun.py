@@ -52,11 +52,12 @@ async def _kept_waiting(which: int) -> tuple[Waiting, Call, asyncio.Future[objec
     occupied = asyncio.Event()
 
     def hold() -> object:
-        occupied.set()
-        return lambda: asyncio.run_coroutine_threadsafe(waiting.go_on.wait(), loop).result(20)
+        until = asyncio.run_coroutine_threadsafe(waiting.go_on.wait(), loop)
+        loop.call_soon_threadsafe(occupied.set)
+        return until.result(20)
 
     loop = asyncio.get_running_loop()
-    holding = asyncio.ensure_future(threads.run(hold, name="hold"))
+    holding = asyncio.ensure_future(threads.run(lambda: hold, name="hold"))
     holding.add_done_callback(lambda done: done.exception())
     await occupied.wait()
     running = asyncio.ensure_future(call.run(tools[which]))
