@@ -393,3 +393,12 @@ def test_nothing_is_written_on_a_connection_that_is_being_closed():
         await reading.ended()
 
     asyncio.run(run())
+
+
+def test_what_is_added_to_the_librarys_connection_takes_no_room_in_its_dictionary():
+    async def scenario():
+        ours, theirs = Reading(DirectConnection, hands_over=True), Reading(ServerConnection, hands_over=False)
+        assert vars(ours.connection).keys() == vars(theirs.connection).keys()
+        assert len(vars(ours.connection)) <= 30, "Python 3.11 keeps no more beside each other"
+
+    asyncio.run(scenario())

@@ -44,6 +44,21 @@ _LONGEST_TRANSCRIPT = 1_000
 class CascadeVoice:
     """One call's ears, head and mouth, each an engine's handle. Fulfils the port `Voice`."""
 
+    __slots__ = (
+        "_audio_in",
+        "_clock",
+        "_ears",
+        "_end_of_turn",
+        "_left",
+        "_manners",
+        "_model",
+        "_open_model",
+        "_post",
+        "_replies",
+        "_tasks",
+        "mouth",
+    )
+
     def __init__(
         self,
         *,

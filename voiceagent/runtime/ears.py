@@ -30,6 +30,26 @@ _MOST_LATE_MS = 500
 class Ears:
     """Cuts the caller's audio into utterances and keeps each until it is transcribed."""
 
+    __slots__ = (
+        "_bytes_per_ms",
+        "_closed",
+        "_count",
+        "_current",
+        "_cut",
+        "_first_voice",
+        "_heard_ms",
+        "_kept",
+        "_kept_from_ms",
+        "_level_wanted",
+        "_off_since_ms",
+        "_on_since_ms",
+        "_paused",
+        "_post",
+        "_suffix",
+        "_time",
+        "_vad",
+    )
+
     def __init__(
         self,
         vad: VadHandle,
@@ -176,6 +196,8 @@ class _AudioTime:
     Audio arrives when it has been spoken or later, never before; and where some of it is lost, what follows would be
     dated earlier and earlier. So the two are held together, and what is told never lies ahead and never goes back.
     """
+
+    __slots__ = ("_clock", "_told_ms", "_zero_ms")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -40,6 +40,21 @@ _LEVEL_DBFS: Mapping[str, Callable[[bytes], float]] = {
 class OwnVoice:
     """The voice activity of one call, without what is far quieter than the caller. Fulfils `VadHandle`."""
 
+    __slots__ = (
+        "_agent_speaks",
+        "_audio",
+        "_bytes_per_ms",
+        "_caller",
+        "_frame_bytes",
+        "_held_since_ms",
+        "_in_vain_ms",
+        "_latest",
+        "_level_dbfs",
+        "_levels",
+        "_now_ms",
+        "_vad",
+    )
+
     def __init__(self, vad: VadHandle, audio: AudioFormat, *, agent_speaks: Callable[[], bool]) -> None:
         """`agent_speaks` says whether the agent can be heard now."""
         self._vad = vad

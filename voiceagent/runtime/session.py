@@ -93,6 +93,36 @@ class Services:
 class Session:
     """Runs one call from its first leg to its end."""
 
+    __slots__ = (
+        "_at_provider",
+        "_call",
+        "_cancel_wake",
+        "_conversation",
+        "_failure",
+        "_flow",
+        "_incoming",
+        "_journal",
+        "_leg",
+        "_listening",
+        "_logged",
+        "_meter",
+        "_observers",
+        "_on",
+        "_overflowed",
+        "_queue",
+        "_recorded_as",
+        "_recording",
+        "_services",
+        "_suffix",
+        "_suspended",
+        "_time",
+        "_time_zone",
+        "_tones",
+        "_vault",
+        "_voice",
+        "_wake_at_ms",
+    )
+
     def __init__(self, flow: Flow, incoming: IncomingCall, services: Services, *, time_zone: str = "UTC") -> None:
         self._flow = flow
         self._incoming = incoming

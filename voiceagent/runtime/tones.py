@@ -14,6 +14,8 @@ __all__ = ["LineTones"]
 class LineTones:
     """Posts every tone of one call's line while it is listened for; costs nothing otherwise."""
 
+    __slots__ = ("_audio", "_clock", "_finder", "_heard_bytes", "_post")
+
     def __init__(self, audio: AudioFormat, clock: Clock, post: Callable[[ev.Event], None]) -> None:
         self._audio = audio
         self._clock = clock

@@ -56,6 +56,8 @@ class EnergyVad:
 
 
 class _EnergyHandle:
+    __slots__ = ("_audible", "_floor", "_frame_bytes", "_gate", "_level_dbfs", "_now_ms", "_pending", "_sample_bytes")
+
     def __init__(self, audio: AudioFormat, gate: VoiceGate) -> None:
         self._level_dbfs = _level_meter(audio)
         self._frame_bytes = audio.bytes_per_ms * FRAME_MS
@@ -103,6 +105,8 @@ class _EnergyHandle:
 
 class _NoiseFloor:
     """The level of the line when nobody speaks, in dB below full scale."""
+
+    __slots__ = ("_dbfs", "_frames", "_minima", "_minimum")
 
     def __init__(self) -> None:
         self._minima = deque([_LOUDEST_FLOOR_DBFS], maxlen=_FLOOR_STEPS)

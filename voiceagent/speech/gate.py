@@ -27,6 +27,8 @@ _NOTHING = 1e-9
 class Background:
     """How loud the line is behind the caller: its quietest moment of late (minimum statistics, R. Martin 2001)."""
 
+    __slots__ = ("_number", "_powers", "_quietest", "_remembered")
+
     def __init__(self, *, window_ms: int) -> None:
         self._powers: deque[float] = deque(maxlen=_MOMENT_MS // window_ms)
         self._remembered = _REMEMBERED_MS // window_ms
@@ -56,6 +58,8 @@ class Background:
 
 class VoiceGate:
     """Start after `onset_ms` of unbroken voice, end after `pause_ms` without any."""
+
+    __slots__ = ("_began_ms", "_last_voice_ms", "_onset_ms", "_pause_ms")
 
     def __init__(self, *, onset_ms: int, pause_ms: int) -> None:
         self._onset_ms = onset_ms
@@ -93,6 +97,8 @@ class VoiceGate:
 
 class Audible:
     """Since when the line has not been silent, window by window."""
+
+    __slots__ = ("since_ms",)
 
     def __init__(self) -> None:
         self.since_ms: int | None = None

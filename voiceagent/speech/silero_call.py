@@ -40,6 +40,29 @@ a canteen 15 dB below them, and the caller's turn would never be over."""
 class SileroCall:
     """What is heard of one call; fulfils `VadHandle`."""
 
+    __slots__ = (
+        "_above_db",
+        "_audible",
+        "_background",
+        "_batch",
+        "_closed",
+        "_context",
+        "_decided",
+        "_failure",
+        "_feeding",
+        "_gate",
+        "_later",
+        "_loudest",
+        "_now_ms",
+        "_pending",
+        "_quiet_windows",
+        "_silence",
+        "_silent",
+        "_silent_windows",
+        "_windows",
+        "slot",
+    )
+
     def __init__(
         self,
         batch: SileroBatch,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sized
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Opcode
@@ -50,20 +50,34 @@ _END_OF_HEAD = b"\r\n\r\n"
 class DirectConnection(FreedConnection, ServerConnection):
     """A connection of the library's, without extensions, that can be read and written in a shorter way."""
 
-    _receive: Callable[[str | bytes], None] | None = None
-    _unread: Sized = ()
-    """Frames that the library keeps for `recv`."""
-    _most_bytes = 0
-    """Length of a message that the library refuses beyond."""
-    _begins_in_step: bool | None = None
-    """Whether nothing came behind the request's head; None before that."""
-    _in_step: bool | None = None
-    """Whether the library stands between two frames; None before the first of them."""
-    _in_fragments = False
-    """A message has begun and is not complete."""
-    _kept: bytearray | None = None
-    """The beginning of a frame, until there is as much of it as is needed to go on."""
-    _wanted_bytes = 0
+    __slots__ = (
+        "_begins_in_step",
+        "_in_fragments",
+        "_in_step",
+        "_kept",
+        "_most_bytes",
+        "_receive",
+        "_unread",
+        "_wanted_bytes",
+    )
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        """Take what the library gives a connection of its own."""
+        super().__init__(*arguments, **named)
+        self._receive: Callable[[str | bytes], None] | None = None
+        self._unread: Sized = ()
+        """Frames that the library keeps for `recv`."""
+        self._most_bytes = 0
+        """Length of a message that the library refuses beyond."""
+        self._begins_in_step: bool | None = None
+        """Whether nothing came behind the request's head; None before that."""
+        self._in_step: bool | None = None
+        """Whether the library stands between two frames; None before the first of them."""
+        self._in_fragments = False
+        """A message has begun and is not complete."""
+        self._kept: bytearray | None = None
+        """The beginning of a frame, until there is as much of it as is needed to go on."""
+        self._wanted_bytes = 0
 
     def hand_to(self, receive: Callable[[str | bytes], None] | None) -> None:
         """Give messages to `receive`, which never raises, where they come in; None: no longer.

@@ -84,6 +84,29 @@ class SocketLeg:
     An utterance that a clear has stopped stays stopped: audio of it that comes later is dropped and counted.
     """
 
+    __slots__ = (
+        "_blocked_since_ms",
+        "_clock",
+        "_dialect",
+        "_dropped",
+        "_early",
+        "_ending",
+        "_events",
+        "_failure",
+        "_given_up",
+        "_id",
+        "_ignored",
+        "_lead_ms",
+        "_look_at_ms",
+        "_messages",
+        "_on_start",
+        "_reading",
+        "_refusals",
+        "_socket",
+        "_state",
+        "_ticker",
+    )
+
     def __init__(
         self,
         leg: LegId,

@@ -14,6 +14,8 @@ __all__ = ["FreedConnection", "forget_failures"]
 class FreedConnection(Connection):
     """A connection that refers to itself in no circle any more once it is lost."""
 
+    __slots__ = ()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         super().connection_lost(exc)

@@ -22,6 +22,8 @@ class InboundLine:
     turned out to be mere delay is made up for at the next gap, so the two never drift apart.
     """
 
+    __slots__ = ("_began_ms", "_bytes_per_ms", "_delivered_bytes", "_filled_until_ms", "gap_at_ms")
+
     def __init__(self, audio: AudioFormat, *, now_ms: int) -> None:
         self._bytes_per_ms = audio.bytes_per_ms
         self._began_ms = now_ms
@@ -57,6 +59,8 @@ class InboundLine:
 
 class Allowance:
     """So many things a second, and so many at once after a pause."""
+
+    __slots__ = ("_full", "_left", "_per_second", "_since_ms")
 
     def __init__(self, *, per_second: int, at_once: int, now_ms: int) -> None:
         self._per_second = per_second

@@ -43,6 +43,18 @@ class _Pending:
 class PlayoutLedger:
     """What one leg has sent and what of it was heard. `now_ms` never runs backwards."""
 
+    __slots__ = (
+        "_acknowledged",
+        "_anchor",
+        "_bytes_per_ms",
+        "_epoch",
+        "_number",
+        "_pending",
+        "_sent",
+        "_spoken",
+        "_unheard",
+    )
+
     def __init__(self, *, bytes_per_ms: int) -> None:
         self._bytes_per_ms = bytes_per_ms
         self._epoch = 0

@@ -68,6 +68,31 @@ class Pacer:
     It gives commands to `send` at the moment they are due and events to `post`; time is an argument.
     """
 
+    __slots__ = (
+        "_burst_bytes",
+        "_bytes_per_ms",
+        "_clearable",
+        "_credit_bytes",
+        "_credit_since_ms",
+        "_dry_at_ms",
+        "_due_ms",
+        "_frame_bytes",
+        "_grace_ms",
+        "_lead_ms",
+        "_ledger",
+        "_marks",
+        "_post",
+        "_push_bytes",
+        "_queue",
+        "_queued_bytes",
+        "_send",
+        "_silence",
+        "_stopped",
+        "_taking_ms",
+        "held",
+        "passed_over_ms",
+    )
+
     def __init__(
         self,
         audio: AudioFormat,

@@ -28,6 +28,8 @@ _UNACKNOWLEDGED_MS = 20_000
 class WebSocket:
     """Fulfils `LegSocket` and `HandsOver` over a connection of the `websockets` library."""
 
+    __slots__ = ("_clock", "_connection", "_direct")
+
     def __init__(self, connection: Connection, *, clock: Clock) -> None:
         self._connection = connection
         self._direct = connection if isinstance(connection, DirectConnection) else None
