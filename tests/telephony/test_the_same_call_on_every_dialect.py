@@ -381,6 +381,8 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[ev.Event] = []
         self.lost = asyncio.Event()
+        self.could_hear_ms = 0
+        """How much of the first there was time for: this machine may be late."""
 
     def audio_arrived(self, audio: bytes) -> None:
         pass
@@ -405,10 +407,12 @@ async def say_and_take_back(leg: Leg, session: Heard, clock: Clock) -> None:
     leg.attach(session)
     synthesizer = NullSynthesizer()
     said = [await synthesizer.render("x" * 20, leg.audio_out, voice=None) for _ in range(2)]
+    began_ms = clock.now_ms()
     leg.play(UtteranceId("a1"), said[0][: 300 * leg.audio_out.bytes_per_ms])
     leg.end_clause(UtteranceId("a1"), 0, last=True)
     await clock.sleep(100)
     leg.clear()
+    session.could_hear_ms = min(300, clock.now_ms() - began_ms)
     leg.play(UtteranceId("a2"), said[1][: 510 * leg.audio_out.bytes_per_ms])
     leg.end_clause(UtteranceId("a2"), 0, last=True)
     await leg.hang_up(drain=True)
@@ -416,7 +420,8 @@ async def say_and_take_back(leg: Leg, session: Heard, clock: Clock) -> None:
 
 def assert_only_the_second_was_heard(session: Heard) -> None:
     (stopped,) = [event for event in session.events if isinstance(event, ev.PlayoutStopped)]
-    assert (stopped.utterance, stopped.heard_ms <= 300) == ("a1", True), "all of it, where this machine was late"
+    assert stopped.utterance == "a1"
+    assert stopped.heard_ms <= session.could_hear_ms
     assert [event for event in session.events if isinstance(event, ev.PlayoutReached)] == [
         ev.PlayoutReached(UtteranceId("a2"), 0, 510, finished=True)
     ]
